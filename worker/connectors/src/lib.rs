@@ -1,0 +1,49 @@
+//! Connectors: where rows come from and where they go.
+//!
+//! Each connector is a folder with the same files: `config` (its WITH options, typed and checked), `source`, `sink`.
+//! `config` needs no I/O crate and is what the planner uses to check a table (`default-features = false`); reading and
+//! writing stand behind the feature `io`.
+//!
+//! Readers and writers are synchronous and run on slot threads; what must wait (network, object storage) runs on the I/O
+//! runtime and meets them at bounded queues.
+
+pub mod table;
+
+#[cfg(feature = "io")]
+pub mod sink;
+#[cfg(feature = "io")]
+pub mod source;
+
+pub use table::{MetadataColumn, OptionError, Options, TableDescriptor};
+
+/// What can go wrong between a job and the systems it reads and writes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Something outside answered with an error, or not at all. The message names the thing: topic, partition, object.
+    #[error("{what}")]
+    Unavailable {
+        /// What was tried, on what.
+        what: String,
+        /// Why it failed.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+        /// Whether trying again later can help.
+        retryable: bool,
+    },
+    /// A record that cannot be read, under the policy `fail`.
+    #[error("{place}: {reason}")]
+    BadRecord {
+        /// Topic, partition and offset, or file and line.
+        place: String,
+        /// What is wrong with it and which option skips such records.
+        reason: String,
+    },
+    /// A position in a checkpoint that does not fit what is there now.
+    #[error("cannot continue {split}: {reason}")]
+    Restore {
+        /// Which split or committable.
+        split: String,
+        /// What does not fit and what to do.
+        reason: String,
+    },
+}

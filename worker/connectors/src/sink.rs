@@ -1,0 +1,78 @@
+//! The contract of sinks: writers that stage output, and a committer that makes it visible.
+//!
+//! Exactly once, in three steps. During an epoch a writer stages rows where no reader sees them. At the barrier it
+//! hands over committables: small, self-contained descriptions of what is staged, which become part of the checkpoint.
+//! When the checkpoint is complete the committer makes them visible; it does so again after a crash, so a commit must be
+//! idempotent.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use eddyline_stream::CheckpointId;
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Something staged that a commit makes visible.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Committable {
+    /// What and where, in the connector's own terms. Part of checkpoints: extend it, never change a meaning.
+    pub description: serde_json::Value,
+}
+
+/// Writes rows on a slot thread.
+pub trait SinkWriter: Send {
+    /// Takes rows. May buffer; must not block for long (see [`SinkWriter::is_ready`]).
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error>;
+
+    /// Whether it can take more rows now: `false` is back-pressure, and the waker tells when that ends.
+    fn is_ready(&mut self) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    /// A barrier: everything written so far belongs to `checkpoint`. Stages it durably, or (at-least-once) has it
+    /// acknowledged, on the I/O runtime; the checkpoint is complete only if the future is `Ok`.
+    fn prepare_commit(&mut self, checkpoint: CheckpointId)
+    -> BoxFuture<'static, Result<Vec<Committable>, Error>>;
+
+    /// Rows that could not be written and were dropped on request, and bytes written. Totals.
+    fn bytes(&self) -> u64;
+}
+
+/// Makes staged output visible. One for each sink of a job; runs on the I/O runtime.
+pub trait SinkCommitter: Send {
+    /// Commits everything of one checkpoint, from all writers. Idempotent: after a crash it is called again with the same
+    /// arguments, possibly by another process. Checkpoints come strictly in order.
+    fn commit<'a>(
+        &'a mut self,
+        checkpoint: CheckpointId,
+        committables: &'a [Committable],
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Called once after recovery, when the last checkpoint's commits are done: throw away what later, failed epochs of
+    /// earlier attempts staged.
+    fn abort_stale<'a>(&'a mut self, last: CheckpointId) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+/// What a writer gets from the runtime.
+#[derive(Clone)]
+pub struct WriterContext {
+    /// The I/O runtime.
+    pub io: tokio::runtime::Handle,
+    /// Wakes the slot thread of this writer.
+    pub waker: Arc<dyn Fn() + Send + Sync>,
+    /// This writer's subtask index, and how many there are.
+    pub subtask: (usize, usize),
+    /// The number of the attempt, for names that must not be reused.
+    pub attempt: u64,
+}
+
+/// A sink of a job, opened from its configuration.
+pub trait Sink: Send + Sync {
+    /// Makes one writer.
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, Error>;
+
+    /// Makes the committer; `None` when there is nothing to commit.
+    fn committer(&self, io: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error>;
+}

@@ -1,0 +1,123 @@
+//! The contract of sources: an enumerator that finds splits, and readers that read them.
+//!
+//! Which split goes to which reader is the runtime's decision. There is no state of assignment to keep: a checkpoint
+//! holds the splits that readers report, finished ones too, and what is discovered but not reported is still to be read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use eddyline_stream::{CheckpointId, SplitId};
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// A part of a source, and how far it has been read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// The name of the split, the same in every run.
+    pub id: SplitId,
+    /// How far it has been read, in the connector's own terms. Part of checkpoints: extend it, never change a meaning.
+    pub position: serde_json::Value,
+    /// Whether it has been read to its end.
+    pub finished: bool,
+}
+
+/// What an enumerator knows now.
+#[derive(Clone, Debug, Default)]
+pub struct Discovery {
+    /// Every split known now, each at its start, in the order in which they should be read.
+    pub splits: Vec<Split>,
+    /// Whether no others will ever come: a bounded source.
+    pub complete: bool,
+}
+
+/// How splits come to readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// A reader that has nothing to read gets the next split in order: files.
+    OnDemand,
+    /// All splits are dealt at once, evenly, and read side by side: Kafka partitions.
+    Spread,
+}
+
+/// Finds the splits of a source. One for each source of a job; runs on the I/O runtime.
+pub trait SplitEnumerator: Send {
+    /// Looks what is there. Called at the start, and then every [`Source::discovery_interval`] until it is complete.
+    fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>>;
+}
+
+/// What a read brought.
+#[derive(Debug)]
+pub enum Poll {
+    /// Rows of one split, in order: the projected physical columns, then the metadata columns.
+    Rows {
+        /// Which split.
+        split: SplitId,
+        /// The rows.
+        rows: RecordBatch,
+    },
+    /// A split has come to its end. Comes once for each split, after its last rows.
+    Finished(SplitId),
+    /// Nothing is there at the moment; the waker tells when it is worth asking again.
+    Pending,
+}
+
+/// What a reader counts, for metrics. Totals since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReaderCounters {
+    /// Bytes taken in.
+    pub bytes: u64,
+    /// Records skipped or sent to the dead-letter sink because they could not be read.
+    pub bad_records: u64,
+    /// Records known to be there and not yet read, where the connector can tell.
+    pub lag_records: Option<u64>,
+}
+
+/// Reads splits on a slot thread. Never blocks for long: what waits for the outside does so on the I/O runtime.
+pub trait SourceReader: Send {
+    /// Gives this reader a split to read from its position. Finished splits are only remembered, for [`Self::snapshot`].
+    fn add_split(&mut self, split: Split) -> Result<(), Error>;
+
+    /// Reads up to about `max_rows` rows.
+    fn poll(&mut self, max_rows: usize) -> Result<Poll, Error>;
+
+    /// Holds back or lets go a split, for watermark alignment.
+    fn pause(&mut self, _split: &SplitId, _paused: bool) {}
+
+    /// Every split given to this reader, at the position behind the last row that `poll` returned.
+    fn snapshot(&mut self) -> Result<Vec<Split>, Error>;
+
+    /// A checkpoint that includes this reader's snapshot is complete. For monitoring only, such as group offsets.
+    fn checkpoint_complete(&mut self, _checkpoint: CheckpointId) {}
+
+    /// Totals for metrics.
+    fn counters(&self) -> ReaderCounters;
+}
+
+/// What a reader gets from the runtime.
+#[derive(Clone)]
+pub struct ReaderContext {
+    /// The I/O runtime.
+    pub io: tokio::runtime::Handle,
+    /// Wakes the slot thread of this reader; cheap, callable from anywhere.
+    pub waker: Arc<dyn Fn() + Send + Sync>,
+    /// This reader's subtask index, and how many there are.
+    pub subtask: (usize, usize),
+}
+
+/// A source of a job, opened from its configuration.
+pub trait Source: Send + Sync {
+    /// Makes the enumerator.
+    fn enumerator(&self, io: tokio::runtime::Handle) -> Result<Box<dyn SplitEnumerator>, Error>;
+
+    /// Makes one reader.
+    fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>, Error>;
+
+    /// How splits come to readers.
+    fn placement(&self) -> Placement;
+
+    /// How often to look for new splits; `None` for once.
+    fn discovery_interval(&self) -> Option<Duration>;
+}

@@ -1,0 +1,178 @@
+//! A table as its DDL describes it, and its WITH options while they are being read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+
+/// A table as its DDL describes it: what a connector needs to know to read or write it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableDescriptor {
+    /// The table's name in the SQL.
+    pub name: String,
+    /// The physical columns: those the format reads or writes, in DDL order, without computed and metadata columns.
+    pub schema: SchemaRef,
+    /// Metadata columns, in DDL order. A reader appends them to the physical columns; a writer gets them there too
+    /// (except virtual ones).
+    pub metadata: Vec<MetadataColumn>,
+    /// Columns of `PRIMARY KEY (…) NOT ENFORCED`.
+    pub primary_key: Vec<String>,
+    /// Columns of `PARTITIONED BY (…)`.
+    pub partition_keys: Vec<String>,
+    /// The WITH options as written.
+    pub options: BTreeMap<String, String>,
+}
+
+/// `name TYPE METADATA [FROM 'key'] [VIRTUAL]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetadataColumn {
+    /// The column's name.
+    pub name: String,
+    /// The connector's name for it, such as `timestamp`.
+    pub key: String,
+    /// The declared type.
+    pub data_type: arrow::datatypes::DataType,
+    /// Whether it is only read, never written.
+    pub is_virtual: bool,
+}
+
+/// Something wrong with a WITH option.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct OptionError {
+    /// The option's key, so that the planner can point at it; `None` when the table as a whole is wrong.
+    pub key: Option<String>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl OptionError {
+    /// An error about one option.
+    pub fn of(key: &str, message: impl Into<String>) -> Self {
+        Self { key: Some(key.to_owned()), message: message.into() }
+    }
+
+    /// An error about the table as a whole.
+    pub fn table(message: impl Into<String>) -> Self {
+        Self { key: None, message: message.into() }
+    }
+}
+
+/// The WITH options of a table while a connector reads them. Each read marks its key; [`Options::finish`] refuses what
+/// nobody asked for, so a misspelt option never passes silently.
+#[derive(Debug)]
+pub struct Options<'a> {
+    values: &'a BTreeMap<String, String>,
+    known: BTreeSet<String>,
+}
+
+impl<'a> Options<'a> {
+    /// Starts reading a table's options. `connector` itself is known.
+    pub fn new(values: &'a BTreeMap<String, String>) -> Self {
+        Self { values, known: BTreeSet::from(["connector".to_owned()]) }
+    }
+
+    /// The text of an option.
+    pub fn get(&mut self, key: &str) -> Option<&'a str> {
+        self.known.insert(key.to_owned());
+        self.values.get(key).map(String::as_str)
+    }
+
+    /// The text of an option that must be there.
+    pub fn required(&mut self, key: &str) -> Result<&'a str, OptionError> {
+        self.get(key).ok_or_else(|| OptionError::table(format!("option '{key}' is missing")))
+    }
+
+    /// An option read with `parse`, which gets the text; its error is completed with key and value.
+    pub fn parsed<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, OptionError> {
+        self.get(key)
+            .map(|text| parse(text).map_err(|reason| OptionError::of(key, format!("'{key}' = '{text}': {reason}"))))
+            .transpose()
+    }
+
+    /// A whole number.
+    pub fn number<T: std::str::FromStr>(&mut self, key: &str) -> Result<Option<T>, OptionError> {
+        self.parsed(key, |text| text.trim().parse().map_err(|_| "expected a whole number".to_owned()))
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, key: &str) -> Result<Option<bool>, OptionError> {
+        self.parsed(key, |text| match text.trim().to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("expected true or false".to_owned()),
+        })
+    }
+
+    /// A duration in Flink's notation, such as `10 s` or `500ms`.
+    pub fn duration(&mut self, key: &str) -> Result<Option<Duration>, OptionError> {
+        self.parsed(key, parse_duration)
+    }
+
+    /// All options whose key starts with `prefix`, with the prefix taken off.
+    pub fn with_prefix(&mut self, prefix: &str) -> BTreeMap<String, String> {
+        let found: BTreeMap<_, _> = self
+            .values
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(prefix)?.to_owned(), value.clone())))
+            .collect();
+        self.known.extend(found.keys().map(|key| format!("{prefix}{key}")));
+        found
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// Names an option that nobody read, and the nearest one that is known.
+    pub fn finish(self) -> Result<(), OptionError> {
+        let Some(unknown) = self.values.keys().find(|key| !self.known.contains(*key)) else { return Ok(()) };
+        let hint = self
+            .known
+            .iter()
+            .min_by_key(|known| edit_distance(known, unknown))
+            .filter(|known| edit_distance(known, unknown) <= 3)
+            .map(|known| format!(", did you mean '{known}'?"))
+            .unwrap_or_else(|| format!("; known here: {}", self.known.iter().cloned().collect::<Vec<_>>().join(", ")));
+        Err(OptionError::of(unknown, format!("unknown option '{unknown}'{hint}")))
+    }
+}
+
+/// Reads a duration in Flink's notation: a whole number and a unit (`ms`, `s`, `min`, `h`, `d` and their long forms);
+/// milliseconds without a unit.
+///
+/// # Errors
+/// Says what is expected.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let expected = || "expected a duration such as 500 ms, 10 s, 5 min, 1 h".to_owned();
+    let number: u64 = text[..digits].parse().map_err(|_| expected())?;
+    let unit_ms = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1_000,
+        "m" | "min" | "minute" | "minutes" => 60_000,
+        "h" | "hour" | "hours" => 3_600_000,
+        "d" | "day" | "days" => 86_400_000,
+        _ => return Err(expected()),
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(expected)
+}
+
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}

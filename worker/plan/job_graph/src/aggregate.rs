@@ -1,0 +1,56 @@
+//! Aggregate calls, bound to columns.
+
+use arrow::datatypes::DataType;
+
+/// The functions that can be aggregated over a window or an OVER frame. NULL arguments are ignored by all but `CountStar`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    /// `COUNT(*)`.
+    CountStar,
+    /// `COUNT(x)`: BIGINT, 0 for no rows.
+    Count,
+    /// `SUM(x)`: the type of x (whole numbers wrap as in Flink), DECIMAL(38, s) for decimals.
+    Sum,
+    /// `AVG(x)`: the type of x, truncated toward zero, for whole numbers; DECIMAL for decimals; DOUBLE for DOUBLE.
+    Avg,
+    /// `MIN(x)`.
+    Min,
+    /// `MAX(x)`.
+    Max,
+    /// `STDDEV_POP(x)`.
+    StddevPop,
+    /// `STDDEV_SAMP(x)`, `STDDEV(x)`.
+    StddevSamp,
+    /// `VAR_POP(x)`.
+    VarPop,
+    /// `VAR_SAMP(x)`, `VARIANCE(x)`.
+    VarSamp,
+    /// `FIRST_VALUE(x)`: the first that arrived and is not NULL.
+    FirstValue,
+    /// `LAST_VALUE(x)`: the last that arrived and is not NULL.
+    LastValue,
+    /// `LISTAGG(x, separator)`: strings in order of arrival.
+    ListAgg {
+        /// What is put between them.
+        separator: String,
+    },
+}
+
+/// One aggregate of an aggregation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AggregateCall {
+    /// The function.
+    pub function: AggregateFunction,
+    /// The input column of the argument; `None` for `COUNT(*)` only.
+    pub argument: Option<usize>,
+    /// Whether equal arguments count once.
+    pub distinct: bool,
+    /// `FILTER (WHERE …)`: a boolean input column; rows where it is not true are left out.
+    pub filter: Option<usize>,
+    /// The type of the argument column.
+    pub argument_type: Option<DataType>,
+    /// The type of the result, as the planner has promised it.
+    pub result_type: DataType,
+    /// The name of the result column.
+    pub name: String,
+}

@@ -1,0 +1,134 @@
+//! Nodes, edges and the graph itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use datafusion_physical_expr::PhysicalExpr;
+use eddyline_connectors::TableDescriptor;
+use eddyline_stream::OperatorUid;
+
+use crate::{Over, Settings, WindowAggregate, WindowAssign};
+
+/// A position in [`JobGraph::nodes`].
+pub type NodeId = usize;
+
+/// A planned job. Nodes come after their inputs.
+#[derive(Clone, Debug)]
+pub struct JobGraph {
+    /// The operators.
+    pub nodes: Vec<Node>,
+    /// What the job's SET statements and configuration say.
+    pub settings: Settings,
+}
+
+/// One logical operator.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The stable name under which its state is kept.
+    pub uid: OperatorUid,
+    /// What it does, as EXPLAIN and metrics show it.
+    pub label: String,
+    /// Where its rows come from. Sources have none, unions several, all others one.
+    pub inputs: Vec<Edge>,
+    /// What it does.
+    pub kind: NodeKind,
+    /// The columns it gives; for a sink those it takes.
+    pub schema: SchemaRef,
+}
+
+/// A stream from one node into another.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The node whose output this is.
+    pub from: NodeId,
+    /// Which subtask gets a row.
+    pub partitioning: Partitioning,
+}
+
+/// Which subtask of the receiver gets a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Partitioning {
+    /// The one in the same slot.
+    Forward,
+    /// The owner of the row's key group; the key is these columns, in order. No columns: one owner for all rows.
+    Hash(Vec<usize>),
+    /// All in turn, a batch at a time.
+    Rebalance,
+    /// Every one.
+    Broadcast,
+}
+
+/// What an operator does.
+#[derive(Clone, Debug)]
+pub enum NodeKind {
+    /// Reads a table.
+    Source(Box<SourceNode>),
+    /// Filters and computes columns.
+    Calc(Calc),
+    /// Adds window columns to every row, without state.
+    WindowAssign(WindowAssign),
+    /// Aggregates per key and window.
+    WindowAggregate(WindowAggregate),
+    /// Aggregates per row over the rows before it.
+    Over(Over),
+    /// Merges its inputs, which have the same columns.
+    Union,
+    /// Writes a table.
+    Sink(Box<SinkNode>),
+}
+
+/// Reads a table: decoded columns, computed columns, watermarks; all per split.
+#[derive(Clone, Debug)]
+pub struct SourceNode {
+    /// The table, with its options.
+    pub table: TableDescriptor,
+    /// Which physical columns of the table are read, in order; metadata columns that are used follow them.
+    pub projection: Vec<usize>,
+    /// Which metadata columns are read, as positions in [`TableDescriptor::metadata`].
+    pub metadata: Vec<usize>,
+    /// Turns what the reader gives into the table's columns: computed columns are made here, before watermarks.
+    /// The node's output schema is that of these columns.
+    pub columns: Vec<Projection>,
+    /// `WATERMARK FOR`, if the table has one and it is used.
+    pub watermark: Option<WatermarkSpec>,
+}
+
+/// `WATERMARK FOR column AS expression`.
+#[derive(Clone, Debug)]
+pub struct WatermarkSpec {
+    /// The event-time column, in the output of the source.
+    pub column: usize,
+    /// The watermark of a row, from the output columns of the source; a timestamp in milliseconds. NULL leaves the watermark.
+    pub expression: Arc<dyn PhysicalExpr>,
+    /// How far behind its time column the expression is, when it has the form `column - INTERVAL`: then the operator need
+    /// not evaluate it for every row.
+    pub delay_ms: Option<i64>,
+    /// Refuse to move the watermark by a row further ahead of the clock than this (`watermark.max-future-skew`).
+    pub future_skew_max: Option<Duration>,
+}
+
+/// One computed column.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    /// The expression.
+    pub expression: Arc<dyn PhysicalExpr>,
+    /// The column's name.
+    pub name: String,
+}
+
+/// Filters rows, then computes columns.
+#[derive(Clone, Debug)]
+pub struct Calc {
+    /// Rows for which this is not true are dropped.
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
+    /// The output columns, from the input columns.
+    pub columns: Vec<Projection>,
+}
+
+/// Writes a table. Columns arrive by position, already cast to the table's types.
+#[derive(Clone, Debug)]
+pub struct SinkNode {
+    /// The table, with its options.
+    pub table: TableDescriptor,
+}

@@ -1,0 +1,53 @@
+//! What an operator gives to a checkpoint and gets back from it.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+/// The bucket of rows that belong to no period of time.
+pub const NO_BUCKET: i64 = i64::MIN;
+
+/// A table of keyed state, by name and columns. The columns are part of the savepoint format: a restore is refused when
+/// they differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateTable {
+    /// The name, unique within the operator.
+    pub name: &'static str,
+    /// The columns of its rows.
+    pub schema: SchemaRef,
+}
+
+/// Rows of one table in one time bucket, in no particular order.
+#[derive(Clone, Debug)]
+pub struct TableRows {
+    /// The table's name, unique within the operator.
+    pub table: String,
+    /// The period the rows belong to, such as the end of a slice in milliseconds; [`NO_BUCKET`] if none.
+    pub bucket: i64,
+    /// [Key hash v1](eddyline_stream::key_hash) of each row; it says to which key group the row belongs.
+    pub key_hashes: Vec<u64>,
+    /// The rows. The schema is that of the [`StateTable`].
+    pub rows: RecordBatch,
+}
+
+/// One subtask's state at a barrier; or what a subtask restores: the rows of the key groups it owns now, from every
+/// former subtask.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Keyed rows.
+    pub keyed: Vec<TableRows>,
+    /// Small values that belong to no key, by name. A restoring subtask gets those of *every* former subtask, so a name
+    /// can occur several times; the operator says what that means (a watermark restores as the smallest).
+    pub union: Vec<(String, Vec<u8>)>,
+}
+
+impl Snapshot {
+    /// All values stored under a name, one for each former subtask that had it.
+    pub fn union_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.union.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        self.keyed.is_empty() && self.union.is_empty()
+    }
+}

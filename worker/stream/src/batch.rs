@@ -1,0 +1,35 @@
+//! A batch of rows: the unit in which operators, channels and connectors handle data.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+/// Rows in columns, and what is known about them.
+///
+/// Every row is an insert: changelog row kinds come with the operators that produce updates.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The columns.
+    pub rows: RecordBatch,
+    /// [Key hash v1](crate::key_hash) of each row under the keys of the edge that carried the batch, if it was keyed.
+    /// Computed once by the exchange and carried along, so that state does not hash again.
+    pub key_hashes: Option<Arc<[u64]>>,
+}
+
+impl Batch {
+    /// A batch that was not keyed.
+    pub fn new(rows: RecordBatch) -> Self {
+        Self { rows, key_hashes: None }
+    }
+
+    /// A batch whose key hashes are known; there must be one for each row.
+    pub fn keyed(rows: RecordBatch, key_hashes: Arc<[u64]>) -> Self {
+        debug_assert_eq!(rows.num_rows(), key_hashes.len());
+        Self { rows, key_hashes: Some(key_hashes) }
+    }
+
+    /// How many rows there are.
+    pub fn num_rows(&self) -> usize {
+        self.rows.num_rows()
+    }
+}

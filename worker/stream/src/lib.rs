@@ -1,0 +1,21 @@
+//! What flows through a job, and the names of places in it.
+//!
+//! Batches, watermarks, barriers, key hashes, key groups, ids. Used by every other room, uses none of them.
+//! There is no I/O here, no clock and no randomness: everything is a value or a pure function.
+
+pub mod assignment;
+pub mod barrier;
+pub mod batch;
+pub mod element;
+pub mod ids;
+pub mod key_group;
+pub mod key_hash;
+pub mod watermark;
+
+pub use assignment::Assignment;
+pub use barrier::{Barrier, BarrierKind, CheckpointId};
+pub use batch::Batch;
+pub use element::Element;
+pub use ids::{Attempt, OperatorUid, SlotIndex, SplitId};
+pub use key_group::{KeyGroup, KeyGroupSet, MaxParallelism};
+pub use watermark::Watermark;

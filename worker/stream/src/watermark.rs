@@ -1,0 +1,36 @@
+//! Watermarks: how far event time has come.
+
+use std::fmt;
+
+/// A promise that no row with a time at or before it is expected any more. Milliseconds since the epoch.
+///
+/// Later rows at or before it are *late*; each operator decides what late means for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Watermark(i64);
+
+impl Watermark {
+    /// Nothing is known about event time yet.
+    pub const MIN: Watermark = Watermark(i64::MIN);
+    /// The end of a bounded input: every event-time window fires.
+    pub const MAX: Watermark = Watermark(i64::MAX);
+
+    /// The watermark at this time in milliseconds since the epoch.
+    pub const fn new(time_ms: i64) -> Self {
+        Self(time_ms)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn time_ms(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Watermark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Watermark::MIN => f.write_str("none"),
+            Watermark::MAX => f.write_str("end of input"),
+            Watermark(time_ms) => write!(f, "{time_ms}"),
+        }
+    }
+}
