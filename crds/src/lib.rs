@@ -1,1 +1,10 @@
-//! eddyline-crds
+//! The custom resources of Eddyline, as types only.
+//!
+//! `eddyline run` reads the same manifests that a cluster does, so these types are also the file format of a local job.
+//! Doc comments here become the descriptions of the fields in the custom resource definition.
+
+pub mod quantity;
+pub mod stream_job;
+
+pub use quantity::Duration;
+pub use stream_job::{StreamJob, StreamJobSpec};

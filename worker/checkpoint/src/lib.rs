@@ -1,1 +1,38 @@
-//! eddyline-checkpoint
+//! Checkpoints and savepoints: how state becomes durable, which of it counts, and how it comes back.
+//!
+//! A checkpoint is a [manifest](manifest), the [run files](run_file) that it names, and a [record](record) in the job's
+//! control log; it is complete when the record exists. Only the newest attempt can append to the log, so a process that was
+//! taken for dead and is not cannot do harm. The decisions about the log ([`control`]) and about what may be deleted
+//! ([`retention`]) are pure functions; [`storage`] is the only edge to the outside. When a checkpoint is taken and who takes
+//! part is the coordinator's business.
+//!
+//! The forms of all objects are described in `docs/formats`. They outlive releases: tags and numbers are never reused.
+
+mod block;
+pub mod contents;
+pub mod control;
+mod control_log;
+mod encode;
+mod envelope;
+pub mod error;
+pub mod handle;
+pub mod inspect;
+pub mod job;
+mod manifest;
+pub mod mismatch;
+mod paths;
+mod record;
+pub mod retention;
+mod run_file;
+mod schema;
+pub mod storage;
+pub mod writer;
+
+pub use contents::{CheckpointContents, CompletedCheckpoint, JobIdentity};
+pub use error::{Error, Result};
+pub use handle::CheckpointHandle;
+pub use inspect::{Inspection, fuzz_open_manifest, fuzz_open_run, inspect};
+pub use job::{JobStore, Started};
+pub use mismatch::{StateMismatch, TableMismatch};
+pub use storage::Storage;
+pub use writer::Writer;

@@ -7,13 +7,29 @@
 //! Readers and writers are synchronous and run on slot threads; what must wait (network, object storage) runs on the I/O
 //! runtime and meets them at bounded queues.
 
+pub mod blackhole;
+pub mod config;
+pub mod datagen;
+pub mod filesystem;
+pub mod kafka;
+pub mod nexmark;
+pub mod print;
 pub mod table;
 
+#[cfg(feature = "io")]
+mod generated;
+#[cfg(all(test, feature = "io"))]
+mod harness;
+#[cfg(feature = "io")]
+mod open;
 #[cfg(feature = "io")]
 pub mod sink;
 #[cfg(feature = "io")]
 pub mod source;
 
+pub use config::{SinkConfig, SourceConfig};
+#[cfg(feature = "io")]
+pub use open::{OpenContext, open_sink, open_source};
 pub use table::{MetadataColumn, OptionError, Options, TableDescriptor};
 
 /// What can go wrong between a job and the systems it reads and writes.

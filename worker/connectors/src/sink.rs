@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use eddyline_stream::CheckpointId;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -75,4 +76,19 @@ pub trait Sink: Send + Sync {
 
     /// Makes the committer; `None` when there is nothing to commit.
     fn committer(&self, io: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error>;
+}
+
+/// Where a sink keeps output between a barrier and its commit, beside the checkpoints and as durable as they are.
+///
+/// Objects are written once, under names a sink never uses again. Nobody but the collector of old checkpoints deletes what
+/// a committable names: a commit may be repeated until a later control record covers it.
+pub trait Staging: Send + Sync {
+    /// Writes an object; durable when the future is `Ok`.
+    fn put(&self, name: String, data: Bytes) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Reads a whole object.
+    fn get(&self, name: String) -> BoxFuture<'_, Result<Bytes, Error>>;
+
+    /// Deletes an object; fine when there is none.
+    fn delete(&self, name: String) -> BoxFuture<'_, Result<(), Error>>;
 }

@@ -46,6 +46,10 @@ pub enum Placement {
 pub trait SplitEnumerator: Send {
     /// Looks what is there. Called at the start, and then every [`Source::discovery_interval`] until it is complete.
     fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>>;
+
+    /// Called once before the first [`Self::discover`] when the job continues from a checkpoint, with the splits in it.
+    /// What is not among them came into being later, so it is read from its beginning, wherever the source starts.
+    fn restored(&mut self, _known: &[SplitId]) {}
 }
 
 /// What a read brought.

@@ -1,1 +1,18 @@
-//! eddyline-harness
+//! A reference for tests: runs a job graph row by row, in the simplest way that has Flink's semantics.
+//!
+//! Every row is kept, every aggregate is computed from the rows, the watermark moves after every row. It is slow and holds
+//! everything in memory, and it shares nothing with the operators that it is compared with, except the job graph and the
+//! evaluation of expressions.
+//!
+//! [`execute`] runs a graph over given rows, [`compare_as_multisets`] compares what comes out with what a job wrote.
+
+mod aggregate;
+mod compare;
+mod execute;
+mod local_time;
+mod over;
+mod row;
+mod window;
+
+pub use compare::compare_as_multisets;
+pub use execute::execute;

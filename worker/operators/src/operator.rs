@@ -26,6 +26,9 @@ pub enum Error {
     /// A time that no window can hold, NULL in a time attribute, and the like: the rows break the query's contract.
     #[error("{0}")]
     InvalidRow(String),
+    /// A type or function that this operator has no meaning for: the plan asks for too much.
+    #[error("{0}")]
+    Unsupported(String),
     /// State that does not have the form this operator writes.
     #[error("cannot restore state table {table}: {reason}")]
     Restore {

@@ -1,9 +1,21 @@
 //! Keyed state: how operators keep it, and the form in which it leaves and enters them.
 //!
+//! [`GroupTable`] holds one packed row of accumulators for every distinct key it has seen. What the accumulators mean is
+//! the operator's business; this crate finds the row of a key.
+//!
 //! [`Snapshot`] is one subtask's part of a checkpoint, and also what a subtask restores from. Operators give and take
 //! whole rows with their key hashes; how rows become files, and which rows a subtask gets back after a change of
 //! parallelism, is the `checkpoint` room's business.
 
+mod directory;
+pub mod fixed;
+pub mod group_table;
+mod key_encoding;
+pub mod keys;
+mod prefetch;
 pub mod snapshot;
+pub mod strings;
 
+pub use group_table::GroupTable;
+pub use keys::{Keys, encode_keys};
 pub use snapshot::{NO_BUCKET, Snapshot, StateTable, TableRows};

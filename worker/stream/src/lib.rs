@@ -6,6 +6,7 @@
 pub mod assignment;
 pub mod barrier;
 pub mod batch;
+pub mod crash;
 pub mod element;
 pub mod ids;
 pub mod key_group;
@@ -15,6 +16,7 @@ pub mod watermark;
 pub use assignment::Assignment;
 pub use barrier::{Barrier, BarrierKind, CheckpointId};
 pub use batch::Batch;
+pub use crash::crash_point;
 pub use element::Element;
 pub use ids::{Attempt, OperatorUid, SlotIndex, SplitId};
 pub use key_group::{KeyGroup, KeyGroupSet, MaxParallelism};

@@ -1,1 +1,68 @@
-//! Flink's scalar functions.
+//! Flink's scalar functions as DataFusion functions, with Flink's names, types and results.
+//!
+//! [`scalar_functions`] lists them, [`scalar_function`] finds one, [`flink_cast`] gives CAST where Arrow's differs. Each
+//! module says at its top how SQL forms that are not plain calls arrive (`EXTRACT`, `POSITION`, `JSON_VALUE … ON EMPTY`).
+//!
+//! - Strings are Utf8, never Utf8View; a result has exactly the declared type.
+//! - Functions that tell the time or draw random numbers are volatile; all others are pure.
+//! - A literal that can never work (a unit, a date pattern, a regular expression) is refused while planning.
+//! - Aggregates, window functions and table functions are not here, nor are operators.
+
+#![expect(
+    clippy::unit_arg,
+    reason = "a body that appends its value to the buffer reads best as `Some(out.push_str(…?))`"
+)]
+
+mod arguments;
+mod arithmetic;
+mod cast;
+mod collection;
+mod conditional;
+mod context;
+mod conversion;
+mod function;
+mod json;
+mod moments;
+mod now;
+mod parameters;
+mod random;
+mod rounding;
+mod string;
+mod temporal;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion_expr::ScalarUDF;
+
+pub use cast::flink_cast;
+pub use cast::text::PRECISION_KEY;
+pub use context::{Clock, FunctionContext};
+
+/// All scalar functions for one job, each under its lower-case name and aliases.
+pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
+    [
+        arithmetic::functions(),
+        rounding::functions(),
+        random::functions(),
+        string::functions(),
+        temporal::functions(context),
+        conversion::functions(context),
+        now::functions(context),
+        conditional::functions(),
+        json::functions(),
+        collection::functions(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The scalar function of a name or alias, in any case. A planner that asks often keeps [`scalar_functions`] in a map.
+pub fn scalar_function(name: &str, context: &FunctionContext) -> Option<Arc<ScalarUDF>> {
+    let name = name.to_lowercase();
+    scalar_functions(context).into_iter().find(|function| function.name() == name || function.aliases().contains(&name))
+}

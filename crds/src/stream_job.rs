@@ -1,0 +1,310 @@
+//! `StreamJob`, version v1alpha1: a job in SQL and how it is run.
+
+use std::collections::BTreeMap;
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Duration;
+
+/// A streaming job in Flink SQL.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "eddyline.io",
+    version = "v1alpha1",
+    kind = "StreamJob",
+    namespaced,
+    shortname = "sj",
+    category = "eddyline",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StreamJobSpec {
+    /// The SQL of the job. Exactly one of `sql` and `sqlFrom` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<String>,
+    /// Where the SQL of the job stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql_from: Option<SqlSource>,
+    /// How many slots run the job.
+    #[serde(default = "one")]
+    pub parallelism: u16,
+    /// How many key groups the state is cut into: a power of two, fixed once the job has state.
+    #[serde(default = "default_max_parallelism")]
+    pub max_parallelism: u32,
+    /// Whether the job runs.
+    #[serde(default)]
+    pub state: DesiredState,
+    /// Settings by Flink's keys, as SET statements in front of the SQL would give them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+    /// The pods that run the job.
+    #[serde(default)]
+    pub workers: Workers,
+    /// How and where checkpoints are taken.
+    #[serde(default)]
+    pub checkpoint: Checkpoint,
+    /// How savepoints are taken without being asked for.
+    #[serde(default)]
+    pub savepoints: Savepoints,
+    /// How a change of SQL or image is carried out.
+    #[serde(default)]
+    pub upgrade: Upgrade,
+    /// How often a failing job is started again.
+    #[serde(default)]
+    pub restart: Restart,
+    /// What the first start restores from.
+    #[serde(default)]
+    pub restore_from: RestoreFrom,
+}
+
+fn one() -> u16 {
+    1
+}
+
+fn default_max_parallelism() -> u32 {
+    256
+}
+
+/// Where SQL stands besides the spec itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SqlSource {
+    /// A key of a ConfigMap in the job's namespace.
+    pub config_map_key_ref: ConfigMapKey,
+}
+
+/// A key of a ConfigMap.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigMapKey {
+    /// The ConfigMap's name.
+    pub name: String,
+    /// The key whose value is the SQL.
+    pub key: String,
+}
+
+/// Whether a job should run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DesiredState {
+    /// It runs.
+    #[default]
+    Running,
+    /// It is stopped with a savepoint and has no pods.
+    Suspended,
+}
+
+/// The pods that run a job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Workers {
+    /// Slots in a worker; 0 puts all slots into one worker.
+    pub slots: u16,
+    /// The tag of the worker image; empty is the controller's own version.
+    pub version: String,
+    /// Resources of each worker, as in a container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<k8s_openapi::api::core::v1::ResourceRequirements>,
+    /// Local storage for caches and spilled state; omitted is an emptyDir.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<LocalStorage>,
+    /// A PodTemplateSpec that is merged over the generated one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub template: Option<serde_json::Value>,
+}
+
+fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// A volume of a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LocalStorage {
+    /// Its size, as a quantity.
+    pub size: String,
+}
+
+/// How and where checkpoints are taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Checkpoint {
+    /// How often.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// How many completed ones are kept.
+    pub retain: u16,
+    /// Where they are stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<CheckpointStorage>,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(10), timeout: Duration::from_secs(120), retain: 3, storage: None }
+    }
+}
+
+/// Object storage for checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CheckpointStorage {
+    /// A folder: `s3://bucket/path` or `file:///path`.
+    pub uri: String,
+    /// The endpoint of an S3 server that is not Amazon's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// A Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<NameRef>,
+}
+
+/// An object of the same namespace by name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NameRef {
+    /// The object's name.
+    pub name: String,
+}
+
+/// How savepoints are taken without being asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Savepoints {
+    /// A cron expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// How many scheduled ones are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<u16>,
+    /// How old a scheduled one gets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
+    /// What happens to state when the job is deleted.
+    pub on_delete: OnDelete,
+}
+
+/// What happens to state when a job is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnDelete {
+    /// Checkpoints and savepoints stay.
+    #[default]
+    Retain,
+    /// A last savepoint is taken.
+    Final,
+    /// Checkpoints and savepoints are deleted.
+    Delete,
+}
+
+/// How a change of SQL or image is carried out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Upgrade {
+    /// What the new revision starts from.
+    pub mode: UpgradeMode,
+    /// When to go back.
+    pub rollback: Rollback,
+}
+
+/// What a new revision starts from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UpgradeMode {
+    /// A savepoint that the old revision takes as it stops.
+    #[default]
+    Savepoint,
+    /// The last checkpoint.
+    LastState,
+    /// Nothing.
+    Stateless,
+}
+
+/// When a new revision is given up for the old one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Rollback {
+    /// Whether it ever is.
+    pub enabled: bool,
+    /// How long it may take to become ready.
+    pub deadline: Duration,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self { enabled: true, deadline: Duration::from_secs(300) }
+    }
+}
+
+/// How often a failing job is started again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Restart {
+    /// Restarts within a window after which the job has failed.
+    pub max_per_window: u32,
+    /// The window.
+    pub window: Duration,
+    /// The waits between restarts.
+    pub backoff: Backoff,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self { max_per_window: 10, window: Duration::from_secs(600), backoff: Backoff::default() }
+    }
+}
+
+/// Waits that double.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Backoff {
+    /// The first wait.
+    pub initial: Duration,
+    /// The longest wait.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { initial: Duration::from_secs(1), max: Duration::from_secs(60) }
+    }
+}
+
+/// What the first start of a job restores from; at most one of the two.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RestoreFrom {
+    /// A Savepoint object of the same namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub savepoint_ref: Option<NameRef>,
+    /// The URI of a savepoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_reads_with_defaults() {
+        let job: StreamJob = serde_norway::from_str(
+            "apiVersion: eddyline.io/v1alpha1\nkind: StreamJob\nmetadata: {name: orders}\nspec: {sql: 'SELECT 1', checkpoint: {interval: 5s}}\n",
+        )
+        .expect("a manifest");
+        assert_eq!(job.spec.sql.as_deref(), Some("SELECT 1"));
+        assert_eq!((job.spec.parallelism, job.spec.max_parallelism), (1, 256));
+        assert_eq!(job.spec.checkpoint.interval, Duration::from_secs(5));
+        assert_eq!(job.spec.restart.backoff.max, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_misspelt_field_is_named() {
+        let error = serde_norway::from_str::<StreamJob>(
+            "apiVersion: eddyline.io/v1alpha1\nkind: StreamJob\nmetadata: {name: orders}\nspec: {sql: 'SELECT 1', paralelism: 4}\n",
+        )
+        .expect_err("an unknown field");
+        assert!(error.to_string().contains("paralelism"), "{error}");
+    }
+}

@@ -1,0 +1,43 @@
+//! What a checkpoint is made of, and what it is called afterwards.
+
+use std::collections::BTreeMap;
+
+use eddyline_state::Snapshot;
+use eddyline_stream::{Assignment, Attempt, CheckpointId, MaxParallelism, OperatorUid, SlotIndex};
+
+/// What all subtasks handed over at one barrier.
+#[derive(Clone, Debug)]
+pub struct CheckpointContents {
+    /// The state of each subtask.
+    pub snapshots: Vec<(OperatorUid, SlotIndex, Snapshot)>,
+    /// Every split of each source, with its position.
+    pub splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
+    /// What each sink has staged for this checkpoint.
+    pub committables: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
+    /// Who owned which key group.
+    pub assignment: Assignment,
+}
+
+/// What of a job cannot change while it has state, and how much of its past is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobIdentity {
+    /// How many key groups there are.
+    pub max_parallelism: MaxParallelism,
+    /// The version of the key hash.
+    pub hash_version: u32,
+    /// How many completed checkpoints are kept, at least 1.
+    pub retain: usize,
+}
+
+/// A checkpoint that counts: its control record exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompletedCheckpoint {
+    /// Its number.
+    pub id: CheckpointId,
+    /// The attempt that wrote it.
+    pub attempt: Attempt,
+    /// Where it is; can be opened by this.
+    pub uri: String,
+    /// Bytes of state written for it. What it shares with earlier checkpoints is not counted.
+    pub bytes: u64,
+}

@@ -1,0 +1,138 @@
+//! Carries out what [`crate::control`] decides.
+
+use std::time::Duration;
+
+use eddyline_stream::Attempt;
+use tracing::warn;
+
+use crate::control::{self, Action, Append, Event, RecordId};
+use crate::error::{Error, Result};
+use crate::paths;
+use crate::record::Record;
+use crate::storage::{Created, Storage};
+
+/// The first wait before a record is tried again; each further one is twice as long.
+const BACKOFF: Duration = Duration::from_millis(10);
+/// How often a new attempt looks again when the log grows while it tries to take over.
+const TAKE_OVER_TRIES: u32 = 16;
+
+/// How an append ended, when it did not fail.
+pub(crate) enum Appended {
+    Done,
+    Fenced(RecordId),
+}
+
+/// The newest record of the log; `None` for a log that has none.
+pub(crate) async fn newest(storage: &Storage) -> Result<Option<Record>> {
+    newest_beyond(storage, 0).await
+}
+
+async fn newest_beyond(storage: &Storage, sequence: u64) -> Result<Option<Record>> {
+    let listed = storage.list(paths::CONTROL).await?;
+    let newest = listed.iter().filter_map(|entry| paths::sequence_of(&entry.name)).max();
+    let Some(newest) = newest.filter(|newest| *newest > sequence) else { return Ok(None) };
+    match read(storage, newest).await? {
+        Some(record) => Ok(Some(record)),
+        // The newest record is never deleted; somebody else tidies up who should not.
+        None => {
+            Err(Error::corrupt(storage.name_of(&paths::control_record(newest)), "control record", "it has vanished"))
+        }
+    }
+}
+
+async fn read(storage: &Storage, sequence: u64) -> Result<Option<Record>> {
+    let name = paths::control_record(sequence);
+    let Some(bytes) = storage.get(&name).await? else { return Ok(None) };
+    let object = storage.name_of(&name);
+    let record = Record::open(&object, &bytes)?;
+    if record.id.sequence != sequence {
+        return Err(Error::corrupt(object, "control record", format!("it says it is record {}", record.id.sequence)));
+    }
+    Ok(Some(record))
+}
+
+/// Appends a record.
+///
+/// # Errors
+/// [`Error::Unresolved`] when it is not known whether the record is part of the log: this leader must end.
+pub(crate) async fn append(storage: &Storage, record: &Record) -> Result<Appended> {
+    let name = paths::control_record(record.id.sequence);
+    let sealed = record.seal();
+    let mut state = Append::new(record.id);
+    let mut action = Action::Create;
+    let mut failure = None;
+    let mut waits = 0;
+    loop {
+        let event = match action {
+            Action::Create => match storage.create(&name, sealed.clone()).await {
+                Ok(Created::Yes) => Event::Created,
+                Ok(Created::Refused) => Event::Refused,
+                Err(error) => {
+                    failure = Some(error);
+                    Event::Unanswered
+                }
+            },
+            Action::ReadBack => match read(storage, record.id.sequence).await {
+                Ok(found) => Event::Read(found.map(|found| found.id)),
+                Err(Error::Storage(error)) => {
+                    failure = Some(error);
+                    Event::ReadUnanswered
+                }
+                Err(error) => return Err(error),
+            },
+            Action::LookBeyond => match newest_beyond(storage, record.id.sequence).await {
+                Ok(found) => Event::Beyond(found.map(|found| found.id)),
+                Err(Error::Storage(error)) => {
+                    failure = Some(error);
+                    Event::BeyondUnanswered
+                }
+                Err(error) => return Err(error),
+            },
+            Action::Done => return Ok(Appended::Done),
+            Action::Fenced(by) => return Ok(Appended::Fenced(by)),
+            Action::Unresolved => {
+                return Err(Error::Unresolved { record: storage.name_of(&name), source: failure });
+            }
+        };
+        action = state.step(event);
+        if state.tries() > waits + 1 {
+            warn!(record = %name, ?event, "control record is tried again");
+            tokio::time::sleep(BACKOFF * (1 << waits)).await;
+            waits += 1;
+        }
+    }
+}
+
+/// Makes a new attempt the leader: from then on no older one can append.
+pub(crate) async fn take_over(
+    storage: &Storage,
+    job: &str,
+    mut make: impl FnMut(Option<&Record>) -> Result<Record>,
+) -> Result<Record> {
+    for _ in 0..TAKE_OVER_TRIES {
+        let record = make(newest(storage).await?.as_ref())?;
+        match append(storage, &record).await? {
+            Appended::Done => return Ok(record),
+            // The old leader, or another new one, was faster: what it wrote must be seen first.
+            Appended::Fenced(_) => {}
+        }
+    }
+    Err(Error::Contended { job: job.to_owned() })
+}
+
+/// Removes records that the newest one has put behind the boundary. Safe for a leader that is one no more: its boundary
+/// only lies farther back.
+pub(crate) async fn delete_old(storage: &Storage, head: &Record) -> Result<usize> {
+    let listed = storage.list(paths::CONTROL).await?;
+    let listed: Vec<u64> = listed.iter().filter_map(|entry| paths::sequence_of(&entry.name)).collect();
+    let doomed = control::deletable(&listed, head.boundary);
+    for sequence in &doomed {
+        storage.delete(&paths::control_record(*sequence)).await?;
+    }
+    Ok(doomed.len())
+}
+
+/// The error of a leader that has been fenced off.
+pub(crate) fn fenced(job: &str, mine: u64, other: u64) -> Error {
+    Error::Fenced { job: job.to_owned(), mine: Attempt::new(mine), other: Attempt::new(other) }
+}

@@ -1,0 +1,167 @@
+//! What can go wrong with checkpoints and savepoints.
+
+use arrow::error::ArrowError;
+use eddyline_stream::{Attempt, CheckpointId, MaxParallelism, OperatorUid};
+
+use crate::storage;
+
+/// The result of checkpoint work.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong with checkpoints and savepoints.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The storage did not do what it was asked.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// A newer attempt of the job has taken over. This process must stop: nothing that it does can count any more.
+    #[error("attempt {mine} of job {job} is fenced off: attempt {other} has taken over")]
+    Fenced {
+        /// The job.
+        job: String,
+        /// The attempt that this process runs.
+        mine: Attempt,
+        /// The attempt that runs now.
+        other: Attempt,
+    },
+    /// The storage gave no answer to a control record, so it is not known whether a checkpoint counts. Only a new attempt
+    /// can find out.
+    #[error("it is not known whether {record} was written; a new attempt must look")]
+    Unresolved {
+        /// The control record.
+        record: String,
+        /// What the storage said last.
+        source: Option<storage::Error>,
+    },
+    /// Too many attempts are started at the same time.
+    #[error("other processes start attempts of job {job} at the same time")]
+    Contended {
+        /// The job.
+        job: String,
+    },
+    /// The control log has an entry that this process's own protocol rules out.
+    #[error("the control log of job {job} is broken: {reason}")]
+    BrokenLog {
+        /// The job.
+        job: String,
+        /// What was found.
+        reason: String,
+    },
+    /// Bytes that are not what was written.
+    #[error("{object} is corrupt: {part}: {reason}")]
+    Corrupt {
+        /// The full name of the object.
+        object: String,
+        /// Which part: "footer", "block 17 (…)".
+        part: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A manifest names a run file that is not there.
+    #[error("run file {object} of checkpoint {checkpoint} is missing")]
+    MissingRunFile {
+        /// The full name of the object.
+        object: String,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// There is no manifest where one should be.
+    #[error("there is no checkpoint or savepoint at {object}")]
+    MissingManifest {
+        /// The full name of the object.
+        object: String,
+    },
+    /// Written by a later release, in a form that this one does not know.
+    #[error("{object} needs version {needed} of the reader; this release has version {known}")]
+    TooNew {
+        /// The full name of the object.
+        object: String,
+        /// The version that can read it.
+        needed: u32,
+        /// The newest version that this release knows.
+        known: u32,
+    },
+    /// The state was cut into another number of key groups.
+    #[error(
+        "the state has max parallelism {recorded}, the job has {job}: max parallelism is fixed once a job has state"
+    )]
+    MaxParallelismDiffers {
+        /// In the state.
+        recorded: MaxParallelism,
+        /// In the job.
+        job: MaxParallelism,
+    },
+    /// The state was distributed by another hash.
+    #[error("the state uses version {recorded} of the key hash, this release uses version {known}")]
+    KeyHashDiffers {
+        /// In the state.
+        recorded: u32,
+        /// In this release.
+        known: u32,
+    },
+    /// State handed over that contradicts itself or what was declared.
+    #[error("the snapshot of {operator}, table {table}, cannot be written: {reason}")]
+    InvalidSnapshot {
+        /// The operator.
+        operator: OperatorUid,
+        /// The table.
+        table: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Columns could not be gathered or put together.
+    #[error("failed to {action} rows of {operator}, table {table}")]
+    Columns {
+        /// What was tried.
+        action: &'static str,
+        /// The operator.
+        operator: String,
+        /// The table.
+        table: String,
+        /// Why.
+        source: ArrowError,
+    },
+    /// A checkpoint number that does not follow.
+    #[error("checkpoint {checkpoint} cannot be written: {reason}")]
+    InvalidCheckpoint {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// What does not fit.
+        reason: String,
+    },
+    /// State that does not fit the job that should restore it.
+    #[error(transparent)]
+    StateMismatch(#[from] crate::mismatch::StateMismatch),
+    /// A location that is no checkpoint or savepoint of a job.
+    #[error("savepoints cannot be written to {uri}: {reason}")]
+    SavepointLocation {
+        /// The location.
+        uri: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Work on another thread ended without a result.
+    #[error("encoding or decoding state stopped without a result")]
+    Stopped(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    /// Whether trying again can succeed without anyone changing anything: in the same attempt, unless it
+    /// [ends the attempt](Error::ends_attempt), in a new one otherwise.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.is_retryable(),
+            Self::Unresolved { .. } | Self::Contended { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the attempt cannot complete any checkpoint any more.
+    pub fn ends_attempt(&self) -> bool {
+        matches!(self, Self::Fenced { .. } | Self::Unresolved { .. } | Self::BrokenLog { .. })
+    }
+
+    pub(crate) fn corrupt(object: impl Into<String>, part: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Corrupt { object: object.into(), part: part.into(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,314 @@
+//! Reads checkpoints and savepoints.
+//!
+//! A handle has the manifest; run files are opened when they are first needed, and only the blocks of the key groups
+//! that are asked for are read. Everything is checked on the way: what comes back is what was written, or an error that
+//! names the object and the block.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use eddyline_state::{Snapshot, StateTable, TableRows};
+use eddyline_stream::{
+    Assignment, Attempt, CheckpointId, KeyGroup, KeyGroupSet, MaxParallelism, OperatorUid, key_hash,
+};
+use tokio::sync::OnceCell;
+
+use crate::control_log;
+use crate::envelope;
+use crate::error::{Error, Result};
+use crate::manifest::{Manifest, Run, Table};
+use crate::mismatch;
+use crate::paths;
+use crate::record::Record;
+use crate::run_file::BlockEntry;
+use crate::run_file::reader::{BlockRows, RunFile};
+use crate::storage::Storage;
+
+/// Rows of one bucket are handed back in pieces of about this size.
+const PIECE_BYTES: u64 = 64 << 20;
+
+/// A checkpoint or savepoint that can be restored. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct CheckpointHandle {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    uri: String,
+    manifest: Manifest,
+    /// What the names of run files are relative to.
+    base: Storage,
+    files: Vec<OnceCell<RunFile>>,
+}
+
+impl CheckpointHandle {
+    /// Opens the manifest in a folder. `job` is the folder of the job, which checkpoints refer to.
+    pub(crate) async fn open(folder: Storage, job: Option<Storage>, manifest_crc: Option<u32>) -> Result<Self> {
+        let object = folder.name_of(paths::MANIFEST);
+        let Some(bytes) = folder.get(paths::MANIFEST).await? else {
+            return Err(Error::MissingManifest { object });
+        };
+        let manifest = Manifest::open(&object, &bytes)?;
+        if manifest_crc.is_some_and(|crc| crc != envelope::checksum(&bytes)) {
+            return Err(Error::corrupt(object, "manifest", "it is not the one that the control record names"));
+        }
+        let uri = folder.uri();
+        let base = match (manifest.is_savepoint, job) {
+            (true, _) => folder,
+            (false, Some(job)) => job,
+            (false, None) => {
+                // {job}/chk/{checkpoint}
+                let job = uri.rsplitn(3, '/').nth(2).unwrap_or_default();
+                folder.open_beside(job)?
+            }
+        };
+        let files = manifest.files.iter().map(|_| OnceCell::new()).collect();
+        Ok(Self { inner: Arc::new(Inner { uri, manifest, base, files }) })
+    }
+
+    /// Opens a savepoint or a checkpoint by the location of its folder or its manifest; or the latest checkpoint of a job
+    /// by the location of the job's folder.
+    ///
+    /// # Errors
+    /// [`Error::MissingManifest`] when there is none of these; errors of the manifest.
+    pub async fn open_uri(uri: &str, options: &BTreeMap<String, String>) -> Result<Self> {
+        Self::open_in(Storage::open(folder_of(uri), options)?).await
+    }
+
+    /// As [`CheckpointHandle::open_uri`], for a folder that is open already.
+    pub async fn open_in(folder: Storage) -> Result<Self> {
+        match Self::open(folder.clone(), None, None).await {
+            Err(Error::MissingManifest { object }) => {
+                let newest = control_log::newest(&folder).await?;
+                let latest = newest.as_ref().and_then(Record::latest).ok_or(Error::MissingManifest { object })?;
+                let of_latest = folder.under(&paths::checkpoint_folder(latest.checkpoint, latest.attempt));
+                Self::open(of_latest, Some(folder), Some(latest.manifest_crc)).await
+            }
+            other => other,
+        }
+    }
+
+    /// The number of the checkpoint.
+    pub fn id(&self) -> CheckpointId {
+        self.inner.manifest.checkpoint
+    }
+
+    /// Where it is.
+    pub fn uri(&self) -> &str {
+        &self.inner.uri
+    }
+
+    /// Whether it is a savepoint.
+    pub fn is_savepoint(&self) -> bool {
+        self.inner.manifest.is_savepoint
+    }
+
+    /// The job that wrote it.
+    pub fn job(&self) -> &str {
+        &self.inner.manifest.job
+    }
+
+    /// The attempt that wrote it.
+    pub fn attempt(&self) -> Attempt {
+        self.inner.manifest.attempt
+    }
+
+    /// The plan that wrote it, if the job said.
+    pub fn plan_fingerprint(&self) -> &str {
+        &self.inner.manifest.plan_fingerprint
+    }
+
+    /// How many key groups the state is cut into.
+    pub fn max_parallelism(&self) -> MaxParallelism {
+        self.inner.manifest.max_parallelism
+    }
+
+    /// Who owned which key group.
+    pub fn assignment(&self) -> &Assignment {
+        &self.inner.manifest.assignment
+    }
+
+    /// The splits of a source, with their positions.
+    pub fn splits(&self, operator: &OperatorUid) -> &[serde_json::Value] {
+        self.inner.manifest.splits.get(operator).map_or(&[], Vec::as_slice)
+    }
+
+    /// What each sink had staged.
+    pub fn committables(&self) -> &BTreeMap<OperatorUid, Vec<serde_json::Value>> {
+        &self.inner.manifest.committables
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.inner.manifest
+    }
+
+    /// Whether the state fits the operators of a job. `expected` are all of them, sources and sinks too, with the tables
+    /// that they keep. Operators that the state does not know start empty.
+    ///
+    /// # Errors
+    /// [`Error::StateMismatch`] with a list of everything that does not fit; [`Error::KeyHashDiffers`].
+    pub fn check(&self, expected: &[(OperatorUid, Vec<StateTable>)]) -> Result<()> {
+        self.check_hash()?;
+        Ok(mismatch::compare(&self.inner.uri, &self.inner.manifest, expected, false)?)
+    }
+
+    /// As [`CheckpointHandle::check`], but state of operators that are not in the job is left behind.
+    pub fn check_allowing_non_restored(&self, expected: &[(OperatorUid, Vec<StateTable>)]) -> Result<()> {
+        self.check_hash()?;
+        Ok(mismatch::compare(&self.inner.uri, &self.inner.manifest, expected, true)?)
+    }
+
+    /// Refuses a job with another number of key groups.
+    pub fn check_max_parallelism(&self, job: MaxParallelism) -> Result<()> {
+        let recorded = self.max_parallelism();
+        if recorded == job { Ok(()) } else { Err(Error::MaxParallelismDiffers { recorded, job }) }
+    }
+
+    fn check_hash(&self) -> Result<()> {
+        let recorded = self.inner.manifest.key_hash_version;
+        if recorded == key_hash::VERSION {
+            Ok(())
+        } else {
+            Err(Error::KeyHashDiffers { recorded, known: key_hash::VERSION })
+        }
+    }
+
+    /// What a subtask of an operator that owns these key groups restores: their rows, and the values of all former
+    /// subtasks. Empty for an operator that has no state here. Reads no more than these rows, but for small gaps.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::MissingRunFile`], and other errors that name the object; [`Error::KeyHashDiffers`],
+    /// [`Error::MaxParallelismDiffers`].
+    pub async fn restore(&self, operator: &OperatorUid, key_groups: &KeyGroupSet) -> Result<Snapshot> {
+        self.check_hash()?;
+        self.check_max_parallelism(key_groups.max_parallelism())?;
+        let manifest = &self.inner.manifest;
+        let mut snapshot = Snapshot::default();
+        for table in manifest.tables.iter().filter(|table| table.operator == *operator) {
+            let mut blocks = Vec::new();
+            for run in &table.runs {
+                let wanted = |group: &KeyGroup| run.key_groups.contains(*group);
+                if key_groups.iter().any(|group| wanted(&group)) {
+                    blocks.extend(self.read_run(table, run, key_groups).await?);
+                }
+            }
+            if !blocks.is_empty() {
+                let (name, schema) = (table.name.clone(), table.schema.clone());
+                let operator = operator.as_str().to_owned();
+                let rows =
+                    tokio::task::spawn_blocking(move || join_blocks(&operator, &name, &schema, blocks)).await??;
+                snapshot.keyed.extend(rows);
+            }
+        }
+        let of_operator = manifest.union_values.iter().filter(|value| value.operator == operator.as_str());
+        snapshot.union = of_operator.map(|value| (value.name.clone(), value.value.clone())).collect();
+        Ok(snapshot)
+    }
+
+    async fn read_run(&self, table: &Table, run: &Run, key_groups: &KeyGroupSet) -> Result<Vec<BlockRows>> {
+        let file = self.file(run.file).await?;
+        let mut tables = file.footer().tables.iter().zip(0u32..);
+        let found = tables.find(|(own, _)| own.operator == table.operator.as_str() && own.table == table.name);
+        let mismatch = |reason: String| Error::corrupt(self.file_name(run.file), "footer", reason);
+        let Some((own, index)) = found else {
+            return Err(mismatch(format!(
+                "it has no table {} of {}, its manifest says it has",
+                table.name, table.operator
+            )));
+        };
+        if own.schema != table.schema {
+            return Err(mismatch(format!(
+                "table {} of {} has other columns than in the manifest",
+                table.name, table.operator
+            )));
+        }
+        let wanted = |block: &&BlockEntry| {
+            let group = KeyGroup::new(block.key_group);
+            block.table == index
+                && key_groups.contains(group)
+                && run.key_groups.contains(group)
+                && run.buckets.binary_search(&block.bucket).is_ok()
+                && counts(table, block.bucket)
+        };
+        let entries: Vec<BlockEntry> = file.footer().blocks.iter().filter(wanted).copied().collect();
+        file.read_blocks(entries).await
+    }
+
+    fn file_name(&self, index: usize) -> String {
+        let file = &self.inner.manifest.files[index];
+        if file.name.is_empty() {
+            format!("{}/{}, run file {index}", self.inner.uri, paths::MANIFEST)
+        } else {
+            self.inner.base.name_of(&file.name)
+        }
+    }
+
+    /// A run file, opened at the first use.
+    pub(crate) async fn file(&self, index: usize) -> Result<&RunFile> {
+        let manifest = &self.inner.manifest;
+        let open = || async {
+            let listed = &manifest.files[index];
+            let file = if listed.name.is_empty() {
+                RunFile::from_bytes(&self.file_name(index), listed.inline.clone())?
+            } else {
+                let (bytes, crc) = (listed.bytes, listed.footer_crc32c);
+                RunFile::open(&self.inner.base, &listed.name, manifest.checkpoint, bytes, crc).await?
+            };
+            file.check_keys(manifest.max_parallelism, manifest.key_hash_version)?;
+            Ok(file)
+        };
+        self.inner.files[index].get_or_try_init(open).await
+    }
+}
+
+/// The folder of a location that may be that of the manifest.
+pub(crate) fn folder_of(uri: &str) -> &str {
+    let trimmed = uri.trim_end_matches('/');
+    trimmed.strip_suffix("/manifest").unwrap_or(trimmed)
+}
+
+/// Whether rows of a bucket count. Those that belong to no time never expire.
+pub(crate) fn counts(table: &Table, bucket: i64) -> bool {
+    bucket == eddyline_state::NO_BUCKET || table.expire_below.is_none_or(|bound| bucket >= bound)
+}
+
+/// Puts the blocks of a table together by bucket.
+fn join_blocks(operator: &str, table: &str, schema: &SchemaRef, blocks: Vec<BlockRows>) -> Result<Vec<TableRows>> {
+    #[derive(Default)]
+    struct Open {
+        key_hashes: Vec<u64>,
+        rows: Vec<RecordBatch>,
+        bytes: u64,
+    }
+    let close = |bucket: i64, open: Open| {
+        let failed = |source| Error::Columns {
+            action: "put together",
+            operator: operator.to_owned(),
+            table: table.to_owned(),
+            source,
+        };
+        let rows = concat_batches(schema, &open.rows).map_err(failed)?;
+        Ok::<_, Error>(TableRows { table: table.to_owned(), bucket, key_hashes: open.key_hashes, rows })
+    };
+    let mut pieces = Vec::new();
+    let mut buckets: BTreeMap<i64, Open> = BTreeMap::new();
+    for block in blocks {
+        let open = buckets.entry(block.entry.bucket).or_default();
+        open.key_hashes.extend(block.key_hashes);
+        open.rows.push(block.rows);
+        open.bytes += u64::from(block.entry.raw_bytes);
+        if open.bytes >= PIECE_BYTES {
+            pieces.push(close(block.entry.bucket, std::mem::take(open))?);
+        }
+    }
+    for (bucket, open) in buckets {
+        if !open.rows.is_empty() {
+            pieces.push(close(bucket, open)?);
+        }
+    }
+    Ok(pieces)
+}

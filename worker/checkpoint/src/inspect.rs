@@ -1,0 +1,241 @@
+//! What is in a checkpoint or savepoint, for people; and the readers' entries for fuzzing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use eddyline_stream::{Attempt, CheckpointId, KeyGroup, MaxParallelism, OperatorUid};
+
+use crate::envelope;
+use crate::error::Result;
+use crate::handle::{self, CheckpointHandle};
+use crate::manifest::Manifest;
+use crate::run_file::reader::RunFile;
+use crate::schema;
+
+/// A table of keyed state.
+#[derive(Clone, Debug)]
+pub struct TableInspection {
+    /// Its name.
+    pub table: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// How many rows there are.
+    pub rows: u64,
+    /// Bytes in storage.
+    pub stored_bytes: u64,
+    /// Bytes before compression.
+    pub raw_bytes: u64,
+    /// In how many key groups there are rows.
+    pub key_groups: usize,
+    /// The key group with the most rows, and how many these are.
+    pub largest_key_group: Option<(KeyGroup, u64)>,
+    /// The periods of time, each with its rows; [`eddyline_state::NO_BUCKET`] for rows of none.
+    pub buckets: BTreeMap<i64, u64>,
+    /// In how many run files the rows are.
+    pub runs: usize,
+}
+
+/// The state of an operator.
+#[derive(Clone, Debug, Default)]
+pub struct OperatorInspection {
+    /// Its tables.
+    pub tables: Vec<TableInspection>,
+    /// Names of values that belong to no key, each with how many subtasks had it.
+    pub union_values: BTreeMap<String, usize>,
+    /// The splits of a source.
+    pub splits: Vec<serde_json::Value>,
+    /// How many things a sink had staged.
+    pub committables: usize,
+}
+
+/// What is in a checkpoint or savepoint.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Where it is.
+    pub uri: String,
+    /// Whether it is a savepoint.
+    pub is_savepoint: bool,
+    /// The job that wrote it.
+    pub job: String,
+    /// Its number.
+    pub checkpoint: CheckpointId,
+    /// The attempt that wrote it.
+    pub attempt: Attempt,
+    /// The release that wrote it.
+    pub written_by: String,
+    /// The plan that wrote it; empty if the job did not say.
+    pub plan_fingerprint: String,
+    /// The version of its form.
+    pub format_version: u32,
+    /// How many key groups there are.
+    pub max_parallelism: MaxParallelism,
+    /// The version of the key hash.
+    pub key_hash_version: u32,
+    /// How many slots the job had.
+    pub slots: u16,
+    /// Run files, with their sizes; inside the manifest: with an empty name.
+    pub files: Vec<(String, u64)>,
+    /// By operator.
+    pub operators: BTreeMap<OperatorUid, OperatorInspection>,
+}
+
+/// Looks into a checkpoint or savepoint by its location, or into the latest checkpoint of a job by that of the job's
+/// folder. Reads the indexes of run files and no rows.
+///
+/// # Errors
+/// As for [`CheckpointHandle::open_uri`], and those of the run files.
+pub async fn inspect(uri: &str, options: &BTreeMap<String, String>) -> Result<Inspection> {
+    CheckpointHandle::open_uri(uri, options).await?.inspect().await
+}
+
+impl CheckpointHandle {
+    /// What is in it. Reads the indexes of run files and no rows.
+    pub async fn inspect(&self) -> Result<Inspection> {
+        let manifest = self.manifest();
+        let mut operators: BTreeMap<OperatorUid, OperatorInspection> = BTreeMap::new();
+        for index in 0..manifest.tables.len() {
+            let table = self.inspect_table(index).await?;
+            operators.entry(manifest.tables[index].operator.clone()).or_default().tables.push(table);
+        }
+        for value in &manifest.union_values {
+            let operator = operators.entry(OperatorUid::new(&value.operator)).or_default();
+            *operator.union_values.entry(value.name.clone()).or_default() += 1;
+        }
+        for (operator, splits) in &manifest.splits {
+            operators.entry(operator.clone()).or_default().splits = splits.clone();
+        }
+        for (operator, committables) in &manifest.committables {
+            operators.entry(operator.clone()).or_default().committables = committables.len();
+        }
+        Ok(Inspection {
+            uri: self.uri().to_owned(),
+            is_savepoint: manifest.is_savepoint,
+            job: manifest.job.clone(),
+            checkpoint: manifest.checkpoint,
+            attempt: manifest.attempt,
+            written_by: manifest.written_by.clone(),
+            plan_fingerprint: manifest.plan_fingerprint.clone(),
+            format_version: envelope::VERSION,
+            max_parallelism: manifest.max_parallelism,
+            key_hash_version: manifest.key_hash_version,
+            slots: manifest.assignment.slots(),
+            files: manifest.files.iter().map(|file| (file.name.clone(), file.bytes)).collect(),
+            operators,
+        })
+    }
+
+    async fn inspect_table(&self, index: usize) -> Result<TableInspection> {
+        let table = &self.manifest().tables[index];
+        let mut inspection = TableInspection {
+            table: table.name.clone(),
+            schema: table.schema.clone(),
+            rows: 0,
+            stored_bytes: 0,
+            raw_bytes: 0,
+            key_groups: 0,
+            largest_key_group: None,
+            buckets: BTreeMap::new(),
+            runs: table.runs.len(),
+        };
+        let mut groups: BTreeMap<u16, u64> = BTreeMap::new();
+        for run in &table.runs {
+            let footer = self.file(run.file).await?.footer();
+            let is_own = |at: u32| {
+                let own = &footer.tables[at as usize];
+                own.operator == table.operator.as_str() && own.table == table.name
+            };
+            for block in footer.blocks.iter().filter(|block| is_own(block.table)) {
+                if run.buckets.binary_search(&block.bucket).is_err() || !handle::counts(table, block.bucket) {
+                    continue;
+                }
+                inspection.rows += u64::from(block.rows);
+                inspection.stored_bytes += u64::from(block.stored_bytes);
+                inspection.raw_bytes += u64::from(block.raw_bytes);
+                *inspection.buckets.entry(block.bucket).or_default() += u64::from(block.rows);
+                *groups.entry(block.key_group).or_default() += u64::from(block.rows);
+            }
+        }
+        inspection.key_groups = groups.len();
+        let largest = groups.iter().max_by_key(|(group, rows)| (**rows, std::cmp::Reverse(**group)));
+        inspection.largest_key_group = largest.map(|(group, rows)| (KeyGroup::new(*group), *rows));
+        Ok(inspection)
+    }
+}
+
+/// Buckets are listed one by one up to this many.
+const BUCKETS_SHOWN: usize = 8;
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_savepoint { "savepoint" } else { "checkpoint" };
+        writeln!(f, "{kind} {} of job {}", self.checkpoint, self.job)?;
+        writeln!(f, "  location         {}", self.uri)?;
+        writeln!(f, "  attempt          {}", self.attempt)?;
+        writeln!(f, "  written by       {}, format {}", self.written_by, self.format_version)?;
+        if !self.plan_fingerprint.is_empty() {
+            writeln!(f, "  plan             {}", self.plan_fingerprint)?;
+        }
+        writeln!(f, "  parallelism      {}", self.slots)?;
+        writeln!(f, "  max parallelism  {}", self.max_parallelism)?;
+        writeln!(f, "  key hash         {}", self.key_hash_version)?;
+        for (name, bytes) in &self.files {
+            let name = if name.is_empty() { "inside the manifest" } else { name };
+            writeln!(f, "  run file         {name} ({bytes} bytes)")?;
+        }
+        for (operator, state) in &self.operators {
+            writeln!(f, "operator {operator}")?;
+            state.tables.iter().try_for_each(|table| write!(f, "{table}"))?;
+            for (name, count) in &state.union_values {
+                writeln!(f, "  value {name} of {count} subtasks")?;
+            }
+            for split in &state.splits {
+                writeln!(f, "  split {split}")?;
+            }
+            if state.committables > 0 {
+                writeln!(f, "  committables {}", state.committables)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TableInspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  table {} {}", self.table, schema::describe(&self.schema))?;
+        write!(f, "    {} rows, {} bytes ({} before compression)", self.rows, self.stored_bytes, self.raw_bytes)?;
+        write!(f, ", {} key groups", self.key_groups)?;
+        if let Some((group, rows)) = self.largest_key_group {
+            write!(f, " (largest: {group} with {rows} rows)")?;
+        }
+        writeln!(f, ", {} run files", self.runs)?;
+        for (bucket, rows) in self.buckets.iter().take(BUCKETS_SHOWN) {
+            if *bucket == eddyline_state::NO_BUCKET {
+                writeln!(f, "    no bucket: {rows} rows")?;
+            } else {
+                writeln!(f, "    bucket {bucket}: {rows} rows")?;
+            }
+        }
+        if self.buckets.len() > BUCKETS_SHOWN {
+            writeln!(f, "    and {} more buckets", self.buckets.len() - BUCKETS_SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens bytes as a run file and reads all rows, once with and once without regard to block checksums: whatever the bytes
+/// are, this returns. The result is how many rows there are, if it is one.
+pub fn fuzz_open_run(bytes: &[u8]) -> Option<usize> {
+    let file = RunFile::from_bytes("fuzzed", Bytes::copy_from_slice(bytes)).ok()?;
+    let _checked = file.decode_whole(true);
+    let blocks = file.decode_whole(false).ok()?;
+    let groups: BTreeSet<u16> = blocks.iter().map(|block| block.entry.key_group).collect();
+    assert!(groups.len() <= blocks.len(), "every key group has a block");
+    Some(blocks.iter().map(|block| block.rows.num_rows()).sum())
+}
+
+/// Opens bytes as a manifest: whatever the bytes are, this returns. Whether it is one.
+pub fn fuzz_open_manifest(bytes: &[u8]) -> bool {
+    Manifest::open("fuzzed", bytes).is_ok()
+}

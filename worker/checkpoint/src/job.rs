@@ -1,0 +1,187 @@
+//! Everything of one job in storage, and how a new attempt takes it over.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use eddyline_stream::{Attempt, CheckpointId};
+
+use crate::contents::{CompletedCheckpoint, JobIdentity};
+use crate::control_log;
+use crate::error::{Error, Result};
+use crate::handle::CheckpointHandle;
+use crate::paths;
+use crate::record::{CheckpointRef, Record};
+use crate::storage::{self, Storage};
+use crate::writer::Writer;
+
+/// The folder of one job. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct JobStore {
+    storage: Storage,
+    job: Arc<str>,
+    plan_fingerprint: Arc<str>,
+}
+
+/// A new attempt.
+#[derive(Debug)]
+pub struct Started {
+    /// Its number.
+    pub attempt: Attempt,
+    /// Writes its checkpoints.
+    pub writer: Writer,
+    /// The number of the latest completed checkpoint. New ones must have higher numbers.
+    pub last_checkpoint: Option<CheckpointId>,
+    /// The latest completed checkpoint, to restore from.
+    pub latest: Option<CheckpointHandle>,
+    /// Whether the commits of the latest checkpoint are known to be done. If not, do them again before anything else.
+    pub is_committed: bool,
+    /// All completed checkpoints whose commits are not known to be done, oldest first: the latest, and at times the one
+    /// before it.
+    pub uncommitted: Vec<CompletedCheckpoint>,
+}
+
+/// A number that nobody else has: 128 bits from the hasher keys that the standard library draws at random.
+fn random() -> u128 {
+    let half = || u128::from(RandomState::new().hash_one(std::process::id()));
+    half() << 64 | half()
+}
+
+impl JobStore {
+    /// The job's folder in a storage. The name can have any characters.
+    pub fn open(storage: Storage, job: &str) -> Self {
+        let folder = storage.under(&paths::job_folder(job));
+        Self { storage: folder, job: job.into(), plan_fingerprint: "".into() }
+    }
+
+    /// Notes in manifests and control records which plan wrote them, for people.
+    pub fn with_plan_fingerprint(mut self, fingerprint: &str) -> Self {
+        self.plan_fingerprint = fingerprint.into();
+        self
+    }
+
+    /// The job's name.
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub(crate) fn plan_fingerprint(&self) -> &str {
+        &self.plan_fingerprint
+    }
+
+    pub(crate) fn nonce() -> u128 {
+        random()
+    }
+
+    /// Starts an attempt: no older one can complete a checkpoint any more. The latest checkpoint is what it was at that
+    /// moment.
+    ///
+    /// # Errors
+    /// [`Error::MaxParallelismDiffers`] and [`Error::KeyHashDiffers`] when the job has a checkpoint that was cut in another
+    /// way, without fencing anyone. Errors of the manifest of the latest checkpoint. When storage fails or the outcome is
+    /// not known, it can simply be tried again.
+    pub async fn start_attempt(&self, identity: JobIdentity) -> Result<Started> {
+        let head = control_log::take_over(&self.storage, &self.job, |before| {
+            if let Some(before) = before.filter(|before| before.latest().is_some()) {
+                if before.max_parallelism != identity.max_parallelism {
+                    let (recorded, job) = (before.max_parallelism, identity.max_parallelism);
+                    return Err(Error::MaxParallelismDiffers { recorded, job });
+                }
+                if before.key_hash_version != identity.hash_version {
+                    let (recorded, known) = (before.key_hash_version, identity.hash_version);
+                    return Err(Error::KeyHashDiffers { recorded, known });
+                }
+            }
+            let (groups, hash) = (identity.max_parallelism, identity.hash_version);
+            Ok(Record::take_over(before, random(), groups, hash, &self.plan_fingerprint))
+        })
+        .await?;
+        eddyline_stream::crash_point("checkpoint.attempt-started");
+        let latest = match head.latest() {
+            None => None,
+            Some(latest) => Some(self.open_retained(latest).await?),
+        };
+        let last_checkpoint = latest.as_ref().map(CheckpointHandle::id);
+        let is_open = |kept: &&CheckpointRef| kept.checkpoint > head.commits_done_upto;
+        Ok(Started {
+            attempt: Attempt::new(head.id.attempt),
+            last_checkpoint,
+            is_committed: last_checkpoint.is_none_or(|last| last <= head.commits_done_upto),
+            uncommitted: head.retained.iter().filter(is_open).map(|kept| self.completed(kept)).collect(),
+            latest,
+            writer: Writer::new(self.clone(), head, identity.retain),
+        })
+    }
+
+    pub(crate) fn completed(&self, kept: &CheckpointRef) -> CompletedCheckpoint {
+        let folder = paths::checkpoint_folder(kept.checkpoint, kept.attempt);
+        CompletedCheckpoint {
+            id: kept.checkpoint,
+            attempt: kept.attempt,
+            uri: self.storage.name_of(&folder),
+            bytes: kept.bytes,
+        }
+    }
+
+    pub(crate) async fn open_retained(&self, kept: &CheckpointRef) -> Result<CheckpointHandle> {
+        let folder = paths::checkpoint_folder(kept.checkpoint, kept.attempt);
+        CheckpointHandle::open(self.storage.under(&folder), Some(self.storage.clone()), Some(kept.manifest_crc)).await
+    }
+
+    /// The latest completed checkpoint, without taking the job over; `None` if there is none.
+    pub async fn latest(&self) -> Result<Option<CheckpointHandle>> {
+        match control_log::newest(&self.storage).await?.as_ref().and_then(Record::latest) {
+            None => Ok(None),
+            Some(latest) => Ok(Some(self.open_retained(latest).await?)),
+        }
+    }
+
+    /// A completed checkpoint of this job, such as one of [`Started::uncommitted`].
+    pub async fn read(&self, completed: &CompletedCheckpoint) -> Result<CheckpointHandle> {
+        let folder = paths::checkpoint_folder(completed.id, completed.attempt);
+        CheckpointHandle::open(self.storage.under(&folder), Some(self.storage.clone()), None).await
+    }
+
+    /// Opens a savepoint or a checkpoint, of this job or another, by its location.
+    ///
+    /// # Errors
+    /// [`Error::MissingManifest`] when there is neither; errors of the manifest.
+    pub async fn open_uri(&self, uri: &str, options: &BTreeMap<String, String>) -> Result<CheckpointHandle> {
+        CheckpointHandle::open_uri(uri, options).await
+    }
+
+    /// Stages output that a later commit makes visible.
+    ///
+    /// Garbage collection removes it when the commits of the checkpoint whose committables have its name (as a text,
+    /// anywhere) are known to be done. What never comes into a checkpoint goes when its attempt is dead, which is told by
+    /// a part `attempt-{number}` of the name.
+    pub async fn put_staged(&self, name: &str, data: Bytes) -> Result<()> {
+        Ok(self.storage.put(&paths::staged(name), data).await?)
+    }
+
+    /// Reads staged output.
+    pub async fn get_staged(&self, name: &str) -> Result<Bytes> {
+        let name = paths::staged(name);
+        match self.storage.get(&name).await? {
+            Some(data) => Ok(data),
+            None => Err(Error::Storage(storage::Error::Absent { object: self.storage.name_of(&name) })),
+        }
+    }
+
+    /// Removes staged output; what is not there counts as removed.
+    pub async fn delete_staged(&self, name: &str) -> Result<()> {
+        Ok(self.storage.delete(&paths::staged(name)).await?)
+    }
+
+    /// The names of all staged output that begin with a text.
+    pub async fn list_staged(&self, prefix: &str) -> Result<Vec<String>> {
+        let listed = self.storage.list(paths::STAGED).await?;
+        let names = listed.iter().filter_map(|entry| entry.name.strip_prefix(paths::STAGED)?.strip_prefix('/'));
+        Ok(names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect())
+    }
+}

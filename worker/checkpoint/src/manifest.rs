@@ -1,0 +1,291 @@
+//! Manifests: what a checkpoint or savepoint consists of.
+//!
+//! A protobuf message in an [envelope](crate::envelope). Tag numbers are never reused; what a later release adds, an
+//! earlier one skips, and what an earlier one would misread raises the minimum reader version.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use eddyline_stream::{Assignment, Attempt, CheckpointId, KeyGroup, KeyGroupSet, MaxParallelism, OperatorUid};
+
+use crate::envelope;
+use crate::error::{Error, Result};
+use crate::run_file::RunKind;
+use crate::schema::{self, SchemaProto};
+
+pub(crate) const CHECKPOINT: u32 = 1;
+pub(crate) const SAVEPOINT: u32 = 2;
+
+/// A manifest as it is stored.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ManifestProto {
+    /// 1 checkpoint: names are relative to the job's folder. 2 savepoint: to the manifest's own folder.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(string, tag = "2")]
+    pub job: String,
+    #[prost(uint64, tag = "3")]
+    pub checkpoint: u64,
+    #[prost(uint64, tag = "4")]
+    pub attempt: u64,
+    #[prost(string, tag = "5")]
+    pub plan_fingerprint: String,
+    #[prost(uint32, tag = "6")]
+    pub max_parallelism: u32,
+    #[prost(uint32, tag = "7")]
+    pub key_hash_version: u32,
+    #[prost(uint32, tag = "8")]
+    pub slots: u32,
+    /// The slot of each key group.
+    #[prost(uint32, repeated, tag = "9")]
+    pub owners: Vec<u32>,
+    #[prost(message, repeated, tag = "10")]
+    pub files: Vec<FileProto>,
+    #[prost(message, repeated, tag = "11")]
+    pub tables: Vec<TableProto>,
+    #[prost(message, repeated, tag = "12")]
+    pub union_values: Vec<UnionValueProto>,
+    #[prost(message, repeated, tag = "13")]
+    pub splits: Vec<ValuesProto>,
+    #[prost(message, repeated, tag = "14")]
+    pub committables: Vec<ValuesProto>,
+    /// The release that wrote it, for people.
+    #[prost(string, tag = "15")]
+    pub written_by: String,
+}
+
+/// A run file of a manifest.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FileProto {
+    /// Empty when the content is `inline`.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    #[prost(fixed32, tag = "3")]
+    pub footer_crc32c: u32,
+    /// The whole run file, when it is small.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub inline: Bytes,
+}
+
+/// A table of keyed state.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct TableProto {
+    #[prost(string, tag = "1")]
+    pub operator: String,
+    #[prost(string, tag = "2")]
+    pub table: String,
+    #[prost(message, optional, tag = "3")]
+    pub schema: Option<SchemaProto>,
+    /// Oldest first.
+    #[prost(message, repeated, tag = "4")]
+    pub runs: Vec<RunProto>,
+    /// Rows of buckets below it do not count; those of no bucket always do.
+    #[prost(sint64, optional, tag = "5")]
+    pub expire_below: Option<i64>,
+    #[prost(uint64, tag = "6")]
+    pub rows: u64,
+}
+
+/// A part of a run file that belongs to a table.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RunProto {
+    /// Index into `files`.
+    #[prost(uint32, tag = "1")]
+    pub file: u32,
+    /// 1 base.
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    /// The checkpoint that wrote it.
+    #[prost(uint64, tag = "3")]
+    pub checkpoint: u64,
+    /// One bit for each key group, bit 0 of byte 0 first.
+    #[prost(bytes = "vec", tag = "4")]
+    pub key_groups: Vec<u8>,
+    /// The buckets of the run that count, in order.
+    #[prost(sint64, repeated, tag = "5")]
+    pub buckets: Vec<i64>,
+}
+
+/// A value of one subtask that belongs to no key.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct UnionValueProto {
+    #[prost(string, tag = "1")]
+    pub operator: String,
+    #[prost(uint32, tag = "2")]
+    pub slot: u32,
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub value: Vec<u8>,
+}
+
+/// Values of one operator, each a JSON text.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ValuesProto {
+    #[prost(string, tag = "1")]
+    pub operator: String,
+    #[prost(string, repeated, tag = "2")]
+    pub values: Vec<String>,
+}
+
+/// A manifest, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Manifest {
+    pub is_savepoint: bool,
+    pub job: String,
+    pub checkpoint: CheckpointId,
+    pub attempt: Attempt,
+    pub plan_fingerprint: String,
+    pub max_parallelism: MaxParallelism,
+    pub key_hash_version: u32,
+    pub assignment: Assignment,
+    pub files: Vec<FileProto>,
+    pub tables: Vec<Table>,
+    pub union_values: Vec<UnionValueProto>,
+    pub splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
+    pub committables: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
+    pub written_by: String,
+}
+
+/// A table of a manifest.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub operator: OperatorUid,
+    pub name: String,
+    pub schema: SchemaRef,
+    pub runs: Vec<Run>,
+    pub expire_below: Option<i64>,
+    pub rows: u64,
+}
+
+/// A run of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub file: usize,
+    pub key_groups: KeyGroupSet,
+    pub buckets: Vec<i64>,
+}
+
+/// The stored form of a set of key groups.
+pub(crate) fn key_group_bits(groups: &KeyGroupSet) -> Vec<u8> {
+    let mut bits = vec![0u8; usize::from(groups.max_parallelism().get()).div_ceil(8)];
+    groups.iter().for_each(|group| bits[group.index() / 8] |= 1 << (group.index() % 8));
+    bits
+}
+
+fn key_groups_of(bits: &[u8], max_parallelism: MaxParallelism) -> std::result::Result<KeyGroupSet, String> {
+    if bits.len() != usize::from(max_parallelism.get()).div_ceil(8) {
+        return Err(format!("a set of key groups has {} bytes", bits.len()));
+    }
+    let mut groups = KeyGroupSet::empty(max_parallelism);
+    let held = |group: &KeyGroup| bits[group.index() / 8] >> (group.index() % 8) & 1 == 1;
+    max_parallelism.key_groups().filter(held).for_each(|group| groups.insert(group));
+    Ok(groups)
+}
+
+/// The stored form of values by operator.
+pub(crate) fn values_proto(values: &BTreeMap<OperatorUid, Vec<serde_json::Value>>) -> Vec<ValuesProto> {
+    values
+        .iter()
+        .map(|(operator, values)| ValuesProto {
+            operator: operator.as_str().to_owned(),
+            values: values.iter().map(ToString::to_string).collect(),
+        })
+        .collect()
+}
+
+fn values_of(
+    protos: &[ValuesProto],
+    what: &str,
+) -> std::result::Result<BTreeMap<OperatorUid, Vec<serde_json::Value>>, String> {
+    let mut values: BTreeMap<OperatorUid, Vec<serde_json::Value>> = BTreeMap::new();
+    for proto in protos {
+        let of_operator = values.entry(OperatorUid::new(&proto.operator)).or_default();
+        for text in &proto.values {
+            let value = serde_json::from_str(text).map_err(|error| format!("{what} of {}: {error}", proto.operator))?;
+            of_operator.push(value);
+        }
+    }
+    Ok(values)
+}
+
+fn assignment_of(proto: &ManifestProto, max_parallelism: MaxParallelism) -> std::result::Result<Assignment, String> {
+    let slots = u16::try_from(proto.slots).ok().filter(|slots| *slots > 0).ok_or("it has no slots")?;
+    if proto.owners.len() != usize::from(max_parallelism.get())
+        || proto.owners.iter().any(|owner| *owner >= proto.slots)
+    {
+        return Err("its assignment does not give every key group to a slot".to_owned());
+    }
+    let fields = serde_json::json!({ "max_parallelism": max_parallelism, "slots": slots, "owner": proto.owners });
+    serde_json::from_value(fields).map_err(|error| format!("its assignment: {error}"))
+}
+
+impl Table {
+    fn from_proto(
+        proto: &TableProto,
+        files: usize,
+        max_parallelism: MaxParallelism,
+    ) -> std::result::Result<Self, String> {
+        let named = |reason: String| format!("table {} of {}: {reason}", proto.table, proto.operator);
+        let schema = proto.schema.as_ref().ok_or_else(|| named("it has no columns".to_owned()))?;
+        let runs = proto.runs.iter().map(|run| {
+            RunKind::from_number(run.kind)?;
+            let file = run.file as usize;
+            if file >= files {
+                return Err(format!("file {file} is not listed"));
+            }
+            let key_groups = key_groups_of(&run.key_groups, max_parallelism)?;
+            Ok(Run { file, key_groups, buckets: run.buckets.clone() })
+        });
+        Ok(Self {
+            operator: OperatorUid::new(&proto.operator),
+            name: proto.table.clone(),
+            schema: Arc::new(schema::decode(schema).map_err(named)?),
+            runs: runs.collect::<std::result::Result<_, _>>().map_err(named)?,
+            expire_below: proto.expire_below,
+            rows: proto.rows,
+        })
+    }
+}
+
+impl Manifest {
+    /// Opens the bytes of a manifest.
+    pub(crate) fn open(object: &str, bytes: &[u8]) -> Result<Self> {
+        let proto: ManifestProto = envelope::open(envelope::MANIFEST, object, bytes)?;
+        Self::from_proto(proto).map_err(|reason| Error::corrupt(object, "manifest", reason))
+    }
+
+    fn from_proto(proto: ManifestProto) -> std::result::Result<Self, String> {
+        let is_savepoint = match proto.kind {
+            CHECKPOINT => false,
+            SAVEPOINT => true,
+            other => return Err(format!("kind {other} is not known")),
+        };
+        let max_parallelism = MaxParallelism::try_from(proto.max_parallelism).map_err(|error| error.to_string())?;
+        let files = proto.files.len();
+        Ok(Self {
+            is_savepoint,
+            checkpoint: CheckpointId::new(proto.checkpoint),
+            attempt: Attempt::new(proto.attempt),
+            max_parallelism,
+            key_hash_version: proto.key_hash_version,
+            assignment: assignment_of(&proto, max_parallelism)?,
+            tables: proto
+                .tables
+                .iter()
+                .map(|table| Table::from_proto(table, files, max_parallelism))
+                .collect::<std::result::Result<_, _>>()?,
+            splits: values_of(&proto.splits, "a split")?,
+            committables: values_of(&proto.committables, "a committable")?,
+            job: proto.job,
+            plan_fingerprint: proto.plan_fingerprint,
+            files: proto.files,
+            union_values: proto.union_values,
+            written_by: proto.written_by,
+        })
+    }
+}

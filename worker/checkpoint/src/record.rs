@@ -1,0 +1,208 @@
+//! What a control record says.
+
+use bytes::Bytes;
+use eddyline_stream::{Attempt, CheckpointId, MaxParallelism};
+
+use crate::control::{self, RecordId};
+use crate::envelope;
+use crate::error::{Error, Result};
+
+/// A control record as it is stored.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RecordProto {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// 16 bytes, little-endian.
+    #[prost(bytes = "vec", tag = "2")]
+    pub nonce: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub leader_epoch: u64,
+    #[prost(uint64, tag = "4")]
+    pub attempt: u64,
+    #[prost(uint32, tag = "5")]
+    pub max_parallelism: u32,
+    #[prost(uint32, tag = "6")]
+    pub key_hash_version: u32,
+    /// The completed checkpoints that are kept, oldest first; the last one is the latest.
+    #[prost(message, repeated, tag = "7")]
+    pub retained: Vec<CheckpointRefProto>,
+    /// The commits of all checkpoints up to this one are done.
+    #[prost(uint64, tag = "8")]
+    pub commits_done_upto: u64,
+    /// Records below this one may be deleted.
+    #[prost(uint64, tag = "9")]
+    pub boundary: u64,
+    /// The plan of the attempt, for people.
+    #[prost(string, tag = "10")]
+    pub plan_fingerprint: String,
+}
+
+/// A completed checkpoint in a control record.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct CheckpointRefProto {
+    #[prost(uint64, tag = "1")]
+    pub checkpoint: u64,
+    #[prost(uint64, tag = "2")]
+    pub attempt: u64,
+    /// The checksum in the manifest's envelope.
+    #[prost(fixed32, tag = "3")]
+    pub manifest_crc32c: u32,
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+}
+
+/// A completed checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CheckpointRef {
+    pub checkpoint: CheckpointId,
+    pub attempt: Attempt,
+    pub manifest_crc: u32,
+    pub bytes: u64,
+}
+
+/// A control record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub id: RecordId,
+    pub max_parallelism: MaxParallelism,
+    pub key_hash_version: u32,
+    pub retained: Vec<CheckpointRef>,
+    pub commits_done_upto: CheckpointId,
+    pub boundary: u64,
+    pub plan_fingerprint: String,
+}
+
+impl Record {
+    /// The record by which a new attempt takes over; `None` before: the first of the job.
+    pub(crate) fn take_over(
+        before: Option<&Record>,
+        nonce: u128,
+        max_parallelism: MaxParallelism,
+        key_hash_version: u32,
+        plan_fingerprint: &str,
+    ) -> Self {
+        let (sequence, leader_epoch, attempt) =
+            before.map_or((0, 0, 0), |record| (record.id.sequence, record.id.leader_epoch, record.id.attempt));
+        let sequence = sequence + 1;
+        Self {
+            id: RecordId { sequence, nonce, leader_epoch: leader_epoch + 1, attempt: attempt + 1 },
+            max_parallelism,
+            key_hash_version,
+            retained: before.map(|record| record.retained.clone()).unwrap_or_default(),
+            commits_done_upto: before.map_or(CheckpointId::NONE, |record| record.commits_done_upto),
+            boundary: control::boundary(sequence, before.map_or(0, |record| record.boundary)),
+            plan_fingerprint: plan_fingerprint.to_owned(),
+        }
+    }
+
+    /// The record that follows under the same leader.
+    pub(crate) fn next(&self, nonce: u128, commits_done_upto: CheckpointId) -> Self {
+        let sequence = self.id.sequence + 1;
+        Self {
+            id: RecordId { sequence, nonce, ..self.id },
+            commits_done_upto,
+            boundary: control::boundary(sequence, self.boundary),
+            ..self.clone()
+        }
+    }
+
+    /// Adds a completed checkpoint. `retain` of them stay, and those whose commits are not done.
+    pub(crate) fn with_checkpoint(mut self, completed: CheckpointRef, retain: usize) -> Self {
+        self.retained.push(completed);
+        let surplus = self.retained.len().saturating_sub(retain.max(1));
+        let committed = self.retained.iter().take_while(|kept| kept.checkpoint <= self.commits_done_upto).count();
+        self.retained.drain(..surplus.min(committed));
+        self
+    }
+
+    /// The latest completed checkpoint.
+    pub(crate) fn latest(&self) -> Option<&CheckpointRef> {
+        self.retained.last()
+    }
+
+    pub(crate) fn seal(&self) -> Bytes {
+        let proto = RecordProto {
+            sequence: self.id.sequence,
+            nonce: self.id.nonce.to_le_bytes().to_vec(),
+            leader_epoch: self.id.leader_epoch,
+            attempt: self.id.attempt,
+            max_parallelism: u32::from(self.max_parallelism.get()),
+            key_hash_version: self.key_hash_version,
+            retained: self
+                .retained
+                .iter()
+                .map(|kept| CheckpointRefProto {
+                    checkpoint: kept.checkpoint.number(),
+                    attempt: kept.attempt.number(),
+                    manifest_crc32c: kept.manifest_crc,
+                    bytes: kept.bytes,
+                })
+                .collect(),
+            commits_done_upto: self.commits_done_upto.number(),
+            boundary: self.boundary,
+            plan_fingerprint: self.plan_fingerprint.clone(),
+        };
+        envelope::seal(envelope::CONTROL_RECORD, &proto)
+    }
+
+    pub(crate) fn open(object: &str, bytes: &[u8]) -> Result<Self> {
+        let proto: RecordProto = envelope::open(envelope::CONTROL_RECORD, object, bytes)?;
+        let corrupt = |reason: String| Error::corrupt(object, "control record", reason);
+        let nonce = proto.nonce.as_slice().try_into().map_err(|_| corrupt("its nonce is not 16 bytes".to_owned()))?;
+        Ok(Self {
+            id: RecordId {
+                sequence: proto.sequence,
+                nonce: u128::from_le_bytes(nonce),
+                leader_epoch: proto.leader_epoch,
+                attempt: proto.attempt,
+            },
+            max_parallelism: MaxParallelism::try_from(proto.max_parallelism)
+                .map_err(|error| corrupt(error.to_string()))?,
+            key_hash_version: proto.key_hash_version,
+            retained: proto
+                .retained
+                .iter()
+                .map(|kept| CheckpointRef {
+                    checkpoint: CheckpointId::new(kept.checkpoint),
+                    attempt: Attempt::new(kept.attempt),
+                    manifest_crc: kept.manifest_crc32c,
+                    bytes: kept.bytes,
+                })
+                .collect(),
+            commits_done_upto: CheckpointId::new(proto.commits_done_upto),
+            boundary: proto.boundary,
+            plan_fingerprint: proto.plan_fingerprint,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completed(number: u64) -> CheckpointRef {
+        CheckpointRef { checkpoint: CheckpointId::new(number), attempt: Attempt::new(1), manifest_crc: 7, bytes: 9 }
+    }
+
+    #[test]
+    fn a_record_reads_as_it_was_written() {
+        let first = Record::take_over(None, 3, MaxParallelism::DEFAULT, 1, "plan");
+        let record = first.next(u128::MAX, CheckpointId::new(4)).with_checkpoint(completed(5), 3);
+        assert_eq!(Record::open("x", &record.seal()).expect("as written"), record);
+        assert_eq!((first.id.sequence, record.id.sequence), (1, 2));
+        let second = Record::take_over(Some(&record), 4, MaxParallelism::DEFAULT, 1, "plan");
+        assert_eq!((second.id.sequence, second.id.leader_epoch, second.id.attempt), (3, 2, 2));
+        assert_eq!(second.latest(), Some(&completed(5)));
+    }
+
+    #[test]
+    fn a_checkpoint_with_open_commits_is_kept_beyond_its_number() {
+        let mut record = Record::take_over(None, 1, MaxParallelism::DEFAULT, 1, "");
+        for number in 1..=4 {
+            record = record.next(u128::from(number), CheckpointId::NONE).with_checkpoint(completed(number), 2);
+        }
+        assert_eq!(record.retained.len(), 4, "no commits are done");
+        let record = record.next(9, CheckpointId::new(3)).with_checkpoint(completed(5), 2);
+        assert_eq!(record.retained, [completed(4), completed(5)]);
+    }
+}

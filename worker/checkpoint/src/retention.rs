@@ -1,0 +1,223 @@
+//! Removes what no kept checkpoint needs.
+//!
+//! What may go is decided by [`doomed`], a pure function of a listing; the order is such that a crash at any point leaves
+//! only files that the next run removes: staged output, then data, then manifests, oldest first.
+
+use std::collections::BTreeSet;
+
+use eddyline_stream::{Attempt, CheckpointId};
+
+use crate::control_log;
+use crate::error::Result;
+use crate::job::JobStore;
+use crate::manifest::Manifest;
+use crate::paths;
+use crate::record::Record;
+use crate::storage::Entry;
+
+/// Files of dead attempts stay for this long, in milliseconds by the store's clock: whoever reads or writes one still, late
+/// as it is, fails at its own work and not at ours.
+pub const AGE_MS: i64 = 3_600_000;
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Run files and manifests.
+    pub files: usize,
+    /// Staged output that is published, or that no checkpoint came for.
+    pub staged: usize,
+    /// Control records.
+    pub records: usize,
+}
+
+/// What a leader knows about what is needed.
+#[derive(Clone, Debug)]
+pub(crate) struct Needed {
+    pub current: Attempt,
+    pub latest: CheckpointId,
+    /// The manifests that are kept, and the run files that they name.
+    pub names: BTreeSet<String>,
+}
+
+/// The listed manifests and run files that may be removed, in the order in which to do it.
+pub(crate) fn doomed(listed: &[Entry], needed: &Needed, now_ms: i64) -> Vec<String> {
+    let mut doomed: Vec<(bool, CheckpointId, &str)> = listed
+        .iter()
+        .filter(|entry| !needed.names.contains(&entry.name))
+        .filter_map(|entry| {
+            let (checkpoint, attempt) = paths::writer_of(&entry.name)?;
+            let is_old = entry.modified_ms.saturating_add(AGE_MS) <= now_ms;
+            let may_go = match attempt.cmp(&needed.current) {
+                // Not ours to judge: we are the ones who are late.
+                std::cmp::Ordering::Greater => false,
+                // Above the latest are those on their way.
+                std::cmp::Ordering::Equal => checkpoint <= needed.latest,
+                std::cmp::Ordering::Less => is_old,
+            };
+            let is_manifest = entry.name.starts_with(paths::CHECKPOINTS);
+            may_go.then_some((is_manifest, checkpoint, entry.name.as_str()))
+        })
+        .collect();
+    doomed.sort_unstable();
+    doomed.into_iter().map(|(_, _, name)| name.to_owned()).collect()
+}
+
+/// What is known about staged output: names in committables, and who runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Staged {
+    pub current: Attempt,
+    /// Named by checkpoints whose commits may have to be done again.
+    pub open: BTreeSet<String>,
+    /// Named by checkpoints whose commits are done.
+    pub done: BTreeSet<String>,
+}
+
+/// The listed staged output that no commit will ever need: what a done commit has published, and what attempts have left
+/// that are dead and whose checkpoint never came, when it is old. The attempt is told by a part `attempt-{number}` of the
+/// name; without one, only what is known to be published goes.
+pub(crate) fn doomed_staged(listed: &[Entry], staged: &Staged, now_ms: i64) -> Vec<String> {
+    let may_go = |entry: &&Entry| {
+        let Some(name) = entry.name.strip_prefix(paths::STAGED).and_then(|name| name.strip_prefix('/')) else {
+            return false;
+        };
+        let is_old = entry.modified_ms.saturating_add(AGE_MS) <= now_ms;
+        let is_dead = attempt_of(name).is_some_and(|attempt| attempt < staged.current);
+        !staged.open.contains(name) && (staged.done.contains(name) || (is_dead && is_old))
+    };
+    listed.iter().filter(may_go).map(|entry| entry.name.clone()).collect()
+}
+
+fn attempt_of(name: &str) -> Option<Attempt> {
+    name.split('/').find_map(|part| part.strip_prefix("attempt-")?.parse().ok()).map(Attempt::new)
+}
+
+/// All texts in a value: among them are the names of staged objects, wherever the connector has put them.
+fn texts(value: &serde_json::Value, found: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::String(text) => {
+            found.insert(text.clone());
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| texts(value, found)),
+        serde_json::Value::Object(fields) => fields.values().for_each(|value| texts(value, found)),
+        _ => {}
+    }
+}
+
+/// Notes what a manifest names as staged.
+fn note(manifest: &Manifest, is_open: bool, staged: &mut Staged) {
+    let names = if is_open { &mut staged.open } else { &mut staged.done };
+    manifest.committables.values().flatten().for_each(|value| texts(value, names));
+}
+
+/// Removes what may go.
+pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected> {
+    let storage = store.storage();
+    let current = Attempt::new(head.id.attempt);
+    let latest = head.latest().map_or(CheckpointId::NONE, |latest| latest.checkpoint);
+    let mut needed = Needed { current, latest, names: BTreeSet::new() };
+    let mut staged = Staged { current, open: BTreeSet::new(), done: BTreeSet::new() };
+    for kept in &head.retained {
+        // Without every kept manifest nothing can be said to be unneeded.
+        let handle = store.open_retained(kept).await?;
+        let folder = paths::checkpoint_folder(kept.checkpoint, kept.attempt);
+        needed.names.insert(format!("{folder}/{}", paths::MANIFEST));
+        needed.names.extend(handle.manifest().files.iter().map(|file| file.name.clone()));
+        note(handle.manifest(), kept.checkpoint > head.commits_done_upto, &mut staged);
+    }
+    let mut listed = storage.list(paths::STATE).await?;
+    listed.extend(storage.list(paths::CHECKPOINTS).await?);
+    let listed_staged = storage.list(paths::STAGED).await?;
+    // The store's clock, by what was written last: no clock of ours to disagree with it.
+    let records = storage.list(paths::CONTROL).await?;
+    let all = listed.iter().chain(&listed_staged).chain(&records);
+    let now_ms = all.map(|entry| entry.modified_ms).max().unwrap_or(i64::MIN);
+
+    let doomed = doomed(&listed, &needed, now_ms);
+    if !listed_staged.is_empty() {
+        // What these have staged is published, or named by a later checkpoint that is still open.
+        for name in doomed.iter().filter(|name| name.starts_with(paths::CHECKPOINTS)) {
+            let is_committed =
+                paths::writer_of(name).is_some_and(|(checkpoint, _)| checkpoint <= head.commits_done_upto);
+            if let Some(bytes) = storage.get(name).await?.filter(|_| is_committed)
+                && let Ok(manifest) = Manifest::open(name, &bytes)
+            {
+                note(&manifest, false, &mut staged);
+            }
+        }
+    }
+    let mut collected = Collected::default();
+    for name in doomed_staged(&listed_staged, &staged, now_ms) {
+        storage.delete(&name).await?;
+        collected.staged += 1;
+    }
+    for name in doomed {
+        storage.delete(&name).await?;
+        eddyline_stream::crash_point("retention.deleted-one");
+        collected.files += 1;
+    }
+    collected.records = control_log::delete_old(storage, head).await?;
+    Ok(collected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, modified_ms: i64) -> Entry {
+        Entry { name: name.to_owned(), bytes: 1, modified_ms }
+    }
+
+    #[test]
+    fn data_goes_before_manifests_and_what_is_needed_stays() {
+        let needed = Needed {
+            current: Attempt::new(3),
+            latest: CheckpointId::new(9),
+            names: ["chk/0000000009-3/manifest", "state/0000000003/leader/0000000007.run"].map(str::to_owned).into(),
+        };
+        let listed = [
+            entry("chk/0000000009-3/manifest", 0),
+            entry("chk/0000000008-3/manifest", 0),
+            entry("chk/0000000007-3/manifest", 0),
+            entry("chk/0000000010-3/manifest", 0),
+            entry("chk/0000000007-4/manifest", 0),
+            entry("state/0000000003/leader/0000000006.run", 0),
+            entry("state/0000000003/leader/0000000007.run", 0),
+            entry("state/0000000002/leader/0000000004.run", AGE_MS),
+            entry("state/0000000002/leader/0000000003.run", 0),
+            entry("state/notes.txt", 0),
+        ];
+        let gone = doomed(&listed, &needed, AGE_MS);
+        assert_eq!(
+            gone,
+            [
+                "state/0000000002/leader/0000000003.run",
+                "state/0000000003/leader/0000000006.run",
+                "chk/0000000007-3/manifest",
+                "chk/0000000008-3/manifest",
+            ]
+        );
+    }
+
+    #[test]
+    fn staged_output_stays_until_its_commit_is_done() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let staged = Staged {
+            current: Attempt::new(3),
+            open: names(&["sink/attempt-2/open", "sink/attempt-3/open", "both"]),
+            done: names(&["sink/attempt-3/done", "done", "both"]),
+        };
+        let listed = [
+            entry("staged/both", 0),
+            entry("staged/done", AGE_MS),
+            entry("staged/other", 0),
+            entry("staged/sink/attempt-2/left", 0),
+            entry("staged/sink/attempt-2/left-lately", 1),
+            entry("staged/sink/attempt-2/open", 0),
+            entry("staged/sink/attempt-3/done", AGE_MS),
+            entry("staged/sink/attempt-3/open", 0),
+            entry("staged/sink/attempt-3/on-its-way", 0),
+        ];
+        let gone = doomed_staged(&listed, &staged, AGE_MS);
+        assert_eq!(gone, ["staged/done", "staged/sink/attempt-2/left", "staged/sink/attempt-3/done"]);
+    }
+}

@@ -1,0 +1,295 @@
+//! Reads run files: the footer first, then blocks by coalesced ranges.
+
+use std::ops::Range;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use eddyline_stream::{CheckpointId, KeyGroup, MaxParallelism};
+use futures::{StreamExt, TryStreamExt};
+
+use super::{BlockEntry, Footer, LZ4, MAGIC, TRAILER};
+use crate::block;
+use crate::error::{Error, Result};
+use crate::storage::{self, Storage};
+
+/// Files up to this size are read with one request; of larger ones this much is read first, from the end.
+const FIRST_READ_BYTES: u64 = 256 << 10;
+/// Blocks that are no farther apart than this are read with one request.
+const GAP_BYTES: u64 = 128 << 10;
+/// One request reads no more than this, unless a single block is larger.
+const REQUEST_BYTES: u64 = 8 << 20;
+/// Requests in flight for one file.
+const REQUESTS: usize = 4;
+
+/// An open run file.
+#[derive(Debug)]
+pub(crate) struct RunFile {
+    object: String,
+    footer: Footer,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Whole(Bytes),
+    Object { storage: Storage, name: String, checkpoint: CheckpointId },
+}
+
+/// The rows of a block.
+pub(crate) struct BlockRows {
+    pub entry: BlockEntry,
+    pub key_hashes: Vec<u64>,
+    pub rows: RecordBatch,
+}
+
+impl RunFile {
+    /// Opens a run file that is at hand as a whole.
+    pub(crate) fn from_bytes(object: &str, bytes: Bytes) -> Result<Self> {
+        let (start, footer, _) = locate_footer(object, &bytes, bytes.len() as u64)?;
+        let Some(start) = start else {
+            return Err(Error::corrupt(object, "trailer", "the footer is larger than the file"));
+        };
+        check_magic(object, &bytes)?;
+        let footer = Footer::decode(object, footer, start)?;
+        Ok(Self { object: object.to_owned(), footer, source: Source::Whole(bytes) })
+    }
+
+    /// Opens a run file in storage, whose size and footer checksum the manifest has.
+    pub(crate) async fn open(
+        storage: &Storage,
+        name: &str,
+        checkpoint: CheckpointId,
+        bytes: u64,
+        footer_crc: u32,
+    ) -> Result<Self> {
+        let object = storage.name_of(name);
+        let file = if bytes <= FIRST_READ_BYTES {
+            let content = read(storage, name, checkpoint, 0..bytes).await?;
+            let file = Self::from_bytes(&object, content.clone())?;
+            check_footer_crc(&object, &content, footer_crc)?;
+            file
+        } else {
+            let tail_start = bytes - FIRST_READ_BYTES;
+            let mut tail = read(storage, name, checkpoint, tail_start..bytes).await?;
+            if let (None, _, footer_bytes) = locate_footer(&object, &tail, bytes)? {
+                let start = bytes - TRAILER as u64 - footer_bytes;
+                tail = read(storage, name, checkpoint, start..bytes).await?;
+            }
+            check_footer_crc(&object, &tail, footer_crc)?;
+            let (Some(start), footer, _) = locate_footer(&object, &tail, bytes)? else {
+                return Err(Error::corrupt(object, "trailer", "it changed between two reads"));
+            };
+            let footer = Footer::decode(&object, footer, start)?;
+            let source = Source::Object { storage: storage.clone(), name: name.to_owned(), checkpoint };
+            Self { object, footer, source }
+        };
+        Ok(file)
+    }
+
+    pub(crate) fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// Refuses a file whose keys are cut in another way than its manifest says.
+    pub(crate) fn check_keys(&self, max_parallelism: MaxParallelism, key_hash_version: u32) -> Result<()> {
+        let identity = &self.footer.identity;
+        if identity.max_parallelism != max_parallelism || identity.key_hash_version != key_hash_version {
+            let reason = format!(
+                "it has max parallelism {} and key hash {}, its manifest {max_parallelism} and {key_hash_version}",
+                identity.max_parallelism, identity.key_hash_version
+            );
+            return Err(Error::corrupt(&self.object, "footer", reason));
+        }
+        Ok(())
+    }
+
+    /// Reads blocks, given in the order of the index, and nothing else but small gaps between them.
+    pub(crate) async fn read_blocks(&self, entries: Vec<BlockEntry>) -> Result<Vec<BlockRows>> {
+        let requests = coalesce(&entries);
+        let fetched = requests.into_iter().map(|(range, members)| async move {
+            let content = match &self.source {
+                Source::Whole(bytes) => {
+                    let slice = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+                    let (start, end) = slice.expect("the index lies within the bytes at hand");
+                    bytes.slice(start..end)
+                }
+                Source::Object { storage, name, checkpoint } => {
+                    // The magic before the first block comes with it.
+                    let start = if range.start == MAGIC.len() as u64 { 0 } else { range.start };
+                    let content = read(storage, name, *checkpoint, start..range.end).await?;
+                    if start == 0 {
+                        check_magic(&self.object, &content)?;
+                        content.slice(MAGIC.len()..)
+                    } else {
+                        content
+                    }
+                }
+            };
+            Ok::<_, Error>((content, range.start, members))
+        });
+        // Collected, so that the closures above are not held over an await with a lifetime that is too general.
+        let fetched: Vec<_> = fetched.collect();
+        let fetched: Vec<_> = futures::stream::iter(fetched).buffered(REQUESTS).try_collect().await?;
+        let decoder = Decoder { object: self.object.clone(), footer: self.footer.clone(), verify: true };
+        tokio::task::spawn_blocking(move || decoder.decode_all(&fetched)).await?
+    }
+
+    /// Reads all blocks of bytes at hand, on this thread.
+    pub(crate) fn decode_whole(&self, verify: bool) -> Result<Vec<BlockRows>> {
+        let Source::Whole(bytes) = &self.source else { return Ok(Vec::new()) };
+        let decoder = Decoder { object: self.object.clone(), footer: self.footer.clone(), verify };
+        decoder.decode_all(&[(bytes.clone(), 0, self.footer.blocks.clone())])
+    }
+}
+
+struct Decoder {
+    object: String,
+    footer: Footer,
+    verify: bool,
+}
+
+impl Decoder {
+    fn decode_all(&self, fetched: &[(Bytes, u64, Vec<BlockEntry>)]) -> Result<Vec<BlockRows>> {
+        let mut decoded = Vec::with_capacity(fetched.iter().map(|(_, _, entries)| entries.len()).sum());
+        for (content, start, entries) in fetched {
+            for entry in entries {
+                let from = usize::try_from(entry.offset - start).expect("within bytes at hand");
+                let stored = &content[from..from + entry.stored_bytes as usize];
+                decoded.push(self.decode(*entry, stored).map_err(|reason| self.corrupt(entry, reason))?);
+            }
+        }
+        Ok(decoded)
+    }
+
+    fn decode(&self, entry: BlockEntry, stored: &[u8]) -> std::result::Result<BlockRows, String> {
+        if self.verify && crc32c::crc32c(stored) != entry.crc {
+            return Err("its checksum does not match".to_owned());
+        }
+        let unpacked;
+        let raw = if entry.compression == LZ4 {
+            unpacked =
+                lz4_flex::block::decompress(stored, entry.raw_bytes as usize).map_err(|error| error.to_string())?;
+            if unpacked.len() != entry.raw_bytes as usize {
+                return Err(format!("it unpacks to {} bytes, not {}", unpacked.len(), entry.raw_bytes));
+            }
+            unpacked.as_slice()
+        } else {
+            stored
+        };
+        let table = &self.footer.tables[entry.table as usize];
+        let (key_hashes, rows) = block::decode(raw, &table.schema, entry.rows)?;
+        let max_parallelism = self.footer.identity.max_parallelism;
+        let group = KeyGroup::new(entry.key_group);
+        if key_hashes.iter().any(|hash| KeyGroup::of(*hash, max_parallelism) != group) {
+            return Err("it has keys of another key group".to_owned());
+        }
+        Ok(BlockRows { entry, key_hashes, rows })
+    }
+
+    fn corrupt(&self, entry: &BlockEntry, reason: String) -> Error {
+        let table = &self.footer.tables[entry.table as usize];
+        let part = format!(
+            "block at byte {} ({}, table {}, key group {}, bucket {})",
+            entry.offset, table.operator, table.table, entry.key_group, entry.bucket
+        );
+        Error::corrupt(&self.object, part, reason)
+    }
+}
+
+/// Joins neighbouring blocks into requests.
+fn coalesce(entries: &[BlockEntry]) -> Vec<(Range<u64>, Vec<BlockEntry>)> {
+    let mut requests: Vec<(Range<u64>, Vec<BlockEntry>)> = Vec::new();
+    for entry in entries {
+        let range = entry.range();
+        match requests.last_mut() {
+            Some((request, members))
+                if range.start >= request.end
+                    && range.start - request.end <= GAP_BYTES
+                    && range.end - request.start <= REQUEST_BYTES =>
+            {
+                request.end = range.end;
+                members.push(*entry);
+            }
+            _ => requests.push((range, vec![*entry])),
+        }
+    }
+    requests
+}
+
+async fn read(storage: &Storage, name: &str, checkpoint: CheckpointId, range: Range<u64>) -> Result<Bytes> {
+    match storage.get_range(name, range).await {
+        Ok(Some(content)) => Ok(content),
+        Ok(None) => Err(Error::MissingRunFile { object: storage.name_of(name), checkpoint }),
+        Err(storage::Error::TooShort { object, end }) => {
+            Err(Error::corrupt(object, "end", format!("it ends before byte {end}, which its manifest says it has")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check_magic(object: &str, bytes: &[u8]) -> Result<()> {
+    if bytes.starts_with(MAGIC) {
+        Ok(())
+    } else {
+        Err(Error::corrupt(object, "start", "it does not begin as a run file"))
+    }
+}
+
+fn check_footer_crc(object: &str, tail: &[u8], expected: u32) -> Result<()> {
+    let at = tail.len() - TRAILER + 4;
+    if tail[at..at + 4] == expected.to_le_bytes() {
+        Ok(())
+    } else {
+        Err(Error::corrupt(object, "footer", "it is not the file that the manifest was written for"))
+    }
+}
+
+/// Finds the footer at the end of `tail`, the last bytes of a file of `file_bytes`: where it starts in the file, its bytes,
+/// its length. The start is `None` when the tail does not hold all of it.
+fn locate_footer<'a>(object: &str, tail: &'a [u8], file_bytes: u64) -> Result<(Option<u64>, &'a [u8], u64)> {
+    let corrupt = |reason: &str| Error::corrupt(object, "trailer", reason);
+    if file_bytes < (MAGIC.len() + TRAILER) as u64 || tail.len() < TRAILER {
+        return Err(corrupt("the file is shorter than its frame"));
+    }
+    let (before, trailer) = tail.split_at(tail.len() - TRAILER);
+    if &trailer[8..] != MAGIC {
+        return Err(corrupt("it does not end as a run file"));
+    }
+    let length = u64::from(u32::from_le_bytes([trailer[0], trailer[1], trailer[2], trailer[3]]));
+    let crc = u32::from_le_bytes([trailer[4], trailer[5], trailer[6], trailer[7]]);
+    if length > file_bytes - (MAGIC.len() + TRAILER) as u64 {
+        return Err(corrupt("the footer is larger than the file"));
+    }
+    if length > before.len() as u64 {
+        return Ok((None, &[], length));
+    }
+    let footer = &before[before.len() - usize::try_from(length).expect("no longer than the tail")..];
+    if crc32c::crc32c(footer) != crc {
+        return Err(Error::corrupt(object, "footer", "its checksum does not match"));
+    }
+    Ok((Some(file_bytes - TRAILER as u64 - length), footer, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_blocks_are_read_together() {
+        let entry = |offset, stored_bytes| BlockEntry {
+            table: 0,
+            key_group: 0,
+            bucket: 0,
+            offset,
+            stored_bytes,
+            raw_bytes: stored_bytes,
+            rows: 1,
+            crc: 0,
+            compression: 0,
+        };
+        let far = 1000 + GAP_BYTES + 1;
+        let entries = [entry(8, 92), entry(100, 100), entry(300, 700), entry(far, 10)];
+        let ranges: Vec<_> = coalesce(&entries).into_iter().map(|(range, members)| (range, members.len())).collect();
+        assert_eq!(ranges, [(8..1000, 3), (far..far + 10, 1)]);
+    }
+}

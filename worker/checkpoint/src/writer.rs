@@ -1,0 +1,482 @@
+//! Writes checkpoints: run file, manifest, control record, in this order.
+//!
+//! Each step is durable before the next begins, and only the last one counts: a crash between any two leaves files that
+//! nothing refers to. The writer belongs to one attempt; when another takes over, nothing that it does has an effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use eddyline_state::Snapshot;
+use eddyline_stream::{Attempt, CheckpointId, KeyGroupSet, MaxParallelism, OperatorUid, SlotIndex, crash_point};
+use tokio::sync::{Mutex, mpsc};
+
+use crate::contents::{CheckpointContents, CompletedCheckpoint};
+use crate::control_log::{self, Appended};
+use crate::encode::{self, BucketKey, BucketRows, Encoded, EncodedTable};
+use crate::envelope;
+use crate::error::{Error, Result};
+use crate::job::JobStore;
+use crate::manifest::{self, FileProto, ManifestProto, RunProto, TableProto, UnionValueProto};
+use crate::paths;
+use crate::record::{CheckpointRef, Record};
+use crate::retention::{self, Collected};
+use crate::run_file::writer::Finished;
+use crate::run_file::{RunIdentity, RunKind};
+use crate::schema;
+use crate::storage::{Abandoned, PART_BYTES, Part, Storage};
+
+/// Run files below this size go into the manifest.
+const INLINE_BYTES: u64 = 64 << 10;
+/// Parts of an upload that wait for the store.
+const PARTS_WAITING: usize = 2;
+/// A checkpoint refers to at most so many earlier run files; the rows of the oldest are written anew.
+const EARLIER_FILES: usize = 8;
+/// A run file of which less than one in so many bytes counts is given up; what counts is written anew.
+const LIVE_SHARE: u64 = 4;
+/// Why encoding stops when the store has failed.
+const UPLOAD_STOPPED: &str = "the upload has stopped";
+/// The worker in the names of run files: the leader writes for all.
+const WORKER: &str = "leader";
+
+/// Writes the checkpoints of one attempt. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: JobStore,
+    attempt: Attempt,
+    retain: usize,
+    head: Mutex<Head>,
+    kept: Mutex<Kept>,
+    collecting: Mutex<()>,
+}
+
+/// The end of the control log, as this attempt knows it.
+#[derive(Debug)]
+struct Head {
+    record: Record,
+    /// For the next record.
+    commits_done_upto: CheckpointId,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Fenced(u64),
+    Unresolved,
+}
+
+/// What the latest completed checkpoint has in run files, by bucket.
+#[derive(Debug)]
+struct Kept {
+    last_tried: CheckpointId,
+    buckets: BTreeMap<BucketKey, KeptBucket>,
+}
+
+#[derive(Clone, Debug)]
+struct KeptBucket {
+    rows: BucketRows,
+    file: Arc<KeptFile>,
+}
+
+#[derive(Debug)]
+struct KeptFile {
+    proto: FileProto,
+    checkpoint: CheckpointId,
+}
+
+impl Writer {
+    pub(crate) fn new(store: JobStore, record: Record, retain: usize) -> Self {
+        let last_tried = record.latest().map_or(CheckpointId::NONE, |latest| latest.checkpoint);
+        let head = Head { commits_done_upto: record.commits_done_upto, record, end: None };
+        let attempt = Attempt::new(head.record.id.attempt);
+        let kept = Kept { last_tried, buckets: BTreeMap::new() };
+        let (head, kept, collecting) = (Mutex::new(head), Mutex::new(kept), Mutex::new(()));
+        Self { inner: Arc::new(Inner { store, attempt, retain, head, kept, collecting }) }
+    }
+
+    /// The attempt.
+    pub fn attempt(&self) -> Attempt {
+        self.inner.attempt
+    }
+
+    /// Writes a checkpoint. When this returns `Ok` it is complete: recovery starts from it.
+    ///
+    /// # Errors
+    /// Unless the error [ends the attempt](Error::ends_attempt), the checkpoint does not count and never will, and the
+    /// attempt can go on with a higher number. If it does, only a new attempt can tell whether the checkpoint counts.
+    pub async fn write(&self, checkpoint: CheckpointId, contents: CheckpointContents) -> Result<CompletedCheckpoint> {
+        let inner = &*self.inner;
+        // Held throughout: checkpoints are written one after the other.
+        let mut kept = inner.kept.lock().await;
+        let (max_parallelism, key_hash_version) = inner.check(&contents).await?;
+        if checkpoint <= kept.last_tried {
+            let reason = format!("checkpoint {} has been written or tried before", kept.last_tried);
+            return Err(Error::InvalidCheckpoint { checkpoint, reason });
+        }
+        kept.last_tried = checkpoint;
+        let identity = inner.run_identity(checkpoint, max_parallelism, key_hash_version);
+        let storage = inner.store.storage();
+        let CheckpointContents { snapshots, splits, committables, assignment } = contents;
+        let union_values = union_values(&snapshots);
+        let reusable = kept.buckets.iter().map(|(key, bucket)| (key.clone(), bucket.rows.digest)).collect();
+        crash_point("checkpoint.before-run-file");
+        let name = paths::run_file(inner.attempt, WORKER, checkpoint);
+        let stored = store_run(storage, &name, identity.clone(), snapshots, reusable, INLINE_BYTES).await?;
+
+        let (files, tables, next) = kept.refer(stored, checkpoint);
+        let bytes = files.last().filter(|(own, _)| *own).map_or(0, |(_, file)| file.bytes);
+        let mut proto = manifest_proto(inner, &identity, manifest::CHECKPOINT);
+        (proto.slots, proto.owners) = owners(&assignment);
+        proto.files = files.into_iter().map(|(_, file)| file).collect();
+        proto.tables = tables;
+        proto.union_values = union_values;
+        proto.splits = manifest::values_proto(&splits);
+        proto.committables = manifest::values_proto(&committables);
+        let sealed = envelope::seal(envelope::MANIFEST, &proto);
+        let manifest_crc = envelope::checksum(&sealed);
+        crash_point("checkpoint.before-manifest");
+        let folder = paths::checkpoint_folder(checkpoint, inner.attempt);
+        storage.put_once(&format!("{folder}/{}", paths::MANIFEST), sealed).await?;
+        crash_point("checkpoint.before-control-record");
+        let completed = CheckpointRef { checkpoint, attempt: inner.attempt, manifest_crc, bytes };
+        inner.append(|record| record.with_checkpoint(completed, inner.retain)).await?;
+        crash_point("checkpoint.after-control-record");
+        kept.buckets = next;
+        kept.forget_old_files();
+        Ok(inner.store.completed(&completed))
+    }
+
+    /// Writes a savepoint: a folder of its own below `dir`, which needs nothing outside of it and may be copied anywhere.
+    /// Returns its location. It does not count as a checkpoint.
+    ///
+    /// # Errors
+    /// When storage fails; the folder may be there without a manifest then, and nothing will take it for a savepoint.
+    pub async fn write_savepoint(
+        &self,
+        dir: &str,
+        checkpoint: CheckpointId,
+        contents: &CheckpointContents,
+    ) -> Result<String> {
+        let inner = &*self.inner;
+        let (max_parallelism, key_hash_version) = inner.check(contents).await?;
+        let identity = inner.run_identity(checkpoint, max_parallelism, key_hash_version);
+        let job = paths::job_folder(inner.store.job());
+        let folder = format!("savepoint-{job}-{:010}-{}", checkpoint.number(), inner.attempt);
+        let storage = inner.store.storage().open_beside(dir)?.under(&folder);
+        let union_values = union_values(&contents.snapshots);
+        let stored =
+            store_run(&storage, "state.run", identity.clone(), contents.snapshots.clone(), BTreeMap::new(), 0).await?;
+        let mut kept = Kept { last_tried: checkpoint, buckets: BTreeMap::new() };
+        let (files, tables, _) = kept.refer(stored, checkpoint);
+        let mut proto = manifest_proto(inner, &identity, manifest::SAVEPOINT);
+        (proto.slots, proto.owners) = owners(&contents.assignment);
+        proto.files = files.into_iter().map(|(_, file)| file).collect();
+        proto.tables = tables;
+        proto.union_values = union_values;
+        proto.splits = manifest::values_proto(&contents.splits);
+        proto.committables = manifest::values_proto(&contents.committables);
+        crash_point("savepoint.before-manifest");
+        storage.put_once(paths::MANIFEST, envelope::seal(envelope::MANIFEST, &proto)).await?;
+        crash_point("savepoint.after-manifest");
+        Ok(storage.uri())
+    }
+
+    /// The commits of a checkpoint, and of all before it, are done. Becomes durable with the next checkpoint, or with
+    /// [`Writer::flush`]; until then a new attempt would commit again, which commits must bear anyway.
+    ///
+    /// # Errors
+    /// When no such checkpoint is complete, or the attempt has ended.
+    pub async fn mark_committed(&self, checkpoint: CheckpointId) -> Result<()> {
+        let mut head = self.inner.head.lock().await;
+        self.inner.check_open(&head)?;
+        if head.record.latest().is_none_or(|latest| checkpoint > latest.checkpoint) {
+            return Err(Error::InvalidCheckpoint { checkpoint, reason: "it is not complete".to_owned() });
+        }
+        head.commits_done_upto = head.commits_done_upto.max(checkpoint);
+        Ok(())
+    }
+
+    /// Makes durable what [`Writer::mark_committed`] noted. For the end of a job, when no checkpoint follows.
+    pub async fn flush(&self) -> Result<()> {
+        {
+            let head = self.inner.head.lock().await;
+            self.inner.check_open(&head)?;
+            if head.commits_done_upto == head.record.commits_done_upto {
+                return Ok(());
+            }
+        }
+        self.inner.append(|record| record).await
+    }
+
+    /// Removes what no kept checkpoint needs: run files, then manifests, oldest first, then old control records. Files
+    /// that dead attempts have left go when they are [`retention::AGE_MS`] old.
+    ///
+    /// # Errors
+    /// When storage fails or a kept manifest cannot be read; nothing is removed that is needed, and the next call goes on.
+    pub async fn collect_garbage(&self) -> Result<Collected> {
+        let Ok(_running) = self.inner.collecting.try_lock() else { return Ok(Collected::default()) };
+        let head = {
+            let head = self.inner.head.lock().await;
+            self.inner.check_open(&head)?;
+            head.record.clone()
+        };
+        retention::collect(&self.inner.store, &head).await
+    }
+}
+
+impl Inner {
+    /// Refuses contents that do not fit the job, and work for an attempt that has ended.
+    async fn check(&self, contents: &CheckpointContents) -> Result<(MaxParallelism, u32)> {
+        let head = self.head.lock().await;
+        self.check_open(&head)?;
+        let (recorded, job) = (head.record.max_parallelism, contents.assignment.max_parallelism());
+        if recorded != job {
+            return Err(Error::MaxParallelismDiffers { recorded, job });
+        }
+        Ok((recorded, head.record.key_hash_version))
+    }
+
+    fn check_open(&self, head: &Head) -> Result<()> {
+        match head.end {
+            None => Ok(()),
+            Some(End::Fenced(other)) => Err(control_log::fenced(self.store.job(), head.record.id.attempt, other)),
+            Some(End::Unresolved) => {
+                let record = paths::control_record(head.record.id.sequence + 1);
+                Err(Error::Unresolved { record: self.store.storage().name_of(&record), source: None })
+            }
+        }
+    }
+
+    async fn append(&self, change: impl FnOnce(Record) -> Record) -> Result<()> {
+        let mut head = self.head.lock().await;
+        self.check_open(&head)?;
+        let record = change(head.record.next(JobStore::nonce(), head.commits_done_upto));
+        // Stays so if this future is dropped while it waits.
+        head.end = Some(End::Unresolved);
+        match control_log::append(self.store.storage(), &record).await? {
+            Appended::Done => {
+                head.record = record;
+                head.end = None;
+                Ok(())
+            }
+            // A leader writes one record after the other: none of its own can be in the way.
+            Appended::Fenced(by) if by.leader_epoch == head.record.id.leader_epoch => Err(Error::BrokenLog {
+                job: self.store.job().to_owned(),
+                reason: format!("record {} has the epoch of this leader, who has not written it", by.sequence),
+            }),
+            Appended::Fenced(by) => {
+                head.end = Some(End::Fenced(by.attempt));
+                Err(control_log::fenced(self.store.job(), head.record.id.attempt, by.attempt))
+            }
+        }
+    }
+
+    fn run_identity(
+        &self,
+        checkpoint: CheckpointId,
+        max_parallelism: MaxParallelism,
+        key_hash_version: u32,
+    ) -> RunIdentity {
+        RunIdentity {
+            job: self.store.job().to_owned(),
+            attempt: self.attempt,
+            worker: WORKER.to_owned(),
+            checkpoint,
+            max_parallelism,
+            key_hash_version,
+        }
+    }
+}
+
+impl Kept {
+    /// The files and tables of a manifest for what was stored now and before; and what is kept once it is complete.
+    /// Files are marked when they are new.
+    fn refer(
+        &mut self,
+        stored: Stored,
+        checkpoint: CheckpointId,
+    ) -> (Vec<(bool, FileProto)>, Vec<TableProto>, BTreeMap<BucketKey, KeptBucket>) {
+        let own = stored.file.map(|proto| Arc::new(KeptFile { proto, checkpoint }));
+        let mut next: BTreeMap<BucketKey, KeptBucket> = BTreeMap::new();
+        for table in &stored.tables {
+            let key = |bucket: &i64| (table.operator.clone(), table.name.clone(), *bucket);
+            for bucket in &table.reused {
+                let key = key(bucket);
+                let kept = self.buckets.get(&key).expect("only what is kept is reused").clone();
+                next.insert(key, kept);
+            }
+            for (bucket, rows) in &table.written {
+                let file = own.clone().expect("rows were written to a file");
+                next.insert(key(bucket), KeptBucket { rows: rows.clone(), file });
+            }
+        }
+        // By checkpoint, so that the oldest come first.
+        let by_checkpoint: BTreeMap<CheckpointId, Arc<KeptFile>> =
+            next.values().map(|kept| (kept.file.checkpoint, kept.file.clone())).collect();
+        let files: Vec<Arc<KeptFile>> = by_checkpoint.into_values().collect();
+        let tables = stored.tables.iter().map(|table| table_proto(table, &files, &next)).collect();
+        let files = files.into_iter().map(|file| (file.checkpoint == checkpoint, file.proto.clone())).collect();
+        // What is inside a manifest cannot be referred to by another.
+        next.retain(|_, kept| kept.file.proto.inline.is_empty());
+        (files, tables, next)
+    }
+
+    /// Gives up files that are too many, or of which too little counts: what counts is written anew next time.
+    fn forget_old_files(&mut self) {
+        let mut live: BTreeMap<CheckpointId, (u64, u64)> = BTreeMap::new();
+        for kept in self.buckets.values() {
+            live.entry(kept.file.checkpoint).or_insert((0, kept.file.proto.bytes)).0 += kept.rows.bytes;
+        }
+        let newest: BTreeSet<CheckpointId> = live.keys().rev().take(EARLIER_FILES).copied().collect();
+        // Sizes before compression against the size after it: errs towards keeping.
+        self.buckets.retain(|_, kept| {
+            let (counts, bytes) = live[&kept.file.checkpoint];
+            newest.contains(&kept.file.checkpoint) && counts.saturating_mul(LIVE_SHARE) >= bytes
+        });
+    }
+}
+
+fn table_proto(table: &EncodedTable, files: &[Arc<KeptFile>], buckets: &BTreeMap<BucketKey, KeptBucket>) -> TableProto {
+    let mut runs = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let first = (table.operator.clone(), table.name.clone(), i64::MIN);
+        let own = buckets
+            .range(first..)
+            .take_while(|((operator, name, _), _)| *operator == table.operator && *name == table.name)
+            .filter(|(_, kept)| kept.file.checkpoint == file.checkpoint);
+        let mut numbers = Vec::new();
+        let mut groups: Option<KeyGroupSet> = None;
+        for ((_, _, bucket), kept) in own {
+            numbers.push(*bucket);
+            let groups = groups.get_or_insert_with(|| KeyGroupSet::empty(kept.rows.key_groups.max_parallelism()));
+            kept.rows.key_groups.iter().for_each(|group| groups.insert(group));
+        }
+        if let Some(groups) = groups {
+            runs.push(RunProto {
+                file: u32::try_from(index).expect("few files"),
+                kind: RunKind::Base.number(),
+                checkpoint: file.checkpoint.number(),
+                key_groups: manifest::key_group_bits(&groups),
+                buckets: numbers,
+            });
+        }
+    }
+    TableProto {
+        operator: table.operator.as_str().to_owned(),
+        table: table.name.clone(),
+        schema: schema::encode(&table.schema).ok(),
+        runs,
+        expire_below: None,
+        rows: table.rows,
+    }
+}
+
+fn manifest_proto(inner: &Inner, identity: &RunIdentity, kind: u32) -> ManifestProto {
+    ManifestProto {
+        kind,
+        job: identity.job.clone(),
+        checkpoint: identity.checkpoint.number(),
+        attempt: identity.attempt.number(),
+        plan_fingerprint: inner.store.plan_fingerprint().to_owned(),
+        max_parallelism: u32::from(identity.max_parallelism.get()),
+        key_hash_version: identity.key_hash_version,
+        written_by: concat!("eddyline ", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..ManifestProto::default()
+    }
+}
+
+fn owners(assignment: &eddyline_stream::Assignment) -> (u32, Vec<u32>) {
+    let owner = |group| u32::try_from(assignment.owner(group).index()).expect("a slot index fits in a u32");
+    (u32::from(assignment.slots()), assignment.max_parallelism().key_groups().map(owner).collect())
+}
+
+fn union_values(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Vec<UnionValueProto> {
+    let of_snapshot = |(operator, slot, snapshot): &(OperatorUid, SlotIndex, Snapshot)| {
+        let (operator, slot) = (operator.as_str().to_owned(), u32::try_from(slot.index()).expect("fits"));
+        let values = snapshot.union.iter().map(move |(name, value)| UnionValueProto {
+            operator: operator.clone(),
+            slot,
+            name: name.clone(),
+            value: value.clone(),
+        });
+        values.collect::<Vec<_>>()
+    };
+    snapshots.iter().flat_map(of_snapshot).collect()
+}
+
+/// What [`store_run`] made.
+struct Stored {
+    tables: Vec<EncodedTable>,
+    file: Option<FileProto>,
+}
+
+/// Encodes on a blocking thread and uploads what is ready meanwhile. A file below `inline_bytes` is given back instead.
+async fn store_run(
+    storage: &Storage,
+    name: &str,
+    identity: RunIdentity,
+    snapshots: Vec<(OperatorUid, SlotIndex, Snapshot)>,
+    reusable: BTreeMap<BucketKey, u128>,
+    inline_bytes: u64,
+) -> Result<Stored> {
+    let (sender, mut parts) = mpsc::channel::<Part>(PARTS_WAITING);
+    let encoding = tokio::task::spawn_blocking(move || {
+        let emit = |part: Vec<u8>| sender.blocking_send(Ok(part.into())).map_err(|_| UPLOAD_STOPPED.to_owned());
+        let encoded = encode::encode(&snapshots, &identity, &reusable, PART_BYTES, emit);
+        match &encoded {
+            // The end of a file that is uploaded in parts already.
+            Ok(Encoded { file: Some(file), .. }) if file.bytes > file.rest.len() as u64 => {
+                let _upload_has_stopped = sender.blocking_send(Ok(Bytes::copy_from_slice(&file.rest)));
+            }
+            Ok(_) => {}
+            Err(_) => {
+                let _upload_has_stopped = sender.blocking_send(Err(Abandoned));
+            }
+        }
+        encoded
+    });
+    let first = parts.recv().await;
+    if let Some(first) = first {
+        let (sender, uploaded) = mpsc::channel::<Part>(1);
+        let forward = async {
+            let mut next = Some(first);
+            while let Some(part) = next {
+                if sender.send(part).await.is_err() {
+                    break;
+                }
+                next = parts.recv().await;
+            }
+            parts.close();
+            drop(sender);
+        };
+        let (uploaded, ()) = futures::future::join(storage.upload(name, uploaded), forward).await;
+        let encoded = encoding.await?;
+        match (&encoded, uploaded) {
+            (Err(Error::InvalidSnapshot { reason, .. }), Err(error)) if reason == UPLOAD_STOPPED => Err(error)?,
+            (Ok(_), Err(error)) => Err(error)?,
+            // Encoding has failed, which is why the upload did if it did.
+            _ => {}
+        }
+        let Encoded { tables, file } = encoded?;
+        let file = file.map(|file| file_proto(name, &file));
+        return Ok(Stored { tables, file });
+    }
+    let Encoded { tables, file } = encoding.await??;
+    let Some(file) = file else { return Ok(Stored { tables, file: None }) };
+    if file.bytes < inline_bytes {
+        let proto = FileProto { name: String::new(), inline: file.rest.clone().into(), ..file_proto("", &file) };
+        return Ok(Stored { tables, file: Some(proto) });
+    }
+    let proto = file_proto(name, &file);
+    storage.put_once(name, file.rest.into()).await?;
+    Ok(Stored { tables, file: Some(proto) })
+}
+
+fn file_proto(name: &str, file: &Finished) -> FileProto {
+    FileProto { name: name.to_owned(), bytes: file.bytes, footer_crc32c: file.footer_crc, inline: Bytes::new() }
+}

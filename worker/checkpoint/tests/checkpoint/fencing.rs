@@ -1,0 +1,111 @@
+//! Only the newest attempt can complete checkpoints.
+
+use eddyline_checkpoint::storage::{Fault, Memory};
+use eddyline_checkpoint::{Error, JobIdentity};
+use eddyline_stream::{Assignment, Attempt, MaxParallelism};
+
+use crate::states::{self, checkpoint, contents, groups, sample, start};
+
+fn two_slots() -> Assignment {
+    Assignment::even(groups(), 2)
+}
+
+#[tokio::test]
+async fn an_older_attempt_is_fenced_off_by_name() {
+    let memory = Memory::new();
+    let old = start(&memory).await;
+    old.writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await.expect("written");
+    let new = start(&memory).await;
+    assert_eq!((old.attempt, new.attempt), (Attempt::new(1), Attempt::new(2)));
+    let error = old.writer.write(checkpoint(2), contents(&sample(2), &two_slots())).await.expect_err("fenced");
+    assert_eq!(error.to_string(), "attempt 1 of job orders is fenced off: attempt 2 has taken over");
+    assert!(error.ends_attempt() && !error.is_retryable());
+    // For good, and for everything.
+    assert!(matches!(old.writer.mark_committed(checkpoint(1)).await, Err(Error::Fenced { .. })));
+    assert!(matches!(old.writer.collect_garbage().await, Err(Error::Fenced { .. })));
+    new.writer.write(checkpoint(2), contents(&sample(7), &two_slots())).await.expect("written");
+    let latest = states::store(&memory).latest().await.expect("read").expect("a checkpoint");
+    assert_eq!(latest.attempt(), Attempt::new(2));
+    states::assert_restores(&latest, &sample(7)).await;
+}
+
+#[tokio::test]
+async fn a_writer_that_slept_through_the_deletion_of_old_records_does_not_succeed() {
+    let memory = Memory::new();
+    let old = start(&memory).await;
+    old.writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await.expect("written");
+    let new = start(&memory).await;
+    for number in 2..=90 {
+        new.writer.write(checkpoint(number), contents(&sample(2), &two_slots())).await.expect("written");
+    }
+    new.writer.mark_committed(checkpoint(90)).await.expect("noted");
+    new.writer.write(checkpoint(91), contents(&sample(2), &two_slots())).await.expect("written");
+    let collected = new.writer.collect_garbage().await.expect("collected");
+    assert!(collected.records > 10, "{collected:?}");
+    assert_eq!(memory.peek("orders/control/00000000000000000003"), None, "the number is free again");
+    let error = old.writer.write(checkpoint(2), contents(&sample(3), &two_slots())).await.expect_err("fenced");
+    assert!(matches!(error, Error::Fenced { other, .. } if other == Attempt::new(2)), "{error}");
+    let latest = states::store(&memory).latest().await.expect("read").expect("a checkpoint");
+    assert_eq!(latest.id(), checkpoint(91));
+}
+
+#[tokio::test]
+async fn when_the_outcome_is_not_known_the_attempt_ends_and_the_next_finds_out() {
+    let memory = Memory::new();
+    let started = start(&memory).await;
+    // The manifest is the first request of a small checkpoint, the control record the second; then all is silent.
+    let next = memory.requests();
+    memory.plan(next + 1, Fault::After);
+    (2..40).for_each(|request| memory.plan(next + request, Fault::Before));
+    let error = started.writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await.expect_err("silence");
+    assert!(matches!(error, Error::Unresolved { .. }), "{error}");
+    assert!(error.ends_attempt() && error.is_retryable());
+    let again = started.writer.write(checkpoint(2), contents(&sample(1), &two_slots())).await;
+    assert!(matches!(again, Err(Error::Unresolved { .. })), "{again:?}");
+    let next = start(&memory.copy()).await;
+    assert_eq!(next.last_checkpoint, Some(checkpoint(1)), "it was written after all");
+    assert!(!next.is_committed);
+}
+
+#[tokio::test]
+async fn a_new_attempt_knows_which_commits_are_done() {
+    let memory = Memory::new();
+    let started = start(&memory).await;
+    assert!(started.is_committed && started.latest.is_none() && started.uncommitted.is_empty());
+    started.writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await.expect("written");
+    let started = start(&memory).await;
+    assert!(!started.is_committed);
+    let open: Vec<_> = started.uncommitted.iter().map(|completed| completed.id).collect();
+    assert_eq!(open, [checkpoint(1)]);
+    let handle = states::store(&memory).read(&started.uncommitted[0]).await.expect("readable");
+    states::assert_restores(&handle, &sample(1)).await;
+    started.writer.mark_committed(checkpoint(1)).await.expect("noted");
+    // It becomes durable with the next checkpoint, which is itself not committed.
+    started.writer.write(checkpoint(2), contents(&sample(2), &two_slots())).await.expect("written");
+    let started = start(&memory).await;
+    assert_eq!(started.uncommitted.iter().map(|completed| completed.id).collect::<Vec<_>>(), [checkpoint(2)]);
+    started.writer.mark_committed(checkpoint(2)).await.expect("noted");
+    started.writer.flush().await.expect("written");
+    assert!(start(&memory).await.is_committed);
+    let error = started.writer.mark_committed(checkpoint(3)).await;
+    assert!(error.is_err(), "there is no checkpoint 3");
+}
+
+#[tokio::test]
+async fn state_cut_in_another_way_is_refused_before_anyone_is_fenced() {
+    let memory = Memory::new();
+    let running = start(&memory).await;
+    running.writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await.expect("written");
+    let wide = MaxParallelism::try_from(128).expect("a power of two");
+    let other = JobIdentity { max_parallelism: wide, ..states::identity() };
+    let error = states::store(&memory).start_attempt(other).await.expect_err("refused");
+    assert!(matches!(error, Error::MaxParallelismDiffers { .. }), "{error}");
+    let other = JobIdentity { hash_version: 2, ..states::identity() };
+    let error = states::store(&memory).start_attempt(other).await.expect_err("refused");
+    assert!(matches!(error, Error::KeyHashDiffers { recorded: 1, known: 2 }), "{error}");
+    running.writer.write(checkpoint(2), contents(&sample(2), &two_slots())).await.expect("not fenced");
+    let error = running.writer.write(checkpoint(3), contents(&sample(2), &Assignment::even(wide, 2))).await;
+    assert!(matches!(error, Err(Error::MaxParallelismDiffers { .. })), "{error:?}");
+    let error = running.writer.write(checkpoint(2), contents(&sample(2), &two_slots())).await;
+    assert!(matches!(error, Err(Error::InvalidCheckpoint { .. })), "{error:?}");
+}

@@ -1,0 +1,65 @@
+//! Savepoints of the first form must open for ever. `examples/write_fixture.rs` has written them; it is not run again.
+
+use std::collections::BTreeMap;
+
+use eddyline_checkpoint::{CheckpointHandle, JobStore, Storage};
+use eddyline_stream::{Assignment, SlotIndex};
+
+use crate::states::{self, assert_restores, checkpoint, contents, groups, sample, uid};
+
+fn location(name: &str) -> String {
+    format!("{}/tests/fixtures/v1/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+async fn assert_golden(handle: &CheckpointHandle) {
+    assert_eq!(handle.id(), checkpoint(7));
+    assert_eq!(handle.job(), "orders");
+    assert_eq!(handle.max_parallelism(), groups());
+    assert_eq!(handle.assignment(), &Assignment::even(groups(), 3));
+    assert_eq!(handle.splits(&uid("source"))[0]["position"]["offset"], 17);
+    assert_eq!(handle.committables()[&uid("sink")][0]["file"], "part-0");
+    handle
+        .check(&["windows", "sessions", "source", "sink"].map(|name| (uid(name), states::tables())))
+        .expect("it fits");
+    assert_restores(handle, &sample(100)).await;
+    let owned = handle.assignment().rescaled(2).key_groups_of(SlotIndex::new(1));
+    let snapshot = handle.restore(&uid("windows"), &owned).await.expect("restored");
+    assert_eq!(snapshot.union_values("watermark").count(), 3);
+    assert_eq!(states::row_set(snapshot.keyed), states::expected(&sample(100), "windows", &owned));
+}
+
+#[tokio::test]
+async fn the_first_savepoint_opens() {
+    let uri = location("savepoint-orders-0000000007-1");
+    let handle = CheckpointHandle::open_uri(&uri, &BTreeMap::new()).await.expect("opened");
+    assert!(handle.is_savepoint());
+    assert_golden(&handle).await;
+}
+
+#[tokio::test]
+async fn the_first_checkpoint_opens_through_its_control_log() {
+    let storage = Storage::open(&location("jobs"), &BTreeMap::new()).expect("a folder");
+    let handle = JobStore::open(storage, "orders").latest().await.expect("read").expect("a checkpoint");
+    assert_golden(&handle).await;
+}
+
+/// The bytes that this release writes are still the bytes of the first form, so that a change of the form is seen. What
+/// may differ are the random nonces of control records.
+#[tokio::test]
+async fn this_release_writes_the_first_form() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().display().to_string();
+    let storage = Storage::open(&format!("{root}/jobs"), &BTreeMap::new()).expect("a folder");
+    let started = JobStore::open(storage, "orders").start_attempt(states::identity()).await.expect("started");
+    let state = contents(&sample(100), &Assignment::even(groups(), 3));
+    started.writer.write_savepoint(&root, checkpoint(7), &state).await.expect("saved");
+    started.writer.write(checkpoint(7), state).await.expect("written");
+    for name in [
+        "savepoint-orders-0000000007-1/manifest",
+        "savepoint-orders-0000000007-1/state.run",
+        "jobs/orders/chk/0000000007-1/manifest",
+    ] {
+        let (then, now) = (std::fs::read(location(name)), std::fs::read(format!("{root}/{name}")));
+        assert!(then.expect("a fixture") == now.expect("written"), "{name} has changed");
+    }
+}

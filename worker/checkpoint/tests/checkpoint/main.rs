@@ -1,0 +1,12 @@
+//! Checkpoints end to end: written, restored, damaged, cut off, taken over, tidied up.
+
+mod corruption;
+mod crash;
+mod fencing;
+mod fixture;
+mod refusal;
+mod retention;
+mod reuse;
+mod round_trip;
+mod savepoint;
+mod states;

@@ -1,0 +1,88 @@
+//! State that does not fit a job is refused with everything that a person needs to see.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use eddyline_checkpoint::storage::Memory;
+use eddyline_checkpoint::{CheckpointHandle, Error};
+use eddyline_state::{Snapshot, StateTable, TableRows};
+use eddyline_stream::{Assignment, KeyGroupSet, MaxParallelism, SlotIndex};
+
+use crate::states::{self, checkpoint, contents, groups, sample, start, tables, uid};
+
+async fn written() -> CheckpointHandle {
+    let memory = Memory::new();
+    let writer = start(&memory).await.writer;
+    writer.write(checkpoint(1), contents(&sample(1), &Assignment::even(groups(), 2))).await.expect("written");
+    states::store(&memory).latest().await.expect("read").expect("a checkpoint")
+}
+
+#[tokio::test]
+async fn the_same_job_and_one_with_new_operators_fit() {
+    let handle = written().await;
+    let all = ["windows", "sessions", "source", "sink", "new"].map(|name| (uid(name), tables()));
+    handle.check(&all).expect("it fits");
+}
+
+#[tokio::test]
+async fn state_without_an_operator_is_refused_unless_it_may_be_dropped() {
+    let handle = written().await;
+    let renamed = ["windows-2", "sessions", "source", "sink"].map(|name| (uid(name), tables()));
+    let Err(Error::StateMismatch(mismatch)) = handle.check(&renamed) else { panic!("it does not fit") };
+    assert_eq!(mismatch.without_operator.len(), 1);
+    let text = mismatch.to_string();
+    assert!(text.contains("(of job orders) does not fit this job"), "{text}");
+    assert!(text.contains("operator windows has state (table sums with 110 rows, values of its subtasks)"), "{text}");
+    assert!(text.contains("operator windows-2 of the job has no state"), "{text}");
+    handle.check_allowing_non_restored(&renamed).expect("allowed");
+    let no_source = ["windows", "sessions", "sink"].map(|name| (uid(name), tables()));
+    let text = handle.check(&no_source).expect_err("it does not fit").to_string();
+    assert!(text.contains("operator source has state (1 source splits)"), "{text}");
+}
+
+#[tokio::test]
+async fn tables_with_other_columns_are_shown_with_both() {
+    let handle = written().await;
+    let narrow = Arc::new(Schema::new(vec![Field::new("key", DataType::Int64, false)]));
+    let mut expected = ["windows", "sessions", "source", "sink"].map(|name| (uid(name), tables()));
+    expected[0].1 = vec![StateTable { name: "sums", schema: narrow }];
+    expected[1].1 = Vec::new();
+    let error = handle.check_allowing_non_restored(&expected).expect_err("never allowed");
+    let Error::StateMismatch(mismatch) = &error else { panic!("{error}") };
+    assert_eq!(mismatch.tables.len(), 2);
+    let text = error.to_string();
+    assert!(text.contains("operator windows, table sums: the state has (key Int64 NOT NULL, name Utf8,"), "{text}");
+    assert!(text.contains("the job needs (key Int64 NOT NULL)"), "{text}");
+    assert!(text.contains("operator sessions has no table sessions"), "{text}");
+}
+
+#[tokio::test]
+async fn another_max_parallelism_is_refused() {
+    let handle = written().await;
+    let wide = MaxParallelism::try_from(128).expect("a power of two");
+    let error = handle.restore(&uid("windows"), &KeyGroupSet::all(wide)).await.expect_err("refused");
+    assert!(error.to_string().contains("the state has max parallelism 64, the job has 128"), "{error}");
+    assert!(handle.check_max_parallelism(wide).is_err());
+}
+
+#[tokio::test]
+async fn snapshots_that_contradict_themselves_are_not_written() {
+    let memory = Memory::new();
+    let writer = start(&memory).await.writer;
+    let write = async |number: u64, keyed: Vec<TableRows>| {
+        let mut contents = contents(&states::Keys::new(), &Assignment::even(groups(), 1));
+        contents.snapshots.push((uid("windows"), SlotIndex::new(0), Snapshot { keyed, union: Vec::new() }));
+        writer.write(checkpoint(number), contents).await.expect_err("refused").to_string()
+    };
+    let mut short = states::table_rows("sums", 1, &[1, 2, 3]);
+    short.key_hashes.pop();
+    let error = write(1, vec![short]).await;
+    assert!(
+        error.contains("the snapshot of windows, table sums, cannot be written: it has 3 rows and 2 key hashes"),
+        "{error}"
+    );
+    let mut other = states::table_rows("sums", 1, &[4]);
+    other.rows = other.rows.project(&[0, 1]).expect("two columns");
+    let error = write(2, vec![states::table_rows("sums", 1, &[1]), other]).await;
+    assert!(error.contains("its rows have columns (key Int64 NOT NULL, name Utf8), not"), "{error}");
+}

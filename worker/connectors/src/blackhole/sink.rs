@@ -1,0 +1,41 @@
+//! Counts bytes and forgets them.
+
+use arrow::array::RecordBatch;
+use eddyline_stream::CheckpointId;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::Error;
+use crate::sink::{Committable, Sink, SinkCommitter, SinkWriter, WriterContext};
+
+/// The sink of a blackhole table.
+pub(crate) struct BlackholeSink;
+
+impl Sink for BlackholeSink {
+    fn writer(&self, _context: WriterContext) -> Result<Box<dyn SinkWriter>, Error> {
+        Ok(Box::new(Writer { bytes: 0 }))
+    }
+
+    fn committer(&self, _io: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error> {
+        Ok(None)
+    }
+}
+
+struct Writer {
+    bytes: u64,
+}
+
+impl SinkWriter for Writer {
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        self.bytes += rows.get_array_memory_size() as u64;
+        Ok(())
+    }
+
+    fn prepare_commit(&mut self, _checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}

@@ -1,0 +1,101 @@
+//! Which connector a table has: the one place that knows them all.
+
+use crate::{OptionError, TableDescriptor, blackhole, datagen, filesystem, kafka, nexmark, print};
+
+const SOURCES: &str = "'kafka', 'filesystem', 'datagen' and 'nexmark' can be read";
+const SINKS: &str = "'kafka', 'filesystem', 'print' and 'blackhole' can be written";
+
+/// A table that is read.
+#[derive(Clone, Debug)]
+pub enum SourceConfig {
+    /// `'connector' = 'kafka'`.
+    Kafka(kafka::SourceConfig),
+    /// `'connector' = 'filesystem'`.
+    Filesystem(filesystem::Config),
+    /// `'connector' = 'datagen'`.
+    Datagen(datagen::Config),
+    /// `'connector' = 'nexmark'`.
+    Nexmark(nexmark::Config),
+}
+
+impl SourceConfig {
+    /// Reads the options of a table that is to be read.
+    ///
+    /// # Errors
+    /// When there is no such connector, when it cannot be read, and when an option or a column is wrong.
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
+        match connector(table)? {
+            "kafka" => kafka::SourceConfig::parse(table).map(Self::Kafka),
+            "filesystem" => filesystem::Config::parse_source(table).map(Self::Filesystem),
+            "datagen" => datagen::Config::parse(table).map(Self::Datagen),
+            "nexmark" => nexmark::Config::parse(table).map(Self::Nexmark),
+            other @ ("print" | "blackhole") => Err(OptionError::of(
+                "connector",
+                format!("table '{}' cannot be read: '{other}' is a sink; {SOURCES}", table.name),
+            )),
+            other => Err(unknown(other)),
+        }
+    }
+
+    /// The connector's name in SQL.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => "kafka",
+            Self::Filesystem(_) => "filesystem",
+            Self::Datagen(_) => "datagen",
+            Self::Nexmark(_) => "nexmark",
+        }
+    }
+}
+
+/// A table that is written.
+#[derive(Clone, Debug)]
+pub enum SinkConfig {
+    /// `'connector' = 'kafka'`.
+    Kafka(kafka::SinkConfig),
+    /// `'connector' = 'filesystem'`.
+    Filesystem(filesystem::Config),
+    /// `'connector' = 'print'`.
+    Print(print::Config),
+    /// `'connector' = 'blackhole'`.
+    Blackhole(blackhole::Config),
+}
+
+impl SinkConfig {
+    /// Reads the options of a table that is to be written.
+    ///
+    /// # Errors
+    /// When there is no such connector, when it cannot be written, and when an option or a column is wrong.
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
+        match connector(table)? {
+            "kafka" => kafka::SinkConfig::parse(table).map(Self::Kafka),
+            "filesystem" => filesystem::Config::parse_sink(table).map(Self::Filesystem),
+            "print" => print::Config::parse(table).map(Self::Print),
+            "blackhole" => blackhole::Config::parse(table).map(Self::Blackhole),
+            other @ ("datagen" | "nexmark") => Err(OptionError::of(
+                "connector",
+                format!("table '{}' cannot be written: '{other}' is a source; {SINKS}", table.name),
+            )),
+            other => Err(unknown(other)),
+        }
+    }
+
+    /// The connector's name in SQL.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => "kafka",
+            Self::Filesystem(_) => "filesystem",
+            Self::Print(_) => "print",
+            Self::Blackhole(_) => "blackhole",
+        }
+    }
+}
+
+fn connector(table: &TableDescriptor) -> Result<&str, OptionError> {
+    let missing = || OptionError::table(format!("table '{}': option 'connector' is missing", table.name));
+    table.options.get("connector").map(String::as_str).ok_or_else(missing)
+}
+
+fn unknown(name: &str) -> OptionError {
+    OptionError::of("connector", format!("unknown connector '{name}'; {SOURCES}, {SINKS}"))
+}

@@ -1,0 +1,128 @@
+//! Finds files and cuts them into pieces.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use eddyline_stream::SplitId;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tracing::warn;
+
+use super::compression::Compression;
+use super::config::Config;
+use super::location::Glob;
+use super::piece::Piece;
+use super::store::{File, Store};
+use crate::Error;
+use crate::source::{Discovery, SplitEnumerator};
+
+/// Finds the files of a source.
+pub(super) struct FileEnumerator {
+    // Fixed at start.
+    config: Arc<Config>,
+    store: Store,
+    io: tokio::runtime::Handle,
+    // Changing.
+    /// Size and cut of every file seen so far. Files are immutable: what was seen once stays cut as it was.
+    seen: BTreeMap<String, (u64, u64)>,
+}
+
+impl FileEnumerator {
+    pub(super) fn new(config: Arc<Config>, store: Store, io: tokio::runtime::Handle) -> Self {
+        Self { config, store, io, seen: BTreeMap::new() }
+    }
+
+    /// By what size to cut a file: text may be cut at any line, packed files not at all. A CSV record may go over several
+    /// lines, so CSV is not cut either.
+    fn cut(&self, file: &File) -> Result<u64, Error> {
+        let is_whole = Compression::of_path(&file.path)?.is_some() || self.config.format.name() == "csv";
+        Ok(if is_whole || file.size <= self.config.split_bytes { 0 } else { self.config.split_bytes })
+    }
+
+    fn pieces(&mut self, files: Vec<File>) -> Result<Discovery, Error> {
+        let mut splits = Vec::new();
+        for file in files {
+            let (size, cut) = match self.seen.get(&file.path) {
+                Some(seen) => *seen,
+                None => {
+                    let cut = self.cut(&file)?;
+                    self.seen.insert(file.path.clone(), (file.size, cut));
+                    (file.size, cut)
+                }
+            };
+            if size != file.size {
+                warn!(
+                    file = file.path,
+                    size_then = size,
+                    size_now = file.size,
+                    "a file that was already read has changed"
+                );
+            }
+            splits.extend(Piece::of_file(&File { size, ..file }, cut).map(|piece| piece.into_split(false)));
+        }
+        Ok(Discovery { splits, complete: self.config.monitor_interval.is_none() })
+    }
+}
+
+impl SplitEnumerator for FileEnumerator {
+    fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>> {
+        async move {
+            let (config, store) = (Arc::clone(&self.config), self.store.clone());
+            // On the I/O runtime, whoever polls this.
+            let found = self.io.spawn(async move { find(&config, &store).await }).await;
+            let files =
+                found.map_err(|error| super::store::failed("the search for files ended early".to_owned(), error))??;
+            self.pieces(files)
+        }
+        .boxed()
+    }
+
+    fn restored(&mut self, known: &[SplitId]) {
+        for (path, size, cut) in known.iter().filter_map(Piece::file_of_id) {
+            // Pieces are handed out in order: where a last piece is known, one before it is as well.
+            let Some(cut) = cut else { continue };
+            self.seen.insert(path.to_owned(), (size, cut));
+        }
+    }
+}
+
+/// Lists the files of a table, in order.
+async fn find(config: &Config, store: &Store) -> Result<Vec<File>, Error> {
+    let path = store.absolute(config.location.path())?;
+    let mut files = match store.head(&path).await? {
+        Some(file) => vec![file],
+        None => match store.list(&path, is_visible).await? {
+            Some(files) => files,
+            None => find_by_wildcards(config, store, &path).await?,
+        },
+    };
+    if let Some(pattern) = &config.path_pattern {
+        files.retain(|file| pattern.is_match(&file.path));
+    }
+    if files.is_empty() && config.monitor_interval.is_none() {
+        let what = format!("no files at '{}'", config.location);
+        return Err(Error::Unavailable { what, source: None, retryable: false });
+    }
+    Ok(files)
+}
+
+async fn find_by_wildcards(config: &Config, store: &Store, path: &str) -> Result<Vec<File>, Error> {
+    let missing = |what: &str| {
+        if config.monitor_interval.is_some() {
+            return Ok(Vec::new());
+        }
+        let what = format!("{what} at '{}'", config.location);
+        Err(Error::Unavailable { what, source: None, retryable: false })
+    };
+    let glob =
+        Glob::parse(path).map_err(|reason| Error::Unavailable { what: reason, source: None, retryable: false })?;
+    let Some(glob) = glob else { return missing("there is no file or folder") };
+    let Some(mut files) = store.list(&glob.folder, is_visible).await? else { return missing("there is no folder") };
+    files.retain(|file| glob.matches(&file.path));
+    Ok(files)
+}
+
+/// Whether a name is not hidden: `_SUCCESS`, `.part-0` and whatever lies in such a folder are not read.
+fn is_visible(name: &str) -> bool {
+    !name.starts_with(['.', '_'])
+}

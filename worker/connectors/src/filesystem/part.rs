@@ -1,0 +1,88 @@
+//! One part while it is written: rows become bytes here, on the slot thread.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use eddyline_formats::parquet::FileWriter;
+use eddyline_formats::{EncodedRecords, FormatConfig, RecordEncoder};
+
+use crate::Error;
+
+/// Turns rows into the bytes of one file.
+pub(super) struct PartEncoder {
+    kind: Kind,
+    /// Bytes that were taken out.
+    taken: u64,
+    /// Rows in the part.
+    pub(super) rows: u64,
+}
+
+enum Kind {
+    Lines { encoder: Box<dyn RecordEncoder>, records: EncodedRecords },
+    Parquet(Box<FileWriter>),
+}
+
+fn failed(error: eddyline_formats::Error) -> Error {
+    Error::Unavailable {
+        what: "cannot encode rows for a file".to_owned(),
+        source: Some(Box::new(error)),
+        retryable: false,
+    }
+}
+
+impl PartEncoder {
+    pub(super) fn new(format: &FormatConfig, schema: &SchemaRef) -> Result<Self, Error> {
+        let kind = match format.parquet() {
+            Some(config) => Kind::Parquet(Box::new(FileWriter::new(config, schema).map_err(failed)?)),
+            None => {
+                let encoder = format.encoder(schema).map_err(failed)?;
+                Kind::Lines { encoder, records: EncodedRecords::lines() }
+            }
+        };
+        Ok(Self { kind, taken: 0, rows: 0 })
+    }
+
+    pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        self.rows += rows.num_rows() as u64;
+        match &mut self.kind {
+            Kind::Lines { encoder, records } => encoder.encode(rows, records).map_err(failed),
+            Kind::Parquet(writer) => writer.write(rows).map_err(failed),
+        }
+    }
+
+    /// Bytes of the file so far, those that still wait for the end of a row group included.
+    pub(super) fn bytes(&self) -> u64 {
+        match &self.kind {
+            Kind::Lines { records, .. } => self.taken + records.bytes().len() as u64,
+            Kind::Parquet(writer) => writer.bytes_written() + writer.buffered_bytes() as u64,
+        }
+    }
+
+    /// Bytes that are held here.
+    pub(super) fn held(&self) -> usize {
+        match &self.kind {
+            Kind::Lines { records, .. } => records.bytes().len(),
+            Kind::Parquet(writer) => writer.buffered_bytes(),
+        }
+    }
+
+    /// Takes out what is complete, once it is worth it.
+    pub(super) fn take(&mut self, bytes_min: usize) -> Vec<u8> {
+        match &mut self.kind {
+            Kind::Lines { records, .. } if records.bytes().len() >= bytes_min.max(1) => {
+                let bytes = std::mem::replace(records, EncodedRecords::lines()).into_bytes();
+                self.taken += bytes.len() as u64;
+                bytes
+            }
+            Kind::Lines { .. } => Vec::new(),
+            Kind::Parquet(writer) => writer.take(),
+        }
+    }
+
+    /// Ends the file: the rest of its bytes.
+    pub(super) fn finish(self) -> Result<Vec<u8>, Error> {
+        match self.kind {
+            Kind::Lines { records, .. } => Ok(records.into_bytes()),
+            Kind::Parquet(writer) => writer.finish().map_err(failed),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Pieces of files: what a split of this connector is, and how a file is cut.
+
+use std::ops::Range;
+
+use eddyline_stream::SplitId;
+use serde::{Deserialize, Serialize};
+
+use super::store::File;
+use crate::Error;
+use crate::source::Split;
+
+/// A piece of a file and how far it has been read. Part of checkpoints: extend it, never change a meaning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Piece {
+    /// The file, as it was when it was first listed.
+    pub(super) file: File,
+    /// The first byte. The piece has the lines, or row groups, that start in `start..end`.
+    pub(super) start: u64,
+    /// Behind the last byte.
+    pub(super) end: u64,
+    /// Lines: where the next one starts, in bytes of the unpacked file. `None` before anything was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) offset: Option<u64>,
+    /// Lines: how many of the piece are behind.
+    #[serde(default)]
+    pub(super) lines: u64,
+    /// Row groups: the next one, counted from the start of the file. `None` before anything was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) row_group: Option<usize>,
+    /// Row groups: rows of it that are behind.
+    #[serde(default)]
+    pub(super) row: u64,
+}
+
+impl Piece {
+    /// The pieces of a file, in order. A `cut` of 0 leaves it whole. An empty file has none.
+    pub(super) fn of_file(file: &File, cut: u64) -> impl Iterator<Item = Self> + '_ {
+        let size = if cut == 0 { file.size.max(1) } else { cut };
+        (0..file.size.div_ceil(size)).map(move |index| {
+            let start = index * size;
+            Self {
+                file: file.clone(),
+                start,
+                end: file.size.min(start.saturating_add(size)),
+                offset: None,
+                lines: 0,
+                row_group: None,
+                row: 0,
+            }
+        })
+    }
+
+    pub(super) fn id(&self) -> SplitId {
+        SplitId::new(format!("{}#{}-{}/{}", self.file.path, self.start, self.end, self.file.size))
+    }
+
+    /// Path, size and cut of the file that a split id is of; `None` when it is not an id of this connector. The cut of a
+    /// last piece is not known from its id, unless it is the only one.
+    pub(super) fn file_of_id(id: &SplitId) -> Option<(&str, u64, Option<u64>)> {
+        let (path, place) = id.as_str().rsplit_once('#')?;
+        let (range, size) = place.split_once('/')?;
+        let (start, end) = range.split_once('-')?;
+        let (start, end, size): (u64, u64, u64) = (start.parse().ok()?, end.parse().ok()?, size.parse().ok()?);
+        let cut = if end < size {
+            end.checked_sub(start)
+        } else if start == 0 {
+            Some(0)
+        } else {
+            None
+        };
+        Some((path, size, cut))
+    }
+
+    pub(super) fn into_split(self, finished: bool) -> Split {
+        Split { id: self.id(), position: serde_json::json!(self), finished }
+    }
+
+    pub(super) fn from_split(split: &Split) -> Result<Self, Error> {
+        serde_json::from_value(split.position.clone()).map_err(|error| Error::Restore {
+            split: split.id.to_string(),
+            reason: format!("its position is not one of a file: {error}"),
+        })
+    }
+
+    /// Finds the lines of this piece in blocks that are read from [`Lines::from`] on.
+    pub(super) fn lines(&self) -> Lines {
+        match self.offset {
+            Some(offset) => Lines { from: offset, at_line: true, end: self.end, file_end: self.file.size },
+            None => Lines {
+                // The byte before tells whether a line starts at `start`.
+                from: self.start.saturating_sub(1),
+                at_line: self.start == 0,
+                end: self.end,
+                file_end: self.file.size,
+            },
+        }
+    }
+
+    /// Fails unless the file still has the size it had when it was cut.
+    pub(super) fn check_size(&self, size: u64) -> Result<(), Error> {
+        if size == self.file.size {
+            return Ok(());
+        }
+        Err(Error::Restore {
+            split: self.id().to_string(),
+            reason: format!(
+                "the file had {} bytes when it was found and has {size} now; files must not change once they are there",
+                self.file.size
+            ),
+        })
+    }
+}
+
+/// Which bytes of a file are the lines of a piece.
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
+    /// Where to start reading.
+    pub(super) from: u64,
+    at_line: bool,
+    /// No line that starts here or behind is part of the piece.
+    end: u64,
+    file_end: u64,
+}
+
+impl Lines {
+    /// Up to where the lines of the piece reach at the least, and the file at the most.
+    pub(super) fn reach(&self) -> Range<u64> {
+        self.end..self.file_end
+    }
+
+    /// The part of the block at `offset` that is of this piece, and whether nothing behind it is. Blocks come in order
+    /// and without gaps.
+    pub(super) fn select(&mut self, offset: u64, block: &[u8]) -> (Range<usize>, bool) {
+        let block_end = offset + block.len() as u64;
+        let mut begin = 0;
+        let is_first = offset == self.from && self.at_line;
+        let mut first_line = is_first.then_some(offset);
+        if !self.at_line {
+            match memchr::memchr(b'\n', block) {
+                Some(newline) => {
+                    begin = newline + 1;
+                    self.at_line = true;
+                    first_line = Some(offset + begin as u64);
+                }
+                // No line starts before the end when no line ends before the byte in front of it.
+                None => return (0..0, block_end >= self.end.saturating_sub(1).max(1) || block_end >= self.file_end),
+            }
+        }
+        if first_line.is_some_and(|line| line >= self.end) {
+            return (begin..begin, true);
+        }
+        // The last line of the piece is the one with the last byte before the end, or it ends there.
+        let last_byte = self.end - 1;
+        if block_end > last_byte && self.end < self.file_end {
+            let search = usize::try_from(last_byte.saturating_sub(offset)).unwrap_or(0).max(begin);
+            if let Some(newline) = memchr::memchr(b'\n', &block[search..]) {
+                return (begin..search + newline + 1, true);
+            }
+        }
+        (begin..block.len(), block_end >= self.file_end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(size: u64) -> File {
+        File { path: "/in/a.json".to_owned(), size, modified_ms: 0 }
+    }
+
+    fn read(piece: &Piece, bytes: &[u8], block: usize) -> Vec<u8> {
+        let mut lines = piece.lines();
+        let mut out = Vec::new();
+        let mut offset = lines.from as usize;
+        loop {
+            let end = bytes.len().min(offset + block);
+            let (range, done) = lines.select(offset as u64, &bytes[offset..end]);
+            out.extend_from_slice(&bytes[offset..end][range]);
+            offset = end;
+            if done {
+                return out;
+            }
+            assert!(offset < bytes.len(), "the end of the file ends the piece");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_of_any_size_have_every_line_once(
+            lines in prop::collection::vec("[a-z]{0,6}", 1..20),
+            ends_with_newline: bool,
+            cut in 1u64..30,
+            block in 1usize..30,
+        ) {
+            let mut text = lines.join("\n");
+            if ends_with_newline {
+                text.push('\n');
+            }
+            let file = file(text.len() as u64);
+            let mut joined = Vec::new();
+            for piece in Piece::of_file(&file, cut) {
+                let bytes = read(&piece, text.as_bytes(), block);
+                let begin = joined.len();
+                // Every line of a piece starts inside it.
+                if !bytes.is_empty() {
+                    prop_assert!((piece.start..piece.end).contains(&(begin as u64)));
+                }
+                joined.extend_from_slice(&bytes);
+            }
+            prop_assert_eq!(String::from_utf8_lossy(&joined), text);
+        }
+
+        #[test]
+        fn a_piece_continues_at_any_line(lines in prop::collection::vec("[a-z]{0,6}", 1..20), cut in 1u64..30) {
+            let text = lines.join("\n");
+            let file = file(text.len() as u64);
+            for piece in Piece::of_file(&file, cut) {
+                let whole = read(&piece, text.as_bytes(), 7);
+                let begin = find(&text, &piece);
+                for (end, _) in whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+                    let offset = begin + end + 1;
+                    let rest = Piece { offset: Some(offset as u64), ..piece.clone() };
+                    if offset < text.len() {
+                        prop_assert_eq!(&read(&rest, text.as_bytes(), 7), &whole[end + 1..]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the first line of a piece starts.
+    fn find(text: &str, piece: &Piece) -> usize {
+        let start = piece.start as usize;
+        if start == 0 { 0 } else { text[start - 1..].find('\n').map_or(text.len(), |newline| start + newline) }
+    }
+
+    #[test]
+    fn a_file_is_cut_by_size_and_an_empty_one_has_no_pieces() {
+        let ranges =
+            |size, cut| Piece::of_file(&file(size), cut).map(|piece| (piece.start, piece.end)).collect::<Vec<_>>();
+        assert_eq!(ranges(10, 4), [(0, 4), (4, 8), (8, 10)]);
+        assert_eq!(ranges(10, 0), [(0, 10)]);
+        assert_eq!(ranges(0, 4), []);
+    }
+
+    #[test]
+    fn a_changed_file_is_refused() {
+        let file = file(10);
+        let piece = Piece::of_file(&file, 0).next().expect("one piece");
+        assert!(piece.check_size(10).is_ok());
+        let error = piece.check_size(11).expect_err("another size").to_string();
+        assert!(error.contains("/in/a.json#0-10/10") && error.contains("11 now"), "{error}");
+    }
+}

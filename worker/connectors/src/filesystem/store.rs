@@ -1,0 +1,261 @@
+//! Files of a disk or a bucket: listing, sizes, moving and removing. All of it runs on the I/O runtime.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde::{Deserialize, Serialize};
+
+use super::config::S3;
+use super::location::Location;
+use crate::Error;
+
+/// Folders inside folders: what is deeper is a loop of links.
+const DEPTH_MAX: usize = 64;
+
+/// A file as it was listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct File {
+    /// Its absolute path, or its key.
+    pub(super) path: String,
+    /// Bytes.
+    pub(super) size: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub(super) modified_ms: i64,
+}
+
+/// A disk or a bucket.
+#[derive(Clone, Debug)]
+pub(super) enum Store {
+    /// This machine's disks.
+    Local,
+    /// A bucket.
+    S3(Arc<AmazonS3>),
+}
+
+/// What could not be done to which file.
+pub(super) fn failed(what: String, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Unavailable { what, source: Some(Box::new(error)), retryable: true }
+}
+
+/// Like [`failed`], for errors of a disk: a full one is named as such, and trying again does not help.
+pub(super) fn failed_on_disk(what: String, error: std::io::Error) -> Error {
+    let what = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("{what}: the disk is full"),
+        _ => what,
+    };
+    Error::Unavailable { what, source: Some(Box::new(error)), retryable: false }
+}
+
+impl Store {
+    /// The store that `location` is in.
+    pub(super) fn open(location: &Location, s3: &S3) -> Result<Self, Error> {
+        let Location::S3 { bucket, .. } = location else { return Ok(Self::Local) };
+        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+        if let Some(endpoint) = &s3.endpoint {
+            builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+        }
+        if let Some(region) = &s3.region {
+            builder = builder.with_region(region);
+        }
+        if let (Some(access_key), Some(secret_key)) = (&s3.access_key, &s3.secret_key) {
+            builder = builder.with_access_key_id(access_key).with_secret_access_key(secret_key);
+        }
+        builder = builder.with_virtual_hosted_style_request(!s3.path_style && s3.endpoint.is_none());
+        builder
+            .build()
+            .map(|store| Self::S3(Arc::new(store)))
+            .map_err(|error| failed(format!("cannot use bucket '{bucket}'"), error))
+    }
+
+    /// The absolute form of a path, so that names in checkpoints do not depend on the working directory.
+    pub(super) fn absolute(&self, path: &str) -> Result<String, Error> {
+        match self {
+            Self::S3(_) => Ok(path.to_owned()),
+            Self::Local => std::path::absolute(path)
+                .map(|absolute| absolute.to_string_lossy().into_owned())
+                .map_err(|error| failed_on_disk(format!("cannot resolve path '{path}'"), error)),
+        }
+    }
+
+    /// The file at a path; `None` when there is none (a folder is not a file).
+    pub(super) async fn head(&self, path: &str) -> Result<Option<File>, Error> {
+        match self {
+            Self::Local => {
+                let path = path.to_owned();
+                blocking(move || match std::fs::metadata(&path) {
+                    Ok(metadata) if metadata.is_file() => Ok(Some(local_file(path, &metadata))),
+                    Ok(_) => Ok(None),
+                    Err(error) if is_absent(&error) => Ok(None),
+                    Err(error) => Err(failed_on_disk(format!("cannot look at '{path}'"), error)),
+                })
+                .await
+            }
+            Self::S3(store) => {
+                if path.is_empty() {
+                    return Ok(None);
+                }
+                match store.head(&key(path)?).await {
+                    Ok(meta) => Ok(Some(object_file(&meta))),
+                    Err(object_store::Error::NotFound { .. }) => Ok(None),
+                    Err(error) => Err(failed(format!("cannot look at object '{path}'"), error)),
+                }
+            }
+        }
+    }
+
+    /// All files below a folder at any depth, in the order of their paths, without those for which `is_wanted` says no to
+    /// their name or to that of a folder between. `None` when there is no such folder.
+    pub(super) async fn list(&self, folder: &str, is_wanted: fn(&str) -> bool) -> Result<Option<Vec<File>>, Error> {
+        let mut files = match self {
+            Self::Local => {
+                let folder = folder.to_owned();
+                blocking(move || {
+                    if !Path::new(&folder).is_dir() {
+                        return Ok(None);
+                    }
+                    let mut files = Vec::new();
+                    walk(Path::new(&folder), is_wanted, 0, &mut files)?;
+                    Ok(Some(files))
+                })
+                .await?
+            }
+            Self::S3(store) => {
+                let prefix = if folder.is_empty() { None } else { Some(key(folder)?) };
+                let listed: Vec<_> = store
+                    .list(prefix.as_ref())
+                    .try_collect()
+                    .await
+                    .map_err(|error| failed(format!("cannot list folder '{folder}' of the bucket"), error))?;
+                // Folders are only a way to read keys: without keys there is no folder.
+                let below = |path: &str| path[folder.len()..].trim_start_matches('/').split('/').all(is_wanted);
+                let files: Vec<_> = listed.iter().map(object_file).filter(|file| below(&file.path)).collect();
+                (!listed.is_empty()).then_some(files)
+            }
+        };
+        if let Some(files) = &mut files {
+            files.sort_by(|one, other| one.path.cmp(&other.path));
+        }
+        Ok(files)
+    }
+
+    /// Bytes of an object.
+    pub(super) async fn read(&self, path: &str, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
+        match self {
+            Self::S3(store) => store.get_range(&key(path)?, range).await.map_err(|error| read_failed(path, error)),
+            Self::Local => {
+                let path = path.to_owned();
+                blocking(move || {
+                    use std::os::unix::fs::FileExt;
+                    let mut bytes = vec![0; (range.end - range.start) as usize];
+                    std::fs::File::open(&path)
+                        .and_then(|file| file.read_exact_at(&mut bytes, range.start))
+                        .map_err(|error| open_failed(&path, error))?;
+                    Ok(Bytes::from(bytes))
+                })
+                .await
+            }
+        }
+    }
+
+    /// Removes a file; it is no error when it is not there.
+    pub(super) async fn remove(&self, path: &str) -> Result<(), Error> {
+        match self {
+            Self::Local => {
+                let path = path.to_owned();
+                blocking(move || match std::fs::remove_file(&path) {
+                    Err(error) if !is_absent(&error) => Err(failed_on_disk(format!("cannot remove '{path}'"), error)),
+                    _ => Ok(()),
+                })
+                .await
+            }
+            Self::S3(store) => match store.delete(&key(path)?).await {
+                Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => {
+                    Err(failed(format!("cannot remove object '{path}'"), error))
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+fn walk(folder: &Path, is_wanted: fn(&str) -> bool, depth: usize, files: &mut Vec<File>) -> Result<(), Error> {
+    let cannot = |error| failed_on_disk(format!("cannot list folder '{}'", folder.display()), error);
+    if depth > DEPTH_MAX {
+        let what = format!("folder '{}' is {DEPTH_MAX} folders deep: a link that leads in a circle?", folder.display());
+        return Err(Error::Unavailable { what, source: None, retryable: false });
+    }
+    for entry in std::fs::read_dir(folder).map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        if !is_wanted(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        let path = entry.path();
+        let metadata = match std::fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            // Removed or renamed since the folder was read.
+            Err(error) if is_absent(&error) => continue,
+            Err(error) => return Err(failed_on_disk(format!("cannot look at '{}'", path.display()), error)),
+        };
+        if metadata.is_dir() {
+            walk(&path, is_wanted, depth + 1, files)?;
+        } else if metadata.is_file() {
+            files.push(local_file(path.to_string_lossy().into_owned(), &metadata));
+        }
+    }
+    Ok(())
+}
+
+fn local_file(path: String, metadata: &std::fs::Metadata) -> File {
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    File { path, size: metadata.len(), modified_ms: i64::try_from(modified.as_millis()).unwrap_or(i64::MAX) }
+}
+
+fn object_file(meta: &object_store::ObjectMeta) -> File {
+    let path = meta.location.as_ref().to_owned();
+    File { path, size: meta.size, modified_ms: meta.last_modified.timestamp_millis() }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// A key as it stands in the bucket, without any escaping.
+pub(super) fn key(path: &str) -> Result<Key, Error> {
+    Key::parse(path).map_err(|error| failed(format!("'{path}' cannot be the key of an object"), error))
+}
+
+/// A file that was listed cannot be opened or read.
+pub(super) fn open_failed(path: &str, error: std::io::Error) -> Error {
+    if is_absent(&error) {
+        let what = format!("file '{path}' is gone: it was listed when the source looked for files");
+        return Error::Unavailable { what, source: Some(Box::new(error)), retryable: false };
+    }
+    failed_on_disk(format!("cannot read file '{path}'"), error)
+}
+
+fn read_failed(path: &str, error: object_store::Error) -> Error {
+    let retryable = !matches!(error, object_store::Error::NotFound { .. });
+    let what = if retryable {
+        format!("cannot read object '{path}'")
+    } else {
+        format!("object '{path}' is gone: it was listed when the source looked for files")
+    };
+    Error::Unavailable { what, source: Some(Box::new(error)), retryable }
+}
+
+/// Runs what waits for a disk where it holds up nobody.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(failed("an I/O task ended early".to_owned(), error)),
+    }
+}

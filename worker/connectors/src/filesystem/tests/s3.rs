@@ -1,0 +1,113 @@
+//! The same over a real S3 server, when `EDDYLINE_TEST_S3` names its endpoint: `eval "$(e2e/services/s3/server.sh env)"`.
+//! Without one there is nothing to ask, and the test says so.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::Int64Type;
+
+use super::people;
+use crate::TableDescriptor;
+use crate::harness::Harness;
+
+/// A folder of its own in the test bucket, and the options that lead there.
+struct Bucket {
+    folder: String,
+    options: Vec<(String, String)>,
+}
+
+impl Bucket {
+    fn of_test(name: &str) -> Option<Self> {
+        let Ok(endpoint) = std::env::var("EDDYLINE_TEST_S3") else {
+            eprintln!("not run: EDDYLINE_TEST_S3 is not set");
+            return None;
+        };
+        let variable = |key: &str, default: &str| std::env::var(key).unwrap_or_else(|_| default.to_owned());
+        let bucket = variable("EDDYLINE_TEST_S3_BUCKET", "eddyline");
+        let unique = format!("{}-{:?}", std::process::id(), std::time::SystemTime::now());
+        let unique = format!("{:016x}", crate::generated::random::of_name(&unique));
+        let options = [
+            ("s3.endpoint", endpoint.as_str()),
+            ("s3.region", "us-east-1"),
+            ("s3.access-key", &variable("AWS_ACCESS_KEY_ID", "eddyline")),
+            ("s3.secret-key", &variable("AWS_SECRET_ACCESS_KEY", "eddyline")),
+        ];
+        let options = options.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        Some(Self { folder: format!("s3://{bucket}/connectors/{name}-{unique}"), options })
+    }
+
+    fn table(&self, format: &str, options: &[(&str, &str)]) -> TableDescriptor {
+        let mut all: Vec<_> = self.options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        all.extend_from_slice(options);
+        people(&self.folder, format, &all)
+    }
+}
+
+fn rows(table: &TableDescriptor, from: i64, to: i64) -> RecordBatch {
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(from..to));
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values((from..to).map(|id| format!("n:{}", id % 3))));
+    RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns")
+}
+
+#[test]
+fn parts_in_a_bucket_are_seen_once_after_the_commit_and_read_back_in_pieces() {
+    let harness = Harness::new();
+    for format in ["json", "csv", "parquet"] {
+        let Some(bucket) = Bucket::of_test(format) else { return };
+        let mut table = bucket.table(format, &[("source.split.size", "1000")]);
+        table.partition_keys = vec!["name".to_owned()];
+        let sink = harness.sink(&table, 1);
+        let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+        writer.write(&rows(&table, 0, 1000)).expect("it takes rows");
+        let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
+        assert_eq!(parts.len(), 3);
+        let error = harness.discover(harness.source(&table).as_ref()).expect_err("hidden").to_string();
+        assert!(error.starts_with("no files at 's3://"), "{error}");
+        // An epoch that never completes, and a first attempt that dies between two parts.
+        writer.write(&rows(&table, 5000, 5010)).expect("it takes rows");
+        harness.prepare(writer.as_mut(), 2).expect("staged");
+        harness.commit(sink.as_ref(), 1, &parts[..1]).expect("committed");
+        let again = harness.sink(&table, 2);
+        for _ in 0..2 {
+            harness.commit(again.as_ref(), 1, &parts).expect("committed");
+        }
+        harness.abort_stale(again.as_ref(), 1).expect("removed");
+        let source = harness.source(&table);
+        let read = harness.read(source.as_ref(), 77).expect("rows");
+        let mut ids = read.column(0).as_primitive::<Int64Type>().values().to_vec();
+        assert!(ids.chunk_by(|one, other| one < other).count() == 3, "in order in each part");
+        ids.sort_unstable();
+        assert_eq!(ids, (0..1000).collect::<Vec<_>>(), "{format}");
+        assert_eq!(read.column(1).as_string::<i32>().value(0), "n:0");
+    }
+}
+
+#[test]
+fn a_piece_in_a_bucket_continues_behind_the_last_row() {
+    let harness = Harness::new();
+    let Some(bucket) = Bucket::of_test("restore") else { return };
+    for (format, cut) in [("json", "3000"), ("parquet", "64 mb")] {
+        let folder = Bucket { folder: format!("{}/{format}", bucket.folder), options: bucket.options.clone() };
+        let table = folder.table(format, &[("source.split.size", cut)]);
+        let sink = harness.sink(&table, 1);
+        let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+        writer.write(&rows(&table, 0, 500)).expect("it takes rows");
+        let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
+        harness.commit(sink.as_ref(), 1, &parts).expect("committed");
+        let source = harness.source(&table);
+        let mut reader = harness.reader(source.as_ref());
+        for split in harness.discover(source.as_ref()).expect("splits") {
+            reader.add_split(split).expect("a split");
+        }
+        let mut seen = Vec::new();
+        while let Some(rows) = harness.next(reader.as_mut(), 123).expect("rows") {
+            seen.extend_from_slice(rows.column(0).as_primitive::<Int64Type>().values());
+            let snapshot = reader.snapshot().expect("a snapshot");
+            reader = harness.reader(source.as_ref());
+            for split in snapshot {
+                reader.add_split(split).expect("a split");
+            }
+        }
+        assert_eq!(seen, (0..500).collect::<Vec<_>>(), "{format}");
+    }
+}

@@ -1,0 +1,211 @@
+//! Writing folders: what is seen when, replayed commits, leftovers, partitions, and reading back what was written.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::Int64Type;
+
+use super::people;
+use crate::TableDescriptor;
+use crate::harness::Harness;
+
+fn rows(table: &TableDescriptor, from: i64, to: i64) -> RecordBatch {
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(from..to));
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values((from..to).map(|id| format!("n{}", id % 3))));
+    RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of the test")
+}
+
+/// All files below a folder, hidden ones too, as paths from there.
+fn files(folder: &Path) -> Vec<String> {
+    fn walk(folder: &Path, out: &mut Vec<std::path::PathBuf>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() { walk(&path, out) } else { out.push(path) }
+        }
+    }
+    let mut paths = Vec::new();
+    walk(folder, &mut paths);
+    let mut names: Vec<_> =
+        paths.iter().map(|path| text(path.strip_prefix(folder).expect("below")).to_owned()).collect();
+    names.sort();
+    names
+}
+
+fn visible(folder: &Path) -> Vec<String> {
+    files(folder).into_iter().filter(|name| !name.rsplit('/').next().expect("a name").starts_with('.')).collect()
+}
+
+fn read_back(harness: &Harness, table: &TableDescriptor) -> Vec<i64> {
+    let rows = harness.read(harness.source(table).as_ref(), 1000).expect("rows");
+    let mut ids = rows.column(0).as_primitive::<Int64Type>().values().to_vec();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn rows_are_seen_after_the_commit_and_not_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    for format in ["json", "csv", "parquet"] {
+        let path = folder.path().join(format);
+        let table = people(text(&path), format, &[]);
+        let sink = harness.sink(&table, 1);
+        let mut writers = [harness.writer(sink.as_ref(), (0, 2), 1), harness.writer(sink.as_ref(), (1, 2), 1)];
+        for checkpoint in 1..=2 {
+            let mut parts = Vec::new();
+            for (slot, writer) in writers.iter_mut().enumerate() {
+                let from = checkpoint * 100 + slot as i64 * 10;
+                writer.write(&rows(&table, from, from + 10)).expect("it takes rows");
+                parts.extend(harness.prepare(writer.as_mut(), checkpoint as u64).expect("staged"));
+            }
+            assert_eq!(visible(&path).len() as i64, (checkpoint - 1) * 2);
+            harness.commit(sink.as_ref(), checkpoint as u64, &parts).expect("committed");
+            assert_eq!(visible(&path).len() as i64, checkpoint * 2);
+        }
+        assert_eq!(read_back(&harness, &table), (100..120).chain(200..220).collect::<Vec<_>>(), "{format}");
+        assert_eq!(files(&path), visible(&path));
+        // Nothing was written in this epoch: there is nothing to commit.
+        assert!(harness.prepare(writers[0].as_mut(), 3).expect("staged").is_empty());
+    }
+}
+
+#[test]
+fn a_commit_can_be_repeated_and_finished_by_another_process() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let table = people(text(folder.path()), "json", &[("sink.rolling-policy.file-size", "1")]);
+    let sink = harness.sink(&table, 1);
+    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+    writer.write(&rows(&table, 0, 5)).expect("it takes rows");
+    writer.write(&rows(&table, 5, 9)).expect("it takes rows");
+    let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
+    assert_eq!(parts.len(), 2, "each batch fills a part");
+    // The first process dies between two renames; the next one gets the same committables.
+    harness.commit(sink.as_ref(), 1, &parts[..1]).expect("committed");
+    let again = harness.sink(&table, 2);
+    harness.abort_stale(sink.as_ref(), 0).expect("nothing of an earlier attempt");
+    for _ in 0..2 {
+        harness.commit(again.as_ref(), 1, &parts).expect("committed");
+    }
+    assert_eq!(read_back(&harness, &table), (0..9).collect::<Vec<_>>());
+    assert_eq!(files(folder.path()).len(), 2);
+}
+
+#[test]
+fn lost_and_foreign_parts_are_errors() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let table = people(text(folder.path()), "json", &[]);
+    let sink = harness.sink(&table, 1);
+    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+    writer.write(&rows(&table, 0, 5)).expect("it takes rows");
+    let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
+    let path = parts[0].description["final"].as_str().expect("a path").to_owned();
+    let staging = parts[0].description["staging"].as_str().expect("a path").to_owned();
+    let error = |expected: &str| {
+        let message = harness.commit(sink.as_ref(), 1, &parts).expect_err("an error").to_string();
+        assert!(message.contains(&path) && message.contains(expected), "{message}");
+    };
+    fs::write(&path, "x").expect("a file");
+    error("there is a file of that name");
+    fs::remove_file(&staging).expect("it is there");
+    error("it has 1 bytes instead of");
+    fs::remove_file(&path).expect("it is there");
+    error("its rows are lost");
+}
+
+#[test]
+fn what_dead_attempts_staged_is_removed_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let table = people(text(folder.path()), "json", &[]);
+    let first = harness.sink(&table, 1);
+    let mut dead = harness.writer(first.as_ref(), (0, 1), 1);
+    dead.write(&rows(&table, 0, 5)).expect("it takes rows");
+    let committed = harness.prepare(dead.as_mut(), 1).expect("staged");
+    dead.write(&rows(&table, 5, 9)).expect("it takes rows");
+    harness.prepare(dead.as_mut(), 2).expect("staged");
+    fs::write(folder.path().join(".part-of-another"), "x").expect("a file");
+    let second = harness.sink(&table, 2);
+    let mut alive = harness.writer(second.as_ref(), (0, 1), 2);
+    alive.write(&rows(&table, 5, 9)).expect("it takes rows");
+    let parts = harness.prepare(alive.as_mut(), 3).expect("staged");
+    harness.commit(second.as_ref(), 1, &committed).expect("committed");
+    harness.abort_stale(second.as_ref(), 1).expect("removed");
+    harness.commit(second.as_ref(), 3, &parts).expect("committed");
+    assert_eq!(read_back(&harness, &table), (0..9).collect::<Vec<_>>());
+    assert_eq!(files(folder.path()).len(), 3, "{:?}", files(folder.path()));
+}
+
+#[test]
+fn a_job_that_starts_anew_does_not_touch_what_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let table = people(text(folder.path()), "csv", &[]);
+    for run in 0..2 {
+        let sink = harness.sink(&table, 1);
+        let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+        writer.write(&rows(&table, run * 5, run * 5 + 5)).expect("it takes rows");
+        let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
+        harness.commit(sink.as_ref(), 1, &parts).expect("committed");
+    }
+    assert_eq!(read_back(&harness, &table), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn partitions_are_folders_with_escaped_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let options = [
+        ("sink.partition-commit.policy.kind", "success-file"),
+        ("partition.default-name", "none"),
+        ("sink.partition-commit.success-file.name", "_DONE"),
+    ];
+    let mut table = people(text(folder.path()), "json", &options);
+    table.partition_keys = vec!["name".to_owned()];
+    let sink = harness.sink(&table, 1);
+    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..5));
+    let names: ArrayRef =
+        Arc::new(StringArray::from(vec![Some("23:59"), None, Some("23:59"), Some(""), Some("a b/c")]));
+    let batch = RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns");
+    writer.write(&batch).expect("it takes rows");
+    let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
+    harness.commit(sink.as_ref(), 1, &parts).expect("committed");
+    let folders: Vec<_> =
+        files(folder.path()).iter().map(|file| file.split('/').next().expect("a folder").to_owned()).collect();
+    assert_eq!(folders, ["name=23%3A59", "name=23%3A59", "name=a b%2Fc", "name=a b%2Fc", "name=none", "name=none"]);
+    assert!(folder.path().join("name=none/_DONE").exists());
+    let back = harness.read(harness.source(&table).as_ref(), 100).expect("rows");
+    let mut pairs: Vec<_> = back
+        .column(0)
+        .as_primitive::<Int64Type>()
+        .values()
+        .iter()
+        .copied()
+        .zip(back.column(1).as_string::<i32>().iter().map(|name| name.map(str::to_owned)))
+        .collect();
+    pairs.sort();
+    let expected = [(0, Some("23:59")), (1, None), (2, Some("23:59")), (3, None), (4, Some("a b/c"))];
+    assert_eq!(pairs, expected.map(|(id, name)| (id, name.map(str::to_owned))));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let blocked = folder.path().join("blocked");
+    fs::write(&blocked, "a file, not a folder").expect("a file");
+    let harness = Harness::new();
+    let table = people(text(&blocked), "json", &[]);
+    let sink = harness.sink(&table, 1);
+    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+    writer.write(&rows(&table, 0, 5)).expect("it is taken");
+    let error = harness.prepare(writer.as_mut(), 1).expect_err("nothing is staged").to_string();
+    assert!(error.contains(&format!("cannot create file '{}", text(&blocked))), "{error}");
+}

@@ -1,0 +1,281 @@
+//! Reading folders: order, pieces, restore, packed and partitioned files, errors.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use proptest::prelude::*;
+
+use super::{lines, people};
+use crate::harness::{Harness, metadata, table};
+use crate::source::SourceReader;
+
+/// The first column; a source without any rows left gives no batch, and so no columns.
+fn ids(rows: &RecordBatch) -> Vec<i64> {
+    if rows.num_columns() == 0 {
+        return Vec::new();
+    }
+    rows.column(0).as_primitive::<Int64Type>().values().to_vec()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of the test")
+}
+
+#[test]
+fn a_folder_is_read_in_the_order_of_paths_without_hidden_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("b/_temporary")).expect("folders");
+    fs::write(at("b/2.json"), lines(20, 30)).expect("a file");
+    fs::write(at("a.json"), lines(0, 10)).expect("a file");
+    fs::write(at("b/1.json"), lines(10, 20)).expect("a file");
+    fs::write(at("empty.json"), "").expect("a file");
+    for hidden in ["_SUCCESS", ".a.json", "b/_temporary/3.json"] {
+        fs::write(at(hidden), "not JSON").expect("a file");
+    }
+    let harness = Harness::new();
+    let read = |path: &str, options: &[(&str, &str)]| {
+        ids(&harness.read(harness.source(&people(path, "json", options)).as_ref(), 4).expect("rows"))
+    };
+    let root = text(folder.path());
+    assert_eq!(read(root, &[]), (0..30).collect::<Vec<_>>());
+    assert_eq!(read(&format!("file://{root}/b"), &[]), (10..30).collect::<Vec<_>>());
+    assert_eq!(read(&format!("{root}/*/2.json"), &[]), (20..30).collect::<Vec<_>>());
+    assert_eq!(read(&format!("{root}/a.json"), &[]), (0..10).collect::<Vec<_>>());
+    assert_eq!(read(root, &[("source.path.regex-pattern", ".*/1\\.json")]), (10..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let error = |path: &str| {
+        let source = harness.source(&people(path, "json", &[]));
+        harness.discover(source.as_ref()).expect_err("nothing there").to_string()
+    };
+    let root = text(folder.path());
+    assert_eq!(error(root), format!("no files at '{root}'"));
+    assert_eq!(error(&format!("{root}/x")), format!("there is no file or folder at '{root}/x'"));
+    assert_eq!(error(&format!("{root}/*.json")), format!("no files at '{root}/*.json'"));
+    let file = folder.path().join("a.json");
+    fs::write(&file, lines(0, 1)).expect("a file");
+    let source = harness.source(&people(root, "json", &[]));
+    let splits = harness.discover(source.as_ref()).expect("splits");
+    fs::remove_file(&file).expect("it was there");
+    let mut reader = harness.reader(source.as_ref());
+    reader.add_split(splits[0].clone()).expect("a split");
+    let error = harness.drain(reader.as_mut(), 10).expect_err("it is gone").to_string();
+    assert_eq!(error, format!("file '{root}/a.json' is gone: it was listed when the source looked for files"));
+    fs::write(folder.path().join("b.json.bz2"), "x").expect("a file");
+    let error = harness.discover(source.as_ref()).expect_err("not supported").to_string();
+    assert!(error.contains("'.bz2' files are not supported"), "{error}");
+}
+
+#[test]
+fn a_bad_line_is_named_or_skipped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.json");
+    fs::write(&path, format!("{}{{\"id\": oops}}\n{}", lines(0, 2), lines(2, 4))).expect("a file");
+    let harness = Harness::new();
+    let failing = harness.source(&people(text(&path), "json", &[]));
+    let error = harness.read(failing.as_ref(), 100).expect_err("line 3").to_string();
+    assert!(error.starts_with(&format!("file '{}', line 3, column ", text(&path))), "{error}");
+    assert!(error.contains("'json.ignore-parse-errors' = 'true' skips"), "{error}");
+    let skipping = harness.source(&people(text(&path), "json", &[("json.ignore-parse-errors", "true")]));
+    let mut reader = harness.reader(skipping.as_ref());
+    for split in harness.discover(skipping.as_ref()).expect("splits") {
+        reader.add_split(split).expect("a split");
+    }
+    assert_eq!(ids(&harness.drain(reader.as_mut(), 100).expect("rows")), [0, 1, 2, 3]);
+    assert_eq!(reader.counters().bad_records, 1);
+    assert_eq!(reader.counters().bytes, fs::metadata(&path).expect("it is there").len());
+}
+
+#[test]
+fn packed_files_are_read_whole_and_continue_in_the_middle() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(lines(0, 500).as_bytes()).expect("memory");
+    fs::write(folder.path().join("a.json.gz"), gzip.finish().expect("memory")).expect("a file");
+    let zstd = zstd::encode_all(lines(500, 900).as_bytes(), 1).expect("memory");
+    fs::write(folder.path().join("b.json.zst"), zstd).expect("a file");
+    let harness = Harness::new();
+    let source = harness.source(&people(text(folder.path()), "json", &[("source.split.size", "100")]));
+    assert_eq!(harness.discover(source.as_ref()).expect("splits").len(), 2);
+    let mut reader = harness.reader(source.as_ref());
+    for split in harness.discover(source.as_ref()).expect("splits") {
+        reader.add_split(split).expect("a split");
+    }
+    let mut seen = ids(&harness.next(reader.as_mut(), 123).expect("rows").expect("rows"));
+    let mut restored = harness.reader(source.as_ref());
+    for split in reader.snapshot().expect("a snapshot") {
+        restored.add_split(split).expect("a split");
+    }
+    seen.extend(ids(&harness.drain(restored.as_mut(), 50).expect("rows")));
+    assert_eq!(seen, (0..900).collect::<Vec<_>>());
+}
+
+#[test]
+fn folders_and_files_fill_columns() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let deep = folder.path().join("day=2026-03-01/hm=23%3A59");
+    fs::create_dir_all(&deep).expect("folders");
+    fs::write(deep.join("a.json"), lines(7, 9)).expect("a file");
+    let none = folder.path().join("day=__DEFAULT_PARTITION__/hm=x");
+    fs::create_dir_all(&none).expect("folders");
+    fs::write(none.join("b.json"), lines(9, 10)).expect("a file");
+    let columns =
+        [("day", DataType::Date32), ("id", DataType::Int64), ("name", DataType::Utf8), ("hm", DataType::Utf8)];
+    let mut table = table(&columns, &[("connector", "filesystem"), ("path", text(folder.path())), ("format", "json")]);
+    table.partition_keys = vec!["day".to_owned(), "hm".to_owned()];
+    table.metadata = vec![
+        metadata("file.path", DataType::Utf8),
+        metadata("file.name", DataType::Utf8),
+        metadata("file.size", DataType::Int64),
+        metadata("file.modification-time", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))),
+    ];
+    let harness = Harness::new();
+    let source = harness.try_source(&table, &[3, 1, 0], &[1, 2, 0, 3]).expect("it opens");
+    let rows = harness.read(source.as_ref(), 10).expect("rows");
+    assert_eq!(rows.num_rows(), 3);
+    assert_eq!(rows.column(0).as_string::<i32>().value(0), "23:59");
+    assert_eq!(rows.column(1).as_primitive::<Int64Type>().values(), &[7, 8, 9]);
+    assert!(rows.column(2).is_valid(0) && rows.column(2).is_null(2));
+    assert_eq!(rows.column(3).as_string::<i32>().value(2), "b.json");
+    assert_eq!(rows.column(4).as_primitive::<Int64Type>().value(0), lines(7, 9).len() as i64);
+    assert_eq!(rows.column(5).as_string::<i32>().value(0), format!("file:{}", text(&deep.join("a.json"))));
+    assert!(rows.column(6).is_valid(0));
+    fs::write(folder.path().join("c.json"), lines(0, 1)).expect("a file");
+    let error = harness.read(source.as_ref(), 10).expect_err("no partition").to_string();
+    assert!(error.contains("c.json': none of its folders is 'hm=…'"), "{error}");
+}
+
+#[test]
+fn a_watched_folder_gives_new_files_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let source = harness.source(&people(
+        text(folder.path()),
+        "json",
+        &[("source.monitor-interval", "1 s"), ("source.split.size", "64")],
+    ));
+    assert_eq!(source.discovery_interval(), Some(std::time::Duration::from_secs(1)));
+    let mut enumerator = source.enumerator(harness.io()).expect("an enumerator");
+    let first = harness.block_on(enumerator.discover()).expect("an empty folder is fine");
+    assert!(first.splits.is_empty() && !first.complete);
+    fs::write(folder.path().join("a.json"), lines(0, 10)).expect("a file");
+    let second = harness.block_on(enumerator.discover()).expect("splits").splits;
+    assert!(second.len() > 1);
+    // Files do not change once they are there: one that does is not read again, here or after a restore.
+    fs::write(folder.path().join("a.json"), lines(0, 20)).expect("a file");
+    assert_eq!(ids_of(&harness.block_on(enumerator.discover()).expect("splits").splits), ids_of(&second));
+    let mut restored = source.enumerator(harness.io()).expect("an enumerator");
+    restored.restored(&second.iter().map(|split| split.id.clone()).collect::<Vec<_>>());
+    assert_eq!(ids_of(&harness.block_on(restored.discover()).expect("splits").splits), ids_of(&second));
+    fs::write(folder.path().join("b.json"), lines(20, 21)).expect("a file");
+    assert_eq!(harness.block_on(restored.discover()).expect("splits").splits.len(), second.len() + 1);
+    let mut reader = harness.reader(source.as_ref());
+    reader.add_split(second[0].clone()).expect("a split");
+    let error = harness.drain(reader.as_mut(), 10).expect_err("another size").to_string();
+    assert!(error.contains("files must not change once they are there"), "{error}");
+}
+
+fn ids_of(splits: &[crate::source::Split]) -> Vec<String> {
+    splits.iter().map(|split| split.id.to_string()).collect()
+}
+
+#[test]
+fn a_paused_piece_waits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("a.json"), lines(0, 10)).expect("a file");
+    let harness = Harness::new();
+    let source = harness.source(&people(text(folder.path()), "json", &[]));
+    let mut reader = harness.reader(source.as_ref());
+    let split = harness.discover(source.as_ref()).expect("splits").remove(0);
+    reader.add_split(split.clone()).expect("a split");
+    reader.pause(&split.id, true);
+    assert!(matches!(reader.poll(10).expect("it is held"), crate::source::Poll::Pending));
+    reader.pause(&split.id, false);
+    assert_eq!(ids(&harness.drain(reader.as_mut(), 10).expect("rows")).len(), 10);
+}
+
+/// Reads all splits, going over to a new reader from the snapshot after each `steps` rows.
+fn read_with_restores(harness: &Harness, source: &dyn crate::source::Source, steps: &[usize]) -> Vec<i64> {
+    let mut reader: Box<dyn SourceReader> = harness.reader(source);
+    for split in harness.discover(source).expect("splits") {
+        reader.add_split(split).expect("a split");
+    }
+    let mut seen = Vec::new();
+    for rows_max in steps {
+        match harness.next(reader.as_mut(), *rows_max).expect("rows") {
+            Some(rows) => seen.extend(ids(&rows)),
+            None => return seen,
+        }
+        let snapshot = reader.snapshot().expect("a snapshot");
+        reader = harness.reader(source);
+        for split in snapshot {
+            reader.add_split(split).expect("a split");
+        }
+    }
+    seen.extend(ids(&harness.drain(reader.as_mut(), 1000).expect("rows")));
+    seen
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn any_cut_any_batch_and_any_restore_give_every_row_once_and_in_order(
+        rows in prop::collection::vec(1usize..60, 1..3),
+        cut in 1u64..400,
+        steps in prop::collection::vec(1usize..40, 0..6),
+        ends_with_newline: bool,
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut from = 0;
+        for (index, count) in rows.iter().enumerate() {
+            let mut text = lines(from, from + *count as i64);
+            from += *count as i64;
+            if !ends_with_newline {
+                text.pop();
+            }
+            fs::write(folder.path().join(format!("{index}.json")), text).expect("a file");
+        }
+        let harness = Harness::new();
+        let cut = cut.to_string();
+        let source = harness.source(&people(text(folder.path()), "json", &[("source.split.size", &cut)]));
+        prop_assert_eq!(read_with_restores(&harness, source.as_ref(), &steps), (0..from).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn row_groups_continue_at_any_row() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let table = people(
+        text(folder.path()),
+        "parquet",
+        &[("sink.rolling-policy.file-size", "2 kb"), ("source.split.size", "500")],
+    );
+    let sink = harness.sink(&table, 1);
+    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+    for from in [0, 1000, 2000] {
+        let ids: arrow::array::ArrayRef =
+            std::sync::Arc::new(arrow::array::Int64Array::from_iter_values(from..from + 1000));
+        let names = arrow::array::new_null_array(&DataType::Utf8, 1000);
+        let rows = RecordBatch::try_new(std::sync::Arc::clone(&table.schema), vec![ids, names]).expect("two columns");
+        writer.write(&rows).expect("it takes rows");
+    }
+    let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
+    assert_eq!(parts.len(), 3);
+    harness.commit(sink.as_ref(), 1, &parts).expect("committed");
+    let source = harness.source(&table);
+    // More pieces than row groups: those in which none starts are empty.
+    assert!(harness.discover(source.as_ref()).expect("splits").len() > 3);
+    for steps in [&[][..], &[1, 999, 1, 1], &[500, 499, 2, 700, 3]] {
+        assert_eq!(read_with_restores(&harness, source.as_ref(), steps), (0..3000).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,243 @@
+//! Files while they are written: the I/O side of a writer.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use eddyline_stream::{CheckpointId, crash_point};
+use object_store::buffered::BufWriter;
+use tokio::sync::{mpsc, oneshot};
+
+use super::commit::Staged;
+use super::names::Names;
+use super::store::{Store, blocking, failed, failed_on_disk, key};
+use crate::Error;
+
+/// What a writer asks for. In this order, without gaps.
+pub(super) enum Command {
+    /// Append to a part; the first time makes it.
+    Append { part: u64, partition: Arc<str>, bytes: Vec<u8> },
+    /// End a part and make it durable.
+    Close { part: u64, rows: u64 },
+    /// All closed parts since the last time belong to this checkpoint: give them their names.
+    Prepare { checkpoint: CheckpointId, reply: oneshot::Sender<Result<Vec<Staged>, Error>> },
+}
+
+/// What a writer and its uploads share.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// Bytes that were handed over and are not written yet.
+    pub(super) in_flight: AtomicU64,
+    /// Why nothing can be written any more. Taken by whoever reports it first.
+    pub(super) error: Mutex<Option<Error>>,
+}
+
+/// Writes the files of one writer.
+pub(super) struct Uploads {
+    // Fixed at start.
+    pub(super) store: Store,
+    pub(super) names: Names,
+    pub(super) attempt: u64,
+    pub(super) slot: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) waker: Arc<dyn Fn() + Send + Sync>,
+    // Changing.
+    pub(super) open: BTreeMap<u64, OpenFile>,
+    pub(super) closed: Vec<ClosedFile>,
+    pub(super) staged_number: u64,
+}
+
+/// A file that is being written.
+pub(super) struct OpenFile {
+    path: String,
+    partition: Arc<str>,
+    size: u64,
+    output: Output,
+}
+
+enum Output {
+    Disk(Arc<File>),
+    Object(Box<BufWriter>),
+}
+
+/// A file that is complete and durable.
+pub(super) struct ClosedFile {
+    path: String,
+    partition: Arc<str>,
+    size: u64,
+    rows: u64,
+}
+
+impl Uploads {
+    /// Works until the writer is gone.
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut broken = false;
+        while let Some(command) = commands.recv().await {
+            let done = match command {
+                Command::Append { part, partition, bytes } => {
+                    let count = bytes.len() as u64;
+                    let done = if broken { Ok(()) } else { self.append(part, &partition, bytes).await };
+                    self.shared.in_flight.fetch_sub(count, Ordering::AcqRel);
+                    done
+                }
+                Command::Close { .. } if broken => Ok(()),
+                Command::Close { part, rows } => self.close(part, rows).await,
+                Command::Prepare { reply, .. } if broken => {
+                    let earlier = self.take_error();
+                    let _ = reply.send(Err(earlier));
+                    Ok(())
+                }
+                Command::Prepare { checkpoint, reply } => {
+                    let _ = reply.send(self.prepare(checkpoint).await);
+                    Ok(())
+                }
+            };
+            if let Err(error) = done {
+                broken = true;
+                *self.shared.error.lock().expect("nobody panics while holding it") = Some(error);
+            }
+            (self.waker)();
+        }
+    }
+
+    fn take_error(&self) -> Error {
+        let error = self.shared.error.lock().expect("nobody panics while holding it").take();
+        error.unwrap_or_else(|| Error::Unavailable {
+            what: format!("writing below '{}' has failed before", self.names.folder),
+            source: None,
+            retryable: false,
+        })
+    }
+
+    async fn append(&mut self, part: u64, partition: &Arc<str>, bytes: Vec<u8>) -> Result<(), Error> {
+        if !self.open.contains_key(&part) {
+            let file = self.create(partition).await?;
+            self.open.insert(part, file);
+        }
+        let file = self.open.get_mut(&part).expect("it was put there if it was missing");
+        file.size += bytes.len() as u64;
+        match &mut file.output {
+            Output::Disk(disk) => {
+                let (disk, path) = (Arc::clone(disk), file.path.clone());
+                blocking(move || {
+                    (&*disk).write_all(&bytes).map_err(|error| failed_on_disk(format!("cannot write '{path}'"), error))
+                })
+                .await
+            }
+            Output::Object(object) => object
+                .put(Bytes::from(bytes))
+                .await
+                .map_err(|error| failed(format!("cannot write object '{}'", file.path), error)),
+        }
+    }
+
+    async fn create(&mut self, partition: &Arc<str>) -> Result<OpenFile, Error> {
+        loop {
+            let name = self.names.staged(self.attempt, self.slot, self.staged_number);
+            self.staged_number += 1;
+            let path = self.names.path(partition, &name);
+            let output = match &self.store {
+                Store::S3(store) => {
+                    let store: Arc<dyn object_store::ObjectStore> = Arc::clone(store) as _;
+                    Output::Object(Box::new(BufWriter::new(store, key(&path)?)))
+                }
+                Store::Local => {
+                    let path = path.clone();
+                    match blocking(move || create_on_disk(&path)).await? {
+                        Some(file) => Output::Disk(Arc::new(file)),
+                        // Left by an attempt of the same number, of a job that was started anew.
+                        None => continue,
+                    }
+                }
+            };
+            return Ok(OpenFile { path, partition: Arc::clone(partition), size: 0, output });
+        }
+    }
+
+    async fn close(&mut self, part: u64, rows: u64) -> Result<(), Error> {
+        let Some(file) = self.open.remove(&part) else { return Ok(()) };
+        let OpenFile { path, partition, size, output } = file;
+        match output {
+            Output::Disk(disk) => {
+                let path = path.clone();
+                blocking(move || {
+                    disk.sync_all().map_err(|error| failed_on_disk(format!("cannot write '{path}'"), error))
+                })
+                .await?;
+            }
+            Output::Object(mut object) => {
+                use tokio::io::AsyncWriteExt;
+                object.shutdown().await.map_err(|error| failed(format!("cannot write object '{path}'"), error))?;
+            }
+        }
+        crash_point("file-sink.after-close");
+        self.closed.push(ClosedFile { path, partition, size, rows });
+        Ok(())
+    }
+
+    /// Chooses the final names. They are free now, and no one else ever chooses them.
+    async fn prepare(&mut self, checkpoint: CheckpointId) -> Result<Vec<Staged>, Error> {
+        let closed = std::mem::take(&mut self.closed);
+        if let Store::Local = self.store {
+            let folder = self.names.folder.clone();
+            let paths: Vec<PathBuf> =
+                closed.iter().filter_map(|file| Some(Path::new(&file.path).parent()?.into())).collect();
+            blocking(move || sync_folders(paths, Path::new(&folder))).await?;
+        }
+        let mut staged = Vec::with_capacity(closed.len());
+        let mut number = 0;
+        for file in closed {
+            let path = loop {
+                let name = self.names.part(self.slot, checkpoint.number(), number);
+                let path = self.names.path(&file.partition, &name);
+                number += 1;
+                // A job that was started anew counts its checkpoints from 1 again.
+                if self.store.head(&path).await?.is_none() {
+                    break path;
+                }
+            };
+            staged.push(Staged {
+                staging: file.path,
+                path,
+                partition: file.partition.to_string(),
+                size: file.size,
+                rows: file.rows,
+            });
+        }
+        crash_point("file-sink.after-prepare");
+        Ok(staged)
+    }
+}
+
+fn create_on_disk(path: &str) -> Result<Option<File>, Error> {
+    let cannot = |error| failed_on_disk(format!("cannot create file '{path}'"), error);
+    if let Some(folder) = Path::new(path).parent() {
+        std::fs::create_dir_all(folder).map_err(cannot)?;
+    }
+    match File::create_new(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(cannot(error)),
+    }
+}
+
+/// Makes the names in these folders durable, and those of the folders themselves up to that of the table.
+pub(super) fn sync_folders(folders: Vec<PathBuf>, table: &Path) -> Result<(), Error> {
+    let mut all: Vec<&Path> = folders
+        .iter()
+        .flat_map(|folder| folder.ancestors().take_while(|ancestor| ancestor.starts_with(table)))
+        .chain(table.parent())
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    for folder in all {
+        File::open(folder)
+            .and_then(|opened| opened.sync_all())
+            .map_err(|error| failed_on_disk(format!("cannot make folder '{}' durable", folder.display()), error))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! Writes rows of a filesystem table: deals them to partitions, encodes them, and hands the bytes to the I/O side.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::{Array, RecordBatch, UInt32Array};
+use arrow::compute::{partition, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use eddyline_stream::CheckpointId;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+
+use super::config::Config;
+use super::part::PartEncoder;
+use super::partition::escape;
+use super::upload::{Command, Shared};
+use crate::Error;
+use crate::print::row::write_value;
+use crate::sink::{Committable, SinkWriter};
+
+/// Encoded lines are handed over in blocks of so many bytes.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Bytes on their way to the disk or the bucket before the writer takes no more rows.
+const IN_FLIGHT_BYTES_MAX: u64 = 32 << 20;
+/// Files that are written side by side; with more partitions at once, parts end early.
+const PARTS_MAX: usize = 256;
+/// Bytes held back in all parts together before the largest ends early.
+const HELD_BYTES_MAX: usize = 256 << 20;
+
+/// Writes the rows of one subtask.
+pub(super) struct FileWriter {
+    // Fixed at start.
+    config: Arc<Config>,
+    /// Of the files.
+    schema: SchemaRef,
+    /// The names of the partition keys.
+    partition_keys: Vec<String>,
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedSender<Command>,
+    // Changing.
+    parts: BTreeMap<Arc<str>, Part>,
+    part_number: u64,
+    bytes: u64,
+}
+
+struct Part {
+    number: u64,
+    encoder: PartEncoder,
+}
+
+impl FileWriter {
+    pub(super) fn new(
+        config: Arc<Config>,
+        schema: SchemaRef,
+        partition_keys: Vec<String>,
+        shared: Arc<Shared>,
+        commands: mpsc::UnboundedSender<Command>,
+    ) -> Self {
+        Self { config, schema, partition_keys, shared, commands, parts: BTreeMap::new(), part_number: 0, bytes: 0 }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        match self.shared.error.lock().expect("nobody panics while holding it").take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), Error> {
+        if let Command::Append { bytes, .. } = &command {
+            self.shared.in_flight.fetch_add(bytes.len() as u64, Ordering::AcqRel);
+        }
+        self.commands.send(command).map_err(|_| Error::Unavailable {
+            what: format!("the task that writes below '{}' ended early", self.config.location),
+            source: None,
+            retryable: true,
+        })
+    }
+
+    fn write_partition(&mut self, folder: &str, rows: &RecordBatch) -> Result<(), Error> {
+        if !self.parts.contains_key(folder) {
+            if self.parts.len() >= PARTS_MAX {
+                self.end_largest()?;
+            }
+            let encoder = PartEncoder::new(&self.config.format, &self.schema)?;
+            self.parts.insert(Arc::from(folder), Part { number: self.part_number, encoder });
+            self.part_number += 1;
+        }
+        let (folder, part) = self.parts.get_key_value(folder).expect("it was put there if it was missing");
+        let folder = Arc::clone(folder);
+        let number = part.number;
+        let part = self.parts.get_mut(&folder).expect("it is there");
+        part.encoder.write(rows)?;
+        let bytes = part.encoder.take(BLOCK_BYTES);
+        let is_full = part.encoder.bytes() >= self.config.part_bytes;
+        self.append(number, &folder, bytes)?;
+        if is_full { self.end(&folder) } else { Ok(()) }
+    }
+
+    fn append(&mut self, part: u64, partition: &Arc<str>, bytes: Vec<u8>) -> Result<(), Error> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.bytes += bytes.len() as u64;
+        self.send(Command::Append { part, partition: Arc::clone(partition), bytes })
+    }
+
+    fn end(&mut self, folder: &Arc<str>) -> Result<(), Error> {
+        let Some(Part { number, encoder }) = self.parts.remove(folder) else { return Ok(()) };
+        let rows = encoder.rows;
+        let rest = encoder.finish()?;
+        self.append(number, folder, rest)?;
+        self.send(Command::Close { part: number, rows })
+    }
+
+    fn end_largest(&mut self) -> Result<(), Error> {
+        let largest =
+            self.parts.iter().max_by_key(|(_, part)| part.encoder.held()).map(|(folder, _)| Arc::clone(folder));
+        largest.map_or(Ok(()), |folder| self.end(&folder))
+    }
+
+    /// The folder of the partition that row `row` belongs to, such as `day=2026-03-01/hm=23%3A59`.
+    fn folder(&self, rows: &RecordBatch, row: usize) -> String {
+        let mut folder = String::new();
+        for (key, column) in self.partition_keys.iter().zip(&self.config.partition_columns) {
+            let column = rows.column(*column);
+            let mut value = String::new();
+            if !column.is_null(row) {
+                write_value(&mut value, column, row);
+            }
+            if value.is_empty() {
+                value.clone_from(&self.config.default_partition);
+            }
+            if !folder.is_empty() {
+                folder.push('/');
+            }
+            folder.push_str(&escape(key));
+            folder.push('=');
+            folder.push_str(&escape(&value));
+        }
+        folder
+    }
+
+    /// The rows of each partition of a batch, in order.
+    fn partitions(&self, rows: &RecordBatch) -> Result<BTreeMap<String, Vec<Range<usize>>>, Error> {
+        let columns: Vec<_> =
+            self.config.partition_columns.iter().map(|index| Arc::clone(rows.column(*index))).collect();
+        let runs = partition(&columns).map_err(failed)?.ranges();
+        let mut partitions: BTreeMap<String, Vec<Range<usize>>> = BTreeMap::new();
+        for run in runs {
+            partitions.entry(self.folder(rows, run.start)).or_default().push(run);
+        }
+        Ok(partitions)
+    }
+}
+
+fn failed(error: arrow::error::ArrowError) -> Error {
+    Error::Unavailable {
+        what: "cannot deal rows to partitions".to_owned(),
+        source: Some(Box::new(error)),
+        retryable: false,
+    }
+}
+
+impl SinkWriter for FileWriter {
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        self.check()?;
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let columns = &self.config.file_columns;
+        let in_file = rows.project(columns).map_err(failed)?;
+        // Nullability is the table's, not the query's.
+        let in_file = RecordBatch::try_new(Arc::clone(&self.schema), in_file.columns().to_vec()).map_err(failed)?;
+        if self.partition_keys.is_empty() {
+            self.write_partition("", &in_file)?;
+        } else {
+            for (folder, runs) in self.partitions(rows)? {
+                let part = match runs.as_slice() {
+                    [run] => in_file.slice(run.start, run.len()),
+                    runs => {
+                        let places = runs.iter().cloned().flatten().map(|row| row as u32);
+                        take_record_batch(&in_file, &UInt32Array::from_iter_values(places)).map_err(failed)?
+                    }
+                };
+                self.write_partition(&folder, &part)?;
+            }
+        }
+        while self.parts.values().map(|part| part.encoder.held()).sum::<usize>() > HELD_BYTES_MAX {
+            self.end_largest()?;
+        }
+        Ok(())
+    }
+
+    fn is_ready(&mut self) -> Result<bool, Error> {
+        self.check()?;
+        Ok(self.shared.in_flight.load(Ordering::Acquire) < IN_FLIGHT_BYTES_MAX)
+    }
+
+    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
+        let mut end_all = || {
+            while let Some(folder) = self.parts.keys().next().cloned() {
+                self.end(&folder)?;
+            }
+            let (reply, answer) = oneshot::channel();
+            self.send(Command::Prepare { checkpoint, reply })?;
+            Ok(answer)
+        };
+        let answer: Result<oneshot::Receiver<_>, Error> = end_all();
+        async move {
+            match answer?.await {
+                Ok(staged) => Ok(staged?.into_iter().map(super::commit::Staged::into_committable).collect()),
+                Err(_) => Err(Error::Unavailable {
+                    what: "the task that writes files ended early".to_owned(),
+                    source: None,
+                    retryable: true,
+                }),
+            }
+        }
+        .boxed()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}

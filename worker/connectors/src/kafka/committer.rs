@@ -1,0 +1,130 @@
+//! Publishing what was staged, checkpoint by checkpoint.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use eddyline_stream::{CheckpointId, crash_point};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+
+use super::config::SinkConfig;
+use super::publisher::{Names, Publication, Publisher};
+use super::sink::broken_off;
+use super::staged::Staged;
+use crate::Error;
+use crate::sink::{Committable, SinkCommitter, Staging};
+
+/// Slots published at the same time. Each holds its staged records in memory meanwhile.
+const PUBLISHING_MAX: usize = 8;
+
+/// Publishes staged records, each slot with its own transactional producer.
+///
+/// Which slots there are is told by committables alone, not by the present parallelism: after a rescale the slots of the
+/// old one are still published here.
+pub struct KafkaCommitter {
+    config: Arc<SinkConfig>,
+    job: String,
+    uid: String,
+    /// Whether rows carry timestamps of their own, so that a record's timestamp does not tell when it was published.
+    written_timestamps: bool,
+    staging: Arc<dyn Staging>,
+    io: tokio::runtime::Handle,
+
+    /// One for each slot that was published in this attempt.
+    publishers: BTreeMap<u16, Publisher>,
+}
+
+impl KafkaCommitter {
+    /// A committer of the sink `uid` of `job`.
+    pub fn new(
+        config: Arc<SinkConfig>,
+        job: &str,
+        uid: &str,
+        written_timestamps: bool,
+        staging: Arc<dyn Staging>,
+        io: tokio::runtime::Handle,
+    ) -> Self {
+        Self {
+            config,
+            job: job.to_owned(),
+            uid: uid.to_owned(),
+            written_timestamps,
+            staging,
+            io,
+            publishers: BTreeMap::new(),
+        }
+    }
+
+    fn publisher(&mut self, slot: u16) -> Publisher {
+        self.publishers.remove(&slot).unwrap_or_else(|| {
+            let group = format!("{}-{}-{slot}", self.job, self.uid);
+            let transactional_id = match &self.config.transactional_id_prefix {
+                Some(prefix) => format!("{prefix}-{}-{slot}", self.uid),
+                None => group.clone(),
+            };
+            Publisher::new(Arc::clone(&self.config), Names { group, transactional_id }, self.written_timestamps)
+        })
+    }
+}
+
+/// Reads the objects of a slot, and has them published on a thread that may wait.
+async fn publish(
+    mut publisher: Publisher,
+    checkpoint: CheckpointId,
+    staged: Vec<Staged>,
+    staging: Arc<dyn Staging>,
+    io: tokio::runtime::Handle,
+) -> Result<Publisher, Error> {
+    let staged_at_ms = staged.iter().map(|part| part.staged_at_ms).min().unwrap_or(0);
+    let mut objects = Vec::new();
+    for object in staged.into_iter().flat_map(|part| part.objects) {
+        let bytes = staging.get(object.name.clone()).await?;
+        objects.push((object, bytes));
+    }
+    let publication = Publication { checkpoint: checkpoint.number(), staged_at_ms, objects };
+    let published = io.spawn_blocking(move || publisher.publish(&publication).map(|()| publisher));
+    published.await.unwrap_or_else(|error| Err(broken_off("publishing", error)))
+}
+
+impl SinkCommitter for KafkaCommitter {
+    fn commit<'a>(
+        &'a mut self,
+        checkpoint: CheckpointId,
+        committables: &'a [Committable],
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            crash_point("kafka-sink.before-commit");
+            let mut slots: BTreeMap<u16, Vec<Staged>> = BTreeMap::new();
+            for committable in committables {
+                let staged = Staged::parse(committable)?;
+                slots.entry(staged.slot).or_default().push(staged);
+            }
+            let mut work = Vec::with_capacity(slots.len());
+            for (slot, mut staged) in slots {
+                // What was staged for a checkpoint that failed is published with the next one, and before its output.
+                staged.sort_by_key(|part| part.checkpoint);
+                let publisher = self.publisher(slot);
+                let work_of_slot = publish(publisher, checkpoint, staged, Arc::clone(&self.staging), self.io.clone());
+                work.push(async move { (slot, work_of_slot.await) });
+            }
+            let mut running = futures::stream::iter(work).buffer_unordered(PUBLISHING_MAX);
+            let mut failed = None;
+            while let Some((slot, outcome)) = running.next().await {
+                match outcome {
+                    Ok(publisher) => {
+                        self.publishers.insert(slot, publisher);
+                    }
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            crash_point("kafka-sink.after-all-slots");
+            failed.map_or(Ok(()), Err)
+        })
+    }
+
+    fn abort_stale<'a>(&'a mut self, _last: CheckpointId) -> BoxFuture<'a, Result<(), Error>> {
+        // Records of unfinished epochs never left the staging area. A transaction that a crash left open belongs to a
+        // checkpoint whose commit recovery has just repeated, and that ended it.
+        Box::pin(async { Ok(()) })
+    }
+}

@@ -1,0 +1,120 @@
+use std::collections::BTreeMap;
+
+use arrow::datatypes::DataType;
+
+use super::*;
+
+fn table(options: &[(&str, &str)]) -> TableDescriptor {
+    let mut all = BTreeMap::from([
+        ("connector".to_owned(), "kafka".to_owned()),
+        ("topic".to_owned(), "orders".to_owned()),
+        ("properties.bootstrap.servers".to_owned(), "localhost:9092".to_owned()),
+        ("scan.startup.mode".to_owned(), "earliest-offset".to_owned()),
+        ("format".to_owned(), "json".to_owned()),
+    ]);
+    for (key, value) in options {
+        match *value {
+            "" => all.remove(*key),
+            value => all.insert((*key).to_owned(), value.to_owned()),
+        };
+    }
+    TableDescriptor {
+        name: "orders".to_owned(),
+        schema: Arc::new(Schema::new(vec![
+            Field::new("k_id", DataType::Int64, true),
+            Field::new("amount", DataType::Int64, true),
+        ])),
+        metadata: Vec::new(),
+        primary_key: Vec::new(),
+        partition_keys: Vec::new(),
+        options: all,
+    }
+}
+
+#[test]
+fn defaults_are_those_of_flink() {
+    let source = SourceConfig::parse(&table(&[])).unwrap();
+    assert_eq!(source.topics, Topics::Named(vec!["orders".to_owned()]));
+    assert_eq!(source.bounded, BoundedMode::Unbounded);
+    assert_eq!(source.discovery_interval, Some(DISCOVERY_INTERVAL_DEFAULT));
+    let sink = SinkConfig::parse(&table(&[])).unwrap();
+    assert_eq!(sink.guarantee, DeliveryGuarantee::AtLeastOnce);
+    assert_eq!(sink.partitioner, Partitioner::Default);
+}
+
+#[test]
+fn a_misspelt_option_is_named() {
+    let error = SourceConfig::parse(&table(&[("scan.startup.mod", "latest-offset")])).unwrap_err();
+    assert_eq!(error.key.as_deref(), Some("scan.startup.mod"));
+    assert!(error.message.contains("scan.startup.mode"), "{error}");
+}
+
+#[test]
+fn group_offsets_need_a_group() {
+    let groupless = table(&[("scan.startup.mode", "")]);
+    assert!(SourceConfig::parse(&groupless).unwrap_err().message.contains("properties.group.id"));
+    let grouped = table(&[("scan.startup.mode", ""), ("properties.group.id", "g")]);
+    assert_eq!(SourceConfig::parse(&grouped).unwrap().startup, StartupMode::GroupOffsets);
+}
+
+#[test]
+fn specific_offsets_are_read_and_checked() {
+    let with = |text| {
+        SourceConfig::parse(&table(&[
+            ("scan.startup.mode", "specific-offsets"),
+            ("scan.startup.specific-offsets", text),
+        ]))
+    };
+    let expected = BTreeMap::from([(0, 42), (1, 300)]);
+    assert_eq!(
+        with("partition:0,offset:42; partition: 1, offset: 300").unwrap().startup,
+        StartupMode::SpecificOffsets(expected)
+    );
+    for wrong in ["0:42", "partition:0", "partition:0,offset:-1", "partition:0,offset:1;partition:0,offset:2"] {
+        assert_eq!(with(wrong).unwrap_err().key.as_deref(), Some("scan.startup.specific-offsets"), "{wrong}");
+    }
+}
+
+#[test]
+fn key_columns_leave_the_value_and_lose_their_prefix() {
+    let keyed = table(&[
+        ("key.format", "json"),
+        ("key.fields", "k_id"),
+        ("key.fields-prefix", "k_"),
+        ("value.fields-include", "EXCEPT_KEY"),
+    ]);
+    let layout = SourceConfig::parse(&keyed).unwrap().layout;
+    let key = layout.key.unwrap();
+    assert_eq!(key.schema.field(0).name(), "id");
+    assert_eq!(key.columns, [0]);
+    assert_eq!(layout.value_columns, [1]);
+    let prefixed = table(&[("key.format", "json"), ("key.fields", "k_id"), ("key.fields-prefix", "k_")]);
+    assert_eq!(SourceConfig::parse(&prefixed).unwrap_err().key.as_deref(), Some("key.fields-prefix"));
+    let unknown = table(&[("key.format", "json"), ("key.fields", "none")]);
+    assert_eq!(SourceConfig::parse(&unknown).unwrap_err().key.as_deref(), Some("key.fields"));
+}
+
+#[test]
+fn several_topics_can_be_read_but_not_written() {
+    let several = table(&[("topic", "a;b")]);
+    assert!(SourceConfig::parse(&several).is_ok());
+    assert_eq!(SinkConfig::parse(&several).unwrap_err().key.as_deref(), Some("topic"));
+    let pattern = table(&[("topic", ""), ("topic-pattern", "orders-.*")]);
+    let Topics::Pattern(pattern) = SourceConfig::parse(&pattern).unwrap().topics else { panic!("expected a pattern") };
+    assert!(pattern.is_match("orders-1") && !pattern.is_match("my-orders-1"));
+}
+
+#[test]
+fn only_some_metadata_can_be_written() {
+    let mut with_offset = table(&[]);
+    with_offset.metadata.push(MetadataColumn {
+        name: "o".to_owned(),
+        key: "offset".to_owned(),
+        data_type: DataType::Int64,
+        is_virtual: false,
+    });
+    assert!(SourceConfig::parse(&with_offset).is_ok());
+    assert!(SinkConfig::parse(&with_offset).unwrap_err().message.contains("VIRTUAL"));
+    with_offset.metadata[0].is_virtual = true;
+    assert!(SinkConfig::parse(&with_offset).is_ok());
+}

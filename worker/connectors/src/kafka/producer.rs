@@ -1,0 +1,179 @@
+//! Producing records and learning what became of them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::Message as _;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+
+use super::client::Context;
+use super::records::Record;
+use crate::Error;
+
+/// Failed deliveries are kept up to this many; more tell nothing new.
+const FAILURES_MAX: usize = 16;
+
+/// A record that a broker did not take.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Where it was to go.
+    pub partition: i32,
+    /// Why it is not there.
+    pub error: KafkaError,
+}
+
+/// What became of records handed to a producer: the failures.
+#[derive(Default)]
+pub struct Failures(Mutex<Vec<Failure>>);
+
+impl Failures {
+    /// The first failure, if any. It stays: a record that is lost stays lost.
+    pub fn first(&self) -> Option<Failure> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    }
+}
+
+/// A producer's context: logs like all clients and remembers failed deliveries.
+pub struct DeliveryContext {
+    client: Context,
+    failures: Arc<Failures>,
+}
+
+impl DeliveryContext {
+    /// A context for the producer that does `purpose`, telling `failures`.
+    pub fn new(purpose: &str, failures: Arc<Failures>) -> Self {
+        Self { client: Context::new(purpose), failures }
+    }
+}
+
+impl ClientContext for DeliveryContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.client.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.client.error(error, reason);
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let mut failures = self.failures.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if failures.len() < FAILURES_MAX {
+                failures.push(Failure { partition: message.partition(), error: error.clone() });
+            }
+        }
+    }
+}
+
+/// Makes a producer whose failed deliveries go to `failures`.
+///
+/// # Errors
+/// Names the property that librdkafka does not accept.
+pub fn create<T>(config: &ClientConfig, purpose: &str, failures: &Arc<Failures>) -> Result<T, Error>
+where
+    T: FromClientConfigAndContext<DeliveryContext>,
+{
+    config.create_with_context(DeliveryContext::new(purpose, Arc::clone(failures))).map_err(|error| {
+        Error::Unavailable {
+            what: format!("{purpose}: cannot make a kafka producer: {error}"),
+            source: Some(Box::new(error)),
+            retryable: false,
+        }
+    })
+}
+
+/// Says what sending a record needs of `P`, so that all producers share it.
+pub fn record_of<'a>(topic: &'a str, record: &Record<'a>, marker: Option<&str>) -> BaseRecord<'a, [u8], [u8]> {
+    let mut base = BaseRecord::to(topic);
+    base.key = record.key;
+    base.payload = record.value;
+    base.partition = record.partition;
+    base.timestamp = record.timestamp;
+    if !record.headers.is_empty() || marker.is_some() {
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len() + 1);
+        for (key, value) in &record.headers {
+            headers = headers.insert(Header { key, value: *value });
+        }
+        if let Some(marker) = marker {
+            headers = headers.insert(Header { key: super::publisher::MARKER_HEADER, value: Some(marker) });
+        }
+        base.headers = Some(headers);
+    }
+    base
+}
+
+/// A producer outside of transactions: records go out at once, and a flush tells that they have arrived.
+pub struct Outbox {
+    purpose: String,
+    topic: String,
+    producer: ThreadedProducer<DeliveryContext>,
+    failures: Arc<Failures>,
+}
+
+impl Outbox {
+    /// An outbox for `topic`; `purpose` names it in errors and logs.
+    ///
+    /// # Errors
+    /// Names the property that librdkafka does not accept.
+    pub fn open(config: &ClientConfig, purpose: &str, topic: &str) -> Result<Self, Error> {
+        let failures = Arc::default();
+        let producer = create(config, purpose, &failures)?;
+        Ok(Self { purpose: purpose.to_owned(), topic: topic.to_owned(), producer, failures })
+    }
+
+    /// Hands a record over; `false` if there is no room for it now.
+    ///
+    /// # Errors
+    /// Says why the record can never be sent, or that an earlier one was lost.
+    pub fn send(&self, record: &Record<'_>) -> Result<bool, Error> {
+        match self.producer.send(record_of(&self.topic, record, None)) {
+            Ok(()) => Ok(true),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+            Err((error, _)) => Err(super::client::unavailable(
+                format!("{}: topic {}: cannot send a record", self.purpose, self.topic),
+                error,
+            )),
+        }
+    }
+
+    /// Records handed over and not yet acknowledged.
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+    }
+
+    /// Fails if a record was lost.
+    ///
+    /// # Errors
+    /// Names topic, partition and reason.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.failures.first() {
+            None => Ok(()),
+            Some(Failure { partition, error }) => Err(super::client::unavailable(
+                format!("{}: topic {}, partition {partition}: a record was not written", self.purpose, self.topic),
+                error,
+            )),
+        }
+    }
+
+    /// Waits until everything handed over is acknowledged, at most `limit`; `false` when that was not long enough.
+    ///
+    /// # Errors
+    /// Names a record that was lost.
+    pub fn flush(&self, limit: Duration) -> Result<bool, Error> {
+        let flushed = match self.producer.flush(limit) {
+            Ok(()) => true,
+            Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => false,
+            Err(error) => return Err(super::client::unavailable(format!("{}: cannot flush", self.purpose), error)),
+        };
+        self.check()?;
+        Ok(flushed)
+    }
+}

@@ -1,0 +1,394 @@
+//! Writing: the sink, and the two kinds of writers.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arrow::array::RecordBatch;
+use eddyline_stream::{CheckpointId, crash_point};
+use futures::future::BoxFuture;
+use rdkafka::consumer::Consumer as _;
+use tracing::warn;
+
+use super::client::{REQUEST_TIMEOUT, TableConsumer, consumer_config, create, producer_config, unavailable};
+use super::committer::KafkaCommitter;
+use super::config::{DeliveryGuarantee, Partitioner, SinkConfig};
+use super::producer::Outbox;
+use super::records::{EncodedRows, PartitionChoice, RowEncoder};
+use super::staged::{Staged, StagedObject, StagedWriter, VERSION};
+use crate::sink::{Committable, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
+use crate::{Error, TableDescriptor};
+
+/// A writer stages what it has collected when it has this many bytes, barrier or not: it bounds its memory.
+const STAGED_OBJECT_BYTES: usize = 16 << 20;
+
+/// Objects on their way to the staging area before a writer takes no more rows.
+const UPLOADS_MAX: u64 = 2;
+
+/// Records at the client, not yet acknowledged, above which a writer takes no more rows.
+const IN_FLIGHT_MAX: usize = 80_000;
+
+/// How often a full client is looked at.
+const ROOM_CHECK: Duration = Duration::from_millis(5);
+
+/// A table that is written to Kafka.
+pub struct KafkaSink {
+    config: Arc<SinkConfig>,
+    table: Arc<TableDescriptor>,
+    uid: String,
+    job: String,
+    staging: Arc<dyn Staging>,
+    /// How many partitions the topic has; asked only where a partitioner needs to know.
+    partitions: i32,
+}
+
+impl KafkaSink {
+    /// Prepares writing. `sink_uid` and `job` name the sink's transactions and staged objects: they must stay the same
+    /// over restarts and be different for different sinks. Asks the brokers for the topic's partitions, and may wait for
+    /// them, only if the partitioner needs their number.
+    ///
+    /// # Errors
+    /// Says what the formats do not support, or that the topic's partitions cannot be read.
+    pub fn open(
+        config: SinkConfig,
+        table: TableDescriptor,
+        sink_uid: &str,
+        job: &str,
+        staging: Arc<dyn Staging>,
+    ) -> Result<Self, Error> {
+        RowEncoder::new(&config, &table, PartitionChoice::Client)?;
+        let partitions = match config.partitioner {
+            Partitioner::Default => 1,
+            Partitioner::Fixed | Partitioner::RoundRobin => partition_count(&config, &table.name)?,
+        };
+        Ok(Self {
+            config: Arc::new(config),
+            table: Arc::new(table),
+            uid: sink_uid.to_owned(),
+            job: job.to_owned(),
+            staging,
+            partitions,
+        })
+    }
+}
+
+fn partition_count(config: &SinkConfig, table: &str) -> Result<i32, Error> {
+    let what = || format!("topic {}: cannot read its partitions", config.topic);
+    let consumer: TableConsumer = create(&consumer_config(&config.properties, table), &format!("sink {table}"))?;
+    let metadata =
+        consumer.fetch_metadata(Some(&config.topic), REQUEST_TIMEOUT).map_err(|error| unavailable(what(), error))?;
+    let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+    match i32::try_from(count) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(Error::Unavailable {
+            what: format!("topic {} does not exist", config.topic),
+            source: None,
+            retryable: false,
+        }),
+    }
+}
+
+impl Sink for KafkaSink {
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, Error> {
+        let choice = PartitionChoice::new(self.config.partitioner, context.subtask.0, self.partitions);
+        let encoder = RowEncoder::new(&self.config, &self.table, choice)?;
+        match self.config.guarantee {
+            DeliveryGuarantee::ExactlyOnce => {
+                Ok(Box::new(StagingWriter::new(encoder, &self.uid, Arc::clone(&self.staging), context)?))
+            }
+            guarantee => {
+                Ok(Box::new(ProducingWriter::new(&self.config, &self.table.name, guarantee, encoder, context)?))
+            }
+        }
+    }
+
+    fn committer(&self, io: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error> {
+        if self.config.guarantee != DeliveryGuarantee::ExactlyOnce {
+            return Ok(None);
+        }
+        let written_timestamps =
+            self.table.metadata.iter().any(|column| !column.is_virtual && column.key == "timestamp");
+        Ok(Some(Box::new(KafkaCommitter::new(
+            Arc::clone(&self.config),
+            &self.job,
+            &self.uid,
+            written_timestamps,
+            Arc::clone(&self.staging),
+            io,
+        ))))
+    }
+}
+
+/// Hands records to the client at once (`none`, `at-least-once`).
+struct ProducingWriter {
+    encoder: RowEncoder,
+    guarantee: DeliveryGuarantee,
+    context: WriterContext,
+
+    shared: Arc<Producing>,
+    bytes: u64,
+}
+
+/// What a producing writer shares with the flush at a barrier.
+struct Producing {
+    outbox: Outbox,
+    /// Rows for which the client had no room, and the next record of the first batch.
+    waiting: Mutex<(VecDeque<EncodedRows>, usize)>,
+    /// While the records before a barrier are flushed, those behind it wait: else a flush might never end.
+    flushing: AtomicBool,
+    /// Whether somebody will wake the slot thread when there is room.
+    watched: AtomicBool,
+}
+
+impl ProducingWriter {
+    fn new(
+        config: &SinkConfig,
+        table: &str,
+        guarantee: DeliveryGuarantee,
+        encoder: RowEncoder,
+        context: WriterContext,
+    ) -> Result<Self, Error> {
+        let mut fixed = vec![("delivery.report.only.error", "true")];
+        let acks = config.properties.producer.get("acks").map(|acks| acks.trim());
+        if guarantee == DeliveryGuarantee::AtLeastOnce
+            && acks.is_none_or(|acks| matches!(acks, "all" | "-1"))
+            && !config.properties.producer.contains_key("enable.idempotence")
+        {
+            // Retries then neither duplicate nor reorder.
+            fixed.push(("enable.idempotence", "true"));
+        }
+        let purpose = format!("sink {table}, writer {}", context.subtask.0);
+        let outbox = Outbox::open(&producer_config(&config.properties, &fixed), &purpose, &config.topic)?;
+        let shared = Producing {
+            outbox,
+            waiting: Mutex::default(),
+            flushing: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+        };
+        Ok(Self { encoder, guarantee, context, shared: Arc::new(shared), bytes: 0 })
+    }
+}
+
+impl Producing {
+    /// Hands waiting records to the client in order; whether none is left.
+    fn drain(&self) -> Result<bool, Error> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (batches, next) = &mut *waiting;
+        while let Some(rows) = batches.front() {
+            while *next < rows.len() {
+                if !self.outbox.send(&rows.record(*next))? {
+                    return Ok(false);
+                }
+                *next += 1;
+            }
+            batches.pop_front();
+            *next = 0;
+        }
+        Ok(true)
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        while !self.drain()? {
+            self.outbox.check()?;
+            std::thread::sleep(ROOM_CHECK);
+        }
+        // The client gives up on a record after its delivery timeout, so this ends.
+        while !self.outbox.flush(Duration::from_secs(30))? {
+            warn!(in_flight = self.outbox.in_flight(), "records of a checkpoint are not acknowledged yet");
+        }
+        Ok(())
+    }
+}
+
+impl SinkWriter for ProducingWriter {
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        self.shared.outbox.check()?;
+        let rows = self.encoder.encode(rows)?;
+        self.bytes += rows.bytes();
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).0.push_back(rows);
+        if !self.shared.flushing.load(Ordering::Acquire) {
+            self.shared.drain()?;
+        }
+        Ok(())
+    }
+
+    fn is_ready(&mut self) -> Result<bool, Error> {
+        self.shared.outbox.check()?;
+        if self.shared.flushing.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        if self.shared.drain()? && self.shared.outbox.in_flight() < IN_FLIGHT_MAX {
+            return Ok(true);
+        }
+        if !self.shared.watched.swap(true, Ordering::AcqRel) {
+            let (shared, waker) = (Arc::clone(&self.shared), Arc::clone(&self.context.waker));
+            self.context.io.spawn(async move {
+                while shared.outbox.in_flight() > IN_FLIGHT_MAX / 2 {
+                    tokio::time::sleep(ROOM_CHECK).await;
+                }
+                shared.watched.store(false, Ordering::Release);
+                waker();
+            });
+        }
+        Ok(false)
+    }
+
+    fn prepare_commit(&mut self, _checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
+        if self.guarantee == DeliveryGuarantee::None {
+            return Box::pin(async { Ok(Vec::new()) });
+        }
+        self.shared.flushing.store(true, Ordering::Release);
+        let (shared, waker, io) = (Arc::clone(&self.shared), Arc::clone(&self.context.waker), self.context.io.clone());
+        Box::pin(async move {
+            crash_point("kafka-sink.before-flush");
+            let flushed = io.spawn_blocking({
+                let shared = Arc::clone(&shared);
+                move || shared.flush()
+            });
+            let flushed = flushed.await.unwrap_or_else(|error| Err(broken_off("a flush", error)));
+            shared.flushing.store(false, Ordering::Release);
+            waker();
+            crash_point("kafka-sink.after-flush");
+            flushed.map(|()| Vec::new())
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// The error of work on the I/O runtime that ended without an answer.
+pub fn broken_off(what: &str, error: tokio::task::JoinError) -> Error {
+    Error::Unavailable { what: format!("{what} broke off"), source: Some(Box::new(error)), retryable: true }
+}
+
+/// Collects the records of an epoch and stages them (`exactly-once`).
+struct StagingWriter {
+    encoder: RowEncoder,
+    staging: Arc<dyn Staging>,
+    context: WriterContext,
+    slot: u16,
+    /// How the names of its objects begin: sink.
+    prefix: String,
+
+    open: StagedWriter,
+    /// Objects of this epoch that are staged already, or will be.
+    uploads: Vec<tokio::task::JoinHandle<Result<StagedObject, Error>>>,
+    uploading: Arc<AtomicU64>,
+    /// The last checkpoint prepared in this attempt; 0 before the first.
+    last: u64,
+    /// Numbers the objects of this writer, so that no name is used twice in an attempt.
+    parts: u64,
+    bytes: u64,
+}
+
+impl StagingWriter {
+    fn new(encoder: RowEncoder, uid: &str, staging: Arc<dyn Staging>, context: WriterContext) -> Result<Self, Error> {
+        let slot = u16::try_from(context.subtask.0).map_err(|_| Error::Unavailable {
+            what: format!("a sink cannot have {} writers", context.subtask.1),
+            source: None,
+            retryable: false,
+        })?;
+        Ok(Self {
+            encoder,
+            staging,
+            context,
+            slot,
+            prefix: format!("kafka-sink/{}", path_segment(uid)),
+            open: StagedWriter::default(),
+            uploads: Vec::new(),
+            uploading: Arc::default(),
+            last: 0,
+            parts: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Sends what is collected on its way; `epoch` tells in the object's name where it belongs.
+    fn upload(&mut self, epoch: &str) {
+        if self.open.records() == 0 {
+            return;
+        }
+        let (attempt, slot, part) = (self.context.attempt, self.slot, self.parts);
+        self.parts += 1;
+        let name = format!("{}/attempt-{attempt}/{epoch}/slot-{slot}-{part}", self.prefix);
+        let (object, bytes) = std::mem::take(&mut self.open).finish(name);
+        let (staging, uploading) = (Arc::clone(&self.staging), Arc::clone(&self.uploading));
+        let waker = Arc::clone(&self.context.waker);
+        uploading.fetch_add(1, Ordering::AcqRel);
+        self.uploads.push(self.context.io.spawn(async move {
+            crash_point("kafka-sink.before-stage");
+            let put = staging.put(object.name.clone(), bytes).await;
+            crash_point("kafka-sink.after-stage");
+            uploading.fetch_sub(1, Ordering::AcqRel);
+            waker();
+            put.map(|()| object)
+        }));
+    }
+}
+
+impl SinkWriter for StagingWriter {
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        let rows = self.encoder.encode(rows)?;
+        self.bytes += rows.bytes();
+        self.open.append(&rows);
+        if self.open.len() >= STAGED_OBJECT_BYTES {
+            self.upload(&format!("after-checkpoint-{}", self.last));
+        }
+        Ok(())
+    }
+
+    fn is_ready(&mut self) -> Result<bool, Error> {
+        // An upload ends by itself, so a barrier behind the held rows is never waited for by what it waits for.
+        Ok(self.uploading.load(Ordering::Acquire) < UPLOADS_MAX)
+    }
+
+    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
+        self.upload(&format!("checkpoint-{checkpoint}"));
+        self.last = checkpoint.number();
+        let uploads = std::mem::take(&mut self.uploads);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut staged = Staged {
+            version: VERSION,
+            slot: self.slot,
+            checkpoint: checkpoint.number(),
+            staged_at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+            objects: Vec::with_capacity(uploads.len()),
+        };
+        Box::pin(async move {
+            for upload in uploads {
+                staged.objects.push(upload.await.unwrap_or_else(|error| Err(broken_off("an upload", error)))?);
+            }
+            Ok(if staged.objects.is_empty() { Vec::new() } else { vec![staged.to_committable()] })
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// A uid as one segment of an object's name: different uids give different segments.
+fn path_segment(uid: &str) -> String {
+    let mut segment = String::with_capacity(uid.len());
+    for byte in uid.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => segment.push(char::from(byte)),
+            other => segment.push_str(&format!("={other:02x}")),
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_uids_have_different_segments() {
+        assert_eq!(path_segment("totals/sink-1"), "totals=2fsink-1");
+        assert_ne!(path_segment("a/b"), path_segment("a=2fb"));
+    }
+}

@@ -1,0 +1,209 @@
+//! The options of nexmark, and the columns a table can have.
+
+use arrow::datatypes::{DataType, TimeUnit};
+
+use crate::datagen::config::parse_timestamp;
+use crate::{OptionError, Options, TableDescriptor};
+
+/// 2026-03-01 23:59:00: at 1000 events a second the first 100,000 cross midnight, so queries by day see two days.
+const START_MS: i64 = 1_772_409_540_000;
+/// Events a second of event time when the table does not say.
+const RATE: u64 = 10_000;
+
+/// A nexmark table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `events.num`; `None` (0) for no end.
+    pub events: Option<u64>,
+    /// `first-event.rate`, `next-event.rate`: events in a second of event time.
+    pub rate: u64,
+    /// `rate.limited`: make them at that rate by the clock, too; otherwise as fast as they are taken.
+    pub rate_limited: bool,
+    /// `person.proportion`, `auction.proportion`, `bid.proportion`: how many of each stand in a round, in this order.
+    pub proportions: [u64; 3],
+    /// `person.avg-size`, `auction.avg-size`, `bid.avg-size`: bytes of an event, made up to by its column `extra`.
+    pub sizes: [u64; 3],
+    /// `auction.hot-ratio.sellers`: all but one in so many auctions are of a hot seller.
+    pub hot_sellers: u64,
+    /// `bid.hot-ratio.auctions`: all but one in so many bids are for a hot auction.
+    pub hot_auctions: u64,
+    /// `bid.hot-ratio.bidders`: all but one in so many bids are by a hot bidder.
+    pub hot_bidders: u64,
+    /// `seed` (Eddyline's own): another number makes another set. 1 when not given.
+    pub seed: u64,
+    /// `start-time` (Eddyline's own): the time of the first event, in milliseconds since 1970.
+    pub start_ms: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            events: None,
+            rate: RATE,
+            rate_limited: false,
+            proportions: [1, 3, 46],
+            sizes: [200, 500, 100],
+            hot_sellers: 4,
+            hot_auctions: 2,
+            hot_bidders: 4,
+            seed: 1,
+            start_ms: START_MS,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the options of a table and checks its columns.
+    ///
+    /// # Errors
+    /// Names the option or the column that is wrong.
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
+        let mut options = Options::new(&table.options);
+        let default = Self::default();
+        let first: Option<u64> = at_least(&mut options, "first-event.rate", 1)?;
+        let next: Option<u64> = at_least(&mut options, "next-event.rate", 1)?;
+        if first.is_some() && next.is_some() && first != next {
+            return Err(OptionError::of(
+                "next-event.rate",
+                "a rate that changes is not supported: 'next-event.rate' must be 'first-event.rate'",
+            ));
+        }
+        let mut or =
+            |key: &str, least: u64, default: u64| at_least(&mut options, key, least).map(|v| v.unwrap_or(default));
+        let [persons, auctions, bids] = default.proportions;
+        let [person, auction, bid] = default.sizes;
+        let proportions = [
+            or("person.proportion", 1, persons)?,
+            or("auction.proportion", 1, auctions)?,
+            or("bid.proportion", 0, bids)?,
+        ];
+        let sizes =
+            [or("person.avg-size", 0, person)?, or("auction.avg-size", 0, auction)?, or("bid.avg-size", 0, bid)?];
+        let config = Self {
+            events: Some(or("events.num", 0, 0)?).filter(|events| *events > 0),
+            rate: first.or(next).unwrap_or(default.rate),
+            proportions,
+            sizes,
+            hot_sellers: or("auction.hot-ratio.sellers", 1, default.hot_sellers)?,
+            hot_auctions: or("bid.hot-ratio.auctions", 1, default.hot_auctions)?,
+            hot_bidders: or("bid.hot-ratio.bidders", 1, default.hot_bidders)?,
+            seed: or("seed", 0, default.seed)?,
+            rate_limited: options.boolean("rate.limited")?.unwrap_or(default.rate_limited),
+            start_ms: options.parsed("start-time", parse_timestamp)?.unwrap_or(default.start_ms),
+        };
+        options.finish()?;
+        check_columns(table)?;
+        Ok(config)
+    }
+}
+
+/// The number of an option, at least `least`. There is a most for each, so that no product of them overflows.
+fn at_least(options: &mut Options<'_>, key: &str, least: u64) -> Result<Option<u64>, OptionError> {
+    let most = if matches!(key, "events.num" | "seed") {
+        u64::MAX / 4
+    } else if key.ends_with("rate") {
+        1_000_000_000
+    } else {
+        10_000
+    };
+    options.parsed(key, |text| {
+        let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| format!("expected {least} to {most}"))
+    })
+}
+
+/// The fields of the three kinds of event, in order.
+pub(super) const PERSON: &[(&str, Kind)] = &[
+    ("id", Kind::Number),
+    ("name", Kind::Text),
+    ("emailAddress", Kind::Text),
+    ("creditCard", Kind::Text),
+    ("city", Kind::Text),
+    ("state", Kind::Text),
+    ("dateTime", Kind::Time),
+    ("extra", Kind::Text),
+];
+pub(super) const AUCTION: &[(&str, Kind)] = &[
+    ("id", Kind::Number),
+    ("itemName", Kind::Text),
+    ("description", Kind::Text),
+    ("initialBid", Kind::Number),
+    ("reserve", Kind::Number),
+    ("dateTime", Kind::Time),
+    ("expires", Kind::Time),
+    ("seller", Kind::Number),
+    ("category", Kind::Number),
+    ("extra", Kind::Text),
+];
+pub(super) const BID: &[(&str, Kind)] = &[
+    ("auction", Kind::Number),
+    ("bidder", Kind::Number),
+    ("price", Kind::Number),
+    ("channel", Kind::Text),
+    ("url", Kind::Text),
+    ("dateTime", Kind::Time),
+    ("extra", Kind::Text),
+];
+
+/// The type of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// BIGINT.
+    Number,
+    /// STRING.
+    Text,
+    /// TIMESTAMP(3).
+    Time,
+}
+
+impl Kind {
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Number => DataType::Int64,
+            Self::Text => DataType::Utf8,
+            Self::Time => DataType::Timestamp(TimeUnit::Millisecond, None),
+        }
+    }
+}
+
+fn check_columns(table: &TableDescriptor) -> Result<(), OptionError> {
+    if let Some(column) = table.metadata.first() {
+        return Err(OptionError::table(format!("nexmark has no metadata columns, but '{}' is one", column.name)));
+    }
+    for field in table.schema.fields() {
+        let fields = match field.name().as_str() {
+            "event_type" if *field.data_type() == DataType::Int32 => continue,
+            "event_type" => return Err(OptionError::table("column 'event_type' of a nexmark table is INT")),
+            "person" => PERSON,
+            "auction" => AUCTION,
+            "bid" => BID,
+            other => {
+                return Err(OptionError::table(format!(
+                    "a nexmark table has the columns event_type, person, auction and bid, not '{other}'"
+                )));
+            }
+        };
+        let fits = match field.data_type() {
+            DataType::Struct(declared) => {
+                declared.len() == fields.len()
+                    && declared.iter().zip(fields).all(|(declared, (name, kind))| {
+                        declared.name() == name && *declared.data_type() == kind.data_type() && declared.is_nullable()
+                    })
+            }
+            _ => false,
+        };
+        if !fits || !field.is_nullable() {
+            return Err(OptionError::table(format!("column '{}' must be {}", field.name(), row_text(fields))));
+        }
+    }
+    Ok(())
+}
+
+fn row_text(fields: &[(&str, Kind)]) -> String {
+    let field = |(name, kind): &(&str, Kind)| match kind {
+        Kind::Number => format!("{name} BIGINT"),
+        Kind::Text => format!("{name} STRING"),
+        Kind::Time => format!("`{name}` TIMESTAMP(3)"),
+    };
+    format!("ROW<{}>", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,50 @@
+//! The options of print.
+
+use crate::{OptionError, Options, TableDescriptor};
+
+/// A print table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `print-identifier`: stands before each row.
+    pub identifier: String,
+    /// `standard-error`: print there instead of on standard output.
+    pub standard_error: bool,
+}
+
+impl Config {
+    /// Reads the options of a table.
+    ///
+    /// # Errors
+    /// Names the option that is wrong.
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
+        let mut options = Options::new(&table.options);
+        let identifier = options.get("print-identifier").unwrap_or_default().to_owned();
+        let standard_error = options.boolean("standard-error")?.unwrap_or(false);
+        options.finish()?;
+        Ok(Self { identifier, standard_error })
+    }
+
+    /// What stands before each row of subtask `index` of `parallelism`.
+    pub fn prefix(&self, (index, parallelism): (usize, usize)) -> String {
+        match (self.identifier.as_str(), parallelism > 1) {
+            ("", false) => String::new(),
+            ("", true) => format!("{}> ", index + 1),
+            (identifier, false) => format!("{identifier}> "),
+            (identifier, true) => format!("{identifier}:{}> ", index + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_names_identifier_and_subtask() {
+        let named = Config { identifier: "out".to_owned(), standard_error: false };
+        assert_eq!(named.prefix((0, 1)), "out> ");
+        assert_eq!(named.prefix((2, 4)), "out:3> ");
+        assert_eq!(Config::default().prefix((0, 1)), "");
+        assert_eq!(Config::default().prefix((0, 2)), "1> ");
+    }
+}

@@ -1,0 +1,104 @@
+//! Prints rows; each batch is one write, so lines of different subtasks do not mix.
+
+use std::io::Write;
+
+use arrow::array::RecordBatch;
+use eddyline_stream::CheckpointId;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::config::Config;
+use super::row::write_row;
+use crate::Error;
+use crate::sink::{Committable, Sink, SinkCommitter, SinkWriter, WriterContext};
+
+/// The sink of a print table.
+pub(crate) struct PrintSink {
+    config: Config,
+}
+
+impl PrintSink {
+    /// A sink that prints as `config` says.
+    pub(crate) fn new(config: Config) -> Self {
+        Self { config }
+    }
+}
+
+impl Sink for PrintSink {
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, Error> {
+        let out: Box<dyn Write + Send> =
+            if self.config.standard_error { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
+        Ok(Box::new(Writer { prefix: self.config.prefix(context.subtask), out, text: String::new(), bytes: 0 }))
+    }
+
+    fn committer(&self, _io: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error> {
+        Ok(None)
+    }
+}
+
+struct Writer {
+    // Fixed at start.
+    prefix: String,
+    out: Box<dyn Write + Send>,
+    // Changing.
+    text: String,
+    bytes: u64,
+}
+
+impl SinkWriter for Writer {
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        self.text.clear();
+        for row in 0..rows.num_rows() {
+            self.text.push_str(&self.prefix);
+            write_row(&mut self.text, rows, row);
+            self.text.push('\n');
+        }
+        self.bytes += self.text.len() as u64;
+        self.out.write_all(self.text.as_bytes()).and_then(|()| self.out.flush()).map_err(|error| Error::Unavailable {
+            what: "cannot print rows".to_owned(),
+            source: Some(Box::new(error)),
+            retryable: false,
+        })
+    }
+
+    fn prepare_commit(&mut self, _checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Calls(Arc<Mutex<Vec<String>>>);
+
+    impl Write for Calls {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic while locked").push(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_batch_is_one_write() {
+        let calls = Calls::default();
+        let mut writer =
+            Writer { prefix: "out> ".to_owned(), out: Box::new(calls.clone()), text: String::new(), bytes: 0 };
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        writer.write(&RecordBatch::try_from_iter([("x", column)]).expect("one column")).expect("it prints");
+        assert_eq!(*calls.0.lock().expect("no panic while locked"), ["out> +I[1]\nout> +I[2]\n"]);
+        assert_eq!(writer.bytes(), 22);
+    }
+}

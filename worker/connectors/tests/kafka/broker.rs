@@ -1,0 +1,184 @@
+//! The broker of this test run, and topics in it.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+/// The address of the broker, for processes that a test starts.
+pub const BOOTSTRAP_VARIABLE: &str = "EDDYLINE_TEST_KAFKA";
+
+/// The longest any test waits for anything.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+static BROKER: OnceLock<RwLock<Broker>> = OnceLock::new();
+
+/// A running broker. Stopped, with its data removed, when this process ends.
+pub struct Broker {
+    port: u16,
+    data: PathBuf,
+    /// Ends with our end of its standard input: however this process ends, the broker does not outlive it.
+    _guard: Option<Child>,
+}
+
+/// The broker, for tests that only talk to it.
+pub fn broker() -> RwLockReadGuard<'static, Broker> {
+    BROKER.get_or_init(start).read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The broker, for a test that stops it.
+pub fn broker_alone() -> RwLockWriteGuard<'static, Broker> {
+    BROKER.get_or_init(start).write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The tokio runtime of the tests.
+pub fn io() -> &'static tokio::runtime::Runtime {
+    static IO: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    IO.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+    })
+}
+
+fn script() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../e2e/services/kafka/broker.sh")
+}
+
+fn start() -> RwLock<Broker> {
+    if let Ok(address) = std::env::var(BOOTSTRAP_VARIABLE) {
+        let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address with a port");
+        return RwLock::new(Broker { port, data: PathBuf::new(), _guard: None });
+    }
+    let free = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let (one, two) = (free(), free());
+    let port = one.local_addr().expect("an address").port();
+    let controller = two.local_addr().expect("an address").port();
+    drop((one, two));
+    let data = tempfile::Builder::new().prefix("eddyline-kafka-").tempdir().expect("a folder").keep();
+    let mut broker = Broker { port, data, _guard: None };
+    broker.run(controller, &["start"]);
+    // In a session of its own, so that an interrupt meant for the tests does not end it first.
+    let mut guard = Command::new("setsid");
+    guard.args(["sh", "-c", "cat >/dev/null; \"$0\" stop -9 && rm -rf \"$KAFKA_DATA\""]).arg(script());
+    guard.env("KAFKA_PORT", port.to_string()).env("KAFKA_DATA", &broker.data);
+    guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    broker._guard = Some(guard.spawn().expect("setsid and sh are there"));
+    std::fs::write(broker.data.join("controller-port"), controller.to_string()).expect("a file in the data folder");
+    RwLock::new(broker)
+}
+
+impl Broker {
+    fn run(&self, controller: u16, arguments: &[&str]) {
+        let mut command = Command::new(script());
+        command.args(arguments).env("KAFKA_PORT", self.port.to_string()).env("KAFKA_DATA", &self.data);
+        command.env("KAFKA_CONTROLLER_PORT", controller.to_string()).env("KAFKA_HEAP", "384m");
+        let status = command.stdout(Stdio::null()).status().expect("the broker's script can be run");
+        assert!(status.success(), "broker.sh {arguments:?} failed: {status}");
+    }
+
+    fn controller(&self) -> u16 {
+        let text = std::fs::read_to_string(self.data.join("controller-port")).expect("written at the start");
+        text.parse().expect("a port")
+    }
+
+    /// Stops the broker as a crash would.
+    pub fn kill(&self) {
+        self.run(self.controller(), &["stop", "-9"]);
+    }
+
+    /// Starts the broker again, with its data.
+    pub fn restart(&self) {
+        self.run(self.controller(), &["start"]);
+    }
+
+    /// Where clients find it.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A client configuration.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.address());
+        config
+    }
+
+    /// For creating and deleting things.
+    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an admin client")
+    }
+
+    /// Makes a topic with a name of its own.
+    pub fn topic(&self, partitions: i32) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("topic-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let made = io().block_on(self.admin().create_topics([&topic], &admin_options())).expect("an answer");
+        made[0].as_ref().expect("a new topic");
+        name
+    }
+
+    /// Raises the number of a topic's partitions.
+    pub fn add_partitions(&self, topic: &str, partitions: usize) {
+        let new = NewPartitions::new(topic, partitions);
+        let made = io().block_on(self.admin().create_partitions([&new], &admin_options())).expect("an answer");
+        made[0].as_ref().expect("new partitions");
+    }
+
+    /// Deletes a topic.
+    pub fn delete_topic(&self, topic: &str) {
+        let gone = io().block_on(self.admin().delete_topics(&[topic], &admin_options())).expect("an answer");
+        gone[0].as_ref().expect("a deleted topic");
+    }
+
+    /// Writes records and waits until they are there.
+    pub fn produce(&self, topic: &str, records: &[TestRecord<'_>]) {
+        let producer: BaseProducer = self.client().set("linger.ms", "1").create().expect("a producer");
+        for record in records {
+            producer.send(record.to(topic)).map_err(|(error, _)| error).expect("room for a record");
+        }
+        producer.flush(DEADLINE).expect("acknowledgements");
+    }
+}
+
+fn admin_options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(DEADLINE)).request_timeout(Some(DEADLINE))
+}
+
+/// A record to write.
+#[derive(Clone, Copy, Default)]
+pub struct TestRecord<'a> {
+    /// Where to.
+    pub partition: i32,
+    /// The key, if any.
+    pub key: Option<&'a str>,
+    /// The value.
+    pub value: &'a str,
+    /// The timestamp; now if there is none.
+    pub timestamp: Option<i64>,
+    /// One header, if any.
+    pub header: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> TestRecord<'a> {
+    /// A record with only a value.
+    pub fn value(partition: i32, value: &'a str) -> Self {
+        Self { partition, value, ..Self::default() }
+    }
+
+    /// As a record of rdkafka.
+    pub fn to(&self, topic: &'a str) -> BaseRecord<'a, str, str> {
+        let mut record = BaseRecord::to(topic).payload(self.value).partition(self.partition);
+        record.key = self.key;
+        record.timestamp = self.timestamp;
+        record.headers = self.header.map(|(key, value)| OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+        record
+    }
+}

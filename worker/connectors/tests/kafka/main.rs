@@ -1,0 +1,12 @@
+//! The Kafka connector against a real broker.
+//!
+//! `e2e/services/kafka/broker.sh` starts one broker for the whole run, on a free port and in a temporary folder; it needs
+//! java and, the first time, mvn. Tests make topics of their own and run side by side, except those that stop the broker.
+
+mod bounds;
+mod broker;
+mod outage;
+mod records;
+mod sink;
+mod startup;
+mod table;

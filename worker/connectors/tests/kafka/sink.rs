@@ -1,0 +1,268 @@
+//! Writing: what is visible when, and that it is visible once.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use eddyline_connectors::TableDescriptor;
+use eddyline_connectors::sink::{Committable, Sink, SinkWriter};
+use eddyline_stream::CheckpointId;
+use rdkafka::admin::AdminOptions;
+
+use crate::broker::{BOOTSTRAP_VARIABLE, Broker, DEADLINE, broker, io};
+use crate::table::{Reading, committed, committed_values, open_sink, open_writer, rows, table, values, with_metadata};
+
+const EXACTLY_ONCE: (&str, &str) = ("sink.delivery-guarantee", "exactly-once");
+
+/// Where the process that is to crash finds its work.
+const CRASH_TOPIC_VARIABLE: &str = "EDDYLINE_TEST_CRASH_TOPIC";
+const CRASH_FOLDER_VARIABLE: &str = "EDDYLINE_TEST_CRASH_FOLDER";
+
+fn prepare(writer: &mut Box<dyn SinkWriter>, checkpoint: u64) -> Vec<Committable> {
+    io().block_on(writer.prepare_commit(CheckpointId::new(checkpoint))).expect("a prepared epoch")
+}
+
+/// Commits with a committer of its own, as another attempt does.
+fn commit(descriptor: &TableDescriptor, folder: &Path, checkpoint: u64, staged: &[Committable]) {
+    let sink = open_sink(descriptor.clone(), folder);
+    let mut committer = sink.committer(io().handle().clone()).unwrap().expect("a committer");
+    io().block_on(committer.commit(CheckpointId::new(checkpoint), staged)).expect("a commit");
+}
+
+#[test]
+fn at_least_once_output_is_there_when_the_epoch_is_prepared() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let sink = open_sink(table(&broker, &topic, &[]), folder.path());
+    assert!(sink.committer(io().handle().clone()).unwrap().is_none());
+    let (mut writer, bell) = open_writer(&sink, 0, 1);
+    assert!(writer.is_ready().unwrap());
+    writer.write(&rows(0..500)).unwrap();
+    assert!(prepare(&mut writer, 1).is_empty());
+    assert_eq!(committed_values(&broker, &topic), values(0..500));
+    assert_eq!(writer.bytes(), values(0..500).iter().map(|value| value.len() as u64).sum::<u64>());
+    bell.wait(Instant::now() + DEADLINE);
+    assert!(writer.is_ready().unwrap());
+}
+
+#[test]
+fn rows_written_during_a_flush_keep_their_order() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let sink = open_sink(table(&broker, &topic, &[]), folder.path());
+    let (mut writer, _bell) = open_writer(&sink, 0, 1);
+    writer.write(&rows(0..100)).unwrap();
+    let preparing = writer.prepare_commit(CheckpointId::new(1));
+    assert!(!writer.is_ready().unwrap());
+    writer.write(&rows(100..200)).unwrap();
+    io().block_on(preparing).unwrap();
+    writer.write(&rows(200..300)).unwrap();
+    prepare(&mut writer, 2);
+    let found: Vec<String> = committed(&broker, &topic).into_iter().map(|(_, _, value)| value).collect();
+    let expected: Vec<String> = (0..300).map(|id| format!("{{\"id\":{id},\"name\":\"n{id}\"}}")).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn partitioners_choose_by_key_by_writer_or_in_turns() {
+    let broker = broker();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |options: &[(&str, &str)], writer: usize| {
+        let topic = broker.topic(3);
+        let sink = open_sink(table(&broker, &topic, options), folder.path());
+        let (mut writer, _bell) = open_writer(&sink, writer, 5);
+        writer.write(&rows(0..6)).unwrap();
+        prepare(&mut writer, 1);
+        committed(&broker, &topic)
+    };
+    let fixed = write(&[("sink.partitioner", "fixed")], 4);
+    assert_eq!((fixed.len(), fixed.iter().all(|(partition, ..)| *partition == 1)), (6, true));
+    let turns = write(&[("sink.partitioner", "round-robin")], 0);
+    assert_eq!(turns.iter().map(|(partition, ..)| *partition).collect::<Vec<_>>(), [0, 0, 1, 1, 2, 2]);
+    let keyed = [("key.format", "json"), ("key.fields", "id"), ("value.fields-include", "EXCEPT_KEY")];
+    let by_key = write(&keyed, 0);
+    let again = write(&keyed, 3);
+    assert_eq!(by_key, again);
+    assert!(by_key.contains(&(1, r#"{"id":0}"#.to_owned(), r#"{"name":"n0"}"#.to_owned())), "{by_key:?}");
+}
+
+#[test]
+fn a_written_timestamp_becomes_the_record_timestamp() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let instant = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    let descriptor = with_metadata(table(&broker, &topic, &[]), "timestamp", instant.clone(), false);
+    let sink = open_sink(descriptor.clone(), folder.path());
+    let (mut writer, _bell) = open_writer(&sink, 0, 1);
+    let physical = rows(1..2);
+    let mut fields: Vec<Field> = physical.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
+    fields.push(Field::new("timestamp", instant, true));
+    let mut columns = physical.columns().to_vec();
+    let stamps: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1_700_000_000_000]).with_timezone("UTC"));
+    columns.push(stamps);
+    writer.write(&RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()).unwrap();
+    prepare(&mut writer, 1);
+    assert_eq!(Reading::start(descriptor).rows(1), ["1,n1,1700000000000"]);
+}
+
+#[test]
+fn a_record_that_is_not_acknowledged_in_time_fails_the_epoch_and_is_named() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let nobody_there = [("properties.message.timeout.ms", "2000"), ("properties.bootstrap.servers", "127.0.0.1:1")];
+    let sink = open_sink(table(&broker, &topic, &nobody_there), folder.path());
+    let (mut writer, _bell) = open_writer(&sink, 0, 1);
+    writer.write(&rows(0..1)).unwrap();
+    let error = io().block_on(writer.prepare_commit(CheckpointId::new(1))).unwrap_err().to_string();
+    assert!(error.contains(&topic) && error.contains("not written"), "{error}");
+}
+
+#[test]
+fn exactly_once_output_is_visible_after_the_commit_and_once() {
+    let broker = broker();
+    let topic = broker.topic(2);
+    let folder = tempfile::tempdir().unwrap();
+    let descriptor = table(&broker, &topic, &[EXACTLY_ONCE]);
+    let sink = open_sink(descriptor.clone(), folder.path());
+    let mut committer = sink.committer(io().handle().clone()).unwrap().expect("a committer");
+    let (mut first, _) = open_writer(&sink, 0, 2);
+    let (mut second, _) = open_writer(&sink, 1, 2);
+    first.write(&rows(0..10)).unwrap();
+    second.write(&rows(10..20)).unwrap();
+    let mut staged = prepare(&mut first, 1);
+    staged.extend(prepare(&mut second, 1));
+    assert_eq!(staged.len(), 2);
+    assert!(committed_values(&broker, &topic).is_empty());
+    io().block_on(committer.commit(CheckpointId::new(1), &staged)).unwrap();
+    assert_eq!(committed_values(&broker, &topic), values(0..20));
+
+    // An epoch without rows stages nothing, one with rows follows.
+    assert!(prepare(&mut first, 2).is_empty());
+    second.write(&rows(20..25)).unwrap();
+    let later = prepare(&mut second, 3);
+    io().block_on(committer.commit(CheckpointId::new(3), &later)).unwrap();
+    io().block_on(committer.commit(CheckpointId::new(3), &later)).unwrap();
+    drop(committer);
+    // What a restart repeats, with one writer fewer: the last commit, by a new committer.
+    commit(&descriptor, folder.path(), 3, &later);
+    assert_eq!(committed_values(&broker, &topic), values(0..25));
+}
+
+#[test]
+fn a_failed_checkpoints_output_is_published_with_the_next_one_and_first() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let descriptor = table(&broker, &topic, &[EXACTLY_ONCE]);
+    let sink = open_sink(descriptor.clone(), folder.path());
+    let (mut writer, _) = open_writer(&sink, 0, 1);
+    writer.write(&rows(0..2)).unwrap();
+    let failed = prepare(&mut writer, 1);
+    writer.write(&rows(2..4)).unwrap();
+    let mut staged = prepare(&mut writer, 2);
+    staged.extend(failed);
+    commit(&descriptor, folder.path(), 2, &staged);
+    let found: Vec<String> = committed(&broker, &topic).into_iter().map(|(_, _, value)| value).collect();
+    assert_eq!(found, values(0..4));
+}
+
+#[test]
+fn a_publication_is_found_again_after_the_group_was_forgotten() {
+    let broker = broker();
+    let topic = broker.topic(3);
+    let folder = tempfile::tempdir().unwrap();
+    let descriptor = table(&broker, &topic, &[EXACTLY_ONCE]);
+    let sink = open_sink(descriptor.clone(), folder.path());
+    let (mut writer, _) = open_writer(&sink, 0, 1);
+    writer.write(&rows(0..5)).unwrap();
+    let staged = prepare(&mut writer, 7);
+    commit(&descriptor, folder.path(), 7, &staged);
+    let group = format!("job-sink/{topic}-0");
+    let gone = io().block_on(broker.admin().delete_groups(&[&group], &AdminOptions::new())).unwrap();
+    gone[0].as_ref().expect("the group was there");
+    commit(&descriptor, folder.path(), 7, &staged);
+    assert_eq!(committed_values(&broker, &topic), values(0..5));
+    writer.write(&rows(5..6)).unwrap();
+    let staged = prepare(&mut writer, 8);
+    commit(&descriptor, folder.path(), 8, &staged);
+    assert_eq!(committed_values(&broker, &topic), values(0..6));
+}
+
+#[test]
+fn a_lost_staged_object_is_named() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let descriptor = table(&broker, &topic, &[EXACTLY_ONCE]);
+    let sink = open_sink(descriptor, folder.path());
+    let (mut writer, _) = open_writer(&sink, 3, 4);
+    writer.write(&rows(0..5)).unwrap();
+    let staged = prepare(&mut writer, 1);
+    let file = std::fs::read_dir(folder.path()).unwrap().next().expect("one object").unwrap().path();
+    for part in ["attempt-1", "checkpoint-1", "slot-3", "sink=2f"] {
+        assert!(file.to_string_lossy().contains(part), "{file:?}");
+    }
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let mut committer = sink.committer(io().handle().clone()).unwrap().expect("a committer");
+    let error = io().block_on(committer.commit(CheckpointId::new(1), &staged)).unwrap_err().to_string();
+    assert!(error.contains("slot-3-0") && error.contains("checksum"), "{error}");
+    assert!(committed_values(&broker, &topic).is_empty());
+}
+
+#[test]
+fn a_commit_that_crashed_at_any_step_is_repeated_without_loss_or_duplicate() {
+    if let Ok(topic) = std::env::var(CRASH_TOPIC_VARIABLE) {
+        let folder = std::env::var(CRASH_FOLDER_VARIABLE).expect("set together");
+        stage_and_commit(&broker(), &topic, Path::new(&folder));
+        return;
+    }
+    let broker = broker();
+    let steps = [
+        "kafka-sink.before-commit",
+        "kafka-sink.before-init",
+        "kafka-sink.after-init",
+        "kafka-sink.before-begin",
+        "kafka-sink.after-begin",
+        "kafka-sink.after-produce",
+        "kafka-sink.after-flush-of-transaction",
+        "kafka-sink.after-offsets",
+        "kafka-sink.after-transaction",
+        "kafka-sink.after-all-slots",
+    ];
+    for step in steps {
+        let topic = broker.topic(2);
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "--nocapture"]);
+        command.arg("sink::a_commit_that_crashed_at_any_step_is_repeated_without_loss_or_duplicate");
+        command.env("EDDYLINE_CRASH_AT", format!("{step}:1")).env(BOOTSTRAP_VARIABLE, broker.address());
+        command.env(CRASH_TOPIC_VARIABLE, &topic).env(CRASH_FOLDER_VARIABLE, folder.path());
+        let output = command.output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains(&format!("crash point {step} reached")), "{step}: {errors}");
+        let text = std::fs::read_to_string(folder.path().join("committables")).unwrap();
+        let staged: Vec<Committable> = serde_json::from_str(&text).unwrap();
+        commit(&table(&broker, &topic, &[EXACTLY_ONCE]), folder.path(), 1, &staged);
+        assert_eq!(committed_values(&broker, &topic), values(0..50), "after a crash at {step}");
+    }
+}
+
+/// Stages fifty rows, writes down what a checkpoint would hold, and commits.
+fn stage_and_commit(broker: &Broker, topic: &str, folder: &Path) {
+    let descriptor = table(broker, topic, &[EXACTLY_ONCE]);
+    let sink = open_sink(descriptor.clone(), folder);
+    let (mut writer, _) = open_writer(&sink, 0, 1);
+    writer.write(&rows(0..50)).unwrap();
+    let staged = prepare(&mut writer, 1);
+    std::fs::write(folder.join("committables"), serde_json::to_string(&staged).unwrap()).unwrap();
+    commit(&descriptor, folder, 1, &staged);
+}

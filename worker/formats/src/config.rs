@@ -1,0 +1,229 @@
+//! Which format a table has, from its WITH options.
+
+use std::fmt;
+
+use arrow::datatypes::SchemaRef;
+
+use crate::{csv, json, parquet, raw};
+
+/// The WITH options of a table, as far as formats read them.
+pub trait FormatOptions {
+    /// The text of an option. Reading it makes it known: an option that nobody reads is refused in the end.
+    fn get(&mut self, key: &str) -> Option<String>;
+}
+
+/// Something wrong with the options of a format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    /// The option's key; `None` when the table as a whole is wrong.
+    pub key: Option<String>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// An error about one option.
+    pub(crate) fn of(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: Some(key.into()), message: message.into() }
+    }
+
+    /// An error about the table's columns.
+    pub(crate) fn table(message: impl Into<String>) -> Self {
+        Self { key: None, message: message.into() }
+    }
+}
+
+/// In what pieces a format is read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Records: values of Kafka messages, or lines of a file.
+    Records,
+    /// Whole files only.
+    Files,
+}
+
+/// What a reader does with a record that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnBadRecord {
+    /// The job fails with an error that names the record.
+    Fail,
+    /// The record is counted and skipped.
+    Skip,
+}
+
+/// The format of a table and its options.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FormatConfig {
+    /// `'format' = 'json'`.
+    Json(json::Config),
+    /// `'format' = 'csv'`.
+    Csv(csv::Config),
+    /// `'format' = 'raw'`.
+    Raw(raw::Config),
+    /// `'format' = 'parquet'`.
+    Parquet(parquet::Config),
+}
+
+impl FormatConfig {
+    /// Reads the option `{prefix}format` and the options of that format, such as `{prefix}json.ignore-parse-errors`, and
+    /// checks that the format can carry the physical columns `schema`. The prefix is empty, `key.` or `value.`.
+    ///
+    /// # Errors
+    /// Names the option, or the column, and says what is possible.
+    pub fn parse(options: &mut dyn FormatOptions, prefix: &str, schema: &SchemaRef) -> Result<Self, ConfigError> {
+        let key = format!("{prefix}format");
+        let name = options.get(&key).ok_or_else(|| ConfigError::table(format!("option '{key}' is missing")))?;
+        let mut reader = OptionReader { options, prefix, format: &name };
+        match name.as_str() {
+            "json" => json::Config::parse(&mut reader, schema).map(Self::Json),
+            "csv" => csv::Config::parse(&mut reader, schema).map(Self::Csv),
+            "raw" => raw::Config::parse(&mut reader, schema).map(Self::Raw),
+            "parquet" => parquet::Config::parse(&mut reader, schema).map(Self::Parquet),
+            _ => Err(ConfigError::of(
+                key,
+                format!("unknown format '{name}'; the formats are 'json', 'csv', 'parquet' and 'raw'"),
+            )),
+        }
+    }
+
+    /// The format's name in SQL.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Json(_) => "json",
+            Self::Csv(_) => "csv",
+            Self::Raw(_) => "raw",
+            Self::Parquet(_) => "parquet",
+        }
+    }
+
+    /// In what pieces the format is read and written.
+    pub fn framing(&self) -> Framing {
+        match self {
+            Self::Json(_) | Self::Csv(_) | Self::Raw(_) => Framing::Records,
+            Self::Parquet(_) => Framing::Files,
+        }
+    }
+
+    /// What a reader does with a bad record.
+    pub fn on_bad_record(&self) -> OnBadRecord {
+        let skip = match self {
+            Self::Json(config) => config.ignore_parse_errors,
+            Self::Csv(config) => config.ignore_parse_errors,
+            Self::Raw(_) | Self::Parquet(_) => false,
+        };
+        if skip { OnBadRecord::Skip } else { OnBadRecord::Fail }
+    }
+
+    /// The options of parquet files, if this is that format.
+    pub fn parquet(&self) -> Option<&parquet::Config> {
+        match self {
+            Self::Parquet(config) => Some(config),
+            Self::Json(_) | Self::Csv(_) | Self::Raw(_) => None,
+        }
+    }
+}
+
+#[cfg(feature = "io")]
+impl FormatConfig {
+    /// Makes a decoder. `schema` has all physical columns of the table, `projection` the indices of those wanted, in the
+    /// order of the output; `batch_rows` is how many rows a batch usually gets.
+    ///
+    /// # Errors
+    /// A column's type cannot be carried, or the format knows no records.
+    pub fn decoder(
+        &self,
+        schema: &SchemaRef,
+        projection: &[usize],
+        batch_rows: usize,
+    ) -> Result<Box<dyn crate::RecordDecoder>, crate::Error> {
+        Ok(match self {
+            Self::Json(config) => Box::new(json::Decoder::new(config, schema, projection, batch_rows)?),
+            Self::Csv(config) => Box::new(csv::Decoder::new(config, schema, projection, batch_rows)?),
+            Self::Raw(config) => Box::new(raw::Decoder::new(config, schema, projection, batch_rows)?),
+            Self::Parquet(_) => return Err(self.no_records()),
+        })
+    }
+
+    /// Makes an encoder for batches of the physical columns `schema`.
+    ///
+    /// # Errors
+    /// A column's type cannot be carried, or the format knows no records.
+    pub fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn crate::RecordEncoder>, crate::Error> {
+        Ok(match self {
+            Self::Json(config) => Box::new(json::Encoder::new(config, schema)?),
+            Self::Csv(config) => Box::new(csv::Encoder::new(config, schema)?),
+            Self::Raw(config) => Box::new(raw::Encoder::new(config, schema)?),
+            Self::Parquet(_) => return Err(self.no_records()),
+        })
+    }
+
+    fn no_records(&self) -> crate::Error {
+        crate::Error::Framing { format: self.name(), reason: "reads and writes whole files, not single records" }
+    }
+}
+
+/// Reads the options of one format.
+pub(crate) struct OptionReader<'a> {
+    options: &'a mut dyn FormatOptions,
+    prefix: &'a str,
+    format: &'a str,
+}
+
+impl OptionReader<'_> {
+    /// The full key of an option of this format.
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{}{}.{name}", self.prefix, self.format)
+    }
+
+    /// The text of an option.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        let key = self.key(name);
+        self.options.get(&key)
+    }
+
+    /// An option read with `parse`, which says what is expected; the error is completed with key and value.
+    pub(crate) fn parsed<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let key = self.key(name);
+        parse(&text).map(Some).map_err(|reason| ConfigError::of(&key, format!("'{key}' = '{text}': {reason}")))
+    }
+
+    /// `true` or `false`; `false` when absent.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, ConfigError> {
+        let flag = self.parsed(name, |text| match text.trim().to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("expected true or false"),
+        })?;
+        Ok(flag.unwrap_or(false))
+    }
+
+    /// A single ASCII character, possibly written as an escape such as `\t` or `\u0001`.
+    pub(crate) fn character(&mut self, name: &str) -> Result<Option<u8>, ConfigError> {
+        self.parsed(name, |text| {
+            let character = match text {
+                "\\t" => '\t',
+                "\\\\" => '\\',
+                _ => match text.strip_prefix("\\u").map(|hex| u32::from_str_radix(hex, 16)) {
+                    Some(Ok(code)) => char::from_u32(code).ok_or("expected one ASCII character")?,
+                    _ => {
+                        let mut characters = text.chars();
+                        match (characters.next(), characters.next()) {
+                            (Some(character), None) => character,
+                            _ => return Err("expected one character"),
+                        }
+                    }
+                },
+            };
+            match u8::try_from(character) {
+                Ok(byte) if byte.is_ascii() && byte != b'\n' && byte != b'\r' => Ok(byte),
+                _ => Err("expected one ASCII character that does not end a line"),
+            }
+        })
+    }
+}

@@ -1,0 +1,224 @@
+//! The contract of record decoders, and what they share: taking in lines, and the columns of a batch.
+
+use std::fmt;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+
+use crate::Error;
+use crate::columns::Column;
+
+/// The longest record that is read. A longer one is a bad record.
+pub const RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// How many bytes of records a batch takes before [`RecordDecoder::is_full`] asks for a flush.
+pub const BATCH_BYTES_MAX: usize = 64 << 20;
+
+/// How much of a bad record its error shows.
+const EXCERPT_CHARS: usize = 48;
+
+/// What became of a record that could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A row was added.
+    Row,
+    /// The record stands for no row: it is empty, JSON `null`, or a comment.
+    Nothing,
+}
+
+/// Why a record cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct BadRecord {
+    /// What is wrong.
+    pub reason: String,
+    /// Where in the record, in bytes from its start.
+    pub column: usize,
+    /// A few characters from there on.
+    pub excerpt: String,
+}
+
+impl fmt::Display for BadRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {}", self.reason, self.column)?;
+        if !self.excerpt.is_empty() {
+            write!(f, ", at `{}`", self.excerpt)?;
+        }
+        Ok(())
+    }
+}
+
+impl BadRecord {
+    /// Says that `record` is bad at byte `column`.
+    pub(crate) fn new(record: &[u8], column: usize, reason: impl Into<String>) -> Self {
+        let from = column.min(record.len());
+        // Four bytes are the longest character.
+        let window = &record[from..record.len().min(from + EXCERPT_CHARS * 4)];
+        let excerpt: String = String::from_utf8_lossy(window)
+            .chars()
+            .take(EXCERPT_CHARS)
+            .map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character })
+            .collect();
+        Self { reason: reason.into(), column, excerpt }
+    }
+}
+
+/// What [`RecordDecoder::decode_lines`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// How many bytes of the buffer are dealt with, a bad line included.
+    pub consumed: usize,
+    /// How many lines those were; the bad one is the last. For line numbers.
+    pub lines: u64,
+    /// How many rows were added.
+    pub rows: usize,
+    /// The first line that could not be read, at which the decoder stopped.
+    pub bad: Option<BadRecord>,
+}
+
+/// Reads records into columns. Made from the table's physical schema and a projection; batches have the projected columns.
+pub trait RecordDecoder: Send {
+    /// The schema of the batches.
+    fn schema(&self) -> &SchemaRef;
+
+    /// Reads one record, which gives one row or none.
+    ///
+    /// # Errors
+    /// The record cannot be read. Nothing of it stays in the batch.
+    fn decode(&mut self, record: &[u8]) -> Result<Decoded, BadRecord>;
+
+    /// Reads a record without a value, such as a Kafka tombstone. No row, except in formats that know such records.
+    ///
+    /// # Errors
+    /// The table has no place for it.
+    fn decode_null(&mut self) -> Result<Decoded, BadRecord> {
+        Ok(Decoded::Nothing)
+    }
+
+    /// Reads lines until `rows_max` rows are in the batch, the batch is full, a line is bad, or the last complete line is
+    /// read. With `at_end` the last line needs no line end. Zero bytes consumed, no bad line and not `at_end` means that
+    /// the buffer holds no complete line: read more behind it.
+    fn decode_lines(&mut self, buffer: &[u8], rows_max: usize, at_end: bool) -> Lines;
+
+    /// How many rows the batch has.
+    fn len(&self) -> usize;
+
+    /// Whether the batch has no rows.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the batch has taken so many bytes that it should be flushed before the next record.
+    fn is_full(&self) -> bool;
+
+    /// Hands over the rows so far and starts a new batch.
+    ///
+    /// # Errors
+    /// The columns do not make a batch, which is a defect.
+    fn flush(&mut self) -> Result<RecordBatch, Error>;
+}
+
+/// The batch that a decoder is filling.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    /// The batch's schema.
+    pub(crate) schema: SchemaRef,
+    /// Finished rows.
+    pub(crate) rows: usize,
+    /// Bytes of the records taken in since the last flush: no buffer of the batch is longer.
+    bytes: usize,
+}
+
+impl Intake {
+    /// Starts with the projected columns of a table.
+    pub(crate) fn new(schema: &SchemaRef, projection: &[usize]) -> Result<Self, Error> {
+        let columns = schema.fields().len();
+        if let Some(index) = projection.iter().copied().find(|index| *index >= columns) {
+            return Err(Error::NoSuchColumn { index, columns });
+        }
+        let schema = schema.project(projection).map_err(Error::Build)?;
+        Ok(Self { schema: schema.into(), rows: 0, bytes: 0 })
+    }
+
+    /// Accounts for a record.
+    ///
+    /// # Errors
+    /// It is too long, or the batch should have been flushed long ago.
+    #[inline]
+    pub(crate) fn take(&mut self, record: &[u8]) -> Result<(), BadRecord> {
+        if record.len() > RECORD_BYTES_MAX {
+            let reason = format!("a record of {} bytes, the longest allowed has {RECORD_BYTES_MAX}", record.len());
+            return Err(BadRecord::new(record, 0, reason));
+        }
+        let bytes = self.bytes + record.len();
+        if i32::try_from(bytes).is_err() {
+            return Err(BadRecord::new(record, 0, "the batch is full"));
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Whether the batch should be flushed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES_MAX
+    }
+
+    /// Makes the batch and starts a new one.
+    pub(crate) fn flush(&mut self, columns: &mut [Column]) -> Result<RecordBatch, Error> {
+        let arrays = columns
+            .iter_mut()
+            .zip(self.schema.fields())
+            .map(|(column, field)| column.finish(field.data_type()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(Error::Build)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        self.rows = 0;
+        self.bytes = 0;
+        RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options).map_err(Error::Build)
+    }
+}
+
+/// Feeds lines to a decoder. `line_end` finds the newline that ends the first line of what it gets; `skipping` remembers,
+/// from buffer to buffer, that the rest of an overlong line is being skipped.
+pub(crate) fn decode_lines<D: RecordDecoder>(
+    decoder: &mut D,
+    buffer: &[u8],
+    rows_max: usize,
+    at_end: bool,
+    line_end: impl Fn(&D, &[u8]) -> Option<usize>,
+    skipping: impl Fn(&mut D) -> &mut bool,
+) -> Lines {
+    let mut done = Lines::default();
+    if *skipping(decoder) {
+        match memchr::memchr(b'\n', buffer) {
+            Some(end) => {
+                done.consumed = end + 1;
+                *skipping(decoder) = false;
+            }
+            None => return Lines { consumed: buffer.len(), ..done },
+        }
+    }
+    while done.consumed < buffer.len() && decoder.len() < rows_max && !decoder.is_full() {
+        let rest = &buffer[done.consumed..];
+        let (line, taken) = match line_end(decoder, rest) {
+            Some(end) => (&rest[..end], end + 1),
+            None if at_end => (rest, rest.len()),
+            None if rest.len() > RECORD_BYTES_MAX => {
+                *skipping(decoder) = true;
+                (rest, rest.len())
+            }
+            None => break,
+        };
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        done.consumed += taken;
+        done.lines += 1;
+        match decoder.decode(line) {
+            Ok(Decoded::Row) => done.rows += 1,
+            Ok(Decoded::Nothing) => {}
+            Err(bad) => {
+                done.bad = Some(bad);
+                break;
+            }
+        }
+    }
+    done
+}

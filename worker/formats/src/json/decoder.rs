@@ -1,0 +1,131 @@
+//! Reads JSON records into columns.
+//!
+//! The technique: the places between values are compared with what stood there last time (`keys`) instead of being
+//! parsed, numbers and the ends of strings are found eight bytes at a time (`scan`), and values go straight from the record
+//! into the buffers of their columns (`value`). Whatever differs from the usual takes a longer way for that value only.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::Error;
+use crate::columns::Column;
+use crate::datetime::TimestampStyle;
+use crate::decode::{BadRecord, Decoded, Intake, Lines, RecordDecoder, decode_lines};
+use crate::json::config::{Config, TimestampFormat, check_type};
+use crate::json::scan::{Scan, Scanner, fault};
+use crate::json::value::{Fields, Settings};
+
+/// Reads JSON records.
+#[derive(Debug)]
+pub struct Decoder {
+    fields: Fields,
+    settings: Settings,
+    columns: Vec<Column>,
+    intake: Intake,
+    skipping: bool,
+}
+
+impl TimestampFormat {
+    /// How timestamps look.
+    pub(crate) fn style(self) -> TimestampStyle {
+        match self {
+            Self::Sql => TimestampStyle::SQL,
+            Self::Iso8601 => TimestampStyle::ISO,
+        }
+    }
+}
+
+impl Decoder {
+    /// Makes a decoder of the projected columns of a table.
+    ///
+    /// # Errors
+    /// A projected column's type cannot be carried, or there is no such column.
+    pub fn new(config: &Config, schema: &SchemaRef, projection: &[usize], batch_rows: usize) -> Result<Self, Error> {
+        let intake = Intake::new(schema, projection)?;
+        for field in intake.schema.fields() {
+            check_type(field.data_type()).map_err(|reason| Error::UnsupportedType {
+                format: "json",
+                column: field.name().clone(),
+                data_type: field.data_type().clone(),
+                reason,
+            })?;
+        }
+        let timestamps = config.timestamp_format.style();
+        let columns = intake
+            .schema
+            .fields()
+            .iter()
+            .map(|field| Column::new(field, batch_rows, "json"))
+            .collect::<Result<_, _>>()?;
+        let fields = Fields::new(intake.schema.fields().iter().map(AsRef::as_ref), timestamps);
+        let settings = Settings {
+            ignore_parse_errors: config.ignore_parse_errors,
+            fail_on_missing_field: config.fail_on_missing_field,
+            timestamps,
+            scratch: Vec::new(),
+        };
+        Ok(Self { fields, settings, columns, intake, skipping: false })
+    }
+
+    #[inline]
+    fn read(&mut self, record: &[u8]) -> Scan<Decoded> {
+        let mut scanner = Scanner::new(record);
+        if scanner.peek() != Some(b'{') {
+            scanner.skip_space();
+            match scanner.peek() {
+                Some(b'{') => {}
+                None => return Ok(Decoded::Nothing),
+                Some(b'n') => {
+                    scanner.literal("null")?;
+                    scanner.end()?;
+                    return Ok(Decoded::Nothing);
+                }
+                Some(_) => {
+                    let at = scanner.at;
+                    scanner.skip_value(0)?;
+                    return Err(fault(at, "expected an object"));
+                }
+            }
+        }
+        self.fields.read_object(&mut scanner, &mut self.columns, self.intake.rows, &mut self.settings, 0)?;
+        scanner.end()?;
+        self.intake.rows += 1;
+        Ok(Decoded::Row)
+    }
+}
+
+impl RecordDecoder for Decoder {
+    fn schema(&self) -> &SchemaRef {
+        &self.intake.schema
+    }
+
+    #[inline]
+    fn decode(&mut self, record: &[u8]) -> Result<Decoded, BadRecord> {
+        self.intake.take(record)?;
+        match self.read(record) {
+            Ok(decoded) => Ok(decoded),
+            Err(fault) => {
+                let rows = self.intake.rows;
+                self.columns.iter_mut().for_each(|column| column.truncate(rows));
+                Err(BadRecord::new(record, fault.at, fault.reason))
+            }
+        }
+    }
+
+    fn decode_lines(&mut self, buffer: &[u8], rows_max: usize, at_end: bool) -> Lines {
+        let line_end = |_: &Self, rest: &[u8]| memchr::memchr(b'\n', rest);
+        decode_lines(self, buffer, rows_max, at_end, line_end, |decoder| &mut decoder.skipping)
+    }
+
+    fn len(&self) -> usize {
+        self.intake.rows
+    }
+
+    fn is_full(&self) -> bool {
+        self.intake.is_full()
+    }
+
+    fn flush(&mut self) -> Result<RecordBatch, Error> {
+        self.intake.flush(&mut self.columns)
+    }
+}

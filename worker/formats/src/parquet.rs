@@ -1,0 +1,22 @@
+//! The format `parquet`: whole files of columns.
+//!
+//! Columns of a file and of the table are matched by name. A file may have more columns, other units of time, narrower
+//! numbers; it must have every column that is read, and each type must fit without loss, except that times are cut to the
+//! table's unit. The reader takes its bytes from whatever the connector has: a file, or ranges fetched from an object store.
+
+#[cfg(feature = "io")]
+mod columns;
+mod config;
+#[cfg(feature = "io")]
+mod reader;
+#[cfg(feature = "io")]
+mod writer;
+
+pub use config::{Compression, Config};
+#[cfg(feature = "io")]
+pub use reader::{FOOTER_GUESS_BYTES, FetchedRanges, FileReader, FileRows, Footer, footer};
+#[cfg(feature = "io")]
+pub use writer::FileWriter;
+
+#[cfg(all(test, feature = "io"))]
+mod tests;

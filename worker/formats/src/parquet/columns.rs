@@ -1,0 +1,150 @@
+//! From the types in a file to the types of a table.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, PrimitiveArray, StructArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{
+    DataType, Field, Fields, Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType,
+};
+use arrow::error::ArrowError;
+use arrow::util::display::FormatOptions;
+
+use crate::schema::map_fields;
+
+/// The type to ask the file reader for instead of `file`, so that it decodes to `table` at once where it can: INT96 and
+/// texts without the mark of a text.
+pub(crate) fn read_as(file: &DataType, is_int96: bool, table: &DataType) -> DataType {
+    match (file, table) {
+        (DataType::Timestamp(TimeUnit::Nanosecond, None), DataType::Timestamp(unit, _)) if is_int96 => {
+            DataType::Timestamp(*unit, None)
+        }
+        (DataType::Binary, DataType::Utf8) => DataType::Utf8,
+        _ => file.clone(),
+    }
+}
+
+/// Whether values of a type in a file fit into a column of a table.
+pub(crate) fn fits(file: &DataType, table: &DataType) -> bool {
+    use DataType::*;
+    if file.equals_datatype(table) {
+        return true;
+    }
+    match (file, table) {
+        (Int8 | UInt8, Int16 | Int32 | Int64) | (Int16 | UInt16, Int32 | Int64) | (Int32 | UInt32, Int64) => true,
+        (Float32, Float64) => true,
+        (Decimal128(precision, scale), Decimal128(wider, finer)) => {
+            finer >= scale && i16::from(*wider) - i16::from(*finer) >= i16::from(*precision) - i16::from(*scale)
+        }
+        (LargeUtf8 | Utf8View | Binary, Utf8) => true,
+        (LargeBinary | BinaryView | FixedSizeBinary(_), Binary) => true,
+        (Timestamp(..), Timestamp(..)) => true,
+        (Time32(_) | Time64(_), Time32(_)) => true,
+        (List(file), List(table)) => fits(file.data_type(), table.data_type()),
+        (Map(file, _), Map(table, _)) => match (map_fields(file), map_fields(table)) {
+            (Some((file_key, file_value)), Some((table_key, table_value))) => {
+                fits(file_key.data_type(), table_key.data_type())
+                    && fits(file_value.data_type(), table_value.data_type())
+            }
+            _ => false,
+        },
+        (Struct(file), Struct(table)) => table.iter().all(|field| match file.find(field.name()) {
+            Some((_, found)) => fits(found.data_type(), field.data_type()),
+            None => false,
+        }),
+        _ => false,
+    }
+}
+
+/// Turns a column of a file into the table's type, which [`fits`].
+pub(crate) fn convert(array: &ArrayRef, to: &Field) -> Result<ArrayRef, ArrowError> {
+    let table = to.data_type();
+    if array.data_type() == table {
+        return Ok(Arc::clone(array));
+    }
+    match (array.data_type(), table) {
+        (DataType::Timestamp(from, _), DataType::Timestamp(unit, _)) => convert_timestamps(array, *from, *unit, table),
+        (DataType::Time32(TimeUnit::Second), _) => {
+            let seconds = arrow::compute::cast(array, &DataType::Int32)?;
+            let ms = seconds
+                .as_primitive::<arrow::datatypes::Int32Type>()
+                .unary::<_, Time32MillisecondType>(|value| value.saturating_mul(1_000));
+            Ok(Arc::new(ms))
+        }
+        (DataType::Time64(from), _) => {
+            let per_ms = if *from == TimeUnit::Nanosecond { 1_000_000 } else { 1_000 };
+            let ticks = arrow::compute::cast(array, &DataType::Int64)?;
+            let ms: PrimitiveArray<Time32MillisecondType> =
+                ticks.as_primitive::<Int64Type>().unary(|value| i32::try_from(value / per_ms).unwrap_or(0));
+            Ok(Arc::new(ms))
+        }
+        (DataType::List(_), DataType::List(element)) => {
+            let (_, offsets, values, nulls) = array.as_list::<i32>().clone().into_parts();
+            Ok(Arc::new(ListArray::try_new(Arc::clone(element), offsets, convert(&values, element)?, nulls)?))
+        }
+        (DataType::Map(..), DataType::Map(entries, _)) => {
+            let (_, offsets, values, nulls, ordered) = array.as_map().clone().into_parts();
+            let DataType::Struct(fields) = entries.data_type() else { return cast(array, table) };
+            let converted = convert_fields(values.columns(), fields)?;
+            let values = StructArray::try_new(fields.clone(), converted, None)?;
+            Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, values, nulls, ordered)?))
+        }
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            let rows = array.as_struct();
+            let columns = fields
+                .iter()
+                .map(|field| match rows.column_by_name(field.name()) {
+                    Some(column) => convert(column, field),
+                    None => Err(ArrowError::SchemaError(format!("there is no field '{}'", field.name()))),
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(Arc::new(StructArray::try_new(fields.clone(), columns, rows.nulls().cloned())?))
+        }
+        _ => cast(array, table),
+    }
+}
+
+fn convert_fields(columns: &[ArrayRef], fields: &Fields) -> Result<Vec<ArrayRef>, ArrowError> {
+    columns.iter().zip(fields).map(|(column, field)| convert(column, field)).collect()
+}
+
+fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    cast_with_options(array, to, &CastOptions { safe: false, format_options: FormatOptions::default() })
+}
+
+/// Changes the unit; finer digits are cut off towards the past.
+fn convert_timestamps(
+    array: &ArrayRef,
+    from: TimeUnit,
+    to: TimeUnit,
+    data_type: &DataType,
+) -> Result<ArrayRef, ArrowError> {
+    let per_second = |unit: TimeUnit| match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    };
+    let (from, to_ticks): (i64, i64) = (per_second(from), per_second(to));
+    let ticks = arrow::compute::cast(array, &DataType::Int64)?;
+    let ticks = ticks.as_primitive::<Int64Type>();
+    let converted: PrimitiveArray<Int64Type> = if from >= to_ticks {
+        let divisor = from / to_ticks;
+        ticks.unary(|value| value.div_euclid(divisor))
+    } else {
+        let factor = to_ticks / from;
+        ticks.try_unary(|value| {
+            value
+                .checked_mul(factor)
+                .ok_or_else(|| ArrowError::ComputeError(format!("the time {value} is too far away for its column")))
+        })?
+    };
+    // The kernel that casts between time zones wants to know them; here only the type changes.
+    Ok(match to {
+        TimeUnit::Millisecond => {
+            Arc::new(converted.reinterpret_cast::<TimestampMillisecondType>().with_data_type(data_type.clone()))
+        }
+        _ => Arc::new(converted.reinterpret_cast::<TimestampMicrosecondType>().with_data_type(data_type.clone())),
+    })
+}

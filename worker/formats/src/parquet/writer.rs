@@ -1,0 +1,92 @@
+//! Writes files.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use crate::Error;
+use crate::encode::check_batch;
+use crate::parquet::config::{Compression, Config};
+
+/// Writes one file into memory; the connector takes what is finished and stores it.
+pub struct FileWriter {
+    writer: ArrowWriter<Vec<u8>>,
+    schema: SchemaRef,
+    /// Bytes that were taken.
+    taken: u64,
+}
+
+impl FileWriter {
+    /// Starts a file with these columns.
+    ///
+    /// # Errors
+    /// A column's type cannot be carried.
+    pub fn new(config: &Config, schema: &SchemaRef) -> Result<Self, Error> {
+        let codec = match config.compression {
+            Compression::Uncompressed => Codec::UNCOMPRESSED,
+            Compression::Snappy => Codec::SNAPPY,
+            Compression::Gzip => Codec::GZIP(GzipLevel::default()),
+            Compression::Lz4 => Codec::LZ4_RAW,
+            Compression::Zstd => Codec::ZSTD(ZstdLevel::default()),
+        };
+        let properties = WriterProperties::builder()
+            .set_compression(codec)
+            .set_max_row_group_bytes(Some(config.row_group_bytes_max))
+            .set_data_page_size_limit(config.page_bytes_max)
+            .set_dictionary_enabled(config.dictionary)
+            .set_dictionary_page_size_limit(config.dictionary_bytes_max)
+            .set_created_by(concat!("eddyline ", env!("CARGO_PKG_VERSION")).to_owned())
+            .build();
+        // The types of the file itself say everything; Arrow's schema beside them is for Arrow's own types.
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), SchemaRef::clone(schema), options)
+            .map_err(Error::WriteFile)?;
+        Ok(Self { writer, schema: SchemaRef::clone(schema), taken: 0 })
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// The batch has other columns.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        check_batch(batch, &self.schema)?;
+        self.writer.write(batch).map_err(Error::WriteFile)
+    }
+
+    /// Ends the row group under way, so that its bytes can be taken.
+    ///
+    /// # Errors
+    /// The row group cannot be written.
+    pub fn end_row_group(&mut self) -> Result<(), Error> {
+        self.writer.flush().map_err(Error::WriteFile)
+    }
+
+    /// The bytes of the file that are finished and not yet taken; often none.
+    pub fn take(&mut self) -> Vec<u8> {
+        // Offsets in the file are counted by the writer itself, not by the length of this buffer.
+        let bytes = std::mem::take(self.writer.inner_mut());
+        self.taken += bytes.len() as u64;
+        bytes
+    }
+
+    /// How many bytes of the file are finished, taken or not.
+    pub fn bytes_written(&self) -> u64 {
+        self.writer.bytes_written() as u64
+    }
+
+    /// About how many bytes the rows of the row group under way will have.
+    pub fn buffered_bytes(&self) -> usize {
+        self.writer.in_progress_size()
+    }
+
+    /// Ends the file: the rest of its bytes.
+    ///
+    /// # Errors
+    /// The last row group or the metadata cannot be written.
+    pub fn finish(self) -> Result<Vec<u8>, Error> {
+        self.writer.into_inner().map_err(Error::WriteFile)
+    }
+}

@@ -1,0 +1,78 @@
+//! Compares rows whatever their order.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use datafusion_common::ScalarValue;
+
+use crate::row::Row;
+
+/// The most rows that a difference shows of either side.
+const ROWS_SHOWN_MAX: usize = 10;
+
+/// Checks that two lists hold the same rows, each as often, in any order. Values must agree in type. Floating-point numbers
+/// may differ by a billionth (DOUBLE) or a hundred-thousandth (FLOAT) of their size, because the order of adding up may
+/// differ.
+///
+/// # Errors
+/// The rows that are missing and those that are too much.
+pub fn compare_as_multisets(expected: &[Row], actual: &[Row]) -> Result<(), String> {
+    let mut counts: BTreeMap<String, (&Row, i64)> = BTreeMap::new();
+    expected.iter().for_each(|row| counts.entry(text(row)).or_insert((row, 0)).1 += 1);
+    actual.iter().for_each(|row| counts.entry(text(row)).or_insert((row, 0)).1 -= 1);
+    let mut missing = Vec::new();
+    let mut surplus = Vec::new();
+    for (row, count) in counts.into_values() {
+        let rows = if count > 0 { &mut missing } else { &mut surplus };
+        rows.extend((0..count.abs()).map(|_| row));
+    }
+    missing.retain(|row| match surplus.iter().position(|other| is_close(row, other)) {
+        Some(position) => {
+            surplus.remove(position);
+            false
+        }
+        None => true,
+    });
+    if missing.is_empty() && surplus.is_empty() {
+        return Ok(());
+    }
+    let mut report = format!("{} rows were expected, {} came", expected.len(), actual.len());
+    describe(&mut report, "missing", &missing);
+    describe(&mut report, "not expected", &surplus);
+    Err(report)
+}
+
+fn describe(report: &mut String, what: &str, rows: &[&Row]) {
+    if rows.is_empty() {
+        return;
+    }
+    // Writing to a string cannot fail.
+    let _ = write!(report, "\n{} {what}:", rows.len());
+    for row in rows.iter().take(ROWS_SHOWN_MAX) {
+        let _ = write!(report, "\n  {}", text(row));
+    }
+    if rows.len() > ROWS_SHOWN_MAX {
+        let _ = write!(report, "\n  …");
+    }
+}
+
+fn text(row: &Row) -> String {
+    row.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(" | ")
+}
+
+fn is_close(a: &Row, b: &Row) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_value_close(a, b))
+}
+
+fn is_value_close(a: &ScalarValue, b: &ScalarValue) -> bool {
+    let within = |a: f64, b: f64, part: f64| (a - b).abs() <= part * a.abs().max(b.abs());
+    match (a, b) {
+        (ScalarValue::Float64(Some(a)), ScalarValue::Float64(Some(b))) => within(*a, *b, 1e-9),
+        (ScalarValue::Float32(Some(a)), ScalarValue::Float32(Some(b))) => within(f64::from(*a), f64::from(*b), 1e-5),
+        // By their text, as they were counted.
+        _ => a == b && format!("{a:?}") == format!("{b:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,30 @@
+use datafusion_common::ScalarValue;
+
+use super::compare_as_multisets;
+use crate::row::Row;
+
+fn row(id: i64, value: f64) -> Row {
+    vec![ScalarValue::Int64(Some(id)), ScalarValue::Float64(Some(value))]
+}
+
+#[test]
+fn order_does_not_matter_but_number_does() {
+    let rows = [row(1, 0.5), row(2, 0.5), row(1, 0.5)];
+    assert_eq!(compare_as_multisets(&rows, &[row(1, 0.5), row(1, 0.5), row(2, 0.5)]), Ok(()));
+    let report = compare_as_multisets(&rows, &[row(1, 0.5), row(2, 0.5), row(2, 0.5)]).expect_err("one is missing");
+    assert!(report.contains("1 missing:\n  Int64(1)"), "{report}");
+    assert!(report.contains("1 not expected:\n  Int64(2)"), "{report}");
+}
+
+#[test]
+fn floats_may_differ_by_rounding_but_not_by_more() {
+    assert_eq!(compare_as_multisets(&[row(1, 0.1 + 0.2)], &[row(1, 0.3)]), Ok(()));
+    assert!(compare_as_multisets(&[row(1, 0.3)], &[row(1, 0.300_001)]).is_err());
+}
+
+#[test]
+fn values_of_another_type_are_not_equal() {
+    let narrow = vec![ScalarValue::Int32(Some(1))];
+    let wide = vec![ScalarValue::Int64(Some(1))];
+    assert!(compare_as_multisets(&[narrow], &[wide]).is_err());
+}

@@ -1,0 +1,119 @@
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion_expr::Operator as Sign;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::{binary, cast, col, lit};
+use eddyline_job_graph::{Calc, Projection};
+use eddyline_stream::Batch;
+
+use super::CalcOperator;
+use crate::{Collector, Error, Operator};
+
+fn input() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int32, true),
+        Field::new("unused", DataType::Int64, true),
+        Field::new("text", DataType::Utf8, true),
+    ]))
+}
+
+fn rows(ids: &[Option<i32>], texts: &[Option<&str>]) -> RecordBatch {
+    let unused: Int64Array = ids.iter().map(|_| Some(0)).collect();
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(Int32Array::from(ids.to_vec())), Arc::new(unused), Arc::new(StringArray::from(texts.to_vec()))];
+    RecordBatch::try_new(input(), columns).expect("columns fit the schema")
+}
+
+fn column(name: &str) -> Arc<dyn PhysicalExpr> {
+    col(name, &input()).expect("a column of the input")
+}
+
+fn compare(left: Arc<dyn PhysicalExpr>, sign: Sign, right: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
+    binary(left, sign, right, &input()).expect("types agree")
+}
+
+fn text_as_number() -> Arc<dyn PhysicalExpr> {
+    cast(column("text"), &input(), DataType::Int32).expect("a cast that exists")
+}
+
+fn operator(
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    columns: &[(&str, Arc<dyn PhysicalExpr>, DataType)],
+) -> CalcOperator {
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, _, data_type)| Field::new(*name, data_type.clone(), true)).collect();
+    let columns = columns
+        .iter()
+        .map(|(name, expression, _)| Projection { expression: Arc::clone(expression), name: (*name).to_owned() })
+        .collect();
+    CalcOperator::new(Calc { filter, columns }, input(), Arc::new(Schema::new(fields)))
+}
+
+fn run(operator: &mut CalcOperator, rows: RecordBatch) -> Result<Vec<RecordBatch>, Error> {
+    let mut out = Collector::default();
+    operator.process_batch(Batch::new(rows), &mut out)?;
+    Ok(out.drain().map(|batch| batch.rows).collect())
+}
+
+#[test]
+fn rows_for_which_the_filter_is_false_or_null_are_dropped() {
+    let above = compare(column("id"), Sign::Gt, lit(1i32));
+    let mut calc = operator(Some(above), &[("text", column("text"), DataType::Utf8)]);
+    let out = run(&mut calc, rows(&[Some(1), None, Some(2)], &[Some("a"), Some("b"), Some("c")])).expect("no failure");
+    assert_eq!(out.len(), 1);
+    assert_eq!(out[0].column(0).as_ref(), &StringArray::from(vec!["c"]) as &dyn arrow::array::Array);
+}
+
+#[test]
+fn a_filter_that_keeps_everything_passes_columns_without_copying() {
+    let above = compare(column("id"), Sign::Gt, lit(0i32));
+    let mut calc = operator(Some(above), &[("id", column("id"), DataType::Int32)]);
+    let batch = rows(&[Some(1), Some(2)], &[None, None]);
+    let out = run(&mut calc, batch.clone()).expect("no failure");
+    assert!(Arc::ptr_eq(batch.column(0), out[0].column(0)));
+}
+
+#[test]
+fn a_filter_that_keeps_nothing_computes_no_columns() {
+    let above = compare(column("id"), Sign::Gt, lit(9i32));
+    let mut calc = operator(Some(above), &[("number", text_as_number(), DataType::Int32)]);
+    assert_eq!(run(&mut calc, rows(&[Some(1)], &[Some("no number")])).expect("nothing is cast"), []);
+}
+
+#[test]
+fn results_get_the_declared_types() {
+    let mut calc = operator(None, &[("id", column("id"), DataType::Int64), ("one", lit(1i32), DataType::Int64)]);
+    let out = run(&mut calc, rows(&[Some(7), None], &[None, None])).expect("no failure");
+    let expected: Vec<ArrayRef> =
+        vec![Arc::new(Int64Array::from(vec![Some(7), None])), Arc::new(Int64Array::from(vec![1, 1]))];
+    assert_eq!(out[0].columns(), expected);
+}
+
+#[test]
+fn text_that_is_no_number_fails_the_job_and_names_the_expression() {
+    let mut calc = operator(None, &[("number", text_as_number(), DataType::Int32)]);
+    let error = run(&mut calc, rows(&[Some(1)], &[Some("seven")])).expect_err("text cannot be cast");
+    assert!(error.to_string().contains("CAST(text AS"), "{error}");
+    assert!(matches!(error, Error::Evaluate { .. }));
+}
+
+#[test]
+fn a_later_part_of_an_and_does_not_see_rows_that_an_earlier_part_dropped() {
+    let known = compare(column("text"), Sign::NotEq, lit(""));
+    let big = compare(text_as_number(), Sign::Gt, lit(5i32));
+    let both = compare(known, Sign::And, big);
+    let mut calc = operator(Some(both), &[("id", column("id"), DataType::Int32)]);
+    let ids: Vec<Option<i32>> = (0..4).map(Some).collect();
+    let out = run(&mut calc, rows(&ids, &[Some("7"), Some(""), None, Some("3")])).expect("the empty text is not cast");
+    assert_eq!(out[0].column(0).as_ref(), &Int32Array::from(vec![0]) as &dyn arrow::array::Array);
+}
+
+#[test]
+fn columns_without_input_have_as_many_rows_as_pass() {
+    let above = compare(column("id"), Sign::Gt, lit(1i32));
+    let mut calc = operator(Some(above), &[("one", lit(1i64), DataType::Int64)]);
+    let out = run(&mut calc, rows(&[Some(1), Some(2), Some(3)], &[None, None, None])).expect("no failure");
+    assert_eq!(out[0].num_rows(), 2);
+}

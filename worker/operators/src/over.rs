@@ -1,0 +1,258 @@
+//! `OVER (PARTITION BY … ORDER BY rowtime …)`: aggregates for every row over the rows before it.
+//!
+//! Rows wait ([`pending`]) until the watermark has passed their time, and are then taken in order of time and arrival.
+//! Taken rows go through three steps, a chunk at a time: [`frames`] finds for every row which rows it takes in, each
+//! aggregate ([`aggregates`]) slides over these frames in a loop of its own, and rows that no frame needs any more are let
+//! go. Rows are never copied one by one: state refers to rows of batches ([`rows`]).
+//!
+//! What is late is Flink's, which has three rules ([`lateness`]). Output is in order of time, then of arrival; after a
+//! restore the rows of different keys at one time may come in another order.
+
+pub mod aggregates;
+pub mod frames;
+pub mod keys;
+pub mod lateness;
+pub mod operand;
+pub mod pending;
+pub mod rows;
+mod state;
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use eddyline_job_graph::{Over, OverFrame};
+use eddyline_state::{Snapshot, StateTable};
+use eddyline_stream::{Batch, Watermark, key_hash};
+
+use self::aggregates::Aggregate;
+use self::frames::Frames;
+use self::keys::KeyTable;
+use self::lateness::Lateness;
+use self::operand::OperandColumn;
+use self::pending::{Pending, PendingRow};
+use self::rows::{RowRef, RowStore};
+use crate::{Collector, Counters, Error, Operator, Result};
+
+/// About how many rows are taken at once; rows of one time are never parted.
+const CHUNK_ROWS: usize = 8192;
+
+/// The column that keeps the order of arrival, behind the input columns.
+const SEQUENCE: &str = "$sequence";
+
+/// The operator of [`Over`].
+pub struct OverOperator {
+    // Fixed at start.
+    config: Over,
+    output: SchemaRef,
+    /// The input columns and the order of arrival.
+    pending_schema: SchemaRef,
+    /// Which columns of `pending_schema` taken rows keep: keys, arguments, filters, time, order of arrival.
+    kept_columns: Vec<usize>,
+
+    // Changing.
+    watermark: Watermark,
+    sequence: i64,
+    keys: KeyTable,
+    lateness: Lateness,
+    pending: Pending,
+    frames: Frames,
+    /// Taken rows that frames or aggregates refer to.
+    kept: RowStore,
+    aggregates: Vec<Aggregate>,
+    late_rows: u64,
+}
+
+impl OverOperator {
+    /// The operator for a planned [`Over`]; `input` and `output` are the schemas of its input and of its node.
+    ///
+    /// # Errors
+    /// When a column is of a type that cannot be a key, an argument or a time.
+    pub fn new(config: Over, input: SchemaRef, output: SchemaRef) -> Result<Self> {
+        match input.fields().get(config.time.column).map(|field| field.data_type()) {
+            Some(DataType::Timestamp(TimeUnit::Millisecond, _)) => {}
+            other => {
+                return Err(Error::Unsupported(format!("ORDER BY of an OVER needs a time attribute, not {other:?}")));
+            }
+        }
+        let mut fields = input.fields().to_vec();
+        fields.push(Arc::new(Field::new(SEQUENCE, DataType::Int64, false)));
+        let mut kept_columns: Vec<usize> = config
+            .aggregates
+            .iter()
+            .flat_map(|call| call.argument.into_iter().chain(call.filter))
+            .chain(config.keys.iter().copied())
+            .chain([config.time.column, input.fields().len()])
+            .collect();
+        kept_columns.sort_unstable();
+        kept_columns.dedup();
+        // Rows that aggregates bring back from a snapshot have only their argument: the other columns are NULL then.
+        let kept_fields: Vec<Field> =
+            kept_columns.iter().map(|column| fields[*column].as_ref().clone().with_nullable(true)).collect();
+        let position = |column: usize| kept_columns.binary_search(&column).expect("every column used is kept");
+        let operands = config.aggregates.iter().map(|call| OperandColumn::new(call, position));
+        let operands = operands.collect::<Result<Vec<_>>>()?;
+        let bounded = matches!(config.frame, OverFrame::Rows(_) | OverFrame::Range(_));
+        let aggregates =
+            config.aggregates.iter().enumerate().map(|(i, call)| Aggregate::new(call, i, position, bounded));
+        let pending_schema = Arc::new(Schema::new(fields));
+        Ok(Self {
+            keys: KeyTable::new(&config.keys, &input)?,
+            lateness: Lateness::new(config.frame),
+            pending: Pending::new(Arc::clone(&pending_schema)),
+            frames: Frames::new(config.frame),
+            kept: RowStore::new(Arc::new(Schema::new(kept_fields)), operands),
+            aggregates: aggregates.collect::<Result<_>>()?,
+            config,
+            output,
+            pending_schema,
+            kept_columns,
+            watermark: Watermark::MIN,
+            sequence: 0,
+            late_rows: 0,
+        })
+    }
+
+    /// The rows with their order of arrival.
+    fn numbered(&mut self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let end = self.sequence + i64::try_from(rows.num_rows()).expect("a batch has fewer rows than i64 counts");
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(Int64Array::from_iter_values(self.sequence..end)));
+        self.sequence = end;
+        Ok(RecordBatch::try_new(Arc::clone(&self.pending_schema), columns)?)
+    }
+
+    /// The times of rows, none of which is NULL.
+    fn times<'a>(&self, rows: &'a RecordBatch) -> Result<&'a [i64]> {
+        let times = rows.column(self.config.time.column).as_primitive_opt::<TimestampMillisecondType>();
+        let name = || rows.schema_ref().field(self.config.time.column).name().clone();
+        match times {
+            Some(times) if times.null_count() == 0 => Ok(times.values()),
+            Some(_) => Err(Error::InvalidRow(format!("the time attribute {} of an OVER is NULL", name()))),
+            None => Err(Error::InvalidRow(format!("{} is not a TIMESTAMP(3)", name()))),
+        }
+    }
+
+    /// Takes a chunk of rows, in order of time and arrival, and emits them with their results.
+    fn take(&mut self, chunk: &[PendingRow], out: &mut Collector) -> Result<()> {
+        let refs: Vec<RowRef> = chunk.iter().map(|row| row.at).collect();
+        let taken = self.pending.take(&refs)?;
+        let block = self.kept.insert(taken.project(&self.kept_columns)?)?;
+        let steps = self.frames.advance(chunk, block, &mut self.lateness);
+        let mut columns: Vec<ArrayRef> = taken.columns()[..taken.num_columns() - 1].to_vec();
+        for aggregate in &mut self.aggregates {
+            columns.push(aggregate.run(&steps, &self.frames, &mut self.kept)?);
+        }
+        self.frames.trim(&steps, &mut self.kept);
+        self.forget_cleaned();
+        self.kept.release_block(block);
+        self.compact()?;
+        let rows = RecordBatch::try_new(Arc::clone(&self.output), columns)?;
+        for start in (0..rows.num_rows()).step_by(CHUNK_ROWS) {
+            out.emit_rows(rows.slice(start, CHUNK_ROWS.min(rows.num_rows() - start)));
+        }
+        Ok(())
+    }
+
+    /// Drops what is kept for keys whose range has passed.
+    fn forget_cleaned(&mut self) {
+        for key in self.lateness.take_cleaned() {
+            self.frames.clear(key, &mut self.kept);
+            for aggregate in &mut self.aggregates {
+                aggregate.reset(key, &mut self.kept);
+            }
+            self.keys.remove(key);
+        }
+    }
+
+    /// Copies the kept rows together when most of what the store holds is no longer referred to.
+    fn compact(&mut self) -> Result<()> {
+        if !self.kept.is_sparse() {
+            return Ok(());
+        }
+        let mut refs: Vec<&mut RowRef> = self.frames.refs_mut().collect();
+        refs.extend(self.aggregates.iter_mut().flat_map(Aggregate::refs_mut));
+        self.kept.compact(refs)
+    }
+}
+
+impl Operator for OverOperator {
+    fn process_batch(&mut self, batch: Batch, _out: &mut Collector) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let hashes = match &batch.key_hashes {
+            Some(hashes) => Arc::clone(hashes),
+            None => key_hashes(&batch.rows, &self.config.keys)?,
+        };
+        let times = self.times(&batch.rows)?;
+        let keys = self.keys.ids(&batch.rows, &hashes)?;
+        let on_time: Vec<bool> =
+            (0..times.len()).map(|row| self.lateness.admit(keys[row], times[row], self.watermark)).collect();
+        let admitted: Vec<(i64, u32)> = times
+            .iter()
+            .zip(&keys)
+            .zip(&on_time)
+            .filter(|(_, on_time)| **on_time)
+            .map(|((time, key), _)| (*time, *key))
+            .collect();
+        self.late_rows += (times.len() - admitted.len()) as u64;
+        if admitted.is_empty() {
+            return Ok(());
+        }
+        let rows = if admitted.len() == times.len() {
+            self.numbered(&batch.rows)?
+        } else {
+            self.numbered(&filter_record_batch(&batch.rows, &on_time.into())?)?
+        };
+        self.pending.insert(rows, &admitted)
+    }
+
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<()> {
+        if watermark <= self.watermark {
+            return Ok(());
+        }
+        loop {
+            let chunk = self.pending.pop_until(watermark, CHUNK_ROWS);
+            if chunk.is_empty() {
+                break;
+            }
+            self.take(&chunk, out)?;
+        }
+        self.lateness.pass(watermark.time_ms().saturating_add(1));
+        self.forget_cleaned();
+        self.watermark = watermark;
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        self.write_snapshot()
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        self.read_snapshot(&snapshot)
+    }
+
+    fn state_tables(&self) -> Vec<StateTable> {
+        self.tables()
+    }
+
+    fn counters(&self) -> Counters {
+        let per_key = 96 + self.aggregates.len() * 48;
+        Counters {
+            late_rows: self.late_rows,
+            state_bytes: self.pending.bytes() + self.kept.bytes() + self.keys.len() * per_key,
+            state_rows: self.pending.len() + self.kept.len() + self.keys.len(),
+        }
+    }
+}
+
+fn key_hashes(rows: &RecordBatch, keys: &[usize]) -> Result<Arc<[u64]>> {
+    let columns: Vec<&dyn Array> = keys.iter().map(|key| rows.column(*key).as_ref()).collect();
+    let hashes = key_hash::hash_columns(&columns, rows.num_rows());
+    Ok(hashes.map_err(|error| Error::Unsupported(error.to_string()))?.into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Aggregates that slide over frames.
+//!
+//! How an aggregate gets from one frame to the next depends on what it adds up. [`exact`] counts and sums take rows in and
+//! out. [`moments`] (floats) and [`texts`] would not come back to the same value by taking out: once a row leaves the frame
+//! they add it up anew. [`picks`] (the smallest, the largest, the first, the last) keep the rows that can still become the
+//! result. Frames without a lower bound only ever take in.
+
+pub mod distinct;
+pub mod exact;
+pub mod moments;
+pub mod picks;
+pub mod texts;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use eddyline_job_graph::{AggregateCall, AggregateFunction};
+
+use self::distinct::Distinct;
+use self::exact::Exact;
+use self::moments::Moments;
+use self::picks::Picks;
+use self::texts::Texts;
+use super::frames::{Frames, Step};
+use super::operand::is_variance;
+use super::rows::{RowRef, RowStore};
+use crate::Result;
+
+/// One aggregate of the OVER, with its state for every key.
+pub struct Aggregate {
+    // Fixed at start.
+    /// Its place among the aggregates, under which its operand is found.
+    index: usize,
+    bounded: bool,
+    /// Whether taking a row out gives what was before it was taken in.
+    takes_out: bool,
+
+    // Changing.
+    pub(super) totals: Totals,
+    pub(super) distinct: Option<Distinct>,
+}
+
+/// What is added up, for every key.
+pub(super) enum Totals {
+    Exact(Exact),
+    Moments(Moments),
+    Texts(Texts),
+    Picks(Picks),
+}
+
+impl Aggregate {
+    /// The aggregate of a call; `position` says where an input column is among the kept ones.
+    pub fn new(call: &AggregateCall, index: usize, position: impl Fn(usize) -> usize, bounded: bool) -> Result<Self> {
+        use AggregateFunction::{Avg, FirstValue, LastValue, ListAgg, Max, Min, Sum};
+        let is_float = call.argument_type.as_ref().is_some_and(DataType::is_floating);
+        let totals = match &call.function {
+            Sum | Avg if is_float => Totals::Moments(Moments::new(call)),
+            function if is_variance(function) => Totals::Moments(Moments::new(call)),
+            ListAgg { separator } => Totals::Texts(Texts::new(separator)),
+            Min | Max | FirstValue | LastValue => Totals::Picks(Picks::new(call, index, position, bounded)?),
+            // Counts, and sums of whole numbers and decimals.
+            _ => Totals::Exact(Exact::new(call)),
+        };
+        let takes_out = matches!(totals, Totals::Exact(_) | Totals::Picks(_));
+        // What is picked is the same whether equal values count once or not.
+        let distinct =
+            (call.distinct && !matches!(totals, Totals::Picks(_))).then(|| Distinct::new(call)).transpose()?;
+        Ok(Self { index, bounded, takes_out, totals, distinct })
+    }
+
+    /// The results of rows, whose frames follow each other as `steps` says.
+    pub fn run(&mut self, steps: &[Step], frames: &Frames, kept: &mut RowStore) -> Result<ArrayRef> {
+        for step in steps {
+            self.slide(step, frames, kept);
+            match &mut self.totals {
+                Totals::Exact(exact) => exact.push_result(step.key),
+                Totals::Moments(moments) => moments.push_result(step.key),
+                Totals::Texts(texts) => texts.push_result(step.key),
+                Totals::Picks(picks) => picks.push_result(step.key, frames),
+            }
+        }
+        match &mut self.totals {
+            Totals::Exact(exact) => exact.finish_results(),
+            Totals::Moments(moments) => moments.finish_results(),
+            Totals::Texts(texts) => Ok(texts.finish_results()),
+            Totals::Picks(picks) => picks.finish_results(kept),
+        }
+    }
+
+    /// Takes back the frames of keys, after a restore, without results.
+    pub fn restore(&mut self, steps: &[Step], frames: &Frames, kept: &mut RowStore) {
+        steps.iter().for_each(|step| self.slide(step, frames, kept));
+    }
+
+    /// Goes from the frame of a key's row before to the next one.
+    fn slide(&mut self, step: &Step, frames: &Frames, kept: &mut RowStore) {
+        let mut from = step.end_before;
+        if self.bounded && step.start > step.start_before {
+            let nothing_stays = step.start >= step.end_before;
+            if nothing_stays || !self.takes_out {
+                self.reset(step.key, kept);
+                from = step.start;
+            } else {
+                for count in step.start_before..step.start {
+                    self.remove(step.key, count, frames, kept);
+                }
+            }
+        }
+        for count in from..step.end {
+            self.add(step.key, count, frames, kept);
+        }
+    }
+
+    fn add(&mut self, key: u32, count: u64, frames: &Frames, kept: &RowStore) {
+        let at = frames.row(key, count);
+        let operand = kept.operand(at.block, self.index);
+        if !operand.takes(at.row) || !self.distinct.as_mut().is_none_or(|distinct| distinct.add(key, operand, at.row)) {
+            return;
+        }
+        match &mut self.totals {
+            Totals::Exact(exact) => exact.add(key, operand.exact(at.row)),
+            Totals::Moments(moments) => moments.add(key, operand.float(at.row)),
+            Totals::Texts(texts) => texts.add(key, operand.text(at.row)),
+            Totals::Picks(picks) => picks.add(key, count, at, frames, kept),
+        }
+    }
+
+    fn remove(&mut self, key: u32, count: u64, frames: &Frames, kept: &RowStore) {
+        let at = frames.row(key, count);
+        let operand = kept.operand(at.block, self.index);
+        let counts = operand.takes(at.row)
+            && self.distinct.as_mut().is_none_or(|distinct| distinct.remove(key, operand, at.row));
+        match &mut self.totals {
+            Totals::Exact(exact) if counts => exact.remove(key, operand.exact(at.row)),
+            Totals::Picks(picks) => picks.remove(key, count),
+            Totals::Exact(_) | Totals::Moments(_) | Totals::Texts(_) => {}
+        }
+    }
+
+    /// Back to no rows for a key.
+    pub fn reset(&mut self, key: u32, kept: &mut RowStore) {
+        if let Some(distinct) = &mut self.distinct {
+            distinct.reset(key);
+        }
+        match &mut self.totals {
+            Totals::Exact(exact) => exact.reset(key),
+            Totals::Moments(moments) => moments.reset(key),
+            Totals::Texts(texts) => texts.reset(key),
+            Totals::Picks(picks) => picks.reset(key, kept),
+        }
+    }
+
+    /// All references to kept rows.
+    pub fn refs_mut(&mut self) -> Vec<&mut RowRef> {
+        match &mut self.totals {
+            Totals::Picks(picks) => picks.refs_mut().collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The state of a key in a list by key, which grows as keys come.
+pub(super) fn of_key<T: Default + Clone>(states: &mut Vec<T>, key: u32) -> &mut T {
+    let index = key as usize;
+    if states.len() <= index {
+        states.resize(index + 1, T::default());
+    }
+    &mut states[index]
+}

@@ -1,0 +1,166 @@
+//! `MIN`, `MAX`, `FIRST_VALUE`, `LAST_VALUE`: results that are one of the rows.
+
+use std::collections::VecDeque;
+
+use arrow::array::ArrayRef;
+use eddyline_job_graph::{AggregateCall, AggregateFunction};
+
+use super::of_key;
+use crate::over::frames::Frames;
+use crate::over::rows::{RowRef, RowStore};
+use crate::{Error, Result};
+
+/// The picked row for every key, and the results of the rows at hand.
+pub struct Picks {
+    // Fixed at start.
+    rule: Rule,
+    index: usize,
+    /// Where the argument is among the kept columns.
+    argument: usize,
+
+    // Changing.
+    state: State,
+    results: Vec<Option<RowRef>>,
+}
+
+#[derive(Clone, Copy)]
+enum Rule {
+    Min,
+    Max,
+    First,
+    Last,
+}
+
+enum State {
+    /// For frames without a lower bound: the best row so far, with a reference to it that is counted once results are
+    /// finished.
+    Best { best: Vec<Option<RowRef>>, taken: Vec<RowRef>, dropped: Vec<RowRef> },
+    /// For frames with one: the rows that can still become the best, by count, the best first.
+    Candidates(Vec<VecDeque<u64>>),
+}
+
+impl Rule {
+    /// Whether a later row makes an earlier one useless.
+    fn displaces(self, earlier: RowRef, later: RowRef, index: usize, kept: &RowStore) -> bool {
+        let value = |at: RowRef| kept.operand(at.block, index).ordered(at.row);
+        match self {
+            Rule::Min => value(later) < value(earlier),
+            Rule::Max => value(later) > value(earlier),
+            Rule::First => false,
+            Rule::Last => true,
+        }
+    }
+}
+
+impl Picks {
+    /// The state of a call.
+    pub fn new(call: &AggregateCall, index: usize, position: impl Fn(usize) -> usize, bounded: bool) -> Result<Self> {
+        let rule = match call.function {
+            AggregateFunction::Min => Rule::Min,
+            AggregateFunction::Max => Rule::Max,
+            AggregateFunction::FirstValue => Rule::First,
+            _ => Rule::Last,
+        };
+        let argument = call.argument.map(position);
+        let argument = argument.ok_or_else(|| Error::Unsupported(format!("{} has no argument", call.name)))?;
+        let state = if bounded {
+            State::Candidates(Vec::new())
+        } else {
+            State::Best { best: Vec::new(), taken: Vec::new(), dropped: Vec::new() }
+        };
+        Ok(Self { rule, index, argument, state, results: Vec::new() })
+    }
+
+    /// Takes a row in.
+    pub fn add(&mut self, key: u32, count: u64, at: RowRef, frames: &Frames, kept: &RowStore) {
+        match &mut self.state {
+            State::Best { best, taken, dropped } => {
+                let best = of_key(best, key);
+                if best.is_none_or(|best| self.rule.displaces(best, at, self.index, kept)) {
+                    dropped.extend(best.replace(at));
+                    taken.push(at);
+                }
+            }
+            State::Candidates(candidates) => {
+                let candidates = of_key(candidates, key);
+                while let Some(last) = candidates.back()
+                    && self.rule.displaces(frames.row(key, *last), at, self.index, kept)
+                {
+                    candidates.pop_back();
+                }
+                candidates.push_back(count);
+            }
+        }
+    }
+
+    /// Takes the first row of the frame out.
+    pub fn remove(&mut self, key: u32, count: u64) {
+        if let State::Candidates(candidates) = &mut self.state {
+            let candidates = of_key(candidates, key);
+            if candidates.front() == Some(&count) {
+                candidates.pop_front();
+            }
+        }
+    }
+
+    /// Back to no row.
+    pub fn reset(&mut self, key: u32, kept: &mut RowStore) {
+        match &mut self.state {
+            State::Best { best, .. } => {
+                if let Some(best) = of_key(best, key).take() {
+                    kept.release(best);
+                }
+            }
+            State::Candidates(candidates) => of_key(candidates, key).clear(),
+        }
+    }
+
+    /// Adds the result of a row.
+    pub fn push_result(&mut self, key: u32, frames: &Frames) {
+        let result = match &mut self.state {
+            State::Best { best, .. } => *of_key(best, key),
+            State::Candidates(candidates) => of_key(candidates, key).front().map(|count| frames.row(key, *count)),
+        };
+        self.results.push(result);
+    }
+
+    /// The results as a column.
+    pub fn finish_results(&mut self, kept: &mut RowStore) -> Result<ArrayRef> {
+        let column = kept.gather_column(self.argument, &self.results)?;
+        self.results.clear();
+        if let State::Best { taken, dropped, .. } = &mut self.state {
+            taken.drain(..).for_each(|at| kept.retain(at));
+            dropped.drain(..).for_each(|at| kept.release(at));
+        }
+        Ok(column)
+    }
+
+    /// The picked values of keys, for frames without a lower bound.
+    pub fn values(&self, keys: &[u32], kept: &RowStore) -> Result<ArrayRef> {
+        let State::Best { best, .. } = &self.state else { return kept.gather_column(self.argument, &[]) };
+        let rows: Vec<Option<RowRef>> = keys.iter().map(|key| best.get(*key as usize).copied().flatten()).collect();
+        kept.gather_column(self.argument, &rows)
+    }
+
+    /// Where the argument is among the kept columns.
+    pub fn argument(&self) -> usize {
+        self.argument
+    }
+
+    /// Takes back the picked row of a key, for frames without a lower bound.
+    pub fn restore(&mut self, key: u32, at: RowRef, kept: &mut RowStore) {
+        if let State::Best { best, .. } = &mut self.state {
+            kept.retain(at);
+            *of_key(best, key) = Some(at);
+        }
+    }
+
+    /// All references to kept rows.
+    pub fn refs_mut(&mut self) -> impl Iterator<Item = &mut RowRef> {
+        let best = match &mut self.state {
+            State::Best { best, .. } => best.as_mut_slice(),
+            State::Candidates(_) => &mut [],
+        };
+        best.iter_mut().flatten()
+    }
+}

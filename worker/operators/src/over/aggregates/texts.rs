@@ -1,0 +1,57 @@
+//! `LISTAGG`: strings in order, with something between them.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringBuilder};
+
+use super::of_key;
+
+/// Texts for every key, and the results of the rows at hand.
+pub struct Texts {
+    separator: String,
+    totals: Vec<Option<String>>,
+    results: StringBuilder,
+}
+
+impl Texts {
+    /// No texts.
+    pub fn new(separator: &str) -> Self {
+        Self { separator: separator.to_owned(), totals: Vec::new(), results: StringBuilder::new() }
+    }
+
+    /// Adds a text behind the others.
+    pub fn add(&mut self, key: u32, text: &str) {
+        match of_key(&mut self.totals, key) {
+            Some(total) => {
+                total.push_str(&self.separator);
+                total.push_str(text);
+            }
+            total => *total = Some(text.to_owned()),
+        }
+    }
+
+    /// Back to no text.
+    pub fn reset(&mut self, key: u32) {
+        *of_key(&mut self.totals, key) = None;
+    }
+
+    /// The text of a key, if it has had any.
+    pub fn total(&self, key: u32) -> Option<&str> {
+        self.totals.get(key as usize)?.as_deref()
+    }
+
+    /// Takes back the text of a key.
+    pub fn restore(&mut self, key: u32, text: Option<&str>) {
+        *of_key(&mut self.totals, key) = text.map(str::to_owned);
+    }
+
+    /// Adds the result of a row.
+    pub fn push_result(&mut self, key: u32) {
+        self.results.append_option(of_key(&mut self.totals, key).as_deref());
+    }
+
+    /// The results as a column.
+    pub fn finish_results(&mut self) -> ArrayRef {
+        Arc::new(self.results.finish())
+    }
+}

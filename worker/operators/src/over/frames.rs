@@ -1,0 +1,173 @@
+//! Which rows each row takes in.
+
+use std::collections::VecDeque;
+
+use eddyline_job_graph::OverFrame;
+
+use super::lateness::Lateness;
+use super::pending::PendingRow;
+use super::rows::{RowRef, RowStore};
+
+/// The rows of each key that frames can still reach, in order of time and arrival. Rows of a key are counted from its
+/// first; the counts of rows that are gone are not used again.
+pub struct Frames {
+    frame: OverFrame,
+    keys: Vec<KeyLog>,
+}
+
+/// The rows of one key.
+#[derive(Clone, Debug, Default)]
+struct KeyLog {
+    rows: VecDeque<(i64, RowRef)>,
+    /// The count of the first of `rows`.
+    first: u64,
+    /// The frame of the last row.
+    start: u64,
+    end: u64,
+}
+
+/// From the frame of a key's row before to the frame of this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// The key.
+    pub key: u32,
+    /// Where the frame before began.
+    pub start_before: u64,
+    /// Where the frame before ended.
+    pub end_before: u64,
+    /// Where this frame begins.
+    pub start: u64,
+    /// Where this frame ends; the row itself is before it.
+    pub end: u64,
+}
+
+impl Frames {
+    /// No rows.
+    pub fn new(frame: OverFrame) -> Self {
+        Self { frame, keys: Vec::new() }
+    }
+
+    /// Takes rows in order of time and arrival; they are the rows of `block`. Says what each one's frame is.
+    pub fn advance(&mut self, chunk: &[PendingRow], block: u32, lateness: &mut Lateness) -> Vec<Step> {
+        if let Some(last) = chunk.iter().map(|row| row.key as usize).max()
+            && self.keys.len() <= last
+        {
+            self.keys.resize_with(last + 1, KeyLog::default);
+        }
+        let mut steps = Vec::with_capacity(chunk.len());
+        let mut row = 0;
+        for same_time in chunk.chunk_by(|a, b| a.time == b.time) {
+            let time = same_time[0].time;
+            lateness.pass(time);
+            let shares_frame = matches!(self.frame, OverFrame::RangeUnbounded | OverFrame::Range(_));
+            if shares_frame {
+                for pending in same_time {
+                    self.keys[pending.key as usize].rows.push_back((time, RowRef { block, row }));
+                    row += 1;
+                }
+                steps.extend(same_time.iter().map(|pending| self.step(pending.key, time)));
+            } else {
+                for pending in same_time {
+                    self.keys[pending.key as usize].rows.push_back((time, RowRef { block, row }));
+                    row += 1;
+                    steps.push(self.step(pending.key, time));
+                }
+            }
+            same_time.iter().for_each(|pending| lateness.fired(pending.key, time));
+        }
+        steps
+    }
+
+    fn step(&mut self, key: u32, time: i64) -> Step {
+        let log = &mut self.keys[key as usize];
+        let (start_before, end_before) = (log.start, log.end);
+        log.end = log.first + log.rows.len() as u64;
+        match self.frame {
+            OverFrame::RowsUnbounded | OverFrame::RangeUnbounded => {}
+            OverFrame::Rows(preceding) => {
+                log.start = log.start.max(log.end.saturating_sub(preceding.saturating_add(1)));
+            }
+            OverFrame::Range(interval_ms) => {
+                let earliest = time.saturating_sub(interval_ms);
+                while log.rows[(log.start - log.first) as usize].0 < earliest {
+                    log.start += 1;
+                }
+            }
+        }
+        Step { key, start_before, end_before, start: log.start, end: log.end }
+    }
+
+    /// A row of a key, by its count.
+    #[inline]
+    pub fn row(&self, key: u32, count: u64) -> RowRef {
+        let log = &self.keys[key as usize];
+        log.rows[(count - log.first) as usize].1
+    }
+
+    /// Lets go of the rows that no later frame can reach; counts references to those that stay from the last block.
+    pub fn trim(&mut self, steps: &[Step], kept: &mut RowStore) {
+        let unbounded = matches!(self.frame, OverFrame::RowsUnbounded | OverFrame::RangeUnbounded);
+        for step in steps {
+            let log = &mut self.keys[step.key as usize];
+            if unbounded {
+                log.first = log.end;
+                log.start = log.end;
+                log.rows.clear();
+                continue;
+            }
+            // References are counted when the step that added the rows is trimmed, and given up after that.
+            for count in step.end_before..step.end {
+                kept.retain(log.rows[(count - log.first) as usize].1);
+            }
+        }
+        if unbounded {
+            return;
+        }
+        for step in steps {
+            let log = &mut self.keys[step.key as usize];
+            while log.first < log.start
+                && let Some((_, at)) = log.rows.pop_front()
+            {
+                kept.release(at);
+                log.first += 1;
+            }
+        }
+    }
+
+    /// Forgets the rows of a key.
+    pub fn clear(&mut self, key: u32, kept: &mut RowStore) {
+        if let Some(log) = self.keys.get_mut(key as usize) {
+            std::mem::take(log).rows.into_iter().for_each(|(_, at)| kept.release(at));
+        }
+    }
+
+    /// Takes back the rows of a key, in order of time and arrival.
+    pub fn restore(&mut self, key: u32, time: i64, at: RowRef, kept: &mut RowStore) {
+        let index = key as usize;
+        if self.keys.len() <= index {
+            self.keys.resize_with(index + 1, KeyLog::default);
+        }
+        kept.retain(at);
+        self.keys[index].rows.push_back((time, at));
+    }
+
+    /// After all rows are back: the steps from nothing to the frames of the keys' last rows.
+    pub fn restored(&mut self) -> Vec<Step> {
+        let whole = self.keys.iter_mut().zip(0..).filter(|(log, _)| !log.rows.is_empty());
+        let steps = whole.map(|(log, key)| {
+            log.end = log.rows.len() as u64;
+            Step { key, start_before: 0, end_before: 0, start: 0, end: log.end }
+        });
+        steps.collect()
+    }
+
+    /// All rows that are kept, with their keys.
+    pub fn all(&self) -> impl Iterator<Item = (u32, RowRef)> {
+        self.keys.iter().zip(0..).flat_map(|(log, key)| log.rows.iter().map(move |(_, at)| (key, *at)))
+    }
+
+    /// All references to rows.
+    pub fn refs_mut(&mut self) -> impl Iterator<Item = &mut RowRef> {
+        self.keys.iter_mut().flat_map(|log| log.rows.iter_mut().map(|(_, at)| at))
+    }
+}

@@ -1,0 +1,133 @@
+//! Which rows are late, by Flink's three rules.
+//!
+//! - Frames without a lower bound drop every row that is not after the watermark.
+//! - `ROWS n PRECEDING` drops a row that is not after the last time that fired *for its key*.
+//! - `RANGE` with an interval does so too, but forgets a key once its range has passed: a cleanup is set for one and a half
+//!   intervals after a row, and set anew only when a later row's interval ends behind it. A cleanup that was superseded
+//!   still counts as a time that fired. (After a cleanup, rows of the key are taken again however old they are.)
+//!
+//! When several watermarks come as one, a row between them extends a cleanup that Flink would already have done. That is
+//! visible only to a still later row of the same key, older than that cleanup, after a silence of more than one and a half
+//! intervals: Flink takes it, here it is dropped.
+
+use std::collections::BTreeSet;
+
+use eddyline_job_graph::OverFrame;
+use eddyline_stream::Watermark;
+
+/// What is known about the times of each key.
+pub struct Lateness {
+    frame: OverFrame,
+    keys: Vec<KeyTimes>,
+    /// Cleanups that are set, by time.
+    cleanups: BTreeSet<(i64, u32)>,
+    /// Keys that were cleaned up and whose state is still to be dropped.
+    cleaned: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct KeyTimes {
+    last_fired: Option<i64>,
+    cleanup: Option<i64>,
+}
+
+/// The times of a key, for a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The last time that fired.
+    pub last_fired: Option<i64>,
+    /// The cleanup that counts.
+    pub cleanup: Option<i64>,
+}
+
+impl Lateness {
+    /// The rule of a frame.
+    pub fn new(frame: OverFrame) -> Self {
+        Self { frame, keys: Vec::new(), cleanups: BTreeSet::new(), cleaned: Vec::new() }
+    }
+
+    fn key(&mut self, key: u32) -> &mut KeyTimes {
+        let index = key as usize;
+        if self.keys.len() <= index {
+            self.keys.resize(index + 1, KeyTimes::default());
+        }
+        &mut self.keys[index]
+    }
+
+    /// Whether a row that has just arrived is taken; if so, it will fire at its time.
+    pub fn admit(&mut self, key: u32, time: i64, watermark: Watermark) -> bool {
+        match self.frame {
+            OverFrame::RowsUnbounded | OverFrame::RangeUnbounded => time > watermark.time_ms(),
+            OverFrame::Rows(_) => self.key(key).last_fired.is_none_or(|last| time > last),
+            OverFrame::Range(interval_ms) => {
+                let times = self.key(key);
+                if times.last_fired.is_some_and(|last| time <= last) {
+                    return false;
+                }
+                let earliest = time.saturating_add(interval_ms).saturating_add(1);
+                if times.cleanup.is_none_or(|cleanup| cleanup < earliest) {
+                    let cleanup = time.saturating_add(one_and_a_half(interval_ms)).saturating_add(1);
+                    times.cleanup = Some(cleanup);
+                    self.cleanups.insert((cleanup, key));
+                }
+                true
+            }
+        }
+    }
+
+    /// A row of a key fires.
+    pub fn fired(&mut self, key: u32, time: i64) {
+        if matches!(self.frame, OverFrame::Rows(_) | OverFrame::Range(_)) {
+            self.key(key).last_fired = Some(time);
+        }
+    }
+
+    /// Does the cleanups that are due before `time`.
+    pub fn pass(&mut self, time: i64) {
+        while let Some(&(due, key)) = self.cleanups.first()
+            && due < time
+        {
+            self.cleanups.pop_first();
+            let times = self.key(key);
+            if times.cleanup.is_some_and(|cleanup| cleanup <= due) {
+                *times = KeyTimes::default();
+                self.cleaned.push(key);
+            } else {
+                times.last_fired = Some(due);
+            }
+        }
+    }
+
+    /// The keys that were cleaned up since the last call.
+    pub fn take_cleaned(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.cleaned)
+    }
+
+    /// The times of a key.
+    pub fn record(&self, key: u32) -> KeyRecord {
+        let times = self.keys.get(key as usize).copied().unwrap_or_default();
+        KeyRecord { last_fired: times.last_fired, cleanup: times.cleanup }
+    }
+
+    /// Cleanups that are set but superseded, with their keys.
+    pub fn superseded(&self) -> impl Iterator<Item = (u32, i64)> {
+        let is_current = |key: u32, due: i64| self.keys[key as usize].cleanup == Some(due);
+        self.cleanups.iter().filter(move |(due, key)| !is_current(*key, *due)).map(|(due, key)| (*key, *due))
+    }
+
+    /// Takes back what [`Self::record`] gave.
+    pub fn restore(&mut self, key: u32, record: &KeyRecord) {
+        *self.key(key) = KeyTimes { last_fired: record.last_fired, cleanup: record.cleanup };
+        self.cleanups.extend(record.cleanup.map(|cleanup| (cleanup, key)));
+    }
+
+    /// Takes back what [`Self::superseded`] gave.
+    pub fn restore_superseded(&mut self, key: u32, due: i64) {
+        self.cleanups.insert((due, key));
+    }
+}
+
+/// One and a half times the interval, as Flink computes it.
+fn one_and_a_half(interval_ms: i64) -> i64 {
+    interval_ms.saturating_add(interval_ms / 2)
+}

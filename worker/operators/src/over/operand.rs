@@ -1,0 +1,176 @@
+//! Arguments of aggregates, in the few forms in which they are added up.
+
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
+use arrow::row::{RowConverter, Rows, SortField};
+use std::sync::Arc;
+
+use eddyline_job_graph::{AggregateCall, AggregateFunction};
+
+use super::keys::canonical;
+use crate::{Error, Result};
+
+/// Makes the operand of one aggregate from blocks of kept rows.
+#[derive(Clone)]
+pub struct OperandColumn {
+    form: Form,
+    /// Positions among the kept columns.
+    argument: Option<usize>,
+    filter: Option<usize>,
+    /// For DISTINCT: makes comparable values.
+    identity: Option<Arc<RowConverter>>,
+}
+
+#[derive(Clone)]
+enum Form {
+    /// Only whether there is a value counts.
+    Presence,
+    Whole,
+    Decimal,
+    Float,
+    Text,
+    Ordered(Arc<RowConverter>),
+}
+
+/// The argument of one aggregate for the rows of a block.
+pub struct Operand {
+    /// Which rows are added up; `None` for all. Rows with NULL are not, nor those that the FILTER leaves out.
+    taken: Option<BooleanBuffer>,
+    /// The values.
+    pub values: Values,
+    /// Values in a form that is equal for equal values, for DISTINCT.
+    pub identity: Option<Rows>,
+}
+
+/// Values of an argument.
+pub enum Values {
+    /// Not looked at.
+    Presence,
+    /// Whole numbers.
+    Whole(Int64Array),
+    /// Decimals, all of one scale.
+    Decimal(Decimal128Array),
+    /// Floating-point numbers.
+    Float(Float64Array),
+    /// Strings.
+    Text(StringArray),
+    /// Values of any type in a form whose bytes compare as they do.
+    Ordered(Rows),
+}
+
+impl OperandColumn {
+    /// The operand of a call; `position` says where an input column is among the kept ones.
+    ///
+    /// # Errors
+    /// When the function has no meaning for the argument's type.
+    pub fn new(call: &AggregateCall, position: impl Fn(usize) -> usize) -> Result<Self> {
+        let data_type = call.argument_type.as_ref();
+        let converter = |data_type: &DataType| RowConverter::new(vec![SortField::new(data_type.clone())]).map(Arc::new);
+        let number = || match data_type {
+            Some(DataType::Decimal128(..)) => Ok(Form::Decimal),
+            Some(data_type) if data_type.is_signed_integer() => Ok(Form::Whole),
+            Some(data_type) if data_type.is_floating() => Ok(Form::Float),
+            other => Err(Error::Unsupported(format!("{} adds up numbers, not {other:?}", call.name))),
+        };
+        let form = match (&call.function, data_type) {
+            (AggregateFunction::Sum | AggregateFunction::Avg, _) => number()?,
+            (AggregateFunction::Min | AggregateFunction::Max, Some(data_type)) => Form::Ordered(converter(data_type)?),
+            (AggregateFunction::ListAgg { .. }, _) => Form::Text,
+            (function, _) if is_variance(function) => number().map(|_| Form::Float)?,
+            _ => Form::Presence,
+        };
+        let identity = match data_type {
+            Some(data_type) if call.distinct => Some(converter(data_type)?),
+            _ => None,
+        };
+        Ok(Self { form, argument: call.argument.map(&position), filter: call.filter.map(&position), identity })
+    }
+
+    /// The operand for a block.
+    pub fn of(&self, rows: &RecordBatch) -> Result<Operand> {
+        let argument = self.argument.map(|column| rows.column(column));
+        let mut taken = argument.and_then(|argument| argument.nulls()).map(|nulls| nulls.inner().clone());
+        if let Some(filter) = self.filter {
+            let filter = rows.column(filter).as_boolean();
+            let is_true = match filter.nulls() {
+                Some(nulls) => filter.values() & nulls.inner(),
+                None => filter.values().clone(),
+            };
+            taken = Some(taken.map_or_else(|| is_true.clone(), |taken| &taken & &is_true));
+        }
+        let values = match argument {
+            Some(argument) => self.form.of(argument)?,
+            None => Values::Presence,
+        };
+        let identity = match (&self.identity, argument) {
+            (Some(converter), Some(argument)) => Some(converter.convert_columns(&[canonical(argument)])?),
+            _ => None,
+        };
+        Ok(Operand { taken, values, identity })
+    }
+}
+
+impl Form {
+    fn of(&self, argument: &ArrayRef) -> Result<Values> {
+        Ok(match self {
+            Form::Presence => Values::Presence,
+            Form::Whole => Values::Whole(cast(argument, &DataType::Int64)?.as_primitive::<Int64Type>().clone()),
+            Form::Decimal => Values::Decimal(argument.as_primitive::<Decimal128Type>().clone()),
+            Form::Float => Values::Float(cast(argument, &DataType::Float64)?.as_primitive::<Float64Type>().clone()),
+            Form::Text => Values::Text(cast(argument, &DataType::Utf8)?.as_string::<i32>().clone()),
+            Form::Ordered(converter) => Values::Ordered(converter.convert_columns(std::slice::from_ref(argument))?),
+        })
+    }
+}
+
+impl Operand {
+    /// Whether a row is added up.
+    #[inline]
+    pub fn takes(&self, row: u32) -> bool {
+        self.taken.as_ref().is_none_or(|taken| taken.value(row as usize))
+    }
+
+    /// A whole number or the unscaled value of a decimal; 0 for others.
+    #[inline]
+    pub fn exact(&self, row: u32) -> i128 {
+        match &self.values {
+            Values::Whole(values) => i128::from(values.value(row as usize)),
+            Values::Decimal(values) => values.value(row as usize),
+            _ => 0,
+        }
+    }
+
+    /// A floating-point number; 0 for others.
+    #[inline]
+    pub fn float(&self, row: u32) -> f64 {
+        match &self.values {
+            Values::Float(values) => values.value(row as usize),
+            _ => 0.0,
+        }
+    }
+
+    /// A string; empty for others.
+    pub fn text(&self, row: u32) -> &str {
+        match &self.values {
+            Values::Text(values) => values.value(row as usize),
+            _ => "",
+        }
+    }
+
+    /// The bytes that compare as the values do; none for others.
+    #[inline]
+    pub fn ordered(&self, row: u32) -> &[u8] {
+        match &self.values {
+            Values::Ordered(values) => values.row(row as usize).data(),
+            _ => &[],
+        }
+    }
+}
+
+/// Whether a function is one of variance and standard deviation.
+pub fn is_variance(function: &AggregateFunction) -> bool {
+    use AggregateFunction::{StddevPop, StddevSamp, VarPop, VarSamp};
+    matches!(function, StddevPop | StddevSamp | VarPop | VarSamp)
+}

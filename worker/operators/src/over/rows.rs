@@ -1,0 +1,208 @@
+//! Rows kept in the batches they came in, and let go when nothing refers to them any more.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::interleave;
+use arrow::datatypes::SchemaRef;
+
+use super::operand::{Operand, OperandColumn};
+use crate::Result;
+
+/// Where a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowRef {
+    /// The block, by number.
+    pub block: u32,
+    /// The row within it.
+    pub row: u32,
+}
+
+/// Batches of rows, counted by how many references there are into each.
+pub struct RowStore {
+    schema: SchemaRef,
+    operands: Vec<OperandColumn>,
+    blocks: Vec<Option<Block>>,
+    free: Vec<u32>,
+    /// Rows in all blocks, referred to or not.
+    rows_stored: usize,
+    references: usize,
+    bytes: usize,
+}
+
+struct Block {
+    rows: RecordBatch,
+    /// For each aggregate, its argument in the form in which it is added up.
+    operands: Vec<Operand>,
+    /// References to rows, and one for whoever inserted the block until it lets go.
+    references: usize,
+    bytes: usize,
+}
+
+/// Blocks are compacted when more than this many rows, and more than three quarters, are not referred to.
+const UNUSED_ROWS_MAX: usize = 16_384;
+
+/// The most rows of a block that compaction makes.
+const COMPACTED_BLOCK_ROWS: usize = 65_536;
+
+impl RowStore {
+    /// An empty store of rows with these columns, with operands to be made of each block.
+    pub fn new(schema: SchemaRef, operands: Vec<OperandColumn>) -> Self {
+        Self { schema, operands, blocks: Vec::new(), free: Vec::new(), rows_stored: 0, references: 0, bytes: 0 }
+    }
+
+    /// The columns of the rows.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Adds a block, with one reference to the whole that [`Self::release_block`] gives up.
+    pub fn insert(&mut self, rows: RecordBatch) -> Result<u32> {
+        let operands = self.operands.iter().map(|column| column.of(&rows)).collect::<Result<Vec<_>>>()?;
+        let bytes = rows.get_array_memory_size();
+        self.rows_stored += rows.num_rows();
+        self.bytes += bytes;
+        let block = Some(Block { rows, operands, references: 1, bytes });
+        if let Some(index) = self.free.pop() {
+            self.blocks[index as usize] = block;
+            return Ok(index);
+        }
+        self.blocks.push(block);
+        Ok(u32::try_from(self.blocks.len() - 1).expect("fewer blocks than u32 counts fit in memory"))
+    }
+
+    /// Gives up the reference of [`Self::insert`].
+    pub fn release_block(&mut self, block: u32) {
+        self.drop_reference(block);
+    }
+
+    /// Counts a reference to a row.
+    pub fn retain(&mut self, at: RowRef) {
+        self.block_mut(at.block).references += 1;
+        self.references += 1;
+    }
+
+    /// Gives up a reference to a row.
+    pub fn release(&mut self, at: RowRef) {
+        self.references -= 1;
+        self.drop_reference(at.block);
+    }
+
+    fn drop_reference(&mut self, index: u32) {
+        let block = self.block_mut(index);
+        block.references -= 1;
+        if block.references == 0 {
+            let (rows, bytes) = (block.rows.num_rows(), block.bytes);
+            self.blocks[index as usize] = None;
+            self.free.push(index);
+            self.rows_stored -= rows;
+            self.bytes -= bytes;
+        }
+    }
+
+    fn block(&self, index: u32) -> &Block {
+        self.blocks[index as usize].as_ref().expect("a block lives as long as there are references to it")
+    }
+
+    fn block_mut(&mut self, index: u32) -> &mut Block {
+        self.blocks[index as usize].as_mut().expect("a block lives as long as there are references to it")
+    }
+
+    /// The operand of an aggregate in a block.
+    #[inline]
+    pub fn operand(&self, block: u32, aggregate: usize) -> &Operand {
+        &self.block(block).operands[aggregate]
+    }
+
+    /// How many references to rows there are.
+    pub fn len(&self) -> usize {
+        self.references
+    }
+
+    /// Whether nothing is referred to.
+    pub fn is_empty(&self) -> bool {
+        self.references == 0
+    }
+
+    /// The size of all blocks.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Copies rows together, in the order of `refs`.
+    pub fn gather(&self, refs: &[RowRef]) -> Result<RecordBatch> {
+        if let Some(slice) = self.as_slice(refs) {
+            return Ok(slice);
+        }
+        let (blocks, indices) = self.dense(refs.iter().copied());
+        let columns = (0..self.schema.fields().len()).map(|column| {
+            let arrays: Vec<&dyn Array> =
+                blocks.iter().map(|block| self.block(*block).rows.column(column).as_ref()).collect();
+            interleave(&arrays, &indices)
+        });
+        let columns = columns.collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    /// One column of rows, copied together; NULL where there is no row.
+    pub fn gather_column(&self, column: usize, refs: &[Option<RowRef>]) -> Result<ArrayRef> {
+        let data_type = self.schema.field(column).data_type();
+        let (blocks, mut indices) = self.dense(refs.iter().copied().flatten());
+        let null = new_null_array(data_type, 1);
+        if indices.len() < refs.len() {
+            let mut found = indices.into_iter();
+            indices = refs.iter().map(|at| at.and_then(|_| found.next()).unwrap_or((blocks.len(), 0))).collect();
+        }
+        let mut arrays: Vec<&dyn Array> =
+            blocks.iter().map(|block| self.block(*block).rows.column(column).as_ref()).collect();
+        arrays.push(null.as_ref());
+        Ok(interleave(&arrays, &indices)?)
+    }
+
+    /// The blocks that are referred to, and for each row the position of its block among them and the row.
+    fn dense(&self, refs: impl Iterator<Item = RowRef>) -> (Vec<u32>, Vec<(usize, usize)>) {
+        let mut position = vec![usize::MAX; self.blocks.len()];
+        let mut blocks = Vec::new();
+        let indices = refs.map(|at| {
+            let position = &mut position[at.block as usize];
+            if *position == usize::MAX {
+                *position = blocks.len();
+                blocks.push(at.block);
+            }
+            (*position, at.row as usize)
+        });
+        let indices = indices.collect();
+        (blocks, indices)
+    }
+
+    /// The rows without copying, if they stand side by side in one block.
+    fn as_slice(&self, refs: &[RowRef]) -> Option<RecordBatch> {
+        let Some(first) = refs.first() else { return Some(RecordBatch::new_empty(Arc::clone(&self.schema))) };
+        let side_by_side = refs.iter().zip(first.row..).all(|(at, row)| at.block == first.block && at.row == row);
+        side_by_side.then(|| self.block(first.block).rows.slice(first.row as usize, refs.len()))
+    }
+
+    /// Whether so much is stored in vain that compaction pays.
+    pub fn is_sparse(&self) -> bool {
+        let unused = self.rows_stored.saturating_sub(self.references);
+        unused > UNUSED_ROWS_MAX && unused / 3 > self.references
+    }
+
+    /// Copies all rows that are referred to into new blocks. `refs` are all references there are.
+    pub fn compact(&mut self, refs: Vec<&mut RowRef>) -> Result<()> {
+        let mut compacted = Self::new(Arc::clone(&self.schema), self.operands.clone());
+        let mut refs = refs;
+        for part in refs.chunks_mut(COMPACTED_BLOCK_ROWS) {
+            let before: Vec<RowRef> = part.iter().map(|at| **at).collect();
+            let rows = self.gather(&before)?;
+            let block = compacted.insert(rows)?;
+            for (at, row) in part.iter_mut().zip(0..) {
+                **at = RowRef { block, row };
+                compacted.retain(**at);
+            }
+            compacted.release_block(block);
+        }
+        *self = compacted;
+        Ok(())
+    }
+}

@@ -1,0 +1,413 @@
+//! The state of an OVER in snapshots.
+//!
+//! - `pending`: the rows that wait, with their order of arrival.
+//! - `retained`: the rows that bounded frames still reach, with what aggregates need of them.
+//! - `accumulators`: for each key the times of [`Lateness`](super::lateness::Lateness) and, for frames without a lower
+//!   bound, what is added up.
+//! - `distinct`: for frames without a lower bound, the values that DISTINCT has seen.
+//!
+//! What bounded frames add up is not stored: it is added up anew from the retained rows.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int32Array, Int64Array, Int64Builder, ListBuilder,
+    RecordBatch, StringArray, UInt32Array, new_null_array,
+};
+use arrow::compute::{concat_batches, take};
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float64Type, Int32Type, Int64Type, Schema,
+    SchemaRef, TimestampMillisecondType,
+};
+use eddyline_job_graph::{AggregateCall, OverFrame};
+use eddyline_state::{NO_BUCKET, Snapshot, StateTable, TableRows};
+use eddyline_stream::Watermark;
+
+use super::aggregates::exact::Total;
+use super::aggregates::moments::Moment;
+use super::aggregates::{Aggregate, Totals};
+use super::lateness::KeyRecord;
+use super::rows::RowRef;
+use super::{OverOperator, SEQUENCE};
+use crate::{Error, Result};
+
+const PENDING: &str = "pending";
+const RETAINED: &str = "retained";
+const ACCUMULATORS: &str = "accumulators";
+const DISTINCT: &str = "distinct";
+const WATERMARK: &str = "watermark";
+
+/// The columns that a total takes.
+fn total_fields(aggregate: &Aggregate, index: usize, call: &AggregateCall) -> Vec<FieldRef> {
+    let named = |part: &str, data_type: DataType| Arc::new(Field::new(format!("${index}_{part}"), data_type, true));
+    match &aggregate.totals {
+        Totals::Exact(_) => {
+            let sum = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
+            vec![named("count", DataType::Int64), named("sum", sum), named("carry", DataType::Int64)]
+        }
+        Totals::Moments(_) => {
+            vec![named("count", DataType::Int64), named("sum", DataType::Float64), named("squares", DataType::Float64)]
+        }
+        Totals::Texts(_) => vec![named("text", DataType::Utf8)],
+        Totals::Picks(_) => vec![named("value", call.argument_type.clone().unwrap_or(DataType::Null))],
+    }
+}
+
+/// The totals of keys as columns.
+fn write_totals(operator: &OverOperator, totals: &Totals, keys: &[u32]) -> Result<Vec<ArrayRef>> {
+    Ok(match totals {
+        Totals::Exact(exact) => {
+            let totals = || keys.iter().map(|key| exact.total(*key));
+            let sums = Decimal128Array::from_iter_values(totals().map(|total| total.sum));
+            vec![
+                Arc::new(Int64Array::from_iter_values(totals().map(|total| total.count))),
+                Arc::new(sums.with_precision_and_scale(DECIMAL128_MAX_PRECISION, 0)?),
+                Arc::new(Int64Array::from_iter_values(totals().map(|total| total.carry))),
+            ]
+        }
+        Totals::Moments(moments) => {
+            let totals = || keys.iter().map(|key| moments.total(*key));
+            vec![
+                Arc::new(Int64Array::from_iter_values(totals().map(|total| total.count))),
+                Arc::new(Float64Array::from_iter_values(totals().map(|total| total.sum_or_mean))),
+                Arc::new(Float64Array::from_iter_values(totals().map(|total| total.squares))),
+            ]
+        }
+        Totals::Texts(texts) => vec![Arc::new(StringArray::from_iter(keys.iter().map(|key| texts.total(*key))))],
+        Totals::Picks(picks) => vec![picks.values(keys, &operator.kept)?],
+    })
+}
+
+/// Takes totals back; `rows` are rows of the table with the keys they belong to.
+fn read_totals(operator: &mut OverOperator, index: usize, rows: &[(usize, u32)], columns: &[ArrayRef]) -> Result<()> {
+    match &mut operator.aggregates[index].totals {
+        Totals::Exact(exact) => {
+            let (counts, carries) = (columns[0].as_primitive::<Int64Type>(), columns[2].as_primitive::<Int64Type>());
+            let sums = columns[1].as_primitive::<Decimal128Type>();
+            for (row, key) in rows {
+                let (count, carry) = (counts.value(*row), carries.value(*row));
+                exact.restore(*key, Total { count, sum: sums.value(*row), carry });
+            }
+        }
+        Totals::Moments(moments) => {
+            let counts = columns[0].as_primitive::<Int64Type>();
+            let (sums, squares) = (columns[1].as_primitive::<Float64Type>(), columns[2].as_primitive::<Float64Type>());
+            for (row, key) in rows {
+                let (sum_or_mean, squares) = (sums.value(*row), squares.value(*row));
+                moments.restore(*key, Moment { count: counts.value(*row), sum_or_mean, squares });
+            }
+        }
+        Totals::Texts(texts) => {
+            let values = columns[0].as_string::<i32>();
+            for (row, key) in rows {
+                texts.restore(*key, values.is_valid(*row).then(|| values.value(*row)));
+            }
+        }
+        Totals::Picks(picks) => {
+            let values = &columns[0];
+            let schema = Arc::clone(operator.kept.schema());
+            let column = |(i, field): (usize, &FieldRef)| {
+                if i == picks.argument() { Arc::clone(values) } else { new_null_array(field.data_type(), values.len()) }
+            };
+            let kept = schema.fields().iter().enumerate().map(column).collect();
+            let block = operator.kept.insert(RecordBatch::try_new(Arc::clone(&schema), kept)?)?;
+            for (row, key) in rows.iter().filter(|(row, _)| values.is_valid(*row)) {
+                let row = u32::try_from(*row).expect("a batch has fewer rows than u32 counts");
+                picks.restore(*key, RowRef { block, row }, &mut operator.kept);
+            }
+            operator.kept.release_block(block);
+        }
+    }
+    Ok(())
+}
+
+impl OverOperator {
+    fn is_bounded(&self) -> bool {
+        matches!(self.config.frame, OverFrame::Rows(_) | OverFrame::Range(_))
+    }
+
+    fn key_fields(&self) -> Vec<FieldRef> {
+        self.config.keys.iter().map(|key| Arc::clone(&self.pending_schema.fields()[*key])).collect()
+    }
+
+    fn retained_schema(&self) -> SchemaRef {
+        Arc::clone(self.kept.schema())
+    }
+
+    fn accumulators_schema(&self) -> SchemaRef {
+        let mut fields = self.key_fields();
+        let times = DataType::new_list(DataType::Int64, true);
+        fields.push(Arc::new(Field::new("$last_fired", DataType::Int64, true)));
+        fields.push(Arc::new(Field::new("$cleanup", DataType::Int64, true)));
+        fields.push(Arc::new(Field::new("$superseded_cleanups", times, true)));
+        if !self.is_bounded() {
+            for (index, (aggregate, call)) in self.aggregates.iter().zip(&self.config.aggregates).enumerate() {
+                fields.extend(total_fields(aggregate, index, call));
+            }
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    fn has_distinct_state(&self) -> bool {
+        !self.is_bounded() && self.aggregates.iter().any(|aggregate| aggregate.distinct.is_some())
+    }
+
+    /// The keys, the aggregate by number, and a column of values for each DISTINCT aggregate, of which one is set.
+    fn distinct_schema(&self) -> SchemaRef {
+        let mut fields = self.key_fields();
+        fields.push(Arc::new(Field::new("$aggregate", DataType::Int32, false)));
+        for (index, call) in self.distinct_calls() {
+            let data_type = call.argument_type.clone().unwrap_or(DataType::Null);
+            fields.push(Arc::new(Field::new(format!("${index}_value"), data_type, true)));
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    fn distinct_calls(&self) -> impl Iterator<Item = (usize, &AggregateCall)> {
+        let calls = self.config.aggregates.iter().enumerate();
+        calls.filter(|(index, _)| self.aggregates[*index].distinct.is_some())
+    }
+
+    pub(super) fn tables(&self) -> Vec<StateTable> {
+        let mut tables = vec![
+            StateTable { name: PENDING, schema: Arc::clone(&self.pending_schema) },
+            StateTable { name: ACCUMULATORS, schema: self.accumulators_schema() },
+        ];
+        if self.is_bounded() {
+            tables.push(StateTable { name: RETAINED, schema: self.retained_schema() });
+        }
+        if self.has_distinct_state() {
+            tables.push(StateTable { name: DISTINCT, schema: self.distinct_schema() });
+        }
+        tables
+    }
+
+    pub(super) fn write_snapshot(&mut self) -> Result<Snapshot> {
+        let mut snapshot = Snapshot::default();
+        let (rows, keys) = self.pending.all()?;
+        self.push_table(&mut snapshot, PENDING, rows, &keys);
+        if self.is_bounded() {
+            let (keys, refs): (Vec<u32>, Vec<RowRef>) = self.frames.all().unzip();
+            self.push_table(&mut snapshot, RETAINED, self.kept.gather(&refs)?, &keys);
+        }
+        let keys = self.keys.all();
+        self.push_table(&mut snapshot, ACCUMULATORS, self.write_accumulators(&keys)?, &keys);
+        if self.has_distinct_state() {
+            let (rows, keys) = self.write_distinct(&keys)?;
+            self.push_table(&mut snapshot, DISTINCT, rows, &keys);
+        }
+        let watermark = self.watermark.time_ms().to_le_bytes().to_vec();
+        snapshot.union.push((WATERMARK.to_owned(), watermark));
+        Ok(snapshot)
+    }
+
+    fn push_table(&self, snapshot: &mut Snapshot, table: &str, rows: RecordBatch, keys: &[u32]) {
+        if rows.num_rows() > 0 {
+            let key_hashes = keys.iter().map(|key| self.keys.hash(*key)).collect();
+            snapshot.keyed.push(TableRows { table: table.to_owned(), bucket: NO_BUCKET, key_hashes, rows });
+        }
+    }
+
+    fn write_accumulators(&self, keys: &[u32]) -> Result<RecordBatch> {
+        let mut columns = self.keys.columns(keys)?;
+        let records: Vec<KeyRecord> = keys.iter().map(|key| self.lateness.record(*key)).collect();
+        columns.push(Arc::new(Int64Array::from_iter(records.iter().map(|record| record.last_fired))));
+        columns.push(Arc::new(Int64Array::from_iter(records.iter().map(|record| record.cleanup))));
+        let mut superseded: Vec<(u32, i64)> = self.lateness.superseded().collect();
+        superseded.sort_unstable();
+        let mut lists = ListBuilder::new(Int64Builder::new());
+        for key in keys {
+            let of_key = superseded.partition_point(|(other, _)| other < key)
+                ..superseded.partition_point(|(other, _)| other <= key);
+            lists.append_value(superseded[of_key].iter().map(|(_, due)| Some(*due)));
+        }
+        columns.push(Arc::new(lists.finish()));
+        if !self.is_bounded() {
+            for aggregate in &self.aggregates {
+                columns.extend(write_totals(self, &aggregate.totals, keys)?);
+            }
+        }
+        Ok(RecordBatch::try_new(self.accumulators_schema(), columns)?)
+    }
+
+    fn write_distinct(&self, keys: &[u32]) -> Result<(RecordBatch, Vec<u32>)> {
+        let schema = self.distinct_schema();
+        let mut batches = Vec::new();
+        let mut row_keys = Vec::new();
+        for (place, (index, _)) in self.distinct_calls().enumerate() {
+            let Some(distinct) = &self.aggregates[index].distinct else { continue };
+            let (positions, values) = distinct.values(keys)?;
+            let of_rows: Vec<u32> = positions.iter().map(|position| keys[*position]).collect();
+            let mut columns = self.keys.columns(&of_rows)?;
+            let number = i32::try_from(index).expect("a query has fewer aggregates than i32 counts");
+            columns.push(Arc::new(Int32Array::from(vec![number; of_rows.len()])));
+            let first_value = columns.len();
+            for (i, field) in schema.fields().iter().enumerate().skip(first_value) {
+                let is_this = i == first_value + place;
+                columns.push(if is_this {
+                    Arc::clone(&values)
+                } else {
+                    new_null_array(field.data_type(), of_rows.len())
+                });
+            }
+            batches.push(RecordBatch::try_new(Arc::clone(&schema), columns)?);
+            row_keys.extend(of_rows);
+        }
+        Ok((concat_batches(&schema, &batches)?, row_keys))
+    }
+
+    pub(super) fn read_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+        if let Some(accumulators) = table(snapshot, ACCUMULATORS, &self.accumulators_schema())? {
+            self.read_accumulators(&accumulators)?;
+        }
+        if self.has_distinct_state()
+            && let Some(distinct) = table(snapshot, DISTINCT, &self.distinct_schema())?
+        {
+            self.read_distinct(&distinct)?;
+        }
+        if self.is_bounded()
+            && let Some(retained) = table(snapshot, RETAINED, &self.retained_schema())?
+        {
+            self.read_retained(&retained)?;
+        }
+        if let Some(pending) = table(snapshot, PENDING, &self.pending_schema)? {
+            self.read_pending(&pending)?;
+        }
+        // The smallest: a row that one former subtask still waited for must not be late here.
+        let watermarks = snapshot.union_values(WATERMARK).map(|bytes| {
+            let bytes = bytes.try_into().map_err(|_| refused(WATERMARK, "a watermark has 8 bytes"))?;
+            Ok(Watermark::new(i64::from_le_bytes(bytes)))
+        });
+        let watermarks = watermarks.collect::<Result<Vec<_>>>()?;
+        self.watermark = watermarks.into_iter().min().unwrap_or(Watermark::MIN);
+        Ok(())
+    }
+
+    fn read_accumulators(&mut self, table: &Table) -> Result<()> {
+        let mut columns = table.rows.columns().to_vec();
+        let mut rest = columns.split_off(self.config.keys.len());
+        let keys = self.keys.ids_of(&columns, &table.key_hashes)?;
+        let totals = rest.split_off(3);
+        let (last_fired, cleanups) = (rest[0].as_primitive::<Int64Type>(), rest[1].as_primitive::<Int64Type>());
+        let superseded = rest[2].as_list::<i32>();
+        let value = |column: &Int64Array, row: usize| column.is_valid(row).then(|| column.value(row));
+        for (row, key) in keys.iter().enumerate() {
+            let record = KeyRecord { last_fired: value(last_fired, row), cleanup: value(cleanups, row) };
+            self.lateness.restore(*key, &record);
+            for due in superseded.value(row).as_primitive::<Int64Type>().values() {
+                self.lateness.restore_superseded(*key, *due);
+            }
+        }
+        if self.is_bounded() {
+            return Ok(());
+        }
+        let rows: Vec<(usize, u32)> = keys.into_iter().enumerate().collect();
+        let mut totals = totals.as_slice();
+        for index in 0..self.aggregates.len() {
+            let width = total_fields(&self.aggregates[index], index, &self.config.aggregates[index]).len();
+            let (columns, others) = totals.split_at(width);
+            read_totals(self, index, &rows, columns)?;
+            totals = others;
+        }
+        Ok(())
+    }
+
+    fn read_distinct(&mut self, table: &Table) -> Result<()> {
+        let width = self.config.keys.len();
+        let keys = self.keys.ids_of(&table.rows.columns()[..width], &table.key_hashes)?;
+        let aggregates = table.rows.column(width).as_primitive::<Int32Type>();
+        let indices: Vec<usize> = self.distinct_calls().map(|(index, _)| index).collect();
+        for (place, index) in indices.into_iter().enumerate() {
+            let is_of = |row: usize| usize::try_from(aggregates.value(row)) == Ok(index);
+            let rows: Vec<(usize, u32)> = keys.iter().copied().enumerate().filter(|(row, _)| is_of(*row)).collect();
+            if let Some(distinct) = &mut self.aggregates[index].distinct {
+                distinct.restore(&rows, table.rows.column(width + 1 + place))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_retained(&mut self, table: &Table) -> Result<()> {
+        let position = |column: usize| self.kept_columns.binary_search(&column).expect("every column used is kept");
+        let time = position(self.config.time.column);
+        let columns: Vec<ArrayRef> =
+            self.config.keys.iter().map(|key| Arc::clone(table.rows.column(position(*key)))).collect();
+        let (rows, hashes) = (&table.rows, &table.key_hashes);
+        let keys = self.keys.ids_of(&columns, hashes)?;
+        let order = in_order(rows, time);
+        let times = rows.column(time).as_primitive::<TimestampMillisecondType>();
+        let block = self.kept.insert(rows.clone())?;
+        for row in order {
+            let (time, key) = (times.value(row as usize), keys[row as usize]);
+            self.frames.restore(key, time, RowRef { block, row }, &mut self.kept);
+        }
+        self.kept.release_block(block);
+        let steps = self.frames.restored();
+        for aggregate in &mut self.aggregates {
+            aggregate.restore(&steps, &self.frames, &mut self.kept);
+        }
+        Ok(())
+    }
+
+    fn read_pending(&mut self, table: &Table) -> Result<()> {
+        let order = in_order(&table.rows, self.config.time.column);
+        let order = UInt32Array::from(order);
+        // Numbered anew: only the order within a key has a meaning, and former subtasks may have used the same numbers.
+        let input = table.rows.num_columns() - 1;
+        let columns = table.rows.columns()[..input].iter().map(|column| take(column, &order, None));
+        let mut columns = columns.collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
+        let hashes: Vec<u64> = order.values().iter().map(|row| table.key_hashes[*row as usize]).collect();
+        let key_columns: Vec<ArrayRef> = self.config.keys.iter().map(|key| Arc::clone(&columns[*key])).collect();
+        let keys = self.keys.ids_of(&key_columns, &hashes)?;
+        let end = self.sequence + i64::try_from(hashes.len()).expect("a batch has fewer rows than i64 counts");
+        columns.push(Arc::new(Int64Array::from_iter_values(self.sequence..end)));
+        self.sequence = end;
+        let rows = RecordBatch::try_new(Arc::clone(&self.pending_schema), columns)?;
+        let times: Vec<(i64, u32)> = self.times(&rows)?.iter().copied().zip(keys).collect();
+        self.pending.insert(rows, &times)
+    }
+}
+
+/// The rows of one table of a snapshot.
+struct Table {
+    rows: RecordBatch,
+    key_hashes: Vec<u64>,
+}
+
+/// All rows of a table, or `None` if there are none.
+fn table(snapshot: &Snapshot, name: &str, schema: &SchemaRef) -> Result<Option<Table>> {
+    let parts: Vec<&TableRows> = snapshot.keyed.iter().filter(|part| part.table == name).collect();
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    for part in &parts {
+        let types = |schema: &Schema| -> Vec<DataType> {
+            schema.fields().iter().map(|field| field.data_type().clone()).collect()
+        };
+        if types(part.rows.schema_ref()) != types(schema) {
+            return Err(refused(name, "its columns differ from those of this query"));
+        }
+        if part.key_hashes.len() != part.rows.num_rows() {
+            return Err(refused(name, "there is not one key hash for each row"));
+        }
+    }
+    let batches = parts.iter().map(|part| RecordBatch::try_new(Arc::clone(schema), part.rows.columns().to_vec()));
+    let batches = batches.collect::<std::result::Result<Vec<_>, _>>()?;
+    let rows = concat_batches(schema, &batches)?;
+    let key_hashes = parts.iter().flat_map(|part| part.key_hashes.iter().copied()).collect();
+    Ok(Some(Table { rows, key_hashes }))
+}
+
+/// The rows in order of time and arrival; the order of arrival is the last column.
+fn in_order(rows: &RecordBatch, time: usize) -> Vec<u32> {
+    debug_assert_eq!(rows.schema_ref().field(rows.num_columns() - 1).name(), SEQUENCE);
+    let times = rows.column(time).as_primitive::<TimestampMillisecondType>().values();
+    let sequence = rows.column(rows.num_columns() - 1).as_primitive::<Int64Type>().values();
+    let mut order: Vec<u32> = (0..).take(rows.num_rows()).collect();
+    order.sort_by_key(|row| (times[*row as usize], sequence[*row as usize]));
+    order
+}
+
+fn refused(table: &str, reason: &str) -> Error {
+    Error::Restore { table: table.to_owned(), reason: reason.to_owned() }
+}

@@ -1,0 +1,348 @@
+//! The operator against a model that keeps every row and follows Flink's functions literally.
+
+mod model;
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion_common::ScalarValue;
+use eddyline_job_graph::{AggregateCall, AggregateFunction, Over, OverFrame, TimeColumn};
+use eddyline_stream::{Assignment, MaxParallelism, Watermark, key_hash};
+use proptest::prelude::*;
+
+use self::model::{Model, Row};
+use super::OverOperator;
+use crate::testing::{Driver, redistribute};
+use crate::{Error, Operator};
+
+fn input() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("key", DataType::Utf8, true),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),
+        Field::new("whole", DataType::Int32, true),
+        Field::new("real", DataType::Float64, true),
+        Field::new("text", DataType::Utf8, true),
+        Field::new("wanted", DataType::Boolean, true),
+    ]))
+}
+
+fn batch(rows: &[Row]) -> RecordBatch {
+    let whole = || rows.iter().map(|row| row.value);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.id))),
+        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| format!("k{}", row.key)))),
+        Arc::new(rows.iter().map(|row| Some(row.time)).collect::<TimestampMillisecondArray>()),
+        Arc::new(whole().collect::<Int32Array>()),
+        Arc::new(whole().map(|value| value.map(|value| f64::from(value) / 4.0)).collect::<Float64Array>()),
+        Arc::new(whole().map(|value| value.map(|value| value.to_string())).collect::<StringArray>()),
+        Arc::new(whole().map(|value| value.map(|value| value % 2 == 0)).collect::<arrow::array::BooleanArray>()),
+    ];
+    RecordBatch::try_new(input(), columns).expect("columns fit the schema")
+}
+
+const WHOLE: usize = 3;
+const REAL: usize = 4;
+const TEXT: usize = 5;
+
+fn call(function: AggregateFunction, argument: Option<usize>, result_type: DataType) -> AggregateCall {
+    let argument_type = argument.map(|column| input().field(column).data_type().clone());
+    AggregateCall {
+        name: format!("{function:?}"),
+        function,
+        argument,
+        distinct: false,
+        filter: None,
+        argument_type,
+        result_type,
+    }
+}
+
+fn calls() -> Vec<AggregateCall> {
+    use AggregateFunction::*;
+    let mut distinct_count = call(Count, Some(WHOLE), DataType::Int64);
+    let mut distinct_sum = call(Sum, Some(WHOLE), DataType::Int32);
+    let mut filtered = call(CountStar, None, DataType::Int64);
+    (distinct_count.distinct, distinct_sum.distinct, filtered.filter) = (true, true, Some(6));
+    vec![
+        call(CountStar, None, DataType::Int64),
+        call(Count, Some(WHOLE), DataType::Int64),
+        call(Sum, Some(WHOLE), DataType::Int32),
+        call(Avg, Some(WHOLE), DataType::Int32),
+        call(Min, Some(WHOLE), DataType::Int32),
+        call(Max, Some(TEXT), DataType::Utf8),
+        call(FirstValue, Some(WHOLE), DataType::Int32),
+        call(LastValue, Some(TEXT), DataType::Utf8),
+        call(Sum, Some(REAL), DataType::Float64),
+        call(Avg, Some(REAL), DataType::Float64),
+        call(VarPop, Some(REAL), DataType::Float64),
+        call(StddevSamp, Some(WHOLE), DataType::Float64),
+        call(ListAgg { separator: "-".to_owned() }, Some(TEXT), DataType::Utf8),
+        distinct_count,
+        distinct_sum,
+        filtered,
+    ]
+}
+
+fn operator_of(frame: OverFrame, aggregates: Vec<AggregateCall>) -> OverOperator {
+    let mut fields = input().fields().to_vec();
+    fields.extend(aggregates.iter().map(|call| Arc::new(Field::new(&call.name, call.result_type.clone(), true))));
+    let time = TimeColumn { column: 2, time_zone: None };
+    let config = Over { keys: vec![1], time, frame, aggregates };
+    OverOperator::new(config, input(), Arc::new(Schema::new(fields))).expect("a plan that makes sense")
+}
+
+fn operator(frame: OverFrame) -> OverOperator {
+    operator_of(frame, calls())
+}
+
+/// Id and results of output rows. Real numbers have six digits, shifted off the ties, so that another order of adding up
+/// does not show.
+fn results(rows: Vec<Vec<ScalarValue>>) -> Vec<(i64, Vec<String>)> {
+    let id = |row: &[ScalarValue]| match row[0] {
+        ScalarValue::Int64(Some(id)) => id,
+        ref other => panic!("{other} is no id"),
+    };
+    let text = |value: &ScalarValue| match value {
+        ScalarValue::Float64(Some(value)) => format!("{:.6}", value + 1e-9),
+        value => value.to_string(),
+    };
+    rows.iter().map(|row| (id(row), row[input().fields().len()..].iter().map(text).collect())).collect()
+}
+
+/// An element of the input.
+#[derive(Clone, Debug)]
+enum Step {
+    Row {
+        key: u8,
+        time: i64,
+        value: Option<i32>,
+    },
+    Watermark(i64),
+    /// Ends the batch at hand.
+    Cut,
+    /// A barrier, a restore with so many slots.
+    Rescale(u16),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let row = (0u8..4, 0i64..400, prop::option::weighted(0.85, -9i32..9));
+    let step = prop_oneof![
+        12 => row.prop_map(|(key, time, value)| Step::Row { key, time, value }),
+        2 => (1i64..60).prop_map(Step::Watermark),
+        2 => Just(Step::Cut),
+        1 => (1u16..4).prop_map(Step::Rescale),
+    ];
+    prop::collection::vec(step, 0..120)
+}
+
+fn frames() -> impl Strategy<Value = OverFrame> {
+    prop_oneof![
+        Just(OverFrame::RowsUnbounded),
+        Just(OverFrame::RangeUnbounded),
+        (0u64..5).prop_map(OverFrame::Rows),
+        (0i64..60).prop_map(OverFrame::Range),
+    ]
+}
+
+/// All slots of a job, fed as an exchange would.
+struct Slots {
+    frame: OverFrame,
+    assignment: Assignment,
+    drivers: Vec<Driver<OverOperator>>,
+    buffer: Vec<Row>,
+    output: Vec<(i64, Vec<String>)>,
+}
+
+impl Slots {
+    fn new(frame: OverFrame) -> Self {
+        let max_parallelism = MaxParallelism::try_from(16).expect("a power of two");
+        let assignment = Assignment::even(max_parallelism, 1);
+        Self { frame, assignment, drivers: vec![Driver::new(operator(frame))], buffer: Vec::new(), output: Vec::new() }
+    }
+
+    fn flush(&mut self) {
+        for (slot, driver) in self.drivers.iter_mut().enumerate() {
+            let of_slot = |row: &&Row| {
+                let key = StringArray::from_iter_values([format!("k{}", row.key)]);
+                let hash = key_hash::hash_columns(&[&key], 1).expect("a key");
+                self.assignment.owner_of_hash(hash[0]).index() == slot
+            };
+            let rows: Vec<Row> = self.buffer.iter().filter(of_slot).cloned().collect();
+            driver.push(batch(&rows)).expect("rows are fine");
+        }
+        self.buffer.clear();
+    }
+
+    fn watermark(&mut self, watermark: Watermark) {
+        self.flush();
+        for driver in &mut self.drivers {
+            driver.watermark(watermark).expect("no failure");
+            self.output.extend(results(driver.rows()));
+        }
+    }
+
+    fn rescale(&mut self, slots: u16) {
+        self.flush();
+        let snapshots: Vec<_> = self.drivers.iter_mut().map(|driver| driver.barrier().expect("a snapshot")).collect();
+        self.assignment = self.assignment.rescaled(slots);
+        let restored = redistribute(&snapshots, &self.assignment).into_iter();
+        let driver = |snapshot| Driver::restored(operator(self.frame), snapshot).expect("its own snapshot");
+        self.drivers = restored.map(driver).collect();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Wherever batches end and whenever the job is restored with however many slots, the rows and results are the same.
+    #[test]
+    fn results_are_those_of_the_model(frame in frames(), steps in steps()) {
+        let mut model = Model::new(frame);
+        let mut slots = Slots::new(frame);
+        let (mut watermark, mut id) = (0, 0);
+        for step in steps {
+            match step {
+                Step::Row { key, time, value } => {
+                    // Times spread around the watermark, so that some rows are late.
+                    let row = Row { id, key, time: watermark + time / 2 - 60, value };
+                    id += 1;
+                    model.row(row.clone());
+                    slots.buffer.push(row);
+                }
+                Step::Watermark(rise) => {
+                    watermark += rise;
+                    model.watermark(watermark);
+                    slots.watermark(Watermark::new(watermark));
+                }
+                Step::Cut => slots.flush(),
+                Step::Rescale(count) => slots.rescale(count),
+            }
+        }
+        model.watermark(i64::MAX);
+        slots.watermark(Watermark::MAX);
+        let mut actual = slots.output;
+        actual.sort();
+        let mut expected = model.output;
+        expected.sort();
+        prop_assert_eq!(actual, expected);
+    }
+}
+
+fn row(id: i64, key: u8, time: i64, value: i32) -> Row {
+    Row { id, key, time, value: Some(value) }
+}
+
+fn sums(frame: OverFrame) -> Driver<OverOperator> {
+    Driver::new(operator_of(frame, vec![call(AggregateFunction::Sum, Some(WHOLE), DataType::Int32)]))
+}
+
+fn sums_at(driver: &mut Driver<OverOperator>, watermark: i64) -> Vec<(i64, String)> {
+    driver.watermark(Watermark::new(watermark)).expect("no failure");
+    results(driver.rows()).into_iter().map(|(id, mut results)| (id, results.remove(0))).collect()
+}
+
+fn expect(rows: &[(i64, &str)]) -> Vec<(i64, String)> {
+    rows.iter().map(|(id, sum)| (*id, (*sum).to_owned())).collect()
+}
+
+#[test]
+fn rows_come_out_in_order_of_time_and_then_of_arrival() {
+    let mut driver = sums(OverFrame::RowsUnbounded);
+    driver
+        .push(batch(&[row(0, 0, 30, 1), row(1, 1, 10, 2), row(2, 0, 10, 4), row(3, 1, 40, 8)]))
+        .expect("rows are fine");
+    assert_eq!(sums_at(&mut driver, 5), []);
+    assert_eq!(sums_at(&mut driver, 30), expect(&[(1, "2"), (2, "4"), (0, "5")]));
+    assert_eq!(sums_at(&mut driver, 99), expect(&[(3, "10")]));
+}
+
+#[test]
+fn rows_of_one_time_share_the_result_of_a_range_but_not_of_rows() {
+    let rows = [row(0, 0, 10, 1), row(1, 0, 10, 2), row(2, 0, 11, 4)];
+    let mut range = sums(OverFrame::RangeUnbounded);
+    range.push(batch(&rows)).expect("rows are fine");
+    assert_eq!(sums_at(&mut range, 20), expect(&[(0, "3"), (1, "3"), (2, "7")]));
+    let mut counted = sums(OverFrame::RowsUnbounded);
+    counted.push(batch(&rows)).expect("rows are fine");
+    assert_eq!(sums_at(&mut counted, 20), expect(&[(0, "1"), (1, "3"), (2, "7")]));
+}
+
+#[test]
+fn both_ends_of_an_interval_belong_to_the_frame() {
+    let mut driver = sums(OverFrame::Range(10));
+    driver.push(batch(&[row(0, 0, 10, 1), row(1, 0, 20, 2), row(2, 0, 21, 4)])).expect("rows are fine");
+    assert_eq!(sums_at(&mut driver, 50), expect(&[(0, "1"), (1, "3"), (2, "6")]));
+}
+
+#[test]
+fn an_unbounded_frame_drops_rows_that_are_not_after_the_watermark() {
+    let mut driver = sums(OverFrame::RowsUnbounded);
+    sums_at(&mut driver, 20);
+    driver.push(batch(&[row(0, 0, 20, 1), row(1, 0, 21, 2)])).expect("rows are fine");
+    assert_eq!(sums_at(&mut driver, 30), expect(&[(1, "2")]));
+    assert_eq!(driver.operator().counters().late_rows, 1);
+}
+
+#[test]
+fn a_row_frame_drops_rows_that_are_not_after_the_last_of_their_key() {
+    let mut driver = sums(OverFrame::Rows(1));
+    driver.push(batch(&[row(0, 0, 10, 1)])).expect("rows are fine");
+    sums_at(&mut driver, 20);
+    // Behind the watermark, but for key 1 nothing has fired, and key 0 has fired at 10 only.
+    driver.push(batch(&[row(1, 1, 5, 2), row(2, 0, 10, 4), row(3, 0, 11, 8)])).expect("rows are fine");
+    assert_eq!(sums_at(&mut driver, 21), expect(&[(1, "2"), (3, "9")]));
+    assert_eq!(driver.operator().counters().late_rows, 1);
+}
+
+#[test]
+fn a_range_takes_late_rows_again_when_it_has_passed() {
+    let mut driver = sums(OverFrame::Range(10));
+    driver.push(batch(&[row(0, 0, 100, 1)])).expect("rows are fine");
+    sums_at(&mut driver, 115);
+    driver.push(batch(&[row(1, 0, 100, 2)])).expect("rows are fine");
+    assert_eq!(driver.operator().counters().late_rows, 1);
+    // The cleanup is due one and a half intervals and a millisecond after the row.
+    sums_at(&mut driver, 116);
+    assert_eq!(driver.operator().counters().state_rows, 0);
+    driver.push(batch(&[row(2, 0, 50, 4)])).expect("rows are fine");
+    assert_eq!(sums_at(&mut driver, 117), expect(&[(2, "4")]));
+}
+
+#[test]
+fn a_null_time_is_an_error_that_names_the_column() {
+    let rows = batch(&[row(0, 0, 10, 1)]);
+    let mut columns = rows.columns().to_vec();
+    columns[2] = Arc::new(TimestampMillisecondArray::from(vec![None]));
+    let rows = RecordBatch::try_new(input(), columns).expect("ts is nullable");
+    let error = sums(OverFrame::Rows(1)).push(rows).expect_err("no time, no place");
+    assert!(matches!(&error, Error::InvalidRow(message) if message.contains("ts")), "{error}");
+}
+
+#[test]
+fn kept_rows_are_copied_together_when_most_of_their_batches_are_gone() {
+    let mut driver = sums(OverFrame::Rows(0));
+    for round in 0..40i64 {
+        // One row of a key that never comes again keeps each batch alive, until the store is compacted.
+        let mut rows = vec![row(round, 100 + round as u8, round, 1)];
+        rows.extend((0..2_000).map(|i| row(i, 0, round, 1)));
+        driver.push(batch(&rows)).expect("rows are fine");
+        sums_at(&mut driver, round);
+    }
+    assert_eq!(driver.operator().kept.len(), 41);
+    assert!(driver.operator().kept.bytes() < batch(&vec![row(0, 0, 0, 1); 2_000]).get_array_memory_size() * 20);
+    driver.push(batch(&[row(7, 100, 90, 4)])).expect("rows are fine");
+    assert_eq!(sums_at(&mut driver, 99), expect(&[(7, "4")]));
+}
+
+#[test]
+fn a_snapshot_of_another_query_is_refused() {
+    let mut before = sums(OverFrame::RowsUnbounded);
+    before.push(batch(&[row(0, 0, 10, 1)])).expect("rows are fine");
+    let snapshot = before.barrier().expect("a snapshot");
+    let refused = Driver::restored(operator(OverFrame::RowsUnbounded), snapshot);
+    assert!(matches!(refused.err(), Some(Error::Restore { table, .. }) if table == "accumulators"));
+}

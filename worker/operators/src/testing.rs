@@ -1,0 +1,101 @@
+//! Drives an operator through a script: push batch, watermark, barrier; expect output.
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use datafusion_common::ScalarValue;
+use eddyline_state::{Snapshot, TableRows};
+use eddyline_stream::{Assignment, Batch, SlotIndex, Watermark};
+
+use crate::{Collector, Operator, Result};
+
+/// An operator and what it has given so far.
+#[derive(Debug, Default)]
+pub struct Driver<O> {
+    operator: O,
+    out: Collector,
+}
+
+impl<O: Operator> Driver<O> {
+    /// Drives this operator.
+    pub fn new(operator: O) -> Self {
+        Self { operator, out: Collector::default() }
+    }
+
+    /// Drives an operator that goes on from a snapshot.
+    ///
+    /// # Errors
+    /// When the operator refuses the snapshot.
+    pub fn restored(mut operator: O, snapshot: Snapshot) -> Result<Self> {
+        operator.restore(snapshot)?;
+        Ok(Self::new(operator))
+    }
+
+    /// Gives the operator rows.
+    ///
+    /// # Errors
+    /// Those of the operator.
+    pub fn push(&mut self, rows: RecordBatch) -> Result<()> {
+        self.operator.process_batch(Batch::new(rows), &mut self.out)
+    }
+
+    /// Tells the operator how far event time has come.
+    ///
+    /// # Errors
+    /// Those of the operator.
+    pub fn watermark(&mut self, watermark: Watermark) -> Result<()> {
+        self.operator.on_watermark(watermark, &mut self.out)
+    }
+
+    /// A barrier: the operator's state.
+    ///
+    /// # Errors
+    /// Those of the operator.
+    pub fn barrier(&mut self) -> Result<Snapshot> {
+        self.operator.before_barrier(&mut self.out)?;
+        self.operator.snapshot()
+    }
+
+    /// The rows given since the last call.
+    pub fn rows(&mut self) -> Vec<Vec<ScalarValue>> {
+        self.out.drain().flat_map(|batch| rows_of(&batch.rows)).collect()
+    }
+
+    /// The operator.
+    pub fn operator(&self) -> &O {
+        &self.operator
+    }
+}
+
+/// The rows of a batch, value by value.
+pub fn rows_of(batch: &RecordBatch) -> Vec<Vec<ScalarValue>> {
+    let value = |row: usize| {
+        let values = batch.columns().iter().map(move |column| ScalarValue::try_from_array(column, row));
+        values.collect::<std::result::Result<Vec<_>, _>>().expect("SQL types have scalar values")
+    };
+    (0..batch.num_rows()).map(value).collect()
+}
+
+/// What each slot restores after a change of parallelism, from the snapshots of all former subtasks.
+pub fn redistribute(snapshots: &[Snapshot], assignment: &Assignment) -> Vec<Snapshot> {
+    let slots = (0..assignment.slots()).map(SlotIndex::new);
+    slots.map(|slot| part_of_slot(snapshots, assignment, slot)).collect()
+}
+
+fn part_of_slot(snapshots: &[Snapshot], assignment: &Assignment, slot: SlotIndex) -> Snapshot {
+    let mut part = Snapshot::default();
+    for rows in snapshots.iter().flat_map(|snapshot| &snapshot.keyed) {
+        let owned: UInt32Array = (0u32..)
+            .zip(&rows.key_hashes)
+            .filter(|(_, hash)| assignment.owner_of_hash(**hash) == slot)
+            .map(|(row, _)| row)
+            .collect();
+        part.keyed.push(TableRows {
+            table: rows.table.clone(),
+            bucket: rows.bucket,
+            key_hashes: owned.values().iter().map(|row| rows.key_hashes[*row as usize]).collect(),
+            rows: take_record_batch(&rows.rows, &owned).expect("rows of the batch itself"),
+        });
+    }
+    part.union = snapshots.iter().flat_map(|snapshot| snapshot.union.clone()).collect();
+    part
+}

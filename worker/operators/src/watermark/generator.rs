@@ -1,0 +1,157 @@
+//! Watermarks of one split, exact to the row.
+//!
+//! Flink moves the watermark after every row. Doing the same to a batch would cut it into rows; but an operator can judge
+//! a row differently only when the watermark has come to the row's own time. So a batch is cut only before a row that the
+//! rows before it in the same batch have made late, and otherwise goes on whole, followed by its last watermark. Ordered
+//! and mildly disordered input is never cut.
+
+use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options, max, min};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
+use eddyline_job_graph::WatermarkSpec;
+use eddyline_stream::{Batch, Element, Watermark};
+
+use crate::calc::failed;
+use crate::{Error, Result};
+
+type Times = PrimitiveArray<TimestampMillisecondType>;
+
+/// Makes the watermarks of one split from its rows.
+#[derive(Debug)]
+pub struct WatermarkGenerator {
+    spec: WatermarkSpec,
+    /// The highest watermark of any row so far, in milliseconds.
+    watermark_ms: i64,
+}
+
+impl WatermarkGenerator {
+    /// A generator that has seen no rows.
+    pub fn new(spec: WatermarkSpec) -> Self {
+        Self { spec, watermark_ms: Watermark::MIN.time_ms() }
+    }
+
+    /// Goes on from the watermark that the split had at a checkpoint.
+    pub fn resume(spec: WatermarkSpec, watermark: Watermark) -> Self {
+        Self { spec, watermark_ms: watermark.time_ms() }
+    }
+
+    /// The watermark behind the last row.
+    pub fn watermark(&self) -> Watermark {
+        Watermark::new(self.watermark_ms)
+    }
+
+    /// Takes the next rows of the split and gives them on, in one or more parts, with the watermark behind each part if it
+    /// has risen. `rows` are the output columns of the source. A row with a NULL watermark leaves the watermark where it
+    /// is, and so does a row that is further ahead of `now_ms` (the clock, in milliseconds since the epoch) than the table
+    /// allows.
+    ///
+    /// # Errors
+    /// When the watermark expression fails on a row, or its columns are no timestamps.
+    pub fn process(&mut self, rows: RecordBatch, now_ms: i64, elements: &mut Vec<Element>) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let times = milliseconds(rows.columns().get(self.spec.column).map(AsRef::as_ref), "the event-time column")?;
+        let time_max = self
+            .spec
+            .future_skew_max
+            .map_or(i64::MAX, |skew| now_ms.saturating_add(i64::try_from(skew.as_millis()).unwrap_or(i64::MAX)));
+        let time_of = |row: usize| times.is_valid(row).then(|| times.values()[row]);
+        let cuts = match self.spec.delay_ms {
+            Some(delay_ms) => {
+                if let Some(last) = ordered_enough(&times, delay_ms, time_max) {
+                    return Ok(self.pass_whole(rows, last, elements));
+                }
+                let watermark_of = |row| time_of(row).map(|time: i64| time.saturating_sub(delay_ms));
+                scan(self.watermark_ms, rows.num_rows(), time_max, time_of, watermark_of)
+            }
+            None => {
+                let expression = &self.spec.expression;
+                let value = expression.evaluate(&rows).and_then(|value| value.into_array(rows.num_rows()));
+                let value = value.map_err(|source| failed(expression, source))?;
+                let watermarks = milliseconds(Some(value.as_ref()), "the watermark")?;
+                let watermark_of = |row: usize| watermarks.is_valid(row).then(|| watermarks.values()[row]);
+                scan(self.watermark_ms, rows.num_rows(), time_max, time_of, watermark_of)
+            }
+        };
+        let mut start = 0;
+        for (row, watermark_ms) in cuts.before {
+            elements.push(Element::Data(Batch::new(rows.slice(start, row - start))));
+            elements.push(Element::Watermark(Watermark::new(watermark_ms)));
+            self.watermark_ms = watermark_ms;
+            start = row;
+        }
+        let rest = if start == 0 { rows } else { rows.slice(start, rows.num_rows() - start) };
+        Ok(self.pass_whole(rest, cuts.last, elements))
+    }
+
+    fn pass_whole(&mut self, rows: RecordBatch, last: i64, elements: &mut Vec<Element>) {
+        elements.push(Element::Data(Batch::new(rows)));
+        let last = last.min(LATEST);
+        if last > self.watermark_ms {
+            self.watermark_ms = last;
+            elements.push(Element::Watermark(Watermark::new(last)));
+        }
+    }
+}
+
+/// No row's watermark is the end of the input.
+const LATEST: i64 = Watermark::MAX.time_ms() - 1;
+
+/// Where a batch has to be cut.
+struct Cuts {
+    /// Rows before which the watermark has to go out, and that watermark.
+    before: Vec<(usize, i64)>,
+    /// The watermark behind the last row.
+    last: i64,
+}
+
+/// Runs the per-row generator over a batch that begins at the watermark `sent`, which receivers know already.
+fn scan(
+    mut sent: i64,
+    rows: usize,
+    time_max: i64,
+    time_of: impl Fn(usize) -> Option<i64>,
+    watermark_of: impl Fn(usize) -> Option<i64>,
+) -> Cuts {
+    let mut before = Vec::new();
+    let mut current = sent;
+    for row in 0..rows {
+        let time = time_of(row);
+        if current > sent && time.is_some_and(|time| time <= current) {
+            before.push((row, current));
+            sent = current;
+        }
+        if let Some(watermark) = watermark_of(row)
+            && watermark > current
+            && time.is_none_or(|time| time <= time_max)
+        {
+            current = watermark.min(LATEST);
+        }
+    }
+    Cuts { before, last: current }
+}
+
+/// The watermark behind a batch in which no row can be made late by the others, found without looking at the rows one by
+/// one: all of them lie within less than the delay.
+fn ordered_enough(times: &Times, delay_ms: i64, time_max: i64) -> Option<i64> {
+    let (first, last) = (min(times)?, max(times)?);
+    let watermark = last.saturating_sub(delay_ms);
+    (first > watermark && last <= time_max).then_some(watermark)
+}
+
+fn milliseconds(column: Option<&dyn Array>, what: &str) -> Result<Times> {
+    let column = column.ok_or_else(|| Error::InvalidRow(format!("{what} is not among the columns of the source")))?;
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Millisecond, _) => Ok(column.as_primitive::<TimestampMillisecondType>().clone()),
+        DataType::Timestamp(..) => {
+            let strict = CastOptions { safe: false, ..CastOptions::default() };
+            let cast = cast_with_options(column, &DataType::Timestamp(TimeUnit::Millisecond, None), &strict)?;
+            Ok(cast.as_primitive::<TimestampMillisecondType>().clone())
+        }
+        other => Err(Error::InvalidRow(format!("{what} is of type {other}, not a timestamp"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

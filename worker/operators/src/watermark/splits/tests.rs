@@ -1,0 +1,110 @@
+use std::time::Duration;
+
+use eddyline_stream::{Element, SplitId, Watermark};
+
+use super::SplitWatermarks;
+
+fn split(name: &str) -> SplitId {
+    SplitId::new(name)
+}
+
+fn at(time_ms: i64) -> Watermark {
+    Watermark::new(time_ms)
+}
+
+fn sent(element: Option<Element>) -> Option<i64> {
+    element.map(|element| match element {
+        Element::Watermark(watermark) => watermark.time_ms(),
+        other => panic!("a watermark was expected, not {other:?}"),
+    })
+}
+
+fn is_idle(element: &Option<Element>) -> bool {
+    matches!(element, Some(Element::Idle))
+}
+
+/// Two splits, added at 0, that become idle after a second.
+fn two() -> SplitWatermarks {
+    let mut splits = SplitWatermarks::new(Duration::from_secs(1));
+    splits.add(split("a"), Watermark::MIN, 0);
+    splits.add(split("b"), Watermark::MIN, 0);
+    splits
+}
+
+#[test]
+fn the_slowest_split_counts() {
+    let mut splits = two();
+    assert_eq!(sent(splits.advance(&split("a"), at(50), 0)), None);
+    assert_eq!(sent(splits.advance(&split("b"), at(20), 0)), Some(20));
+    assert_eq!(sent(splits.advance(&split("b"), at(90), 0)), Some(50));
+}
+
+#[test]
+fn an_idle_split_does_not_hold_the_others_back() {
+    let mut splits = two();
+    splits.advance(&split("a"), at(50), 900);
+    assert_eq!(splits.idle_at_ms(), Some(1_000));
+    assert_eq!(sent(splits.tick(999)), None);
+    assert_eq!(sent(splits.tick(1_000)), Some(50));
+    // It comes back behind the others: the watermark waits for it, but does not fall.
+    assert_eq!(sent(splits.advance(&split("b"), at(10), 1_100)), None);
+    assert_eq!(sent(splits.advance(&split("a"), at(70), 1_100)), None);
+    assert_eq!(sent(splits.advance(&split("b"), at(60), 1_100)), Some(60));
+}
+
+#[test]
+fn a_reader_whose_splits_are_all_idle_says_so_once_and_wakes_with_its_watermark() {
+    let mut splits = two();
+    splits.advance(&split("a"), at(50), 0);
+    splits.advance(&split("b"), at(40), 0);
+    assert!(is_idle(&splits.tick(1_000)));
+    assert!(splits.is_idle());
+    assert!(splits.tick(5_000).is_none());
+    assert_eq!(sent(splits.rows(&split("a"), 5_000)), Some(50));
+    assert!(!splits.is_idle());
+}
+
+#[test]
+fn a_zero_timeout_means_that_no_split_is_ever_idle() {
+    let mut splits = SplitWatermarks::new(Duration::ZERO);
+    splits.add(split("a"), Watermark::MIN, 0);
+    assert_eq!(splits.idle_at_ms(), None);
+    assert!(splits.tick(i64::MAX).is_none());
+}
+
+#[test]
+fn a_finished_split_frees_the_others_and_the_watermark_never_falls() {
+    let mut splits = two();
+    splits.advance(&split("a"), at(50), 0);
+    splits.advance(&split("b"), at(20), 0);
+    assert_eq!(sent(splits.finish(&split("b"))), Some(50));
+    assert_eq!(sent(splits.add(split("c"), Watermark::MIN, 0)), None);
+    splits.advance(&split("c"), at(10), 0);
+    assert_eq!(splits.watermark(), at(50));
+}
+
+#[test]
+fn a_reader_without_splits_is_idle_only_when_none_will_come() {
+    let mut splits = SplitWatermarks::new(Duration::ZERO);
+    splits.add(split("a"), Watermark::MIN, 0);
+    assert!(splits.finish(&split("a")).is_none());
+    assert!(is_idle(&splits.await_splits(false)));
+    assert_eq!(sent(splits.add(split("b"), at(7), 0)), Some(7));
+}
+
+#[test]
+fn a_split_too_far_ahead_of_its_group_is_held_back_and_let_go() {
+    let mut splits = two();
+    splits.advance(&split("a"), at(500), 0);
+    splits.advance(&split("b"), at(100), 0);
+    assert_eq!(splits.minimum(), Some(at(100)));
+    let drift = Duration::from_millis(300);
+    assert_eq!(splits.align(Watermark::MIN, drift, 0), []);
+    assert_eq!(splits.align(at(100), drift, 0), [(split("a"), true)]);
+    assert_eq!(splits.align(at(150), drift, 0), []);
+    // Held back, it is silent without being idle.
+    splits.rows(&split("b"), 2_000);
+    assert!(splits.tick(2_000).is_none());
+    assert_eq!(splits.align(at(200), drift, 2_500), [(split("a"), false)]);
+    assert_eq!(splits.idle_at_ms(), Some(3_000));
+}

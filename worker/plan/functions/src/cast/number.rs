@@ -1,0 +1,222 @@
+//! Numbers: read from strings as Flink reads them, and converted as Java converts them.
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+};
+use datafusion_common::{Result, internal_err};
+
+use crate::arguments::Arguments;
+
+/// An integer; a fraction is allowed and cut off.
+pub(crate) fn parse_integer(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
+    if digits.is_empty() {
+        // ".5" is 0; a lone sign or nothing at all is no number.
+        return (whole.is_empty() && !fraction.is_empty()).then_some(0);
+    }
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    whole.parse().ok()
+}
+
+/// Whether Java's `Double.parseDouble` takes the text, and the text without the suffix Java allows.
+fn java_number(text: &str) -> Option<&str> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if matches!(unsigned, "NaN" | "Infinity") {
+        return Some(text);
+    }
+    let text = text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text);
+    let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    (numeric && text.bytes().any(|byte| byte.is_ascii_digit())).then_some(text)
+}
+
+/// A DOUBLE as Java reads it: `1`, `1.5e3`, `NaN`, `-Infinity`, `1d`.
+pub(crate) fn parse_double(text: &str) -> Option<f64> {
+    java_number(text.trim())?.parse().ok()
+}
+
+/// A FLOAT as Java reads it.
+pub(crate) fn parse_float(text: &str) -> Option<f32> {
+    java_number(text.trim())?.parse().ok()
+}
+
+/// A BOOLEAN as Flink reads it.
+pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "t" | "true" | "y" | "yes" | "1" => Some(true),
+        "f" | "false" | "n" | "no" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// A DECIMAL of a precision and scale, halves rounded away from zero. `None` when the text is no number, `Some(None)` when
+/// the number does not fit.
+pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<Option<i128>> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let negative = mantissa.starts_with('-');
+    let unsigned = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let is_number = !(whole.is_empty() && fraction.is_empty())
+        && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+    if !is_number {
+        return None;
+    }
+    // The digits that stay are those up to `scale` places after the point.
+    let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0').collect();
+    let kept = i64::try_from(whole.len()).ok()? + i64::from(exponent) + i64::from(scale);
+    let mut value: i128 = 0;
+    for place in 0..kept.max(0) {
+        let digit = usize::try_from(place).ok().and_then(|place| digits.get(place)).copied().unwrap_or(0);
+        match value.checked_mul(10).and_then(|value| value.checked_add(i128::from(digit))) {
+            Some(next) => value = next,
+            None => return Some(None),
+        }
+        if value == 0 && place > 400 {
+            break;
+        }
+    }
+    let next = usize::try_from(kept).ok().and_then(|place| digits.get(place));
+    if next.is_some_and(|digit| *digit >= 5) {
+        value += 1;
+    }
+    Some(fits(if negative { -value } else { value }, precision))
+}
+
+fn fits(value: i128, precision: u8) -> Option<i128> {
+    let limit = 10_i128.checked_pow(u32::from(precision))?;
+    (value.unsigned_abs() < limit.unsigned_abs()).then_some(value)
+}
+
+fn is_decimal(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal128(..))
+}
+
+/// Whether [`convert`] is needed for a pair of types.
+pub(crate) fn differs_from_arrow(from: &DataType, to: &DataType) -> bool {
+    let number_or_boolean = |data_type: &DataType| {
+        *data_type == DataType::Boolean || is_decimal(data_type) || data_type.is_integer() || data_type.is_floating()
+    };
+    if !number_or_boolean(from) || !number_or_boolean(to) {
+        return false;
+    }
+    let narrows = from.is_integer() && to.is_integer() && from.primitive_width() > to.primitive_width();
+    is_decimal(from) || is_decimal(to) || narrows || (from.is_floating() && to.is_integer())
+}
+
+/// A number on its way between two types.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Number {
+    Integer(i64),
+    Floating(f64),
+    /// The shortest text that reads as this FLOAT counts, not its exact value.
+    Single(f32),
+    Decimal {
+        unscaled: i128,
+        scale: u8,
+    },
+}
+
+impl Number {
+    fn to_long(self) -> i64 {
+        match self {
+            Self::Integer(value) => value,
+            Self::Floating(value) => value as i64,
+            Self::Single(value) => value as i64,
+            // BigDecimal.longValue: the fraction goes, then the bits above 64.
+            Self::Decimal { unscaled, scale } => (unscaled / 10_i128.pow(u32::from(scale))) as i64,
+        }
+    }
+
+    /// What narrower integers are cut from: Java takes floating point numbers through INT.
+    fn to_int(self) -> i32 {
+        match self {
+            Self::Floating(value) => value as i32,
+            Self::Single(value) => value as i32,
+            other => other.to_long() as i32,
+        }
+    }
+
+    fn to_double(self) -> f64 {
+        match self {
+            Self::Integer(value) => value as f64,
+            Self::Floating(value) => value,
+            Self::Single(value) => f64::from(value),
+            // Exact as long as both are; else through the text, which rounds once.
+            Self::Decimal { unscaled, scale } if unscaled.unsigned_abs() <= 1 << 53 && scale <= 22 => {
+                unscaled as f64 / 10_f64.powi(i32::from(scale))
+            }
+            Self::Decimal { unscaled, scale } => format!("{unscaled}e-{scale}").parse().unwrap_or(f64::NAN),
+        }
+    }
+
+    fn to_decimal(self, precision: u8, scale: u8) -> Option<i128> {
+        let scale_i8 = i8::try_from(scale).ok()?;
+        match self {
+            Self::Integer(value) => {
+                fits(i128::from(value).checked_mul(10_i128.checked_pow(u32::from(scale))?)?, precision)
+            }
+            Self::Floating(value) => parse_decimal(&format!("{value:e}"), precision, scale_i8).flatten(),
+            // Java widens a FLOAT to DOUBLE on the way.
+            Self::Single(value) => parse_decimal(&format!("{:e}", f64::from(value)), precision, scale_i8).flatten(),
+            Self::Decimal { unscaled, scale: own } if own <= scale => {
+                fits(unscaled.checked_mul(10_i128.checked_pow(u32::from(scale - own))?)?, precision)
+            }
+            Self::Decimal { unscaled, scale: own } => {
+                let divisor = 10_i128.checked_pow(u32::from(own - scale))?;
+                let (quotient, remainder) = (unscaled / divisor, unscaled % divisor);
+                let up = remainder.unsigned_abs() * 2 >= divisor.unsigned_abs();
+                fits(quotient + if up { unscaled.signum() } else { 0 }, precision)
+            }
+        }
+    }
+}
+
+/// Casts between numbers and BOOLEAN.
+pub(crate) fn convert(args: &Arguments) -> Result<ArrayRef> {
+    fn read<'a, T: ArrowPrimitiveType>(
+        args: &'a Arguments,
+        to_number: impl Fn(T::Native) -> Number + 'a,
+    ) -> Result<Box<dyn Fn(usize) -> Option<Number> + 'a>> {
+        let column = args.primitive::<T>(0)?;
+        Ok(Box::new(move |row| column.get(row).map(&to_number)))
+    }
+    let number = match args.data_type(0) {
+        DataType::Boolean => {
+            let column = args.boolean(0)?;
+            Box::new(move |row| column.get(row).map(|value| Number::Integer(i64::from(value))))
+        }
+        DataType::Int8 => read::<Int8Type>(args, |value| Number::Integer(i64::from(value)))?,
+        DataType::Int16 => read::<Int16Type>(args, |value| Number::Integer(i64::from(value)))?,
+        DataType::Int32 => read::<Int32Type>(args, |value| Number::Integer(i64::from(value)))?,
+        DataType::Int64 => read::<Int64Type>(args, Number::Integer)?,
+        DataType::Float32 => read::<Float32Type>(args, Number::Single)?,
+        DataType::Float64 => read::<Float64Type>(args, Number::Floating)?,
+        DataType::Decimal128(_, scale) => {
+            let scale = scale.unsigned_abs();
+            read::<Decimal128Type>(args, move |unscaled| Number::Decimal { unscaled, scale })?
+        }
+        other => return internal_err!("{other} is not a number"),
+    };
+    match args.return_type {
+        DataType::Boolean => args.write_boolean(|row| Some(number(row)?.to_double() != 0.0)),
+        DataType::Int8 => args.write::<Int8Type>(|row| Some(number(row)?.to_int() as i8)),
+        DataType::Int16 => args.write::<Int16Type>(|row| Some(number(row)?.to_int() as i16)),
+        DataType::Int32 => args.write::<Int32Type>(|row| Some(number(row)?.to_int())),
+        DataType::Int64 => args.write::<Int64Type>(|row| Some(number(row)?.to_long())),
+        DataType::Float32 => args.write::<Float32Type>(|row| Some(number(row)?.to_double() as f32)),
+        DataType::Float64 => args.write::<Float64Type>(|row| Some(number(row)?.to_double())),
+        DataType::Decimal128(precision, scale) => {
+            args.write::<Decimal128Type>(|row| number(row)?.to_decimal(precision, scale.unsigned_abs()))
+        }
+        ref other => internal_err!("{other} is not a number"),
+    }
+}

@@ -1,0 +1,206 @@
+//! Arrays and maps.
+//!
+//! Conventions: `ARRAY[a, b]` arrives as `array(a, b)`, `MAP[k, v]` as `map(k, v)`, `a[i]` and `m[k]` as `item_at(a, i)`. An
+//! index counts from 1; outside the array it gives NULL. `ELEMENT` of more than one element is an error.
+//! Fields of a ROW are read with DataFusion's `get_field`.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::{interleave, take};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type};
+use arrow::row::{RowConverter, SortField};
+use datafusion_common::{Result, exec_err, internal_err, plan_err};
+use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+
+use crate::arguments::Arguments;
+use crate::function::{Returns, function};
+use crate::parameters::{Parameter, sql_name};
+
+/// The functions of this module.
+pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+    use Parameter::{Any, Common};
+    vec![
+        function("array", &[&[Common]], Returns::From(array_type), array).repeats_last().into_udf(),
+        function("map", &[&[Any, Any]], Returns::From(map_type), map).repeats_last().into_udf(),
+        function("cardinality", &[&[Any]], Returns::Type(DataType::Int32), cardinality).into_udf(),
+        function("item_at", &[&[Any, Any]], Returns::From(item_type), item_at).into_udf(),
+        function("element", &[&[Any]], Returns::From(item_type), element).into_udf(),
+        function("array_contains", &[&[Any, Any]], Returns::Type(DataType::Boolean), array_contains).into_udf(),
+        function("map_keys", &[&[Any]], Returns::From(|args| entries_type(args, 0)), |args| entries(args, 0))
+            .into_udf(),
+        function("map_values", &[&[Any]], Returns::From(|args| entries_type(args, 1)), |args| entries(args, 1))
+            .into_udf(),
+        datafusion_functions::core::get_field(),
+    ]
+}
+
+fn list_type(element: &DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("element", element.clone(), true)))
+}
+
+fn argument_type<'a>(args: &'a ReturnFieldArgs, position: usize) -> Result<&'a DataType> {
+    match args.arg_fields.get(position) {
+        Some(field) => Ok(field.data_type()),
+        None => internal_err!("argument {} is missing", position + 1),
+    }
+}
+
+fn array_type(args: &ReturnFieldArgs) -> Result<DataType> {
+    Ok(list_type(argument_type(args, 0)?))
+}
+
+fn map_type(args: &ReturnFieldArgs) -> Result<DataType> {
+    if args.arg_fields.len() % 2 == 1 {
+        return plan_err!("MAP takes pairs of a key and a value");
+    }
+    for pair in [0, 1] {
+        let expected = argument_type(args, pair)?;
+        if let Some(odd) = args.arg_fields.iter().skip(pair).step_by(2).find(|field| field.data_type() != expected) {
+            return plan_err!("MAP mixes {} and {}; CAST them", sql_name(expected), sql_name(odd.data_type()));
+        }
+    }
+    let key = Field::new("key", argument_type(args, 0)?.clone(), false);
+    let value = Field::new("value", argument_type(args, 1)?.clone(), true);
+    let entry = DataType::Struct(Fields::from(vec![key, value]));
+    Ok(DataType::Map(Arc::new(Field::new("entries", entry, false)), false))
+}
+
+fn item_type(args: &ReturnFieldArgs) -> Result<DataType> {
+    match argument_type(args, 0)? {
+        DataType::List(element) => Ok(element.data_type().clone()),
+        DataType::Map(..) => entry_type(argument_type(args, 0)?, 1),
+        other => plan_err!("an element is taken of an ARRAY or a MAP, not of {}", sql_name(other)),
+    }
+}
+
+fn entry_type(map: &DataType, side: usize) -> Result<DataType> {
+    match map {
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => Ok(fields[side].data_type().clone()),
+            other => internal_err!("map entries of type {other}"),
+        },
+        other => plan_err!("keys and values are taken of a MAP, not of {}", sql_name(other)),
+    }
+}
+
+fn entries_type(args: &ReturnFieldArgs, side: usize) -> Result<DataType> {
+    Ok(list_type(&entry_type(argument_type(args, 0)?, side)?))
+}
+
+/// The columns at `positions`, woven by row.
+fn woven(args: &Arguments, positions: impl Iterator<Item = usize>) -> Result<ArrayRef> {
+    let columns = positions.map(|position| args.spread(position)).collect::<Result<Vec<_>>>()?;
+    let columns: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
+    let indices: Vec<_> = (0..args.rows).flat_map(|row| (0..columns.len()).map(move |column| (column, row))).collect();
+    Ok(interleave(&columns, &indices)?)
+}
+
+fn array(args: &Arguments) -> Result<ArrayRef> {
+    let DataType::List(element) = &args.return_type else { return internal_err!("ARRAY gives a list") };
+    let values = woven(args, 0..args.len())?;
+    let offsets = OffsetBuffer::from_repeated_length(args.len(), args.rows);
+    Ok(Arc::new(ListArray::try_new(Arc::clone(element), offsets, values, None)?))
+}
+
+fn map(args: &Arguments) -> Result<ArrayRef> {
+    let DataType::Map(entries, _) = &args.return_type else { return internal_err!("MAP gives a map") };
+    let DataType::Struct(fields) = entries.data_type() else { return internal_err!("MAP gives entries") };
+    let keys = woven(args, (0..args.len()).step_by(2))?;
+    if keys.null_count() > 0 {
+        return exec_err!("MAP: a key is NULL");
+    }
+    let values = woven(args, (1..args.len()).step_by(2))?;
+    let offsets = OffsetBuffer::from_repeated_length(args.len() / 2, args.rows);
+    let pairs = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
+    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, None, false)?))
+}
+
+/// The offsets and NULLs of an array or map.
+fn extents(array: &ArrayRef) -> Result<(OffsetBuffer<i32>, Option<NullBuffer>)> {
+    match array.data_type() {
+        DataType::List(_) => Ok((array.as_list::<i32>().offsets().clone(), array.nulls().cloned())),
+        DataType::Map(..) => Ok((array.as_map().offsets().clone(), array.nulls().cloned())),
+        other => plan_err!("{} has no elements", sql_name(other)),
+    }
+}
+
+/// The range of a row's elements, `None` when the row is NULL.
+fn range(extents: &(OffsetBuffer<i32>, Option<NullBuffer>), row: usize) -> Option<std::ops::Range<usize>> {
+    if extents.1.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+        return None;
+    }
+    Some(usize::try_from(extents.0[row]).ok()?..usize::try_from(extents.0[row + 1]).ok()?)
+}
+
+fn cardinality(args: &Arguments) -> Result<ArrayRef> {
+    let extents = extents(&args.spread(0)?)?;
+    args.write::<Int32Type>(|row| i32::try_from(range(&extents, row)?.len()).ok())
+}
+
+fn picked(values: &ArrayRef, rows: usize, mut pick: impl FnMut(usize) -> Option<usize>) -> Result<ArrayRef> {
+    let indices: UInt32Array = (0..rows).map(|row| u32::try_from(pick(row)?).ok()).collect();
+    Ok(take(values, &indices, None)?)
+}
+
+fn item_at(args: &Arguments) -> Result<ArrayRef> {
+    let container = args.spread(0)?;
+    let extents = extents(&container)?;
+    match container.data_type() {
+        DataType::List(_) => {
+            let index = arrow::compute::cast(&args.spread(1)?, &DataType::Int64)?;
+            let index = index.as_primitive::<arrow::datatypes::Int64Type>();
+            picked(container.as_list::<i32>().values(), args.rows, |row| {
+                let range = range(&extents, row)?;
+                let offset = usize::try_from(index.is_valid(row).then(|| index.value(row))?.checked_sub(1)?).ok()?;
+                (offset < range.len()).then(|| range.start + offset)
+            })
+        }
+        _ => {
+            let map = container.as_map();
+            let (keys, sought) = comparable(map.keys(), &args.spread(1)?)?;
+            picked(map.values(), args.rows, |row| {
+                range(&extents, row)?.rev().find(|entry| keys.row(*entry) == sought.row(row))
+            })
+        }
+    }
+}
+
+/// Elements and sought values in a form in which equal values are equal bytes.
+fn comparable(elements: &ArrayRef, sought: &ArrayRef) -> Result<(arrow::row::Rows, arrow::row::Rows)> {
+    let converter = RowConverter::new(vec![SortField::new(elements.data_type().clone())])?;
+    let sought = arrow::compute::cast(sought, elements.data_type())?;
+    Ok((converter.convert_columns(&[Arc::clone(elements)])?, converter.convert_columns(&[sought])?))
+}
+
+fn element(args: &Arguments) -> Result<ArrayRef> {
+    let container = args.spread(0)?;
+    if !matches!(container.data_type(), DataType::List(_)) {
+        return plan_err!("ELEMENT takes an ARRAY, not {}", sql_name(container.data_type()));
+    }
+    let extents = extents(&container)?;
+    if let Some(row) = (0..args.rows).find(|row| range(&extents, *row).is_some_and(|range| range.len() > 1)) {
+        let count = range(&extents, row).map_or(0, |range| range.len());
+        return exec_err!("ELEMENT: the array has {count} elements, not one");
+    }
+    picked(container.as_list::<i32>().values(), args.rows, |row| range(&extents, row)?.next())
+}
+
+fn array_contains(args: &Arguments) -> Result<ArrayRef> {
+    let container = args.spread(0)?;
+    if !matches!(container.data_type(), DataType::List(_)) {
+        return plan_err!("ARRAY_CONTAINS takes an ARRAY, not {}", sql_name(container.data_type()));
+    }
+    let extents = extents(&container)?;
+    let (elements, sought) = comparable(container.as_list::<i32>().values(), &args.spread(1)?)?;
+    args.write_boolean(|row| Some(range(&extents, row)?.any(|element| elements.row(element) == sought.row(row))))
+}
+
+fn entries(args: &Arguments, side: usize) -> Result<ArrayRef> {
+    let DataType::List(element) = &args.return_type else { return internal_err!("keys and values are lists") };
+    let map = args.spread(0)?;
+    let map = map.as_map();
+    let values = Arc::clone(map.entries().column(side));
+    Ok(Arc::new(ListArray::try_new(Arc::clone(element), map.offsets().clone(), values, map.nulls().cloned())?))
+}

@@ -1,0 +1,46 @@
+//! What a function may know besides its arguments: the session's time zone and the time.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chrono_tz::Tz;
+
+/// Where the functions that tell the time (`NOW`, `PROCTIME`, `RAND`'s seed) get it from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// The machine's clock, read once for each batch: what a streaming job wants.
+    System,
+    /// The same time always: a bounded job's start, and tests.
+    Fixed {
+        /// Milliseconds since 1970-01-01 00:00:00 UTC.
+        epoch_ms: i64,
+    },
+}
+
+impl Clock {
+    /// Milliseconds since 1970-01-01 00:00:00 UTC.
+    pub(crate) fn epoch_ms(self) -> i64 {
+        match self {
+            Self::Fixed { epoch_ms } => epoch_ms,
+            Self::System => match SystemTime::now().duration_since(UNIX_EPOCH) {
+                Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+                Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+            },
+        }
+    }
+}
+
+/// What the functions of one job share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FunctionContext {
+    /// The session time zone (`table.local-time-zone`): how TIMESTAMP_LTZ is read and printed.
+    pub time_zone: Tz,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl FunctionContext {
+    /// The context of a job.
+    pub fn new(time_zone: Tz, clock: Clock) -> Self {
+        Self { time_zone, clock }
+    }
+}

@@ -1,0 +1,280 @@
+//! Between points in time, strings and numbers: `DATE_FORMAT`, `TO_TIMESTAMP`, `TO_TIMESTAMP_LTZ`, `TO_DATE`,
+//! `FROM_UNIXTIME`, `UNIX_TIMESTAMP`, `CONVERT_TZ`.
+//!
+//! A text that does not fit its pattern gives NULL (`UNIX_TIMESTAMP`: the least BIGINT, as in Flink). A literal pattern with
+//! an unknown letter is refused while planning. Session time zone: `FROM_UNIXTIME`, `UNIX_TIMESTAMP`, and TIMESTAMP_LTZ.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
+use datafusion_common::{Result, exec_err, plan_err};
+use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+
+use crate::arguments::Arguments;
+use crate::arithmetic::as_double;
+use crate::context::FunctionContext;
+use crate::function::{Returns, function, literal_integer, literal_text};
+use crate::moments::{instant_type, timestamp_type};
+use crate::parameters::Parameter;
+use crate::time::pattern::{Dialect, Pattern};
+use crate::time::zone::Zone;
+use crate::time::{DAY, MILLISECOND, SECOND, parse};
+
+const SQL_PATTERN: &str = "yyyy-MM-dd HH:mm:ss";
+
+/// '0000-01-01 00:00:00' and '9999-12-31 23:59:59.999' UTC: what TO_TIMESTAMP_LTZ takes, in milliseconds.
+const EPOCH_MS_RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
+/// The pattern used last: nearly always the one of the next row.
+struct LastPattern {
+    dialect: Dialect,
+    last: RefCell<Option<(String, Arc<Pattern>)>>,
+}
+
+impl LastPattern {
+    fn new(dialect: Dialect) -> Self {
+        Self { dialect, last: RefCell::new(None) }
+    }
+
+    fn get(&self, pattern: &str) -> Result<Arc<Pattern>> {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some((text, compiled)) if text == pattern => Ok(Arc::clone(compiled)),
+            _ => {
+                let compiled = Arc::new(Pattern::compile(pattern, self.dialect)?);
+                *last = Some((pattern.to_owned(), Arc::clone(&compiled)));
+                Ok(compiled)
+            }
+        }
+    }
+}
+
+fn check_pattern(args: &ReturnFieldArgs, dialect: Dialect) -> Result<()> {
+    match literal_text(args, 1) {
+        Some(pattern) => match Pattern::compile(pattern, dialect) {
+            Ok(_) => Ok(()),
+            Err(error) => plan_err!("{}", error.strip_backtrace()),
+        },
+        None => Ok(()),
+    }
+}
+
+fn check_formatter(args: &ReturnFieldArgs) -> Result<()> {
+    check_pattern(args, Dialect::Formatter)
+}
+
+fn check_simple(args: &ReturnFieldArgs) -> Result<()> {
+    check_pattern(args, Dialect::Simple)
+}
+
+/// The functions of this module.
+pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
+    use Parameter::{Int, Long, Moment, Number, Text};
+    const TEXT: &[&[Parameter]] = &[&[Text], &[Text, Text]];
+    let (zone, clock) = (Zone::Named(context.time_zone), context.clock);
+    vec![
+        function("date_format", &[&[Moment, Text], &[Text, Text]], Returns::Type(DataType::Utf8), move |args| {
+            date_format(args, zone)
+        })
+        .in_context(context)
+        .check(check_formatter)
+        .into_udf(),
+        function("to_timestamp", TEXT, Returns::Type(timestamp_type()), to_timestamp).check(check_formatter).into_udf(),
+        function(
+            "to_timestamp_ltz",
+            &[&[Number], &[Number, Int], &[Text], &[Text, Text], &[Text, Text, Text]],
+            Returns::Type(instant_type()),
+            to_timestamp_ltz,
+        )
+        .check(check_precision)
+        .into_udf(),
+        function("to_date", TEXT, Returns::Type(DataType::Date32), to_date).check(check_simple).into_udf(),
+        function("from_unixtime", &[&[Long], &[Long, Text]], Returns::Type(DataType::Utf8), move |args| {
+            from_unixtime(args, zone)
+        })
+        .in_context(context)
+        .check(check_simple)
+        .into_udf(),
+        function("unix_timestamp", &[&[], &[Text], &[Text, Text]], Returns::Type(DataType::Int64), move |args| {
+            if args.len() == 0 {
+                let seconds = clock.epoch_ms().div_euclid(1_000);
+                return args.write::<Int64Type>(|_| Some(seconds));
+            }
+            unix_timestamp(args, zone)
+        })
+        .in_context(context)
+        .check(check_simple)
+        .volatile()
+        .into_udf(),
+        function("convert_tz", &[&[Text, Text, Text]], Returns::Type(DataType::Utf8), convert_tz).into_udf(),
+    ]
+}
+
+fn date_format(args: &Arguments, zone: Zone) -> Result<ArrayRef> {
+    let pattern = args.text(1)?;
+    if *args.data_type(0) == DataType::Utf8 {
+        let text = args.text(0)?;
+        let (from, last) = (Pattern::compile(SQL_PATTERN, Dialect::Simple)?, LastPattern::new(Dialect::Simple));
+        return args.try_write_text(|row, out| {
+            let (Some(text), Some(pattern)) = (text.get(row), pattern.get(row)) else { return Ok(None) };
+            let compiled = last.get(pattern)?;
+            Ok(from.parse_local(text).map(|local| compiled.format(local, Zone::of_java_id("UTC"), out)))
+        });
+    }
+    let moments = args.moments(0)?;
+    let dialect = if *args.data_type(0) == DataType::Date32 { Dialect::Simple } else { Dialect::Formatter };
+    let last = LastPattern::new(dialect);
+    args.try_write_text(|row, out| match (moments.raw(row), pattern.get(row)) {
+        (Some(raw), Some(pattern)) => {
+            let compiled = last.get(pattern)?;
+            if moments.is_instant {
+                compiled.format_instant(raw, zone, out);
+            } else {
+                compiled.format(raw, Zone::of_java_id("UTC"), out);
+            }
+            Ok(Some(()))
+        }
+        _ => Ok(None),
+    })
+}
+
+fn to_timestamp(args: &Arguments) -> Result<ArrayRef> {
+    let text = args.text(0)?;
+    if args.len() == 1 {
+        return args.write_moments(|row| parse::timestamp(text.get(row)?));
+    }
+    let (pattern, last) = (args.text(1)?, LastPattern::new(Dialect::Formatter));
+    args.try_write_moments(|row| {
+        let (Some(text), Some(pattern)) = (text.get(row), pattern.get(row)) else { return Ok(None) };
+        // Flink falls back to the SQL form when the pattern does not fit.
+        Ok(last.get(pattern)?.parse_local(text).or_else(|| parse::timestamp(text.trim())))
+    })
+}
+
+fn check_precision(args: &ReturnFieldArgs) -> Result<()> {
+    match literal_integer(args, 1) {
+        Some(precision) if precision != 0 && precision != 3 => {
+            plan_err!("TO_TIMESTAMP_LTZ: the precision is 0 (seconds) or 3 (milliseconds), not {precision}")
+        }
+        _ if args.arg_fields.first().is_some_and(|field| *field.data_type() == DataType::Utf8) => check_formatter(args),
+        _ => Ok(()),
+    }
+}
+
+fn to_timestamp_ltz(args: &Arguments) -> Result<ArrayRef> {
+    if *args.data_type(0) == DataType::Utf8 {
+        return to_timestamp_ltz_from_text(args);
+    }
+    let precision = if args.len() > 1 { Some(args.int(1)?) } else { None };
+    let is_seconds = |row: usize| match precision.as_ref().map_or(Some(3), |precision| precision.get(row)) {
+        Some(0) => Ok(Some(true)),
+        Some(3) => Ok(Some(false)),
+        Some(other) => exec_err!("TO_TIMESTAMP_LTZ: the precision is 0 (seconds) or 3 (milliseconds), not {other}"),
+        None => Ok(None),
+    };
+    let in_range = |milliseconds: i64| EPOCH_MS_RANGE.contains(&milliseconds).then(|| milliseconds * MILLISECOND);
+    match args.data_type(0) {
+        DataType::Float32 | DataType::Float64 => {
+            let number = as_double(args, 0)?;
+            args.try_write_moments(|row| {
+                let factor = is_seconds(row)?.map(|seconds| if seconds { 1_000.0 } else { 1.0 });
+                Ok(factor.and_then(|factor| in_range((number(row)? * factor) as i64)))
+            })
+        }
+        DataType::Decimal128(_, scale) => {
+            let (number, divisor) =
+                (args.primitive::<Decimal128Type>(0)?, 10_i128.pow(u32::from(scale.unsigned_abs())));
+            args.try_write_moments(|row| {
+                let factor = is_seconds(row)?.map(|seconds| if seconds { 1_000 } else { 1 });
+                Ok(factor
+                    .and_then(|factor| in_range(i64::try_from(number.get(row)? / divisor).ok()?.checked_mul(factor)?)))
+            })
+        }
+        _ => {
+            let widened = arrow::compute::cast(&args.columns[0].array, &DataType::Int64)?;
+            let widened = widened.as_any().downcast_ref::<arrow::array::Int64Array>();
+            let constant = args.columns[0].constant;
+            let number = |row: usize| {
+                let (array, index) = (widened?, if constant { 0 } else { row });
+                arrow::array::Array::is_valid(array, index).then(|| array.value(index))
+            };
+            args.try_write_moments(|row| {
+                let factor = is_seconds(row)?.map(|seconds| if seconds { 1_000 } else { 1 });
+                Ok(factor.and_then(|factor| in_range(number(row)?.checked_mul(factor)?)))
+            })
+        }
+    }
+}
+
+/// TO_TIMESTAMP_LTZ(text[, pattern[, zone]]): UTC unless a zone is given.
+fn to_timestamp_ltz_from_text(args: &Arguments) -> Result<ArrayRef> {
+    let text = args.text(0)?;
+    let pattern = if args.len() > 1 { Some(args.text(1)?) } else { None };
+    let zone = if args.len() > 2 { Some(args.text(2)?) } else { None };
+    let last = LastPattern::new(Dialect::Formatter);
+    args.try_write_moments(|row| {
+        let zone = zone.as_ref().map_or(Some("UTC"), |zone| zone.get(row));
+        let (Some(text), Some(zone)) = (text.get(row), zone) else { return Ok(None) };
+        let Some(zone) = Zone::parse(zone) else {
+            return exec_err!("TO_TIMESTAMP_LTZ: '{zone}' is not a time zone");
+        };
+        let pattern = match &pattern {
+            Some(pattern) => match pattern.get(row) {
+                Some(pattern) => Some(last.get(pattern)?),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        Ok(match pattern {
+            Some(pattern) => pattern.parse_instant(text, zone),
+            None => parse::timestamp(text).map(|local| zone.instant(local, crate::time::zone::Overlap::Earlier)),
+        })
+    })
+}
+
+fn to_date(args: &Arguments) -> Result<ArrayRef> {
+    let text = args.text(0)?;
+    if args.len() == 1 {
+        return args.write_moments(|row| parse::date(text.get(row)?).map(|days| days * DAY));
+    }
+    let (pattern, last) = (args.text(1)?, LastPattern::new(Dialect::Simple));
+    args.try_write_moments(|row| match (text.get(row), pattern.get(row)) {
+        (Some(text), Some(pattern)) => Ok(last.get(pattern)?.parse_instant(text, Zone::of_java_id("UTC"))),
+        _ => Ok(None),
+    })
+}
+
+fn from_unixtime(args: &Arguments, zone: Zone) -> Result<ArrayRef> {
+    let seconds = args.long(0)?;
+    let pattern = if args.len() > 1 { Some(args.text(1)?) } else { None };
+    let last = LastPattern::new(Dialect::Simple);
+    args.try_write_text(|row, out| {
+        let pattern = pattern.as_ref().map_or(Some(SQL_PATTERN), |pattern| pattern.get(row));
+        let (Some(seconds), Some(pattern)) = (seconds.get(row), pattern) else { return Ok(None) };
+        let compiled = last.get(pattern)?;
+        Ok(seconds.checked_mul(SECOND).map(|instant| compiled.format_instant(instant, zone, out)))
+    })
+}
+
+fn unix_timestamp(args: &Arguments, zone: Zone) -> Result<ArrayRef> {
+    let text = args.text(0)?;
+    let pattern = if args.len() > 1 { Some(args.text(1)?) } else { None };
+    let last = LastPattern::new(Dialect::Simple);
+    args.try_write::<Int64Type>(|row| {
+        let pattern = pattern.as_ref().map_or(Some(SQL_PATTERN), |pattern| pattern.get(row));
+        let (Some(text), Some(pattern)) = (text.get(row), pattern) else { return Ok(None) };
+        Ok(Some(last.get(pattern)?.parse_instant(text, zone).map_or(i64::MIN, |instant| instant / SECOND)))
+    })
+}
+
+fn convert_tz(args: &Arguments) -> Result<ArrayRef> {
+    let (text, from, to) = (args.text(0)?, args.text(1)?, args.text(2)?);
+    let pattern = Pattern::compile(SQL_PATTERN, Dialect::Simple)?;
+    args.write_text(|row, out| {
+        let (text, from, to) = (text.get(row)?, Zone::of_java_id(from.get(row)?), Zone::of_java_id(to.get(row)?));
+        let instant = pattern.parse_instant(text, from)?;
+        Some(pattern.format_instant(instant, to, out))
+    })
+}

@@ -1,0 +1,207 @@
+//! The parameters of a function, and which argument types each one takes.
+//!
+//! Coercion here is what Flink does implicitly: integers widen, DECIMAL and integers become DOUBLE where a function computes
+//! in DOUBLE, a bare NULL takes the parameter's type. Everything else is an error that names function, position and type.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion_common::{Result, plan_err};
+use datafusion_expr::type_coercion::binary::{comparison_coercion, type_union_resolution};
+
+/// What one parameter of a function takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parameter {
+    /// STRING. Integers, DECIMAL and BOOLEAN are printed.
+    Text,
+    /// INT: any integer.
+    Int,
+    /// BIGINT: any integer.
+    Long,
+    /// DOUBLE: any number.
+    Double,
+    /// Any number, kept as it is.
+    Number,
+    /// BOOLEAN.
+    Boolean,
+    /// BYTES.
+    Bytes,
+    /// STRING or BYTES, kept as it is.
+    TextOrBytes,
+    /// DATE, TIME, TIMESTAMP or TIMESTAMP_LTZ, kept as it is.
+    Moment,
+    /// Anything, kept as it is.
+    Any,
+    /// Anything that has a common type with all other parameters of this kind.
+    Common,
+}
+
+/// The coerced types of a call, or why no overload takes these arguments.
+pub(crate) fn coerce(
+    function: &str,
+    overloads: &[&[Parameter]],
+    repeats_last: bool,
+    types: &[DataType],
+) -> Result<Vec<DataType>> {
+    let mut refusal = None;
+    for parameters in overloads {
+        let Some(parameters) = spread(parameters, repeats_last, types.len()) else { continue };
+        let common = common_type(&parameters, types);
+        let mut coerced = Vec::with_capacity(types.len());
+        for (position, (parameter, given)) in parameters.iter().zip(types).enumerate() {
+            let accepted = if *parameter == Parameter::Common { common.clone() } else { accept(*parameter, given) };
+            match accepted {
+                Some(data_type) => coerced.push(data_type),
+                None => {
+                    refusal = Some((position + 1, *parameter, given));
+                    break;
+                }
+            }
+        }
+        if coerced.len() == types.len() {
+            return Ok(coerced);
+        }
+    }
+    match refusal {
+        Some((position, parameter, given)) => plan_err!(
+            "{} takes {} as argument {position}, not {}; CAST it",
+            function.to_uppercase(),
+            describe(parameter),
+            sql_name(given)
+        ),
+        None => plan_err!("{} does not take {} arguments", function.to_uppercase(), types.len()),
+    }
+}
+
+/// The parameters of an overload for a call with `count` arguments.
+fn spread(parameters: &[Parameter], repeats_last: bool, count: usize) -> Option<Vec<Parameter>> {
+    if parameters.len() == count {
+        return Some(parameters.to_vec());
+    }
+    let last = parameters.last().filter(|_| repeats_last && count > parameters.len())?;
+    let mut spread = parameters.to_vec();
+    spread.resize(count, *last);
+    Some(spread)
+}
+
+fn common_type(parameters: &[Parameter], types: &[DataType]) -> Option<DataType> {
+    let shared: Vec<DataType> = parameters
+        .iter()
+        .zip(types)
+        .filter(|(parameter, _)| **parameter == Parameter::Common)
+        .map(|(_, data_type)| plain(data_type))
+        .collect();
+    let first = shared.iter().find(|data_type| **data_type != DataType::Null).or(shared.first())?.clone();
+    let common = if shared.iter().all(|data_type| *data_type == first || *data_type == DataType::Null) {
+        first
+    } else if shared.iter().all(|data_type| data_type.is_numeric() || *data_type == DataType::Null) {
+        shared.iter().filter(|data_type| **data_type != DataType::Null).try_fold(first, |so_far, next| {
+            if so_far == *next { Some(so_far) } else { comparison_coercion(&so_far, next) }
+        })?
+    } else {
+        type_union_resolution(&shared)?
+    };
+    Some(if common == DataType::Null { DataType::Utf8 } else { plain(&common) })
+}
+
+/// A type without the Arrow variants that batches never carry.
+pub(crate) fn plain(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::UInt8 => DataType::Int16,
+        DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Date64 => DataType::Date32,
+        DataType::Time32(_) | DataType::Time64(_) => DataType::Time32(TimeUnit::Millisecond),
+        DataType::Timestamp(unit, zone) => {
+            let unit = match unit {
+                TimeUnit::Second | TimeUnit::Millisecond => TimeUnit::Millisecond,
+                TimeUnit::Microsecond | TimeUnit::Nanosecond => TimeUnit::Microsecond,
+            };
+            DataType::Timestamp(unit, zone.as_ref().map(|_| "UTC".into()))
+        }
+        DataType::Dictionary(_, value) => plain(value),
+        other => other.clone(),
+    }
+}
+
+fn accept(parameter: Parameter, given: &DataType) -> Option<DataType> {
+    let given = plain(given);
+    let is_null = given == DataType::Null;
+    match parameter {
+        Parameter::Text => {
+            let printable = given.is_integer() || matches!(given, DataType::Decimal128(..)) || given == DataType::Utf8;
+            (printable || is_null).then_some(DataType::Utf8)
+        }
+        Parameter::Int => (given.is_integer() || is_null).then_some(DataType::Int32),
+        Parameter::Long => (given.is_integer() || is_null).then_some(DataType::Int64),
+        Parameter::Double => (given.is_numeric() || is_null).then_some(DataType::Float64),
+        Parameter::Number if is_null => Some(DataType::Int32),
+        Parameter::Number => given.is_numeric().then_some(given),
+        Parameter::Boolean => (given == DataType::Boolean || is_null).then_some(DataType::Boolean),
+        Parameter::Bytes => (given == DataType::Binary || is_null).then_some(DataType::Binary),
+        Parameter::TextOrBytes if is_null => Some(DataType::Utf8),
+        Parameter::TextOrBytes => matches!(given, DataType::Utf8 | DataType::Binary).then_some(given),
+        Parameter::Moment if is_null => Some(DataType::Timestamp(TimeUnit::Millisecond, None)),
+        Parameter::Moment => {
+            matches!(given, DataType::Date32 | DataType::Time32(_) | DataType::Timestamp(..)).then_some(given)
+        }
+        Parameter::Any => Some(given),
+        Parameter::Common => None,
+    }
+}
+
+fn describe(parameter: Parameter) -> &'static str {
+    match parameter {
+        Parameter::Text => "STRING",
+        Parameter::Int => "INT",
+        Parameter::Long => "BIGINT",
+        Parameter::Double | Parameter::Number => "a number",
+        Parameter::Boolean => "BOOLEAN",
+        Parameter::Bytes => "BYTES",
+        Parameter::TextOrBytes => "STRING or BYTES",
+        Parameter::Moment => "DATE, TIME or TIMESTAMP",
+        Parameter::Any => "any type",
+        Parameter::Common => "the common type of its arguments",
+    }
+}
+
+/// The SQL name of an Arrow type, for messages.
+pub(crate) fn sql_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Null => "NULL".to_owned(),
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Int8 => "TINYINT".to_owned(),
+        DataType::Int16 => "SMALLINT".to_owned(),
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::Float32 => "FLOAT".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "STRING".to_owned(),
+        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => "BYTES".to_owned(),
+        DataType::Date32 => "DATE".to_owned(),
+        DataType::Time32(_) | DataType::Time64(_) => "TIME".to_owned(),
+        DataType::Timestamp(unit, zone) => {
+            let precision = match unit {
+                TimeUnit::Second => 0,
+                TimeUnit::Millisecond => 3,
+                TimeUnit::Microsecond => 6,
+                TimeUnit::Nanosecond => 9,
+            };
+            format!("{}({precision})", if zone.is_some() { "TIMESTAMP_LTZ" } else { "TIMESTAMP" })
+        }
+        DataType::List(element) => format!("ARRAY<{}>", sql_name(element.data_type())),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                format!("MAP<{}, {}>", sql_name(fields[0].data_type()), sql_name(fields[1].data_type()))
+            }
+            _ => "MAP".to_owned(),
+        },
+        DataType::Struct(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|field| format!("{} {}", field.name(), sql_name(field.data_type()))).collect();
+            format!("ROW<{}>", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}

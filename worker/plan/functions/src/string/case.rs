@@ -1,0 +1,92 @@
+//! Letters: `UPPER`, `LOWER`, `INITCAP`, `REVERSE`, `CHAR_LENGTH`, `ASCII`, `CHR`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Int32Type};
+use datafusion_expr::ScalarUDF;
+
+use crate::function::{Returns, function};
+use crate::parameters::Parameter;
+
+const TEXT: &[&[Parameter]] = &[&[Parameter::Text]];
+
+/// The functions of this module.
+pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+    vec![
+        function("upper", TEXT, Returns::Type(DataType::Utf8), |args| {
+            let text = args.text(0)?;
+            args.write_text(|row, out| {
+                let text = text.get(row)?;
+                if text.is_ascii() {
+                    out.push_str(text);
+                    out.make_ascii_uppercase();
+                } else {
+                    out.extend(text.chars().flat_map(char::to_uppercase));
+                }
+                Some(())
+            })
+        })
+        .into_udf(),
+        function("lower", TEXT, Returns::Type(DataType::Utf8), |args| {
+            let text = args.text(0)?;
+            args.write_text(|row, out| {
+                let text = text.get(row)?;
+                if text.is_ascii() {
+                    out.push_str(text);
+                    out.make_ascii_lowercase();
+                } else {
+                    out.push_str(&text.to_lowercase());
+                }
+                Some(())
+            })
+        })
+        .into_udf(),
+        function("initcap", TEXT, Returns::Type(DataType::Utf8), |args| {
+            let text = args.text(0)?;
+            args.write_text(|row, out| Some(capitalise(text.get(row)?, out)))
+        })
+        .into_udf(),
+        function("reverse", TEXT, Returns::Type(DataType::Utf8), |args| {
+            let text = args.text(0)?;
+            args.write_text(|row, out| Some(out.extend(text.get(row)?.chars().rev())))
+        })
+        .into_udf(),
+        function("char_length", TEXT, Returns::Type(DataType::Int32), |args| {
+            let text = args.text(0)?;
+            args.write::<Int32Type>(|row| i32::try_from(text.get(row)?.chars().count()).ok())
+        })
+        .aliases(&["character_length"])
+        .into_udf(),
+        function("ascii", TEXT, Returns::Type(DataType::Int32), |args| {
+            let text = args.text(0)?;
+            // Flink reads the first byte as Java does: signed.
+            args.write::<Int32Type>(|row| Some(text.get(row)?.bytes().next().map_or(0, |byte| i32::from(byte as i8))))
+        })
+        .into_udf(),
+        function("chr", &[&[Parameter::Long]], Returns::Type(DataType::Utf8), |args| {
+            let code = args.long(0)?;
+            args.write_text(|row, out| {
+                let code = code.get(row)?;
+                if code >= 0 {
+                    out.push(char::from((code & 0xFF) as u8));
+                }
+                Some(())
+            })
+        })
+        .into_udf(),
+    ]
+}
+
+/// A word is a run of ASCII letters and digits; its first character goes upper, the rest lower.
+fn capitalise(text: &str, out: &mut String) {
+    let mut starts = true;
+    for character in text.chars() {
+        if character.is_ascii_alphanumeric() {
+            out.push(if starts { character.to_ascii_uppercase() } else { character.to_ascii_lowercase() });
+            starts = false;
+        } else {
+            out.push(character);
+            starts = true;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Questions about a string: `IS_ALPHA`, `IS_DIGIT`, `IS_DECIMAL`, `STARTSWITH`, `ENDSWITH`.
+//!
+//! `IS_ALPHA`, `IS_DIGIT` and `IS_DECIMAL` are FALSE for NULL and for the empty string.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion_expr::ScalarUDF;
+
+use crate::cast::number::parse_double;
+use crate::function::{Returns, function};
+use crate::parameters::Parameter;
+
+/// The functions of this module.
+pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+    type Question = fn(&str) -> bool;
+    let questions: [(&'static str, Question); 3] = [
+        ("is_alpha", |text| !text.is_empty() && text.chars().all(char::is_alphabetic)),
+        ("is_digit", |text| !text.is_empty() && text.chars().all(|character| character.is_numeric())),
+        ("is_decimal", |text| parse_double(text).is_some()),
+    ];
+    let mut functions: Vec<_> = questions
+        .into_iter()
+        .map(|(name, answer)| {
+            function(name, &[&[Parameter::Any]], Returns::Type(DataType::Boolean), move |args| {
+                if *args.data_type(0) != DataType::Utf8 {
+                    let given = args.data_type(0);
+                    let number =
+                        (name == "is_digit" && given.is_integer()) || (name == "is_decimal" && given.is_numeric());
+                    let valid = args.spread(0)?;
+                    return args.write_boolean(|row| Some(number && arrow::array::Array::is_valid(&valid, row)));
+                }
+                let text = args.text(0)?;
+                args.write_boolean(|row| Some(text.get(row).is_some_and(answer)))
+            })
+            .into_udf()
+        })
+        .collect();
+    type Affix = fn(&[u8], &[u8]) -> bool;
+    let affixes: [(&'static str, &'static str, Affix); 2] = [
+        ("startswith", "starts_with", |text, affix| text.starts_with(affix)),
+        ("endswith", "ends_with", |text, affix| text.ends_with(affix)),
+    ];
+    functions.extend(affixes.into_iter().map(|(name, alias, answer)| {
+        function(
+            name,
+            &[&[Parameter::Text, Parameter::Text], &[Parameter::Bytes, Parameter::Bytes]],
+            Returns::Type(DataType::Boolean),
+            move |args| {
+                if *args.data_type(0) == DataType::Binary {
+                    let (bytes, affix) = (args.bytes(0)?, args.bytes(1)?);
+                    return args.write_boolean(|row| Some(answer(bytes.get(row)?, affix.get(row)?)));
+                }
+                let (text, affix) = (args.text(0)?, args.text(1)?);
+                args.write_boolean(|row| Some(answer(text.get(row)?.as_bytes(), affix.get(row)?.as_bytes())))
+            },
+        )
+        .aliases(&[alias])
+        .into_udf()
+    }));
+    functions
+}

@@ -1,0 +1,96 @@
+//! Blanks and padding: `TRIM`, `BTRIM`, `LTRIM`, `RTRIM`, `LPAD`, `RPAD`, and `CHAR(n)`, `VARCHAR(n)` as functions.
+//!
+//! `trim(s)` removes blanks (only the space character); with a second argument any of its characters.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use datafusion_common::{Result, exec_err};
+use datafusion_expr::ScalarUDF;
+
+use super::join::TEXT_BYTES_MAX;
+use crate::arguments::Arguments;
+use crate::function::{Returns, function};
+use crate::parameters::Parameter;
+
+/// The functions of this module.
+pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+    const TRIM: &[&[Parameter]] = &[&[Parameter::Text], &[Parameter::Text, Parameter::Text]];
+    const PAD: &[&[Parameter]] = &[&[Parameter::Text, Parameter::Int, Parameter::Text]];
+    const LENGTH: &[&[Parameter]] = &[&[Parameter::Text, Parameter::Int]];
+    let text = || Returns::Type(DataType::Utf8);
+    vec![
+        function("btrim", TRIM, text(), |args| trim(args, true, true)).aliases(&["trim"]).into_udf(),
+        function("ltrim", TRIM, text(), |args| trim(args, true, false)).into_udf(),
+        function("rtrim", TRIM, text(), |args| trim(args, false, true)).into_udf(),
+        function("lpad", PAD, text(), |args| pad(args, true)).into_udf(),
+        function("rpad", PAD, text(), |args| pad(args, false)).into_udf(),
+        function("varchar", LENGTH, text(), |args| fit(args, false)).into_udf(),
+        function("char", LENGTH, text(), |args| fit(args, true)).into_udf(),
+    ]
+}
+
+fn trim(args: &Arguments, leading: bool, trailing: bool) -> Result<ArrayRef> {
+    let text = args.text(0)?;
+    let characters = if args.len() > 1 { Some(args.text(1)?) } else { None };
+    args.write_text(|row, out| {
+        let mut text = text.get(row)?;
+        let characters = characters.as_ref().map_or(Some(" "), |characters| characters.get(row))?;
+        if leading {
+            text = text.trim_start_matches(|character| characters.contains(character));
+        }
+        if trailing {
+            text = text.trim_end_matches(|character| characters.contains(character));
+        }
+        Some(out.push_str(text))
+    })
+}
+
+/// The first `count` characters.
+pub(crate) fn first_characters(text: &str, count: usize) -> &str {
+    if text.len() <= count {
+        return text;
+    }
+    text.char_indices().nth(count).map_or(text, |(end, _)| &text[..end])
+}
+
+fn pad(args: &Arguments, leading: bool) -> Result<ArrayRef> {
+    let (text, length, padding) = (args.text(0)?, args.int(1)?, args.text(2)?);
+    args.try_write_text(|row, out| {
+        let (Some(text), Some(length), Some(padding)) = (text.get(row), length.get(row), padding.get(row)) else {
+            return Ok(None);
+        };
+        let Ok(length) = usize::try_from(length) else { return Ok(None) };
+        if padding.is_empty() {
+            return Ok(None);
+        }
+        if length > TEXT_BYTES_MAX / 4 {
+            return exec_err!("padding to {length} characters is longer than a string may be");
+        }
+        let kept = first_characters(text, length);
+        let missing = length.saturating_sub(kept.chars().count());
+        let filling = padding.chars().cycle().take(missing);
+        if leading {
+            out.extend(filling);
+            out.push_str(kept);
+        } else {
+            out.push_str(kept);
+            out.extend(filling);
+        }
+        Ok(Some(()))
+    })
+}
+
+fn fit(args: &Arguments, fills: bool) -> Result<ArrayRef> {
+    let (text, length) = (args.text(0)?, args.int(1)?);
+    args.write_text(|row, out| {
+        let length = usize::try_from(length.get(row)?).ok()?;
+        let kept = first_characters(text.get(row)?, length);
+        out.push_str(kept);
+        if fills {
+            out.extend(std::iter::repeat_n(' ', length.saturating_sub(kept.chars().count())));
+        }
+        Some(())
+    })
+}

@@ -1,0 +1,142 @@
+//! Dates and times.
+//!
+//! Conventions: a unit is the first argument, a STRING literal in any case. `EXTRACT(u FROM x)` arrives as `extract('U', x)`
+//! (also `date_part`), `FLOOR(x TO u)` as `floor_to('U', x)`, `CEIL(x TO u)` as `ceil_to('U', x)`, `TIMESTAMPADD(u, n, x)` as
+//! `timestampadd('U', n, x)`, `TIMESTAMPDIFF(u, a, b)` as `timestampdiff('U', a, b)`. TIMESTAMP_LTZ is read in the session
+//! time zone by everything but `timestampadd` and `timestampdiff`, which count in UTC as Flink does.
+//! Functions that tell the time are in [`crate::now`]; patterns are Java's, in [`crate::time::pattern`].
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use datafusion_common::{Result, exec_err, plan_err};
+use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+
+use crate::arguments::Arguments;
+use crate::context::FunctionContext;
+use crate::function::{Returns, function, literal_text};
+use crate::moments::timestamp_type;
+use crate::parameters::Parameter;
+use crate::time::unit::Unit;
+use crate::time::zone::{Overlap, Zone};
+
+/// The functions of this module.
+pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
+    use Parameter::{Long, Moment, Text};
+    const OF_UNIT: &[&[Parameter]] = &[&[Text, Moment]];
+    let zone = Zone::Named(context.time_zone);
+    let mut functions: Vec<_> = PARTS
+        .into_iter()
+        .map(|(name, unit)| {
+            function(name, &[&[Moment]], Returns::Type(DataType::Int64), move |args| {
+                let moments = args.moments(0)?;
+                args.write::<Int64Type>(|row| Some(unit.extract(moments.local(row, zone)?)))
+            })
+            .in_context(context)
+            .into_udf()
+        })
+        .collect();
+    functions.extend([
+        function("extract", OF_UNIT, Returns::Type(DataType::Int64), move |args| {
+            let (unit, moments) = (unit(args)?, args.moments(1)?);
+            args.write::<Int64Type>(|row| Some(unit.extract(moments.local(row, zone)?)))
+        })
+        .aliases(&["date_part"])
+        .in_context(context)
+        .check(check_unit)
+        .into_udf(),
+        function("floor_to", OF_UNIT, Returns::Argument(1), move |args| round_to(args, zone, Unit::floor))
+            .in_context(context)
+            .check(check_unit)
+            .into_udf(),
+        function("ceil_to", OF_UNIT, Returns::Argument(1), move |args| round_to(args, zone, Unit::ceil))
+            .in_context(context)
+            .check(check_unit)
+            .into_udf(),
+        function("timestampadd", &[&[Text, Long, Moment]], Returns::From(added_type), timestampadd)
+            .check(check_unit)
+            .into_udf(),
+        function("timestampdiff", &[&[Text, Moment, Moment]], Returns::Type(DataType::Int32), timestampdiff)
+            .check(check_unit)
+            .into_udf(),
+    ]);
+    functions
+}
+
+const PARTS: [(&str, Unit); 10] = [
+    ("year", Unit::Year),
+    ("quarter", Unit::Quarter),
+    ("month", Unit::Month),
+    ("week", Unit::Week),
+    ("dayofyear", Unit::DayOfYear),
+    ("dayofmonth", Unit::Day),
+    ("dayofweek", Unit::DayOfWeek),
+    ("hour", Unit::Hour),
+    ("minute", Unit::Minute),
+    ("second", Unit::Second),
+];
+
+fn check_unit(args: &ReturnFieldArgs) -> Result<()> {
+    match literal_text(args, 0) {
+        Some(name) => Unit::named(name).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+fn unit(args: &Arguments) -> Result<Unit> {
+    match args.constant_text(0) {
+        Some(name) => Unit::named(name),
+        None => exec_err!("the unit of time must be a literal"),
+    }
+}
+
+fn round_to(args: &Arguments, zone: Zone, round: fn(Unit, i64) -> i64) -> Result<ArrayRef> {
+    let (unit, moments) = (unit(args)?, args.moments(1)?);
+    args.write_moments(|row| {
+        let rounded = round(unit, moments.local(row, zone)?);
+        Some(if moments.is_instant { zone.instant(rounded, Overlap::Earlier) } else { rounded })
+    })
+}
+
+/// The type of the point in time; a DATE becomes a TIMESTAMP when the unit is shorter than a day.
+fn added_type(args: &ReturnFieldArgs) -> Result<DataType> {
+    let Some(field) = args.arg_fields.get(2) else {
+        return plan_err!("TIMESTAMPADD takes a unit, a number and a point in time");
+    };
+    let shorter_than_day = match literal_text(args, 0) {
+        Some(name) => Unit::named(name)?.length_us().is_some_and(|length| length < crate::time::DAY),
+        None => false,
+    };
+    Ok(if *field.data_type() == DataType::Date32 && shorter_than_day {
+        timestamp_type()
+    } else {
+        field.data_type().clone()
+    })
+}
+
+fn timestampadd(args: &Arguments) -> Result<ArrayRef> {
+    let (unit, count, moments) = (unit(args)?, args.long(1)?, args.moments(2)?);
+    let is_time = matches!(args.return_type, DataType::Time32(_));
+    args.try_write_moments(|row| {
+        let (Some(count), Some(moment)) = (count.get(row), moments.raw(row)) else { return Ok(None) };
+        match unit.add(moment, count) {
+            // A time of day goes round the clock.
+            Some(moved) if is_time => Ok(Some(moved.rem_euclid(crate::time::DAY))),
+            Some(moved) => Ok(Some(moved)),
+            None => exec_err!("TIMESTAMPADD: {count} {unit:?} lead out of the range of a timestamp"),
+        }
+    })
+}
+
+fn timestampdiff(args: &Arguments) -> Result<ArrayRef> {
+    let (unit, from, to) = (unit(args)?, args.moments(1)?, args.moments(2)?);
+    args.try_write::<Int32Type>(|row| match (from.raw(row), to.raw(row)) {
+        (Some(from), Some(to)) => match unit.between(from, to) {
+            // Java narrows by cutting bits.
+            Some(count) => Ok(Some(count as i32)),
+            None => exec_err!("TIMESTAMPDIFF: {unit:?} cannot be counted"),
+        },
+        _ => Ok(None),
+    })
+}

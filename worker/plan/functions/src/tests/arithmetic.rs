@@ -1,0 +1,153 @@
+//! Arithmetic, rounding, randomness and conditions.
+
+use super::*;
+
+#[test]
+fn numbers_are_computed_as_in_flink() {
+    expect(vec![
+        ("abs", args![-5], "5"),
+        ("abs", args![i32::MIN], "-2147483648"),
+        ("abs", args![-1.5], "1.5"),
+        ("abs", args![decimal("-1.50", 5, 2)], "1.50"),
+        ("abs", args![NULL], "NULL"),
+        ("sign", args![-7_i64], "-1"),
+        ("sign", args![0.0], "0.0"),
+        ("sign", args![decimal("-3.25", 5, 2)], "-1.00"),
+        ("mod", args![-7, 3], "-1"),
+        ("mod", args![7_i64, -3], "1"),
+        ("mod", args![decimal("7.5", 3, 1), 2], "1.5"),
+        ("mod", args![7.5, 2.0], "1.5"),
+        ("mod", args![5, None::<i32>], "NULL"),
+        ("power", args![2, 10], "1024.0"),
+        ("power", args![1.0, f64::NAN], "NaN"),
+        ("sqrt", args![16], "4.0"),
+        ("sqrt", args![-1.0], "NaN"),
+        ("ln", args![0], "-Infinity"),
+        ("log", args![2.0, 8.0], "3.0"),
+        ("log", args![1.0], "0.0"),
+        ("log10", args![1000], "3.0"),
+        ("log2", args![8], "3.0"),
+        ("exp", args![0], "1.0"),
+        ("sin", args![0], "0.0"),
+        ("cos", args![0], "1.0"),
+        ("tan", args![0], "0.0"),
+        ("cot", args![1.0], "0.6420926159343306"),
+        ("asin", args![0], "0.0"),
+        ("acos", args![1], "0.0"),
+        ("atan", args![0], "0.0"),
+        ("atan2", args![0.0, 1.0], "0.0"),
+        ("sinh", args![0], "0.0"),
+        ("cosh", args![0], "1.0"),
+        ("tanh", args![0], "0.0"),
+        ("degrees", args![std::f64::consts::PI], "180.0"),
+        ("radians", args![decimal("180", 3, 0)], "3.141592653589793"),
+        ("pi", args![], "3.141592653589793"),
+        ("e", args![], "2.718281828459045"),
+        ("bin", args![12], "1100"),
+        ("bin", args![-1_i64], "1111111111111111111111111111111111111111111111111111111111111111"),
+        ("hex", args![100], "64"),
+        ("hex", args!["hello,world"], "68656C6C6F2C776F726C64"),
+    ]);
+}
+
+#[test]
+fn rounding_drops_halves_away_from_zero() {
+    expect(vec![
+        ("round", args![2.5], "3.0"),
+        ("round", args![-2.5], "-3.0"),
+        ("round", args![1.005, 2], "1.01"),
+        ("round", args![1.0e300, 2], "1.0E300"),
+        ("round", args![f64::NAN, 2], "NaN"),
+        ("round", args![646.646, -2], "600.0"),
+        ("round", args![1549, -2], "1500"),
+        ("round", args![1550_i64, -2], "1600"),
+        ("round", args![decimal("3.14159", 6, 5), 2], "3.14"),
+        ("round", args![decimal("-2.345", 6, 3), 2], "-2.35"),
+        ("round", args![decimal("155", 3, 0), -1], "160"),
+        ("round", args![2.5_f32], "3.0"),
+        ("truncate", args![42.324, 2], "42.32"),
+        ("truncate", args![42.324], "42.0"),
+        ("truncate", args![-42.999], "-42.0"),
+        ("truncate", args![decimal("42.329", 5, 3), 1], "42.3"),
+        ("truncate", args![1.5, None::<i32>], "NULL"),
+        ("ceil", args![1.2], "2.0"),
+        ("ceil", args![-1.2], "-1.0"),
+        ("ceil", args![decimal("-1.2", 3, 1)], "-1"),
+        ("ceil", args![decimal("1.2", 3, 1)], "2"),
+        ("floor", args![-1.2], "-2.0"),
+        ("floor", args![decimal("-1.2", 3, 1)], "-2"),
+        ("floor", args![7], "7"),
+        ("ceiling", args![NULL], "NULL"),
+    ]);
+}
+
+#[test]
+fn results_have_the_types_of_flink() {
+    expect_types(vec![
+        ("mod", args![7_i64, 3], DataType::Int32),
+        ("mod", args![7, 3_i64], DataType::Int64),
+        ("mod", args![decimal("7.5", 5, 2), decimal("2", 3, 0)], DataType::Decimal128(5, 2)),
+        ("round", args![decimal("3.14159", 10, 5), 2], DataType::Decimal128(8, 2)),
+        ("round", args![decimal("3.14159", 10, 5), 7], DataType::Decimal128(10, 5)),
+        ("round", args![decimal("3.14159", 10, 5)], DataType::Decimal128(6, 0)),
+        ("round", args![1_i64, 2], DataType::Int64),
+        ("ceil", args![decimal("1.25", 10, 2)], DataType::Decimal128(10, 0)),
+        ("floor", args![1.5_f32], DataType::Float32),
+        ("power", args![2, 2], DataType::Float64),
+        ("sign", args![1_i64], DataType::Int64),
+        ("abs", args![1_i16], DataType::Int16),
+        ("rand", args![], DataType::Float64),
+        ("rand_integer", args![10], DataType::Int32),
+        ("greatest", args![1, 2_i64], DataType::Int64),
+    ]);
+}
+
+#[test]
+fn impossible_calls_are_refused_with_the_reason() {
+    expect_refusal(vec![
+        ("mod", args![1, 0], "division by zero"),
+        ("abs", args!["a"], "ABS takes a number as argument 1, not STRING"),
+        ("power", args![1], "POWER does not take 1 arguments"),
+        ("rand_integer", args![0], "bound must be positive"),
+    ]);
+}
+
+#[test]
+fn random_functions_are_volatile_and_differ_by_row() {
+    for name in ["rand", "rand_integer", "uuid", "now", "proctime", "localtime", "unix_timestamp", "current_date"] {
+        assert_eq!(named(name, &utc()).signature().volatility, Volatility::Volatile, "{name}");
+    }
+    let udf = named("uuid", &utc());
+    let result = udf
+        .invoke_with_args(ScalarFunctionArgs {
+            args: vec![],
+            arg_fields: vec![],
+            number_rows: 2,
+            return_field: Arc::new(Field::new("uuid", DataType::Utf8, true)),
+            config_options: Arc::new(ConfigOptions::default()),
+        })
+        .and_then(|value| value.into_array(2))
+        .expect("uuid works");
+    assert_ne!(printed(&result, 0), printed(&result, 1));
+    assert_eq!(printed(&result, 0).len(), 36);
+}
+
+#[test]
+fn conditions_choose_among_their_arguments() {
+    expect(vec![
+        ("if", args![true, 5, 3], "5"),
+        ("if", args![false, "a", "b"], "b"),
+        ("if", args![None::<bool>, 5, 3_i64], "3"),
+        ("ifnull", args![None::<i32>, 5], "5"),
+        ("ifnull", args![4, 5], "4"),
+        ("coalesce", args![NULL, None::<&str>, "x"], "x"),
+        ("coalesce", args![NULL, None::<i32>], "NULL"),
+        ("nullif", args![5, 5], "NULL"),
+        ("nullif", args![5, None::<i32>], "5"),
+        ("greatest", args![1, 3, 2], "3"),
+        ("greatest", args![1, None::<i32>, 2], "NULL"),
+        ("greatest", args!["a", "b"], "b"),
+        ("least", args![1.5, 3], "1.5"),
+        ("least", args![decimal("1.5", 3, 1), 1], "1.0"),
+    ]);
+}

@@ -1,0 +1,217 @@
+//! `+ - * / %` with Flink's result types: whole numbers stay whole, decimals follow Flink's precision rules, points in
+//! time move by intervals.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion_common::ScalarValue;
+use datafusion_expr::Operator;
+use datafusion_physical_expr::expressions::{BinaryExpr, Literal};
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+use crate::bound::Bound;
+use crate::calc::as_literal;
+use crate::diagnostics::{Diagnostic, Result};
+use crate::expression::ExpressionBinder;
+use crate::types::{self, DAY_TIME, YEAR_MONTH};
+
+impl ExpressionBinder<'_> {
+    /// `left operator right`.
+    pub(crate) fn arithmetic(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        let literals = as_literal(&left.expression).is_some() && as_literal(&right.expression).is_some();
+        let result = self.arithmetic_unfolded(operator, left, right, span)?;
+        Ok(if literals { self.fold(result) } else { result })
+    }
+
+    fn arithmetic_unfolded(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        let is_interval = |t: &DataType| *t == DAY_TIME || *t == YEAR_MONTH;
+        if is_interval(&left.data_type) || is_interval(&right.data_type) {
+            return self.move_in_time(operator, left, right, span);
+        }
+        let (left, right) = self.read_as_numbers(left, right, span)?;
+        if !types::is_numeric(&left.data_type) || !types::is_numeric(&right.data_type) {
+            let mut diagnostic = Diagnostic::at(
+                span,
+                format!(
+                    "operator {operator} takes numbers, not {} and {}",
+                    types::name(&left.data_type),
+                    types::name(&right.data_type)
+                ),
+            );
+            if types::is_point_in_time(&left.data_type) && types::is_point_in_time(&right.data_type) {
+                diagnostic = diagnostic.help("use TIMESTAMPDIFF(SECOND, a, b) for the time between two timestamps");
+            } else if left.data_type == DataType::Utf8 && operator == Operator::Plus {
+                diagnostic = diagnostic.help("use || or CONCAT to put strings together");
+            }
+            return Err(diagnostic);
+        }
+        if operator == Operator::Modulo && !types::is_approximate(&left.data_type) {
+            return self.call("MOD", vec![left, right], span);
+        }
+        let decimals = (types::decimal_of(&left.data_type), types::decimal_of(&right.data_type));
+        let both_whole = types::is_integer(&left.data_type) && types::is_integer(&right.data_type);
+        if let (false, (Some(l), Some(r))) = (both_whole, decimals) {
+            return self.decimal_arithmetic(operator, (left, l), (right, r), span);
+        }
+        let Some(common) = types::common(&left.data_type, &right.data_type) else {
+            return Err(Diagnostic::at(span, format!("operator {operator} is not defined for these types")));
+        };
+        let (left, right) = (self.cast(left, &common, span)?, self.cast(right, &common, span)?);
+        self.binary(operator, left, right, span)
+    }
+
+    /// Strings beside numbers are read as numbers; NULL takes the type of the other side.
+    fn read_as_numbers(&self, left: Bound, right: Bound, span: Span) -> Result<(Bound, Bound)> {
+        let adapt = |from: Bound, other: &DataType| match from.data_type {
+            DataType::Null if types::is_numeric(other) => self.cast(from, other, span),
+            DataType::Null if *other == DataType::Null => self.cast(from, &DataType::Int32, span),
+            DataType::Utf8 if types::is_numeric(other) => {
+                let to = if types::is_approximate(other) { DataType::Float64 } else { DataType::Decimal128(38, 19) };
+                self.cast(from, &to, span)
+            }
+            _ => Ok(from),
+        };
+        let (left_type, right_type) = (left.data_type.clone(), right.data_type.clone());
+        Ok((adapt(left, &right_type)?, adapt(right, &left_type)?))
+    }
+
+    fn decimal_arithmetic(
+        &self,
+        operator: Operator,
+        (left, (p1, s1)): (Bound, (u8, i8)),
+        (right, (p2, s2)): (Bound, (u8, i8)),
+        span: Span,
+    ) -> Result<Bound> {
+        let result = result_type(operator, (p1, s1), (p2, s2));
+        let DataType::Decimal128(_, scale) = result else { unreachable_type(&result, span)? };
+        let right = self.cast(right, &DataType::Decimal128(p2, s2), span)?;
+        let left_type = if operator == Operator::Divide {
+            // Arrow gives four digits more than the dividend has and cuts the rest: three more than asked for make
+            // room for one digit to round by.
+            DataType::Decimal128(38, (scale - 3).clamp(0, 34).max(s1.min(34)))
+        } else {
+            DataType::Decimal128(p1, s1)
+        };
+        let left = self.cast(left, &left_type, span)?;
+        if operator == Operator::Multiply && i16::from(s1) + i16::from(s2) > 38 {
+            let narrow = DataType::Decimal128(38, 38 - s2.min(38));
+            let left = self.cast(left, &narrow, span)?;
+            let product = self.binary(operator, left, right, span)?;
+            return self.cast(product, &result, span);
+        }
+        let value = self.binary(operator, left, right, span)?;
+        self.cast(value, &result, span)
+    }
+
+    /// A point in time and an interval, or two intervals.
+    fn move_in_time(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        let (left, right) = if operator == Operator::Plus && types::is_point_in_time(&right.data_type) {
+            (right, left)
+        } else {
+            (left, right)
+        };
+        let refuse = |left: &Bound, right: &Bound| {
+            Err(Diagnostic::at(
+                span,
+                format!(
+                    "operator {operator} is not supported for {} and {}",
+                    types::name(&left.data_type),
+                    types::name(&right.data_type)
+                ),
+            ))
+        };
+        if !matches!(operator, Operator::Plus | Operator::Minus) {
+            return refuse(&left, &right);
+        }
+        let left = if left.data_type == DataType::Null { self.cast(left, &types::TIMESTAMP, span)? } else { left };
+        match (&left.data_type, &right.data_type) {
+            (a, b) if a == b && (*a == DAY_TIME) => self.binary(operator, left, right, span),
+            (DataType::Timestamp(TimeUnit::Millisecond, _), b) if *b == DAY_TIME => self.binary(operator, left, right, span),
+            (DataType::Timestamp(TimeUnit::Microsecond, _), b) if *b == DAY_TIME => {
+                let right = match as_literal(&right.expression) {
+                    Some(ScalarValue::DurationMillisecond(Some(milliseconds))) => {
+                        let value = ScalarValue::DurationMicrosecond(milliseconds.checked_mul(1_000));
+                        let data_type = DataType::Duration(TimeUnit::Microsecond);
+                        Bound { expression: Arc::new(Literal::new(value)), data_type, nullable: false }
+                    }
+                    _ => return refuse(&left, &right),
+                };
+                self.binary(operator, left, right, span)
+            }
+            (DataType::Date32, b) if *b == DAY_TIME => {
+                let days = match as_literal(&right.expression) {
+                    Some(ScalarValue::DurationMillisecond(Some(milliseconds))) if milliseconds % 86_400_000 == 0 => {
+                        i32::try_from(milliseconds / 86_400_000).ok()
+                    }
+                    _ => None,
+                };
+                let Some(days) = days else { return refuse(&left, &right) };
+                let left = self.cast_plain(left, &DataType::Int32, span)?;
+                let days = Bound {
+                    expression: Arc::new(Literal::new(ScalarValue::Int32(Some(days)))),
+                    data_type: DataType::Int32,
+                    nullable: false,
+                };
+                let sum = self.binary(operator, left, days, span)?;
+                self.cast_plain(sum, &DataType::Date32, span)
+            }
+            (DataType::Timestamp(..) | DataType::Date32, b) if *b == YEAR_MONTH => self.binary(operator, left, right, span),
+            _ => refuse(&left, &right),
+        }
+    }
+
+    /// Arrow's cast, whatever SQL's would do.
+    fn cast_plain(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
+        let cast = datafusion_physical_expr::expressions::cast(bound.expression, &self.scope.schema, to.clone())
+            .map_err(|error| Diagnostic::at(span, error.strip_backtrace()))?;
+        self.bound(cast, span)
+    }
+
+    /// An operator of Arrow, whose operands have the types it takes.
+    pub(crate) fn binary(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        self.bound(Arc::new(BinaryExpr::new(left.expression, operator, right.expression)), span)
+    }
+}
+
+fn unreachable_type<T>(data_type: &DataType, span: Span) -> Result<T> {
+    Err(Diagnostic::at(span, format!("arithmetic does not give {}", types::name(data_type))))
+}
+
+/// Flink's type of a decimal result.
+pub(crate) fn result_type(operator: Operator, (p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> DataType {
+    let (p1, s1, p2, s2) = (i16::from(p1), i16::from(s1), i16::from(p2), i16::from(s2));
+    let (precision, scale) = match operator {
+        Operator::Multiply => (p1 + p2 + 1, s1 + s2),
+        Operator::Divide => {
+            let scale = (s1 + p2 + 1).max(6);
+            (p1 - s1 + s2 + scale, scale)
+        }
+        Operator::Modulo => ((p1 - s1).min(p2 - s2) + s1.max(s2), s1.max(s2)),
+        _ => {
+            let scale = s1.max(s2);
+            ((p1 - s1).max(p2 - s2) + scale + 1, scale)
+        }
+    };
+    let (precision, scale) = if precision <= 38 {
+        (precision.max(1), scale)
+    } else {
+        // The whole digits are kept, and at least six behind the point.
+        (38, (38 - (precision - scale)).max(scale.min(6)))
+    };
+    // Both are within 0..=38 now.
+    DataType::Decimal128(precision as u8, scale.clamp(0, 38) as i8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimal_types_follow_flink() {
+        assert_eq!(result_type(Operator::Multiply, (4, 3), (19, 0)), DataType::Decimal128(24, 3));
+        assert_eq!(result_type(Operator::Plus, (10, 2), (10, 2)), DataType::Decimal128(11, 2));
+        assert_eq!(result_type(Operator::Divide, (10, 2), (10, 2)), DataType::Decimal128(23, 13));
+        assert_eq!(result_type(Operator::Multiply, (38, 18), (38, 18)), DataType::Decimal128(38, 6));
+        assert_eq!(result_type(Operator::Modulo, (10, 2), (5, 3)), DataType::Decimal128(5, 3));
+    }
+}

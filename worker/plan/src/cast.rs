@@ -1,0 +1,140 @@
+//! Conversions between types, and literals that are converted while planning.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Schema};
+use datafusion_common::ScalarValue;
+use datafusion_expr::ColumnarValue;
+use datafusion_physical_expr::expressions::{self, Literal};
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+use crate::bound::Bound;
+use crate::calc::as_literal;
+use crate::diagnostics::{Diagnostic, Result};
+use crate::expression::ExpressionBinder;
+use crate::relation::Expression;
+use crate::types;
+
+impl ExpressionBinder<'_> {
+    /// The value converted to a type, as `CAST` does it. NULL and literals are converted at once.
+    pub(crate) fn cast(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
+        self.cast_as(bound, to, false, span)
+    }
+
+    /// The value converted to a type; with `or_null` what cannot be converted becomes NULL.
+    pub(crate) fn cast_as(&self, bound: Bound, to: &DataType, or_null: bool, span: Span) -> Result<Bound> {
+        if bound.data_type == *to {
+            return Ok(bound);
+        }
+        if as_literal(&bound.expression).is_some_and(ScalarValue::is_null) {
+            return self.null(to, span);
+        }
+        let refuse = || {
+            Diagnostic::at(
+                span,
+                format!("{} cannot be converted to {}", types::name(&bound.data_type), types::name(to)),
+            )
+        };
+        let cast = if let Some(udf) = self.session.flink_cast(&bound.data_type, to, or_null) {
+            self.call_exact(udf, vec![bound.clone()], span)?
+        } else {
+            let schema = &self.scope.schema;
+            let expression = Arc::clone(&bound.expression);
+            let expression = if or_null {
+                expressions::try_cast(expression, schema, to.clone())
+            } else {
+                expressions::cast(expression, schema, to.clone())
+            };
+            self.bound(expression.map_err(|_| refuse())?, span)?
+        };
+        if cast.data_type != *to {
+            return Err(refuse());
+        }
+        Ok(if as_literal(&bound.expression).is_some() { self.fold(cast) } else { cast })
+    }
+
+    /// NULL of a type.
+    pub(crate) fn null(&self, data_type: &DataType, span: Span) -> Result<Bound> {
+        let value = ScalarValue::try_from(data_type)
+            .map_err(|_| Diagnostic::at(span, format!("NULL of type {} is not supported", types::name(data_type))))?;
+        Ok(Bound { expression: Arc::new(Literal::new(value)), data_type: data_type.clone(), nullable: true })
+    }
+
+    /// The expression's value as a literal, when it has no columns and gives no error.
+    pub(crate) fn fold(&self, bound: Bound) -> Bound {
+        match evaluate(&bound.expression) {
+            Some(value) if value.data_type() == bound.data_type => {
+                let nullable = value.is_null();
+                Bound { expression: Arc::new(Literal::new(value)), nullable, ..bound }
+            }
+            _ => bound,
+        }
+    }
+
+    /// Both values in the type they have in common, for comparisons and the branches of CASE. A string beside something
+    /// else is read as that.
+    pub(crate) fn unify(&self, left: Bound, right: Bound, what: &str, span: Span) -> Result<(Bound, Bound)> {
+        let to = common_type(&left.data_type, &right.data_type).ok_or_else(|| {
+            Diagnostic::at(
+                span,
+                format!(
+                    "{what} takes values of one type, not {} and {}",
+                    types::name(&left.data_type),
+                    types::name(&right.data_type)
+                ),
+            )
+            .help("convert one of them with CAST")
+        })?;
+        Ok((self.cast_literal(left, &to, span)?, self.cast_literal(right, &to, span)?))
+    }
+
+    /// All values in the type they have in common.
+    pub(crate) fn unify_all(&self, values: Vec<Bound>, what: &str, span: Span) -> Result<Vec<Bound>> {
+        let mut common = DataType::Null;
+        for value in &values {
+            common = common_type(&common, &value.data_type).ok_or_else(|| {
+                let (a, b) = (types::name(&common), types::name(&value.data_type));
+                Diagnostic::at(span, format!("{what} takes values of one type, not {a} and {b}"))
+                    .help("convert one of them with CAST")
+            })?;
+        }
+        values.into_iter().map(|value| self.cast_literal(value, &common, span)).collect()
+    }
+
+    /// Like [`Self::cast`]; a literal that cannot be converted is an error now, not when the job runs.
+    fn cast_literal(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
+        let literal = as_literal(&bound.expression).map(ToString::to_string);
+        let cast = self.cast(bound, to, span)?;
+        match literal {
+            Some(text) if as_literal(&cast.expression).is_none() => {
+                Err(Diagnostic::at(span, format!("'{text}' is not a {}", types::name(to))))
+            }
+            _ => Ok(cast),
+        }
+    }
+}
+
+/// The type two values have in common; a string beside something else is read as that.
+fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
+    let readable = |t: &DataType| {
+        types::is_numeric(t)
+            || types::is_point_in_time(t)
+            || matches!(t, DataType::Time32(_) | DataType::Boolean | DataType::Binary)
+    };
+    match (left, right) {
+        (DataType::Utf8, other) | (other, DataType::Utf8) if readable(other) => Some(other.clone()),
+        (a, b) => types::common(a, b),
+    }
+}
+
+/// The value of an expression without columns.
+pub(crate) fn evaluate(expression: &Expression) -> Option<ScalarValue> {
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).ok()?;
+    match expression.evaluate(&row).ok()? {
+        ColumnarValue::Scalar(value) => Some(value),
+        ColumnarValue::Array(array) if array.len() == 1 => ScalarValue::try_from_array(&array, 0).ok(),
+        ColumnarValue::Array(_) => None,
+    }
+}

@@ -1,0 +1,251 @@
+//! Flink's lexical rules for sqlparser: backticks quote identifiers, double quotes do not, and casts know Flink's types.
+
+use datafusion_sql::sqlparser::ast::{
+    CastKind, DataType as AstDataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, Value,
+};
+use datafusion_sql::sqlparser::dialect::Dialect;
+use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError, Word};
+
+/// Flink SQL as sqlparser sees it. What sqlparser has no syntax tree for becomes a plain function call here.
+#[derive(Debug)]
+pub(crate) struct FlinkDialect;
+
+impl Dialect for FlinkDialect {
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '`'
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_alphabetic() || ch == '_' || ch == '$'
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_alphanumeric() || ch == '_' || ch == '$'
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        true
+    }
+
+    fn supports_unicode_string_literal(&self) -> bool {
+        true
+    }
+
+    fn supports_window_clause_named_window_reference(&self) -> bool {
+        true
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let Token::Word(word) = parser.peek_token_ref().token.clone() else { return None };
+        if word.quote_style.is_some() || !matches!(parser.peek_nth_token_ref(1).token, Token::LParen | Token::LBracket) {
+            return None;
+        }
+        let opens = parser.peek_nth_token_ref(1).token.clone();
+        match (word.value.to_ascii_uppercase().as_str(), opens) {
+            ("CAST", Token::LParen) => Some(parse_cast(parser, CastKind::Cast)),
+            ("TRY_CAST", Token::LParen) => Some(parse_cast(parser, CastKind::TryCast)),
+            ("JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS", Token::LParen) => Some(parse_json_call(parser, &word)),
+            ("MAP", Token::LBracket) => Some(parse_bracket_call(parser)),
+            _ => None,
+        }
+    }
+}
+
+/// `CAST(expression AS type)`: the type is kept as its text, because sqlparser does not know all of Flink's types.
+fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let expr = parser.parse_expr()?;
+    let as_word = parser.next_token();
+    if !matches!(&as_word.token, Token::Word(word) if word.value.eq_ignore_ascii_case("AS")) {
+        return parser.expected("AS", as_word);
+    }
+    let first = parser.peek_token();
+    let mut text = String::new();
+    let mut depth = 0usize;
+    loop {
+        let token = parser.next_token();
+        match &token.token {
+            Token::EOF => return parser.expected(")", token),
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => break,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        text.push_str(&token.token.to_string());
+        text.push(' ');
+    }
+    let name = Ident::with_span(first.span, text.trim_end());
+    let data_type = AstDataType::Custom(ObjectName::from(vec![name]), Vec::new());
+    Ok(Expr::Cast { kind, expr: Box::new(expr), data_type, array: false, format: None })
+}
+
+/// `JSON_VALUE(json, path [RETURNING type] [NULL | ERROR | DEFAULT x ON EMPTY] [… ON ERROR])` and its relatives. The
+/// clauses follow as string literals, in the order the functions take them.
+fn parse_json_call(parser: &mut Parser, word: &Word) -> Result<Expr, ParserError> {
+    let name = parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let mut args = vec![parser.parse_expr()?];
+    parser.expect_token(&Token::Comma)?;
+    args.push(parser.parse_expr()?);
+    match word.value.to_ascii_uppercase().as_str() {
+        "JSON_VALUE" => parse_json_value_clauses(parser, &mut args)?,
+        "JSON_QUERY" => parse_json_query_clauses(parser, &mut args)?,
+        _ => {
+            for behaviour in ["TRUE", "FALSE", "UNKNOWN", "ERROR"] {
+                if accept(parser, &[behaviour, "ON", "ERROR"]) {
+                    args.push(text(behaviour));
+                    break;
+                }
+            }
+        }
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(call(Ident::with_span(name.span, word.value.clone()), args))
+}
+
+fn parse_json_value_clauses(parser: &mut Parser, args: &mut Vec<Expr>) -> Result<(), ParserError> {
+    let mut returning = text("STRING");
+    if accept(parser, &["RETURNING"]) {
+        let kind = parser.next_token();
+        returning = match kind.token.to_string().to_ascii_uppercase().as_str() {
+            "STRING" | "VARCHAR" => text("STRING"),
+            "BOOLEAN" => text("BOOLEAN"),
+            "INT" | "INTEGER" => text("INTEGER"),
+            "BIGINT" => text("BIGINT"),
+            "DOUBLE" => text("DOUBLE"),
+            _ => return parser.expected("STRING, BOOLEAN, INTEGER, BIGINT or DOUBLE", kind),
+        };
+        if parser.consume_token(&Token::LParen) {
+            parser.next_token();
+            parser.expect_token(&Token::RParen)?;
+        }
+    }
+    let mut behaviours = [(text("NULL"), null()), (text("NULL"), null())];
+    for _ in 0..2 {
+        let behaviour = if accept(parser, &["NULL"]) {
+            (text("NULL"), null())
+        } else if accept(parser, &["DEFAULT"]) {
+            (text("DEFAULT"), parser.parse_expr()?)
+        } else if !matches!(parser.peek_token_ref().token, Token::RParen) && accept(parser, &["ERROR"]) {
+            (text("ERROR"), null())
+        } else {
+            break;
+        };
+        if accept(parser, &["ON", "EMPTY"]) {
+            behaviours[0] = behaviour;
+        } else if accept(parser, &["ON", "ERROR"]) {
+            behaviours[1] = behaviour;
+        } else {
+            let found = parser.peek_token();
+            return parser.expected("ON EMPTY or ON ERROR", found);
+        }
+    }
+    args.push(returning);
+    for (behaviour, value) in behaviours {
+        args.push(behaviour);
+        args.push(value);
+    }
+    Ok(())
+}
+
+fn parse_json_query_clauses(parser: &mut Parser, args: &mut Vec<Expr>) -> Result<(), ParserError> {
+    let wrappers: [(&[&str], &str); 8] = [
+        (&["WITHOUT", "ARRAY", "WRAPPER"], "WITHOUT"),
+        (&["WITHOUT", "WRAPPER"], "WITHOUT"),
+        (&["WITH", "CONDITIONAL", "ARRAY", "WRAPPER"], "CONDITIONAL"),
+        (&["WITH", "CONDITIONAL", "WRAPPER"], "CONDITIONAL"),
+        (&["WITH", "UNCONDITIONAL", "ARRAY", "WRAPPER"], "UNCONDITIONAL"),
+        (&["WITH", "UNCONDITIONAL", "WRAPPER"], "UNCONDITIONAL"),
+        (&["WITH", "ARRAY", "WRAPPER"], "UNCONDITIONAL"),
+        (&["WITH", "WRAPPER"], "UNCONDITIONAL"),
+    ];
+    let wrapper = wrappers.iter().find(|(words, _)| accept(parser, words)).map_or("WITHOUT", |(_, name)| name);
+    let mut behaviours = ["NULL", "NULL"];
+    let kinds: [(&[&str], &str); 4] = [
+        (&["NULL"], "NULL"),
+        (&["EMPTY", "ARRAY"], "EMPTY ARRAY"),
+        (&["EMPTY", "OBJECT"], "EMPTY OBJECT"),
+        (&["ERROR"], "ERROR"),
+    ];
+    for _ in 0..2 {
+        let Some((_, kind)) = kinds.iter().find(|(words, _)| accept(parser, words)) else { break };
+        if accept(parser, &["ON", "EMPTY"]) {
+            behaviours[0] = kind;
+        } else if accept(parser, &["ON", "ERROR"]) {
+            behaviours[1] = kind;
+        } else {
+            let found = parser.peek_token();
+            return parser.expected("ON EMPTY or ON ERROR", found);
+        }
+    }
+    args.extend([text(wrapper), text(behaviours[0]), text(behaviours[1])]);
+    Ok(())
+}
+
+/// `MAP[k, v, …]`.
+fn parse_bracket_call(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let name = parser.next_token();
+    parser.expect_token(&Token::LBracket)?;
+    let args = parser.parse_comma_separated(Parser::parse_expr)?;
+    parser.expect_token(&Token::RBracket)?;
+    Ok(call(Ident::with_span(name.span, "MAP"), args))
+}
+
+/// Takes the words if all of them follow, in any case.
+fn accept(parser: &mut Parser, words: &[&str]) -> bool {
+    let all = words.iter().enumerate().all(|(index, expected)| {
+        matches!(&parser.peek_nth_token_ref(index).token,
+            Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
+    });
+    if all {
+        words.iter().for_each(|_| {
+            parser.next_token();
+        });
+    }
+    all
+}
+
+fn text(value: &str) -> Expr {
+    Expr::value(Value::SingleQuotedString(value.to_owned()))
+}
+
+fn null() -> Expr {
+    Expr::value(Value::Null)
+}
+
+/// A call of the plain function `name`.
+pub(crate) fn call(name: Ident, args: Vec<Expr>) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![name]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// The tokens of `text` with their places.
+pub(crate) fn tokenize_all(text: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
+    Tokenizer::new(&FlinkDialect, text).tokenize_with_location()
+}
+
+/// The tokens of `text` with their places, blanks and comments left out.
+pub(crate) fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
+    let mut tokens = tokenize_all(text)?;
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    Ok(tokens)
+}

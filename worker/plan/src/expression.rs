@@ -1,0 +1,460 @@
+//! Binds expressions: names become column positions, operators and functions get Flink's types.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion_common::ScalarValue;
+use datafusion_expr::Operator;
+use datafusion_physical_expr::expressions::{self, InListExpr, Literal};
+use datafusion_sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, CastKind, DataType as AstDataType, Expr, Ident, ObjectNamePart, Spanned, UnaryOperator,
+    Value,
+};
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+use crate::bound::Bound;
+use crate::calc::{as_literal, column};
+use crate::diagnostics::{Diagnostic, Result, is_empty};
+use crate::dialect::tokenize;
+use crate::grouping::Grouping;
+use crate::interval::{self, Interval};
+use crate::over::OverCalls;
+use crate::relation::Expression;
+use crate::scope::{Scope, row_field};
+use crate::session::Session;
+use crate::tokens::Tokens;
+use crate::types::{self, DAY_TIME, YEAR_MONTH};
+
+/// How deep an expression may be.
+const DEPTH_MAX: usize = 400;
+
+/// What else an expression may hold besides columns and scalar functions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place<'a> {
+    /// Nothing; the name of the clause is for messages.
+    Scalar(&'static str),
+    /// Aggregates, and of the columns only the grouped ones.
+    Grouped(&'a Grouping),
+    /// Aggregates with OVER.
+    Over(&'a OverCalls),
+}
+
+/// Binds the expressions of one clause.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExpressionBinder<'a> {
+    /// The functions.
+    pub session: &'a Session,
+    /// The columns.
+    pub scope: &'a Scope,
+    /// The clause.
+    pub place: Place<'a>,
+    /// How deep the binder is.
+    pub depth: usize,
+    /// Where the expression around is: for parts that have no place of their own.
+    pub around: Span,
+}
+
+impl<'a> ExpressionBinder<'a> {
+    /// A binder for a clause.
+    pub(crate) fn new(session: &'a Session, scope: &'a Scope, place: Place<'a>) -> Self {
+        Self { session, scope, place, depth: 0, around: Span::empty() }
+    }
+
+    /// The same binder where only scalar expressions are allowed.
+    pub(crate) fn scalar(&self, clause: &'static str) -> Self {
+        Self { place: Place::Scalar(clause), ..*self }
+    }
+
+    /// Binds an expression.
+    pub(crate) fn bind(&self, expression: &Expr) -> Result<Bound> {
+        let own = expression.span();
+        let span = if is_empty(own) { self.around } else { own };
+        if self.depth >= DEPTH_MAX {
+            return Err(Diagnostic::at(span, "the expression is nested too deeply"));
+        }
+        let binder = Self { depth: self.depth + 1, around: span, ..*self };
+        if let Place::Grouped(grouping) = self.place
+            && let Some(bound) = grouping.key_of(&binder, expression)
+        {
+            return Ok(bound);
+        }
+        binder.bind_node(expression, span)
+    }
+
+    /// Binds a condition.
+    pub(crate) fn bind_condition(&self, expression: &Expr, clause: &str) -> Result<Bound> {
+        let bound = self.bind(expression)?;
+        let own = expression.span();
+        self.boolean(bound, clause, if is_empty(own) { self.around } else { own })
+    }
+
+    fn boolean(&self, bound: Bound, what: &str, span: Span) -> Result<Bound> {
+        match bound.data_type {
+            DataType::Boolean => Ok(bound),
+            DataType::Null => self.null(&DataType::Boolean, span),
+            ref other => {
+                Err(Diagnostic::at(span, format!("{what} takes a condition (BOOLEAN), not {}", types::name(other))))
+            }
+        }
+    }
+
+    /// An expression with the type Arrow gives it.
+    pub(crate) fn bound(&self, expression: Expression, span: Span) -> Result<Bound> {
+        let schema = &self.scope.schema;
+        let typed = expression.data_type(schema).and_then(|data_type| Ok((data_type, expression.nullable(schema)?)));
+        let (data_type, nullable) = typed.map_err(|error| Diagnostic::at(span, first_line(&error)))?;
+        Ok(Bound { expression, data_type, nullable })
+    }
+
+    /// A literal.
+    pub(crate) fn literal(&self, value: ScalarValue) -> Bound {
+        let (data_type, nullable) = (value.data_type(), value.is_null());
+        Bound { expression: Arc::new(Literal::new(value)), data_type, nullable }
+    }
+
+    fn bind_node(&self, expression: &Expr, span: Span) -> Result<Bound> {
+        match expression {
+            Expr::Nested(inner) => self.bind(inner),
+            Expr::Identifier(name) => self.bind_path(std::slice::from_ref(name), span),
+            Expr::CompoundIdentifier(path) => self.bind_path(path, span),
+            Expr::Value(value) => self.bind_value(&value.value, span),
+            Expr::TypedString(typed) => self.bind_typed_string(&typed.data_type, &typed.value.value, span),
+            Expr::Interval(literal) => self.bind_interval(interval::of_literal(literal), span),
+            Expr::BinaryOp { left, op, right } => self.bind_binary(left, op, right, span),
+            Expr::UnaryOp { op, expr } => self.bind_unary(*op, expr, span),
+            Expr::IsNull(inner) => {
+                let inner = self.bind(inner)?;
+                self.bound(expressions::is_null(inner.expression).map_err(|e| internal(&e, span))?, span)
+            }
+            Expr::IsNotNull(inner) => {
+                let inner = self.bind(inner)?;
+                self.bound(expressions::is_not_null(inner.expression).map_err(|e| internal(&e, span))?, span)
+            }
+            Expr::IsTrue(inner) => self.is_boolean(inner, Some(true), false, span),
+            Expr::IsNotTrue(inner) => self.is_boolean(inner, Some(true), true, span),
+            Expr::IsFalse(inner) => self.is_boolean(inner, Some(false), false, span),
+            Expr::IsNotFalse(inner) => self.is_boolean(inner, Some(false), true, span),
+            Expr::IsUnknown(inner) => self.is_boolean(inner, None, false, span),
+            Expr::IsNotUnknown(inner) => self.is_boolean(inner, None, true, span),
+            Expr::IsDistinctFrom(left, right) => self.compare(Operator::IsDistinctFrom, left, right, span),
+            Expr::IsNotDistinctFrom(left, right) => self.compare(Operator::IsNotDistinctFrom, left, right, span),
+            Expr::Between { expr, negated, low, high } => self.bind_between(expr, low, high, *negated, span),
+            Expr::InList { expr, list, negated } => self.bind_in_list(expr, list, *negated, span),
+            Expr::Case { operand, conditions, else_result, .. } => {
+                self.bind_case(operand.as_deref(), conditions, else_result.as_deref(), span)
+            }
+            Expr::Cast { kind, expr, data_type, .. } => self.bind_cast(kind, expr, data_type, span),
+            other => self.bind_call_node(other, span),
+        }
+    }
+
+    fn bind_path(&self, path: &[Ident], span: Span) -> Result<Bound> {
+        if let Place::Grouped(grouping) = self.place {
+            return Err(grouping.not_grouped(path, span));
+        }
+        let (index, taken) = match self.scope.resolve(path, span) {
+            Ok(found) => found,
+            // Functions without parentheses, such as CURRENT_DATE, are names to the parser.
+            Err(error) => match path {
+                [name] if name.quote_style.is_none() && is_niladic(&name.value) => {
+                    return self.call(&name.value, Vec::new(), span);
+                }
+                _ => return Err(error),
+            },
+        };
+        let field = self.scope.schema.field(index);
+        let mut bound = Bound {
+            expression: column(&self.scope.schema, index),
+            data_type: field.data_type().clone(),
+            nullable: field.is_nullable(),
+        };
+        for name in &path[taken..] {
+            bound = self.field_of_row(bound, name)?;
+        }
+        Ok(bound)
+    }
+
+    /// `row.name`.
+    pub(crate) fn field_of_row(&self, row: Bound, name: &Ident) -> Result<Bound> {
+        row_field(&row.data_type, name)?;
+        let key = self.literal(ScalarValue::Utf8(Some(name.value.clone())));
+        self.call_exact(datafusion_functions::core::get_field(), vec![row, key], name.span)
+    }
+
+    fn bind_value(&self, value: &Value, span: Span) -> Result<Bound> {
+        match value {
+            Value::Number(text, _) => {
+                number(text).map(|value| self.literal(value)).map_err(|message| Diagnostic::at(span, message))
+            }
+            Value::SingleQuotedString(text) | Value::UnicodeStringLiteral(text) | Value::NationalStringLiteral(text) => {
+                Ok(self.literal(ScalarValue::Utf8(Some(text.clone()))))
+            }
+            Value::HexStringLiteral(text) => {
+                let bytes: Option<Vec<u8>> = (text.len() % 2 == 0 && text.is_ascii())
+                    .then(|| (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect())
+                    .flatten();
+                let bytes = bytes.ok_or_else(|| Diagnostic::at(span, "expected pairs of hexadecimal digits"))?;
+                Ok(self.literal(ScalarValue::Binary(Some(bytes))))
+            }
+            Value::Boolean(value) => Ok(self.literal(ScalarValue::Boolean(Some(*value)))),
+            Value::Null => Ok(self.literal(ScalarValue::Null)),
+            other => Err(Diagnostic::at(span, format!("literal {other} is not supported"))),
+        }
+    }
+
+    /// `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'`.
+    fn bind_typed_string(&self, data_type: &AstDataType, value: &Value, span: Span) -> Result<Bound> {
+        let Value::SingleQuotedString(text) = value else {
+            return Err(Diagnostic::at(span, "expected a string in single quotes"));
+        };
+        let fraction = text.rsplit_once('.').map_or(0, |(_, digits)| digits.len());
+        let to = match data_type {
+            AstDataType::Date => DataType::Date32,
+            AstDataType::Time(..) => DataType::Time32(arrow::datatypes::TimeUnit::Millisecond),
+            AstDataType::Timestamp(..) if fraction > 3 => {
+                DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None)
+            }
+            AstDataType::Timestamp(..) => types::TIMESTAMP,
+            other => return Err(Diagnostic::at(span, format!("literals of type {other} are not supported"))),
+        };
+        let bound = self.cast(self.literal(ScalarValue::Utf8(Some(text.clone()))), &to, span)?;
+        match as_literal(&bound.expression) {
+            Some(value) if !value.is_null() => Ok(bound),
+            _ => Err(Diagnostic::at(span, format!("'{text}' is not a {}", types::name(&to)))),
+        }
+    }
+
+    fn bind_interval(&self, value: std::result::Result<Interval, String>, span: Span) -> Result<Bound> {
+        Ok(match value.map_err(|message| Diagnostic::at(span, message))? {
+            Interval::Milliseconds(value) => self.literal(ScalarValue::DurationMillisecond(Some(value))),
+            Interval::Months(value) => self.literal(ScalarValue::IntervalYearMonth(Some(value))),
+        })
+    }
+
+    fn bind_unary(&self, op: UnaryOperator, inner: &Expr, span: Span) -> Result<Bound> {
+        match op {
+            UnaryOperator::Plus => self.bind(inner),
+            UnaryOperator::Not => {
+                let bound = self.bind(inner)?;
+                let bound = self.boolean(bound, "NOT", span)?;
+                self.bound(expressions::not(bound.expression).map_err(|e| internal(&e, span))?, span)
+            }
+            UnaryOperator::Minus => {
+                if let Expr::Value(value) = inner
+                    && let Value::Number(text, _) = &value.value
+                {
+                    let negative = number(&format!("-{text}")).map_err(|message| Diagnostic::at(span, message))?;
+                    return Ok(self.literal(negative));
+                }
+                let bound = self.bind(inner)?;
+                let is_interval = bound.data_type == DAY_TIME || bound.data_type == YEAR_MONTH;
+                if !types::is_numeric(&bound.data_type) && !is_interval {
+                    let name = types::name(&bound.data_type);
+                    return Err(Diagnostic::at(span, format!("'-' takes a number, not {name}")));
+                }
+                let is_literal = as_literal(&bound.expression).is_some();
+                let negative = expressions::negative(bound.expression, &self.scope.schema);
+                let negative = self.bound(negative.map_err(|e| internal(&e, span))?, span)?;
+                Ok(if is_literal { self.fold(negative) } else { negative })
+            }
+            other => Err(Diagnostic::at(span, format!("operator {other} is not supported"))),
+        }
+    }
+
+    fn bind_binary(&self, left: &Expr, op: &BinaryOperator, right: &Expr, span: Span) -> Result<Bound> {
+        let arithmetic = match op {
+            BinaryOperator::Plus => Some(Operator::Plus),
+            BinaryOperator::Minus => Some(Operator::Minus),
+            BinaryOperator::Multiply => Some(Operator::Multiply),
+            BinaryOperator::Divide => Some(Operator::Divide),
+            BinaryOperator::Modulo => Some(Operator::Modulo),
+            _ => None,
+        };
+        if let Some(operator) = arithmetic {
+            let (left, right) = (self.bind(left)?, self.bind(right)?);
+            return self.arithmetic(operator, left, right, span);
+        }
+        match op {
+            BinaryOperator::Eq => self.compare(Operator::Eq, left, right, span),
+            BinaryOperator::NotEq => self.compare(Operator::NotEq, left, right, span),
+            BinaryOperator::Lt => self.compare(Operator::Lt, left, right, span),
+            BinaryOperator::LtEq => self.compare(Operator::LtEq, left, right, span),
+            BinaryOperator::Gt => self.compare(Operator::Gt, left, right, span),
+            BinaryOperator::GtEq => self.compare(Operator::GtEq, left, right, span),
+            BinaryOperator::And | BinaryOperator::Or => {
+                let operator = if *op == BinaryOperator::And { Operator::And } else { Operator::Or };
+                let left = self.bind(left)?;
+                let left = self.boolean(left, &operator.to_string(), span)?;
+                let right = self.bind(right)?;
+                let right = self.boolean(right, &operator.to_string(), span)?;
+                self.binary(operator, left, right, span)
+            }
+            BinaryOperator::StringConcat => {
+                let args = vec![self.bind(left)?, self.bind(right)?];
+                self.call("CONCAT", args, span)
+            }
+            other => Err(Diagnostic::at(span, format!("operator {other} is not supported"))),
+        }
+    }
+
+    fn compare(&self, operator: Operator, left: &Expr, right: &Expr, span: Span) -> Result<Bound> {
+        let (left, right) = (self.bind(left)?, self.bind(right)?);
+        self.compare_bound(operator, left, right, span)
+    }
+
+    /// `left operator right`, both in one type.
+    pub(crate) fn compare_bound(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        if left.data_type == DataType::Null && right.data_type == DataType::Null {
+            return self.null(&DataType::Boolean, span);
+        }
+        let (left, right) = self.unify(left, right, &format!("operator {operator}"), span)?;
+        if matches!(left.data_type, DataType::Map(..)) {
+            return Err(Diagnostic::at(span, format!("{} cannot be compared", types::name(&left.data_type))));
+        }
+        self.binary(operator, left, right, span)
+    }
+
+    fn is_boolean(&self, inner: &Expr, value: Option<bool>, negated: bool, span: Span) -> Result<Bound> {
+        let bound = self.bind(inner)?;
+        let bound = self.boolean(bound, "IS", span)?;
+        let operator = if negated { Operator::IsDistinctFrom } else { Operator::IsNotDistinctFrom };
+        self.binary(operator, bound, self.literal(ScalarValue::Boolean(value)), span)
+    }
+
+    fn bind_between(&self, expr: &Expr, low: &Expr, high: &Expr, negated: bool, span: Span) -> Result<Bound> {
+        let value = self.bind(expr)?;
+        let low = self.bind(low)?;
+        let high = self.bind(high)?;
+        let above = self.compare_bound(if negated { Operator::Lt } else { Operator::GtEq }, value.clone(), low, span)?;
+        let below = self.compare_bound(if negated { Operator::Gt } else { Operator::LtEq }, value, high, span)?;
+        self.binary(if negated { Operator::Or } else { Operator::And }, above, below, span)
+    }
+
+    fn bind_in_list(&self, expr: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Bound> {
+        let mut values = vec![self.bind(expr)?];
+        for item in list {
+            values.push(self.bind(item)?);
+        }
+        let mut values = self.unify_all(values, "IN", span)?.into_iter();
+        let Some(value) = values.next() else { return Err(Diagnostic::at(span, "IN takes a list of values")) };
+        let list: Vec<Expression> = values.map(|item| item.expression).collect();
+        let in_list = InListExpr::try_new(value.expression, list, negated, &self.scope.schema);
+        self.bound(Arc::new(in_list.map_err(|e| Diagnostic::at(span, first_line(&e)))?), span)
+    }
+
+    fn bind_case(
+        &self,
+        operand: Option<&Expr>,
+        conditions: &[CaseWhen],
+        otherwise: Option<&Expr>,
+        span: Span,
+    ) -> Result<Bound> {
+        let mut whens = Vec::with_capacity(conditions.len());
+        let mut results = Vec::with_capacity(conditions.len() + 1);
+        for CaseWhen { condition, result } in conditions {
+            let when = if operand.is_some() { self.bind(condition)? } else { self.bind_condition(condition, "WHEN")? };
+            whens.push(when);
+            results.push(self.bind(result)?);
+        }
+        if let Some(otherwise) = otherwise {
+            results.push(self.bind(otherwise)?);
+        }
+        let operand = match operand {
+            Some(operand) => {
+                let mut values = vec![self.bind(operand)?];
+                values.append(&mut whens);
+                let mut values = self.unify_all(values, "CASE", span)?.into_iter();
+                let operand = values.next();
+                whens = values.collect();
+                operand
+            }
+            None => None,
+        };
+        if results.iter().all(|result| result.data_type == DataType::Null) {
+            return Err(Diagnostic::at(span, "CASE has no result but NULL").help("give one a type with CAST(NULL AS …)"));
+        }
+        let mut results = self.unify_all(results, "CASE", span)?;
+        let otherwise = if otherwise.is_some() { results.pop().map(|result| result.expression) } else { None };
+        let branches = whens.into_iter().zip(results).map(|(when, then)| (when.expression, then.expression)).collect();
+        let case = expressions::case(operand.map(|operand| operand.expression), branches, otherwise);
+        self.bound(case.map_err(|e| Diagnostic::at(span, first_line(&e)))?, span)
+    }
+
+    fn bind_cast(&self, kind: &CastKind, expr: &Expr, data_type: &AstDataType, span: Span) -> Result<Bound> {
+        let AstDataType::Custom(name, _) = data_type else {
+            return Err(Diagnostic::at(span, "expected CAST(… AS type)"));
+        };
+        let Some(ObjectNamePart::Identifier(name)) = name.0.first() else {
+            return Err(Diagnostic::at(span, "expected CAST(… AS type)"));
+        };
+        // The tokens of the type were joined by blanks, so their places are lost: errors point at its start.
+        let at_type = |diagnostic: Diagnostic| Diagnostic { help: diagnostic.help, ..Diagnostic::at(name.span, diagnostic.message) };
+        let tokens = tokenize(&name.value).map_err(|error| Diagnostic::at(name.span, error.message))?;
+        let mut tokens = Tokens::new(&tokens, name.span);
+        let to = types::parse_type(&mut tokens).map_err(at_type)?;
+        if !tokens.is_at_end() {
+            return Err(at_type(tokens.expected("')' after the type")));
+        }
+        let bound = self.bind(expr)?;
+        let from = bound.data_type.clone();
+        let cast = self.cast_as(bound, &to.data_type, *kind == CastKind::TryCast, span)?;
+        let cut = |function: &str, length: u32| {
+            let length = i32::try_from(length).unwrap_or(i32::MAX);
+            let length = self.literal(ScalarValue::Int32(Some(length)));
+            self.call(function, vec![cast.clone(), length], span)
+        };
+        match to.length {
+            _ if from == DataType::Null => Ok(cast),
+            Some(types::Length::Fixed(length)) => cut("char", length),
+            Some(types::Length::Max(length)) => cut("varchar", length),
+            None => Ok(cast),
+        }
+    }
+}
+
+/// A number literal: INT, BIGINT when it needs more, DECIMAL with a point, DOUBLE with an exponent.
+fn number(text: &str) -> std::result::Result<ScalarValue, String> {
+    let bad = || format!("number {text} is out of range");
+    if text.contains(['e', 'E']) {
+        return text.parse().ok().filter(|value: &f64| value.is_finite()).map(|value| ScalarValue::Float64(Some(value))).ok_or_else(bad);
+    }
+    if let Some((whole, fraction)) = text.split_once('.') {
+        let digits = whole.trim_start_matches('-').len() + fraction.len();
+        let value: i128 = format!("{whole}{fraction}").parse().map_err(|_| bad())?;
+        if digits > 38 || fraction.len() > 38 {
+            return Err(bad());
+        }
+        // Both were checked to be at most 38.
+        return Ok(ScalarValue::Decimal128(Some(value), digits.max(1) as u8, fraction.len() as i8));
+    }
+    if let Ok(value) = text.parse::<i32>() {
+        return Ok(ScalarValue::Int32(Some(value)));
+    }
+    if let Ok(value) = text.parse::<i64>() {
+        return Ok(ScalarValue::Int64(Some(value)));
+    }
+    let digits = text.trim_start_matches('-').trim_start_matches('0').len();
+    match text.parse::<i128>() {
+        Ok(value) if digits <= 38 => Ok(ScalarValue::Decimal128(Some(value), digits.max(1) as u8, 0)),
+        _ => Err(bad()),
+    }
+}
+
+/// Whether a name is a function that may stand without parentheses.
+fn is_niladic(name: &str) -> bool {
+    ["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The message of an error, without the lines behind the first.
+pub(crate) fn first_line(error: &datafusion_common::DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("Error during planning: ").or_else(|| line.strip_prefix("Execution error: ")).unwrap_or(line);
+    line.to_owned()
+}
+
+fn internal(error: &datafusion_common::DataFusionError, span: Span) -> Diagnostic {
+    Diagnostic::at(span, first_line(error))
+}

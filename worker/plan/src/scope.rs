@@ -1,0 +1,126 @@
+//! The columns an expression can name, and finding them by name.
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion_sql::sqlparser::ast::Ident;
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+use crate::diagnostics::{Diagnostic, Result};
+use crate::relation::{Relation, Role, ScopeField};
+
+/// The columns an expression can name. Names are case-sensitive, as in Flink.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    /// The names, by position.
+    pub fields: Vec<ScopeField>,
+    /// The types, by position.
+    pub schema: SchemaRef,
+}
+
+impl Scope {
+    /// The columns of a relation.
+    pub(crate) fn of(relation: &Relation) -> Self {
+        Self { fields: relation.fields.clone(), schema: relation.rel.schema.clone() }
+    }
+
+    /// The column that the first of the identifiers name, and how many of them it took; what follows are fields of rows.
+    pub(crate) fn resolve(&self, path: &[Ident], span: Span) -> Result<(usize, usize)> {
+        let Some(first) = path.first() else { return Err(Diagnostic::at(span, "expected a column")) };
+        if let Some(second) = path.get(1) {
+            let found = self.find(|field| {
+                field.qualifier.as_deref() == Some(first.value.as_str()) && field.name == second.value
+            });
+            match found.as_slice() {
+                [] => {}
+                [index] => return Ok((*index, 2)),
+                _ => return Err(self.ambiguous(second)),
+            }
+        }
+        match self.find(|field| field.name == first.value).as_slice() {
+            [index] => Ok((*index, 1)),
+            [] => Err(self.not_found(path)),
+            _ => Err(self.ambiguous(first)),
+        }
+    }
+
+    fn find(&self, matches: impl Fn(&ScopeField) -> bool) -> Vec<usize> {
+        (0..self.fields.len()).filter(|index| matches(&self.fields[*index])).collect()
+    }
+
+    fn ambiguous(&self, name: &Ident) -> Diagnostic {
+        Diagnostic::at(name.span, format!("column '{}' is ambiguous: there are several of this name", name.value))
+            .help("give them different names with AS in the query below")
+    }
+
+    fn not_found(&self, path: &[Ident]) -> Diagnostic {
+        let qualified = path.len() > 1
+            && self.fields.iter().any(|field| field.qualifier.as_deref() == Some(path[0].value.as_str()));
+        let (name, place) = if qualified { (&path[1].value, path[1].span) } else { (&path[0].value, path[0].span) };
+        let diagnostic = if path.len() > 1 && !qualified {
+            Diagnostic::at(place, format!("there is no table, alias or column '{name}' here"))
+        } else {
+            Diagnostic::at(place, format!("column '{name}' not found"))
+        };
+        let names: Vec<&str> = self.fields.iter().map(|field| field.name.as_str()).collect();
+        match nearest(name, names.iter().copied()) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`? Names are case-sensitive")),
+            None => diagnostic.help(format!("the columns are {}", listed(&names))),
+        }
+    }
+
+    /// The role of a column.
+    pub(crate) fn role(&self, index: usize) -> Role {
+        self.fields.get(index).map_or(Role::Plain, |field| field.role)
+    }
+}
+
+/// The nearest of some names: the same in another case, or a letter or two apart.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (distance(&candidate.to_lowercase(), &name.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 2 && *distance < candidate.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Names with commas between them, not more than twelve.
+pub(crate) fn listed(names: &[&str]) -> String {
+    let mut text = names.iter().take(12).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > 12 {
+        text.push_str(", …");
+    }
+    text
+}
+
+/// How many letters differ; names of very different length are far apart.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(from != *to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The field of a row type, by its exact name.
+pub(crate) fn row_field<'a>(data_type: &'a DataType, name: &Ident) -> Result<&'a Field> {
+    let DataType::Struct(fields) = data_type else {
+        return Err(Diagnostic::at(
+            name.span,
+            format!("'{}': only a ROW has fields, this is {}", name.value, crate::types::name(data_type)),
+        ));
+    };
+    fields.iter().find(|field| *field.name() == name.value).map(AsRef::as_ref).ok_or_else(|| {
+        let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+        let diagnostic = Diagnostic::at(name.span, format!("the row has no field '{}'", name.value));
+        match nearest(&name.value, names.iter().copied()) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`? Names are case-sensitive")),
+            None => diagnostic.help(format!("its fields are {}", listed(&names))),
+        }
+    })
+}

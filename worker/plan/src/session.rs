@@ -1,0 +1,45 @@
+//! What all statements of a script share: the functions, and the time zone they work in.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion_common::config::ConfigOptions;
+use datafusion_expr::ScalarUDF;
+use eddyline_functions::{Clock, FunctionContext};
+
+/// The functions of a job.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    /// The session time zone and the clock.
+    pub functions: FunctionContext,
+    /// What DataFusion's functions ask for.
+    pub config: Arc<ConfigOptions>,
+}
+
+impl Session {
+    /// A session in a time zone. Functions that tell the time ask the machine's clock.
+    pub(crate) fn new(time_zone: chrono_tz::Tz) -> Self {
+        Self { functions: FunctionContext::new(time_zone, Clock::System), config: Arc::new(ConfigOptions::default()) }
+    }
+
+    /// The scalar function of a name, in any case.
+    pub(crate) fn function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        eddyline_functions::scalar_function(name, &self.functions)
+    }
+
+    /// The names of all scalar functions.
+    pub(crate) fn function_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for function in eddyline_functions::scalar_functions(&self.functions) {
+            names.push(function.name().to_owned());
+            names.extend(function.aliases().iter().cloned());
+        }
+        names.sort_unstable();
+        names
+    }
+
+    /// The function that converts as Flink's CAST does, where Arrow's cast does not.
+    pub(crate) fn flink_cast(&self, from: &DataType, to: &DataType, or_null: bool) -> Option<Arc<ScalarUDF>> {
+        eddyline_functions::flink_cast(from, to, or_null, &self.functions)
+    }
+}

@@ -1,0 +1,111 @@
+//! SET statements and `spec.config`: known keys become [`Settings`], unknown ones a warning.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_connectors::table::parse_duration;
+use eddyline_job_graph::Settings;
+use eddyline_stream::MaxParallelism;
+
+use crate::diagnostics::{Diagnostic, Result, point};
+use crate::scope::nearest;
+
+/// The keys that are understood.
+const KEYS: [&str; 15] = [
+    "pipeline.name",
+    "parallelism.default",
+    "table.exec.resource.default-parallelism",
+    "pipeline.max-parallelism",
+    "execution.checkpointing.interval",
+    "execution.checkpointing.timeout",
+    "execution.checkpointing.dir",
+    "state.checkpoints.dir",
+    "state.checkpoints.num-retained",
+    "execution.checkpointing.num-retained",
+    "table.exec.source.idle-timeout",
+    "table.local-time-zone",
+    "execution.runtime-mode",
+    "execution.checkpointing.mode",
+    "pipeline.auto-watermark-interval",
+];
+
+/// Where a setting comes from, for messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The key.
+    pub key: Span,
+    /// The value.
+    pub value: Span,
+}
+
+impl Origin {
+    /// The configuration beside the script: it has no place in it.
+    pub(crate) fn config() -> Self {
+        Self { key: point(1, 1), value: point(1, 1) }
+    }
+}
+
+/// Takes a setting over. Gives a warning if the key means nothing here.
+pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Origin) -> Result<Option<Diagnostic>> {
+    let wrong = |reason: &str| Diagnostic::at(origin.value, format!("'{key}' = '{value}': {reason}"));
+    let duration = || parse_duration(value).map_err(|reason| wrong(&reason));
+    let value_or_none = || (!value.trim().is_empty()).then(|| value.to_owned());
+    match key {
+        "pipeline.name" => settings.name = value_or_none(),
+        "parallelism.default" | "table.exec.resource.default-parallelism" => {
+            let number: i64 = value.trim().parse().map_err(|_| wrong("expected a whole number"))?;
+            settings.parallelism = match u16::try_from(number) {
+                // Flink's -1 leaves the decision to others.
+                _ if number == -1 => None,
+                Ok(number) if number > 0 => Some(number),
+                _ => return Err(wrong("expected a number from 1 to 65535")),
+            };
+        }
+        "pipeline.max-parallelism" => {
+            let number: u32 = value.trim().parse().map_err(|_| wrong("expected a whole number"))?;
+            settings.max_parallelism = MaxParallelism::try_from(number).map_err(|error| wrong(&error.to_string()))?;
+        }
+        "execution.checkpointing.interval" => {
+            let interval = duration()?;
+            settings.checkpoint_interval = (interval > Duration::ZERO).then_some(interval);
+        }
+        "execution.checkpointing.timeout" => settings.checkpoint_timeout = duration()?,
+        "execution.checkpointing.dir" | "state.checkpoints.dir" => settings.checkpoint_dir = value_or_none(),
+        "state.checkpoints.num-retained" | "execution.checkpointing.num-retained" => {
+            let number: NonZeroU16 = value.trim().parse().map_err(|_| wrong("expected a number from 1 to 65535"))?;
+            settings.checkpoints_retained = usize::from(number.get());
+        }
+        "table.exec.source.idle-timeout" => settings.source_idle_timeout = duration()?,
+        "table.local-time-zone" => {
+            let zone: chrono_tz::Tz = match value {
+                "default" => chrono_tz::UTC,
+                other => other.parse().map_err(|_| wrong("expected the name of a time zone, such as Europe/Berlin"))?,
+            };
+            settings.local_time_zone = zone.name().to_owned();
+        }
+        "execution.runtime-mode" => match value.trim().to_ascii_lowercase().as_str() {
+            "streaming" | "automatic" => {}
+            "batch" => return Err(wrong("only streaming is supported").help("bounded sources end the job in streaming mode too")),
+            _ => return Err(wrong("expected streaming")),
+        },
+        "execution.checkpointing.mode" => match value.trim().to_ascii_lowercase().replace('-', "_").as_str() {
+            "exactly_once" => {}
+            "at_least_once" => return Ok(Some(wrong("checkpoints are exactly-once always"))),
+            _ => return Err(wrong("expected EXACTLY_ONCE")),
+        },
+        "pipeline.auto-watermark-interval" => {
+            duration()?;
+            let message = format!("'{key}' has no effect: watermarks follow every row");
+            return Ok((value.trim() != "0" && !value.trim().starts_with("0 ")).then(|| Diagnostic::at(origin.key, message)));
+        }
+        _ => {
+            let warning = Diagnostic::at(origin.key, format!("unknown setting '{key}' has no effect"));
+            return Ok(Some(match nearest(key, KEYS.into_iter()) {
+                Some(near) => warning.help(format!("did you mean '{near}'?")),
+                None => warning,
+            }));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,396 @@
+//! Flink's types: reading them in DDL and casts, their names in messages, and which converts to which without a CAST.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
+use datafusion_sql::sqlparser::tokenizer::{Span, Token};
+
+use crate::diagnostics::{Diagnostic, Result};
+use crate::tokens::Tokens;
+
+/// A type as it is written: the Arrow type, whether NULL is allowed, and the length of character strings.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SqlType {
+    /// The Arrow type of its columns.
+    pub data_type: DataType,
+    /// Whether NULL is a value of it.
+    pub nullable: bool,
+    /// `CHAR(n)`, `VARCHAR(n)`.
+    pub length: Option<Length>,
+}
+
+/// The declared length of a character string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// `CHAR(n)`: padded with blanks.
+    Fixed(u32),
+    /// `VARCHAR(n)`: at most so long.
+    Max(u32),
+}
+
+/// TIMESTAMP(3).
+pub(crate) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
+
+/// A day-time interval: in milliseconds.
+pub(crate) const DAY_TIME: DataType = DataType::Duration(TimeUnit::Millisecond);
+
+/// A year-month interval.
+pub(crate) const YEAR_MONTH: DataType = DataType::Interval(IntervalUnit::YearMonth);
+
+/// Takes a type with its `NOT NULL` or `NULL`.
+pub(crate) fn parse_type(tokens: &mut Tokens<'_>) -> Result<SqlType> {
+    parse_nested(tokens, 0)
+}
+
+fn parse_nested(tokens: &mut Tokens<'_>, depth: usize) -> Result<SqlType> {
+    if depth > 32 {
+        return Err(Diagnostic::at(tokens.span(), "the type is nested too deeply"));
+    }
+    let (data_type, length) = parse_base(tokens, depth)?;
+    let mut sql_type = SqlType { data_type, nullable: true, length };
+    loop {
+        if tokens.accept(&["NOT", "NULL"]) {
+            sql_type.nullable = false;
+        } else if tokens.accept(&["NULL"]) {
+            sql_type.nullable = true;
+        } else if tokens.accept(&["ARRAY"]) {
+            sql_type = SqlType { data_type: list_of(&sql_type), nullable: true, length: None };
+        } else {
+            return Ok(sql_type);
+        }
+    }
+}
+
+fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option<Length>)> {
+    let span = tokens.span();
+    let name = tokens.identifier("a type")?;
+    let plain = |data_type| Ok((data_type, None));
+    if name.quote_style.is_some() {
+        return Err(unknown_type(span, &name.value));
+    }
+    match name.value.to_ascii_uppercase().as_str() {
+        "BOOLEAN" | "BOOL" => plain(DataType::Boolean),
+        "TINYINT" => plain(DataType::Int8),
+        "SMALLINT" => plain(DataType::Int16),
+        "INT" | "INTEGER" => plain(DataType::Int32),
+        "BIGINT" => plain(DataType::Int64),
+        "FLOAT" => plain(DataType::Float32),
+        "DOUBLE" => {
+            tokens.accept(&["PRECISION"]);
+            plain(DataType::Float64)
+        }
+        "DECIMAL" | "DEC" | "NUMERIC" => plain(parse_decimal(tokens, span)?),
+        "STRING" => plain(DataType::Utf8),
+        "CHAR" | "CHARACTER" => {
+            let varying = tokens.accept(&["VARYING"]);
+            let length = parse_length(tokens)?;
+            Ok((DataType::Utf8, Some(if varying { Length::Max(length.unwrap_or(1)) } else { Length::Fixed(length.unwrap_or(1)) })))
+        }
+        "VARCHAR" => {
+            let length = parse_length(tokens)?.unwrap_or(1);
+            Ok((DataType::Utf8, (length < i32::MAX as u32).then_some(Length::Max(length))))
+        }
+        "BYTES" => plain(DataType::Binary),
+        "BINARY" | "VARBINARY" => {
+            tokens.accept(&["VARYING"]);
+            parse_length(tokens)?;
+            plain(DataType::Binary)
+        }
+        "DATE" => plain(DataType::Date32),
+        "TIME" => {
+            parse_precision(tokens, 0)?;
+            tokens.accept(&["WITHOUT", "TIME", "ZONE"]);
+            plain(DataType::Time32(TimeUnit::Millisecond))
+        }
+        "TIMESTAMP" => plain(parse_timestamp(tokens, span)?),
+        "TIMESTAMP_LTZ" => {
+            let precision = parse_precision(tokens, 6)?;
+            plain(DataType::Timestamp(unit_of(precision), Some("UTC".into())))
+        }
+        "ARRAY" => {
+            tokens.expect_token(&Token::Lt)?;
+            let element = parse_nested(tokens, depth + 1)?;
+            close_angle(tokens)?;
+            plain(list_of(&element))
+        }
+        "MAP" => plain(parse_map(tokens, depth)?),
+        "ROW" => plain(parse_row(tokens, depth)?),
+        "MULTISET" | "RAW" | "VARIANT" | "BITMAP" | "NULL" => {
+            Err(Diagnostic::at(span, format!("type {} is not supported", name.value.to_ascii_uppercase())))
+        }
+        "TIMESTAMP_TZ" => Err(Diagnostic::at(span, "type TIMESTAMP WITH TIME ZONE is not supported")
+            .help("use TIMESTAMP_LTZ for a point in time")),
+        _ => Err(unknown_type(span, &name.value)),
+    }
+}
+
+fn unknown_type(span: Span, name: &str) -> Diagnostic {
+    let help = match name.to_ascii_uppercase().as_str() {
+        "TEXT" | "NVARCHAR" => "use STRING",
+        "LONG" | "INT8" | "UINT64" | "INT64" => "use BIGINT",
+        "INT4" | "INT32" => "use INT",
+        "FLOAT4" | "REAL" => "use FLOAT",
+        "FLOAT8" | "FLOAT64" => "use DOUBLE",
+        "DATETIME" => "use TIMESTAMP(3)",
+        "TIMESTAMPTZ" => "use TIMESTAMP_LTZ(3)",
+        "BLOB" | "BYTEA" => "use BYTES",
+        "STRUCT" => "use ROW<…>",
+        "JSON" | "JSONB" => "use STRING and the JSON functions",
+        _ => return Diagnostic::at(span, format!("unknown type '{name}'")),
+    };
+    Diagnostic::at(span, format!("unknown type '{name}'")).help(help)
+}
+
+fn parse_decimal(tokens: &mut Tokens<'_>, span: Span) -> Result<DataType> {
+    let (mut precision, mut scale) = (10, 0);
+    if tokens.accept_token(&Token::LParen) {
+        precision = tokens.number("a precision")?;
+        if tokens.accept_token(&Token::Comma) {
+            scale = tokens.number("a scale")?;
+        }
+        tokens.expect_token(&Token::RParen)?;
+    }
+    if !(1..=38).contains(&precision) || scale > precision {
+        return Err(Diagnostic::at(
+            span,
+            format!("DECIMAL({precision}, {scale}): the precision is from 1 to 38, the scale from 0 to the precision"),
+        ));
+    }
+    // Both were checked to be at most 38.
+    Ok(DataType::Decimal128(precision as u8, scale as i8))
+}
+
+fn parse_length(tokens: &mut Tokens<'_>) -> Result<Option<u32>> {
+    if !tokens.accept_token(&Token::LParen) {
+        return Ok(None);
+    }
+    let span = tokens.span();
+    let length = tokens.number("a length")?;
+    tokens.expect_token(&Token::RParen)?;
+    if length == 0 {
+        return Err(Diagnostic::at(span, "the length must be at least 1"));
+    }
+    Ok(Some(length))
+}
+
+fn parse_precision(tokens: &mut Tokens<'_>, default: u32) -> Result<u32> {
+    if !tokens.accept_token(&Token::LParen) {
+        return Ok(default);
+    }
+    let span = tokens.span();
+    let precision = tokens.number("a precision")?;
+    tokens.expect_token(&Token::RParen)?;
+    if precision > 9 {
+        return Err(Diagnostic::at(span, "the precision is from 0 to 9"));
+    }
+    Ok(precision)
+}
+
+fn parse_timestamp(tokens: &mut Tokens<'_>, span: Span) -> Result<DataType> {
+    let unit = unit_of(parse_precision(tokens, 6)?);
+    if tokens.accept(&["WITH", "LOCAL", "TIME", "ZONE"]) {
+        return Ok(DataType::Timestamp(unit, Some("UTC".into())));
+    }
+    if tokens.sees(&["WITH", "TIME", "ZONE"]) {
+        return Err(Diagnostic::at(span, "type TIMESTAMP WITH TIME ZONE is not supported")
+            .help("use TIMESTAMP_LTZ for a point in time"));
+    }
+    tokens.accept(&["WITHOUT", "TIME", "ZONE"]);
+    Ok(DataType::Timestamp(unit, None))
+}
+
+fn unit_of(precision: u32) -> TimeUnit {
+    if precision <= 3 { TimeUnit::Millisecond } else { TimeUnit::Microsecond }
+}
+
+fn list_of(element: &SqlType) -> DataType {
+    DataType::List(Arc::new(Field::new("element", element.data_type.clone(), element.nullable)))
+}
+
+fn parse_map(tokens: &mut Tokens<'_>, depth: usize) -> Result<DataType> {
+    tokens.expect_token(&Token::Lt)?;
+    let key = parse_nested(tokens, depth + 1)?;
+    tokens.expect_token(&Token::Comma)?;
+    let value = parse_nested(tokens, depth + 1)?;
+    close_angle(tokens)?;
+    let entry = Fields::from(vec![
+        Field::new("key", key.data_type, false),
+        Field::new("value", value.data_type, value.nullable),
+    ]);
+    Ok(DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false))
+}
+
+fn parse_row(tokens: &mut Tokens<'_>, depth: usize) -> Result<DataType> {
+    let in_parentheses = tokens.accept_token(&Token::LParen);
+    if !in_parentheses {
+        tokens.expect_token(&Token::Lt)?;
+    }
+    let mut fields: Vec<Field> = Vec::new();
+    loop {
+        let name = tokens.identifier("a field name")?;
+        if fields.iter().any(|field| *field.name() == name.value) {
+            return Err(Diagnostic::at(name.span, format!("field '{}' is declared twice", name.value)));
+        }
+        let field = parse_nested(tokens, depth + 1)?;
+        if let Token::SingleQuotedString(_) = tokens.peek().token {
+            tokens.next();
+        }
+        fields.push(Field::new(name.value, field.data_type, field.nullable));
+        if !tokens.accept_token(&Token::Comma) {
+            break;
+        }
+    }
+    if in_parentheses {
+        tokens.expect_token(&Token::RParen)?;
+    } else {
+        close_angle(tokens)?;
+    }
+    Ok(DataType::Struct(Fields::from(fields)))
+}
+
+/// Takes one `>`; the tokens have `>>` already cut in two.
+fn close_angle(tokens: &mut Tokens<'_>) -> Result<()> {
+    tokens.expect_token(&Token::Gt).map(|_| ())
+}
+
+/// The type as Flink writes it.
+pub(crate) fn name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Null => "NULL".to_owned(),
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Int8 => "TINYINT".to_owned(),
+        DataType::Int16 => "SMALLINT".to_owned(),
+        DataType::Int32 => "INT".to_owned(),
+        DataType::Int64 => "BIGINT".to_owned(),
+        DataType::Float32 => "FLOAT".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Utf8 => "STRING".to_owned(),
+        DataType::Binary => "BYTES".to_owned(),
+        DataType::Date32 => "DATE".to_owned(),
+        DataType::Time32(_) => "TIME".to_owned(),
+        DataType::Timestamp(unit, zone) => {
+            let precision = if *unit == TimeUnit::Millisecond { 3 } else { 6 };
+            format!("TIMESTAMP{}({precision})", if zone.is_some() { "_LTZ" } else { "" })
+        }
+        DataType::Duration(_) => "INTERVAL DAY TO SECOND".to_owned(),
+        DataType::Interval(_) => "INTERVAL YEAR TO MONTH".to_owned(),
+        DataType::List(element) => format!("ARRAY<{}>", name(element.data_type())),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                format!("MAP<{}, {}>", name(fields[0].data_type()), name(fields[1].data_type()))
+            }
+            _ => "MAP".to_owned(),
+        },
+        DataType::Struct(fields) => {
+            let fields: Vec<_> =
+                fields.iter().map(|field| format!("`{}` {}", field.name(), name(field.data_type()))).collect();
+            format!("ROW<{}>", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Whether it is a whole number.
+pub(crate) fn is_integer(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)
+}
+
+/// Whether it is a number of any kind.
+pub(crate) fn is_numeric(data_type: &DataType) -> bool {
+    is_integer(data_type) || matches!(data_type, DataType::Decimal128(..)) || is_approximate(data_type)
+}
+
+/// Whether it is FLOAT or DOUBLE.
+pub(crate) fn is_approximate(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float32 | DataType::Float64)
+}
+
+/// Whether it is a DATE or a timestamp.
+pub(crate) fn is_point_in_time(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
+}
+
+/// The precision and scale of a number that is exact.
+pub(crate) fn decimal_of(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Int8 => Some((3, 0)),
+        DataType::Int16 => Some((5, 0)),
+        DataType::Int32 => Some((10, 0)),
+        DataType::Int64 => Some((19, 0)),
+        DataType::Decimal128(precision, scale) => Some((*precision, *scale)),
+        _ => None,
+    }
+}
+
+/// The type that both convert to without loss, by Flink's rules: what CASE, COALESCE, IN, UNION and comparisons take.
+pub(crate) fn common(left: &DataType, right: &DataType) -> Option<DataType> {
+    use DataType::{Date32, Decimal128, Float64, Int8, Int16, Int32, Int64, List, Map, Null, Struct, Timestamp, Utf8};
+    if left == right {
+        return Some(left.clone());
+    }
+    match (left, right) {
+        (Null, other) | (other, Null) => Some(other.clone()),
+        (a, b) if is_numeric(a) && is_numeric(b) => {
+            if is_approximate(a) || is_approximate(b) {
+                let wide = |t: &DataType| matches!(t, Float64 | Decimal128(..));
+                return Some(if wide(a) || wide(b) { Float64 } else { DataType::Float32 });
+            }
+            let rank = |t: &DataType| [Int8, Int16, Int32, Int64].iter().position(|known| known == t);
+            if let (Some(first), Some(second)) = (rank(a), rank(b)) {
+                return Some([Int8, Int16, Int32, Int64][first.max(second)].clone());
+            }
+            let ((p1, s1), (p2, s2)) = (decimal_of(a)?, decimal_of(b)?);
+            let scale = s1.max(s2);
+            let whole = (i16::from(p1) - i16::from(s1)).max(i16::from(p2) - i16::from(s2));
+            let precision = (whole + i16::from(scale)).clamp(1, 38);
+            // Clamped to 1..=38.
+            Some(Decimal128(precision as u8, scale))
+        }
+        (Timestamp(a, zone_a), Timestamp(b, zone_b)) => {
+            let unit = if *a == TimeUnit::Microsecond { a } else { b };
+            Some(Timestamp(*unit, zone_a.clone().or_else(|| zone_b.clone())))
+        }
+        (Date32, timestamp @ Timestamp(..)) | (timestamp @ Timestamp(..), Date32) => Some(timestamp.clone()),
+        (List(a), List(b)) => {
+            let element = common(a.data_type(), b.data_type())?;
+            Some(List(Arc::new(Field::new("element", element, a.is_nullable() || b.is_nullable()))))
+        }
+        (Struct(a), Struct(b)) if a.len() == b.len() => {
+            let fields: Option<Vec<Field>> = a
+                .iter()
+                .zip(b)
+                .map(|(a, b)| {
+                    let field = common(a.data_type(), b.data_type())?;
+                    Some(Field::new(a.name(), field, a.is_nullable() || b.is_nullable()))
+                })
+                .collect();
+            Some(Struct(Fields::from(fields?)))
+        }
+        (Map(..), _) | (_, Map(..)) | (Utf8, _) | (_, Utf8) => None,
+        _ => None,
+    }
+}
+
+/// Whether Flink converts `from` to `to` without a CAST when a row is inserted.
+pub(crate) fn converts_implicitly(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Date32, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, List, Map, Null, Struct, Time32};
+    if from == to || *from == Null {
+        return true;
+    }
+    match (from, to) {
+        (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
+        (from, Float32) => is_integer(from) || matches!(from, Decimal128(..)),
+        (from, Float64 | Decimal128(..)) => is_numeric(from),
+        (DataType::Timestamp(..), DataType::Timestamp(..) | Time32(_)) => true,
+        (DataType::Timestamp(_, None), Date32) => true,
+        (Date32, DataType::Timestamp(_, None)) => false,
+        (List(from), List(to)) => converts_implicitly(from.data_type(), to.data_type()),
+        (Map(from, _), Map(to, _)) => converts_implicitly(from.data_type(), to.data_type()),
+        (Struct(from), Struct(to)) => {
+            from.len() == to.len()
+                && from.iter().zip(to).all(|(from, to)| converts_implicitly(from.data_type(), to.data_type()))
+        }
+        _ => false,
+    }
+}

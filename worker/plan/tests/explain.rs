@@ -1,0 +1,329 @@
+//! EXPLAIN of whole scripts: what the planner makes of Flink SQL.
+
+use eddyline_plan::{PlanOptions, Script, explain, plan};
+
+/// The tables that the queries read and write.
+const TABLES: &str = "
+CREATE TABLE kv (`key` STRING, `value` INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND)
+WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'json');
+CREATE TABLE orders (
+  id BIGINT, region STRING NOT NULL, amount DECIMAL(10, 2), price DOUBLE, tags ARRAY<STRING>, attributes MAP<STRING, INT>,
+  buyer ROW<id BIGINT, name STRING, address ROW<city STRING, zip INT>>,
+  ts AS TO_TIMESTAMP_LTZ(created, 3), created BIGINT,
+  WATERMARK FOR ts AS ts - INTERVAL '5' SECOND
+) WITH ('connector' = 'kafka', 'topic' = 'orders', 'properties.bootstrap.servers' = 'kafka:9092',
+  'scan.startup.mode' = 'earliest-offset', 'format' = 'json');
+CREATE TABLE averages (`key` STRING, window_start TIMESTAMP(3), window_end TIMESTAMP(3), mean INT, total INT)
+WITH ('connector' = 'blackhole');
+CREATE TABLE counts (k STRING, s TIMESTAMP(3), e TIMESTAMP(3), n BIGINT) WITH ('connector' = 'blackhole');
+CREATE TABLE strings (a STRING) WITH ('connector' = 'print');
+CREATE TABLE pairs (a STRING, b BIGINT) WITH ('connector' = 'print');
+CREATE TABLE decimals (a DECIMAL(38, 6), b DECIMAL(38, 6)) WITH ('connector' = 'print');
+";
+
+fn script(sql: &str) -> Script {
+    Script { name: "job.sql".to_owned(), text: format!("{TABLES}{sql}") }
+}
+
+fn explained(sql: &str) -> String {
+    let script = script(sql);
+    match plan(&script, &PlanOptions::default()) {
+        Ok(planned) => explain(&planned.graph),
+        Err(diagnostics) => panic!("{}", diagnostics.render(&script)),
+    }
+}
+
+#[test]
+fn tumbling_average_and_sum_per_key() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO averages
+         SELECT `key`, window_start, window_end, AVG(`value`), SUM(`value`)
+         FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+         GROUP BY `key`, window_start, window_end;"
+    ));
+}
+
+#[test]
+fn named_arguments_and_offset() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO counts
+         SELECT `key`, window_start, window_end, COUNT(*)
+         FROM TABLE(TUMBLE(DATA => TABLE kv, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '1' HOUR, `OFFSET` => INTERVAL '15' MINUTE))
+         GROUP BY `key`, window_start, window_end;"
+    ));
+}
+
+#[test]
+fn hopping_count_of_expressions_with_filter_and_having() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO counts
+         SELECT UPPER(`key`), window_start, window_end, COUNT(*) FILTER (WHERE `value` > 10) + 1
+         FROM TABLE(HOP(TABLE kv, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '1' MINUTE))
+         WHERE `value` <> 0
+         GROUP BY UPPER(`key`), window_start, window_end
+         HAVING SUM(`value` * 2) > 100 AND COUNT(DISTINCT `value`) > 1;"
+    ));
+}
+
+#[test]
+fn cumulating_windows_without_key_have_one_owner() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO counts
+         SELECT 'all', window_start, window_end, COUNT(`value`)
+         FROM TABLE(CUMULATE(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY))
+         GROUP BY window_start, window_end;"
+    ));
+}
+
+#[test]
+fn session_per_key() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO counts
+         SELECT `key`, window_start, window_end, COUNT(*)
+         FROM TABLE(SESSION(TABLE kv PARTITION BY `key`, DESCRIPTOR(ts), INTERVAL '30' SECOND))
+         GROUP BY `key`, window_start, window_end;"
+    ));
+}
+
+#[test]
+fn window_properties_pass_through_projections_and_filters() {
+    insta::assert_snapshot!(explained(
+        "CREATE VIEW windowed AS SELECT `key` AS k, window_start AS s, window_end AS e, `value` * 2 AS twice
+           FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND));
+         INSERT INTO counts SELECT k, s, e, COUNT(*) FROM windowed WHERE twice > 10 GROUP BY k, s, e;"
+    ));
+}
+
+#[test]
+fn filter_on_window_columns_assigns_windows_first() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO counts
+         SELECT `key`, window_start, window_end, COUNT(*)
+         FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+         WHERE window_start > TIMESTAMP '2026-01-01 00:00:00'
+         GROUP BY `key`, window_start, window_end;"
+    ));
+}
+
+#[test]
+fn windows_are_aggregated_again() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO counts
+         SELECT 'max', window_start, window_end, MAX(n) FROM (
+           SELECT `key`, window_start, window_end, window_time, COUNT(*) AS n
+           FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+           GROUP BY `key`, window_start, window_end, window_time)
+         GROUP BY window_start, window_end;"
+    ));
+}
+
+#[test]
+fn larger_windows_over_window_time() {
+    insta::assert_snapshot!(explained(
+        "CREATE VIEW small AS SELECT `key`, window_start AS s, window_end AS e, window_time AS rowtime, SUM(`value`) AS total
+           FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+           GROUP BY `key`, window_start, window_end, window_time;
+         INSERT INTO averages
+         SELECT `key`, window_start, window_end, MIN(total), SUM(total)
+         FROM TABLE(TUMBLE(TABLE small, DESCRIPTOR(rowtime), INTERVAL '1' MINUTE))
+         GROUP BY `key`, window_start, window_end;"
+    ));
+}
+
+#[test]
+fn windows_without_aggregation() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO counts
+         SELECT `key`, window_start, window_end, CAST(`value` AS BIGINT)
+         FROM TABLE(HOP(TABLE kv, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '10' SECOND));"
+    ));
+}
+
+#[test]
+fn distinct_rows_of_a_window() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO counts SELECT k, s, e, 1 FROM (
+           SELECT DISTINCT `key` AS k, window_start AS s, window_end AS e
+           FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND)));"
+    ));
+}
+
+#[test]
+fn over_rows_and_named_window() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO averages
+         SELECT `key`, ts, ts, AVG(`value`) OVER w, SUM(`value` + 1) OVER w - 1
+         FROM kv
+         WINDOW w AS (PARTITION BY `key` ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT ROW);"
+    ));
+}
+
+#[test]
+fn over_range_of_an_interval() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO pairs
+         SELECT `key`, COUNT(*) OVER (PARTITION BY LOWER(`key`) ORDER BY ts RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW)
+         FROM kv WHERE `value` > 0;"
+    ));
+}
+
+#[test]
+fn one_source_for_two_inserts_reads_what_both_need() {
+    insta::assert_snapshot!(explained(
+        "EXECUTE STATEMENT SET BEGIN
+           INSERT INTO strings SELECT `key` FROM kv WHERE `value` > 1;
+           INSERT INTO pairs SELECT 'x', `value` FROM kv;
+         END;"
+    ));
+}
+
+#[test]
+fn union_all_of_two_tables_with_common_types() {
+    insta::assert_snapshot!(explained(
+        "BEGIN STATEMENT SET;
+         INSERT INTO pairs SELECT `key`, `value` FROM kv UNION ALL SELECT region, id FROM orders UNION ALL SELECT 'c', 1 FROM kv;
+         END;"
+    ));
+}
+
+#[test]
+fn several_inserts_into_one_table_have_different_uids() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO strings SELECT UPPER(`key`) FROM kv;
+         INSERT INTO strings SELECT LOWER(`key`) FROM kv;"
+    ));
+}
+
+#[test]
+fn insert_with_columns_fills_the_others_with_null() {
+    insta::assert_snapshot!(explained("INSERT INTO pairs (b) SELECT `value` FROM kv;"));
+}
+
+#[test]
+fn computed_column_and_zoned_windows() {
+    insta::assert_snapshot!(explained(
+        "SET 'table.local-time-zone' = 'Europe/Berlin';
+         INSERT INTO counts
+         SELECT region, window_start, window_end, COUNT(*)
+         FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '1' DAY))
+         GROUP BY region, window_start, window_end;"
+    ));
+}
+
+#[test]
+fn nested_fields_arrays_and_maps() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO pairs SELECT o.buyer.address.city || tags[1], buyer.id + attributes['x'] FROM orders AS o;"
+    ));
+}
+
+#[test]
+fn decimal_and_integer_arithmetic_follow_flink() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO decimals SELECT 0.908 * id, amount / 3 FROM orders;
+         INSERT INTO pairs SELECT 'whole', id / 3 + created % 7 FROM orders;"
+    ));
+}
+
+#[test]
+fn special_syntax_becomes_functions() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO pairs SELECT SUBSTRING(TRIM(BOTH 'x' FROM `key`) FROM 2 FOR 3), EXTRACT(HOUR FROM ts) FROM kv;
+         INSERT INTO pairs SELECT JSON_VALUE(`key`, '$.a' RETURNING STRING DEFAULT 'none' ON EMPTY NULL ON ERROR), POSITION('a' IN `key`) FROM kv;
+         INSERT INTO pairs SELECT DATE_FORMAT(FLOOR(ts TO HOUR), 'HH'), TIMESTAMPDIFF(SECOND, ts, TIMESTAMPADD(MINUTE, 5, ts)) FROM kv;
+         INSERT INTO pairs SELECT OVERLAY(`key` PLACING 'x' FROM 1 FOR 2), CAST(TRY_CAST(`key` AS INT) AS BIGINT) FROM kv;"
+    ));
+}
+
+#[test]
+fn conditions() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO pairs
+         SELECT CASE `value` WHEN 1 THEN 'one' WHEN 2 THEN 'two' END, CASE WHEN `value` > 5 THEN 1 ELSE NULL END
+         FROM kv
+         WHERE (`key` LIKE 'a!%%' ESCAPE '!' OR `key` IN ('x', 'y') OR `value` NOT BETWEEN 1 AND 5)
+           AND ts >= '2026-01-01 00:00:00' AND `key` IS DISTINCT FROM 'z' AND (`value` > 3) IS NOT TRUE
+           AND ts + INTERVAL '1 02:03:04.5' DAY TO SECOND < TIMESTAMP '2027-01-01 00:00:00.000';"
+    ));
+}
+
+#[test]
+fn adjacent_calcs_become_one_unless_volatile() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO strings SELECT b FROM (SELECT UPPER(a) AS b FROM (SELECT `key` AS a, `value` AS v FROM kv) WHERE v > 1) WHERE b <> '';
+         INSERT INTO strings SELECT a || a FROM (SELECT UUID() AS a FROM kv);"
+    ));
+}
+
+#[test]
+fn with_queries_and_aliases() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO pairs
+         WITH big (k, v) AS (SELECT `key`, `value` FROM kv WHERE `value` > 1000)
+         SELECT t.* FROM big AS t (x, y);"
+    ));
+}
+
+#[test]
+fn metadata_columns_and_like() {
+    insta::assert_snapshot!(explained(
+        "CREATE TABLE raw (
+           body STRING, event_time TIMESTAMP(3) METADATA FROM 'timestamp' VIRTUAL, `partition` INT METADATA VIRTUAL,
+           WATERMARK FOR event_time AS event_time
+         ) WITH ('connector' = 'kafka', 'topic' = 'a', 'properties.bootstrap.servers' = 'kafka:9092', 'format' = 'json');
+         CREATE TEMPORARY TABLE other WITH ('topic' = 'b') LIKE raw (EXCLUDING WATERMARKS);
+         INSERT INTO pairs SELECT body, `partition` FROM raw;
+         INSERT INTO strings SELECT CAST(event_time AS STRING) FROM other;"
+    ));
+}
+
+#[test]
+fn aggregates_take_and_give_flinks_types() {
+    insta::assert_snapshot!(explained(
+        "CREATE TABLE wide (a DECIMAL(38, 2), b DECIMAL(38, 6), c INT, d DOUBLE, e STRING, f BIGINT, g STRING) WITH ('connector' = 'blackhole');
+         INSERT INTO wide
+         SELECT SUM(amount), AVG(amount), CAST(STDDEV_POP(id) AS INT), AVG(price), LISTAGG(region, ';'), COUNT(DISTINCT region), LAST_VALUE(region)
+         FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;"
+    ));
+}
+
+#[test]
+fn settings_are_typed_and_unknown_ones_are_warnings() {
+    let script = script(
+        "SET 'pipeline.name' = 'orders'; SET 'execution.checkpointing.interval' = '10 s'; SET parallelism.default = 4;
+         SET 'table.exec.source.idle-timeout' = '1 min'; SET 'table.exec.mini-batch.enabled' = 'true';
+         INSERT INTO strings SELECT `key` FROM kv;",
+    );
+    let planned = plan(&script, &PlanOptions::default()).expect("the script is right");
+    let settings = &planned.graph.settings;
+    assert_eq!(settings.name.as_deref(), Some("orders"));
+    assert_eq!(settings.parallelism, Some(4));
+    assert_eq!(settings.checkpoint_interval, Some(std::time::Duration::from_secs(10)));
+    assert_eq!(settings.source_idle_timeout, std::time::Duration::from_secs(60));
+    let warnings: Vec<String> = planned.warnings.iter().map(|warning| warning.message.clone()).collect();
+    assert_eq!(warnings, ["unknown setting 'table.exec.mini-batch.enabled' has no effect"]);
+}
+
+#[test]
+fn uids_do_not_depend_on_other_statements() {
+    let uid = |sql: &str, sink: &str| {
+        let planned = plan(&script(sql), &PlanOptions::default()).expect("the script is right");
+        let uids: Vec<String> = planned.graph.nodes.iter().map(|node| node.uid.to_string()).collect();
+        uids.into_iter().filter(|uid| uid.contains(sink)).collect::<Vec<_>>()
+    };
+    let count = "INSERT INTO counts SELECT `key`, window_start, window_end, COUNT(*)
+        FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY `key`, window_start, window_end;";
+    let other = "INSERT INTO strings SELECT UPPER(`key`) FROM kv;";
+    assert_eq!(uid(count, "counts"), uid(&format!("{other}{count}"), "counts"));
+    assert_eq!(uid(count, "counts"), ["counts/calc-1", "counts/window-aggregate-1", "counts/calc-2", "sink/counts"]);
+}
+
+#[test]
+fn configuration_goes_before_set() {
+    let config = [("parallelism.default".to_owned(), "8".to_owned()), ("pipeline.name".to_owned(), "outer".to_owned())];
+    let options = PlanOptions { config: config.into_iter().collect(), now: 0 };
+    let script = script("SET 'parallelism.default' = '2'; INSERT INTO strings SELECT `key` FROM kv;");
+    let planned = plan(&script, &options).expect("the script is right");
+    assert_eq!(planned.graph.settings.parallelism, Some(2));
+    assert_eq!(planned.graph.settings.name.as_deref(), Some("outer"));
+}

@@ -1,0 +1,78 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+mod plan;
+mod progress;
+mod run;
+mod savepoint;
+
+/// Exit code for a job whose SQL or manifest is wrong.
+const EXIT_INVALID_JOB: u8 = 2;
+
+/// Flink SQL without a JVM.
+#[derive(Debug, Parser)]
+#[command(name = "eddyline", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a .sql file or a StreamJob manifest on this machine.
+    Run(run::Arguments),
+    /// Show the job graph: operators, uids, distribution, state.
+    Explain {
+        /// A .sql file or a StreamJob manifest.
+        file: PathBuf,
+    },
+    /// Plan without running; errors name line and column.
+    Validate {
+        /// A .sql file or a StreamJob manifest.
+        file: PathBuf,
+    },
+    /// Look into checkpoints and savepoints.
+    Savepoint {
+        #[command(subcommand)]
+        command: savepoint::Command,
+    },
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Explain { file } => plan::explain(&file),
+        Command::Validate { file } => plan::validate(&file),
+        Command::Savepoint { command } => savepoint::run(command),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {}", crate::chain_of(&*error));
+        ExitCode::FAILURE
+    })
+}
+
+/// Starts logging to standard error. `RUST_LOG` chooses what is logged.
+fn start_logging(format: LogFormat) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.with_target(false).init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}

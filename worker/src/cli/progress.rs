@@ -1,0 +1,180 @@
+//! The live line of a running job, and the table at its end.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eddyline_stream::Watermark;
+
+use crate::coordinator::job::View;
+use crate::runtime::metrics::{OperatorMetrics, Role};
+
+/// What a job has done so far, over all subtasks of the running attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Rows read by sources.
+    pub rows_in: u64,
+    /// Bytes read by sources.
+    pub bytes_in: u64,
+    /// Rows written by sinks.
+    pub rows_out: u64,
+    /// Bytes written by sinks.
+    pub bytes_out: u64,
+    /// Rows dropped as late.
+    pub late_rows: u64,
+    /// Records skipped as unreadable.
+    pub bad_records: u64,
+    /// Records known and not yet read, if any source can tell.
+    pub source_lag: Option<u64>,
+}
+
+impl Totals {
+    /// Adds up what the subtasks count.
+    pub fn of(view: &View) -> Self {
+        let operators = view.operators.read().expect("no holder of the metrics panics");
+        let mut totals = Self::default();
+        for metrics in operators.iter() {
+            totals.add(metrics);
+        }
+        totals
+    }
+
+    fn add(&mut self, metrics: &OperatorMetrics) {
+        match metrics.role {
+            Role::Source => {
+                self.rows_in += metrics.rows_in.get();
+                self.bytes_in += metrics.bytes.get();
+                self.bad_records += metrics.bad_records.get();
+                let lag = metrics.source_lag.get();
+                if lag != u64::MAX {
+                    self.source_lag = Some(self.source_lag.unwrap_or(0) + lag);
+                }
+            }
+            Role::Sink => {
+                self.rows_out += metrics.rows_in.get();
+                self.bytes_out += metrics.bytes.get();
+            }
+            Role::Operator => self.late_rows += metrics.late_rows.get(),
+        }
+    }
+}
+
+/// The smallest watermark of the sources that have one.
+fn watermark(view: &View) -> Option<Watermark> {
+    let operators = view.operators.read().expect("no holder of the metrics panics");
+    let sources = operators.iter().filter(|metrics| metrics.role == Role::Source);
+    sources.map(|metrics| metrics.watermark()).filter(|watermark| *watermark != Watermark::MIN).min()
+}
+
+/// Draws the live line until it is aborted.
+pub async fn draw(view: Arc<View>, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    let mut before = (Instant::now(), Totals::default());
+    loop {
+        ticks.tick().await;
+        let now = (Instant::now(), Totals::of(&view));
+        let line = line(&view, &before.1, &now.1, now.0.duration_since(before.0));
+        eprint!("\r\x1b[2K{line}");
+        // A terminal that is gone is no reason to stop the job.
+        let _closed = std::io::stderr().flush();
+        before = now;
+    }
+}
+
+/// Removes the live line.
+pub fn clear_line() {
+    eprint!("\r\x1b[2K");
+}
+
+fn line(view: &View, before: &Totals, now: &Totals, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(0.001);
+    let rate = |before: u64, now: u64| count((now.saturating_sub(before) as f64 / seconds) as u64);
+    let mut line =
+        format!("in {}/s  out {}/s", rate(before.rows_in, now.rows_in), rate(before.rows_out, now.rows_out));
+    match watermark(view) {
+        Some(Watermark::MAX) => line.push_str("  watermark: end of input"),
+        Some(watermark) => {
+            let lag = chrono::Utc::now().timestamp_millis().saturating_sub(watermark.time_ms()).max(0);
+            let _ = write!(line, "  watermark {} (lag {})", time(watermark), duration_text(Duration::from_millis(lag.unsigned_abs())));
+        }
+        None => {}
+    }
+    if let Some(lag) = now.source_lag {
+        let _ = write!(line, "  behind {}", count(lag));
+    }
+    let _ = write!(line, "  late {}", count(now.late_rows));
+    if let Some(last) = view.status.last_checkpoint() {
+        let age = duration_text(last.at.elapsed());
+        let _ = write!(line, "  checkpoint {} ({}, {age} ago)", last.id, bytes(last.bytes));
+    }
+    line
+}
+
+/// The table that ends a bounded job.
+pub fn summary(job: &str, totals: &Totals, elapsed: Duration) -> String {
+    let mut text = format!("{job} finished in {}\n", duration_text(elapsed));
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<12} {value:>12}");
+    };
+    row("rows in", count(totals.rows_in));
+    row("rows out", count(totals.rows_out));
+    row("bytes in", bytes(totals.bytes_in));
+    row("bytes out", bytes(totals.bytes_out));
+    row("late rows", count(totals.late_rows));
+    row("bad records", count(totals.bad_records));
+    text
+}
+
+fn time(watermark: Watermark) -> String {
+    chrono::DateTime::from_timestamp_millis(watermark.time_ms())
+        .map_or_else(|| watermark.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn bytes(number: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = number as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{number} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+fn duration_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_shows_every_total() {
+        let totals = Totals { rows_in: 1_234_567, rows_out: 10, bytes_in: 5 << 20, late_rows: 3, ..Totals::default() };
+        let text = summary("sample", &totals, Duration::from_millis(1500));
+        assert!(text.starts_with("sample finished in 1.5 s\n"), "{text}");
+        assert!(text.contains("rows in         1 234 567"), "{text}");
+        assert!(text.contains("bytes in          5.0 MiB"), "{text}");
+        assert!(text.contains("late rows               3"), "{text}");
+    }
+}

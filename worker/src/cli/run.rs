@@ -1,0 +1,211 @@
+//! `eddyline run`.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eddyline_plan::Planned;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tracing::info;
+
+use super::progress::{self, Totals};
+use super::{EXIT_INVALID_JOB, LogFormat, start_logging};
+use crate::coordinator::attempt::{Outcome, Request};
+use crate::coordinator::job::{self, Config, Restore, View};
+use crate::job_file::JobFile;
+use crate::runtime::connectors::{BuiltIn, Connectors};
+
+/// How often the live line is drawn.
+const LINE_INTERVAL: Duration = Duration::from_millis(500);
+/// Rows that sources read at a time.
+const ROWS_PER_READ: usize = 8192;
+/// How often checkpoints are taken if nothing else is said and there is a folder for them.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Arguments of `eddyline run`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A .sql file or a StreamJob manifest.
+    file: PathBuf,
+    /// How many slots run the job [default: what the file says, or 1].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    parallelism: Option<u16>,
+    /// Where checkpoints are kept: a folder, file:// or s3://. Without it a crash starts from the beginning.
+    #[arg(long)]
+    checkpoint_dir: Option<String>,
+    /// How often a checkpoint is taken, such as 10s [default: what the file says, or 10s].
+    #[arg(long, value_parser = duration)]
+    checkpoint_interval: Option<Duration>,
+    /// Where a savepoint goes when the job is stopped [default: `savepoints` beside the checkpoints].
+    #[arg(long)]
+    savepoint_dir: Option<String>,
+    /// What to start from: latest, none, or the URI of a savepoint.
+    #[arg(long, default_value = "latest", value_parser = restore)]
+    restore: Restore,
+    /// Serve Prometheus metrics here, such as 127.0.0.1:9090.
+    #[arg(long)]
+    metrics_addr: Option<SocketAddr>,
+    /// How log lines are written [default: text on a terminal, json elsewhere].
+    #[arg(long, value_enum)]
+    log: Option<LogFormat>,
+    /// The endpoint of an S3 server that is not Amazon's, for checkpoints.
+    #[arg(long)]
+    s3_endpoint: Option<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    eddyline_connectors::table::parse_duration(text)
+}
+
+fn restore(text: &str) -> Result<Restore, String> {
+    match text {
+        "latest" => Ok(Restore::Latest),
+        "none" => Ok(Restore::None),
+        uri if uri.contains("://") || uri.contains('/') || uri.contains('.') => Ok(Restore::Uri(uri.to_owned())),
+        _ => Err("expected latest, none, or the URI of a savepoint".to_owned()),
+    }
+}
+
+/// Runs the job to its end.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let is_terminal = std::io::stderr().is_terminal();
+    start_logging(arguments.log.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }));
+    let job = match JobFile::read(&arguments.file) {
+        Ok(job) => job,
+        Err(error) => {
+            eprintln!("error: {}", crate::chain_of(&error));
+            return Ok(ExitCode::from(EXIT_INVALID_JOB));
+        }
+    };
+    let Some(planned) = super::plan::plan(&job) else { return Ok(ExitCode::from(EXIT_INVALID_JOB)) };
+    let config = match config(&arguments, &job, &planned) {
+        Ok(config) => config,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            return Ok(ExitCode::from(EXIT_INVALID_JOB));
+        }
+    };
+    // I/O needs few threads; the slots do the work.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
+    let show_line = is_terminal && arguments.log != Some(LogFormat::Json);
+    let started = Instant::now();
+    let view = Arc::new(View::default());
+    let outcome = runtime.block_on(drive(&planned, &config, &arguments, Arc::clone(&view), show_line));
+    if show_line {
+        progress::clear_line();
+    }
+    let outcome = outcome?;
+    match outcome {
+        Outcome::Finished => {
+            eprint!("{}", progress::summary(&config.name, &Totals::of(&view), started.elapsed()));
+        }
+        Outcome::Stopped { savepoint } => {
+            eprintln!("{} stopped with a savepoint: {savepoint}", config.name);
+            eprintln!("resume it with: {}", resume_command(&arguments, &savepoint));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn drive(
+    planned: &Planned,
+    config: &Config,
+    arguments: &Arguments,
+    view: Arc<View>,
+    show_line: bool,
+) -> anyhow::Result<Outcome> {
+    if let Some(address) = arguments.metrics_addr {
+        let bound = crate::metrics_server::serve(address, Arc::clone(&view)).await?;
+        info!(address = %bound, "serving metrics");
+    }
+    let (requests, receiver) = requests()?;
+    let line = show_line.then(|| tokio::spawn(progress::draw(Arc::clone(&view), LINE_INTERVAL)));
+    let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);
+    let outcome = job::run(&planned.graph, config, &connectors, &view, receiver).await;
+    drop(requests);
+    if let Some(line) = line {
+        line.abort();
+    }
+    Ok(outcome?)
+}
+
+/// Requests of the outside: SIGINT and SIGTERM stop with a savepoint.
+fn requests() -> std::io::Result<(UnboundedSender<Request>, UnboundedReceiver<Request>)> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (sender, receiver) = unbounded_channel();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let requests = sender.clone();
+    tokio::spawn(async move {
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked {
+                eprintln!("stopped without a savepoint; the job resumes from its latest checkpoint");
+                std::process::exit(130);
+            }
+            asked = true;
+            info!("stopping with a savepoint; once more stops without one");
+            if requests.send(Request::StopWithSavepoint).is_err() {
+                return;
+            }
+        }
+    });
+    Ok((sender, receiver))
+}
+
+fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<Config, String> {
+    let settings = &planned.graph.settings;
+    let parallelism = arguments.parallelism.or(settings.parallelism).or(job.parallelism).unwrap_or(1);
+    if parallelism > settings.max_parallelism.get() {
+        return Err(format!(
+            "parallelism {parallelism} is greater than max parallelism {}; set pipeline.max-parallelism before the job has state",
+            settings.max_parallelism
+        ));
+    }
+    let checkpoint_dir = arguments
+        .checkpoint_dir
+        .clone()
+        .or_else(|| settings.checkpoint_dir.clone())
+        .or_else(|| job.checkpoint_dir.clone());
+    let savepoint_dir = arguments.savepoint_dir.clone().unwrap_or_else(|| match &checkpoint_dir {
+        Some(dir) => format!("{}/savepoints", dir.trim_end_matches('/')),
+        None => "savepoints".to_owned(),
+    });
+    let interval = arguments.checkpoint_interval.or(settings.checkpoint_interval).or(job.checkpoint_interval);
+    let mut storage_options = job.storage_options.clone();
+    if let Some(endpoint) = &arguments.s3_endpoint {
+        storage_options.insert("s3.endpoint".to_owned(), endpoint.clone());
+    }
+    let restore = match (&arguments.restore, &job.restore_uri) {
+        (Restore::Latest, Some(uri)) => Restore::Uri(uri.clone()),
+        (restore, _) => restore.clone(),
+    };
+    Ok(Config {
+        name: settings.name.clone().unwrap_or_else(|| job.name.clone()),
+        parallelism,
+        rows_per_read: ROWS_PER_READ,
+        checkpoint_dir,
+        storage_options,
+        savepoint_dir,
+        checkpoint_interval: Some(interval.unwrap_or(CHECKPOINT_INTERVAL)),
+        restore,
+        restart: job.restart,
+    })
+}
+
+fn resume_command(arguments: &Arguments, savepoint: &str) -> String {
+    let mut command = format!("eddyline run {} --restore {savepoint}", arguments.file.display());
+    if let Some(dir) = &arguments.checkpoint_dir {
+        command.push_str(&format!(" --checkpoint-dir {dir}"));
+    }
+    if let Some(parallelism) = arguments.parallelism {
+        command.push_str(&format!(" --parallelism {parallelism}"));
+    }
+    command
+}

@@ -1,0 +1,456 @@
+//! Runs one attempt of a job: carries out what [`super::rounds`] decides until the job ends or a task fails.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, Writer};
+use eddyline_connectors::sink::{Committable, SinkCommitter};
+use eddyline_connectors::source::{Discovery, SplitEnumerator};
+use eddyline_state::Snapshot;
+use eddyline_stream::{Assignment, Barrier, BarrierKind, CheckpointId, OperatorUid, SlotIndex};
+use futures::FutureExt;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use super::rounds::{self, Rounds};
+use super::status::Status;
+use crate::runtime::build::Deployment;
+use crate::runtime::output::Staged;
+use crate::runtime::source_task::Command as SourceCommand;
+use crate::runtime::task::{self, Event, TaskSnapshot};
+
+/// How often time is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// Failed checkpoints in a row after which the log says so louder.
+const FAILURES_BEFORE_ALARM: u32 = 3;
+
+/// Why an attempt ended without the job being done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A task failed.
+    #[error(transparent)]
+    Task(#[from] task::Error),
+    /// What a sink was given could not be staged, so the checkpoint cannot be completed, nor any later one.
+    #[error("sink {sink} failed to stage its output for checkpoint {checkpoint}")]
+    Stage {
+        /// Which sink.
+        sink: OperatorUid,
+        /// For which checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        source: Box<eddyline_connectors::Error>,
+    },
+    /// A completed checkpoint's output could not be made visible. The next attempt tries again.
+    #[error("sink {sink} failed to commit checkpoint {checkpoint}")]
+    Commit {
+        /// Which sink.
+        sink: OperatorUid,
+        /// Which checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        source: Box<eddyline_connectors::Error>,
+    },
+    /// The splits of a source could not be found.
+    #[error("failed to look for the splits of {operator}")]
+    Discover {
+        /// Which source.
+        operator: OperatorUid,
+        /// Why.
+        source: Box<eddyline_connectors::Error>,
+    },
+    /// Another process has taken over the job, or its records are not readable.
+    #[error(transparent)]
+    Checkpoint(#[from] Box<eddyline_checkpoint::Error>),
+    /// A part of the process that should run as long as the job has gone.
+    #[error("the job's tasks have gone without a word; this is a defect of eddyline, please report it")]
+    Lost,
+}
+
+impl Error {
+    /// Whether another attempt can succeed without anyone changing anything.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Error::Task(error) => error.is_retryable(),
+            Error::Stage { source, .. } | Error::Commit { source, .. } | Error::Discover { source, .. } => {
+                matches!(**source, eddyline_connectors::Error::Unavailable { retryable: true, .. })
+            }
+            Error::Checkpoint(error) => error.is_retryable(),
+            Error::Lost => false,
+        }
+    }
+}
+
+/// What the outside asks of a running job.
+#[derive(Debug)]
+pub enum Request {
+    /// Take a savepoint and stop.
+    StopWithSavepoint,
+}
+
+/// How an attempt ended well.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// All input has been read and its output is visible.
+    Finished,
+    /// Stopped with a savepoint.
+    Stopped {
+        /// Where the savepoint is.
+        savepoint: String,
+    },
+}
+
+/// What an attempt works with.
+pub struct Attempt {
+    /// Threads and handles.
+    pub deployment: Deployment,
+    /// Writes checkpoints of this attempt.
+    pub writer: Arc<Writer>,
+    /// Who owns which key group.
+    pub assignment: Arc<Assignment>,
+    /// Where savepoints go, as a URI.
+    pub savepoint_dir: Option<String>,
+    /// What the outside sees.
+    pub status: Arc<Status>,
+    /// From tasks.
+    pub events: UnboundedReceiver<Event>,
+}
+
+/// Something that ran beside the loop has ended.
+enum Done {
+    Stored { checkpoint: CheckpointId, staged: BySink, result: Result<Stored, StoreError> },
+    Committed { checkpoint: CheckpointId, committers: Committers, result: Result<(), Error> },
+    Discovered { source: usize, enumerator: Box<dyn SplitEnumerator>, result: Result<Discovery, eddyline_connectors::Error> },
+}
+
+struct Stored {
+    completed: CompletedCheckpoint,
+    savepoint: Option<String>,
+}
+
+enum StoreError {
+    Stage { sink: OperatorUid, source: Box<eddyline_connectors::Error> },
+    Write(Box<eddyline_checkpoint::Error>),
+}
+
+type BySink = BTreeMap<OperatorUid, Vec<Committable>>;
+type Committers = BTreeMap<OperatorUid, Box<dyn SinkCommitter>>;
+
+struct Running {
+    attempt: Attempt,
+    started: Instant,
+    rounds: Rounds,
+    /// What tasks have handed over for the checkpoint on its way.
+    parts: Vec<(SlotIndex, TaskSnapshot)>,
+    barrier_sent: Instant,
+    alignment_max: Duration,
+    /// Staged for checkpoints that were given up: goes into the next one.
+    carried: Vec<(OperatorUid, Staged)>,
+    /// Staged for the checkpoint that is stored and not yet committed.
+    to_commit: BySink,
+    committers: Option<Committers>,
+    savepoint: Option<String>,
+    background: JoinSet<Done>,
+    timers: UnboundedSender<usize>,
+}
+
+/// Runs an attempt to its end.
+///
+/// # Errors
+/// Why the attempt failed; threads have ended by then.
+pub async fn run(
+    mut attempt: Attempt,
+    config: rounds::Config,
+    last: CheckpointId,
+    requests: &mut UnboundedReceiver<Request>,
+) -> Result<Outcome, Error> {
+    let (timers, mut due) = tokio::sync::mpsc::unbounded_channel();
+    let committers = std::mem::take(&mut attempt.deployment.committers);
+    let mut running = Running {
+        rounds: Rounds::new(config, last),
+        attempt,
+        started: Instant::now(),
+        parts: Vec::new(),
+        barrier_sent: Instant::now(),
+        alignment_max: Duration::ZERO,
+        carried: Vec::new(),
+        to_commit: BySink::new(),
+        committers: Some(committers),
+        savepoint: None,
+        background: JoinSet::new(),
+        timers,
+    };
+    for source in 0..running.attempt.deployment.sources.len() {
+        running.discover(source);
+    }
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        let event = tokio::select! {
+            event = running.attempt.events.recv() => running.task_event(event.ok_or(Error::Lost)?)?,
+            Some(done) = running.background.join_next(), if !running.background.is_empty() => {
+                running.done(done.map_err(|_| Error::Lost)?)?
+            }
+            Some(source) = due.recv() => {
+                running.discover(source);
+                None
+            }
+            Some(request) = requests.recv() => match request {
+                Request::StopWithSavepoint => Some(rounds::Event::SavepointRequested { stop: true }),
+            },
+            _ = tick.tick() => Some(rounds::Event::Tick),
+        };
+        if let Some(event) = event
+            && let Some(outcome) = running.step(event)
+        {
+            return Ok(outcome);
+        }
+    }
+}
+
+impl Running {
+    fn step(&mut self, event: rounds::Event) -> Option<Outcome> {
+        for command in self.rounds.step(event, self.started.elapsed()) {
+            match command {
+                rounds::Command::Trigger(barrier) => self.trigger(barrier),
+                rounds::Command::Store(barrier) => self.store(barrier),
+                rounds::Command::Commit(checkpoint) => self.commit(checkpoint),
+                rounds::Command::GiveUp(checkpoint) => self.give_up(checkpoint),
+                rounds::Command::Stopped(_) => {
+                    return Some(Outcome::Stopped { savepoint: self.savepoint.take().unwrap_or_default() });
+                }
+                rounds::Command::Finished(_) => return Some(Outcome::Finished),
+            }
+        }
+        None
+    }
+
+    fn tell_sources(&self, command: SourceCommand) {
+        for mailbox in self.attempt.deployment.sources.iter().flat_map(|source| &source.mailboxes) {
+            mailbox.lock().expect("no holder of the mailbox panics").push_back(command);
+        }
+        self.attempt.deployment.slots.iter().for_each(crate::runtime::slot::Slot::wake);
+    }
+
+    fn trigger(&mut self, barrier: Barrier) {
+        debug!(checkpoint = %barrier.checkpoint, "checkpoint triggered");
+        self.barrier_sent = Instant::now();
+        self.alignment_max = Duration::ZERO;
+        self.parts.clear();
+        self.tell_sources(SourceCommand::Barrier(barrier));
+    }
+
+    fn give_up(&mut self, checkpoint: CheckpointId) {
+        let failures = self.rounds.consecutive_failures();
+        if failures >= FAILURES_BEFORE_ALARM {
+            tracing::error!(%checkpoint, failures, "checkpoints keep failing; a restart would go far back");
+        } else {
+            warn!(%checkpoint, "checkpoint given up");
+        }
+        self.attempt.status.checkpoint_failed(failures);
+        for (_, part) in std::mem::take(&mut self.parts) {
+            self.carried.extend(part.staged);
+        }
+    }
+
+    fn task_event(&mut self, event: Event) -> Result<Option<rounds::Event>, Error> {
+        match event {
+            Event::Failed(error) => Err(error.into()),
+            Event::Ended => Ok(Some(rounds::Event::TaskEnded)),
+            Event::Acknowledged { checkpoint, slot, snapshot, alignment } => {
+                if self.rounds.in_flight() != Some(checkpoint) {
+                    self.carried.extend(snapshot.staged);
+                    return Ok(None);
+                }
+                self.alignment_max = self.alignment_max.max(alignment);
+                self.parts.push((slot, snapshot));
+                Ok(Some(rounds::Event::Acknowledged(checkpoint)))
+            }
+        }
+    }
+
+    fn store(&mut self, barrier: Barrier) {
+        eddyline_stream::crash_point("coordinator.acknowledged");
+        let mut snapshots: Vec<(OperatorUid, SlotIndex, Snapshot)> = Vec::new();
+        let mut splits: BTreeMap<OperatorUid, Vec<serde_json::Value>> = BTreeMap::new();
+        let mut staged = std::mem::take(&mut self.carried);
+        for (slot, part) in std::mem::take(&mut self.parts) {
+            snapshots.extend(part.operators.into_iter().map(|(uid, snapshot)| (uid, slot, snapshot)));
+            if let Some((uid, part)) = part.splits {
+                let values = part.iter().map(|split| serde_json::to_value(split).expect("a split is plain data"));
+                splits.entry(uid).or_default().extend(values);
+            }
+            staged.extend(part.staged);
+        }
+        let writer = Arc::clone(&self.attempt.writer);
+        let assignment = Assignment::clone(&self.attempt.assignment);
+        let savepoint_dir = self.attempt.savepoint_dir.clone();
+        let checkpoint = barrier.checkpoint;
+        self.background.spawn(async move {
+            let mut by_sink = BySink::new();
+            for (sink, staged) in staged {
+                match staged.await {
+                    Ok(committables) => by_sink.entry(sink).or_default().extend(committables),
+                    Err(source) => {
+                        let result = Err(StoreError::Stage { sink, source: Box::new(source) });
+                        return Done::Stored { checkpoint, staged: by_sink, result };
+                    }
+                }
+            }
+            eddyline_stream::crash_point("coordinator.staged");
+            let committables = by_sink
+                .iter()
+                .map(|(sink, committables)| {
+                    let values =
+                        committables.iter().map(|one| serde_json::to_value(one).expect("a committable is plain data"));
+                    (sink.clone(), values.collect())
+                })
+                .collect();
+            let contents = CheckpointContents { snapshots, splits, committables, assignment };
+            let result = write(&writer, barrier, contents, savepoint_dir.as_deref()).await;
+            Done::Stored { checkpoint, staged: by_sink, result: result.map_err(|error| StoreError::Write(Box::new(error))) }
+        });
+    }
+
+    fn commit(&mut self, checkpoint: CheckpointId) {
+        eddyline_stream::crash_point("coordinator.stored");
+        let mut committers = self.committers.take().expect("one checkpoint is committed at a time");
+        let to_commit = std::mem::take(&mut self.to_commit);
+        let writer = Arc::clone(&self.attempt.writer);
+        self.background.spawn(async move {
+            let result = commit_all(&mut committers, checkpoint, &to_commit, &writer).await;
+            Done::Committed { checkpoint, committers, result }
+        });
+    }
+
+    fn discover(&mut self, source: usize) {
+        let running = &mut self.attempt.deployment.sources[source];
+        let mut enumerator = std::mem::replace(&mut running.enumerator, Box::new(Away));
+        self.background.spawn(async move {
+            let result = enumerator.discover().await;
+            Done::Discovered { source, enumerator, result }
+        });
+    }
+
+    fn done(&mut self, done: Done) -> Result<Option<rounds::Event>, Error> {
+        match done {
+            Done::Stored { checkpoint, staged, result } => match result {
+                Ok(stored) => {
+                    let took = self.barrier_sent.elapsed();
+                    info!(%checkpoint, bytes = stored.completed.bytes, duration_ms = took.as_millis() as u64, "checkpoint stored");
+                    self.attempt.status.checkpoint_stored(&stored.completed, took, self.alignment_max);
+                    self.savepoint = stored.savepoint.or(self.savepoint.take());
+                    self.to_commit = staged;
+                    Ok(Some(rounds::Event::Stored(checkpoint)))
+                }
+                Err(StoreError::Stage { sink, source }) => Err(Error::Stage { sink, checkpoint, source }),
+                Err(StoreError::Write(error)) if error.is_retryable() => {
+                    warn!(%checkpoint, error = %crate::chain_of(&*error), "checkpoint could not be stored");
+                    let ready = staged
+                        .into_iter()
+                        .map(|(sink, committables)| (sink, futures::future::ready(Ok(committables)).boxed()));
+                    self.carried.extend(ready);
+                    Ok(Some(rounds::Event::StoreFailed(checkpoint)))
+                }
+                Err(StoreError::Write(error)) => Err(Error::Checkpoint(error)),
+            },
+            Done::Committed { checkpoint, committers, result } => {
+                self.committers = Some(committers);
+                result?;
+                self.tell_sources(SourceCommand::Completed(checkpoint));
+                let writer = Arc::clone(&self.attempt.writer);
+                tokio::spawn(async move {
+                    if let Err(error) = writer.collect_garbage().await {
+                        warn!(error = %crate::chain_of(&error), "garbage of old checkpoints could not be removed");
+                    }
+                });
+                Ok(Some(rounds::Event::Committed(checkpoint)))
+            }
+            Done::Discovered { source, enumerator, result } => {
+                self.discovered(source, enumerator, result)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn discovered(
+        &mut self,
+        source: usize,
+        enumerator: Box<dyn SplitEnumerator>,
+        result: Result<Discovery, eddyline_connectors::Error>,
+    ) -> Result<(), Error> {
+        let running = &mut self.attempt.deployment.sources[source];
+        running.enumerator = enumerator;
+        let mut pool = running.pool.lock().expect("no holder of the pool panics");
+        let is_complete = match result {
+            Ok(discovery) => {
+                let is_complete = discovery.complete;
+                let found = pool.discovered(discovery);
+                debug!(source = %running.uid, found, "splits discovered");
+                is_complete
+            }
+            // A look that fails later on is tried again: what is known can be read meanwhile.
+            Err(error) if pool.is_discovered() => {
+                warn!(source = %running.uid, error = %crate::chain_of(&error), "looking for new splits failed");
+                false
+            }
+            Err(source) => {
+                return Err(Error::Discover { operator: running.uid.clone(), source: Box::new(source) });
+            }
+        };
+        drop(pool);
+        self.attempt.deployment.slots.iter().for_each(crate::runtime::slot::Slot::wake);
+        if let Some(interval) = running.discovery_interval.filter(|_| !is_complete) {
+            let timers = self.timers.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(interval).await;
+                let _gone = timers.send(source);
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Stands in while an enumerator is away looking; nobody asks it.
+struct Away;
+
+impl SplitEnumerator for Away {
+    fn discover(&mut self) -> futures::future::BoxFuture<'_, Result<Discovery, eddyline_connectors::Error>> {
+        futures::future::ready(Ok(Discovery::default())).boxed()
+    }
+}
+
+async fn write(
+    writer: &Writer,
+    barrier: Barrier,
+    contents: CheckpointContents,
+    savepoint_dir: Option<&str>,
+) -> Result<Stored, eddyline_checkpoint::Error> {
+    let savepoint = match (barrier.kind, savepoint_dir) {
+        (BarrierKind::Savepoint { .. }, Some(dir)) => {
+            Some(writer.write_savepoint(dir, barrier.checkpoint, &contents).await?)
+        }
+        _ => None,
+    };
+    let completed = writer.write(barrier.checkpoint, contents).await?;
+    Ok(Stored { completed, savepoint })
+}
+
+/// Makes visible what was staged for a checkpoint, and records that it is. Also what recovery does first.
+pub async fn commit_all(
+    committers: &mut Committers,
+    checkpoint: CheckpointId,
+    to_commit: &BySink,
+    writer: &Writer,
+) -> Result<(), Error> {
+    for (sink, committer) in committers {
+        let committables = to_commit.get(sink).map_or(&[][..], Vec::as_slice);
+        committer
+            .commit(checkpoint, committables)
+            .await
+            .map_err(|source| Error::Commit { sink: sink.clone(), checkpoint, source: Box::new(source) })?;
+        eddyline_stream::crash_point("coordinator.committed-one");
+    }
+    eddyline_stream::crash_point("coordinator.committed");
+    writer.mark_committed(checkpoint).await.map_err(|error| Error::Checkpoint(Box::new(error)))
+}

@@ -1,0 +1,323 @@
+//! Decides about checkpoints: when one starts, when it is complete, when it is given up. No I/O, no clock.
+//!
+//! One checkpoint is on its way at a time: barrier, then storage, then commit. The next one starts when it is committed or
+//! given up. What was staged for one that was given up goes into the next; its files become garbage.
+
+use std::time::Duration;
+
+use eddyline_stream::{Barrier, BarrierKind, CheckpointId};
+
+/// Time since the attempt started. A parameter everywhere: nothing here reads a clock.
+pub type Now = Duration;
+
+/// How checkpoints are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How often; `None` for never but on request and at the end.
+    pub interval: Option<Duration>,
+    /// How long one may take from its barrier until it is stored.
+    pub timeout: Duration,
+    /// How many tasks have to acknowledge.
+    pub tasks: usize,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Time went by.
+    Tick,
+    /// A savepoint is wanted.
+    SavepointRequested {
+        /// Whether the job stops with it.
+        stop: bool,
+    },
+    /// A task has sent on everything it will ever send.
+    TaskEnded,
+    /// A task has acknowledged a barrier.
+    Acknowledged(CheckpointId),
+    /// A checkpoint is stored: its control record exists.
+    Stored(CheckpointId),
+    /// A checkpoint could not be stored.
+    StoreFailed(CheckpointId),
+    /// What sinks had staged for a checkpoint is visible.
+    Committed(CheckpointId),
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Have all sources send this barrier.
+    Trigger(Barrier),
+    /// All tasks have acknowledged: store the checkpoint.
+    Store(Barrier),
+    /// It is stored: make visible what sinks have staged.
+    Commit(CheckpointId),
+    /// It is given up: keep what was staged for the next one.
+    GiveUp(CheckpointId),
+    /// The job has been stopped with a savepoint.
+    Stopped(CheckpointId),
+    /// All input has been read and everything is committed.
+    Finished(CheckpointId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Aligning { barrier: Barrier, since: Now, acknowledged: usize },
+    Storing { barrier: Barrier },
+    Committing { barrier: Barrier },
+    Over,
+}
+
+/// The state of an attempt's checkpoints.
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    config: Config,
+
+    phase: Phase,
+    next: CheckpointId,
+    last_started: Now,
+    savepoint: Option<BarrierKind>,
+    tasks_ended: usize,
+    failures: u32,
+    /// The barrier on its way was sent after all tasks had ended.
+    is_last: bool,
+}
+
+impl Rounds {
+    /// An attempt that starts now, behind the checkpoint `last`.
+    pub fn new(config: Config, last: CheckpointId) -> Self {
+        Self {
+            config,
+            phase: Phase::Waiting,
+            next: last.next(),
+            last_started: Duration::ZERO,
+            savepoint: None,
+            tasks_ended: 0,
+            failures: 0,
+            is_last: false,
+        }
+    }
+
+    /// How many checkpoints in a row were given up.
+    pub fn consecutive_failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The checkpoint on its way, if any.
+    pub fn in_flight(&self) -> Option<CheckpointId> {
+        match self.phase {
+            Phase::Aligning { barrier, .. } | Phase::Storing { barrier } | Phase::Committing { barrier } => {
+                Some(barrier.checkpoint)
+            }
+            Phase::Waiting | Phase::Over => None,
+        }
+    }
+
+    /// The only place that decides about checkpoints.
+    pub fn step(&mut self, event: Event, now: Now) -> Vec<Command> {
+        let mut commands = Vec::new();
+        match (event, self.phase) {
+            (Event::SavepointRequested { stop }, _) => {
+                // A stop is never weakened by a later request without one.
+                let stop = stop || self.savepoint == Some(BarrierKind::Savepoint { stop: true });
+                self.savepoint = Some(BarrierKind::Savepoint { stop });
+            }
+            (Event::TaskEnded, _) => self.tasks_ended += 1,
+            (Event::Acknowledged(checkpoint), Phase::Aligning { barrier, since, acknowledged })
+                if checkpoint == barrier.checkpoint =>
+            {
+                let acknowledged = acknowledged + 1;
+                if acknowledged == self.config.tasks {
+                    self.phase = Phase::Storing { barrier };
+                    commands.push(Command::Store(barrier));
+                } else {
+                    self.phase = Phase::Aligning { barrier, since, acknowledged };
+                }
+            }
+            (Event::Stored(checkpoint), Phase::Storing { barrier }) if checkpoint == barrier.checkpoint => {
+                self.failures = 0;
+                self.phase = Phase::Committing { barrier };
+                commands.push(Command::Commit(checkpoint));
+            }
+            (Event::StoreFailed(checkpoint), Phase::Storing { barrier }) if checkpoint == barrier.checkpoint => {
+                self.give_up(barrier, &mut commands);
+            }
+            (Event::Committed(checkpoint), Phase::Committing { barrier }) if checkpoint == barrier.checkpoint => {
+                self.phase = Phase::Waiting;
+                if barrier.kind == (BarrierKind::Savepoint { stop: true }) {
+                    self.phase = Phase::Over;
+                    commands.push(Command::Stopped(checkpoint));
+                } else if self.is_last {
+                    self.phase = Phase::Over;
+                    commands.push(Command::Finished(checkpoint));
+                }
+            }
+            (Event::Tick, Phase::Aligning { barrier, since, .. }) if now >= since + self.config.timeout => {
+                self.give_up(barrier, &mut commands);
+            }
+            _ => {}
+        }
+        self.start(now, &mut commands);
+        commands
+    }
+
+    fn give_up(&mut self, barrier: Barrier, commands: &mut Vec<Command>) {
+        self.failures += 1;
+        self.phase = Phase::Waiting;
+        if barrier.kind != BarrierKind::Checkpoint {
+            // Somebody waits for it: try again at once.
+            self.savepoint.get_or_insert(barrier.kind);
+        }
+        commands.push(Command::GiveUp(barrier.checkpoint));
+    }
+
+    fn start(&mut self, now: Now, commands: &mut Vec<Command>) {
+        if self.phase != Phase::Waiting {
+            return;
+        }
+        let all_ended = self.tasks_ended >= self.config.tasks;
+        let due = self.config.interval.is_some_and(|interval| now >= self.last_started + interval);
+        let kind = match self.savepoint.take() {
+            Some(kind) => kind,
+            None if all_ended || due => BarrierKind::Checkpoint,
+            None => return,
+        };
+        let barrier = Barrier { checkpoint: self.next, kind };
+        self.next = self.next.next();
+        self.last_started = now;
+        self.is_last = all_ended;
+        self.phase = Phase::Aligning { barrier, since: now, acknowledged: 0 };
+        commands.push(Command::Trigger(barrier));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn rounds(tasks: usize) -> Rounds {
+        Rounds::new(Config { interval: Some(10 * SECOND), timeout: 60 * SECOND, tasks }, CheckpointId::NONE)
+    }
+
+    fn id(number: u64) -> CheckpointId {
+        CheckpointId::new(number)
+    }
+
+    fn barrier(number: u64, kind: BarrierKind) -> Barrier {
+        Barrier { checkpoint: id(number), kind }
+    }
+
+    #[test]
+    fn a_checkpoint_is_stored_when_all_tasks_have_acknowledged_and_then_committed() {
+        let mut rounds = rounds(2);
+        assert_eq!(rounds.step(Event::Tick, 9 * SECOND), []);
+        let first = barrier(1, BarrierKind::Checkpoint);
+        assert_eq!(rounds.step(Event::Tick, 10 * SECOND), [Command::Trigger(first)]);
+        assert_eq!(rounds.step(Event::Acknowledged(id(1)), 11 * SECOND), []);
+        assert_eq!(rounds.step(Event::Acknowledged(id(1)), 11 * SECOND), [Command::Store(first)]);
+        assert_eq!(rounds.step(Event::Tick, 21 * SECOND), [], "one at a time");
+        assert_eq!(rounds.step(Event::Stored(id(1)), 21 * SECOND), [Command::Commit(id(1))]);
+        let second = barrier(2, BarrierKind::Checkpoint);
+        assert_eq!(rounds.step(Event::Committed(id(1)), 22 * SECOND), [Command::Trigger(second)]);
+    }
+
+    #[test]
+    fn an_alignment_that_takes_too_long_is_given_up_and_its_late_acknowledgements_do_not_count() {
+        let mut rounds = rounds(2);
+        rounds.step(Event::Tick, 10 * SECOND);
+        rounds.step(Event::Acknowledged(id(1)), 10 * SECOND);
+        let second = barrier(2, BarrierKind::Checkpoint);
+        assert_eq!(rounds.step(Event::Tick, 70 * SECOND), [Command::GiveUp(id(1)), Command::Trigger(second)]);
+        assert_eq!(rounds.consecutive_failures(), 1);
+        assert_eq!(rounds.step(Event::Acknowledged(id(1)), 71 * SECOND), []);
+        assert_eq!(rounds.step(Event::Acknowledged(id(2)), 71 * SECOND), []);
+        assert_eq!(rounds.step(Event::Acknowledged(id(2)), 71 * SECOND), [Command::Store(second)]);
+    }
+
+    #[test]
+    fn the_job_finishes_with_a_last_checkpoint_after_all_tasks_have_ended() {
+        let mut rounds = rounds(1);
+        let last = barrier(1, BarrierKind::Checkpoint);
+        assert_eq!(rounds.step(Event::TaskEnded, SECOND), [Command::Trigger(last)]);
+        rounds.step(Event::Acknowledged(id(1)), SECOND);
+        rounds.step(Event::Stored(id(1)), SECOND);
+        assert_eq!(rounds.step(Event::Committed(id(1)), SECOND), [Command::Finished(id(1))]);
+        assert_eq!(rounds.step(Event::Tick, 100 * SECOND), [], "nothing follows the end");
+    }
+
+    #[test]
+    fn a_checkpoint_that_was_on_its_way_when_the_input_ended_is_not_the_last_one() {
+        let mut rounds = rounds(1);
+        rounds.step(Event::Tick, 10 * SECOND);
+        assert_eq!(rounds.step(Event::TaskEnded, 10 * SECOND), []);
+        rounds.step(Event::Acknowledged(id(1)), 10 * SECOND);
+        rounds.step(Event::Stored(id(1)), 10 * SECOND);
+        let last = barrier(2, BarrierKind::Checkpoint);
+        assert_eq!(rounds.step(Event::Committed(id(1)), 10 * SECOND), [Command::Trigger(last)]);
+    }
+
+    #[test]
+    fn a_savepoint_that_stops_is_tried_again_when_storing_it_failed() {
+        let mut rounds = rounds(1);
+        let stop = BarrierKind::Savepoint { stop: true };
+        assert_eq!(rounds.step(Event::SavepointRequested { stop: true }, SECOND), [Command::Trigger(barrier(1, stop))]);
+        rounds.step(Event::Acknowledged(id(1)), SECOND);
+        assert_eq!(
+            rounds.step(Event::StoreFailed(id(1)), SECOND),
+            [Command::GiveUp(id(1)), Command::Trigger(barrier(2, stop))]
+        );
+    }
+
+    /// Walks every order of events over a few rounds: a commit only ever follows the storing of the same checkpoint, ids
+    /// only grow, and nothing is triggered while another is on its way.
+    #[test]
+    fn every_order_of_events_keeps_the_protocol() {
+        let start = (rounds(2), 0u64, Vec::<Command>::new(), 0u32);
+        let mut queue = VecDeque::from([start]);
+        let mut explored = 0;
+        while let Some((rounds, seconds, history, depth)) = queue.pop_front() {
+            explored += 1;
+            let stored: Vec<_> = history.iter().filter_map(|c| if let Command::Store(b) = c { Some(b.checkpoint) } else { None }).collect();
+            let triggered: Vec<_> = history.iter().filter_map(|c| if let Command::Trigger(b) = c { Some(b.checkpoint) } else { None }).collect();
+            assert!(triggered.is_sorted_by(|a, b| a < b), "{history:?}");
+            for command in &history {
+                if let Command::Commit(checkpoint) = command {
+                    assert!(stored.contains(checkpoint), "{history:?}");
+                }
+            }
+            let ended = triggered.len() - history.iter().filter(|c| matches!(c, Command::GiveUp(_))).count();
+            let open = usize::from(rounds.in_flight().is_some());
+            let committed = history.iter().filter(|c| matches!(c, Command::Commit(_))).count();
+            assert!(ended <= committed + open, "two on their way: {history:?}");
+            if depth == 7 {
+                continue;
+            }
+            let current = rounds.in_flight().unwrap_or(CheckpointId::NONE);
+            for event in [
+                Event::Tick,
+                Event::SavepointRequested { stop: true },
+                Event::TaskEnded,
+                Event::Acknowledged(current),
+                Event::Acknowledged(id(1)),
+                Event::Stored(current),
+                Event::StoreFailed(current),
+                Event::Committed(current),
+            ] {
+                let mut next = rounds.clone();
+                let seconds = if event == Event::Tick { seconds + 61 } else { seconds };
+                let commands = next.step(event, Duration::from_secs(seconds));
+                let mut history = history.clone();
+                history.extend(commands);
+                if !history.is_empty() || depth < 2 {
+                    queue.push_back((next, seconds, history, depth + 1));
+                }
+            }
+        }
+        assert!(explored > 10_000, "{explored}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Decides which subtask of the receiver gets a row.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use eddyline_job_graph::Partitioning;
+use eddyline_stream::{Assignment, Batch, key_hash};
+
+/// Splits batches over the subtasks of a receiver.
+#[derive(Debug)]
+pub struct Partitioner {
+    partitioning: Partitioning,
+    assignment: Arc<Assignment>,
+    own_slot: usize,
+    next: usize,
+}
+
+/// What can go wrong when rows are partitioned.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A key column has a type that cannot be a key; the planner should have refused it.
+    #[error(transparent)]
+    Key(#[from] key_hash::UnsupportedKey),
+    /// Rows could not be gathered.
+    #[error("failed to gather the rows of a channel")]
+    Gather(#[from] arrow::error::ArrowError),
+}
+
+impl Partitioner {
+    /// A partitioner for the sender in slot `own_slot`.
+    pub fn new(partitioning: Partitioning, assignment: Arc<Assignment>, own_slot: usize) -> Self {
+        Self { partitioning, assignment, own_slot, next: own_slot }
+    }
+
+    /// Calls `send(slot, rows)` for the part of every slot that gets some; rows of one slot stay in order.
+    ///
+    /// # Errors
+    /// When a key has an unsupported type or memory for the gathered rows cannot be had.
+    pub fn partition(&mut self, batch: Batch, mut send: impl FnMut(usize, Batch)) -> Result<(), Error> {
+        let slots = usize::from(self.assignment.slots());
+        match &self.partitioning {
+            Partitioning::Forward => send(self.own_slot, batch),
+            Partitioning::Broadcast => (0..slots).for_each(|slot| send(slot, batch.clone())),
+            Partitioning::Rebalance => {
+                self.next = (self.next + 1) % slots;
+                send(self.next, batch);
+            }
+            Partitioning::Hash(columns) => {
+                let hashes = key_hashes(&batch, columns)?;
+                if slots == 1 {
+                    send(0, Batch::keyed(batch.rows, hashes));
+                } else {
+                    scatter(&batch.rows, &hashes, &self.assignment, send)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key_hashes(batch: &Batch, columns: &[usize]) -> Result<Arc<[u64]>, Error> {
+    if let Some(hashes) = &batch.key_hashes {
+        return Ok(Arc::clone(hashes));
+    }
+    let columns: Vec<&dyn Array> = columns.iter().map(|&column| batch.rows.column(column).as_ref()).collect();
+    Ok(key_hash::hash_columns(&columns, batch.num_rows())?.into())
+}
+
+/// Counting sort of row numbers by owner, then one gather for each owner.
+fn scatter(
+    rows: &RecordBatch,
+    hashes: &[u64],
+    assignment: &Assignment,
+    mut send: impl FnMut(usize, Batch),
+) -> Result<(), Error> {
+    let mut rows_of_slot = vec![Vec::new(); usize::from(assignment.slots())];
+    for (row, hash) in (0u32..).zip(hashes) {
+        rows_of_slot[assignment.owner_of_hash(*hash).index()].push(row);
+    }
+    for (slot, numbers) in rows_of_slot.into_iter().enumerate() {
+        if numbers.len() == rows.num_rows() {
+            send(slot, Batch::keyed(rows.clone(), hashes.into()));
+        } else if !numbers.is_empty() {
+            let part_hashes: Arc<[u64]> = numbers.iter().map(|&row| hashes[row as usize]).collect();
+            let part = take_record_batch(rows, &UInt32Array::from(numbers))?;
+            send(slot, Batch::keyed(part, part_hashes));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringArray};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use eddyline_stream::MaxParallelism;
+
+    use super::*;
+
+    fn batch() -> Batch {
+        let keys = StringArray::from((0..1000).map(|row| format!("k{}", row % 37)).collect::<Vec<_>>());
+        let values = Int64Array::from((0..1000).collect::<Vec<_>>());
+        let schema =
+            Schema::new(vec![Field::new("k", DataType::Utf8, true), Field::new("v", DataType::Int64, true)]);
+        Batch::new(RecordBatch::try_new(Arc::new(schema), vec![Arc::new(keys), Arc::new(values)]).expect("fits"))
+    }
+
+    fn partition(partitioning: Partitioning, slots: u16) -> Vec<(usize, Batch)> {
+        let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, slots));
+        let mut sent = Vec::new();
+        let mut partitioner = Partitioner::new(partitioning, assignment, 0);
+        partitioner.partition(batch(), |slot, part| sent.push((slot, part))).expect("partitions");
+        sent
+    }
+
+    #[test]
+    fn every_row_goes_to_the_owner_of_its_key_once_and_in_order() {
+        let assignment = Assignment::even(MaxParallelism::DEFAULT, 3);
+        let mut seen = Vec::new();
+        for (slot, part) in partition(Partitioning::Hash(vec![0]), 3) {
+            let values = part.rows.column(1).as_any().downcast_ref::<Int64Array>().expect("numbers").values();
+            assert!(values.is_sorted());
+            seen.extend_from_slice(values);
+            let hashes = part.key_hashes.expect("a keyed edge carries hashes");
+            assert!(hashes.iter().all(|hash| assignment.owner_of_hash(*hash).index() == slot));
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..1000).collect::<Vec<i64>>());
+    }
+
+    #[test]
+    fn broadcast_reaches_every_slot_and_forward_only_its_own() {
+        assert_eq!(partition(Partitioning::Broadcast, 3).len(), 3);
+        assert_eq!(partition(Partitioning::Forward, 3).iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [0]);
+    }
+}

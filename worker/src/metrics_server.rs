@@ -1,0 +1,155 @@
+//! `/metrics` in Prometheus form, and `/healthz`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::coordinator::job::View;
+use crate::runtime::metrics::{OperatorMetrics, Role};
+
+/// Starts serving. Ends with the runtime.
+///
+/// # Errors
+/// When the address cannot be bound; the message names it.
+pub async fn serve(address: SocketAddr, view: Arc<View>) -> std::io::Result<SocketAddr> {
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+    let bound = listener.local_addr()?;
+    let registry = Registry::new();
+    registry.register(Box::new(JobCollector::new(view))).expect("the only collector of a new registry");
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok" }))
+        .with_state(Arc::new(registry));
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the metrics endpoint has stopped");
+        }
+    });
+    Ok(bound)
+}
+
+async fn metrics(State(registry): State<Arc<Registry>>) -> Result<String, String> {
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text).map_err(|error| error.to_string())?;
+    String::from_utf8(text).map_err(|error| error.to_string())
+}
+
+const OPERATOR_LABELS: [&str; 3] = ["operator", "name", "slot"];
+
+/// How a metric is read from a subtask; `None` where it has no meaning.
+type Read = fn(&OperatorMetrics) -> Option<u64>;
+
+const COUNTERS: [(&str, &str, Read); 9] = [
+    ("eddyline_rows_in_total", "Rows taken in.", |m| Some(m.rows_in.get())),
+    ("eddyline_rows_out_total", "Rows given.", |m| (m.role != Role::Sink).then(|| m.rows_out.get())),
+    ("eddyline_bytes_in_total", "Bytes read from outside.", |m| (m.role == Role::Source).then(|| m.bytes.get())),
+    ("eddyline_bytes_out_total", "Bytes written to the outside.", |m| (m.role == Role::Sink).then(|| m.bytes.get())),
+    ("eddyline_busy_nanoseconds_total", "Time at work.", |m| Some(m.busy_ns.get())),
+    ("eddyline_idle_nanoseconds_total", "Time without input.", |m| Some(m.idle_ns.get())),
+    ("eddyline_backpressured_nanoseconds_total", "Time waiting for room downstream.", |m| Some(m.backpressured_ns.get())),
+    ("eddyline_late_records_total", "Rows dropped because all their windows had fired.", |m| {
+        (m.role == Role::Operator).then(|| m.late_rows.get())
+    }),
+    ("eddyline_bad_records_total", "Records skipped because they could not be read.", |m| {
+        (m.role == Role::Source).then(|| m.bad_records.get())
+    }),
+];
+
+const GAUGES: [(&str, &str, Read); 2] = [
+    ("eddyline_state_bytes", "State in memory.", |m| (m.role == Role::Operator).then(|| m.state_bytes.get())),
+    ("eddyline_source_lag_records", "Records known and not yet read.", |m| {
+        (m.role == Role::Source && m.source_lag.get() != u64::MAX).then(|| m.source_lag.get())
+    }),
+];
+
+/// Reads the job's counters when asked, so that counting costs nothing else.
+struct JobCollector {
+    view: Arc<View>,
+}
+
+impl JobCollector {
+    fn new(view: Arc<View>) -> Self {
+        Self { view }
+    }
+
+    fn job_gauges(&self) -> Vec<(&'static str, &'static str, i64)> {
+        let status = &self.view.status;
+        let (completed, failed) = status.checkpoints();
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let mut gauges = vec![
+            ("eddyline_attempt", "The number of the running attempt.", number(status.attempt())),
+            ("eddyline_restarts", "Restarts by this process.", number(status.restarts())),
+            ("eddyline_checkpoints_completed", "Checkpoints completed by this process.", number(completed)),
+            ("eddyline_checkpoints_failed", "Checkpoints given up by this process.", number(failed)),
+        ];
+        if let Some(last) = status.last_checkpoint() {
+            let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+            gauges.extend([
+                ("eddyline_checkpoint_last_id", "The last completed checkpoint.", number(last.id.number())),
+                ("eddyline_checkpoint_duration_milliseconds", "From barrier to storage, of the last one.", millis(last.duration)),
+                ("eddyline_checkpoint_alignment_milliseconds", "Longest alignment of a task, of the last one.", millis(last.alignment)),
+                ("eddyline_checkpoint_bytes", "Bytes written for the last one.", number(last.bytes)),
+                ("eddyline_checkpoint_age_milliseconds", "Since the last one was stored.", millis(last.at.elapsed())),
+            ]);
+        }
+        gauges
+    }
+}
+
+impl Collector for JobCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let operators = self.view.operators.read().expect("no holder of the metrics panics").clone();
+        let mut families = Vec::new();
+        for (name, help, read) in COUNTERS {
+            let counters = IntCounterVec::new(Opts::new(name, help), &OPERATOR_LABELS).expect("a valid metric");
+            for (metrics, value) in operators.iter().filter_map(|metrics| Some((metrics, read(metrics)?))) {
+                counters.with_label_values(&labels(metrics)).inc_by(value);
+            }
+            families.extend(counters.collect());
+        }
+        for (name, help, read) in GAUGES {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), &OPERATOR_LABELS).expect("a valid metric");
+            for (metrics, value) in operators.iter().filter_map(|metrics| Some((metrics, read(metrics)?))) {
+                gauges.with_label_values(&labels(metrics)).set(i64::try_from(value).unwrap_or(i64::MAX));
+            }
+            families.extend(gauges.collect());
+        }
+        families.extend(watermark_lag(&operators));
+        for (name, help, value) in self.job_gauges() {
+            let gauge = prometheus::IntGauge::new(name, help).expect("a valid metric");
+            gauge.set(value);
+            families.extend(gauge.collect());
+        }
+        families
+    }
+}
+
+fn labels(metrics: &OperatorMetrics) -> [String; 3] {
+    [metrics.uid.to_string(), metrics.label.clone(), metrics.slot.to_string()]
+}
+
+/// How far the watermark of each subtask is behind the clock. Only where it is a time: not before the first row nor at the end.
+fn watermark_lag(operators: &[Arc<OperatorMetrics>]) -> Vec<MetricFamily> {
+    let opts = Opts::new("eddyline_watermark_lag_milliseconds", "How far event time is behind the clock.");
+    let gauges = IntGaugeVec::new(opts, &OPERATOR_LABELS).expect("a valid metric");
+    let now = chrono::Utc::now().timestamp_millis();
+    for metrics in operators {
+        let watermark = metrics.watermark();
+        if watermark != eddyline_stream::Watermark::MIN && watermark != eddyline_stream::Watermark::MAX {
+            gauges.with_label_values(&labels(metrics)).set(now.saturating_sub(watermark.time_ms()));
+        }
+    }
+    gauges.collect()
+}

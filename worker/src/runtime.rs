@@ -1,0 +1,17 @@
+//! Turns a job graph into tasks and runs them on slot threads.
+//!
+//! A slot is one thread; it owns one subtask of every operator and steps them in turn, those nearest to the sinks first,
+//! so that rows leave before others come in. Nothing here waits for I/O: what must wait runs on the I/O runtime and wakes
+//! the slot when it is done.
+
+pub mod build;
+pub mod chain;
+pub mod connectors;
+pub mod metrics;
+pub mod operator_task;
+pub mod output;
+pub mod slot;
+pub mod source_task;
+pub mod splits;
+pub mod task;
+pub mod waker;

@@ -1,0 +1,484 @@
+//! Builds the tasks of an attempt from a job graph.
+//!
+//! Operators that hand rows on to a single consumer in the same slot share a chain; a channel stands only where rows change
+//! slots, where a stream has several consumers, or where several streams meet.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use eddyline_connectors::OpenContext;
+use eddyline_connectors::sink::{Sink, SinkCommitter, Staging, WriterContext};
+use eddyline_connectors::source::{ReaderContext, Source, Split, SplitEnumerator};
+use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning};
+use eddyline_operators::calc::CalcOperator;
+use eddyline_operators::over::OverOperator;
+use eddyline_operators::Operator;
+use eddyline_state::{Snapshot, StateTable};
+use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex};
+use eddyline_windows::{LocalWindowAggregate, Mode, WindowAggregateOperator, WindowAssignOperator};
+
+use super::chain::Chain;
+use super::connectors::{Connectors, OpenError};
+use super::metrics::{OperatorMetrics, Role};
+use super::operator_task::OperatorTask;
+use super::output::{Output, OutputEdge};
+use super::slot::Slot;
+use super::source_task::{Mailbox, Parts, SourceTask};
+use super::splits::SplitPool;
+use super::task::{EventSender, Task};
+use super::waker::SlotWaker;
+use crate::exchange::channel::{Receiver, Sender, channel};
+use crate::exchange::partitioner::Partitioner;
+
+/// Why an attempt could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A source or sink could not be opened.
+    #[error("failed to open {operator}")]
+    Open {
+        /// The source or sink.
+        operator: OperatorUid,
+        /// Why.
+        source: Box<OpenError>,
+    },
+    /// An operator could not be made or does not accept its state.
+    #[error("failed to start {operator}")]
+    Operator {
+        /// The operator.
+        operator: OperatorUid,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The system has no thread left.
+    #[error("failed to start the thread of a slot")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What an attempt is built from besides the graph.
+pub struct Context {
+    /// The job's name.
+    pub job: String,
+    /// Which attempt this is.
+    pub attempt: Attempt,
+    /// Who owns which key group; says also how many slots there are.
+    pub assignment: Arc<Assignment>,
+    /// Opens the job's tables.
+    pub connectors: Arc<dyn Connectors>,
+    /// How many rows sources read at a time.
+    pub rows_per_read: usize,
+    /// The I/O runtime.
+    pub io: tokio::runtime::Handle,
+    /// Where sinks stage what is not yet committed.
+    pub staging: Arc<dyn Staging>,
+    /// The way from tasks to the coordinator.
+    pub events: EventSender,
+}
+
+/// State to start from.
+#[derive(Default)]
+pub struct Restored {
+    /// State of an operator's subtask, for the key groups it owns now.
+    pub operators: BTreeMap<(OperatorUid, SlotIndex), Snapshot>,
+    /// Splits of a source.
+    pub splits: BTreeMap<OperatorUid, Vec<Split>>,
+}
+
+/// A source of the running attempt.
+pub struct RunningSource {
+    /// Its operator.
+    pub uid: OperatorUid,
+    /// Finds its splits.
+    pub enumerator: Box<dyn SplitEnumerator>,
+    /// How often to look for new ones.
+    pub discovery_interval: Option<Duration>,
+    /// The splits that no reader has.
+    pub pool: Arc<Mutex<SplitPool>>,
+    /// The way to each of its tasks.
+    pub mailboxes: Vec<Mailbox>,
+}
+
+/// The threads and handles of an attempt.
+pub struct Deployment {
+    /// The slot threads; dropping them ends the attempt.
+    pub slots: Vec<Slot>,
+    /// The sources.
+    pub sources: Vec<RunningSource>,
+    /// What makes staged output visible, by sink.
+    pub committers: BTreeMap<OperatorUid, Box<dyn SinkCommitter>>,
+    /// Everything that counts.
+    pub metrics: Vec<Arc<OperatorMetrics>>,
+    /// How many tasks acknowledge each barrier.
+    pub tasks: usize,
+}
+
+/// The keyed state tables of every operator of a job, to check a checkpoint against.
+///
+/// # Errors
+/// When an operator cannot be made of its configuration.
+pub fn state_tables(graph: &JobGraph) -> Result<Vec<(OperatorUid, Vec<StateTable>)>, Error> {
+    graph
+        .nodes
+        .iter()
+        .map(|node| {
+            let tables = match operator(graph, node, Mode::Single)? {
+                Some(operator) => operator.state_tables(),
+                None => Vec::new(),
+            };
+            Ok((node.uid.clone(), tables))
+        })
+        .collect()
+}
+
+/// Builds and starts an attempt.
+///
+/// # Errors
+/// When a table cannot be opened or an operator refuses its state. Nothing runs then.
+pub fn deploy(graph: &JobGraph, context: &Context, mut restored: Restored) -> Result<Deployment, Error> {
+    let mut builder = Builder::new(graph, context);
+    builder.connect();
+    for chain in 0..builder.chains.len() {
+        builder.build_chain(chain, &mut restored)?;
+    }
+    builder.start()
+}
+
+/// Nodes that run in one chain, in order.
+type ChainNodes = Vec<NodeId>;
+
+struct Builder<'a> {
+    graph: &'a JobGraph,
+    context: &'a Context,
+    wakers: Vec<SlotWaker>,
+    /// Chains in an order in which rows pass them.
+    chains: Vec<ChainNodes>,
+    /// For each chain and slot: the channels into it and the edges out of it.
+    receivers: Vec<Vec<Vec<Receiver>>>,
+    edges: Vec<Vec<Vec<OutputEdge>>>,
+    /// Chains that end with a local pre-aggregation, and for which node.
+    local_aggregates: BTreeMap<usize, NodeId>,
+
+    tasks: Vec<Vec<Box<dyn Task>>>,
+    deployment: Deployment,
+}
+
+impl<'a> Builder<'a> {
+    fn new(graph: &'a JobGraph, context: &'a Context) -> Self {
+        let slots = usize::from(context.assignment.slots());
+        let chains = chains(graph, slots);
+        Self {
+            graph,
+            context,
+            wakers: (0..slots).map(|_| SlotWaker::default()).collect(),
+            receivers: chains.iter().map(|_| (0..slots).map(|_| Vec::new()).collect()).collect(),
+            edges: chains.iter().map(|_| (0..slots).map(|_| Vec::new()).collect()).collect(),
+            local_aggregates: BTreeMap::new(),
+            tasks: (0..slots).map(|_| Vec::new()).collect(),
+            deployment: Deployment {
+                slots: Vec::new(),
+                sources: Vec::new(),
+                committers: BTreeMap::new(),
+                metrics: Vec::new(),
+                tasks: chains.len() * slots,
+            },
+            chains,
+        }
+    }
+
+    fn slots(&self) -> usize {
+        self.wakers.len()
+    }
+
+    /// Makes the channels between chains.
+    fn connect(&mut self) {
+        let consumers = consumers(self.graph);
+        for receiver in 0..self.chains.len() {
+            let head = &self.graph.nodes[self.chains[receiver][0]];
+            for edge in &head.inputs {
+                let sender = self
+                    .chains
+                    .iter()
+                    .position(|chain| chain.last() == Some(&edge.from))
+                    .expect("the sender of an edge between chains ends its chain");
+                let single_consumer = consumers[edge.from] == 1;
+                if single_consumer && self.is_pre_aggregated(head, edge) {
+                    self.local_aggregates.insert(sender, self.chains[receiver][0]);
+                }
+                self.connect_edge(sender, receiver, &edge.partitioning);
+            }
+        }
+    }
+
+    fn connect_edge(&mut self, sender: usize, receiver: usize, partitioning: &Partitioning) {
+        for from in 0..self.slots() {
+            let channels: Vec<Option<Sender>> = (0..self.slots())
+                .map(|to| {
+                    if *partitioning == Partitioning::Forward && from != to {
+                        return None;
+                    }
+                    let (send, receive) = channel(self.wakers[from].clone(), self.wakers[to].clone());
+                    self.receivers[receiver][to].push(receive);
+                    Some(send)
+                })
+                .collect();
+            let partitioner = Partitioner::new(partitioning.clone(), Arc::clone(&self.context.assignment), from);
+            self.edges[sender][from].push(OutputEdge::new(partitioner, channels));
+        }
+    }
+
+    /// Whether rows are aggregated before they go over this edge. Only where the edge crosses slots is it worth it.
+    fn is_pre_aggregated(&self, receiver: &Node, edge: &Edge) -> bool {
+        let NodeKind::WindowAggregate(config) = &receiver.kind else { return false };
+        self.slots() > 1
+            && receiver.inputs.len() == 1
+            && LocalWindowAggregate::new(config, &self.graph.nodes[edge.from].schema).is_some()
+    }
+
+    fn build_chain(&mut self, chain: usize, restored: &mut Restored) -> Result<(), Error> {
+        let nodes = self.chains[chain].clone();
+        let head = &self.graph.nodes[nodes[0]];
+        let tail = &self.graph.nodes[*nodes.last().expect("a chain has a node")];
+        let source = match &head.kind {
+            NodeKind::Source(source) => Some(self.open_source(head, source, restored)?),
+            _ => None,
+        };
+        let sink = match &tail.kind {
+            NodeKind::Sink(sink) => Some(self.open_sink(tail, sink)?),
+            _ => None,
+        };
+        for slot in 0..self.slots() {
+            let index = SlotIndex::new(u16::try_from(slot).expect("slots are counted in u16"));
+            let operators = self.build_operators(chain, &nodes, index, restored)?;
+            let output = match &sink {
+                Some(sink) => self.sink_output(tail, sink.as_ref(), index)?,
+                None => Output::Channels(std::mem::take(&mut self.edges[chain][slot])),
+            };
+            let task: Box<dyn Task> = match &source {
+                Some(source) => Box::new(self.source_task(head, source.as_ref(), index, operators, output)?),
+                None => Box::new(OperatorTask::new(
+                    index,
+                    std::mem::take(&mut self.receivers[chain][slot]),
+                    operators,
+                    output,
+                    self.context.events.clone(),
+                )),
+            };
+            self.tasks[slot].push(task);
+        }
+        Ok(())
+    }
+
+    fn build_operators(
+        &mut self,
+        chain: usize,
+        nodes: &[NodeId],
+        slot: SlotIndex,
+        restored: &mut Restored,
+    ) -> Result<Chain, Error> {
+        let mut operators = Chain::default();
+        for &id in nodes {
+            let node = &self.graph.nodes[id];
+            let is_merging = self.local_aggregates.values().any(|aggregate| *aggregate == id);
+            let mode = if is_merging { Mode::Merge } else { Mode::Single };
+            let Some(mut operator) = operator(self.graph, node, mode)? else { continue };
+            if let Some(snapshot) = restored.operators.remove(&(node.uid.clone(), slot)) {
+                operator.restore(snapshot).map_err(|source| failed(node, source))?;
+            }
+            operators.push(operator, self.metrics(node, Role::Operator, slot));
+        }
+        if let Some(aggregate) = self.local_aggregates.get(&chain) {
+            let node = &self.graph.nodes[*aggregate];
+            let input = &self.graph.nodes[node.inputs[0].from].schema;
+            if let NodeKind::WindowAggregate(config) = &node.kind
+                && let Some(local) = LocalWindowAggregate::new(config, input)
+            {
+                let metrics = OperatorMetrics::new(
+                    OperatorUid::new(format!("{}/local", node.uid)),
+                    format!("local {}", node.label),
+                    Role::Operator,
+                    slot,
+                );
+                self.deployment.metrics.push(Arc::clone(&metrics));
+                operators.push(Box::new(local), metrics);
+            }
+        }
+        Ok(operators)
+    }
+
+    fn metrics(&mut self, node: &Node, role: Role, slot: SlotIndex) -> Arc<OperatorMetrics> {
+        let metrics = OperatorMetrics::new(node.uid.clone(), node.label.clone(), role, slot);
+        self.deployment.metrics.push(Arc::clone(&metrics));
+        metrics
+    }
+
+    fn open_context(&self, node: &Node) -> OpenContext {
+        OpenContext {
+            job: self.context.job.clone(),
+            uid: node.uid.to_string(),
+            attempt: self.context.attempt.number(),
+            staging: Arc::clone(&self.context.staging),
+        }
+    }
+
+    fn open_source(
+        &mut self,
+        node: &Node,
+        source: &eddyline_job_graph::SourceNode,
+        restored: &mut Restored,
+    ) -> Result<Box<dyn Source>, Error> {
+        let opened = self
+            .context
+            .connectors
+            .open_source(source, &self.open_context(node))
+            .map_err(|source| failed_to_open(node, source))?;
+        let failed = |source: eddyline_connectors::Error| failed_to_open(node, source.into());
+        let splits = restored.splits.remove(&node.uid).unwrap_or_default();
+        self.deployment.sources.push(RunningSource {
+            uid: node.uid.clone(),
+            enumerator: opened.enumerator(self.context.io.clone()).map_err(failed)?,
+            discovery_interval: opened.discovery_interval(),
+            pool: Arc::new(Mutex::new(SplitPool::new(opened.placement(), self.slots(), splits))),
+            mailboxes: Vec::new(),
+        });
+        Ok(opened)
+    }
+
+    fn source_task(
+        &mut self,
+        node: &Node,
+        source: &dyn Source,
+        slot: SlotIndex,
+        chain: Chain,
+        output: Output,
+    ) -> Result<SourceTask, Error> {
+        let NodeKind::Source(config) = &node.kind else { unreachable!("the caller has matched a source") };
+        let context = ReaderContext {
+            io: self.context.io.clone(),
+            waker: self.wakers[slot.index()].as_function(),
+            subtask: (slot.index(), self.slots()),
+        };
+        let reader = source
+            .reader(context)
+            .map_err(|source| failed_to_open(node, source.into()))?;
+        let calc = eddyline_job_graph::Calc { filter: None, columns: config.columns.clone() };
+        let columns = CalcOperator::new(calc, reader_schema(config), Arc::clone(&node.schema));
+        let mailbox = Mailbox::default();
+        let metrics = self.metrics(node, Role::Source, slot);
+        let running = self.deployment.sources.last_mut().expect("the source of this chain was opened just before");
+        running.mailboxes.push(Arc::clone(&mailbox));
+        Ok(SourceTask::new(Parts {
+            slot,
+            reader,
+            columns,
+            watermark: config.watermark.clone(),
+            rows_per_read: self.context.rows_per_read,
+            idle_timeout: self.graph.settings.source_idle_timeout,
+            pool: Arc::clone(&running.pool),
+            mailbox,
+            metrics,
+            chain,
+            output,
+            events: self.context.events.clone(),
+        }))
+    }
+
+    fn open_sink(&mut self, node: &Node, sink: &eddyline_job_graph::SinkNode) -> Result<Box<dyn Sink>, Error> {
+        let opened = self
+            .context
+            .connectors
+            .open_sink(sink, &self.open_context(node))
+            .map_err(|source| failed_to_open(node, source))?;
+        let failed = |source: eddyline_connectors::Error| failed_to_open(node, source.into());
+        if let Some(committer) = opened.committer(self.context.io.clone()).map_err(failed)? {
+            self.deployment.committers.insert(node.uid.clone(), committer);
+        }
+        Ok(opened)
+    }
+
+    fn sink_output(&mut self, node: &Node, sink: &dyn Sink, slot: SlotIndex) -> Result<Output, Error> {
+        let context = WriterContext {
+            io: self.context.io.clone(),
+            waker: self.wakers[slot.index()].as_function(),
+            subtask: (slot.index(), self.slots()),
+            attempt: self.context.attempt.number(),
+        };
+        let writer = sink
+            .writer(context)
+            .map_err(|source| failed_to_open(node, source.into()))?;
+        Ok(Output::Sink { writer, metrics: self.metrics(node, Role::Sink, slot) })
+    }
+
+    fn start(mut self) -> Result<Deployment, Error> {
+        for (slot, tasks) in self.tasks.into_iter().enumerate() {
+            let index = SlotIndex::new(u16::try_from(slot).expect("slots are counted in u16"));
+            let started = Slot::start(index, tasks, self.wakers[slot].clone(), self.context.events.clone())?;
+            self.deployment.slots.push(started);
+        }
+        Ok(self.deployment)
+    }
+}
+
+fn failed_to_open(node: &Node, source: OpenError) -> Error {
+    Error::Open { operator: node.uid.clone(), source: Box::new(source) }
+}
+
+/// The columns a source's reader gives: the projected physical ones, then the metadata ones.
+fn reader_schema(source: &eddyline_job_graph::SourceNode) -> SchemaRef {
+    let physical = source.projection.iter().map(|&column| source.table.schema.field(column).clone());
+    let metadata = source.metadata.iter().map(|&column| {
+        let column = &source.table.metadata[column];
+        arrow::datatypes::Field::new(&column.name, column.data_type.clone(), true)
+    });
+    Arc::new(arrow::datatypes::Schema::new(physical.chain(metadata).collect::<Vec<_>>()))
+}
+
+/// The operator of a node; sources, sinks and unions have none.
+fn operator(graph: &JobGraph, node: &Node, mode: Mode) -> Result<Option<Box<dyn Operator>>, Error> {
+    let Some(edge) = node.inputs.first() else { return Ok(None) };
+    let input = Arc::clone(&graph.nodes[edge.from].schema);
+    let operator: Box<dyn Operator> = match &node.kind {
+        NodeKind::Source(_) | NodeKind::Union | NodeKind::Sink(_) => return Ok(None),
+        NodeKind::Calc(calc) => Box::new(CalcOperator::new(calc.clone(), input, Arc::clone(&node.schema))),
+        NodeKind::WindowAssign(config) => {
+            Box::new(WindowAssignOperator::new(config.clone(), input).map_err(|source| failed(node, source))?)
+        }
+        NodeKind::WindowAggregate(config) => {
+            Box::new(WindowAggregateOperator::new(config.clone(), input, mode).map_err(|source| failed(node, source))?)
+        }
+        NodeKind::Over(config) => Box::new(
+            OverOperator::new(config.clone(), input, Arc::clone(&node.schema)).map_err(|source| failed(node, source))?,
+        ),
+    };
+    Ok(Some(operator))
+}
+
+fn failed(node: &Node, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Operator { operator: node.uid.clone(), source: Box::new(source) }
+}
+
+/// How many edges leave each node.
+fn consumers(graph: &JobGraph) -> Vec<usize> {
+    let mut consumers = vec![0; graph.nodes.len()];
+    graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|edge| consumers[edge.from] += 1);
+    consumers
+}
+
+/// Cuts the graph into chains, in an order in which rows pass them.
+fn chains(graph: &JobGraph, slots: usize) -> Vec<ChainNodes> {
+    let consumers = consumers(graph);
+    let mut chains: Vec<ChainNodes> = Vec::new();
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let upstream = match node.inputs.as_slice() {
+            [edge] if consumers[edge.from] == 1 && (slots == 1 || edge.partitioning == Partitioning::Forward) => {
+                chains.iter_mut().find(|chain| chain.last() == Some(&edge.from))
+            }
+            _ => None,
+        };
+        match upstream {
+            Some(chain) => chain.push(id),
+            None => chains.push(vec![id]),
+        }
+    }
+    chains
+}

@@ -1,0 +1,170 @@
+//! A task that reads from channels: aligns barriers, merges watermarks, drives a chain.
+
+use std::time::{Duration, Instant};
+
+use eddyline_operators::watermark::ChannelWatermarks;
+use eddyline_stream::{Barrier, Element, SlotIndex, Watermark};
+
+use super::chain::Chain;
+use super::output::Output;
+use super::task::{Error, Event, EventSender, Progress, Task, TaskSnapshot};
+use crate::exchange::alignment::Alignment;
+use crate::exchange::channel::Receiver;
+
+/// Elements handled in one step before the slot looks at its other tasks.
+const ELEMENTS_PER_STEP: usize = 16;
+
+/// A subtask of a chain whose first operator reads from channels.
+pub struct OperatorTask {
+    slot: SlotIndex,
+    inputs: Vec<Receiver>,
+    chain: Chain,
+    output: Output,
+    events: EventSender,
+
+    alignment: Alignment,
+    alignment_started: Option<Instant>,
+    watermarks: ChannelWatermarks,
+    /// What the chain has been told.
+    watermark: Watermark,
+    next_input: usize,
+}
+
+impl OperatorTask {
+    /// A task that reads these channels.
+    pub fn new(slot: SlotIndex, inputs: Vec<Receiver>, chain: Chain, output: Output, events: EventSender) -> Self {
+        let channels = inputs.len();
+        Self {
+            slot,
+            chain,
+            output,
+            events,
+            alignment: Alignment::new(channels),
+            alignment_started: None,
+            watermarks: ChannelWatermarks::new(channels),
+            watermark: Watermark::MIN,
+            inputs,
+            next_input: 0,
+        }
+    }
+
+    /// The next element of a channel that may be read, fairly in turn.
+    fn receive(&mut self) -> Option<(usize, Element)> {
+        let channels = self.inputs.len();
+        for offset in 0..channels {
+            let input = (self.next_input + offset) % channels;
+            if self.alignment.is_blocked(input) {
+                continue;
+            }
+            if let Some(element) = self.inputs[input].receive() {
+                self.next_input = (input + 1) % channels;
+                return Some((input, element));
+            }
+        }
+        None
+    }
+
+    fn handle(&mut self, input: usize, element: Element) -> Result<(), Error> {
+        match element {
+            Element::Data(batch) => {
+                if let Some(woken) = self.watermarks.rows(input) {
+                    self.advance(woken)?;
+                }
+                let output = &mut self.output;
+                self.chain.process(batch, &mut |batch| output.send_batch(batch))
+            }
+            Element::Watermark(watermark) => match self.watermarks.advance(input, watermark) {
+                Some(combined) => self.advance(combined),
+                None => Ok(()),
+            },
+            Element::Idle => match self.watermarks.idle(input) {
+                Some(combined) => self.advance(combined),
+                None => Ok(()),
+            },
+            Element::EndOfInput => {
+                if let Some(combined) = self.watermarks.end(input) {
+                    self.advance(combined)?;
+                }
+                if self.watermarks.is_ended() {
+                    self.output.broadcast(&Element::EndOfInput);
+                    // The coordinator outlives its tasks; when it is gone, so is the job.
+                    let _gone = self.events.send(Event::Ended);
+                }
+                Ok(())
+            }
+            Element::Barrier(barrier) => {
+                self.alignment_started.get_or_insert_with(Instant::now);
+                match self.alignment.arrive(input, barrier) {
+                    Some(barrier) => self.checkpoint(barrier),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Passes on what the channels together say about event time.
+    fn advance(&mut self, combined: Element) -> Result<(), Error> {
+        if let Element::Watermark(watermark) = combined
+            && watermark > self.watermark
+        {
+            self.watermark = watermark;
+            let output = &mut self.output;
+            self.chain.watermark(watermark, &mut |batch| output.send_batch(batch))?;
+        }
+        self.output.broadcast(&combined);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, barrier: Barrier) -> Result<(), Error> {
+        let output = &mut self.output;
+        self.chain.before_barrier(&mut |batch| output.send_batch(batch))?;
+        let operators = self.chain.snapshot()?;
+        let staged = self.output.prepare_commit(barrier.checkpoint);
+        self.output.broadcast(&Element::Barrier(barrier));
+        let snapshot = TaskSnapshot {
+            operators,
+            splits: None,
+            staged: staged.map(|(metrics, staged)| (metrics.uid.clone(), staged)),
+        };
+        let alignment = self.alignment_started.take().map_or(Duration::ZERO, |started| started.elapsed());
+        let _gone =
+            self.events.send(Event::Acknowledged { checkpoint: barrier.checkpoint, slot: self.slot, snapshot, alignment });
+        Ok(())
+    }
+}
+
+impl Task for OperatorTask {
+    fn step(&mut self) -> Result<Progress, Error> {
+        if !self.output.has_room()? {
+            return Ok(Progress::Backpressured);
+        }
+        let mut progress = Progress::Idle;
+        for _ in 0..ELEMENTS_PER_STEP {
+            let Some((input, element)) = self.receive() else { break };
+            progress = Progress::Worked;
+            let is_data = matches!(element, Element::Data(_));
+            self.handle(input, element)?;
+            if is_data && !self.output.has_room()? {
+                break;
+            }
+        }
+        if progress == Progress::Worked {
+            self.chain.publish_counters();
+        }
+        Ok(progress)
+    }
+
+    fn account(&self, progress: Progress, time: Duration) {
+        let sink = match &self.output {
+            Output::Sink { metrics, .. } => Some(metrics),
+            Output::Channels(_) => None,
+        };
+        for metrics in self.chain.metrics().chain(sink) {
+            match progress {
+                Progress::Worked => {}
+                Progress::Idle => metrics.idle_ns.add_time(time),
+                Progress::Backpressured => metrics.backpressured_ns.add_time(time),
+            }
+        }
+    }
+}

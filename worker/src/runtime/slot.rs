@@ -1,0 +1,98 @@
+//! The run loop of a slot thread.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use eddyline_stream::SlotIndex;
+
+use super::task::{Error, Event, EventSender, Progress, Task};
+use super::waker::SlotWaker;
+
+/// How long a slot sleeps at most when none of its tasks has work: bounds the delay of what nobody wakes it for, such
+/// as idle timeouts.
+const SLEEP_MAX: Duration = Duration::from_millis(20);
+
+/// A running slot thread.
+#[derive(Debug)]
+pub struct Slot {
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    waker: SlotWaker,
+}
+
+impl Slot {
+    /// Starts the thread. `tasks` are in the order in which rows pass them.
+    ///
+    /// # Errors
+    /// When the system has no thread left to give.
+    pub fn start(
+        slot: SlotIndex,
+        tasks: Vec<Box<dyn Task>>,
+        waker: SlotWaker,
+        events: EventSender,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = {
+            let (stop, waker) = (Arc::clone(&stop), waker.clone());
+            std::thread::Builder::new().name(format!("slot-{slot}")).spawn(move || {
+                waker.bind();
+                let run = std::panic::catch_unwind(AssertUnwindSafe(|| run(tasks, &waker, &stop)));
+                let error = match run {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => error,
+                    Err(panic) => Error::Panicked { slot, message: panic_message(&*panic) },
+                };
+                let _gone = events.send(Event::Failed(error));
+            })?
+        };
+        Ok(Self { thread: Some(thread), stop, waker })
+    }
+
+    /// Wakes the thread, because something was put into a mailbox.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Asks the thread to end at its next turn, wherever its tasks are.
+    pub fn request_stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.request_stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported as an event.
+            let _reported = thread.join();
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+fn run(mut tasks: Vec<Box<dyn Task>>, waker: &SlotWaker, stop: &AtomicBool) -> Result<(), Error> {
+    let mut progress = vec![Progress::Idle; tasks.len()];
+    while !stop.load(Ordering::Acquire) {
+        let mut worked = false;
+        // Those nearest to the sinks first: rows leave before others come in.
+        for (task, progress) in tasks.iter_mut().zip(&mut progress).rev() {
+            *progress = task.step()?;
+            worked |= *progress == Progress::Worked;
+        }
+        if !worked {
+            let asleep = Instant::now();
+            waker.sleep(SLEEP_MAX);
+            let slept = asleep.elapsed();
+            tasks.iter().zip(&progress).for_each(|(task, progress)| task.account(*progress, slept));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,337 @@
+//! A task that reads a source: splits, computed columns, watermarks per split, barriers on demand.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use eddyline_connectors::source::{Poll, SourceReader};
+use eddyline_job_graph::WatermarkSpec;
+use eddyline_operators::calc::CalcOperator;
+use eddyline_operators::watermark::{SplitWatermarks, WatermarkGenerator};
+use eddyline_operators::{Collector, Operator};
+use eddyline_stream::{Barrier, Batch, CheckpointId, Element, SlotIndex, SplitId, Watermark};
+
+use super::chain::Chain;
+use super::metrics::OperatorMetrics;
+use super::output::Output;
+use super::splits::SplitPool;
+use super::task::{Error, Event, EventSender, Progress, Task, TaskSnapshot};
+
+/// Reads in one step before the slot looks at its other tasks.
+const READS_PER_STEP: usize = 4;
+
+/// What the coordinator asks of source tasks.
+#[derive(Clone, Copy, Debug)]
+pub enum Command {
+    /// Send this barrier behind the last row read.
+    Barrier(Barrier),
+    /// This checkpoint is complete.
+    Completed(CheckpointId),
+}
+
+/// The way from the coordinator to a source task.
+pub type Mailbox = Arc<Mutex<VecDeque<Command>>>;
+
+/// What a source task is made of.
+pub struct Parts {
+    /// The slot it runs in.
+    pub slot: SlotIndex,
+    /// Reads the splits.
+    pub reader: Box<dyn SourceReader>,
+    /// Makes the table's columns of what the reader gives.
+    pub columns: CalcOperator,
+    /// How watermarks are made, if at all.
+    pub watermark: Option<WatermarkSpec>,
+    /// How many rows are read at a time.
+    pub rows_per_read: usize,
+    /// After which time without rows a split is idle; zero is never.
+    pub idle_timeout: Duration,
+    /// The splits that no reader has yet.
+    pub pool: Arc<Mutex<SplitPool>>,
+    /// What the coordinator asks.
+    pub mailbox: Mailbox,
+    /// What the source counts.
+    pub metrics: Arc<OperatorMetrics>,
+    /// The operators behind it.
+    pub chain: Chain,
+    /// Where rows go.
+    pub output: Output,
+    /// The way to the coordinator.
+    pub events: EventSender,
+}
+
+/// A subtask of a chain that begins with a source.
+pub struct SourceTask {
+    parts: Parts,
+    started: Instant,
+
+    generators: BTreeMap<SplitId, WatermarkGenerator>,
+    watermarks: SplitWatermarks,
+    /// What the chain has been told.
+    watermark: Watermark,
+    columns_out: Collector,
+    /// Splits being read.
+    open: usize,
+    ended: bool,
+    /// No rows may follow: a savepoint that stops the job has passed.
+    stopped: bool,
+}
+
+impl SourceTask {
+    /// A task made of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let watermarks = SplitWatermarks::new(parts.idle_timeout);
+        Self {
+            parts,
+            started: Instant::now(),
+            generators: BTreeMap::new(),
+            watermarks,
+            watermark: Watermark::MIN,
+            columns_out: Collector::default(),
+            open: 0,
+            ended: false,
+            stopped: false,
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn pool(&self) -> MutexGuard<'_, SplitPool> {
+        self.parts.pool.lock().expect("no holder of the pool panics")
+    }
+
+    fn failed(&self, source: eddyline_connectors::Error) -> Error {
+        Error::Connector { operator: self.parts.metrics.uid.clone(), source: Box::new(source) }
+    }
+
+    fn commands(&mut self) -> Result<(), Error> {
+        loop {
+            let command = self.parts.mailbox.lock().expect("no holder of the mailbox panics").pop_front();
+            match command {
+                None => return Ok(()),
+                Some(Command::Barrier(barrier)) => self.checkpoint(barrier)?,
+                Some(Command::Completed(checkpoint)) => self.parts.reader.checkpoint_complete(checkpoint),
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, barrier: Barrier) -> Result<(), Error> {
+        // A split that was dealt to this reader belongs to its snapshot, also when nothing was read of it.
+        let output = &mut self.parts.output;
+        self.parts.chain.before_barrier(&mut |batch| output.send_batch(batch))?;
+        let operators = self.parts.chain.snapshot()?;
+        let splits = self.parts.reader.snapshot().map_err(|source| self.failed(source))?;
+        let staged = self.parts.output.prepare_commit(barrier.checkpoint);
+        self.parts.output.broadcast(&Element::Barrier(barrier));
+        let snapshot = TaskSnapshot {
+            operators,
+            splits: Some((self.parts.metrics.uid.clone(), splits)),
+            staged: staged.map(|(metrics, staged)| (metrics.uid.clone(), staged)),
+        };
+        self.stopped |= barrier.kind == eddyline_stream::BarrierKind::Savepoint { stop: true };
+        let _gone = self.parts.events.send(Event::Acknowledged {
+            checkpoint: barrier.checkpoint,
+            slot: self.parts.slot,
+            snapshot,
+            alignment: Duration::ZERO,
+        });
+        Ok(())
+    }
+
+    /// Takes splits from the pool: one at a time on demand, all of this reader's otherwise.
+    fn take_splits(&mut self) -> Result<(), Error> {
+        let subtask = self.parts.slot.index();
+        let (finished, mut found) = {
+            let mut pool = self.pool();
+            let finished = pool.take_finished();
+            let mut found = Vec::new();
+            let placement = pool.placement();
+            while placement == eddyline_connectors::source::Placement::Spread || self.open + found.len() == 0 {
+                let Some(split) = pool.next(subtask) else { break };
+                found.push(split);
+            }
+            (finished, found)
+        };
+        for split in finished.into_iter().chain(found.drain(..)) {
+            if !split.finished {
+                self.open += 1;
+                if let Some(spec) = &self.parts.watermark {
+                    self.generators.insert(split.id.clone(), WatermarkGenerator::new(spec.clone()));
+                    let now = self.now_ms();
+                    let combined = self.watermarks.add(split.id.clone(), Watermark::MIN, now);
+                    self.advance(combined)?;
+                }
+            }
+            self.parts.reader.add_split(split).map_err(|source| self.failed(source))?;
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, split: &SplitId, rows: arrow::array::RecordBatch) -> Result<(), Error> {
+        let started = Instant::now();
+        let metrics = Arc::clone(&self.parts.metrics);
+        metrics.rows_in.add(rows.num_rows() as u64);
+        self.parts
+            .columns
+            .process_batch(Batch::new(rows), &mut self.columns_out)
+            .map_err(|source| operator_failed(&metrics, source))?;
+        let batches: Vec<Batch> = self.columns_out.drain().collect();
+        let now = self.now_ms();
+        let mut elements = Vec::new();
+        let woken = self.watermarks.rows(split, now);
+        self.advance(woken)?;
+        for batch in batches {
+            metrics.rows_out.add(batch.num_rows() as u64);
+            match self.generators.get_mut(split) {
+                None => elements.push(Element::Data(batch)),
+                Some(generator) => {
+                    generator
+                        .process(batch.rows, wall_clock_ms(), &mut elements)
+                        .map_err(|source| operator_failed(&metrics, source))?;
+                }
+            }
+        }
+        metrics.busy_ns.add_time(started.elapsed());
+        for element in elements {
+            match element {
+                Element::Data(batch) => {
+                    let output = &mut self.parts.output;
+                    self.parts.chain.process(batch, &mut |batch| output.send_batch(batch))?;
+                }
+                Element::Watermark(watermark) => {
+                    let combined = self.watermarks.advance(split, watermark, now);
+                    self.advance(combined)?;
+                }
+                Element::Idle | Element::Barrier(_) | Element::EndOfInput => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on what the splits together say about event time, if it has changed.
+    fn advance(&mut self, combined: Option<Element>) -> Result<(), Error> {
+        let Some(combined) = combined else { return Ok(()) };
+        if let Element::Watermark(watermark) = combined
+            && watermark > self.watermark
+        {
+            self.watermark = watermark;
+            self.parts.metrics.set_watermark(watermark);
+            let output = &mut self.parts.output;
+            self.parts.chain.watermark(watermark, &mut |batch| output.send_batch(batch))?;
+        }
+        self.parts.output.broadcast(&combined);
+        Ok(())
+    }
+
+    fn finished(&mut self, split: &SplitId) -> Result<(), Error> {
+        self.open = self.open.saturating_sub(1);
+        self.generators.remove(split);
+        let combined = self.watermarks.finish(split);
+        self.advance(combined)
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        self.ended = true;
+        self.advance(Some(Element::Watermark(Watermark::MAX)))?;
+        self.parts.output.broadcast(&Element::EndOfInput);
+        let _gone = self.parts.events.send(Event::Ended);
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<Progress, Error> {
+        if self.open == 0 || self.pool().placement() == eddyline_connectors::source::Placement::Spread {
+            self.take_splits()?;
+        }
+        if self.open == 0 {
+            let (discovered, exhausted) = {
+                let pool = self.pool();
+                (pool.is_discovered(), pool.is_exhausted(self.parts.slot.index()))
+            };
+            if exhausted {
+                self.end()?;
+                return Ok(Progress::Worked);
+            }
+            if discovered {
+                let combined = self.watermarks.await_splits(false);
+                self.advance(combined)?;
+            }
+            return Ok(Progress::Idle);
+        }
+        let started = Instant::now();
+        let polled = self.parts.reader.poll(self.parts.rows_per_read).map_err(|source| self.failed(source))?;
+        self.parts.metrics.busy_ns.add_time(started.elapsed());
+        match polled {
+            Poll::Rows { split, rows } => {
+                self.rows(&split, rows)?;
+                Ok(Progress::Worked)
+            }
+            Poll::Finished(split) => {
+                self.finished(&split)?;
+                Ok(Progress::Worked)
+            }
+            Poll::Pending => {
+                let now = self.now_ms();
+                let combined = self.watermarks.tick(now);
+                self.advance(combined)?;
+                Ok(Progress::Idle)
+            }
+        }
+    }
+
+    fn publish_counters(&self) {
+        let counters = self.parts.reader.counters();
+        let metrics = &self.parts.metrics;
+        metrics.bytes.set(counters.bytes);
+        metrics.bad_records.set(counters.bad_records);
+        metrics.source_lag.set(counters.lag_records.unwrap_or(u64::MAX));
+        self.parts.chain.publish_counters();
+    }
+}
+
+fn operator_failed(metrics: &OperatorMetrics, source: eddyline_operators::Error) -> Error {
+    Error::Operator { operator: metrics.uid.clone(), label: metrics.label.clone(), source: Box::new(source) }
+}
+
+/// The wall clock, for the check of times that lie in the future.
+fn wall_clock_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+impl Task for SourceTask {
+    fn step(&mut self) -> Result<Progress, Error> {
+        self.commands()?;
+        if self.ended || self.stopped {
+            return Ok(Progress::Idle);
+        }
+        let mut progress = Progress::Idle;
+        for _ in 0..READS_PER_STEP {
+            if !self.parts.output.has_room()? {
+                if progress == Progress::Idle {
+                    progress = Progress::Backpressured;
+                }
+                break;
+            }
+            if self.read()? != Progress::Worked {
+                break;
+            }
+            progress = Progress::Worked;
+            if self.ended {
+                break;
+            }
+        }
+        self.publish_counters();
+        Ok(progress)
+    }
+
+    fn account(&self, progress: Progress, time: Duration) {
+        for metrics in self.parts.chain.metrics().chain([&self.parts.metrics]) {
+            match progress {
+                Progress::Worked => {}
+                Progress::Idle => metrics.idle_ns.add_time(time),
+                Progress::Backpressured => metrics.backpressured_ns.add_time(time),
+            }
+        }
+    }
+}

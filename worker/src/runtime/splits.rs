@@ -1,0 +1,151 @@
+//! Deals the splits of a source to its readers.
+//!
+//! Nothing here is part of a checkpoint: readers report the splits they hold, finished ones too, and what a restored job
+//! discovers again is either among those or still to be read.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use eddyline_connectors::source::{Discovery, Placement, Split};
+use eddyline_stream::SplitId;
+
+/// The splits of one source that no reader has yet.
+#[derive(Debug)]
+pub struct SplitPool {
+    placement: Placement,
+
+    /// Splits from the checkpoint that are not dealt yet, at their restored positions.
+    restored: BTreeMap<SplitId, Split>,
+    known: BTreeSet<SplitId>,
+    /// Unread splits: one queue for all readers, or one for each.
+    queues: Vec<VecDeque<Split>>,
+    /// Splits read to their end in an earlier attempt; some reader has to remember them.
+    finished: Vec<Split>,
+    dealt: usize,
+    discovered: bool,
+    complete: bool,
+}
+
+impl SplitPool {
+    /// A pool for `readers` readers, with what the checkpoint knew.
+    pub fn new(placement: Placement, readers: usize, restored: Vec<Split>) -> Self {
+        let queues = match placement {
+            Placement::OnDemand => 1,
+            Placement::Spread => readers.max(1),
+        };
+        let (finished, restored): (Vec<_>, Vec<_>) = restored.into_iter().partition(|split| split.finished);
+        Self {
+            placement,
+            known: finished.iter().map(|split| split.id.clone()).collect(),
+            restored: restored.into_iter().map(|split| (split.id.clone(), split)).collect(),
+            queues: vec![VecDeque::new(); queues],
+            finished,
+            dealt: 0,
+            discovered: false,
+            complete: false,
+        }
+    }
+
+    /// Takes in what the enumerator found. Returns how many splits are new.
+    pub fn discovered(&mut self, discovery: Discovery) -> usize {
+        self.complete = discovery.complete;
+        self.discovered = true;
+        let mut found: Vec<Split> =
+            discovery.splits.into_iter().filter(|split| self.known.insert(split.id.clone())).collect();
+        for split in &mut found {
+            if let Some(restored) = self.restored.remove(&split.id) {
+                *split = restored;
+            }
+        }
+        // What was being read and is not found any more: its reader says what is wrong, or still has access to it.
+        let vanished = std::mem::take(&mut self.restored).into_values().filter(|split| self.known.insert(split.id.clone()));
+        let found: Vec<Split> = vanished.collect::<Vec<_>>().into_iter().chain(found).collect();
+        let count = found.len();
+        for split in found {
+            let queues = self.queues.len();
+            self.queues[self.dealt % queues].push_back(split);
+            self.dealt += 1;
+        }
+        count
+    }
+
+    /// The next split for a reader.
+    pub fn next(&mut self, reader: usize) -> Option<Split> {
+        let queue = match self.placement {
+            Placement::OnDemand => 0,
+            Placement::Spread => reader,
+        };
+        self.queues.get_mut(queue)?.pop_front()
+    }
+
+    /// Takes the finished splits, for one reader to remember.
+    pub fn take_finished(&mut self) -> Vec<Split> {
+        std::mem::take(&mut self.finished)
+    }
+
+    /// Whether a reader will never get another split.
+    pub fn is_exhausted(&self, reader: usize) -> bool {
+        let queue = match self.placement {
+            Placement::OnDemand => 0,
+            Placement::Spread => reader,
+        };
+        self.complete && self.queues.get(queue).is_none_or(VecDeque::is_empty)
+    }
+
+    /// How splits come to readers.
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// Whether the first discovery has come in.
+    pub fn is_discovered(&self) -> bool {
+        self.discovered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn split(id: &str, offset: u64, finished: bool) -> Split {
+        Split { id: SplitId::new(id), position: json!(offset), finished }
+    }
+
+    fn discovery(ids: &[&str], complete: bool) -> Discovery {
+        Discovery { splits: ids.iter().map(|id| split(id, 0, false)).collect(), complete }
+    }
+
+    #[test]
+    fn a_restored_split_goes_on_where_it_was_and_a_finished_one_is_not_read_again() {
+        let mut pool = SplitPool::new(Placement::OnDemand, 2, vec![split("a", 9, true), split("b", 5, false)]);
+        assert_eq!(pool.discovered(discovery(&["a", "b", "c"], true)), 2);
+        assert_eq!(pool.next(1), Some(split("b", 5, false)));
+        assert!(!pool.is_exhausted(0));
+        assert_eq!(pool.next(0), Some(split("c", 0, false)));
+        assert!(pool.is_exhausted(0));
+        assert_eq!(pool.take_finished(), vec![split("a", 9, true)]);
+    }
+
+    #[test]
+    fn spread_splits_are_dealt_evenly_and_new_ones_when_they_appear() {
+        let mut pool = SplitPool::new(Placement::Spread, 2, Vec::new());
+        pool.discovered(discovery(&["a", "b", "c"], false));
+        let mut first = Vec::new();
+        while let Some(split) = pool.next(0) {
+            first.push(split.id.to_string());
+        }
+        assert_eq!(first, ["a", "c"]);
+        assert_eq!(pool.discovered(discovery(&["a", "b", "c", "d"], false)), 1);
+        assert_eq!(pool.next(0), None);
+        assert_eq!(pool.next(1), Some(split("b", 0, false)));
+        assert_eq!(pool.next(1), Some(split("d", 0, false)));
+    }
+
+    #[test]
+    fn a_restored_split_that_is_not_found_any_more_is_still_read() {
+        let mut pool = SplitPool::new(Placement::OnDemand, 1, vec![split("gone", 5, false)]);
+        pool.discovered(discovery(&["a"], true));
+        assert_eq!(pool.next(0), Some(split("gone", 5, false)));
+    }
+}

@@ -1,0 +1,103 @@
+//! From key hash to group: open addressing over 16-byte buckets, four to a cache line.
+//!
+//! The bucket is chosen by the low bits of the hash; the top bits choose the key group, so all keys of one slot share
+//! them.
+
+use crate::prefetch::prefetch;
+
+/// No group: an empty bucket, or a key that is not in the table.
+pub(crate) const NONE: u32 = u32::MAX;
+
+const BUCKETS_MIN: usize = 16;
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+struct Bucket {
+    hash: u64,
+    group: u32,
+    unused: u32,
+}
+
+const EMPTY: Bucket = Bucket { hash: 0, group: NONE, unused: 0 };
+
+/// The buckets. Their number is a power of two, and at least three eighths of them are empty.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    buckets: Vec<Bucket>,
+    used: usize,
+}
+
+impl Directory {
+    /// The first group whose hash is `hash`, or [`NONE`]. The caller compares the keys.
+    #[inline(always)]
+    pub(crate) fn candidate(&self, hash: u64) -> u32 {
+        self.find(hash, |_| true)
+    }
+
+    /// The group with this hash for which `is_key` holds, or [`NONE`].
+    #[inline(always)]
+    pub(crate) fn find(&self, hash: u64, mut is_key: impl FnMut(u32) -> bool) -> u32 {
+        if self.buckets.is_empty() {
+            return NONE;
+        }
+        let mask = self.buckets.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let bucket = &self.buckets[at];
+            if bucket.group == NONE || (bucket.hash == hash && is_key(bucket.group)) {
+                return bucket.group;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Starts loading the bucket of a hash.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        prefetch(&self.buckets, hash as usize & self.buckets.len().wrapping_sub(1));
+    }
+
+    /// Adds a group that is not in the directory yet. `hashes` are those of all groups, in order, the new one last.
+    pub(crate) fn insert(&mut self, group: u32, hashes: &[u64]) {
+        if (self.used + 1) * 8 > self.buckets.len() * 5 {
+            self.rebuild(hashes, (self.buckets.len() * 2).max(BUCKETS_MIN));
+        } else {
+            self.place(hashes[group as usize], group);
+        }
+    }
+
+    /// Removes all groups. A directory that was mostly empty gives its memory back, so that one large window does not
+    /// make all small ones after it slow.
+    pub(crate) fn clear(&mut self) {
+        if self.used * 8 < self.buckets.len() && self.buckets.len() > 1024 {
+            self.buckets = Vec::new();
+        } else {
+            self.buckets.fill(EMPTY);
+        }
+        self.used = 0;
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buckets.capacity() * size_of::<Bucket>()
+    }
+
+    fn rebuild(&mut self, hashes: &[u64], buckets: usize) {
+        self.buckets.clear();
+        self.buckets.resize(buckets, EMPTY);
+        self.used = 0;
+        for (group, &hash) in hashes.iter().enumerate() {
+            self.place(hash, group as u32);
+        }
+    }
+
+    fn place(&mut self, hash: u64, group: u32) {
+        let mask = self.buckets.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.buckets[at].group != NONE {
+            at = (at + 1) & mask;
+        }
+        self.buckets[at] = Bucket { hash, group, unused: 0 };
+        self.used += 1;
+    }
+}

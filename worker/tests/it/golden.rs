@@ -1,0 +1,308 @@
+//! Golden SQL: every query runs plain, at batch sizes 1 and 8192, checkpointed all the time, restored after a crash, and
+//! rescaled 1→3→2 through savepoints. All give what the row-at-a-time reference executor gives.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion_common::ScalarValue;
+use eddyline_connectors::Options;
+use eddyline_formats::FormatConfig;
+use eddyline_job_graph::{JobGraph, NodeKind};
+use eddyline_plan::{PlanOptions, Script, plan};
+use eddyline_worker::coordinator::attempt::{Outcome, Request};
+use eddyline_worker::coordinator::job::{self, Config, Restore, RestartStrategy, View};
+use eddyline_worker::runtime::connectors::Connectors;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::memory_tables::MemoryTables;
+
+macro_rules! golden {
+    ($($name:ident)*) => {
+        $(#[test] fn $name() { Case::load(stringify!($name)).run(); })*
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+golden! {
+    tumble hop cumulate session session_without_key distinct filtered_aggregates statistics first_last_listagg
+    window_of_windows window_over_window_time window_columns over_rows over_rows_unbounded over_range
+    over_range_unbounded union_all calc_and_functions nulls late_rows global_window views_and_ctes having decimals
+    negative_times two_inserts
+}
+
+#[test]
+fn every_golden_file_is_run() {
+    let mut files: Vec<String> = std::fs::read_dir(folder())
+        .expect("the folder of golden files")
+        .filter_map(|entry| entry.expect("an entry").file_name().to_str()?.strip_suffix(".sql").map(str::to_owned))
+        .filter(|name| name != "tables")
+        .collect();
+    files.sort();
+    let mut names = NAMES.to_vec();
+    names.sort_unstable();
+    assert_eq!(files, names);
+}
+
+const ALL: usize = usize::MAX;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+struct Case {
+    name: String,
+    graph: JobGraph,
+    inputs: BTreeMap<String, RecordBatch>,
+    /// Rows of each sink table.
+    expected: BTreeMap<String, Vec<String>>,
+}
+
+/// How a job is run once.
+struct Run<'a> {
+    parallelism: u16,
+    rows_per_read: usize,
+    checkpoint_interval: Option<Duration>,
+    checkpoint_dir: Option<&'a Path>,
+    restore: Restore,
+}
+
+impl Default for Run<'_> {
+    fn default() -> Self {
+        Self {
+            parallelism: 1,
+            rows_per_read: 8192,
+            checkpoint_interval: None,
+            checkpoint_dir: None,
+            restore: Restore::None,
+        }
+    }
+}
+
+impl Case {
+    fn load(name: &str) -> Self {
+        let read = |file: &str| std::fs::read_to_string(folder().join(file)).expect("a golden file");
+        let text = format!("{}\n{}", read("tables.sql"), read(&format!("{name}.sql")));
+        let script = Script { name: format!("{name}.sql"), text };
+        let planned = plan(&script, &PlanOptions::default())
+            .unwrap_or_else(|diagnostics| panic!("{}", diagnostics.render(&script)));
+        let inputs = inputs(&planned.graph);
+        let tables = inputs.iter().map(|(table, rows)| (table.clone(), vec![rows.clone()])).collect();
+        let reference = eddyline_harness::execute(&planned.graph, &tables).expect("the reference executor runs");
+        let expected = reference.into_iter().map(|(table, rows)| (table, sorted(rows))).collect();
+        Self { name: name.to_owned(), graph: planned.graph, inputs, expected }
+    }
+
+    fn run(&self) {
+        assert!(self.expected.values().any(|rows| !rows.is_empty()), "{}: a query without results shows nothing", self.name);
+        self.run_whole("plain", &Run::default());
+        self.run_whole("batch size 1", &Run { rows_per_read: 1, ..Run::default() });
+        self.run_whole("two slots", &Run { parallelism: 2, rows_per_read: 64, ..Run::default() });
+        let often = Some(Duration::from_millis(1));
+        self.run_whole("checkpointed", &Run { rows_per_read: 3, checkpoint_interval: often, ..Run::default() });
+        self.run_restored();
+        self.run_rescaled();
+    }
+
+    fn run_whole(&self, what: &str, run: &Run<'_>) {
+        let tables = MemoryTables::new(self.inputs.clone());
+        tables.release(ALL);
+        let (outcome, _) = self.start(&tables, run, |_, _| Box::pin(std::future::pending()));
+        assert!(matches!(outcome, Some(Outcome::Finished)), "{what}");
+        self.check(what, &tables);
+    }
+
+    /// Ends without a word after a checkpoint in the middle, and goes on from the latest one.
+    fn run_restored(&self) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let tables = MemoryTables::new(self.inputs.clone());
+        for (part, rows) in [self.part(3), self.part(2), ALL].into_iter().enumerate() {
+            tables.release(rows);
+            let run = Run {
+                rows_per_read: 7,
+                checkpoint_interval: Some(Duration::from_millis(2)),
+                checkpoint_dir: Some(folder.path()),
+                restore: Restore::Latest,
+                ..Run::default()
+            };
+            let is_last = rows == ALL;
+            let (outcome, _) = self.start(&tables, &run, move |view, _| {
+                Box::pin(async move {
+                    if is_last {
+                        std::future::pending::<()>().await;
+                    }
+                    until(|| view.status.checkpoints().0 >= 3).await;
+                })
+            });
+            assert_eq!(outcome.is_some(), is_last, "part {part}");
+        }
+        self.check("restored", &tables);
+    }
+
+    fn run_rescaled(&self) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let tables = MemoryTables::new(self.inputs.clone());
+        let mut restore = Restore::None;
+        for (parallelism, rows) in [(1, self.part(3)), (3, self.part(2)), (2, ALL)] {
+            tables.release(rows);
+            let run = Run {
+                parallelism,
+                rows_per_read: 5,
+                checkpoint_dir: Some(folder.path()),
+                restore: restore.clone(),
+                ..Run::default()
+            };
+            let sources = self.inputs.len();
+            let (outcome, _) = self.start(&tables, &run, move |view, requests| {
+                Box::pin(async move {
+                    if rows != ALL {
+                        // At least some rows of each source are in the savepoint; which ones does not matter.
+                        until(|| rows_read(view) >= sources).await;
+                        requests.send(Request::StopWithSavepoint).expect("the job runs");
+                    }
+                    std::future::pending::<()>().await;
+                })
+            });
+            restore = match outcome {
+                Some(Outcome::Stopped { savepoint }) => Restore::Uri(savepoint),
+                Some(Outcome::Finished) if rows == ALL => Restore::None,
+                other => panic!("{}: rescaled: {other:?}", self.name),
+            };
+        }
+        self.check("rescaled 1→3→2", &tables);
+    }
+
+    /// A point in the inputs.
+    fn part(&self, share: usize) -> usize {
+        self.inputs.values().map(RecordBatch::num_rows).max().unwrap_or(0) * (share - 1) / share
+    }
+
+    /// Runs the job until it ends or `until` does.
+    fn start(
+        &self,
+        tables: &MemoryTables,
+        run: &Run<'_>,
+        until: impl for<'v> FnOnce(
+            &'v View,
+            UnboundedSender<Request>,
+        ) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'v>>,
+    ) -> (Option<Outcome>, View) {
+        let config = Config {
+            name: self.name.clone(),
+            parallelism: run.parallelism,
+            rows_per_read: run.rows_per_read,
+            checkpoint_dir: run.checkpoint_dir.map(|path| path.display().to_string()),
+            storage_options: BTreeMap::new(),
+            savepoint_dir: run
+                .checkpoint_dir
+                .map_or_else(|| "unused".to_owned(), |path| path.join("savepoints").display().to_string()),
+            checkpoint_interval: run.checkpoint_interval,
+            restore: run.restore.clone(),
+            restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
+        };
+        let connectors: Arc<dyn Connectors> = Arc::new(tables.clone());
+        let view = View::default();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let outcome = runtime.block_on(async {
+            let (requests, receiver) = unbounded_channel();
+            tokio::select! {
+                outcome = tokio::time::timeout(PATIENCE, job::run(&self.graph, &config, &connectors, &view, receiver)) => {
+                    let outcome = outcome.unwrap_or_else(|_| panic!("{}: not done in time", self.name));
+                    Some(outcome.unwrap_or_else(|error| panic!("{}: {}", self.name, eddyline_worker::chain_of(&error))))
+                }
+                () = until(&view, requests) => None,
+            }
+        });
+        (outcome, view)
+    }
+
+    fn check(&self, what: &str, tables: &MemoryTables) {
+        for (table, expected) in &self.expected {
+            let rows = tables.committed(table).iter().flat_map(rows_of).collect::<Vec<_>>();
+            let actual = sorted(rows);
+            let missing: Vec<_> = difference(expected, &actual);
+            let extra: Vec<_> = difference(&actual, expected);
+            assert!(
+                missing.is_empty() && extra.is_empty(),
+                "{}, {what}, table {table}: missing {missing:#?}\nnot expected {extra:#?}",
+                self.name
+            );
+        }
+    }
+}
+
+fn rows_read(view: &View) -> usize {
+    use eddyline_worker::runtime::metrics::Role;
+    let operators = view.operators.read().expect("no panic");
+    let sources = operators.iter().filter(|metrics| metrics.role == Role::Source);
+    sources.map(|metrics| usize::try_from(metrics.rows_in.get()).expect("small")).sum()
+}
+
+/// Waits until a condition holds; the caller has the deadline.
+async fn until(mut condition: impl FnMut() -> bool) {
+    let mut turns = tokio::time::interval(Duration::from_millis(1));
+    while !condition() {
+        turns.tick().await;
+    }
+}
+
+/// Elements of one sorted list that are not in the other.
+fn difference(from: &[String], other: &[String]) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in other {
+        *counts.entry(row).or_default() += 1;
+    }
+    from.iter()
+        .filter(|row| match counts.get_mut(row.as_str()) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        })
+        .cloned()
+        .collect()
+}
+
+fn rows_of(batch: &RecordBatch) -> Vec<Vec<ScalarValue>> {
+    let value = |column: usize, row| ScalarValue::try_from_array(batch.column(column), row).expect("a value");
+    (0..batch.num_rows()).map(|row| (0..batch.num_columns()).map(|column| value(column, row)).collect()).collect()
+}
+
+fn sorted(rows: Vec<Vec<ScalarValue>>) -> Vec<String> {
+    let mut rows: Vec<String> =
+        rows.iter().map(|row| row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")).collect();
+    rows.sort();
+    rows
+}
+
+/// The rows of every source table: `data/{table}.json`, one object a line.
+fn inputs(graph: &JobGraph) -> BTreeMap<String, RecordBatch> {
+    graph
+        .nodes
+        .iter()
+        .filter_map(|node| match &node.kind {
+            NodeKind::Source(source) => Some(&source.table),
+            _ => None,
+        })
+        .map(|table| {
+            let lines = std::fs::read(folder().join(format!("data/{}.json", table.name))).expect("the table's rows");
+            (table.name.clone(), decode(&table.schema, &lines))
+        })
+        .collect()
+}
+
+fn decode(schema: &SchemaRef, lines: &[u8]) -> RecordBatch {
+    let options = BTreeMap::from([("format".to_owned(), "json".to_owned())]);
+    let config = FormatConfig::parse(&mut Options::new(&options), "", schema).expect("a format");
+    let all: Vec<usize> = (0..schema.fields().len()).collect();
+    let mut decoder = config.decoder(schema, &all, 8192).expect("a decoder");
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        decoder.decode(line).expect("a row");
+    }
+    decoder.flush().expect("rows")
+}

@@ -1,0 +1,207 @@
+//! Tables in memory: a source that gives as many rows as the test lets it, a sink whose rows count when committed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use eddyline_connectors::sink::{Committable, Sink, SinkCommitter, SinkWriter, WriterContext};
+use eddyline_connectors::source::{
+    Discovery, Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator,
+};
+use eddyline_connectors::{Error, OpenContext};
+use eddyline_job_graph::{SinkNode, SourceNode};
+use eddyline_stream::{CheckpointId, SplitId};
+use eddyline_worker::runtime::connectors::{Connectors, OpenError};
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+
+/// Rows by table; shared by all attempts and runs of a test.
+#[derive(Clone, Default)]
+pub struct MemoryTables {
+    /// Rows of each source table, over its physical columns.
+    pub inputs: Arc<BTreeMap<String, RecordBatch>>,
+    /// How many rows of each table may be read so far.
+    pub released: Arc<AtomicUsize>,
+    staged: Arc<Mutex<BTreeMap<u64, RecordBatch>>>,
+    committed: Arc<Mutex<BTreeMap<String, Committed>>>,
+}
+
+#[derive(Default)]
+struct Committed {
+    rows: Vec<RecordBatch>,
+    seen: std::collections::BTreeSet<u64>,
+}
+
+impl MemoryTables {
+    /// Tables with these inputs, of which nothing may be read yet.
+    pub fn new(inputs: BTreeMap<String, RecordBatch>) -> Self {
+        Self { inputs: Arc::new(inputs), ..Self::default() }
+    }
+
+    /// Lets sources read up to this row of each table.
+    pub fn release(&self, rows: usize) {
+        self.released.store(rows, Ordering::SeqCst);
+    }
+
+    /// What is visible in a sink table.
+    pub fn committed(&self, table: &str) -> Vec<RecordBatch> {
+        self.committed.lock().expect("no panic").get(table).map(|committed| committed.rows.clone()).unwrap_or_default()
+    }
+}
+
+impl Connectors for MemoryTables {
+    fn open_source(&self, source: &SourceNode, _: &OpenContext) -> Result<Box<dyn Source>, OpenError> {
+        let rows = self.inputs.get(&source.table.name).expect("input rows for every source table of the test");
+        let rows = rows.project(&source.projection).expect("columns of the table");
+        Ok(Box::new(MemorySource { rows, released: Arc::clone(&self.released) }))
+    }
+
+    fn open_sink(&self, sink: &SinkNode, _: &OpenContext) -> Result<Box<dyn Sink>, OpenError> {
+        Ok(Box::new(MemorySink { table: sink.table.name.clone(), tables: self.clone() }))
+    }
+}
+
+struct MemorySource {
+    rows: RecordBatch,
+    released: Arc<AtomicUsize>,
+}
+
+impl Source for MemorySource {
+    fn enumerator(&self, _: tokio::runtime::Handle) -> Result<Box<dyn SplitEnumerator>, Error> {
+        Ok(Box::new(OneSplit))
+    }
+
+    fn reader(&self, _: ReaderContext) -> Result<Box<dyn SourceReader>, Error> {
+        let (rows, released) = (self.rows.clone(), Arc::clone(&self.released));
+        Ok(Box::new(MemoryReader { rows, released, split: None }))
+    }
+
+    fn placement(&self) -> Placement {
+        Placement::OnDemand
+    }
+
+    fn discovery_interval(&self) -> Option<Duration> {
+        None
+    }
+}
+
+struct OneSplit;
+
+impl SplitEnumerator for OneSplit {
+    fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>> {
+        let split = Split { id: SplitId::new("all"), position: serde_json::json!(0), finished: false };
+        ready(Ok(Discovery { splits: vec![split], complete: true })).boxed()
+    }
+}
+
+struct MemoryReader {
+    rows: RecordBatch,
+    released: Arc<AtomicUsize>,
+    split: Option<Split>,
+}
+
+impl MemoryReader {
+    fn position(&self) -> usize {
+        let split = self.split.as_ref().expect("polled with a split");
+        usize::try_from(split.position.as_u64().expect("a number")).expect("small")
+    }
+}
+
+impl SourceReader for MemoryReader {
+    fn add_split(&mut self, split: Split) -> Result<(), Error> {
+        self.split = Some(split);
+        Ok(())
+    }
+
+    fn poll(&mut self, max_rows: usize) -> Result<Poll, Error> {
+        let position = self.position();
+        let released = self.released.load(Ordering::SeqCst).min(self.rows.num_rows());
+        let split = self.split.as_mut().expect("polled with a split");
+        if position == self.rows.num_rows() {
+            split.finished = true;
+            return Ok(Poll::Finished(split.id.clone()));
+        }
+        let count = released.saturating_sub(position).min(max_rows);
+        if count == 0 {
+            return Ok(Poll::Pending);
+        }
+        split.position = serde_json::json!(position + count);
+        Ok(Poll::Rows { split: split.id.clone(), rows: self.rows.slice(position, count) })
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<Split>, Error> {
+        Ok(self.split.iter().cloned().collect())
+    }
+
+    fn counters(&self) -> ReaderCounters {
+        ReaderCounters::default()
+    }
+}
+
+struct MemorySink {
+    table: String,
+    tables: MemoryTables,
+}
+
+impl Sink for MemorySink {
+    fn writer(&self, _: WriterContext) -> Result<Box<dyn SinkWriter>, Error> {
+        Ok(Box::new(MemoryWriter { tables: self.tables.clone(), rows: Vec::new() }))
+    }
+
+    fn committer(&self, _: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error> {
+        Ok(Some(Box::new(MemorySink { table: self.table.clone(), tables: self.tables.clone() })))
+    }
+}
+
+struct MemoryWriter {
+    tables: MemoryTables,
+    rows: Vec<RecordBatch>,
+}
+
+impl SinkWriter for MemoryWriter {
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        self.rows.push(rows.clone());
+        Ok(())
+    }
+
+    fn prepare_commit(&mut self, _: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
+        let Some(schema) = self.rows.first().map(RecordBatch::schema) else { return ready(Ok(Vec::new())).boxed() };
+        let schema: SchemaRef = schema;
+        let rows = concat_batches(&schema, &std::mem::take(&mut self.rows)).expect("one schema");
+        let mut staged = self.tables.staged.lock().expect("no panic");
+        let number = staged.len() as u64;
+        staged.insert(number, rows);
+        ready(Ok(vec![Committable { description: serde_json::json!(number) }])).boxed()
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+impl SinkCommitter for MemorySink {
+    fn commit<'a>(
+        &'a mut self,
+        _: CheckpointId,
+        committables: &'a [Committable],
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let staged = self.tables.staged.lock().expect("no panic");
+        let mut committed = self.tables.committed.lock().expect("no panic");
+        let table = committed.entry(self.table.clone()).or_default();
+        for committable in committables {
+            let number = committable.description.as_u64().expect("a number");
+            if table.seen.insert(number) {
+                table.rows.push(staged[&number].clone());
+            }
+        }
+        ready(Ok(())).boxed()
+    }
+
+    fn abort_stale<'a>(&'a mut self, _: CheckpointId) -> BoxFuture<'a, Result<(), Error>> {
+        ready(Ok(())).boxed()
+    }
+}

@@ -1,0 +1,136 @@
+//! Nanoseconds a row in the tumbling window operator: SUM and AVG per key, batches of 8 192 rows, ten windows a round.
+//!
+//! `cargo bench -p eddyline-windows`. Prints the best of several rounds, with and without key hashes on the batches, and
+//! what a snapshot of a full window costs.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use eddyline_job_graph::{AggregateCall, AggregateFunction, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
+use eddyline_operators::{Collector, Operator};
+use eddyline_stream::key_hash::hash_columns;
+use eddyline_stream::{Batch, Watermark};
+use eddyline_windows::{Mode, WindowAggregateOperator};
+
+const BATCH_ROWS: usize = 8192;
+const BATCHES: usize = 400;
+const WINDOW_MS: i64 = 10_000;
+const WINDOWS: usize = 10;
+const ROUNDS: usize = 5;
+
+fn schema(key: DataType) -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("key", key, true),
+        Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),
+        Field::new("value", DataType::Int64, true),
+    ]))
+}
+
+fn config() -> WindowAggregate {
+    let call = |function, name: &str| AggregateCall {
+        function,
+        argument: Some(2),
+        distinct: false,
+        filter: None,
+        argument_type: Some(DataType::Int64),
+        result_type: DataType::Int64,
+        name: name.to_owned(),
+    };
+    WindowAggregate {
+        assigner: WindowAssigner::Tumble { size_ms: WINDOW_MS, offset_ms: 0 },
+        time: Some(TimeColumn { column: 1, time_zone: None }),
+        keys: vec![0],
+        aggregates: vec![call(AggregateFunction::Sum, "total"), call(AggregateFunction::Avg, "mean")],
+        window_columns: vec![WindowColumn::Start, WindowColumn::End],
+    }
+}
+
+/// Batches over so many keys, all windows long; keys by a fixed mix of the row number.
+fn batches(keys: u64, is_text: bool, is_hashed: bool) -> (SchemaRef, Vec<Batch>) {
+    let schema = schema(if is_text { DataType::Utf8 } else { DataType::Int64 });
+    let rows = (BATCHES * BATCH_ROWS) as i64;
+    let batch = |number: usize| {
+        let numbers = (number * BATCH_ROWS) as i64..((number + 1) * BATCH_ROWS) as i64;
+        let key = |row: i64| (row as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) % keys;
+        let key_column: ArrayRef = if is_text {
+            Arc::new(StringArray::from_iter_values(numbers.clone().map(|row| format!("k{}", key(row)))))
+        } else {
+            Arc::new(Int64Array::from_iter_values(numbers.clone().map(|row| key(row) as i64)))
+        };
+        let times = numbers.clone().map(|row| row * WINDOW_MS * WINDOWS as i64 / rows);
+        let columns: Vec<ArrayRef> = vec![
+            key_column.clone(),
+            Arc::new(TimestampMillisecondArray::from_iter_values(times)),
+            Arc::new(Int64Array::from_iter_values(numbers)),
+        ];
+        let batch = RecordBatch::try_new(schema.clone(), columns).expect("columns fit the schema");
+        if is_hashed {
+            let hashes = hash_columns(&[key_column.as_ref() as &dyn Array], BATCH_ROWS).expect("a key type");
+            Batch::keyed(batch, hashes.into())
+        } else {
+            Batch::new(batch)
+        }
+    };
+    let batches = (0..BATCHES).map(batch).collect();
+    (schema, batches)
+}
+
+fn measure(keys: u64, is_text: bool, is_hashed: bool) {
+    let (schema, batches) = batches(keys, is_text, is_hashed);
+    let mut operator = WindowAggregateOperator::new(config(), schema, Mode::Single).expect("a valid configuration");
+    let mut out = Collector::default();
+    let rows = (BATCHES * BATCH_ROWS) as f64;
+    let (mut best_add, mut best_fire, mut snapshot_ms, mut groups) = (f64::MAX, f64::MAX, 0.0, 0);
+    for round in 0..ROUNDS as i64 {
+        // Every round is later than the one before: times are moved by an offset, outside what is measured.
+        let moved: Vec<Batch> = batches.iter().map(|batch| later(batch, round * WINDOW_MS * WINDOWS as i64)).collect();
+        let (mut add, mut fire) = (0.0, 0.0);
+        for (number, batch) in moved.into_iter().enumerate() {
+            let start = Instant::now();
+            operator.process_batch(batch, &mut out).expect("valid rows");
+            add += start.elapsed().as_nanos() as f64;
+            if number + 1 == BATCHES / WINDOWS && round + 1 == ROUNDS as i64 {
+                let start = Instant::now();
+                let snapshot = operator.snapshot().expect("state");
+                snapshot_ms = start.elapsed().as_secs_f64() * 1e3;
+                groups = snapshot.keyed.iter().map(|rows| rows.rows.num_rows()).sum();
+            }
+            let end = (number + 1) as i64 * WINDOW_MS * WINDOWS as i64 / BATCHES as i64;
+            let start = Instant::now();
+            operator
+                .on_watermark(Watermark::new(round * WINDOW_MS * WINDOWS as i64 + end - 1), &mut out)
+                .expect("fires");
+            out.drain();
+            fire += start.elapsed().as_nanos() as f64;
+        }
+        best_add = best_add.min(add / rows);
+        best_fire = best_fire.min(fire / rows);
+    }
+    println!(
+        "{keys:>9} keys, {:<6} {:<8} {best_add:>6.1} ns/row to add, {best_fire:>5.1} ns/row to fire, snapshot of {groups} groups {snapshot_ms:.1} ms, {} MiB",
+        if is_text { "string" } else { "i64" },
+        if is_hashed { "hashed" } else { "unhashed" },
+        operator.counters().state_bytes >> 20,
+    );
+}
+
+fn later(batch: &Batch, by_ms: i64) -> Batch {
+    let times = batch.rows.column(1).as_any().downcast_ref::<TimestampMillisecondArray>().expect("the time column");
+    let times = TimestampMillisecondArray::from_iter_values(times.values().iter().map(|time| time + by_ms));
+    let mut columns = batch.rows.columns().to_vec();
+    columns[1] = Arc::new(times);
+    let rows = RecordBatch::try_new(batch.rows.schema(), columns).expect("columns fit the schema");
+    Batch { rows, key_hashes: batch.key_hashes.clone() }
+}
+
+fn main() {
+    for keys in [1_000, 100_000, 1_000_000] {
+        for is_text in [false, true] {
+            for is_hashed in [false, true] {
+                measure(keys, is_text, is_hashed);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Adding window columns to rows, without state.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use eddyline_job_graph::{WindowAssign, WindowAssigner};
+use eddyline_operators::{Collector, Operator, Result};
+use eddyline_state::fixed;
+use eddyline_stream::Batch;
+
+use crate::Error;
+use crate::operator::check_sizes;
+use crate::output::BATCH_ROWS_MAX;
+use crate::shape::{LOCAL_TIME, check_time};
+use crate::slice::{Grid, Slice, runs_of_times, times};
+use crate::zone::Zone;
+
+/// Adds `window_start`, `window_end` and `window_time` to every row; repeats rows that are in several windows. Rows are
+/// never late here: the operator behind decides.
+#[derive(Debug)]
+pub struct WindowAssignOperator {
+    // Fixed at start.
+    assigner: WindowAssigner,
+    grid: Grid,
+    time: usize,
+    time_name: String,
+    time_type: DataType,
+    schema: SchemaRef,
+    // Changing.
+    zone: Zone,
+}
+
+impl WindowAssignOperator {
+    /// An operator for rows with the columns `input`.
+    ///
+    /// # Errors
+    /// When sizes do not fit, the time attribute is not one in milliseconds, the time zone is unknown, or the assigner is
+    /// one that cannot be assigned row by row (sessions, and windows that rows already carry).
+    pub fn new(config: WindowAssign, input: SchemaRef) -> std::result::Result<Self, Error> {
+        check_sizes(&config.assigner)?;
+        check_time(&config.time, &input)?;
+        let (step_ms, offset_ms) = match config.assigner {
+            WindowAssigner::Tumble { size_ms, offset_ms } => (size_ms, offset_ms),
+            WindowAssigner::Hop { slide_ms, offset_ms, .. } => (slide_ms, offset_ms),
+            WindowAssigner::Cumulate { step_ms, offset_ms, .. } => (step_ms, offset_ms),
+            WindowAssigner::Session { .. } | WindowAssigner::Attached { .. } => {
+                let message = "windows that depend on other rows cannot be assigned row by row";
+                return Err(Error::InvalidWindow(message.to_owned()));
+            }
+        };
+        let time = input.field(config.time.column);
+        let (time_name, time_type) = (time.name().clone(), time.data_type().clone());
+        let mut fields = input.fields().to_vec();
+        fields.push(Arc::new(Field::new("window_start", LOCAL_TIME, false)));
+        fields.push(Arc::new(Field::new("window_end", LOCAL_TIME, false)));
+        fields.push(Arc::new(Field::new("window_time", time_type.clone(), false)));
+        Ok(Self {
+            assigner: config.assigner,
+            grid: Grid { step_ms, offset_ms },
+            time: config.time.column,
+            time_name,
+            time_type,
+            schema: Arc::new(Schema::new(fields)),
+            zone: Zone::new(config.time.time_zone.as_deref())?,
+        })
+    }
+
+    /// Emits batches with this schema, which must have the same types as [`Self::output_schema`]; names and nullability may
+    /// differ.
+    pub fn with_output_schema(mut self, schema: SchemaRef) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// The columns of emitted batches.
+    pub fn output_schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The windows that contain a slice, in the order in which their rows are emitted.
+    fn windows_of(&self, slice: Slice) -> Vec<Slice> {
+        match self.assigner {
+            WindowAssigner::Hop { size_ms, slide_ms, .. } => (0..size_ms / slide_ms)
+                .map(|step| slice.end.saturating_add(size_ms - slide_ms - step * slide_ms))
+                .map(|end| Slice { end, start: end.saturating_sub(size_ms) })
+                .collect(),
+            WindowAssigner::Cumulate { size_ms, step_ms, offset_ms } => {
+                let cycle = Grid { step_ms: size_ms, offset_ms }.slice_of(slice.start).unwrap_or(slice);
+                (0..)
+                    .map(|step| slice.end.saturating_add(step * step_ms))
+                    .take_while(|end| *end <= cycle.end)
+                    .map(|end| Slice { end, start: cycle.start })
+                    .collect()
+            }
+            _ => vec![slice],
+        }
+    }
+
+    fn emit(&self, rows: &RecordBatch, order: &[(u32, Slice)], out: &mut Collector) -> Result<()> {
+        let indices: UInt32Array = order.iter().map(|(row, _)| *row).collect();
+        let columns = rows.columns().iter().map(|column| take(column, &indices, None));
+        let mut columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
+        self.push_windows(order.iter().map(|(_, window)| *window), &mut columns);
+        out.emit_rows(RecordBatch::try_new(self.schema.clone(), columns)?);
+        Ok(())
+    }
+
+    fn push_windows(&self, windows: impl Iterator<Item = Slice> + Clone, columns: &mut Vec<arrow::array::ArrayRef>) {
+        let mut known = (i64::MIN, i64::MIN);
+        let last = windows.clone().map(|window| {
+            if known.0 != window.end {
+                known = (window.end, self.zone.instant(window.end.saturating_sub(1)));
+            }
+            known.1
+        });
+        columns.push(fixed::column(windows.clone().map(|window| window.start).collect(), None, &LOCAL_TIME));
+        columns.push(fixed::column(windows.clone().map(|window| window.end).collect(), None, &LOCAL_TIME));
+        columns.push(fixed::column(last.collect(), None, &self.time_type));
+    }
+}
+
+impl Operator for WindowAssignOperator {
+    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<()> {
+        let times = times(batch.rows.column(self.time).as_ref(), &self.time_name)?;
+        let runs = runs_of_times(self.grid, &mut self.zone, times)?;
+        if let WindowAssigner::Tumble { .. } = self.assigner {
+            let mut columns = batch.rows.columns().to_vec();
+            let windows = runs.iter().flat_map(|run| std::iter::repeat_n(run.slice, run.rows.len()));
+            self.push_windows(windows, &mut columns);
+            out.emit_rows(RecordBatch::try_new(self.schema.clone(), columns)?);
+            return Ok(());
+        }
+        let mut order: Vec<(u32, Slice)> = Vec::new();
+        for run in runs {
+            let windows = self.windows_of(run.slice);
+            for row in run.rows {
+                order.extend(windows.iter().map(|window| (row as u32, *window)));
+                while order.len() >= BATCH_ROWS_MAX {
+                    self.emit(&batch.rows, &order[..BATCH_ROWS_MAX], out)?;
+                    order.drain(..BATCH_ROWS_MAX);
+                }
+            }
+        }
+        if order.is_empty() { Ok(()) } else { self.emit(&batch.rows, &order, out) }
+    }
+}

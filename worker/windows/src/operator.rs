@@ -1,0 +1,352 @@
+//! The window aggregation operator: cuts batches into slices, judges lateness, fires windows.
+
+mod state;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
+use arrow::error::ArrowError;
+use eddyline_job_graph::{WindowAggregate, WindowAssigner};
+use eddyline_operators::{Collector, Counters, Operator, Result};
+use eddyline_state::{Snapshot, StateTable};
+use eddyline_stream::{Batch, Watermark};
+
+use crate::Error;
+use crate::cumulate::Cumulate;
+use crate::groups::{Input, Rows};
+use crate::hop::Hop;
+use crate::layout::Layout;
+use crate::output::{Firing, Output};
+use crate::session::Sessions;
+use crate::shape::Shape;
+use crate::slice::{Grid, Run, gather, reorder, runs_of_times, runs_of_windows, times};
+use crate::tumble::Tumble;
+use crate::zone::Zone;
+
+/// What the operator takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Rows of the input.
+    Single,
+    /// Partial accumulators, as [`LocalWindowAggregate`](crate::LocalWindowAggregate) makes them.
+    Merge,
+}
+
+#[derive(Debug)]
+enum Windows {
+    Tumble(Tumble),
+    Hop(Hop),
+    Cumulate(Cumulate),
+    Session(Box<Sessions>),
+}
+
+/// How rows find their slice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    Grid { grid: Grid, time: usize },
+    Attached { start: usize, end: usize },
+    Session { time: usize },
+}
+
+/// Aggregates per key and window. Emits a window when the watermark comes to its last millisecond.
+#[derive(Debug)]
+pub struct WindowAggregateOperator {
+    // Fixed at start.
+    mode: Mode,
+    shape: Shape,
+    layout: Arc<Layout>,
+    cut: Cut,
+    partial: SchemaRef,
+    // Changing.
+    zone: Zone,
+    windows: Windows,
+    watermark: Watermark,
+    output: Output,
+    late_rows: u64,
+    scratch: Vec<u32>,
+}
+
+/// What a configuration means: the slots, the columns, how slices are cut, and in which time.
+pub(crate) fn prepare(
+    config: &WindowAggregate,
+    input: &SchemaRef,
+) -> std::result::Result<(Layout, Shape, Cut, Zone), Error> {
+    check_sizes(&config.assigner)?;
+    let layout = Layout::new(&config.aggregates, input, false)?;
+    // A hopping window that keeps a running total has to know which keys have rows left.
+    let counts_rows = matches!(config.assigner, WindowAssigner::Hop { .. }) && layout.is_invertible();
+    let layout = if counts_rows { Layout::new(&config.aggregates, input, true)? } else { layout };
+    let shape = Shape::new(config, input, &layout)?;
+    let zone = Zone::new(config.time.as_ref().and_then(|time| time.time_zone.as_deref()))?;
+    let time = config.time.as_ref().map_or(0, |time| time.column);
+    let grid = |step_ms, offset_ms| Cut::Grid { grid: Grid { step_ms, offset_ms }, time };
+    let cut = match config.assigner {
+        WindowAssigner::Tumble { size_ms, offset_ms } => grid(size_ms, offset_ms),
+        WindowAssigner::Hop { slide_ms, offset_ms, .. } => grid(slide_ms, offset_ms),
+        WindowAssigner::Cumulate { step_ms, offset_ms, .. } => grid(step_ms, offset_ms),
+        WindowAssigner::Session { .. } => Cut::Session { time },
+        WindowAssigner::Attached { start, end } => Cut::Attached { start, end },
+    };
+    Ok((layout, shape, cut, zone))
+}
+
+/// Checks that sizes are positive and fit each other.
+pub(crate) fn check_sizes(assigner: &WindowAssigner) -> std::result::Result<(), Error> {
+    let (kind, size, part) = match *assigner {
+        WindowAssigner::Tumble { size_ms, .. } => ("TUMBLE", size_ms, size_ms),
+        WindowAssigner::Hop { size_ms, slide_ms, .. } => ("HOP", size_ms, slide_ms),
+        WindowAssigner::Cumulate { size_ms, step_ms, .. } => ("CUMULATE", size_ms, step_ms),
+        WindowAssigner::Session { gap_ms } => ("SESSION", gap_ms, gap_ms),
+        WindowAssigner::Attached { .. } => return Ok(()),
+    };
+    if size <= 0 || part <= 0 || size % part != 0 {
+        return Err(Error::InvalidWindow(format!(
+            "{kind} needs a size greater than 0 that is a multiple of its slide or step, not {size} ms and {part} ms"
+        )));
+    }
+    Ok(())
+}
+
+impl WindowAggregateOperator {
+    /// An operator without state. `input` are the columns that the configuration's positions refer to, also for
+    /// [`Mode::Merge`], where batches have the [partial columns](crate::partial_schema) instead.
+    ///
+    /// # Errors
+    /// When the configuration cannot run: a function that does not take its argument's type, a key that cannot be hashed,
+    /// sizes that do not fit, an unknown time zone, and [`Mode::Merge`] for what cannot be aggregated in parts.
+    pub fn new(config: WindowAggregate, input: SchemaRef, mode: Mode) -> std::result::Result<Self, Error> {
+        let (layout, shape, cut, zone) = prepare(&config, &input)?;
+        if mode == Mode::Merge && (!layout.is_mergeable() || matches!(cut, Cut::Session { .. })) {
+            return Err(Error::InvalidWindow("this aggregation cannot be computed in parts".to_owned()));
+        }
+        let layout = Arc::new(layout);
+        let (types, shared) = (&shape.key_types, layout.clone());
+        let windows = match config.assigner {
+            WindowAssigner::Hop { size_ms, slide_ms, offset_ms } if size_ms > slide_ms => {
+                Windows::Hop(Hop::new((size_ms, slide_ms, offset_ms), types, shared)?)
+            }
+            WindowAssigner::Cumulate { size_ms, step_ms, offset_ms } if size_ms > step_ms => {
+                Windows::Cumulate(Cumulate::new((size_ms, step_ms, offset_ms), types, shared)?)
+            }
+            WindowAssigner::Session { gap_ms } => Windows::Session(Box::new(Sessions::new(gap_ms, types, &layout)?)),
+            _ => Windows::Tumble(Tumble::new(types, shared)?),
+        };
+        let output = Output::new(&shape, &config.window_columns);
+        Ok(Self {
+            mode,
+            partial: shape.partial(&layout),
+            shape,
+            layout,
+            cut,
+            zone,
+            windows,
+            watermark: Watermark::MIN,
+            output,
+            late_rows: 0,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Emits batches with this schema, which must have the same types as [`Self::output_schema`]; names and nullability may
+    /// differ.
+    pub fn with_output_schema(mut self, schema: SchemaRef) -> Self {
+        self.output.set_schema(schema);
+        self
+    }
+
+    /// The columns of emitted batches.
+    pub fn output_schema(&self) -> &SchemaRef {
+        self.output.schema()
+    }
+
+    fn process_raw(&mut self, batch: &Batch) -> Result<()> {
+        let columns = batch.rows.columns();
+        if let Cut::Session { time } = self.cut {
+            return self.process_session(batch, time);
+        }
+        let (runs, order) = gather(runs(self.cut, &self.shape, &mut self.zone, columns)?);
+        let columns = match &order {
+            Some(order) => Cow::Owned(reorder(columns, &self.shape.used, order)?),
+            None => Cow::Borrowed(columns),
+        };
+        let hashes = hashes(batch, order.as_ref());
+        let keys = self.shape.key_columns(&columns);
+        let input = Input::raw(&self.layout, &columns);
+        let rows = Rows::new(&keys, hashes.as_deref(), batch.num_rows(), input)?;
+        self.late_rows +=
+            self.windows.add_runs(&self.layout, (&rows, &runs), (&self.zone, self.watermark), &mut self.scratch);
+        Ok(())
+    }
+
+    fn process_session(&mut self, batch: &Batch, time: usize) -> Result<()> {
+        let Windows::Session(sessions) = &mut self.windows else { return Ok(()) };
+        let columns = batch.rows.columns();
+        let times = times(columns[time].as_ref(), &self.shape.time_name)?;
+        let times = match self.zone.is_utc() {
+            true => Cow::Borrowed(times),
+            false => times.iter().map(|time| self.zone.local(*time)).collect(),
+        };
+        let keys = self.shape.key_columns(columns);
+        let input = Input::raw(&self.layout, columns);
+        let rows = Rows::new(&keys, batch.key_hashes.as_deref(), batch.num_rows(), input)?;
+        self.late_rows += sessions.add(&self.layout, &rows, &times, (&self.zone, self.watermark))?;
+        Ok(())
+    }
+
+    fn process_partial(&mut self, batch: &Batch) -> Result<()> {
+        let columns = batch.rows.columns();
+        let types =
+            |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        if types(batch.rows.schema_ref()) != types(&self.partial) {
+            let message = format!("expected partial accumulators {:?}, found {:?}", self.partial, batch.rows.schema());
+            return Err(ArrowError::SchemaError(message).into());
+        }
+        let keys = self.shape.keys.len();
+        let slice_columns = 1 + usize::from(self.shape.is_attached);
+        let time = |column: usize| columns[column].as_primitive::<TimestampMillisecondType>().values();
+        let ends = time(keys + slice_columns - 1);
+        let runs = match self.cut {
+            Cut::Attached { .. } => runs_of_windows(time(keys), ends),
+            Cut::Grid { grid, .. } => {
+                let starts: Vec<i64> = ends.iter().map(|end| end - grid.step_ms).collect();
+                runs_of_windows(&starts, ends)
+            }
+            Cut::Session { .. } => return Ok(()),
+        };
+        let (runs, order) = gather(runs);
+        let columns = match &order {
+            Some(order) => Cow::Owned(reorder(columns, &vec![true; columns.len()], order)?),
+            None => Cow::Borrowed(columns),
+        };
+        let hashes = hashes(batch, order.as_ref());
+        let input = Input::Partial(&columns[keys + slice_columns..]);
+        let rows = Rows::new(&columns[..keys], hashes.as_deref(), batch.num_rows(), input)?;
+        self.late_rows +=
+            self.windows.add_runs(&self.layout, (&rows, &runs), (&self.zone, self.watermark), &mut self.scratch);
+        Ok(())
+    }
+}
+
+/// Cuts a batch of the input into runs of rows of one slice.
+pub(crate) fn runs(cut: Cut, shape: &Shape, zone: &mut Zone, columns: &[ArrayRef]) -> Result<Vec<Run>> {
+    match cut {
+        Cut::Grid { grid, time } => runs_of_times(grid, zone, times(columns[time].as_ref(), &shape.time_name)?),
+        Cut::Attached { start, end } => {
+            let (starts, ends) =
+                (times(columns[start].as_ref(), "window_start")?, times(columns[end].as_ref(), "window_end")?);
+            Ok(runs_of_windows(starts, ends))
+        }
+        Cut::Session { .. } => Ok(Vec::new()),
+    }
+}
+
+/// The key hashes of a batch whose rows may have been moved.
+pub(crate) fn hashes<'a>(batch: &'a Batch, order: Option<&arrow::array::UInt32Array>) -> Option<Cow<'a, [u64]>> {
+    let hashes = batch.key_hashes.as_deref()?;
+    Some(match order {
+        Some(order) => order.values().iter().map(|row| hashes[*row as usize]).collect(),
+        None => Cow::Borrowed(hashes),
+    })
+}
+
+impl Windows {
+    /// Adds runs of rows; gives how many rows were late.
+    fn add_runs(
+        &mut self,
+        layout: &Layout,
+        (rows, runs): (&Rows<'_>, &[Run]),
+        (zone, watermark): (&Zone, Watermark),
+        scratch: &mut Vec<u32>,
+    ) -> u64 {
+        let mut late = 0;
+        for run in runs {
+            let is_late = match self {
+                Windows::Hop(hop) => !hop.add(layout, (rows, run), (zone, watermark), scratch),
+                Windows::Tumble(tumble) => match tumble.admit(run.slice, zone, watermark) {
+                    Some(groups) => {
+                        groups.add(layout, rows, run.rows.clone(), scratch);
+                        false
+                    }
+                    None => true,
+                },
+                Windows::Cumulate(cumulate) => match cumulate.admit(run.slice, zone, watermark) {
+                    Some(groups) => {
+                        groups.add(layout, rows, run.rows.clone(), scratch);
+                        false
+                    }
+                    None => true,
+                },
+                Windows::Session(_) => false,
+            };
+            late += if is_late { run.rows.len() as u64 } else { 0 };
+        }
+        late
+    }
+
+    fn fire(&mut self, firing: &mut Firing<'_>) -> Result<()> {
+        match self {
+            Windows::Tumble(tumble) => tumble.fire(firing),
+            Windows::Hop(hop) => hop.fire(firing),
+            Windows::Cumulate(cumulate) => cumulate.fire(firing),
+            Windows::Session(sessions) => sessions.fire(firing),
+        }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Windows::Tumble(tumble) => tumble.tables.size(),
+            Windows::Hop(hop) => hop.size(),
+            Windows::Cumulate(cumulate) => {
+                let (bytes, groups) = cumulate.tables.size();
+                let cycles = cumulate.cycles.values();
+                cycles.fold((bytes, groups), |(bytes, groups), cycle| (bytes + cycle.bytes(), groups + cycle.len()))
+            }
+            Windows::Session(sessions) => sessions.size(),
+        }
+    }
+}
+
+impl Operator for WindowAggregateOperator {
+    fn process_batch(&mut self, batch: Batch, _out: &mut Collector) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        match self.mode {
+            Mode::Single => self.process_raw(&batch),
+            Mode::Merge => self.process_partial(&batch),
+        }
+    }
+
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<()> {
+        // After a restore the first watermarks can be behind what had been reached.
+        self.watermark = self.watermark.max(watermark);
+        let mut firing = Firing {
+            layout: &self.layout,
+            zone: &mut self.zone,
+            watermark: self.watermark,
+            output: &mut self.output,
+            out,
+        };
+        self.windows.fire(&mut firing)?;
+        self.output.flush(out)
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        self.take_snapshot()
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        self.restore_snapshot(&snapshot)
+    }
+
+    fn state_tables(&self) -> Vec<StateTable> {
+        self.tables_of_state()
+    }
+
+    fn counters(&self) -> Counters {
+        let (state_bytes, state_rows) = self.windows.size();
+        Counters { late_rows: self.late_rows, state_bytes, state_rows }
+    }
+}

@@ -1,0 +1,225 @@
+//! Snapshots of the window aggregation operator.
+//!
+//! Tables: `groups` with the groups of open slices, the bucket being the slice's end in local time; `cycles` with what
+//! cumulating windows have merged, by the end of the cycle; `sessions`; and one table for each distinct set of these.
+//! The watermark goes along, so that rows that were late before a failure are late after it.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Schema, SchemaRef, TimestampMillisecondType};
+use eddyline_operators::{Error, Result};
+use eddyline_state::{Snapshot, StateTable, TableRows, fixed};
+use eddyline_stream::Watermark;
+
+use super::{Cut, WindowAggregateOperator, Windows};
+use crate::argument::Argument;
+use crate::groups::{Groups, Input, Rows};
+use crate::layout::DISTINCT_TABLES;
+use crate::session::state::SESSIONS;
+use crate::shape::LOCAL_TIME;
+use crate::slice::{Slice, runs_of_windows};
+
+const GROUPS: &str = "groups";
+const CYCLES: &str = "cycles";
+const CYCLE_DISTINCT_TABLES: [&str; DISTINCT_TABLES.len()] = [
+    "cycle_distinct_0",
+    "cycle_distinct_1",
+    "cycle_distinct_2",
+    "cycle_distinct_3",
+    "cycle_distinct_4",
+    "cycle_distinct_5",
+    "cycle_distinct_6",
+    "cycle_distinct_7",
+];
+const WATERMARK: &str = "watermark";
+
+/// Rows of a snapshot's batch.
+const ROWS_MAX: usize = 65_536;
+
+impl WindowAggregateOperator {
+    pub(super) fn take_snapshot(&self) -> Result<Snapshot> {
+        let mut snapshot = Snapshot::default();
+        let keyed = &mut snapshot.keyed;
+        match &self.windows {
+            Windows::Tumble(tumble) => self.write_all(&DISTINCT_TABLES, GROUPS, &tumble.tables.slices, keyed)?,
+            Windows::Hop(hop) => self.write_all(&DISTINCT_TABLES, GROUPS, &hop.tables.slices, keyed)?,
+            Windows::Cumulate(cumulate) => {
+                self.write_all(&DISTINCT_TABLES, GROUPS, &cumulate.tables.slices, keyed)?;
+                for (end, groups) in &cumulate.cycles {
+                    let slice = Slice { start: *end, end: *end };
+                    self.write(&CYCLE_DISTINCT_TABLES, CYCLES, (&slice, groups), keyed)?;
+                }
+            }
+            Windows::Session(sessions) => sessions.snapshot(&self.layout, &self.shape, keyed)?,
+        }
+        snapshot.union.push((WATERMARK.to_owned(), self.watermark.time_ms().to_le_bytes().to_vec()));
+        Ok(snapshot)
+    }
+
+    fn write_all<'a>(
+        &self,
+        distinct_tables: &[&str],
+        table: &str,
+        slices: impl IntoIterator<Item = (&'a Slice, &'a Groups)>,
+        into: &mut Vec<TableRows>,
+    ) -> Result<()> {
+        slices.into_iter().try_for_each(|slice| self.write(distinct_tables, table, slice, into))
+    }
+
+    fn write(
+        &self,
+        distinct_tables: &[&str],
+        table: &str,
+        (slice, groups): (&Slice, &Groups),
+        into: &mut Vec<TableRows>,
+    ) -> Result<()> {
+        let mut push = |table: &str, schema: SchemaRef, of: &[u32], values: Vec<ArrayRef>| -> Result<()> {
+            let mut columns = groups.key_columns(of)?;
+            if self.shape.is_attached {
+                columns.push(fixed::column(vec![slice.start; of.len()], None, &LOCAL_TIME));
+            }
+            columns.extend(values);
+            let options = RecordBatchOptions::new().with_row_count(Some(of.len()));
+            let rows = RecordBatch::try_new_with_options(schema, columns, &options)?;
+            let key_hashes = of.iter().map(|group| groups.hashes()[*group as usize]).collect();
+            into.push(TableRows { table: table.to_owned(), bucket: slice.end, key_hashes, rows });
+            Ok(())
+        };
+        let schema = self.shape.state(&self.layout);
+        for of in groups.all().chunks(ROWS_MAX) {
+            push(table, schema.clone(), of, self.layout.columns(groups.view(), of)?)?;
+        }
+        for (index, set) in self.layout.distinct.iter().enumerate() {
+            let (of, values) = groups.sides().distinct[index].all(&set.data_type)?;
+            for (block, of) in of.chunks(ROWS_MAX).enumerate() {
+                let values = values.slice(block * ROWS_MAX, of.len());
+                push(distinct_tables[index], self.shape.distinct_state(&set.data_type), of, vec![values])?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn restore_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let mut watermark: Option<Watermark> = None;
+        for value in snapshot.union_values(WATERMARK) {
+            let bytes = <[u8; 8]>::try_from(value).map_err(|_| Error::Restore {
+                table: WATERMARK.to_owned(),
+                reason: format!("{} bytes instead of 8", value.len()),
+            })?;
+            let stored = Watermark::new(i64::from_le_bytes(bytes));
+            watermark = Some(watermark.map_or(stored, |known| known.min(stored)));
+        }
+        self.watermark = watermark.unwrap_or(Watermark::MIN);
+        let tables = self.tables_of_state();
+        for rows in &snapshot.keyed {
+            check(&tables, rows)?;
+        }
+        // Values of distinct sets belong to groups, which come first.
+        let is_distinct = |rows: &&TableRows| rows.table.contains("distinct");
+        snapshot.keyed.iter().filter(|rows| !is_distinct(rows)).try_for_each(|rows| self.read(rows, None))?;
+        for rows in snapshot.keyed.iter().filter(is_distinct) {
+            let set = DISTINCT_TABLES.iter().position(|table| rows.table.ends_with(table));
+            self.read(rows, set)?;
+        }
+        match &mut self.windows {
+            Windows::Hop(hop) => hop.resume(&self.layout, &mut self.zone, self.watermark),
+            Windows::Cumulate(cumulate) => {
+                cumulate.resume(&mut self.zone, self.watermark);
+                Ok(())
+            }
+            Windows::Tumble(_) | Windows::Session(_) => Ok(()),
+        }
+    }
+
+    /// Reads rows of groups, or of the distinct set `set`.
+    fn read(&mut self, rows: &TableRows, set: Option<usize>) -> Result<()> {
+        let keys = self.shape.keys.len();
+        let columns = rows.rows.columns();
+        let num_rows = rows.rows.num_rows();
+        let start = keys + usize::from(self.shape.is_attached);
+        let values = if matches!(self.windows, Windows::Session(_)) { keys + 2 } else { start };
+        let input = Input::Partial(columns.get(values..).unwrap_or_default());
+        let added = Rows::new(&columns[..keys], Some(&rows.key_hashes), num_rows, input)?;
+        let (layout, scratch) = (&self.layout, &mut self.scratch);
+        let mut add = |groups: &mut Groups, range: std::ops::Range<usize>| match set {
+            None => groups.add(layout, &added, range, scratch),
+            Some(set) => {
+                let mut of = Vec::with_capacity(range.len());
+                groups.find_or_insert(&added, range.clone(), &mut of);
+                let column = columns[start].slice(range.start, range.len());
+                groups.restore_distinct(set, &of, &Argument::of_distinct(column.as_ref(), None));
+            }
+        };
+        let slice = match self.cut {
+            Cut::Grid { grid, .. } => Slice { start: rows.bucket.saturating_sub(grid.step_ms), end: rows.bucket },
+            _ => Slice { start: rows.bucket, end: rows.bucket },
+        };
+        match &mut self.windows {
+            Windows::Session(sessions) => match set {
+                None => sessions.restore(layout, &added, &columns[keys..])?,
+                Some(set) => sessions.restore_distinct(set, &added, &columns[keys..])?,
+            },
+            Windows::Cumulate(cumulate) if rows.table.starts_with("cycle") => {
+                add(cumulate.cycle(rows.bucket), 0..num_rows)
+            }
+            Windows::Cumulate(cumulate) => add(cumulate.tables.open(slice), 0..num_rows),
+            Windows::Hop(hop) => add(hop.tables.open(slice), 0..num_rows),
+            Windows::Tumble(tumble) if self.shape.is_attached => {
+                let starts = columns[keys].as_primitive::<TimestampMillisecondType>().values();
+                for run in runs_of_windows(starts, &vec![rows.bucket; num_rows]) {
+                    add(tumble.tables.open(run.slice), run.rows);
+                }
+            }
+            Windows::Tumble(tumble) => add(tumble.tables.open(slice), 0..num_rows),
+        }
+        Ok(())
+    }
+
+    pub(super) fn tables_of_state(&self) -> Vec<StateTable> {
+        let distinct = |names: [&'static str; DISTINCT_TABLES.len()]| {
+            let sets = self.layout.distinct.iter().zip(names);
+            sets.map(|(set, name)| StateTable { name, schema: self.shape.distinct_state(&set.data_type) })
+        };
+        let groups = |name| StateTable { name, schema: self.shape.state(&self.layout) };
+        match &self.windows {
+            Windows::Tumble(_) | Windows::Hop(_) => {
+                std::iter::once(groups(GROUPS)).chain(distinct(DISTINCT_TABLES)).collect()
+            }
+            Windows::Cumulate(_) => [groups(GROUPS), groups(CYCLES)]
+                .into_iter()
+                .chain(distinct(DISTINCT_TABLES))
+                .chain(distinct(CYCLE_DISTINCT_TABLES))
+                .collect(),
+            Windows::Session(_) => {
+                let schema = self.shape.session_state(true, self.layout.fields());
+                let distinct = self.layout.distinct.iter().zip(DISTINCT_TABLES).map(|(set, name)| {
+                    let value = arrow::datatypes::Field::new("value", set.data_type.clone(), true);
+                    StateTable { name, schema: self.shape.session_state(false, vec![value]) }
+                });
+                std::iter::once(StateTable { name: SESSIONS, schema }).chain(distinct).collect()
+            }
+        }
+    }
+}
+
+/// Refuses rows that this operator has not written.
+fn check(tables: &[StateTable], rows: &TableRows) -> Result<()> {
+    let refuse = |reason| Err(Error::Restore { table: rows.table.clone(), reason });
+    let Some(table) = tables.iter().find(|table| table.name == rows.table) else {
+        return refuse("this operator has no such table".to_owned());
+    };
+    let types = |schema: &Schema| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+    let (found, expected) = (types(rows.rows.schema_ref()), types(&table.schema));
+    if found != expected {
+        return refuse(format!("its columns have the types {found:?}, expected are {expected:?}"));
+    }
+    if rows.key_hashes.len() != rows.rows.num_rows() {
+        return refuse(format!("{} key hashes for {} rows", rows.key_hashes.len(), rows.rows.num_rows()));
+    }
+    let keys_and_times = table.schema.fields().iter().zip(rows.rows.columns());
+    for (field, column) in keys_and_times.filter(|(field, _)| !field.is_nullable()) {
+        if column.null_count() > 0 {
+            return refuse(format!("column {} has NULLs", field.name()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! The columns that go into a window aggregation, come out of it, and are kept by it.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use eddyline_job_graph::{AggregateFunction, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
+use eddyline_stream::key_hash;
+
+use crate::Error;
+use crate::layout::Layout;
+
+/// TIMESTAMP(3).
+pub(crate) const LOCAL_TIME: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
+
+/// Columns of one aggregation.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// The input columns of the keys.
+    pub(crate) keys: Vec<usize>,
+    pub(crate) key_types: Vec<DataType>,
+    key_fields: Vec<FieldRef>,
+    /// The type of `window_time`.
+    time_type: DataType,
+    /// The name of the column that windows are cut by, for messages.
+    pub(crate) time_name: String,
+    /// Which of the input columns are read at all.
+    pub(crate) used: Vec<bool>,
+    /// Whether rows carry their window: then a slice needs its start to be known, too.
+    pub(crate) is_attached: bool,
+    pub(crate) output: SchemaRef,
+}
+
+impl Shape {
+    pub(crate) fn new(config: &WindowAggregate, input: &SchemaRef, layout: &Layout) -> Result<Self, Error> {
+        let columns = input.fields().len();
+        let field = |position: usize| input.fields().get(position).ok_or(Error::NoSuchColumn { position, columns });
+        let key_fields = config.keys.iter().map(|key| field(*key).cloned()).collect::<Result<Vec<_>, _>>()?;
+        let key_types: Vec<DataType> = key_fields.iter().map(|field| field.data_type().clone()).collect();
+        if let Some(unsupported) = key_types.iter().find(|data_type| !key_hash::is_supported(data_type)) {
+            return Err(key_hash::UnsupportedKey(unsupported.clone()).into());
+        }
+        let is_attached = matches!(config.assigner, WindowAssigner::Attached { .. });
+        let mut time_name = String::new();
+        if let Some(time) = &config.time {
+            check_time(time, input)?;
+            time_name = field(time.column)?.name().clone();
+        }
+        let time_type = match &config.time {
+            Some(time) => field(time.column)?.data_type().clone(),
+            None if is_attached => LOCAL_TIME,
+            None => return Err(Error::InvalidWindow("a window needs a time attribute".to_owned())),
+        };
+        let mut used = vec![false; columns];
+        let window = match config.assigner {
+            WindowAssigner::Attached { start, end } => vec![start, end],
+            _ => config.time.iter().map(|time| time.column).collect(),
+        };
+        let arguments = layout.slots.iter().flat_map(|slot| [slot.argument, slot.filter]).flatten();
+        for position in config.keys.iter().copied().chain(window).chain(arguments) {
+            *used.get_mut(position).ok_or(Error::NoSuchColumn { position, columns })? = true;
+        }
+        let output = output_schema(config, &key_fields, &time_type);
+        let keys = config.keys.clone();
+        Ok(Self { keys, key_types, key_fields, time_type, time_name, used, is_attached, output })
+    }
+
+    /// The type of a window column.
+    pub(crate) fn window_type(&self, column: WindowColumn) -> &DataType {
+        if column == WindowColumn::Time { &self.time_type } else { &LOCAL_TIME }
+    }
+
+    /// The columns of partial accumulators: keys, the slice, accumulators.
+    pub(crate) fn partial(&self, layout: &Layout) -> SchemaRef {
+        let mut fields = self.key_fields.clone();
+        if self.is_attached {
+            fields.push(Arc::new(Field::new("slice_start", LOCAL_TIME, false)));
+        }
+        fields.push(Arc::new(Field::new("slice_end", LOCAL_TIME, false)));
+        fields.extend(layout.fields().into_iter().map(Arc::new));
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The columns of the state of groups: keys, the start of the window where it is not given by the end, accumulators.
+    pub(crate) fn state(&self, layout: &Layout) -> SchemaRef {
+        self.state_of(layout.fields())
+    }
+
+    /// The columns of the state of a distinct set.
+    pub(crate) fn distinct_state(&self, data_type: &DataType) -> SchemaRef {
+        self.state_of(vec![Field::new("value", data_type.clone(), true)])
+    }
+
+    fn state_of(&self, values: Vec<Field>) -> SchemaRef {
+        let mut fields = self.key_fields.clone();
+        if self.is_attached {
+            fields.push(Arc::new(Field::new("window_start", LOCAL_TIME, false)));
+        }
+        fields.extend(values.into_iter().map(Arc::new));
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The columns of the state of sessions: keys, window, and what is given.
+    pub(crate) fn session_state(&self, with_end: bool, values: Vec<Field>) -> SchemaRef {
+        let mut fields = self.key_fields.clone();
+        fields.push(Arc::new(Field::new("window_start", LOCAL_TIME, false)));
+        if with_end {
+            fields.push(Arc::new(Field::new("window_end", LOCAL_TIME, false)));
+        }
+        fields.extend(values.into_iter().map(Arc::new));
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The key columns of a batch of the input.
+    pub(crate) fn key_columns(&self, columns: &[ArrayRef]) -> Vec<ArrayRef> {
+        self.keys.iter().map(|key| columns[*key].clone()).collect()
+    }
+}
+
+/// Checks that windows can be cut by a column.
+pub(crate) fn check_time(time: &TimeColumn, input: &SchemaRef) -> Result<(), Error> {
+    let columns = input.fields().len();
+    let field = input.fields().get(time.column).ok_or(Error::NoSuchColumn { position: time.column, columns })?;
+    match field.data_type() {
+        DataType::Timestamp(TimeUnit::Millisecond, _) => Ok(()),
+        found => Err(Error::NotATimeAttribute { column: field.name().clone(), found: found.clone() }),
+    }
+}
+
+fn output_schema(config: &WindowAggregate, key_fields: &[FieldRef], time_type: &DataType) -> SchemaRef {
+    let mut fields: Vec<FieldRef> = key_fields.to_vec();
+    for call in &config.aggregates {
+        let counts = matches!(call.function, AggregateFunction::Count | AggregateFunction::CountStar);
+        fields.push(Arc::new(Field::new(&call.name, call.result_type.clone(), !counts)));
+    }
+    for column in &config.window_columns {
+        fields.push(Arc::new(match column {
+            WindowColumn::Start => Field::new("window_start", LOCAL_TIME, false),
+            WindowColumn::End => Field::new("window_end", LOCAL_TIME, false),
+            WindowColumn::Time => Field::new("window_time", time_type.clone(), false),
+        }));
+    }
+    Arc::new(Schema::new(fields))
+}

@@ -1,0 +1,202 @@
+//! Drives operators: several subtasks behind an exchange, with restarts at another parallelism.
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::datatypes::{DataType, Float64Type, TimestampMillisecondType};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use eddyline_job_graph::{TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
+use eddyline_operators::{Collector, Operator};
+use eddyline_state::{Snapshot, TableRows};
+use eddyline_stream::key_hash::hash_columns;
+use eddyline_stream::{Assignment, Batch, MaxParallelism, Watermark};
+
+use super::aggregates::Call;
+use super::rows::{Event, Row, batch, schema, time_column};
+use crate::{LocalWindowAggregate, Mode, WindowAggregateOperator};
+
+/// An aggregation with all window columns.
+pub(super) fn config(assigner: WindowAssigner, keys: &[usize], calls: &[Call]) -> WindowAggregate {
+    let is_attached = matches!(assigner, WindowAssigner::Attached { .. });
+    let time: Option<TimeColumn> = (!is_attached).then(time_column);
+    WindowAggregate {
+        assigner,
+        time,
+        keys: keys.to_vec(),
+        aggregates: calls.iter().map(|(call, _)| call.clone()).collect(),
+        window_columns: vec![WindowColumn::Start, WindowColumn::End, WindowColumn::Time],
+    }
+}
+
+/// Parallel subtasks of one aggregation.
+pub(super) struct Job {
+    config: WindowAggregate,
+    local: Option<LocalWindowAggregate>,
+    subtasks: Vec<WindowAggregateOperator>,
+    assignment: Assignment,
+    late: u64,
+    pub(super) output: Vec<RecordBatch>,
+}
+
+impl Job {
+    pub(super) fn new(config: WindowAggregate, subtasks: u16, is_local: bool) -> Self {
+        let local = is_local.then(|| LocalWindowAggregate::new(&config, &schema()).expect("can be computed in parts"));
+        let mut job = Self {
+            config,
+            local,
+            subtasks: Vec::new(),
+            assignment: Assignment::even(MaxParallelism::DEFAULT, subtasks),
+            late: 0,
+            output: Vec::new(),
+        };
+        job.subtasks = (0..subtasks).map(|_| job.subtask()).collect();
+        job
+    }
+
+    fn subtask(&self) -> WindowAggregateOperator {
+        let mode = if self.local.is_some() { Mode::Merge } else { Mode::Single };
+        WindowAggregateOperator::new(self.config.clone(), schema(), mode).expect("a valid configuration")
+    }
+
+    pub(super) fn rows(&mut self, rows: &[Row]) {
+        let rows = batch(rows);
+        let mut out = Collector::default();
+        match &mut self.local {
+            Some(local) => local.process_batch(Batch::new(rows), &mut out).expect("valid rows"),
+            None => {
+                let keys: Vec<&dyn Array> = self.config.keys.iter().map(|key| rows.column(*key).as_ref()).collect();
+                let hashes = hash_columns(&keys, rows.num_rows()).expect("keys");
+                out.emit(Batch::keyed(rows, hashes.into()));
+            }
+        }
+        self.exchange(out);
+    }
+
+    fn exchange(&mut self, mut out: Collector) {
+        let mut results = Collector::default();
+        for batch in out.drain() {
+            let hashes = batch.key_hashes.expect("a keyed edge");
+            for (slot, subtask) in self.subtasks.iter_mut().enumerate() {
+                let is_mine = |hash: &u64| self.assignment.owner_of_hash(*hash).index() == slot;
+                let mask = BooleanArray::from_iter(hashes.iter().map(|hash| Some(is_mine(hash))));
+                let mine = filter_record_batch(&batch.rows, &mask).expect("a filter");
+                let hashes: Vec<u64> = hashes.iter().copied().filter(|hash| is_mine(hash)).collect();
+                subtask.process_batch(Batch::keyed(mine, hashes.into()), &mut results).expect("valid rows");
+            }
+        }
+        self.output.extend(results.drain().map(|batch| batch.rows));
+    }
+
+    pub(super) fn watermark(&mut self, time: i64) {
+        let mut out = Collector::default();
+        if let Some(local) = &mut self.local {
+            local.on_watermark(Watermark::new(time), &mut out).expect("flushes");
+        }
+        self.exchange(out);
+        let mut results = Collector::default();
+        for subtask in &mut self.subtasks {
+            subtask.on_watermark(Watermark::new(time), &mut results).expect("fires");
+        }
+        self.output.extend(results.drain().map(|batch| batch.rows));
+    }
+
+    /// Stops with a snapshot and starts with another number of subtasks, from pieces of `chunk` rows.
+    pub(super) fn rescale(&mut self, subtasks: u16, chunk: usize) {
+        let mut out = Collector::default();
+        if let Some(local) = &mut self.local {
+            local.before_barrier(&mut out).expect("flushes");
+            assert_eq!(local.counters().state_rows, 0, "nothing is left in front of the exchange");
+        }
+        self.exchange(out);
+        self.late = self.late_rows();
+        let snapshots: Vec<Snapshot> =
+            self.subtasks.iter_mut().map(|subtask| subtask.snapshot().expect("state")).collect();
+        for (table, rows) in self.subtasks[0]
+            .state_tables()
+            .iter()
+            .flat_map(|table| snapshots.iter().flat_map(|snapshot| &snapshot.keyed).map(move |rows| (table, rows)))
+        {
+            assert!(
+                rows.table != table.name || rows.rows.schema() == table.schema,
+                "{} has another schema",
+                rows.table
+            );
+        }
+        self.assignment = self.assignment.rescaled(subtasks);
+        let mut restored = Vec::new();
+        for slot in 0..usize::from(subtasks) {
+            let mut part = Snapshot::default();
+            for snapshot in &snapshots {
+                part.union.extend(snapshot.union.iter().cloned());
+                for rows in &snapshot.keyed {
+                    let mine: Vec<u32> = (0..rows.key_hashes.len() as u32)
+                        .filter(|row| self.assignment.owner_of_hash(rows.key_hashes[*row as usize]).index() == slot)
+                        .collect();
+                    part.keyed.extend(mine.chunks(chunk).map(|mine| pick(rows, mine)));
+                }
+            }
+            let mut subtask = self.subtask();
+            subtask.restore(part).expect("its own state");
+            restored.push(subtask);
+        }
+        self.subtasks = restored;
+    }
+
+    pub(super) fn late_rows(&self) -> u64 {
+        self.late + self.subtasks.iter().map(|subtask| subtask.counters().late_rows).sum::<u64>()
+    }
+
+    pub(super) fn state_bytes(&self) -> usize {
+        self.subtasks.iter().map(|subtask| subtask.counters().state_bytes).sum()
+    }
+
+    pub(super) fn state_rows(&self) -> usize {
+        self.subtasks.iter().map(|subtask| subtask.counters().state_rows).sum()
+    }
+
+    /// Handles events, then the end of the input; restarts before event `restart.0`.
+    pub(super) fn run(mut self, events: &[Event], restart: Option<(usize, u16, usize)>) -> (Vec<String>, u64) {
+        for (position, event) in events.iter().enumerate() {
+            if let Some((_, subtasks, chunk)) = restart.filter(|(at, ..)| *at == position) {
+                self.rescale(subtasks, chunk);
+            }
+            match event {
+                Event::Rows(rows) => self.rows(rows),
+                Event::Watermark(time) => self.watermark(*time),
+            }
+        }
+        self.watermark(i64::MAX);
+        assert_eq!(self.state_rows(), 0, "the end of the input fires all windows");
+        let mut lines: Vec<String> = self.output.iter().flat_map(lines).collect();
+        lines.sort();
+        (lines, self.late_rows())
+    }
+}
+
+fn pick(rows: &TableRows, which: &[u32]) -> TableRows {
+    TableRows {
+        table: rows.table.clone(),
+        bucket: rows.bucket,
+        key_hashes: which.iter().map(|row| rows.key_hashes[*row as usize]).collect(),
+        rows: take_record_batch(&rows.rows, &UInt32Array::from(which.to_vec())).expect("rows of the batch"),
+    }
+}
+
+/// The rows of a batch as text, each column followed by a bar.
+pub(super) fn lines(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default();
+    let texts: Vec<Vec<String>> = batch
+        .columns()
+        .iter()
+        .map(|column| {
+            let formatter = ArrayFormatter::try_new(column.as_ref(), &options).expect("printable");
+            let text = |row: usize| match column.data_type() {
+                _ if column.is_null(row) => String::new(),
+                DataType::Float64 => format!("{:.6}", column.as_primitive::<Float64Type>().value(row)),
+                DataType::Timestamp(..) => column.as_primitive::<TimestampMillisecondType>().value(row).to_string(),
+                _ => formatter.value(row).to_string(),
+            };
+            (0..batch.num_rows()).map(text).collect()
+        })
+        .collect();
+    (0..batch.num_rows()).map(|row| texts.iter().map(|column| format!("{}|", column[row])).collect()).collect()
+}
