@@ -185,7 +185,7 @@ impl Storage {
 
     /// A store in memory: for tests, and for jobs that need not survive their process.
     pub fn in_memory(memory: Memory) -> Self {
-        Self::new(Arc::new(memory), "memory:/".to_owned(), &BTreeMap::new())
+        Self::new(Arc::new(memory), "memory:".to_owned(), &BTreeMap::new())
     }
 
     /// Another location, opened with the same options; one in the same store shares its connections.

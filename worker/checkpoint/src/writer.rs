@@ -128,11 +128,10 @@ impl Writer {
         let name = paths::run_file(inner.attempt, WORKER, checkpoint);
         let stored = store_run(storage, &name, identity.clone(), snapshots, reusable, INLINE_BYTES).await?;
 
-        let (files, tables, next) = kept.refer(stored, checkpoint);
-        let bytes = files.last().filter(|(own, _)| *own).map_or(0, |(_, file)| file.bytes);
+        let Referred { files, tables, bytes, next } = kept.refer(stored, checkpoint);
         let mut proto = manifest_proto(inner, &identity, manifest::CHECKPOINT);
         (proto.slots, proto.owners) = owners(&assignment);
-        proto.files = files.into_iter().map(|(_, file)| file).collect();
+        proto.files = files;
         proto.tables = tables;
         proto.union_values = union_values;
         proto.splits = manifest::values_proto(&splits);
@@ -171,11 +170,11 @@ impl Writer {
         let union_values = union_values(&contents.snapshots);
         let stored =
             store_run(&storage, "state.run", identity.clone(), contents.snapshots.clone(), BTreeMap::new(), 0).await?;
-        let mut kept = Kept { last_tried: checkpoint, buckets: BTreeMap::new() };
-        let (files, tables, _) = kept.refer(stored, checkpoint);
+        let nothing = Kept { last_tried: checkpoint, buckets: BTreeMap::new() };
+        let Referred { files, tables, .. } = nothing.refer(stored, checkpoint);
         let mut proto = manifest_proto(inner, &identity, manifest::SAVEPOINT);
         (proto.slots, proto.owners) = owners(&contents.assignment);
-        proto.files = files.into_iter().map(|(_, file)| file).collect();
+        proto.files = files;
         proto.tables = tables;
         proto.union_values = union_values;
         proto.splits = manifest::values_proto(&contents.splits);
@@ -293,14 +292,18 @@ impl Inner {
     }
 }
 
+/// See [`Kept::refer`].
+struct Referred {
+    files: Vec<FileProto>,
+    tables: Vec<TableProto>,
+    /// Of the new file.
+    bytes: u64,
+    next: BTreeMap<BucketKey, KeptBucket>,
+}
+
 impl Kept {
-    /// The files and tables of a manifest for what was stored now and before; and what is kept once it is complete.
-    /// Files are marked when they are new.
-    fn refer(
-        &mut self,
-        stored: Stored,
-        checkpoint: CheckpointId,
-    ) -> (Vec<(bool, FileProto)>, Vec<TableProto>, BTreeMap<BucketKey, KeptBucket>) {
+    /// The parts of a manifest for what was stored now and before, and what is kept once it is complete.
+    fn refer(&self, stored: Stored, checkpoint: CheckpointId) -> Referred {
         let own = stored.file.map(|proto| Arc::new(KeptFile { proto, checkpoint }));
         let mut next: BTreeMap<BucketKey, KeptBucket> = BTreeMap::new();
         for table in &stored.tables {
@@ -320,10 +323,11 @@ impl Kept {
             next.values().map(|kept| (kept.file.checkpoint, kept.file.clone())).collect();
         let files: Vec<Arc<KeptFile>> = by_checkpoint.into_values().collect();
         let tables = stored.tables.iter().map(|table| table_proto(table, &files, &next)).collect();
-        let files = files.into_iter().map(|file| (file.checkpoint == checkpoint, file.proto.clone())).collect();
+        let bytes = files.iter().filter(|file| file.checkpoint == checkpoint).map(|file| file.proto.bytes).sum();
+        let files = files.iter().map(|file| file.proto.clone()).collect();
         // What is inside a manifest cannot be referred to by another.
         next.retain(|_, kept| kept.file.proto.inline.is_empty());
-        (files, tables, next)
+        Referred { files, tables, bytes, next }
     }
 
     /// Gives up files that are too many, or of which too little counts: what counts is written anew next time.

@@ -51,7 +51,7 @@ fn write(io: &tokio::runtime::Runtime, bootstrap: &str, topic: &str, records: u6
     let mut bytes = 0;
     for id in 0..records {
         let value = format!(
-            "{{\"id\":{:06},\"name\":\"key-{:04}\",\"ts\":{}}}",
+            "{{\"id\":{:06},\"name\":\"customer-{:07}\",\"ts\":{}}}",
             id % 900_000 + 100_000,
             id % 1000,
             1_700_000_000_000 + id

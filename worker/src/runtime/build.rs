@@ -333,10 +333,15 @@ impl<'a> Builder<'a> {
             .open_source(source, &self.open_context(node))
             .map_err(|source| failed_to_open(node, source))?;
         let failed = |source: eddyline_connectors::Error| failed_to_open(node, source.into());
-        let splits = restored.splits.remove(&node.uid).unwrap_or_default();
+        let mut enumerator = opened.enumerator(self.context.io.clone()).map_err(failed)?;
+        let splits = restored.splits.remove(&node.uid);
+        if let Some(splits) = &splits {
+            enumerator.restored(&splits.iter().map(|split| split.id.clone()).collect::<Vec<_>>());
+        }
+        let splits = splits.unwrap_or_default();
         self.deployment.sources.push(RunningSource {
             uid: node.uid.clone(),
-            enumerator: opened.enumerator(self.context.io.clone()).map_err(failed)?,
+            enumerator,
             discovery_interval: opened.discovery_interval(),
             pool: Arc::new(Mutex::new(SplitPool::new(opened.placement(), self.slots(), splits))),
             mailboxes: Vec::new(),
@@ -441,10 +446,13 @@ fn operator(graph: &JobGraph, node: &Node, mode: Mode) -> Result<Option<Box<dyn 
         NodeKind::Source(_) | NodeKind::Union | NodeKind::Sink(_) => return Ok(None),
         NodeKind::Calc(calc) => Box::new(CalcOperator::new(calc.clone(), input, Arc::clone(&node.schema))),
         NodeKind::WindowAssign(config) => {
-            Box::new(WindowAssignOperator::new(config.clone(), input).map_err(|source| failed(node, source))?)
+            let operator = WindowAssignOperator::new(config.clone(), input).map_err(|source| failed(node, source))?;
+            Box::new(operator.with_output_schema(Arc::clone(&node.schema)))
         }
         NodeKind::WindowAggregate(config) => {
-            Box::new(WindowAggregateOperator::new(config.clone(), input, mode).map_err(|source| failed(node, source))?)
+            let operator =
+                WindowAggregateOperator::new(config.clone(), input, mode).map_err(|source| failed(node, source))?;
+            Box::new(operator.with_output_schema(Arc::clone(&node.schema)))
         }
         NodeKind::Over(config) => Box::new(
             OverOperator::new(config.clone(), input, Arc::clone(&node.schema)).map_err(|source| failed(node, source))?,

@@ -16,6 +16,7 @@ use eddyline_plan::{PlanOptions, Script, plan};
 use eddyline_worker::coordinator::attempt::{Outcome, Request};
 use eddyline_worker::coordinator::job::{self, Config, Restore, RestartStrategy, View};
 use eddyline_worker::runtime::connectors::Connectors;
+use eddyline_stream::Watermark;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::memory_tables::MemoryTables;
@@ -110,8 +111,7 @@ impl Case {
 
     fn run_whole(&self, what: &str, run: &Run<'_>) {
         let tables = MemoryTables::new(self.inputs.clone());
-        tables.release(ALL);
-        let (outcome, _) = self.start(&tables, run, |_, _| Box::pin(std::future::pending()));
+        let outcome = self.start(&tables, ALL, run, |_, _| Box::pin(std::future::pending()));
         assert!(matches!(outcome, Some(Outcome::Finished)), "{what}");
         self.check(what, &tables);
     }
@@ -120,8 +120,7 @@ impl Case {
     fn run_restored(&self) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let tables = MemoryTables::new(self.inputs.clone());
-        for (part, rows) in [self.part(3), self.part(2), ALL].into_iter().enumerate() {
-            tables.release(rows);
+        for (part, rows) in [self.thirds(1), self.thirds(2), ALL].into_iter().enumerate() {
             let run = Run {
                 rows_per_read: 7,
                 checkpoint_interval: Some(Duration::from_millis(2)),
@@ -130,7 +129,7 @@ impl Case {
                 ..Run::default()
             };
             let is_last = rows == ALL;
-            let (outcome, _) = self.start(&tables, &run, move |view, _| {
+            let outcome = self.start(&tables, rows, &run, move |view, _| {
                 Box::pin(async move {
                     if is_last {
                         std::future::pending::<()>().await;
@@ -147,8 +146,7 @@ impl Case {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let tables = MemoryTables::new(self.inputs.clone());
         let mut restore = Restore::None;
-        for (parallelism, rows) in [(1, self.part(3)), (3, self.part(2)), (2, ALL)] {
-            tables.release(rows);
+        for (parallelism, rows) in [(1, self.thirds(1)), (3, self.thirds(2)), (2, ALL)] {
             let run = Run {
                 parallelism,
                 rows_per_read: 5,
@@ -157,7 +155,7 @@ impl Case {
                 ..Run::default()
             };
             let sources = self.inputs.len();
-            let (outcome, _) = self.start(&tables, &run, move |view, requests| {
+            let outcome = self.start(&tables, rows, &run, move |view, requests| {
                 Box::pin(async move {
                     if rows != ALL {
                         // At least some rows of each source are in the savepoint; which ones does not matter.
@@ -176,21 +174,22 @@ impl Case {
         self.check("rescaled 1→3→2", &tables);
     }
 
-    /// A point in the inputs.
-    fn part(&self, share: usize) -> usize {
-        self.inputs.values().map(RecordBatch::num_rows).max().unwrap_or(0) * (share - 1) / share
+    /// How many rows are a number of thirds of the inputs.
+    fn thirds(&self, count: usize) -> usize {
+        self.inputs.values().map(RecordBatch::num_rows).max().unwrap_or(0) * count / 3
     }
 
-    /// Runs the job until it ends or `until` does.
+    /// Runs the job over the first `rows` rows of each table until it ends or `until` does.
     fn start(
         &self,
         tables: &MemoryTables,
+        rows: usize,
         run: &Run<'_>,
         until: impl for<'v> FnOnce(
             &'v View,
             UnboundedSender<Request>,
         ) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'v>>,
-    ) -> (Option<Outcome>, View) {
+    ) -> Option<Outcome> {
         let config = Config {
             name: self.name.clone(),
             parallelism: run.parallelism,
@@ -207,17 +206,23 @@ impl Case {
         let connectors: Arc<dyn Connectors> = Arc::new(tables.clone());
         let view = View::default();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let outcome = runtime.block_on(async {
+        tables.release(0);
+        runtime.block_on(async {
             let (requests, receiver) = unbounded_channel();
             tokio::select! {
                 outcome = tokio::time::timeout(PATIENCE, job::run(&self.graph, &config, &connectors, &view, receiver)) => {
                     let outcome = outcome.unwrap_or_else(|_| panic!("{}: not done in time", self.name));
                     Some(outcome.unwrap_or_else(|error| panic!("{}: {}", self.name, eddyline_worker::chain_of(&error))))
                 }
-                () = until(&view, requests) => None,
+                () = async {
+                    // What is late is only certain when the subtasks that have no split no longer hold back the watermark.
+                    let without_split = (usize::from(run.parallelism) - 1) * self.inputs.len();
+                    self::until(|| sources_ended(&view) >= without_split).await;
+                    tables.release(rows);
+                    until(&view, requests).await;
+                } => None,
             }
-        });
-        (outcome, view)
+        })
     }
 
     fn check(&self, what: &str, tables: &MemoryTables) {
@@ -240,6 +245,12 @@ fn rows_read(view: &View) -> usize {
     let operators = view.operators.read().expect("no panic");
     let sources = operators.iter().filter(|metrics| metrics.role == Role::Source);
     sources.map(|metrics| usize::try_from(metrics.rows_in.get()).expect("small")).sum()
+}
+
+fn sources_ended(view: &View) -> usize {
+    use eddyline_worker::runtime::metrics::Role;
+    let operators = view.operators.read().expect("no panic");
+    operators.iter().filter(|metrics| metrics.role == Role::Source && metrics.watermark() == Watermark::MAX).count()
 }
 
 /// Waits until a condition holds; the caller has the deadline.

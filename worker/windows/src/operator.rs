@@ -37,7 +37,7 @@ pub enum Mode {
 #[derive(Debug)]
 enum Windows {
     Tumble(Tumble),
-    Hop(Hop),
+    Hop(Box<Hop>),
     Cumulate(Cumulate),
     Session(Box<Sessions>),
 }
@@ -125,7 +125,7 @@ impl WindowAggregateOperator {
         let (types, shared) = (&shape.key_types, layout.clone());
         let windows = match config.assigner {
             WindowAssigner::Hop { size_ms, slide_ms, offset_ms } if size_ms > slide_ms => {
-                Windows::Hop(Hop::new((size_ms, slide_ms, offset_ms), types, shared)?)
+                Windows::Hop(Box::new(Hop::new((size_ms, slide_ms, offset_ms), types, shared)?))
             }
             WindowAssigner::Cumulate { size_ms, step_ms, offset_ms } if size_ms > step_ms => {
                 Windows::Cumulate(Cumulate::new((size_ms, step_ms, offset_ms), types, shared)?)

@@ -107,7 +107,7 @@ impl Memory {
         if fault.is_some() {
             contents.faults.pop_front();
         }
-        let failed = |reason: &str| Err(Error::access(action, format!("memory://{name}"), reason));
+        let failed = |reason: &str| Err(Error::access(action, format!("memory:/{name}"), reason));
         if contents.dead || fault == Some(Fault::Dead) {
             contents.dead = true;
             return failed("the process is dead");

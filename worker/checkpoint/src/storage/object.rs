@@ -35,7 +35,8 @@ pub(crate) fn s3(
     let invalid = |reason: String| Error::Location { uri: uri.to_owned(), reason };
     let endpoint = option(&["s3.endpoint"])
         .or_else(|| std::env::var("AWS_ENDPOINT_URL_S3").ok())
-        .or_else(|| std::env::var("AWS_ENDPOINT_URL").ok());
+        .or_else(|| std::env::var("AWS_ENDPOINT_URL").ok())
+        .or_else(|| std::env::var("AWS_ENDPOINT").ok());
     let path_style = match option(&["s3.path.style.access", "s3.path-style-access"]).as_deref() {
         None => endpoint.is_some(),
         Some("true") => true,

@@ -189,11 +189,12 @@ fn write_time(out: &mut String, time: NaiveTime, always_seconds: bool) {
     }
     let _ = write!(out, ":{:02}", time.second());
     if nanos == 0 {
-    } else if nanos % 1_000_000 == 0 {
-        let _ = write!(out, ".{:03}", nanos / 1_000_000);
-    } else {
-        let _ = write!(out, ".{:06}", nanos / 1_000);
+        return;
     }
+    let _ = match nanos % 1_000_000 {
+        0 => write!(out, ".{:03}", nanos / 1_000_000),
+        _ => write!(out, ".{:06}", nanos / 1_000),
+    };
 }
 
 fn write_timestamp(out: &mut String, time: Option<DateTime<chrono::Utc>>, is_instant: bool, raw: i64) {
