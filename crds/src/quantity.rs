@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn a_duration_is_read_and_written_in_its_largest_whole_unit() {
-        for (text, shown) in [("10s", "10s"), ("120s", "2m"), ("500ms", "500ms"), ("7d", "7d"), ("24h", "1d"), ("0s", "0ms")] {
+        for (text, shown) in
+            [("10s", "10s"), ("120s", "2m"), ("500ms", "500ms"), ("7d", "7d"), ("24h", "1d"), ("0s", "0ms")]
+        {
             let duration = Duration::try_from(text.to_owned()).expect(text);
             assert_eq!(duration.to_string(), shown);
         }

@@ -67,8 +67,7 @@ impl JobFile {
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let is_manifest = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
         if is_manifest { Self::from_manifest(path, &text) } else { Ok(Self::from_sql(path, text)) }
     }

@@ -54,7 +54,9 @@ const COUNTERS: [(&str, &str, Read); 9] = [
     ("eddyline_bytes_out_total", "Bytes written to the outside.", |m| (m.role == Role::Sink).then(|| m.bytes.get())),
     ("eddyline_busy_nanoseconds_total", "Time at work.", |m| Some(m.busy_ns.get())),
     ("eddyline_idle_nanoseconds_total", "Time without input.", |m| Some(m.idle_ns.get())),
-    ("eddyline_backpressured_nanoseconds_total", "Time waiting for room downstream.", |m| Some(m.backpressured_ns.get())),
+    ("eddyline_backpressured_nanoseconds_total", "Time waiting for room downstream.", |m| {
+        Some(m.backpressured_ns.get())
+    }),
     ("eddyline_late_records_total", "Rows dropped because all their windows had fired.", |m| {
         (m.role == Role::Operator).then(|| m.late_rows.get())
     }),
@@ -94,8 +96,16 @@ impl JobCollector {
             let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
             gauges.extend([
                 ("eddyline_checkpoint_last_id", "The last completed checkpoint.", number(last.id.number())),
-                ("eddyline_checkpoint_duration_milliseconds", "From barrier to storage, of the last one.", millis(last.duration)),
-                ("eddyline_checkpoint_alignment_milliseconds", "Longest alignment of a task, of the last one.", millis(last.alignment)),
+                (
+                    "eddyline_checkpoint_duration_milliseconds",
+                    "From barrier to storage, of the last one.",
+                    millis(last.duration),
+                ),
+                (
+                    "eddyline_checkpoint_alignment_milliseconds",
+                    "Longest alignment of a task, of the last one.",
+                    millis(last.alignment),
+                ),
                 ("eddyline_checkpoint_bytes", "Bytes written for the last one.", number(last.bytes)),
                 ("eddyline_checkpoint_age_milliseconds", "Since the last one was stored.", millis(last.at.elapsed())),
             ]);

@@ -4,6 +4,7 @@
 //! so that rows leave before others come in. Nothing here waits for I/O: what must wait runs on the I/O runtime and wakes
 //! the slot when it is done.
 
+pub mod alignment_group;
 pub mod build;
 pub mod chain;
 pub mod connectors;

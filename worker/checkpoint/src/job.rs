@@ -133,6 +133,25 @@ impl JobStore {
         CheckpointHandle::open(self.storage.under(&folder), Some(self.storage.clone()), Some(kept.manifest_crc)).await
     }
 
+    /// Names the history of this folder: drawn at random when it is first asked for, and the same from then on. Checkpoint
+    /// numbers mean something only together with it, because a folder that was deleted begins to count anew.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn history(&self) -> Result<String> {
+        if let Some(known) = self.storage.get(paths::HISTORY).await? {
+            return Ok(String::from_utf8_lossy(&known).into_owned());
+        }
+        let drawn = format!("{:08x}", random() as u32);
+        match self.storage.create(paths::HISTORY, Bytes::from(drawn.clone().into_bytes())).await? {
+            storage::Created::Yes => Ok(drawn),
+            storage::Created::Refused => {
+                let theirs = self.storage.get(paths::HISTORY).await?;
+                Ok(theirs.map_or(drawn, |theirs| String::from_utf8_lossy(&theirs).into_owned()))
+            }
+        }
+    }
+
     /// The latest completed checkpoint, without taking the job over; `None` if there is none.
     pub async fn latest(&self) -> Result<Option<CheckpointHandle>> {
         match control_log::newest(&self.storage).await?.as_ref().and_then(Record::latest) {

@@ -16,6 +16,9 @@ pub(crate) const STATE: &str = "state";
 pub(crate) const STAGED: &str = "staged";
 pub(crate) const MANIFEST: &str = "manifest";
 
+/// The object that names a job folder's history.
+pub(crate) const HISTORY: &str = "history";
+
 /// The folder of a job whose name may have any characters.
 pub(crate) fn job_folder(job: &str) -> String {
     let mut folder = String::with_capacity(job.len());

@@ -71,6 +71,7 @@ const TIME64: u32 = 34;
 const TIMESTAMP: u32 = 35;
 const DURATION: u32 = 36;
 const FIXED_SIZE_BINARY: u32 = 37;
+const DECIMAL256: u32 = 38;
 const LIST: u32 = 48;
 const MAP: u32 = 49;
 const STRUCT: u32 = 50;
@@ -101,6 +102,10 @@ fn encode_field(field: &Field) -> Result<FieldProto, String> {
         DataType::Decimal128(precision, scale) => {
             (proto.precision, proto.scale) = (u32::from(*precision), i32::from(*scale));
             DECIMAL128
+        }
+        DataType::Decimal256(precision, scale) => {
+            (proto.precision, proto.scale) = (u32::from(*precision), i32::from(*scale));
+            DECIMAL256
         }
         DataType::Time32(unit) | DataType::Time64(unit) | DataType::Duration(unit) | DataType::Timestamp(unit, _) => {
             proto.unit = unit_number(*unit);
@@ -146,13 +151,23 @@ fn only_child(proto: &FieldProto) -> Result<FieldRef, String> {
     }
 }
 
+/// Precision and scale of a decimal with at most `precision_max` digits.
+fn decimal(proto: &FieldProto, precision_max: u8) -> Result<(u8, i8), String> {
+    let precision = u8::try_from(proto.precision).ok().filter(|precision| (1..=precision_max).contains(precision));
+    let precision = precision.ok_or_else(|| format!("decimal precision {}", proto.precision))?;
+    let scale = i8::try_from(proto.scale).ok().filter(|scale| i16::from(*scale) <= i16::from(precision));
+    Ok((precision, scale.ok_or_else(|| format!("decimal scale {}", proto.scale))?))
+}
+
 fn decode_field(proto: &FieldProto) -> Result<FieldRef, String> {
     let data_type = match proto.kind {
         DECIMAL128 => {
-            let precision = u8::try_from(proto.precision).ok().filter(|precision| (1..=38).contains(precision));
-            let precision = precision.ok_or_else(|| format!("decimal precision {}", proto.precision))?;
-            let scale = i8::try_from(proto.scale).ok().filter(|scale| i16::from(*scale) <= i16::from(precision));
-            DataType::Decimal128(precision, scale.ok_or_else(|| format!("decimal scale {}", proto.scale))?)
+            let (precision, scale) = decimal(proto, 38)?;
+            DataType::Decimal128(precision, scale)
+        }
+        DECIMAL256 => {
+            let (precision, scale) = decimal(proto, 76)?;
+            DataType::Decimal256(precision, scale)
         }
         TIME32 => match unit_of(proto.unit)? {
             unit @ (TimeUnit::Second | TimeUnit::Millisecond) => DataType::Time32(unit),
@@ -230,6 +245,7 @@ mod tests {
             Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Int32, true)]);
         fields.extend([
             Field::new("amount", DataType::Decimal128(20, 2), false),
+            Field::new("sum", DataType::Decimal256(76, 2), true),
             Field::new("t3", DataType::Time32(TimeUnit::Millisecond), true),
             Field::new("t6", DataType::Time64(TimeUnit::Microsecond), true),
             Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), false),

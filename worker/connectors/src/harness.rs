@@ -81,7 +81,13 @@ impl Harness {
     }
 
     pub(crate) fn open_context(&self, attempt: u64) -> OpenContext {
-        OpenContext { job: "job".to_owned(), uid: "uid".to_owned(), attempt, staging: Arc::new(NoStaging) }
+        OpenContext {
+            job: "job".to_owned(),
+            history: "h".to_owned(),
+            uid: "uid".to_owned(),
+            attempt,
+            staging: Arc::new(NoStaging),
+        }
     }
 
     pub(crate) fn source(&self, table: &TableDescriptor) -> Box<dyn Source> {

@@ -18,6 +18,8 @@ use crate::{Error, SinkConfig, SourceConfig, TableDescriptor, datagen, nexmark};
 pub struct OpenContext {
     /// The job: the same over restarts, different from every other job that shares a target.
     pub job: String,
+    /// The history that checkpoint numbers belong to: another one when the job begins anew in an empty folder.
+    pub history: String,
     /// The uid of the source or sink in the job.
     pub uid: String,
     /// The number of the attempt, for names that must not be reused.
@@ -56,7 +58,10 @@ pub fn open_sink(config: SinkConfig, table: &TableDescriptor, context: &OpenCont
     Ok(match config {
         SinkConfig::Kafka(config) => {
             let staging = Arc::clone(&context.staging);
-            Box::new(KafkaSink::open(config, table.clone(), &context.uid, &context.job, staging)?)
+            Box::new(
+                KafkaSink::open(config, table.clone(), &context.uid, &context.job, staging)?
+                    .with_history(&context.history),
+            )
         }
         SinkConfig::Filesystem(config) => Box::new(FileSink::open(config, table, context)?),
         SinkConfig::Print(config) => Box::new(PrintSink::new(config)),

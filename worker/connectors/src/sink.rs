@@ -34,8 +34,7 @@ pub trait SinkWriter: Send {
 
     /// A barrier: everything written so far belongs to `checkpoint`. Stages it durably, or (at-least-once) has it
     /// acknowledged, on the I/O runtime; the checkpoint is complete only if the future is `Ok`.
-    fn prepare_commit(&mut self, checkpoint: CheckpointId)
-    -> BoxFuture<'static, Result<Vec<Committable>, Error>>;
+    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>>;
 
     /// Rows that could not be written and were dropped on request, and bytes written. Totals.
     fn bytes(&self) -> u64;

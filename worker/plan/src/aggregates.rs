@@ -3,7 +3,8 @@
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment, visit_expressions,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment,
+    visit_expressions,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::AggregateFunction;
@@ -60,8 +61,20 @@ impl Draft {
 pub(crate) fn is_aggregate(name: &str) -> bool {
     matches!(
         name,
-        "COUNT" | "SUM" | "AVG" | "MIN" | "MAX" | "STDDEV_POP" | "STDDEV_SAMP" | "STDDEV" | "VAR_POP" | "VAR_SAMP"
-            | "VARIANCE" | "FIRST_VALUE" | "LAST_VALUE" | "LISTAGG"
+        "COUNT"
+            | "SUM"
+            | "AVG"
+            | "MIN"
+            | "MAX"
+            | "STDDEV_POP"
+            | "STDDEV_SAMP"
+            | "STDDEV"
+            | "VAR_POP"
+            | "VAR_SAMP"
+            | "VARIANCE"
+            | "FIRST_VALUE"
+            | "LAST_VALUE"
+            | "LISTAGG"
     )
 }
 
@@ -77,8 +90,16 @@ pub(crate) fn refused(name: &str, span: Span) -> Option<Diagnostic> {
         | "HOP_PROCTIME" | "SESSION_PROCTIME" => {
             "use a window table function: FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end"
         }
-        "COLLECT" | "ARRAY_AGG" | "JSON_OBJECTAGG" | "JSON_ARRAYAGG" | "APPROX_COUNT_DISTINCT" | "PERCENTILE"
-        | "NTH_VALUE" | "SINGLE_VALUE" | "GROUPING" | "GROUPING_ID" => {
+        "COLLECT"
+        | "ARRAY_AGG"
+        | "JSON_OBJECTAGG"
+        | "JSON_ARRAYAGG"
+        | "APPROX_COUNT_DISTINCT"
+        | "PERCENTILE"
+        | "NTH_VALUE"
+        | "SINGLE_VALUE"
+        | "GROUPING"
+        | "GROUPING_ID" => {
             "the aggregates are COUNT, SUM, AVG, MIN, MAX, STDDEV_POP, STDDEV_SAMP, VAR_POP, VAR_SAMP, FIRST_VALUE, LAST_VALUE, LISTAGG"
         }
         _ => return None,
@@ -152,7 +173,8 @@ pub(crate) fn bind(binder: &ExpressionBinder<'_>, name: &str, function: &Functio
     if arguments.next().is_some() || (separator.is_some() && name != "LISTAGG") {
         return Err(Diagnostic::at(span, format!("{name} takes one argument")));
     }
-    let argument = if argument.data_type == DataType::Null { binder.cast(argument, &DataType::Int32, span)? } else { argument };
+    let argument =
+        if argument.data_type == DataType::Null { binder.cast(argument, &DataType::Int32, span)? } else { argument };
     let (function, argument, computed, result) = typed(&binder, name, argument, separator, span)?;
     // Counting what is never NULL is counting rows, and NULLs play no part in the smallest of equal values.
     let distinct = distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
@@ -189,7 +211,9 @@ fn typed(
         "FIRST_VALUE" => (AggregateFunction::FirstValue, argument, data_type.clone(), data_type),
         "LAST_VALUE" => (AggregateFunction::LastValue, argument, data_type.clone(), data_type),
         "MIN" | "MAX" => {
-            if data_type.is_nested() || matches!(data_type, DataType::Binary | DataType::Duration(_) | DataType::Interval(_)) {
+            if data_type.is_nested()
+                || matches!(data_type, DataType::Binary | DataType::Duration(_) | DataType::Interval(_))
+            {
                 return Err(refuse());
             }
             let function = if name == "MIN" { AggregateFunction::Min } else { AggregateFunction::Max };
@@ -258,8 +282,9 @@ pub(crate) fn bind_over(
 ) -> Result<Bound> {
     let below = ExpressionBinder { scope: &calls.input, ..*binder };
     if !is_aggregate(name) {
-        return Err(refused(name, span)
-            .unwrap_or_else(|| Diagnostic::at(span, format!("{name} cannot be used with OVER"))));
+        return Err(
+            refused(name, span).unwrap_or_else(|| Diagnostic::at(span, format!("{name} cannot be used with OVER")))
+        );
     }
     let draft = bind(&below, name, function, span)?;
     let Some(index) = calls.drafts.iter().position(|known| known.is_same(&draft)) else {

@@ -126,7 +126,9 @@ impl ExpressionBinder<'_> {
         let left = if left.data_type == DataType::Null { self.cast(left, &types::TIMESTAMP, span)? } else { left };
         match (&left.data_type, &right.data_type) {
             (a, b) if a == b && (*a == DAY_TIME) => self.binary(operator, left, right, span),
-            (DataType::Timestamp(TimeUnit::Millisecond, _), b) if *b == DAY_TIME => self.binary(operator, left, right, span),
+            (DataType::Timestamp(TimeUnit::Millisecond, _), b) if *b == DAY_TIME => {
+                self.binary(operator, left, right, span)
+            }
             (DataType::Timestamp(TimeUnit::Microsecond, _), b) if *b == DAY_TIME => {
                 let right = match as_literal(&right.expression) {
                     Some(ScalarValue::DurationMillisecond(Some(milliseconds))) => {
@@ -155,7 +157,9 @@ impl ExpressionBinder<'_> {
                 let sum = self.binary(operator, left, days, span)?;
                 self.cast_plain(sum, &DataType::Date32, span)
             }
-            (DataType::Timestamp(..) | DataType::Date32, b) if *b == YEAR_MONTH => self.binary(operator, left, right, span),
+            (DataType::Timestamp(..) | DataType::Date32, b) if *b == YEAR_MONTH => {
+                self.binary(operator, left, right, span)
+            }
             _ => refuse(&left, &right),
         }
     }

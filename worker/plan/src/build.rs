@@ -55,7 +55,14 @@ struct Builder {
 }
 
 impl Builder {
-    fn push(&mut self, uid: OperatorUid, label: String, inputs: Vec<Edge>, kind: NodeKind, schema: SchemaRef) -> NodeId {
+    fn push(
+        &mut self,
+        uid: OperatorUid,
+        label: String,
+        inputs: Vec<Edge>,
+        kind: NodeKind,
+        schema: SchemaRef,
+    ) -> NodeId {
         self.graph.nodes.push(Node { uid, label, inputs, kind, schema });
         self.graph.nodes.len() - 1
     }
@@ -80,7 +87,8 @@ impl Builder {
                 let (node, output, positions) = source(found, usage.get(table).unwrap_or(&none));
                 self.align(found);
                 let uid = self.uids.source(table);
-                let id = self.push(uid, format!("Source {table}"), Vec::new(), NodeKind::Source(Box::new(node)), output);
+                let id =
+                    self.push(uid, format!("Source {table}"), Vec::new(), NodeKind::Source(Box::new(node)), output);
                 self.sources.insert(table.clone(), (id, positions));
                 Ok(())
             }
@@ -88,7 +96,9 @@ impl Builder {
             | RelKind::Window { input, .. }
             | RelKind::Aggregate { input, .. }
             | RelKind::Over { input, .. } => self.add_sources(tables, input, usage, span),
-            RelKind::Union { inputs } => inputs.iter().try_for_each(|input| self.add_sources(tables, input, usage, span)),
+            RelKind::Union { inputs } => {
+                inputs.iter().try_for_each(|input| self.add_sources(tables, input, usage, span))
+            }
         }
     }
 

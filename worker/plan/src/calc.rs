@@ -7,10 +7,11 @@ use arrow::datatypes::{Field, SchemaRef};
 use datafusion_common::ScalarValue;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_expr::Operator;
-use datafusion_physical_expr::expressions::{BinaryExpr, CaseExpr, Column, Literal};
 use datafusion_physical_expr::ScalarFunctionExpr;
+use datafusion_physical_expr::expressions::{BinaryExpr, CaseExpr, CastExpr, Column, Literal};
 use eddyline_job_graph::Projection;
 
+use crate::cast::evaluate;
 use crate::relation::{Expression, Rel, RelKind, schema};
 
 /// The column at a position.
@@ -72,12 +73,29 @@ pub(crate) fn calc(input: Rel, filter: Option<Expression>, columns: Vec<Projecti
         let filter = filter.map(|filter| substitute(&filter, &replace));
         let columns = columns
             .into_iter()
-            .map(|projection| Projection { expression: substitute(&projection.expression, &replace), name: projection.name })
+            .map(|projection| Projection {
+                expression: fold_casts(&substitute(&projection.expression, &replace)),
+                name: projection.name,
+            })
             .collect();
         let filter = both(filter_below, filter);
         return Rel { schema: output, kind: RelKind::Calc { input: base, filter, columns } };
     }
     Rel { schema: output, kind: RelKind::Calc { input: Box::new(input), filter, columns } }
+}
+
+/// The expression with conversions of literals done now. What cannot be converted stays, to fail when it runs.
+fn fold_casts(expression: &Expression) -> Expression {
+    Arc::clone(expression)
+        .transform_up(|node| {
+            let of_literal = node.downcast_ref::<CastExpr>().is_some_and(|cast| as_literal(cast.expr()).is_some());
+            let value = if of_literal { evaluate(&node) } else { None };
+            Ok(match value {
+                Some(value) => Transformed::yes(Arc::new(Literal::new(value)) as Expression),
+                None => Transformed::no(node),
+            })
+        })
+        .map_or_else(|_| Arc::clone(expression), |transformed| transformed.data)
 }
 
 /// The field of a computed column.
@@ -123,7 +141,8 @@ pub(crate) fn measure(expression: &Expression, replacements: &[(usize, usize)]) 
         return *replacement;
     }
     let parts = expression.children().into_iter().map(|child| measure(child, replacements));
-    let (size, depth) = parts.fold((0usize, 0usize), |(size, depth), part| (size.saturating_add(part.0), depth.max(part.1)));
+    let (size, depth) =
+        parts.fold((0usize, 0usize), |(size, depth), part| (size.saturating_add(part.0), depth.max(part.1)));
     (size.saturating_add(1), depth + 1)
 }
 
@@ -157,7 +176,7 @@ pub(crate) fn can_fail(expression: &Expression) -> bool {
     } else if let Some(call) = expression.downcast_ref::<ScalarFunctionExpr>() {
         call.fun().name() != "get_field"
     } else {
-        expression.downcast_ref::<datafusion_physical_expr::expressions::CastExpr>().is_some()
+        expression.downcast_ref::<CastExpr>().is_some()
     };
     own || expression.children().into_iter().any(can_fail)
 }

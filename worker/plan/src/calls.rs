@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef};
 use datafusion_common::ScalarValue;
-use datafusion_expr::{Operator, ScalarUDF};
 use datafusion_expr::type_coercion::functions::fields_with_udf;
+use datafusion_expr::{Operator, ScalarUDF};
 use datafusion_physical_expr::{ScalarFunctionExpr, expressions};
 use datafusion_sql::sqlparser::ast::{
     AccessExpr, CeilFloorKind, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
@@ -104,10 +104,15 @@ impl ExpressionBinder<'_> {
             return Err(diagnostic);
         }
         if function.filter.is_some() || !function.within_group.is_empty() || function.null_treatment.is_some() {
-            return Err(Diagnostic::at(name_span, format!("{upper} is not an aggregate: it takes no FILTER, WITHIN GROUP or NULLS")));
+            return Err(Diagnostic::at(
+                name_span,
+                format!("{upper} is not an aggregate: it takes no FILTER, WITHIN GROUP or NULLS"),
+            ));
         }
         let args = arguments(function, span)?;
-        if let ("TIMESTAMPADD" | "TIMESTAMPDIFF", [Expr::Identifier(unit), rest @ ..]) = (upper.as_str(), args.as_slice()) {
+        if let ("TIMESTAMPADD" | "TIMESTAMPDIFF", [Expr::Identifier(unit), rest @ ..]) =
+            (upper.as_str(), args.as_slice())
+        {
             let mut bound = vec![self.literal(ScalarValue::Utf8(Some(unit.value.clone())))];
             for arg in rest {
                 bound.push(self.bind(arg)?);
@@ -201,9 +206,8 @@ impl ExpressionBinder<'_> {
         // Arrow escapes with a backslash always; Flink only with what ESCAPE names.
         let pattern = match as_literal(&pattern.expression) {
             Some(ScalarValue::Utf8(Some(text))) => {
-                let text = like_pattern(text, escape).ok_or_else(|| {
-                    Diagnostic::at(span, "the escape character must be followed by %, _ or itself")
-                })?;
+                let text = like_pattern(text, escape)
+                    .ok_or_else(|| Diagnostic::at(span, "the escape character must be followed by %, _ or itself"))?;
                 self.literal(ScalarValue::Utf8(Some(text)))
             }
             _ if escape.is_some() => {

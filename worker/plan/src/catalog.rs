@@ -100,8 +100,10 @@ impl Catalog {
             [catalog, database, name] if catalog.value == "default_catalog" && database.value == "default_database" => {
                 Ok(&name.value)
             }
-            [first, ..] => Err(Diagnostic::at(first.span, format!("there is no catalog or database '{}'", first.value))
-                .help("only the default catalog is supported: use the table's name alone")),
+            [first, ..] => {
+                Err(Diagnostic::at(first.span, format!("there is no catalog or database '{}'", first.value))
+                    .help("only the default catalog is supported: use the table's name alone"))
+            }
             [] => Err(Diagnostic::at(Span::empty(), "expected a name")),
         }
     }

@@ -136,7 +136,9 @@ pub(crate) fn parse_create(tokens: &mut Tokens<'_>) -> Result<Statement> {
     tokens.expect(&["CREATE"])?;
     if tokens.sees(&["OR", "REPLACE"]) || tokens.sees(&["OR", "ALTER"]) {
         let span = join(tokens.span(), tokens.peek_nth(1).span);
-        return Err(Diagnostic::at(span, "CREATE OR REPLACE is not supported").help("use CREATE, after DROP … IF EXISTS"));
+        return Err(
+            Diagnostic::at(span, "CREATE OR REPLACE is not supported").help("use CREATE, after DROP … IF EXISTS")
+        );
     }
     tokens.accept(&["TEMPORARY"]);
     if tokens.accept(&["TABLE"]) {
@@ -346,8 +348,9 @@ fn parse_like(tokens: &mut Tokens<'_>) -> Result<Like> {
                 _ if tokens.accept(&["PARTITIONS"]) => LikeFeature::Partitions,
                 _ if tokens.accept(&["WATERMARKS"]) => LikeFeature::Watermarks,
                 _ => {
-                    return Err(tokens
-                        .expected("ALL, CONSTRAINTS, GENERATED, METADATA, OPTIONS, PARTITIONS or WATERMARKS"));
+                    return Err(
+                        tokens.expected("ALL, CONSTRAINTS, GENERATED, METADATA, OPTIONS, PARTITIONS or WATERMARKS")
+                    );
                 }
             };
             let span = join(span, tokens.previous_span());

@@ -4,7 +4,7 @@ use datafusion_sql::sqlparser::ast::{
     CastKind, DataType as AstDataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, Ident, ObjectName, Value,
 };
-use datafusion_sql::sqlparser::dialect::Dialect;
+use datafusion_sql::sqlparser::dialect::{Dialect, Precedence};
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError, Word};
 
@@ -41,9 +41,23 @@ impl Dialect for FlinkDialect {
         true
     }
 
+    fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        // sqlparser takes all that follows `IS DISTINCT FROM` as its right side, `AND` and what is behind it too.
+        let negated = match () {
+            () if accept(parser, &["IS", "DISTINCT", "FROM"]) => false,
+            () if accept(parser, &["IS", "NOT", "DISTINCT", "FROM"]) => true,
+            () => return None,
+        };
+        Some(parser.parse_subexpr(self.prec_value(Precedence::Is)).map(|right| {
+            let (left, right) = (Box::new(expr.clone()), Box::new(right));
+            if negated { Expr::IsNotDistinctFrom(left, right) } else { Expr::IsDistinctFrom(left, right) }
+        }))
+    }
+
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         let Token::Word(word) = parser.peek_token_ref().token.clone() else { return None };
-        if word.quote_style.is_some() || !matches!(parser.peek_nth_token_ref(1).token, Token::LParen | Token::LBracket) {
+        if word.quote_style.is_some() || !matches!(parser.peek_nth_token_ref(1).token, Token::LParen | Token::LBracket)
+        {
             return None;
         }
         let opens = parser.peek_nth_token_ref(1).token.clone();

@@ -20,7 +20,12 @@ pub fn explain(graph: &JobGraph) -> String {
         let _ = writeln!(text, "[{id}] {}", node.label);
         let _ = writeln!(text, "    uid: {}", node.uid);
         for edge in &node.inputs {
-            let _ = writeln!(text, "    input: [{}] {}", edge.from, partitioning(&edge.partitioning, &graph.nodes, edge.from));
+            let _ = writeln!(
+                text,
+                "    input: [{}] {}",
+                edge.from,
+                partitioning(&edge.partitioning, &graph.nodes, edge.from)
+            );
         }
         for line in details(node, graph) {
             let _ = writeln!(text, "    {line}");
@@ -50,7 +55,8 @@ fn partitioning(partitioning: &Partitioning, nodes: &[Node], from: usize) -> Str
 
 fn names(columns: &[usize], node: Option<&Node>) -> String {
     let name = |index: &usize| {
-        node.and_then(|node| node.schema.fields().get(*index)).map_or_else(|| format!("#{index}"), |field| field.name().clone())
+        node.and_then(|node| node.schema.fields().get(*index))
+            .map_or_else(|| format!("#{index}"), |field| field.name().clone())
     };
     columns.iter().map(name).collect::<Vec<_>>().join(", ")
 }
@@ -84,7 +90,8 @@ fn connector(options: &BTreeMap<String, String>) -> &str {
 fn source_details(source: &SourceNode, node: &Node) -> Vec<String> {
     let physical: Vec<&str> =
         source.projection.iter().map(|index| source.table.schema.field(*index).name().as_str()).collect();
-    let mut lines = vec![format!("connector: {}", connector(&source.table.options)), format!("reads: {}", physical.join(", "))];
+    let mut lines =
+        vec![format!("connector: {}", connector(&source.table.options)), format!("reads: {}", physical.join(", "))];
     if !source.metadata.is_empty() {
         let keys: Vec<&str> = source.metadata.iter().map(|index| source.table.metadata[*index].key.as_str()).collect();
         lines.push(format!("metadata: {}", keys.join(", ")));
@@ -187,7 +194,8 @@ pub(crate) fn calc_label(filter: Option<&Expression>, columns: &[Projection]) ->
 
 /// An assigner as its node is labelled.
 pub(crate) fn window_label(assigner: &WindowAssigner) -> String {
-    let offset = |offset_ms: i64| if offset_ms == 0 { String::new() } else { format!(", offset {}", display(offset_ms)) };
+    let offset =
+        |offset_ms: i64| if offset_ms == 0 { String::new() } else { format!(", offset {}", display(offset_ms)) };
     match assigner {
         WindowAssigner::Tumble { size_ms, offset_ms } => format!("TUMBLE({}{})", display(*size_ms), offset(*offset_ms)),
         WindowAssigner::Hop { size_ms, slide_ms, offset_ms } => {

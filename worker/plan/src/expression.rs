@@ -186,12 +186,14 @@ impl<'a> ExpressionBinder<'a> {
             Value::Number(text, _) => {
                 number(text).map(|value| self.literal(value)).map_err(|message| Diagnostic::at(span, message))
             }
-            Value::SingleQuotedString(text) | Value::UnicodeStringLiteral(text) | Value::NationalStringLiteral(text) => {
-                Ok(self.literal(ScalarValue::Utf8(Some(text.clone()))))
-            }
+            Value::SingleQuotedString(text)
+            | Value::UnicodeStringLiteral(text)
+            | Value::NationalStringLiteral(text) => Ok(self.literal(ScalarValue::Utf8(Some(text.clone())))),
             Value::HexStringLiteral(text) => {
                 let bytes: Option<Vec<u8>> = (text.len() % 2 == 0 && text.is_ascii())
-                    .then(|| (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect())
+                    .then(|| {
+                        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+                    })
                     .flatten();
                 let bytes = bytes.ok_or_else(|| Diagnostic::at(span, "expected pairs of hexadecimal digits"))?;
                 Ok(self.literal(ScalarValue::Binary(Some(bytes))))
@@ -325,7 +327,8 @@ impl<'a> ExpressionBinder<'a> {
         let value = self.bind(expr)?;
         let low = self.bind(low)?;
         let high = self.bind(high)?;
-        let above = self.compare_bound(if negated { Operator::Lt } else { Operator::GtEq }, value.clone(), low, span)?;
+        let above =
+            self.compare_bound(if negated { Operator::Lt } else { Operator::GtEq }, value.clone(), low, span)?;
         let below = self.compare_bound(if negated { Operator::Gt } else { Operator::LtEq }, value, high, span)?;
         self.binary(if negated { Operator::Or } else { Operator::And }, above, below, span)
     }
@@ -371,7 +374,9 @@ impl<'a> ExpressionBinder<'a> {
             None => None,
         };
         if results.iter().all(|result| result.data_type == DataType::Null) {
-            return Err(Diagnostic::at(span, "CASE has no result but NULL").help("give one a type with CAST(NULL AS …)"));
+            return Err(
+                Diagnostic::at(span, "CASE has no result but NULL").help("give one a type with CAST(NULL AS …)")
+            );
         }
         let mut results = self.unify_all(results, "CASE", span)?;
         let otherwise = if otherwise.is_some() { results.pop().map(|result| result.expression) } else { None };
@@ -388,7 +393,10 @@ impl<'a> ExpressionBinder<'a> {
             return Err(Diagnostic::at(span, "expected CAST(… AS type)"));
         };
         // The tokens of the type were joined by blanks, so their places are lost: errors point at its start.
-        let at_type = |diagnostic: Diagnostic| Diagnostic { help: diagnostic.help, ..Diagnostic::at(name.span, diagnostic.message) };
+        let at_type = |diagnostic: Diagnostic| Diagnostic {
+            help: diagnostic.help,
+            ..Diagnostic::at(name.span, diagnostic.message)
+        };
         let tokens = tokenize(&name.value).map_err(|error| Diagnostic::at(name.span, error.message))?;
         let mut tokens = Tokens::new(&tokens, name.span);
         let to = types::parse_type(&mut tokens).map_err(at_type)?;
@@ -416,7 +424,12 @@ impl<'a> ExpressionBinder<'a> {
 fn number(text: &str) -> std::result::Result<ScalarValue, String> {
     let bad = || format!("number {text} is out of range");
     if text.contains(['e', 'E']) {
-        return text.parse().ok().filter(|value: &f64| value.is_finite()).map(|value| ScalarValue::Float64(Some(value))).ok_or_else(bad);
+        return text
+            .parse()
+            .ok()
+            .filter(|value: &f64| value.is_finite())
+            .map(|value| ScalarValue::Float64(Some(value)))
+            .ok_or_else(bad);
     }
     if let Some((whole, fraction)) = text.split_once('.') {
         let digits = whole.trim_start_matches('-').len() + fraction.len();
@@ -451,7 +464,8 @@ fn is_niladic(name: &str) -> bool {
 pub(crate) fn first_line(error: &datafusion_common::DataFusionError) -> String {
     let text = error.strip_backtrace();
     let line = text.lines().next().unwrap_or_default();
-    let line = line.strip_prefix("Error during planning: ").or_else(|| line.strip_prefix("Execution error: ")).unwrap_or(line);
+    let line =
+        line.strip_prefix("Error during planning: ").or_else(|| line.strip_prefix("Execution error: ")).unwrap_or(line);
     line.to_owned()
 }
 

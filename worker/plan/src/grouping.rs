@@ -43,7 +43,9 @@ impl Grouping {
     /// The columns behind the aggregation: the entries, then the aggregates. No script can name them.
     pub(crate) fn output(&self) -> Scope {
         let mut fields: Vec<Field> = self.entries.iter().map(|entry| entry.bound.field(&entry.name)).collect();
-        fields.extend(self.drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())));
+        fields.extend(
+            self.drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())),
+        );
         let roles = self.entries.iter().map(|entry| entry.role).chain(self.drafts.iter().map(|_| Role::Plain));
         let names = roles.map(|role| ScopeField { qualifier: None, name: "\u{1}".to_owned(), role }).collect();
         Scope { fields: names, schema: schema(fields) }
@@ -90,7 +92,9 @@ pub(crate) fn aggregate(
     let reads: Vec<Expression> = keys
         .iter()
         .map(|entry| &entry.bound.expression)
-        .chain(drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)).map(|bound| &bound.expression))
+        .chain(
+            drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)).map(|bound| &bound.expression),
+        )
         .map(|expression| substitute(expression, &replace))
         .collect();
     let direct = match &base.kind {
@@ -138,7 +142,12 @@ pub(crate) fn aggregate(
             (relation.rel.clone(), None, WindowAssigner::Attached { start, end }, time)
         }
     };
-    let key_positions: Vec<usize> = keys.iter().map(|entry| front.position(&entry.bound, direct.is_some().then_some(&replace as &dyn Fn(usize) -> Option<Expression>))).collect();
+    let key_positions: Vec<usize> = keys
+        .iter()
+        .map(|entry| {
+            front.position(&entry.bound, direct.is_some().then_some(&replace as &dyn Fn(usize) -> Option<Expression>))
+        })
+        .collect();
     let substituted: Option<&dyn Fn(usize) -> Option<Expression>> = direct.is_some().then_some(&replace);
     let calls = drafts
         .iter()
@@ -178,10 +187,8 @@ fn finish(input: Rel, aggregate: WindowAggregate, entries: &[Entry], drafts: &[D
             WindowColumn::End => ("window_end", Role::WindowEnd),
             WindowColumn::Time => ("window_time", Role::WindowTime),
         };
-        let data_type = entries
-            .iter()
-            .find(|entry| entry.role == role)
-            .map_or(TIMESTAMP, |entry| entry.bound.data_type.clone());
+        let data_type =
+            entries.iter().find(|entry| entry.role == role).map_or(TIMESTAMP, |entry| entry.bound.data_type.clone());
         fields.push(Field::new(name, data_type, false));
     }
     let window_position = |wanted: WindowColumn| {
@@ -264,7 +271,13 @@ fn check_windows(relation: &Relation, has_start: bool, has_end: bool, span: Span
 }
 
 /// A session is per key: its PARTITION BY must be what is grouped by.
-fn check_session(assigner: &WindowAssigner, partition: &[usize], front: &Front, keys: usize, place: Span) -> Result<()> {
+fn check_session(
+    assigner: &WindowAssigner,
+    partition: &[usize],
+    front: &Front,
+    keys: usize,
+    place: Span,
+) -> Result<()> {
     if !matches!(assigner, WindowAssigner::Session { .. }) {
         return Ok(());
     }
@@ -286,7 +299,9 @@ fn peel(rel: &Rel) -> (Option<Expression>, Vec<Expression>, &Rel) {
     let mut filter: Option<Expression> = None;
     let mut current = rel;
     while let RelKind::Calc { input, filter: own, columns: computed } = &current.kind {
-        if computed.iter().any(|projection| is_volatile(&projection.expression)) || own.as_ref().is_some_and(is_volatile) {
+        if computed.iter().any(|projection| is_volatile(&projection.expression))
+            || own.as_ref().is_some_and(is_volatile)
+        {
             break;
         }
         let sizes: Vec<(usize, usize)> =

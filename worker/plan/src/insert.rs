@@ -83,7 +83,9 @@ fn targets(table: &Table, listed_columns: Option<&[Ident]>) -> Result<Vec<Target
                 let found = target(&name.value).ok_or_else(|| {
                     let known = table.columns.iter().find(|column| *column.field.name() == name.value);
                     let message = match known.map(|column| &column.source) {
-                        Some(ColumnSource::Computed(_)) => format!("column '{}' is computed: it cannot be written", name.value),
+                        Some(ColumnSource::Computed(_)) => {
+                            format!("column '{}' is computed: it cannot be written", name.value)
+                        }
                         Some(_) => format!("column '{}' is VIRTUAL: it cannot be written", name.value),
                         None => format!("'{}' has no column '{}'", table.descriptor.name, name.value),
                     };
@@ -128,11 +130,8 @@ fn convert(session: &Session, table: &Table, relation: Relation, targets: &[Targ
             )
             .help(format!("write CAST(… AS {}) or change the type of the column", types::name(to))));
         }
-        let bound = Bound {
-            expression: column(&scope.schema, index),
-            data_type: from.clone(),
-            nullable: field.is_nullable(),
-        };
+        let bound =
+            Bound { expression: column(&scope.schema, index), data_type: from.clone(), nullable: field.is_nullable() };
         let expression = binder.cast(bound, to, span)?.expression;
         columns[target.position] = Some(Projection { expression, name: target.field.name().clone() });
     }

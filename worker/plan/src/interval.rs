@@ -47,7 +47,13 @@ pub(crate) fn of_literal(interval: &ast::Interval) -> Result<Interval, String> {
     };
     let first = unit_of(first)?;
     let last = interval.last_field.as_ref().map(unit_of).transpose()?.unwrap_or(first);
-    let bad = || format!("'{text}' is not an interval of {first:?}{}", if last == first { String::new() } else { format!(" to {last:?}") }).to_lowercase();
+    let bad = || {
+        format!(
+            "'{text}' is not an interval of {first:?}{}",
+            if last == first { String::new() } else { format!(" to {last:?}") }
+        )
+        .to_lowercase()
+    };
     let total = value_of(&text, first, last).ok_or_else(bad)?;
     let total = if negative != minus { total.checked_neg().ok_or_else(bad)? } else { total };
     if first.is_year_month() {

@@ -33,7 +33,9 @@ impl OverCalls {
     /// The columns behind the aggregation: those of the rows, then the aggregates, which no script can name.
     pub(crate) fn output(&self) -> Scope {
         let mut fields: Vec<Field> = self.input.schema.fields().iter().map(|field| field.as_ref().clone()).collect();
-        fields.extend(self.drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())));
+        fields.extend(
+            self.drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())),
+        );
         let mut names = self.input.fields.clone();
         names.extend(self.drafts.iter().map(|_| ScopeField {
             qualifier: None,
@@ -95,15 +97,25 @@ pub(crate) fn over(
     Ok(build(session, relation, scope, window, drafts))
 }
 
-fn build(session: &Session, relation: &Relation, scope: Scope, window: Window, drafts: Vec<Draft>) -> (Rel, OverCalls, Vec<usize>) {
+fn build(
+    session: &Session,
+    relation: &Relation,
+    scope: Scope,
+    window: Window,
+    drafts: Vec<Draft>,
+) -> (Rel, OverCalls, Vec<usize>) {
     let input_schema = &relation.rel.schema;
     let width = input_schema.fields().len();
     let mut columns: Vec<Projection> = (0..width)
-        .map(|index| Projection { expression: column(input_schema, index), name: input_schema.field(index).name().clone() })
+        .map(|index| Projection {
+            expression: column(input_schema, index),
+            name: input_schema.field(index).name().clone(),
+        })
         .collect();
     let mut place = |expression: &Expression| {
         as_column(expression).unwrap_or_else(|| {
-            columns.push(Projection { expression: Arc::clone(expression), name: format!("expression_{}", columns.len()) });
+            columns
+                .push(Projection { expression: Arc::clone(expression), name: format!("expression_{}", columns.len()) });
             columns.len() - 1
         })
     };
@@ -164,7 +176,9 @@ fn bind_window(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> 
         }
     }
     let [order] = spec.order_by.as_slice() else {
-        return Err(Diagnostic::at(span, "OVER needs ORDER BY one time attribute").help("ORDER BY the column of WATERMARK FOR"));
+        return Err(
+            Diagnostic::at(span, "OVER needs ORDER BY one time attribute").help("ORDER BY the column of WATERMARK FOR")
+        );
     };
     let place = if is_empty(order.expr.span()) { span } else { order.expr.span() };
     if order.options.asc == Some(false) {
@@ -174,7 +188,8 @@ fn bind_window(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> 
     let time = as_column(&bound.expression);
     let role = time.map_or(Role::Plain, |index| binder.scope.role(index));
     if role == Role::Proctime {
-        return Err(Diagnostic::at(place, "OVER by processing time is not supported").help("use an event-time column with a WATERMARK"));
+        return Err(Diagnostic::at(place, "OVER by processing time is not supported")
+            .help("use an event-time column with a WATERMARK"));
     }
     let Some(time) = time.filter(|_| role.is_event_time()) else {
         return Err(Diagnostic::at(place, "OVER must be ordered by an event-time attribute")
@@ -201,7 +216,8 @@ fn bind_frame(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> R
                 Some(ScalarValue::Int64(Some(rows))) => u64::try_from(*rows).ok(),
                 _ => None,
             };
-            rows.map(OverFrame::Rows).ok_or_else(|| Diagnostic::at(place_of(count, span), "ROWS … PRECEDING takes a whole number"))
+            rows.map(OverFrame::Rows)
+                .ok_or_else(|| Diagnostic::at(place_of(count, span), "ROWS … PRECEDING takes a whole number"))
         }
         (WindowFrameUnits::Range, WindowFrameBound::Preceding(Some(length))) => {
             let bound = binder.bind(length)?;
@@ -213,7 +229,9 @@ fn bind_frame(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> R
                     .help("for example RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW")),
             }
         }
-        (WindowFrameUnits::Groups, _) => Err(Diagnostic::at(span, "GROUPS in OVER is not supported").help("use ROWS or RANGE")),
+        (WindowFrameUnits::Groups, _) => {
+            Err(Diagnostic::at(span, "GROUPS in OVER is not supported").help("use ROWS or RANGE"))
+        }
         (_, WindowFrameBound::Following(_)) => Err(Diagnostic::at(span, "FOLLOWING in OVER is not supported")),
     }
 }

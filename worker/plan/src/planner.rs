@@ -13,19 +13,22 @@ use crate::{Diagnostics, PlanOptions, Planned, Script, build, ddl, tables};
 
 /// Plans a script. Runs on a stack that is large enough for what the limits of the binder allow.
 pub(crate) fn plan(script: &Script, options: &PlanOptions) -> std::result::Result<Planned, Diagnostics> {
-    let (statements, diagnostics) = statements::parse(script);
+    let parsed = statements::parse(script);
     let mut planner = Planner {
         settings: Settings::default(),
         catalog: Catalog::default(),
         inserts: Vec::new(),
-        errors: diagnostics,
+        errors: parsed.diagnostics,
         warnings: Vec::new(),
     };
+    for name in &parsed.failed {
+        planner.catalog.add_failed(name);
+    }
     for (key, value) in &options.config {
         planner.set(key, value, Origin::config());
     }
     let configured = planner.settings.clone();
-    for statement in statements {
+    for statement in parsed.statements {
         if let Err(error) = planner.statement(statement, &configured, options) {
             planner.errors.push(error);
         }
@@ -86,7 +89,9 @@ impl Planner {
         let target = &mut self.settings;
         match key {
             "pipeline.name" => target.name = default.name,
-            "parallelism.default" | "table.exec.resource.default-parallelism" => target.parallelism = default.parallelism,
+            "parallelism.default" | "table.exec.resource.default-parallelism" => {
+                target.parallelism = default.parallelism
+            }
             "pipeline.max-parallelism" => target.max_parallelism = default.max_parallelism,
             "execution.checkpointing.interval" => target.checkpoint_interval = default.checkpoint_interval,
             "execution.checkpointing.timeout" => target.checkpoint_timeout = default.checkpoint_timeout,
@@ -205,5 +210,6 @@ fn reads(rel: &crate::relation::Rel, name: &str) -> bool {
 }
 
 fn exists(name: &str, span: datafusion_sql::sqlparser::tokenizer::Span) -> Diagnostic {
-    Diagnostic::at(span, format!("table or view '{name}' exists already")).help("choose another name, or use IF NOT EXISTS")
+    Diagnostic::at(span, format!("table or view '{name}' exists already"))
+        .help("choose another name, or use IF NOT EXISTS")
 }

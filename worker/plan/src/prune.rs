@@ -141,7 +141,9 @@ fn prune_aggregate(
     }
     let pruned = WindowAggregate {
         assigner: match aggregate.assigner {
-            WindowAssigner::Attached { start, end } => WindowAssigner::Attached { start: moved(start), end: moved(end) },
+            WindowAssigner::Attached { start, end } => {
+                WindowAssigner::Attached { start: moved(start), end: moved(end) }
+            }
             other => other,
         },
         time: aggregate.time.map(|time| TimeColumn { column: moved(time.column), ..time }),
@@ -174,7 +176,10 @@ fn project(rel: Rel, columns: &[usize]) -> Rel {
     }
     let columns = columns
         .iter()
-        .map(|index| Projection { expression: column(&rel.schema, *index), name: rel.schema.field(*index).name().clone() })
+        .map(|index| Projection {
+            expression: column(&rel.schema, *index),
+            name: rel.schema.field(*index).name().clone(),
+        })
         .collect();
     calc(rel, None, columns)
 }

@@ -98,14 +98,17 @@ impl<'a> QueryBinder<'a> {
                 self.bind_union(body, around, span)
             }
             SetExpr::SetOperation { op: SetOperator::Union, right, .. } => {
-                Err(Diagnostic::at(place(right.span(), span), "UNION without ALL is not supported").help("use UNION ALL"))
+                Err(Diagnostic::at(place(right.span(), span), "UNION without ALL is not supported")
+                    .help("use UNION ALL"))
             }
             SetExpr::SetOperation { op, right, .. } => {
                 Err(Diagnostic::at(place(right.span(), span), format!("{op} is not supported")))
             }
             SetExpr::Values(_) => Err(Diagnostic::at(span, "VALUES is not supported")
                 .help("read rows from a table; 'connector' = 'datagen' makes them up")),
-            SetExpr::Table(_) => Err(Diagnostic::at(span, "TABLE t as a query is not supported").help("use SELECT * FROM t")),
+            SetExpr::Table(_) => {
+                Err(Diagnostic::at(span, "TABLE t as a query is not supported").help("use SELECT * FROM t"))
+            }
             _ => Err(Diagnostic::at(span, "this is not a query")),
         }
     }
@@ -114,12 +117,8 @@ impl<'a> QueryBinder<'a> {
         // UNION ALL chains to the left; they may be long.
         let mut sides = Vec::new();
         let mut current = body;
-        while let SetExpr::SetOperation {
-            op: SetOperator::Union,
-            set_quantifier: SetQuantifier::All,
-            left,
-            right,
-        } = current
+        while let SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, left, right } =
+            current
         {
             sides.push(right.as_ref());
             current = left;
@@ -147,7 +146,10 @@ impl<'a> QueryBinder<'a> {
         let mut relation = self.bind_factor(&from.relation, around)?;
         if let Some(condition) = &select.selection {
             let scope = Scope::of(&relation);
-            let binder = ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &scope, Place::Scalar("WHERE")) };
+            let binder = ExpressionBinder {
+                around: span,
+                ..ExpressionBinder::new(self.session, &scope, Place::Scalar("WHERE"))
+            };
             let filter = binder.bind_condition(condition, "WHERE")?;
             let columns = identity(&relation.rel);
             relation = Relation { rel: calc(relation.rel, Some(filter.expression), columns), fields: relation.fields };
@@ -176,18 +178,30 @@ impl<'a> QueryBinder<'a> {
         let over_calls = aggregates::calls_in(expressions(), true);
         if over_calls.is_empty() {
             let scope = Scope::of(&relation);
-            let binder = ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &scope, Place::Scalar("SELECT")) };
+            let binder = ExpressionBinder {
+                around: span,
+                ..ExpressionBinder::new(self.session, &scope, Place::Scalar("SELECT"))
+            };
             return project(&binder, relation.rel, items, None);
         }
         let (rel, calls, positions) = over(self.session, &relation, &over_calls, &select.named_window, span)?;
         let scope = calls.output();
-        let binder = ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &scope, Place::Over(&calls)) };
+        let binder =
+            ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &scope, Place::Over(&calls)) };
         project(&binder, rel, items, Some(&positions))
     }
 
-    fn bind_grouped(&self, select: &Select, relation: Relation, items: &[Item], group_by: &[Expr], span: Span) -> Result<Relation> {
+    fn bind_grouped(
+        &self,
+        select: &Select,
+        relation: Relation,
+        items: &[Item],
+        group_by: &[Expr],
+        span: Span,
+    ) -> Result<Relation> {
         let input = Scope::of(&relation);
-        let binder = ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &input, Place::Scalar("GROUP BY")) };
+        let binder =
+            ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &input, Place::Scalar("GROUP BY")) };
         let mut entries: Vec<Entry> = Vec::new();
         for expression in group_by {
             let own = place(expression.span(), span);
@@ -195,12 +209,17 @@ impl<'a> QueryBinder<'a> {
                 return Err(Diagnostic::at(own, "GROUPING SETS, CUBE and ROLLUP are not supported yet"));
             }
             if matches!(expression, Expr::Value(_)) {
-                return Err(Diagnostic::at(own, "GROUP BY the number of a column is not supported").help("name the column"));
+                return Err(
+                    Diagnostic::at(own, "GROUP BY the number of a column is not supported").help("name the column")
+                );
             }
             let bound = binder.bind(expression).map_err(|error| alias_hint(error, expression, items))?;
             let is_interval = bound.data_type == types::DAY_TIME || bound.data_type == types::YEAR_MONTH;
             if bound.data_type.is_nested() || is_interval || bound.data_type.is_null() {
-                return Err(Diagnostic::at(own, format!("GROUP BY {} is not supported", types::name(&bound.data_type))));
+                return Err(Diagnostic::at(
+                    own,
+                    format!("GROUP BY {} is not supported", types::name(&bound.data_type)),
+                ));
             }
             if entries.iter().any(|entry| same(&entry.bound.expression, &bound.expression)) {
                 continue;
@@ -219,16 +238,22 @@ impl<'a> QueryBinder<'a> {
             }
         }
         let group_span = group_by.first().map_or_else(
-            || aggregates::calls_in(items.iter().filter_map(|item| item.expression.as_ref()).chain(&select.having), false)
+            || {
+                aggregates::calls_in(
+                    items.iter().filter_map(|item| item.expression.as_ref()).chain(&select.having),
+                    false,
+                )
                 .first()
-                .map_or(span, |call| place(call.name.span(), span)),
+                .map_or(span, |call| place(call.name.span(), span))
+            },
             |first| place(first.span(), span),
         );
         let zone = self.session.functions.time_zone.name();
         let (rel, positions) = aggregate(&relation, &entries, &drafts, zone, group_span)?;
         let grouping = Grouping { input, entries, drafts };
         let scope = grouping.output();
-        let binder = ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &scope, Place::Grouped(&grouping)) };
+        let binder =
+            ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &scope, Place::Grouped(&grouping)) };
         let having = match &select.having {
             Some(condition) => Some(binder.bind_condition(condition, "HAVING")?.expression),
             None => None,
@@ -383,7 +408,8 @@ fn expand(relation: &Relation, items: &[SelectItem], span: Span) -> Result<Vec<I
                     && options.opt_replace.is_none()
                     && options.opt_rename.is_none();
                 if !plain {
-                    return Err(Diagnostic::at(own, "EXCEPT, REPLACE and the like behind '*' are not supported").help("list the columns"));
+                    return Err(Diagnostic::at(own, "EXCEPT, REPLACE and the like behind '*' are not supported")
+                        .help("list the columns"));
                 }
                 let qualifier = match item {
                     SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
@@ -398,11 +424,17 @@ fn expand(relation: &Relation, items: &[SelectItem], span: Span) -> Result<Vec<I
                     }
                 }
                 if let Some(name) = qualifier.filter(|_| expanded.len() == before) {
-                    return Err(Diagnostic::at(place(name.span, own), format!("there is no table or alias '{}' here", name.value)));
+                    return Err(Diagnostic::at(
+                        place(name.span, own),
+                        format!("there is no table or alias '{}' here", name.value),
+                    ));
                 }
             }
             SelectItem::ExprWithAliases { .. } => {
-                return Err(Diagnostic::at(place(item.span(), span), "several names for one expression are not supported"));
+                return Err(Diagnostic::at(
+                    place(item.span(), span),
+                    "several names for one expression are not supported",
+                ));
             }
         }
     }
@@ -420,7 +452,9 @@ fn project(binder: &ExpressionBinder<'_>, rel: Rel, items: &[Item], positions: O
                 let field = &grouping.input.fields[item.column];
                 let name = Ident::with_span(binder.around, field.name.clone());
                 let expression = match &field.qualifier {
-                    Some(qualifier) => Expr::CompoundIdentifier(vec![Ident::with_span(binder.around, qualifier.clone()), name]),
+                    Some(qualifier) => {
+                        Expr::CompoundIdentifier(vec![Ident::with_span(binder.around, qualifier.clone()), name])
+                    }
                     None => Expr::Identifier(name),
                 };
                 binder.bind(&expression)?
@@ -506,9 +540,13 @@ fn union(session: &Session, inputs: Vec<(Relation, Span)>) -> Result<Relation> {
         .zip(&roles)
         .map(|(name, role)| ScopeField { qualifier: None, name: name.clone(), role: *role })
         .collect();
-    let output = schema(names.iter().zip(&common).zip(&nullable).map(|((name, data_type), nullable)| {
-        arrow::datatypes::Field::new(name, data_type.clone(), *nullable)
-    }));
+    let output = schema(
+        names
+            .iter()
+            .zip(&common)
+            .zip(&nullable)
+            .map(|((name, data_type), nullable)| arrow::datatypes::Field::new(name, data_type.clone(), *nullable)),
+    );
     let span = *span;
     let mut converted = Vec::with_capacity(inputs.len());
     for (input, _) in inputs {
@@ -526,7 +564,8 @@ fn convert(
     span: Span,
 ) -> Result<Rel> {
     let scope = Scope::of(&input);
-    let binder = ExpressionBinder { around: span, ..ExpressionBinder::new(session, &scope, Place::Scalar("UNION ALL")) };
+    let binder =
+        ExpressionBinder { around: span, ..ExpressionBinder::new(session, &scope, Place::Scalar("UNION ALL")) };
     let mut columns = Vec::with_capacity(names.len());
     for (index, (name, data_type)) in names.iter().zip(to).enumerate() {
         let field = scope.schema.field(index);
@@ -543,7 +582,10 @@ fn convert(
 /// The columns of an operator as they are.
 pub(crate) fn identity(rel: &Rel) -> Vec<Projection> {
     (0..rel.schema.fields().len())
-        .map(|index| Projection { expression: column(&rel.schema, index), name: rel.schema.field(index).name().clone() })
+        .map(|index| Projection {
+            expression: column(&rel.schema, index),
+            name: rel.schema.field(index).name().clone(),
+        })
         .collect()
 }
 
@@ -605,7 +647,8 @@ pub(crate) fn place(own: Span, around: Span) -> Span {
 }
 
 fn refuse_join(span: Span, what: &str) -> Diagnostic {
-    Diagnostic::at(span, format!("{what} is not supported yet")).help("a query reads one table, view or window function; UNION ALL puts several together")
+    Diagnostic::at(span, format!("{what} is not supported yet"))
+        .help("a query reads one table, view or window function; UNION ALL puts several together")
 }
 
 fn refuse_clauses(query: &Query, around: Span) -> Result<()> {

@@ -26,9 +26,8 @@ impl Scope {
     pub(crate) fn resolve(&self, path: &[Ident], span: Span) -> Result<(usize, usize)> {
         let Some(first) = path.first() else { return Err(Diagnostic::at(span, "expected a column")) };
         if let Some(second) = path.get(1) {
-            let found = self.find(|field| {
-                field.qualifier.as_deref() == Some(first.value.as_str()) && field.name == second.value
-            });
+            let found = self
+                .find(|field| field.qualifier.as_deref() == Some(first.value.as_str()) && field.name == second.value);
             match found.as_slice() {
                 [] => {}
                 [index] => return Ok((*index, 2)),

@@ -86,7 +86,11 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
         }
         "execution.runtime-mode" => match value.trim().to_ascii_lowercase().as_str() {
             "streaming" | "automatic" => {}
-            "batch" => return Err(wrong("only streaming is supported").help("bounded sources end the job in streaming mode too")),
+            "batch" => {
+                return Err(
+                    wrong("only streaming is supported").help("bounded sources end the job in streaming mode too")
+                );
+            }
             _ => return Err(wrong("expected streaming")),
         },
         "execution.checkpointing.mode" => match value.trim().to_ascii_lowercase().replace('-', "_").as_str() {
@@ -97,7 +101,9 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
         "pipeline.auto-watermark-interval" => {
             duration()?;
             let message = format!("'{key}' has no effect: watermarks follow every row");
-            return Ok((value.trim() != "0" && !value.trim().starts_with("0 ")).then(|| Diagnostic::at(origin.key, message)));
+            return Ok(
+                (value.trim() != "0" && !value.trim().starts_with("0 ")).then(|| Diagnostic::at(origin.key, message))
+            );
         }
         _ => {
             let warning = Diagnostic::at(origin.key, format!("unknown setting '{key}' has no effect"));

@@ -62,20 +62,44 @@ pub(crate) struct Insert {
     pub query: ParsedQuery,
 }
 
+/// What could be read of a script.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    /// The statements.
+    pub statements: Vec<Statement>,
+    /// What could not be read.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The tables and views whose CREATE could not be read.
+    pub failed: Vec<String>,
+}
+
+/// The name that a CREATE statement is about.
+fn created_name(tokens: &Tokens<'_>) -> Option<String> {
+    let mut tokens = tokens.clone();
+    if !tokens.accept(&["CREATE"]) {
+        return None;
+    }
+    tokens.accept(&["TEMPORARY"]);
+    if !tokens.accept(&["TABLE"]) && !tokens.accept(&["VIEW"]) {
+        return None;
+    }
+    tokens.accept(&["IF", "NOT", "EXISTS"]);
+    Some(tokens.object_name("a name").ok()?.pop()?.value)
+}
+
 /// The statements of a script, and what could not be read.
-pub(crate) fn parse(script: &Script) -> (Vec<Statement>, Vec<Diagnostic>) {
+pub(crate) fn parse(script: &Script) -> Parsed {
     let mut tokens = match tokenize_all(&script.text) {
         Ok(tokens) => tokens,
         Err(error) => {
             let span = point(error.location.line, error.location.column);
-            return (Vec::new(), vec![Diagnostic::at(span, error.message)]);
+            return Parsed { diagnostics: vec![Diagnostic::at(span, error.message)], ..Parsed::default() };
         }
     };
     split_angles(&mut tokens);
-    let (mut statements, mut diagnostics) = (Vec::new(), Vec::new());
-    diagnostics.extend(tokens.iter().filter_map(refuse_token));
-    if !diagnostics.is_empty() {
-        return (statements, diagnostics);
+    let mut parsed = Parsed { diagnostics: tokens.iter().filter_map(refuse_token).collect(), ..Parsed::default() };
+    if !parsed.diagnostics.is_empty() {
+        return parsed;
     }
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
     let mut in_set: Option<Span> = None;
@@ -91,22 +115,31 @@ pub(crate) fn parse(script: &Script) -> (Vec<Statement>, Vec<Diagnostic>) {
             continue;
         }
         if in_set.is_some() && !cursor.sees(&["INSERT"]) {
-            diagnostics.push(cursor.expected("INSERT INTO or END in a statement set"));
+            parsed.diagnostics.push(cursor.expected("INSERT INTO or END in a statement set"));
             continue;
         }
+        parsed.failed.extend(created_name(&cursor));
         match parse_statement(&mut cursor) {
-            Ok(statement) if cursor.is_at_end() => statements.push(statement),
-            Ok(_) => diagnostics.push(
-                Diagnostic::at(cursor.span(), format!("unexpected {} after the statement", describe(&cursor.peek().token)))
-                    .help("statements end with ';'"),
+            Ok(statement) if cursor.is_at_end() => {
+                if matches!(statement, Statement::CreateTable(_) | Statement::CreateView(_)) {
+                    parsed.failed.pop();
+                }
+                parsed.statements.push(statement);
+            }
+            Ok(_) => parsed.diagnostics.push(
+                Diagnostic::at(
+                    cursor.span(),
+                    format!("unexpected {} after the statement", describe(&cursor.peek().token)),
+                )
+                .help("statements end with ';'"),
             ),
-            Err(diagnostic) => diagnostics.push(diagnostic),
+            Err(diagnostic) => parsed.diagnostics.push(diagnostic),
         }
     }
     if let Some(span) = in_set {
-        diagnostics.push(Diagnostic::at(span, "the statement set is not closed").help("end it with END;"));
+        parsed.diagnostics.push(Diagnostic::at(span, "the statement set is not closed").help("end it with END;"));
     }
-    (statements, diagnostics)
+    parsed
 }
 
 /// The error about a token that must not be ignored, or that could be taken for one of ours.
@@ -114,7 +147,10 @@ fn refuse_token(token: &TokenWithSpan) -> Option<Diagnostic> {
     match &token.token {
         Token::Whitespace(Whitespace::MultiLineComment(text)) if text.starts_with('+') => {
             let start = point(token.span.start.line, token.span.start.column);
-            Some(Diagnostic::at(start, "hints are not supported").help("leave it out; options go into WITH, or LIKE … WITH"))
+            Some(
+                Diagnostic::at(start, "hints are not supported")
+                    .help("leave it out; options go into WITH, or LIKE … WITH"),
+            )
         }
         Token::Word(word) if word.value.chars().any(char::is_control) => {
             Some(Diagnostic::at(token.span, "a name must not have control characters"))
@@ -252,7 +288,11 @@ fn parse_key(tokens: &mut Tokens<'_>) -> Result<(String, Span)> {
     while matches!(tokens.peek().token, Token::Word(_) | Token::Period | Token::Minus | Token::Number(..)) {
         key.push_str(&tokens.next().token.to_string());
     }
-    if key.is_empty() { Err(tokens.expected("a key in single quotes")) } else { Ok((key, join(start, tokens.previous_span()))) }
+    if key.is_empty() {
+        Err(tokens.expected("a key in single quotes"))
+    } else {
+        Ok((key, join(start, tokens.previous_span())))
+    }
 }
 
 fn parse_insert(tokens: &mut Tokens<'_>) -> Result<Statement> {

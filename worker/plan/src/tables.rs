@@ -74,10 +74,14 @@ fn check_columns(definition: &CreateTable, name: &Ident) -> Result<()> {
     let physical = |wanted: &Ident| {
         definition.columns.iter().any(|c| c.name.value == wanted.value && matches!(c.kind, ColumnKind::Physical(_)))
     };
-    for (columns, clause) in [(&definition.primary_key, "PRIMARY KEY"), (&definition.partitioned_by, "PARTITIONED BY")] {
+    for (columns, clause) in [(&definition.primary_key, "PRIMARY KEY"), (&definition.partitioned_by, "PARTITIONED BY")]
+    {
         for (index, column) in columns.iter().enumerate() {
             if !physical(column) {
-                return Err(Diagnostic::at(column.span, format!("{clause}: '{}' is not a physical column of the table", column.value)));
+                return Err(Diagnostic::at(
+                    column.span,
+                    format!("{clause}: '{}' is not a physical column of the table", column.value),
+                ));
             }
             if columns[..index].iter().any(|known| known.value == column.value) {
                 return Err(Diagnostic::at(column.span, format!("{clause} names '{}' twice", column.value)));
@@ -121,7 +125,8 @@ fn describe(definition: &CreateTable, name: &Ident) -> TableDescriptor {
 fn bind_columns(session: &Session, definition: &CreateTable, descriptor: &TableDescriptor) -> Result<Vec<Column>> {
     let reader = reader_schema(descriptor);
     let plain = |name: &str| ScopeField { qualifier: None, name: name.to_owned(), role: Role::Plain };
-    let mut scope = Scope { fields: reader.fields().iter().map(|f| plain(f.name())).collect(), schema: Arc::clone(&reader) };
+    let mut scope =
+        Scope { fields: reader.fields().iter().map(|f| plain(f.name())).collect(), schema: Arc::clone(&reader) };
     // The expressions of the columns in `scope`, over the columns of the reader.
     let mut expressions: Vec<Expression> = (0..reader.fields().len()).map(|index| column(&reader, index)).collect();
     let mut columns = Vec::with_capacity(definition.columns.len());
@@ -190,11 +195,18 @@ fn bind_watermark(session: &Session, definition: &WatermarkDefinition, columns: 
     if !can_be_rowtime(field.data_type()) {
         return Err(Diagnostic::at(
             place,
-            format!("WATERMARK FOR '{}': the column is {}, not TIMESTAMP(3) or TIMESTAMP_LTZ(3)", field.name(), types::name(field.data_type())),
+            format!(
+                "WATERMARK FOR '{}': the column is {}, not TIMESTAMP(3) or TIMESTAMP_LTZ(3)",
+                field.name(),
+                types::name(field.data_type())
+            ),
         )
         .help(format!("declare it TIMESTAMP(3), or compute one: t AS CAST({} AS TIMESTAMP(3))", field.name())));
     }
-    let binder = ExpressionBinder { around: definition.span, ..ExpressionBinder::new(session, &scope, Place::Scalar("WATERMARK")) };
+    let binder = ExpressionBinder {
+        around: definition.span,
+        ..ExpressionBinder::new(session, &scope, Place::Scalar("WATERMARK"))
+    };
     let bound = binder.bind(&definition.expression)?;
     if !matches!(bound.data_type, arrow::datatypes::DataType::Timestamp(..)) {
         let message = format!("the watermark must be a timestamp, not {}", types::name(&bound.data_type));
@@ -229,7 +241,9 @@ fn delay(expression: &Expression, time: usize) -> Option<i64> {
 fn merge(source: &CreateTable, own: CreateTable, like: &Like) -> Result<CreateTable> {
     let strategy = |feature: LikeFeature| {
         let default = if feature == LikeFeature::Options { LikeStrategy::Overwriting } else { LikeStrategy::Including };
-        let of = |wanted| like.strategies.iter().rev().find(|(known, _, _)| *known == wanted).map(|(_, strategy, _)| *strategy);
+        let of = |wanted| {
+            like.strategies.iter().rev().find(|(known, _, _)| *known == wanted).map(|(_, strategy, _)| *strategy)
+        };
         of(feature).or_else(|| of(LikeFeature::All)).unwrap_or(default)
     };
     let twice = |name: &Ident, what: &str| {
@@ -262,8 +276,11 @@ fn merge(source: &CreateTable, own: CreateTable, like: &Like) -> Result<CreateTa
         match (strategy(LikeFeature::Options), redefined) {
             (LikeStrategy::Excluding, _) | (LikeStrategy::Overwriting, Some(_)) => {}
             (LikeStrategy::Including, Some(redefined)) => {
-                return Err(Diagnostic::at(redefined.span, format!("option '{}' is in the table of LIKE too", option.key))
-                    .help("use OVERWRITING OPTIONS in LIKE"));
+                return Err(Diagnostic::at(
+                    redefined.span,
+                    format!("option '{}' is in the table of LIKE too", option.key),
+                )
+                .help("use OVERWRITING OPTIONS in LIKE"));
             }
             (_, None) => options.push(option.clone()),
         }
@@ -272,7 +289,8 @@ fn merge(source: &CreateTable, own: CreateTable, like: &Like) -> Result<CreateTa
     let watermark = match (&source.watermark, &own.watermark, strategy(LikeFeature::Watermarks)) {
         (_, own, LikeStrategy::Excluding) => own.clone(),
         (Some(_), Some(own), LikeStrategy::Including) => {
-            return Err(Diagnostic::at(own.span, "the table of LIKE has a WATERMARK too").help("use OVERWRITING WATERMARKS in LIKE"));
+            return Err(Diagnostic::at(own.span, "the table of LIKE has a WATERMARK too")
+                .help("use OVERWRITING WATERMARKS in LIKE"));
         }
         (inherited, own, _) => own.clone().or_else(|| inherited.clone()),
     };
@@ -286,7 +304,12 @@ fn merge(source: &CreateTable, own: CreateTable, like: &Like) -> Result<CreateTa
     };
     Ok(CreateTable {
         primary_key: inherit(LikeFeature::Constraints, &own.primary_key, &source.primary_key, "a PRIMARY KEY")?,
-        partitioned_by: inherit(LikeFeature::Partitions, &own.partitioned_by, &source.partitioned_by, "PARTITIONED BY")?,
+        partitioned_by: inherit(
+            LikeFeature::Partitions,
+            &own.partitioned_by,
+            &source.partitioned_by,
+            "PARTITIONED BY",
+        )?,
         columns,
         watermark,
         options,

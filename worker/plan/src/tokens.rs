@@ -196,6 +196,7 @@ impl<'a> Tokens<'a> {
         }
         let mut tokens = self.remaining().to_vec();
         refuse_double_quotes(&tokens)?;
+        refuse_long_chains(&tokens)?;
         tokens.push(self.end.clone());
         let mut parser = Parser::new(&FlinkDialect).with_recursion_limit(64).with_tokens_with_locations(tokens);
         let parsed = parse(&mut parser).map_err(|error| syntax_error(&error, self.end.span))?;
@@ -233,6 +234,38 @@ fn refuse_double_quotes(tokens: &[TokenWithSpan]) -> Result<()> {
         .iter()
         .find(|token| matches!(token.token, Token::DoubleQuotedString(_)))
         .map_or(Ok(()), |token| Err(double_quotes(token.span)))
+}
+
+/// How many tokens may stand between two commas or clauses, brackets counted as one: chains of operators become as deep
+/// as they are long.
+const CHAIN_MAX: usize = 4_000;
+/// How many queries UNION ALL may put together, for the same reason.
+const UNIONS_MAX: usize = 2_000;
+
+fn refuse_long_chains(tokens: &[TokenWithSpan]) -> Result<()> {
+    const CLAUSES: [&str; 9] = ["SELECT", "FROM", "WHERE", "GROUP", "HAVING", "UNION", "WHEN", "THEN", "ELSE"];
+    let mut lengths = vec![0usize];
+    let mut unions = 0usize;
+    for token in tokens {
+        match &token.token {
+            Token::LParen | Token::LBracket => lengths.push(0),
+            Token::RParen | Token::RBracket if lengths.len() > 1 => {
+                lengths.pop();
+            }
+            _ => {}
+        }
+        unions += usize::from(is_word(&token.token, "UNION"));
+        let resets = token.token == Token::Comma || CLAUSES.iter().any(|clause| is_word(&token.token, clause));
+        let Some(length) = lengths.last_mut() else { continue };
+        *length = if resets { 0 } else { *length + 1 };
+        if *length > CHAIN_MAX {
+            return Err(Diagnostic::at(token.span, "the expression is nested too deeply"));
+        }
+        if unions > UNIONS_MAX {
+            return Err(Diagnostic::at(token.span, format!("more than {UNIONS_MAX} queries in one UNION ALL")));
+        }
+    }
+    Ok(())
 }
 
 /// What sqlparser says, with the place taken out of its text.

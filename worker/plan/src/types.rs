@@ -84,7 +84,10 @@ fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option
         "CHAR" | "CHARACTER" => {
             let varying = tokens.accept(&["VARYING"]);
             let length = parse_length(tokens)?;
-            Ok((DataType::Utf8, Some(if varying { Length::Max(length.unwrap_or(1)) } else { Length::Fixed(length.unwrap_or(1)) })))
+            Ok((
+                DataType::Utf8,
+                Some(if varying { Length::Max(length.unwrap_or(1)) } else { Length::Fixed(length.unwrap_or(1)) }),
+            ))
         }
         "VARCHAR" => {
             let length = parse_length(tokens)?.unwrap_or(1);

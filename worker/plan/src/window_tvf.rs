@@ -237,7 +237,8 @@ fn parse_input(
             partition_by.push(tokens.identifier("a column name")?);
             let more = tokens.peek().token == Token::Comma
                 && (in_parentheses
-                    || !(is_word(&tokens.peek_nth(1).token, "DESCRIPTOR") || tokens.peek_nth(2).token == Token::RArrow));
+                    || !(is_word(&tokens.peek_nth(1).token, "DESCRIPTOR")
+                        || tokens.peek_nth(2).token == Token::RArrow));
             if !more {
                 break;
             }

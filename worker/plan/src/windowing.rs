@@ -51,7 +51,13 @@ fn check_time(input: &Relation, time: usize, name: &str, span: Span) -> Result<(
     }
 }
 
-fn windowed(input: Relation, assigner: WindowAssigner, time: TimeColumn, partition: Vec<usize>, place: Span) -> Relation {
+fn windowed(
+    input: Relation,
+    assigner: WindowAssigner,
+    time: TimeColumn,
+    partition: Vec<usize>,
+    place: Span,
+) -> Relation {
     let mut fields = input.fields;
     for field in &mut fields {
         // Windows of an aggregation below are plain columns from here on; a time attribute stays one.

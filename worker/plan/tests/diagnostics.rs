@@ -12,23 +12,39 @@ const CASES: &[(&str, &str, &str)] = &[
     // The grammar.
     ("«SELEC» k FROM kv;", "unknown statement 'SELEC'", "statements are"),
     ("«SELECT» k FROM kv;", "a query on its own has no place for its result", "INSERT INTO"),
-    ("INSERT INTO out SELECT k «FRM» kv x;", "unexpected 'FRM' after a query", ""),
+    ("INSERT INTO out SELECT k FRM «kv» x;", "unexpected 'kv' after a query", ""),
     ("INSERT INTO out SELECT k FROM kv WHERE «;»", "expected an expression, found the end of the statement", ""),
     ("INSERT INTO out SELECT «\"k\"» FROM kv;", "double quotes do not quote anything in Flink SQL", "`backticks`"),
-    ("CREATE TABLE t («a» TEXTT) WITH ('connector' = 'print');", "unknown type 'TEXTT'", ""),
+    ("CREATE TABLE t (a «TEXTT») WITH ('connector' = 'print');", "unknown type 'TEXTT'", ""),
     ("CREATE TABLE t (a «TEXT») WITH ('connector' = 'print');", "unknown type 'TEXT'", "use STRING"),
-    ("CREATE TABLE t (a «DECIMAL»(40, 2)) WITH ('connector' = 'print');", "DECIMAL(40, 2): the precision is from 1 to 38, the scale from 0 to the precision", ""),
-    ("CREATE TABLE t (a INT, «PRIMARY KEY (a)») WITH ('connector' = 'print');", "a PRIMARY KEY must be NOT ENFORCED", "add NOT ENFORCED"),
-    ("CREATE TABLE t (a INT) WITH ('connector' = 'print', «'connector'» = 'kafka');", "option 'connector' is given twice", ""),
+    (
+        "CREATE TABLE t (a «DECIMAL»(40, 2)) WITH ('connector' = 'print');",
+        "DECIMAL(40, 2): the precision is from 1 to 38, the scale from 0 to the precision",
+        "",
+    ),
+    (
+        "CREATE TABLE t (a INT, «PRIMARY KEY (a)») WITH ('connector' = 'print');",
+        "a PRIMARY KEY must be NOT ENFORCED",
+        "add NOT ENFORCED",
+    ),
+    (
+        "CREATE TABLE t (a INT) WITH ('connector' = 'print', «'connector'» = 'kafka');",
+        "option 'connector' is given twice",
+        "",
+    ),
     ("CREATE TABLE t (a INT) WITH (connector = 'print');", "", ""),
     ("CREATE «FUNCTION» f AS 'x';", "CREATE FUNCTION is not supported", ""),
     ("CREATE «OR REPLACE» TABLE t (a INT);", "CREATE OR REPLACE is not supported", ""),
     ("«ALTER» TABLE kv RENAME TO x;", "ALTER is not supported", ""),
     ("INSERT «OVERWRITE» out SELECT k FROM kv;", "INSERT OVERWRITE is not supported", "INSERT INTO"),
     ("SET 'a' 'b';", "", ""),
-    ("EXECUTE STATEMENT SET BEGIN INSERT INTO out SELECT k FROM kv; «CREATE» TABLE x (a INT); END;", "expected INSERT INTO or END in a statement set, found 'CREATE'", ""),
+    (
+        "EXECUTE STATEMENT SET BEGIN INSERT INTO out SELECT k FROM kv; «CREATE» TABLE x (a INT); END;",
+        "expected INSERT INTO or END in a statement set, found 'CREATE'",
+        "",
+    ),
     // Names.
-    ("INSERT INTO out SELECT «kk» FROM kv;", "column 'kk' not found", "did you mean `k`"),
+    ("INSERT INTO out SELECT «kk» FROM kv;", "column 'kk' not found", "the columns are k, v, r, ts, p"),
     ("INSERT INTO out SELECT «K» FROM kv;", "column 'K' not found", "case-sensitive"),
     ("INSERT INTO out SELECT k FROM «kw»;", "table or view 'kw' not found", "did you mean `kv`"),
     ("INSERT INTO «outt» SELECT k FROM kv;", "table or view 'outt' not found", "did you mean `out`"),
@@ -40,44 +56,132 @@ const CASES: &[(&str, &str, &str)] = &[
     ("DROP TABLE «nothing»;", "table or view 'nothing' not found", ""),
     ("CREATE TABLE t (a INT, «a» STRING) WITH ('connector' = 'print');", "column 'a' is declared twice", ""),
     // Types.
-    ("INSERT INTO numbers «SELECT k FROM kv»;", "column 1 of the query, 'k', is STRING, but 'n' of 'numbers' is INT", "CAST(… AS INT)"),
+    (
+        "INSERT INTO numbers «SELECT k FROM kv»;",
+        "column 1 of the query, 'k', is STRING, but 'n' of 'numbers' is INT",
+        "CAST(… AS INT)",
+    ),
     ("INSERT INTO out «SELECT k, v FROM kv»;", "the query has 2 columns, 'out' takes 1", "it takes a"),
-    ("INSERT INTO numbers SELECT «k * r» FROM kv;", "operator * takes numbers, not STRING and ROW<`a` INT, `b` STRING>", ""),
+    (
+        "INSERT INTO numbers SELECT «k * r» FROM kv;",
+        "operator * takes numbers, not STRING and ROW<`a` INT, `b` STRING>",
+        "",
+    ),
     ("INSERT INTO out SELECT k FROM kv WHERE «v»;", "WHERE takes a condition (BOOLEAN), not INT", ""),
     ("INSERT INTO out SELECT k FROM kv WHERE «ts > 'yesterday'»;", "'yesterday' is not a TIMESTAMP(3)", ""),
-    ("INSERT INTO numbers SELECT «ts - ts» FROM kv;", "operator - takes numbers, not TIMESTAMP(3) and TIMESTAMP(3)", "TIMESTAMPDIFF"),
-    ("CREATE TABLE t (a STRING, WATERMARK FOR «a» AS a) WITH ('connector' = 'print');", "WATERMARK FOR 'a': the column is STRING, not TIMESTAMP(3) or TIMESTAMP_LTZ(3)", "compute one"),
+    (
+        "INSERT INTO numbers SELECT «ts - ts» FROM kv;",
+        "operator - takes numbers, not TIMESTAMP(3) and TIMESTAMP(3)",
+        "TIMESTAMPDIFF",
+    ),
+    (
+        "CREATE TABLE t (a STRING, WATERMARK FOR «a» AS a) WITH ('connector' = 'print');",
+        "WATERMARK FOR 'a': the column is STRING, not TIMESTAMP(3) or TIMESTAMP_LTZ(3)",
+        "compute one",
+    ),
     // Clauses that are refused by name.
-    ("INSERT INTO numbers SELECT COUNT(*) FROM kv GROUP BY «k»;", "GROUP BY without a window is not supported yet", "TUMBLE"),
+    (
+        "INSERT INTO numbers SELECT COUNT(*) FROM kv GROUP BY «k»;",
+        "GROUP BY without a window is not supported yet",
+        "TUMBLE",
+    ),
     ("INSERT INTO numbers SELECT «MAX»(v) FROM kv;", "GROUP BY without a window is not supported yet", "TUMBLE"),
-    ("INSERT INTO out «SELECT» DISTINCT k FROM kv;", "SELECT DISTINCT without a window is not supported yet", "window_start"),
+    (
+        "INSERT INTO out «SELECT» DISTINCT k FROM kv;",
+        "SELECT DISTINCT without a window is not supported yet",
+        "window_start",
+    ),
     ("INSERT INTO out SELECT kv.k FROM kv JOIN «plain» ON kv.k = plain.k;", "JOIN is not supported yet", ""),
     ("INSERT INTO out SELECT kv.k FROM kv, «plain»;", "a join of several tables in FROM is not supported yet", ""),
     ("INSERT INTO out SELECT k FROM kv ORDER BY «ts»;", "ORDER BY is not supported", ""),
     ("INSERT INTO out SELECT k FROM kv LIMIT «10»;", "LIMIT is not supported", ""),
-    ("INSERT INTO out «VALUES» ('a');", "VALUES is not supported", "datagen"),
-    ("INSERT INTO out SELECT k FROM kv UNION «SELECT» k FROM plain;", "UNION without ALL is not supported", "UNION ALL"),
-    ("INSERT INTO out SELECT k FROM kv WHERE «k IN (SELECT k FROM plain)»;", "IN with a subquery is not supported", ""),
-    ("INSERT INTO numbers SELECT «ROW_NUMBER»() OVER (PARTITION BY k ORDER BY ts) FROM kv;", "ROW_NUMBER is not supported", "Top-N"),
+    ("INSERT INTO out VALUES «('a')»;", "VALUES is not supported", "datagen"),
+    (
+        "INSERT INTO out SELECT k FROM kv UNION «SELECT k FROM plain»;",
+        "UNION without ALL is not supported",
+        "UNION ALL",
+    ),
+    ("INSERT INTO out SELECT k FROM kv WHERE «k IN (SELECT k FROM plain»);", "IN with a subquery is not supported", ""),
+    (
+        "INSERT INTO numbers SELECT «ROW_NUMBER»() OVER (PARTITION BY k ORDER BY ts) FROM kv;",
+        "ROW_NUMBER is not supported",
+        "Top-N",
+    ),
     // Windows.
-    ("INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE plain, DESCRIPTOR(«ts»), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;", "column 'ts' (TIMESTAMP(3)) is not a time attribute", "WATERMARK FOR ts"),
-    ("INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(«p»), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;", "windows by processing time are not supported", "event-time"),
-    ("INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY «window_start»;", "GROUP BY over windows needs window_end too", ""),
-    ("INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(HOP(TABLE kv, DESCRIPTOR(ts), INTERVAL '2' MINUTE, «INTERVAL '3' MINUTE»)) GROUP BY window_start, window_end;", "the size of HOP must be a multiple of its slide", "slide, then size"),
-    ("INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), «10»)) GROUP BY window_start, window_end;", "SIZE must be an interval", ""),
-    ("INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), «INTERVAL '1' MONTH»)) GROUP BY window_start, window_end;", "SIZE must not be in months or years", "days"),
-    ("INSERT INTO counts SELECT window_start, v FROM «TABLE(SESSION(TABLE kv PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' MINUTE))»;", "SESSION without GROUP BY window_start, window_end is not supported", ""),
-    ("INSERT INTO counts SELECT window_start, COUNT(*) FROM «TABLE(SESSION(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' MINUTE))» GROUP BY k, window_start, window_end;", "the PARTITION BY of a SESSION must be the columns of GROUP BY, besides the window", ""),
-    ("INSERT INTO counts SELECT window_start, «v» FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;", "column 'v' is neither grouped nor inside an aggregate", "add `v` to GROUP BY"),
+    (
+        "INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE plain, DESCRIPTOR(«ts»), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;",
+        "column 'ts' (TIMESTAMP(3)) is not a time attribute",
+        "WATERMARK FOR ts",
+    ),
+    (
+        "INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(«p»), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;",
+        "windows by processing time are not supported",
+        "event-time",
+    ),
+    (
+        "INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY «window_start»;",
+        "GROUP BY over windows needs window_end too",
+        "",
+    ),
+    (
+        "INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(HOP(TABLE kv, DESCRIPTOR(ts), INTERVAL '2' MINUTE, «INTERVAL '3' MINUTE»)) GROUP BY window_start, window_end;",
+        "the size of HOP must be a multiple of its slide",
+        "slide, then size",
+    ),
+    (
+        "INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), «10»)) GROUP BY window_start, window_end;",
+        "SIZE must be an interval",
+        "",
+    ),
+    (
+        "INSERT INTO counts SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), «INTERVAL '1' MONTH»)) GROUP BY window_start, window_end;",
+        "SIZE must not be in months or years",
+        "days",
+    ),
+    (
+        "INSERT INTO counts SELECT window_start, v FROM «TABLE(SESSION(TABLE kv PARTITION BY k, DESCRIPTOR(ts), INTERVAL '1' MINUTE))»;",
+        "SESSION without GROUP BY window_start, window_end is not supported",
+        "",
+    ),
+    (
+        "INSERT INTO counts SELECT window_start, COUNT(*) FROM «TABLE(SESSION(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' MINUTE))» GROUP BY k, window_start, window_end;",
+        "the PARTITION BY of a SESSION must be the columns of GROUP BY, besides the window",
+        "",
+    ),
+    (
+        "INSERT INTO counts SELECT window_start, «v» FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end;",
+        "column 'v' is neither grouped nor inside an aggregate",
+        "add `v` to GROUP BY",
+    ),
     ("INSERT INTO numbers SELECT SUM(v) OVER (ORDER BY «p») FROM kv;", "OVER by processing time is not supported", ""),
-    ("INSERT INTO numbers SELECT SUM(v) OVER (ORDER BY «v») FROM kv;", "OVER must be ordered by an event-time attribute", "WATERMARK"),
-    ("INSERT INTO numbers SELECT SUM(v) OVER (ORDER BY ts) + «SUM»(v) OVER (PARTITION BY k ORDER BY ts) FROM kv;", "all OVER windows of a SELECT must be the same", "subquery"),
+    (
+        "INSERT INTO numbers SELECT SUM(v) OVER (ORDER BY «v») FROM kv;",
+        "OVER must be ordered by an event-time attribute",
+        "WATERMARK",
+    ),
+    (
+        "INSERT INTO numbers SELECT SUM(v) OVER (ORDER BY ts) + «SUM»(v) OVER (PARTITION BY k ORDER BY ts) FROM kv;",
+        "all OVER windows of a SELECT must be the same",
+        "subquery",
+    ),
     ("INSERT INTO numbers SELECT v FROM kv WHERE «SUM»(v) > 1;", "aggregate SUM is not allowed in WHERE", ""),
     // Options and settings.
-    ("CREATE TABLE t (a STRING) WITH ('connector' = 'print', «'formt' = 'json'»); INSERT INTO t SELECT k FROM kv;", "unknown option 'formt'", ""),
+    (
+        "CREATE TABLE t (a STRING) WITH ('connector' = 'print', «'formt' = 'json'»); INSERT INTO t SELECT k FROM kv;",
+        "unknown option 'formt'",
+        "",
+    ),
     ("CREATE TABLE t (a STRING) WITH («'connector' = 'pulsar'»); INSERT INTO t SELECT k FROM kv;", "", ""),
-    ("SET 'execution.checkpointing.interval' = «'soon'»; INSERT INTO out SELECT k FROM kv;", "'execution.checkpointing.interval' = 'soon': expected a duration such as 500 ms, 10 s, 5 min, 1 h", ""),
-    ("SET 'table.local-time-zone' = «'Mars/Olympus'»; INSERT INTO out SELECT k FROM kv;", "'table.local-time-zone' = 'Mars/Olympus': expected the name of a time zone, such as Europe/Berlin", ""),
+    (
+        "SET 'execution.checkpointing.interval' = «'soon'»; INSERT INTO out SELECT k FROM kv;",
+        "'execution.checkpointing.interval' = 'soon': expected a duration such as 500 ms, 10 s, 5 min, 1 h",
+        "",
+    ),
+    (
+        "SET 'table.local-time-zone' = «'Mars/Olympus'»; INSERT INTO out SELECT k FROM kv;",
+        "'table.local-time-zone' = 'Mars/Olympus': expected the name of a time zone, such as Europe/Berlin",
+        "",
+    ),
 ];
 
 fn errors(text: &str) -> (Script, Vec<eddyline_plan::Diagnostic>) {
@@ -115,24 +219,30 @@ fn errors_point_at_what_is_wrong() {
 
 #[test]
 fn diagnostics_show_the_line_and_a_caret() {
-    let (script, errors) = errors("CREATE TABLE t (\n  a STRING,\n  b INT\n) WITH ('connector' = 'print');\nINSERT INTO t\nSELECT x, 1\nFROM t2;\n");
+    let (script, errors) = errors(
+        "CREATE TABLE t (\n  a STRING,\n  b INT\n) WITH ('connector' = 'print');\nINSERT INTO t\nSELECT x, 1\nFROM t2;\n",
+    );
     let rendered: Vec<String> = errors.iter().map(|error| error.render(&script)).collect();
     assert_eq!(
         rendered.join("\n"),
-        "job.sql:7:6: error: table or view 't2' not found\n  |\n7 | FROM t2;\n  |      ^^\n  = help: did you mean `t`? Names are case-sensitive\n"
+        "job.sql:7:6: error: table or view 't2' not found\n  |\n7 | FROM t2;\n  |      ^^\n  = help: create it before it is used; known here: t\n"
     );
 }
 
 #[test]
 fn an_error_in_a_table_is_reported_once() {
-    let (_, errors) = errors("CREATE TABLE t (a TEXTT) WITH ('connector' = 'print');\nINSERT INTO t SELECT b FROM t;\nINSERT INTO t SELECT c FROM t;");
+    let (_, errors) = errors(
+        "CREATE TABLE t (a TEXTT) WITH ('connector' = 'print');\nINSERT INTO t SELECT b FROM t;\nINSERT INTO t SELECT c FROM t;",
+    );
     let messages: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
     assert_eq!(messages, ["unknown type 'TEXTT'"]);
 }
 
 #[test]
 fn all_errors_of_a_script_are_reported_in_order() {
-    let text = format!("{TABLES}INSERT INTO out SELECT x FROM kv;\nINSERT INTO out SELECT y FROM kv;\nSET 'pipeline.max-parallelism' = 'many';");
+    let text = format!(
+        "{TABLES}INSERT INTO out SELECT x FROM kv;\nINSERT INTO out SELECT y FROM kv;\nSET 'pipeline.max-parallelism' = 'many';"
+    );
     let (_, errors) = errors(&text);
     let places: Vec<(usize, usize)> = errors.iter().map(|error| (error.line, error.column)).collect();
     assert_eq!(places, [(2, 24), (3, 24), (4, 34)]);

@@ -27,7 +27,9 @@ FROM datagen WHERE event_type = 2;
 ";
 
 fn explained(sink: &str, query: &str) -> String {
-    let text = format!("{DATAGEN}CREATE TABLE result ({sink}) WITH ('connector' = 'blackhole');\nINSERT INTO result\n{query};");
+    let text = format!(
+        "{DATAGEN}CREATE TABLE result ({sink}) WITH ('connector' = 'blackhole');\nINSERT INTO result\n{query};"
+    );
     let script = Script { name: "nexmark.sql".to_owned(), text };
     match plan(&script, &PlanOptions::default()) {
         Ok(planned) => explain(&planned.graph),

@@ -90,13 +90,17 @@ pub fn clear_line() {
 fn line(view: &View, before: &Totals, now: &Totals, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(0.001);
     let rate = |before: u64, now: u64| count((now.saturating_sub(before) as f64 / seconds) as u64);
-    let mut line =
-        format!("in {}/s  out {}/s", rate(before.rows_in, now.rows_in), rate(before.rows_out, now.rows_out));
+    let mut line = format!("in {}/s  out {}/s", rate(before.rows_in, now.rows_in), rate(before.rows_out, now.rows_out));
     match watermark(view) {
         Some(Watermark::MAX) => line.push_str("  watermark: end of input"),
         Some(watermark) => {
             let lag = chrono::Utc::now().timestamp_millis().saturating_sub(watermark.time_ms()).max(0);
-            let _ = write!(line, "  watermark {} (lag {})", time(watermark), duration_text(Duration::from_millis(lag.unsigned_abs())));
+            let _ = write!(
+                line,
+                "  watermark {} (lag {})",
+                time(watermark),
+                duration_text(Duration::from_millis(lag.unsigned_abs()))
+            );
         }
         None => {}
     }

@@ -89,7 +89,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     // I/O needs few threads; the slots do the work.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
     let show_line = is_terminal && arguments.log != Some(LogFormat::Json);
     let started = Instant::now();
     let view = Arc::new(View::default());

@@ -119,9 +119,21 @@ pub struct Attempt {
 
 /// Something that ran beside the loop has ended.
 enum Done {
-    Stored { checkpoint: CheckpointId, staged: BySink, result: Result<Stored, StoreError> },
-    Committed { checkpoint: CheckpointId, committers: Committers, result: Result<(), Error> },
-    Discovered { source: usize, enumerator: Box<dyn SplitEnumerator>, result: Result<Discovery, eddyline_connectors::Error> },
+    Stored {
+        checkpoint: CheckpointId,
+        staged: BySink,
+        result: Result<Stored, StoreError>,
+    },
+    Committed {
+        checkpoint: CheckpointId,
+        committers: Committers,
+        result: Result<(), Error>,
+    },
+    Discovered {
+        source: usize,
+        enumerator: Box<dyn SplitEnumerator>,
+        result: Result<Discovery, eddyline_connectors::Error>,
+    },
 }
 
 struct Stored {
@@ -308,7 +320,11 @@ impl Running {
                 .collect();
             let contents = CheckpointContents { snapshots, splits, committables, assignment };
             let result = write(&writer, barrier, contents, savepoint_dir.as_deref()).await;
-            Done::Stored { checkpoint, staged: by_sink, result: result.map_err(|error| StoreError::Write(Box::new(error))) }
+            Done::Stored {
+                checkpoint,
+                staged: by_sink,
+                result: result.map_err(|error| StoreError::Write(Box::new(error))),
+            }
         });
     }
 
@@ -344,7 +360,7 @@ impl Running {
                     Ok(Some(rounds::Event::Stored(checkpoint)))
                 }
                 Err(StoreError::Stage { sink, source }) => Err(Error::Stage { sink, checkpoint, source }),
-                Err(StoreError::Write(error)) if error.is_retryable() => {
+                Err(StoreError::Write(error)) if error.is_retryable() && !error.ends_attempt() => {
                     warn!(%checkpoint, error = %crate::chain_of(&*error), "checkpoint could not be stored");
                     let ready = staged
                         .into_iter()
@@ -445,10 +461,11 @@ pub async fn commit_all(
 ) -> Result<(), Error> {
     for (sink, committer) in committers {
         let committables = to_commit.get(sink).map_or(&[][..], Vec::as_slice);
-        committer
-            .commit(checkpoint, committables)
-            .await
-            .map_err(|source| Error::Commit { sink: sink.clone(), checkpoint, source: Box::new(source) })?;
+        committer.commit(checkpoint, committables).await.map_err(|source| Error::Commit {
+            sink: sink.clone(),
+            checkpoint,
+            source: Box::new(source),
+        })?;
         eddyline_stream::crash_point("coordinator.committed-one");
     }
     eddyline_stream::crash_point("coordinator.committed");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobStore, Storage};
 use eddyline_checkpoint::storage::Memory;
+use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobStore, Storage};
 use eddyline_connectors::sink::Committable;
 use eddyline_connectors::source::Split;
 use eddyline_job_graph::JobGraph;
@@ -193,6 +193,7 @@ async fn run_attempt(
             Restored::default()
         }
         Some(handle) => {
+            handle.check_max_parallelism(graph.settings.max_parallelism)?;
             handle.check(&build::state_tables(graph)?)?;
             info!(attempt = %started.attempt, parallelism = config.parallelism, checkpoint = %handle.id(), from = %handle.uri(), "restoring");
             restore(graph, handle, &assignment).await?
@@ -201,6 +202,7 @@ async fn run_attempt(
     let (events_sender, events) = unbounded_channel();
     let context = Context {
         job: config.name.clone(),
+        history: store.history().await?,
         attempt: started.attempt,
         assignment: Arc::clone(&assignment),
         connectors: Arc::clone(connectors),
@@ -239,7 +241,11 @@ async fn run_attempt(
         status: Arc::clone(&view.status),
         events,
     };
-    Ok(attempt::run(attempt, rounds, last, requests).await?)
+    let finished = Arc::clone(&attempt.writer);
+    let outcome = attempt::run(attempt, rounds, last, requests).await?;
+    // The next start need not repeat the last commit.
+    finished.flush().await?;
+    Ok(outcome)
 }
 
 fn assignment(handle: Option<&CheckpointHandle>, graph: &JobGraph, parallelism: u16) -> Arc<Assignment> {
@@ -280,4 +286,3 @@ fn decode<T: serde::de::DeserializeOwned>(values: &[serde_json::Value], what: &'
         .map(|value| serde_json::from_value(value.clone()).map_err(|source| Error::Decode { what, source }))
         .collect()
 }
-

@@ -282,8 +282,14 @@ mod tests {
         let mut explored = 0;
         while let Some((rounds, seconds, history, depth)) = queue.pop_front() {
             explored += 1;
-            let stored: Vec<_> = history.iter().filter_map(|c| if let Command::Store(b) = c { Some(b.checkpoint) } else { None }).collect();
-            let triggered: Vec<_> = history.iter().filter_map(|c| if let Command::Trigger(b) = c { Some(b.checkpoint) } else { None }).collect();
+            let stored: Vec<_> = history
+                .iter()
+                .filter_map(|c| if let Command::Store(b) = c { Some(b.checkpoint) } else { None })
+                .collect();
+            let triggered: Vec<_> = history
+                .iter()
+                .filter_map(|c| if let Command::Trigger(b) = c { Some(b.checkpoint) } else { None })
+                .collect();
             assert!(triggered.is_sorted_by(|a, b| a < b), "{history:?}");
             for command in &history {
                 if let Command::Commit(checkpoint) = command {

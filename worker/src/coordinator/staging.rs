@@ -31,7 +31,8 @@ fn unavailable(action: &str, name: &str, source: eddyline_checkpoint::Error) -> 
 
 impl Staging for CheckpointStaging {
     fn put(&self, name: String, data: Bytes) -> BoxFuture<'_, Result<(), Error>> {
-        async move { self.store.put_staged(&name, data).await.map_err(|error| unavailable("write", &name, error)) }.boxed()
+        async move { self.store.put_staged(&name, data).await.map_err(|error| unavailable("write", &name, error)) }
+            .boxed()
     }
 
     fn get(&self, name: String) -> BoxFuture<'_, Result<Bytes, Error>> {
@@ -39,6 +40,7 @@ impl Staging for CheckpointStaging {
     }
 
     fn delete(&self, name: String) -> BoxFuture<'_, Result<(), Error>> {
-        async move { self.store.delete_staged(&name).await.map_err(|error| unavailable("delete", &name, error)) }.boxed()
+        async move { self.store.delete_staged(&name).await.map_err(|error| unavailable("delete", &name, error)) }
+            .boxed()
     }
 }

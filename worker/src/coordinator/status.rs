@@ -47,13 +47,8 @@ impl Status {
         let mut state = self.state();
         state.checkpoints_completed += 1;
         state.consecutive_failures = 0;
-        state.last_checkpoint = Some(LastCheckpoint {
-            id: completed.id,
-            at: Instant::now(),
-            duration,
-            alignment,
-            bytes: completed.bytes,
-        });
+        state.last_checkpoint =
+            Some(LastCheckpoint { id: completed.id, at: Instant::now(), duration, alignment, bytes: completed.bytes });
     }
 
     /// A checkpoint was given up.

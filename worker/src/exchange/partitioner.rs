@@ -101,8 +101,7 @@ mod tests {
     fn batch() -> Batch {
         let keys = StringArray::from((0..1000).map(|row| format!("k{}", row % 37)).collect::<Vec<_>>());
         let values = Int64Array::from((0..1000).collect::<Vec<_>>());
-        let schema =
-            Schema::new(vec![Field::new("k", DataType::Utf8, true), Field::new("v", DataType::Int64, true)]);
+        let schema = Schema::new(vec![Field::new("k", DataType::Utf8, true), Field::new("v", DataType::Int64, true)]);
         Batch::new(RecordBatch::try_new(Arc::new(schema), vec![Arc::new(keys), Arc::new(values)]).expect("fits"))
     }
 

@@ -12,13 +12,14 @@ use eddyline_connectors::OpenContext;
 use eddyline_connectors::sink::{Sink, SinkCommitter, Staging, WriterContext};
 use eddyline_connectors::source::{ReaderContext, Source, Split, SplitEnumerator};
 use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning};
+use eddyline_operators::Operator;
 use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::over::OverOperator;
-use eddyline_operators::Operator;
 use eddyline_state::{Snapshot, StateTable};
 use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex};
 use eddyline_windows::{LocalWindowAggregate, Mode, WindowAggregateOperator, WindowAssignOperator};
 
+use super::alignment_group::AlignmentGroup;
 use super::chain::Chain;
 use super::connectors::{Connectors, OpenError};
 use super::metrics::{OperatorMetrics, Role};
@@ -60,6 +61,8 @@ pub enum Error {
 pub struct Context {
     /// The job's name.
     pub job: String,
+    /// The history that its checkpoint numbers belong to.
+    pub history: String,
     /// Which attempt this is.
     pub attempt: Attempt,
     /// Who owns which key group; says also how many slots there are.
@@ -95,6 +98,8 @@ pub struct RunningSource {
     pub discovery_interval: Option<Duration>,
     /// The splits that no reader has.
     pub pool: Arc<Mutex<SplitPool>>,
+    /// Holds back splits that run ahead, if asked for.
+    pub alignment: Option<Arc<AlignmentGroup>>,
     /// The way to each of its tasks.
     pub mailboxes: Vec<Mailbox>,
 }
@@ -315,6 +320,7 @@ impl<'a> Builder<'a> {
     fn open_context(&self, node: &Node) -> OpenContext {
         OpenContext {
             job: self.context.job.clone(),
+            history: self.context.history.clone(),
             uid: node.uid.to_string(),
             attempt: self.context.attempt.number(),
             staging: Arc::clone(&self.context.staging),
@@ -344,6 +350,11 @@ impl<'a> Builder<'a> {
             enumerator,
             discovery_interval: opened.discovery_interval(),
             pool: Arc::new(Mutex::new(SplitPool::new(opened.placement(), self.slots(), splits))),
+            alignment: self
+                .graph
+                .settings
+                .watermark_alignment
+                .map(|alignment| Arc::new(AlignmentGroup::new(alignment.drift_max, self.slots()))),
             mailboxes: Vec::new(),
         });
         Ok(opened)
@@ -363,9 +374,7 @@ impl<'a> Builder<'a> {
             waker: self.wakers[slot.index()].as_function(),
             subtask: (slot.index(), self.slots()),
         };
-        let reader = source
-            .reader(context)
-            .map_err(|source| failed_to_open(node, source.into()))?;
+        let reader = source.reader(context).map_err(|source| failed_to_open(node, source.into()))?;
         let calc = eddyline_job_graph::Calc { filter: None, columns: config.columns.clone() };
         let columns = CalcOperator::new(calc, reader_schema(config), Arc::clone(&node.schema));
         let mailbox = Mailbox::default();
@@ -380,6 +389,7 @@ impl<'a> Builder<'a> {
             rows_per_read: self.context.rows_per_read,
             idle_timeout: self.graph.settings.source_idle_timeout,
             pool: Arc::clone(&running.pool),
+            alignment: running.alignment.clone(),
             mailbox,
             metrics,
             chain,
@@ -408,9 +418,7 @@ impl<'a> Builder<'a> {
             subtask: (slot.index(), self.slots()),
             attempt: self.context.attempt.number(),
         };
-        let writer = sink
-            .writer(context)
-            .map_err(|source| failed_to_open(node, source.into()))?;
+        let writer = sink.writer(context).map_err(|source| failed_to_open(node, source.into()))?;
         Ok(Output::Sink { writer, metrics: self.metrics(node, Role::Sink, slot) })
     }
 
@@ -455,7 +463,8 @@ fn operator(graph: &JobGraph, node: &Node, mode: Mode) -> Result<Option<Box<dyn 
             Box::new(operator.with_output_schema(Arc::clone(&node.schema)))
         }
         NodeKind::Over(config) => Box::new(
-            OverOperator::new(config.clone(), input, Arc::clone(&node.schema)).map_err(|source| failed(node, source))?,
+            OverOperator::new(config.clone(), input, Arc::clone(&node.schema))
+                .map_err(|source| failed(node, source))?,
         ),
     };
     Ok(Some(operator))

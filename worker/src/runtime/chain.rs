@@ -90,11 +90,7 @@ fn process(links: &mut [Link], batch: Batch, end: &mut dyn FnMut(Batch) -> Resul
     pass_on(first, rest, end)
 }
 
-fn pass_on(
-    first: &mut Link,
-    rest: &mut [Link],
-    end: &mut dyn FnMut(Batch) -> Result<(), Error>,
-) -> Result<(), Error> {
+fn pass_on(first: &mut Link, rest: &mut [Link], end: &mut dyn FnMut(Batch) -> Result<(), Error>) -> Result<(), Error> {
     for batch in first.out.drain() {
         first.metrics.rows_out.add(batch.num_rows() as u64);
         process(rest, batch, end)?;

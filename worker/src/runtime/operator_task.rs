@@ -127,8 +127,12 @@ impl OperatorTask {
             staged: staged.map(|(metrics, staged)| (metrics.uid.clone(), staged)),
         };
         let alignment = self.alignment_started.take().map_or(Duration::ZERO, |started| started.elapsed());
-        let _gone =
-            self.events.send(Event::Acknowledged { checkpoint: barrier.checkpoint, slot: self.slot, snapshot, alignment });
+        let _gone = self.events.send(Event::Acknowledged {
+            checkpoint: barrier.checkpoint,
+            slot: self.slot,
+            snapshot,
+            alignment,
+        });
         Ok(())
     }
 }

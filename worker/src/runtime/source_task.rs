@@ -11,6 +11,7 @@ use eddyline_operators::watermark::{SplitWatermarks, WatermarkGenerator};
 use eddyline_operators::{Collector, Operator};
 use eddyline_stream::{Barrier, Batch, CheckpointId, Element, SlotIndex, SplitId, Watermark};
 
+use super::alignment_group::AlignmentGroup;
 use super::chain::Chain;
 use super::metrics::OperatorMetrics;
 use super::output::Output;
@@ -19,6 +20,8 @@ use super::task::{Error, Event, EventSender, Progress, Task, TaskSnapshot};
 
 /// Reads in one step before the slot looks at its other tasks.
 const READS_PER_STEP: usize = 4;
+/// How often splits are compared for alignment.
+const ALIGNMENT_INTERVAL_MS: i64 = 100;
 
 /// What the coordinator asks of source tasks.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,8 @@ pub struct Parts {
     pub idle_timeout: Duration,
     /// The splits that no reader has yet.
     pub pool: Arc<Mutex<SplitPool>>,
+    /// Holds back splits that run ahead, if asked for.
+    pub alignment: Option<Arc<AlignmentGroup>>,
     /// What the coordinator asks.
     pub mailbox: Mailbox,
     /// What the source counts.
@@ -70,6 +75,7 @@ pub struct SourceTask {
     /// What the chain has been told.
     watermark: Watermark,
     columns_out: Collector,
+    aligned_at_ms: i64,
     /// Splits being read.
     open: usize,
     ended: bool,
@@ -88,6 +94,7 @@ impl SourceTask {
             watermarks,
             watermark: Watermark::MIN,
             columns_out: Collector::default(),
+            aligned_at_ms: 0,
             open: 0,
             ended: false,
             stopped: false,
@@ -225,6 +232,21 @@ impl SourceTask {
         Ok(())
     }
 
+    /// Compares the splits with those of the other readers, now and then.
+    fn align(&mut self) {
+        let now = self.now_ms();
+        let Some(group) = &self.parts.alignment else { return };
+        if now < self.aligned_at_ms + ALIGNMENT_INTERVAL_MS {
+            return;
+        }
+        self.aligned_at_ms = now;
+        let minimum = if self.ended { None } else { self.watermarks.minimum() };
+        let group_minimum = group.report(self.parts.slot.index(), minimum);
+        for (split, paused) in self.watermarks.align(group_minimum, group.drift_max(), now) {
+            self.parts.reader.pause(&split, paused);
+        }
+    }
+
     fn finished(&mut self, split: &SplitId) -> Result<(), Error> {
         self.open = self.open.saturating_sub(1);
         self.generators.remove(split);
@@ -302,6 +324,7 @@ fn wall_clock_ms() -> i64 {
 impl Task for SourceTask {
     fn step(&mut self) -> Result<Progress, Error> {
         self.commands()?;
+        self.align();
         if self.ended || self.stopped {
             return Ok(Progress::Idle);
         }

@@ -57,7 +57,8 @@ impl SplitPool {
             }
         }
         // What was being read and is not found any more: its reader says what is wrong, or still has access to it.
-        let vanished = std::mem::take(&mut self.restored).into_values().filter(|split| self.known.insert(split.id.clone()));
+        let vanished =
+            std::mem::take(&mut self.restored).into_values().filter(|split| self.known.insert(split.id.clone()));
         let found: Vec<Split> = vanished.collect::<Vec<_>>().into_iter().chain(found).collect();
         let count = found.len();
         for split in found {

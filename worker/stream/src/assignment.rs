@@ -19,7 +19,9 @@ impl Assignment {
         let slots = slots.max(1);
         let groups = u32::from(max_parallelism.get());
         let owner = (0..groups)
-            .map(|group| SlotIndex::new(u16::try_from(group * u32::from(slots) / groups).expect("below the slot count")))
+            .map(|group| {
+                SlotIndex::new(u16::try_from(group * u32::from(slots) / groups).expect("below the slot count"))
+            })
             .collect();
         Self { max_parallelism, slots, owner }
     }
@@ -91,7 +93,10 @@ impl Assignment {
     /// What a slot owns.
     pub fn key_groups_of(&self, slot: SlotIndex) -> KeyGroupSet {
         let mut set = KeyGroupSet::empty(self.max_parallelism);
-        self.max_parallelism.key_groups().filter(|group| self.owner(*group) == slot).for_each(|group| set.insert(group));
+        self.max_parallelism
+            .key_groups()
+            .filter(|group| self.owner(*group) == slot)
+            .for_each(|group| set.insert(group));
         set
     }
 

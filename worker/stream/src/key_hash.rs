@@ -149,18 +149,18 @@ fn hash_column(column: &dyn Array, each: impl FnMut(usize, u64)) -> Result<(), U
             let mut push = |_: usize, hash: u64| of_value.push(hash);
             hash_column(dictionary.values().as_ref(), &mut push as &mut dyn FnMut(usize, u64))?;
             let keys = dictionary.keys();
-            rows(column, |row| of_value[usize::try_from(keys.value(row)).expect("a dictionary key is not negative")], each);
+            rows(
+                column,
+                |row| of_value[usize::try_from(keys.value(row)).expect("a dictionary key is not negative")],
+                each,
+            );
         }
         other => return Err(UnsupportedKey(other.clone())),
     }
     Ok(())
 }
 
-fn primitive<T: ArrowPrimitiveType>(
-    column: &dyn Array,
-    hash: impl Fn(T::Native) -> u64,
-    each: impl FnMut(usize, u64),
-) {
+fn primitive<T: ArrowPrimitiveType>(column: &dyn Array, hash: impl Fn(T::Native) -> u64, each: impl FnMut(usize, u64)) {
     let values: &PrimitiveArray<T> = column.as_primitive();
     let values = values.values();
     rows(column, |row| hash(values[row]), each);
@@ -199,7 +199,10 @@ mod tests {
         assert_eq!(hash_i64(-1), 0xdff5c05abb606d30);
         assert_eq!(hash_bytes(b""), 0x2d06_8005_38d3_94c2);
         assert_eq!(hash_bytes(b"k17"), 0xe84b900ba7159c11);
-        assert_eq!(one(Decimal128Array::from(vec![150]).with_precision_and_scale(10, 2).expect("fits")), [0xcd23254a6ee9d062]);
+        assert_eq!(
+            one(Decimal128Array::from(vec![150]).with_precision_and_scale(10, 2).expect("fits")),
+            [0xcd23254a6ee9d062]
+        );
         assert_eq!(one(Float64Array::from(vec![1.5])), [0x73a6dcd287ed1e1]);
         let (a, b) = (StringArray::from(vec!["k17"]), Int64Array::from(vec![Some(42)]));
         assert_eq!(hash_columns(&[&a, &b], 1), Ok(vec![0xee281c258c310d76]));
@@ -213,7 +216,8 @@ mod tests {
         assert_eq!(one(Float32Array::from(vec![-0.0])), one(Float64Array::from(vec![0.0])));
         assert_eq!(one(Float64Array::from(vec![f64::NAN])), one(Float64Array::from(vec![-f64::NAN])));
         assert_eq!(one(TimestampMillisecondArray::from(vec![5])), one(TimestampMicrosecondArray::from(vec![5_000])));
-        let decimal = |value, scale| one(Decimal128Array::from(vec![value]).with_precision_and_scale(20, scale).expect("fits"));
+        let decimal =
+            |value, scale| one(Decimal128Array::from(vec![value]).with_precision_and_scale(20, scale).expect("fits"));
         assert_eq!(decimal(150, 2), decimal(15, 1));
         assert_eq!(decimal(-2000, 3), decimal(-2, 0));
         assert_eq!(decimal(0, 3), decimal(0, 0));

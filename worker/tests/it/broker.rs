@@ -40,7 +40,11 @@ pub fn broker() -> &'static Broker {
         let output = Command::new(script()).arg("start").envs(environment.clone()).output().expect("bash");
         assert!(output.status.success(), "no broker: {}", String::from_utf8_lossy(&output.stderr));
         // Statics are not dropped: a child that waits for this process to end stops the broker then.
-        let watchdog = format!("while kill -0 {} 2>/dev/null; do sleep 1; done; '{}' wipe", std::process::id(), script().display());
+        let watchdog = format!(
+            "while kill -0 {} 2>/dev/null; do sleep 1; done; '{}' wipe",
+            std::process::id(),
+            script().display()
+        );
         Command::new("setsid")
             .args(["bash", "-c", &watchdog])
             .envs(environment)

@@ -123,7 +123,8 @@ fn a_stopped_job_says_how_to_resume_and_the_resumed_job_gives_each_result_once()
     std::fs::write(folder.path().join("in/1.json"), READINGS).expect("a file");
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_eddyline"));
-    let arguments = ["run", "job.sql", "--checkpoint-dir", "chk", "--checkpoint-interval", "50 ms", "--parallelism", "2"];
+    let arguments =
+        ["run", "job.sql", "--checkpoint-dir", "chk", "--checkpoint-interval", "50 ms", "--parallelism", "2"];
     let running = command.args(arguments).current_dir(folder.path()).stderr(Stdio::piped()).spawn().expect("eddyline");
     wait_for(|| !rows_below(&folder.path().join("out")).is_empty());
     let stop = Command::new("kill").args(["-TERM", &running.id().to_string()]).status().expect("kill");

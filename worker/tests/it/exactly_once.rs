@@ -122,7 +122,13 @@ impl Worker {
             .args(["--checkpoint-interval", "150 ms", "--parallelism", &parallelism.to_string()])
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
-            .stderr(std::fs::File::options().append(true).create(true).open(checkpoints.with_extension("log")).expect("a log"));
+            .stderr(
+                std::fs::File::options()
+                    .append(true)
+                    .create(true)
+                    .open(checkpoints.with_extension("log"))
+                    .expect("a log"),
+            );
         if let Some(point) = crash_at {
             command.env("EDDYLINE_CRASH_AT", point);
         }

@@ -13,10 +13,10 @@ use eddyline_connectors::Options;
 use eddyline_formats::FormatConfig;
 use eddyline_job_graph::{JobGraph, NodeKind};
 use eddyline_plan::{PlanOptions, Script, plan};
-use eddyline_worker::coordinator::attempt::{Outcome, Request};
-use eddyline_worker::coordinator::job::{self, Config, Restore, RestartStrategy, View};
-use eddyline_worker::runtime::connectors::Connectors;
 use eddyline_stream::Watermark;
+use eddyline_worker::coordinator::attempt::{Outcome, Request};
+use eddyline_worker::coordinator::job::{self, Config, RestartStrategy, Restore, View};
+use eddyline_worker::runtime::connectors::Connectors;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::memory_tables::MemoryTables;
@@ -99,7 +99,11 @@ impl Case {
     }
 
     fn run(&self) {
-        assert!(self.expected.values().any(|rows| !rows.is_empty()), "{}: a query without results shows nothing", self.name);
+        assert!(
+            self.expected.values().any(|rows| !rows.is_empty()),
+            "{}: a query without results shows nothing",
+            self.name
+        );
         self.run_whole("plain", &Run::default());
         self.run_whole("batch size 1", &Run { rows_per_read: 1, ..Run::default() });
         self.run_whole("two slots", &Run { parallelism: 2, rows_per_read: 64, ..Run::default() });
@@ -185,10 +189,7 @@ impl Case {
         tables: &MemoryTables,
         rows: usize,
         run: &Run<'_>,
-        until: impl for<'v> FnOnce(
-            &'v View,
-            UnboundedSender<Request>,
-        ) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'v>>,
+        until: impl for<'v> FnOnce(&'v View, UnboundedSender<Request>) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'v>>,
     ) -> Option<Outcome> {
         let config = Config {
             name: self.name.clone(),
@@ -205,7 +206,8 @@ impl Case {
         };
         let connectors: Arc<dyn Connectors> = Arc::new(tables.clone());
         let view = View::default();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         tables.release(0);
         runtime.block_on(async {
             let (requests, receiver) = unbounded_channel();

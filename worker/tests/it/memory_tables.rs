@@ -184,11 +184,7 @@ impl SinkWriter for MemoryWriter {
 }
 
 impl SinkCommitter for MemorySink {
-    fn commit<'a>(
-        &'a mut self,
-        _: CheckpointId,
-        committables: &'a [Committable],
-    ) -> BoxFuture<'a, Result<(), Error>> {
+    fn commit<'a>(&'a mut self, _: CheckpointId, committables: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>> {
         let staged = self.tables.staged.lock().expect("no panic");
         let mut committed = self.tables.committed.lock().expect("no panic");
         let table = committed.entry(self.table.clone()).or_default();

@@ -71,6 +71,14 @@ impl KafkaSink {
             partitions,
         })
     }
+
+    /// Names the history that checkpoint numbers belong to. What a job published in another history, with other numbers,
+    /// does not count in this one.
+    #[must_use]
+    pub fn with_history(mut self, history: &str) -> Self {
+        self.job = format!("{}-{history}", self.job);
+        self
+    }
 }
 
 fn partition_count(config: &SinkConfig, table: &str) -> Result<i32, Error> {

@@ -38,32 +38,31 @@ impl Generator for Site {
 impl Site {
     fn batch(&self, first: u64, step: u64, count: usize) -> Result<RecordBatch, ArrowError> {
         let kinds: Vec<Kind> = (0..count as u64).map(|row| self.events.kind(first + row * step)).collect();
-        let columns =
-            self.schema.fields().iter().map(|field| {
-                let (wanted, names) = match field.name().as_str() {
-                    "person" => (Kind::Person, PERSON),
-                    "auction" => (Kind::Auction, AUCTION),
-                    "bid" => (Kind::Bid, BID),
-                    _ => {
-                        return Ok(
-                            Arc::new(Int32Array::from_iter_values(kinds.iter().map(|kind| *kind as i32))) as ArrayRef
-                        );
-                    }
-                };
-                let mut columns = Columns::new(names, count);
-                for (row, _) in kinds.iter().enumerate().filter(|(_, kind)| **kind == wanted) {
-                    let number = first + row as u64 * step;
-                    match wanted {
-                        Kind::Person => self.events.write_person(number, row, &mut columns),
-                        Kind::Auction => self.events.write_auction(number, row, &mut columns),
-                        Kind::Bid => self.events.write_bid(number, row, &mut columns),
-                    }
+        let columns = self.schema.fields().iter().map(|field| {
+            let (wanted, names) = match field.name().as_str() {
+                "person" => (Kind::Person, PERSON),
+                "auction" => (Kind::Auction, AUCTION),
+                "bid" => (Kind::Bid, BID),
+                _ => {
+                    return Ok(
+                        Arc::new(Int32Array::from_iter_values(kinds.iter().map(|kind| *kind as i32))) as ArrayRef
+                    );
                 }
-                let DataType::Struct(fields) = field.data_type() else {
-                    return Err(ArrowError::SchemaError(format!("column '{}' is not a ROW", field.name())));
-                };
-                columns.finish(fields, count)
-            });
+            };
+            let mut columns = Columns::new(names, count);
+            for (row, _) in kinds.iter().enumerate().filter(|(_, kind)| **kind == wanted) {
+                let number = first + row as u64 * step;
+                match wanted {
+                    Kind::Person => self.events.write_person(number, row, &mut columns),
+                    Kind::Auction => self.events.write_auction(number, row, &mut columns),
+                    Kind::Bid => self.events.write_bid(number, row, &mut columns),
+                }
+            }
+            let DataType::Struct(fields) = field.data_type() else {
+                return Err(ArrowError::SchemaError(format!("column '{}' is not a ROW", field.name())));
+            };
+            columns.finish(fields, count)
+        });
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)

@@ -11,7 +11,9 @@ pub mod settings;
 pub mod window;
 
 pub use aggregate::{AggregateCall, AggregateFunction};
-pub use graph::{Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, SinkNode, SourceNode, WatermarkSpec};
+pub use graph::{
+    Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, SinkNode, SourceNode, WatermarkSpec,
+};
 pub use over::{Over, OverFrame};
 pub use settings::{Alignment, Settings};
 pub use window::{TimeColumn, WindowAggregate, WindowAssign, WindowAssigner, WindowColumn};
