@@ -12,9 +12,9 @@ EDDYLINE := $(TARGET)/debug/eddyline
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-build: ## Build the eddyline binary, for development
+build: ## Build everything, for development: the binary is target/debug/eddyline
 	e2e/prerequisites.sh build
-	$(CARGO) build -p eddyline-worker
+	$(CARGO) build --workspace --all-targets
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
@@ -27,14 +27,14 @@ check: ## Formatting, lints, house rules
 
 test: build ## Every test, with a real Kafka broker and a real S3 server
 	e2e/prerequisites.sh services
-	$(CARGO) test --workspace
+	e2e/test.sh
 
 demo: build ## The sensor job on bundled and on generated readings; results here and in target/demo
 	e2e/demo.sh $(EDDYLINE)
 
 bench: ## Whole-process benchmarks beside DuckDB, in release
 	e2e/prerequisites.sh bench
-	$(CARGO) build --release -p eddyline-worker
+	$(CARGO) build --release --workspace
 	benches/run.sh $(TARGET)/release/eddyline
 
 fuzz: ## A minute of each fuzz target (needs a nightly toolchain and cargo-fuzz)

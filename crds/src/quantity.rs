@@ -51,7 +51,7 @@ impl fmt::Display for Duration {
         let millis = self.0.as_millis();
         let (unit, unit_ms) = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
             .into_iter()
-            .find(|(_, unit_ms)| millis != 0 && millis % unit_ms == 0)
+            .find(|(_, unit_ms)| millis != 0 && millis.is_multiple_of(*unit_ms))
             .unwrap_or(("ms", 1));
         write!(f, "{}{unit}", millis / unit_ms)
     }

@@ -120,6 +120,9 @@ pub(crate) struct Strings {
     rows_usual: usize,
 }
 
+/// Offsets, bytes and validity of a finished column.
+type VariableParts = (OffsetBuffer<i32>, Vec<u8>, Option<NullBuffer>);
+
 impl Strings {
     fn new(rows_usual: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows_usual + 1);
@@ -192,7 +195,7 @@ impl Strings {
         }
     }
 
-    fn take(&mut self) -> Result<(OffsetBuffer<i32>, Vec<u8>, Option<NullBuffer>), ArrowError> {
+    fn take(&mut self) -> Result<VariableParts, ArrowError> {
         let fresh = Self::new(self.rows_usual);
         let taken = std::mem::replace(self, fresh);
         // The next batch is likely to be like this one.

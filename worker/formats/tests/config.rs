@@ -97,7 +97,8 @@ fn every_option_has_its_effect() {
 
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
-    let cases: Vec<(Vec<(&str, &str)>, Vec<DataType>, &str)> = vec![
+    type Case = (Vec<(&'static str, &'static str)>, Vec<DataType>, &'static str);
+    let cases: Vec<Case> = vec![
         (vec![("format", "xml")], vec![], "unknown format 'xml'; the formats are 'json', 'csv', 'parquet' and 'raw'"),
         (
             vec![("format", "json"), ("json.ignore-parse-errors", "yes")],

@@ -115,7 +115,7 @@ impl Catalog {
         }
         let diagnostic = Diagnostic::at(span, format!("table or view '{name}' not found"));
         if self.failed.contains(name) {
-            return Err(diagnostic.as_consequence());
+            return Err(diagnostic.into_consequence());
         }
         let names: Vec<&str> = self.objects.keys().map(String::as_str).collect();
         Err(match nearest(name, names.iter().copied()) {

@@ -46,7 +46,7 @@ impl Diagnostic {
     }
 
     /// The same, not to be shown: its cause is shown.
-    pub(crate) fn as_consequence(mut self) -> Self {
+    pub(crate) fn into_consequence(mut self) -> Self {
         self.consequence = true;
         self
     }

@@ -196,6 +196,7 @@ pub async fn run(
     for source in 0..running.attempt.deployment.sources.len() {
         running.discover(source);
     }
+    crate::memory::release_unused();
     let mut tick = tokio::time::interval(TICK);
     loop {
         let event = tokio::select! {

@@ -14,7 +14,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 /// A broker that ends with the test process.
 pub struct Broker {
     port: u16,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
+    _watchdog: std::process::Child,
 }
 
 fn script() -> PathBuf {
@@ -45,7 +46,8 @@ pub fn broker() -> &'static Broker {
             std::process::id(),
             script().display()
         );
-        Command::new("setsid")
+        // Outlives this process on purpose.
+        let watchdog_process = Command::new("setsid")
             .args(["bash", "-c", &watchdog])
             .envs(environment)
             .stdin(std::process::Stdio::null())
@@ -53,7 +55,7 @@ pub fn broker() -> &'static Broker {
             .stderr(std::process::Stdio::null())
             .spawn()
             .expect("setsid");
-        Broker { port, _data: data }
+        Broker { port, data, _watchdog: watchdog_process }
     })
 }
 
@@ -68,7 +70,7 @@ impl Broker {
         let output = Command::new(script())
             .args(["topic", name, &partitions.to_string()])
             .env("KAFKA_PORT", self.port.to_string())
-            .env("KAFKA_DATA", self._data.path())
+            .env("KAFKA_DATA", self.data.path())
             .output()
             .expect("bash");
         assert!(output.status.success(), "no topic: {}", String::from_utf8_lossy(&output.stderr));

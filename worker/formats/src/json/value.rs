@@ -218,7 +218,7 @@ pub(crate) fn read_value(
         }
         Column::Float64(values) if matches!(scanner.peek(), Some(b'-' | b'0'..=b'9')) => {
             let number = scanner.number()?;
-            if let Some(value) = number_text(scanner, number).parse().ok() {
+            if let Ok(value) = number_text(scanner, number).parse() {
                 values.push(value);
                 return Ok(());
             }

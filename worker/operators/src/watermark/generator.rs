@@ -60,7 +60,8 @@ impl WatermarkGenerator {
         let cuts = match self.spec.delay_ms {
             Some(delay_ms) => {
                 if let Some(last) = ordered_enough(&times, delay_ms, time_max) {
-                    return Ok(self.pass_whole(rows, last, elements));
+                    self.pass_whole(rows, last, elements);
+                    return Ok(());
                 }
                 let watermark_of = |row| time_of(row).map(|time: i64| time.saturating_sub(delay_ms));
                 scan(self.watermark_ms, rows.num_rows(), time_max, time_of, watermark_of)
@@ -82,7 +83,8 @@ impl WatermarkGenerator {
             start = row;
         }
         let rest = if start == 0 { rows } else { rows.slice(start, rows.num_rows() - start) };
-        Ok(self.pass_whole(rest, cuts.last, elements))
+        self.pass_whole(rest, cuts.last, elements);
+        Ok(())
     }
 
     fn pass_whole(&mut self, rows: RecordBatch, last: i64, elements: &mut Vec<Element>) {

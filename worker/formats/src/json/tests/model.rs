@@ -101,8 +101,8 @@ impl Spelling<'_> {
                 '"' | '\\' => out.extend(['\\', character]),
                 '\n' => out.push_str("\\n"),
                 '\t' => out.push_str("\\u0009"),
-                '/' if self.choice() % 2 == 0 => out.push_str("\\/"),
-                _ if self.choice() % 16 == 0 => {
+                '/' if self.choice().is_multiple_of(2) => out.push_str("\\/"),
+                _ if self.choice().is_multiple_of(16) => {
                     for unit in character.encode_utf16(&mut [0; 2]) {
                         write!(out, "\\u{unit:04x}").expect("a String takes everything");
                     }
