@@ -1,11 +1,16 @@
 """Makes the files the benchmarks read: once, into the cache, the same on every machine.
 
-Columns: key STRING ('k17'), value INT (-1000 to 1000), ts TIMESTAMP(3). A million rows are ten seconds of event time; each
-row is up to a second older than its place in the file.
+Columns: key STRING ('k17'), value INT (-1000 to 1000), ts TIMESTAMP(3). A million rows are ten seconds of event time;
+each row is up to a second older than its place in the file.
+
+`data.py FORMAT ROWS KEYS PATH` makes one file. The benchmarks start it as a process of its own: a child they measure
+begins with the peak memory of its parent, so that they must stay small themselves.
 """
 
 import os
 import pathlib
+import subprocess
+import sys
 
 ROWS_PER_EVENT_SECOND = 100_000
 ROW_GROUP_ROWS = 1_000_000
@@ -43,17 +48,24 @@ def rows_query(rows: int, keys: int, ts_as_text: bool) -> str:
 def file(format: str, rows: int, keys: int) -> pathlib.Path:
     """The file with so many rows and keys, made now when it is not there."""
     path = cache() / f"kv{GENERATION}-{rows}-{keys}.{format}"
-    if path.exists():
-        return path
+    if not path.exists():
+        subprocess.run([sys.executable, __file__, format, str(rows), str(keys), str(path)], check=True)
+    return path
+
+
+def make(format: str, rows: int, keys: int, path: str) -> None:
+    """Writes a file; it appears under its name when it is whole."""
     import duckdb
 
-    unfinished = path.with_suffix(path.suffix + ".part")
     options = {
         "parquet": f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {ROW_GROUP_ROWS}",
         "json": "FORMAT json",
     }[format]
     connection = duckdb.connect()
     connection.execute("SET memory_limit = '4GB'")
-    connection.execute(f"COPY ({rows_query(rows, keys, format == 'json')}) TO '{unfinished}' ({options})")
-    unfinished.rename(path)
-    return path
+    connection.execute(f"COPY ({rows_query(rows, keys, format == 'json')}) TO '{path}.part' ({options})")
+    os.rename(f"{path}.part", path)
+
+
+if __name__ == "__main__":
+    make(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

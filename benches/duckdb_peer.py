@@ -1,7 +1,8 @@
 """The same question asked of DuckDB, in a process of its own: `duckdb_peer.py FILE THREADS`.
 
-Prints the number of groups, the sum of the sums and the sum of the averages, which makes it compute both for every group
-without giving it a result to write. `duckdb_peer.py - THREADS` starts DuckDB and asks nothing.
+Prints the number of groups, the sum of the sums and the sum of the averages, which makes it compute both for every
+group without giving it a result to write. `duckdb_peer.py - THREADS` starts DuckDB and asks nothing;
+`duckdb_peer.py results FOLDER` prints number and sum of what Eddyline wrote.
 """
 
 import sys
@@ -18,6 +19,9 @@ def relation(path: str) -> str:
 
 def main(path: str, threads: str) -> None:
     connection = duckdb.connect()
+    if path == "results":
+        print(*connection.execute(f"SELECT count(*), sum(total) FROM read_parquet('{threads}/*.parquet')").fetchone())
+        return
     connection.execute(f"SET threads = {int(threads)}")
     if path == "-":
         connection.execute("SELECT 1")

@@ -18,10 +18,12 @@ while read -r file; do
   esac
 done < <(files)
 
-files | grep -E '(^|/)(utils?|common|helpers?|misc|base)(\.rs|/)' | while read -r file; do
+while read -r file; do
   fail "$file is named for nothing: name the noun"
-done
-files | grep -E '(^|/)mod\.rs$' | while read -r file; do fail "$file: use foo.rs beside foo/"; done
+done < <(files | grep -E '(^|/)(utils?|common|helpers?|misc|base)(\.rs|/)' || true)
+while read -r file; do
+  fail "$file: use foo.rs beside foo/"
+done < <(files | grep -E '(^|/)mod\.rs$' || true)
 
 banned() { # pattern, reason
   local found

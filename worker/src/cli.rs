@@ -67,10 +67,10 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Starts logging to standard error. `RUST_LOG` chooses what is logged.
-fn start_logging(format: LogFormat) {
+/// Starts logging to standard error. `RUST_LOG` chooses what is logged; without it `level` and above.
+fn start_logging(format: LogFormat, level: &str) {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

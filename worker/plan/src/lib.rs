@@ -35,6 +35,7 @@ mod insert;
 mod interval;
 mod over;
 mod planner;
+mod projection;
 mod prune;
 mod query;
 mod relation;
@@ -46,6 +47,7 @@ mod tables;
 mod tokens;
 mod types;
 mod uid;
+mod union;
 mod window_tvf;
 mod windowing;
 

@@ -159,7 +159,11 @@ fn prune_aggregate(
 
 /// The operator with the columns in `read`, and where each of them is now.
 fn prune_to(rel: Rel, read: &BTreeSet<usize>, usage: &mut Usage) -> (Rel, BTreeMap<usize, usize>) {
-    let required: Vec<usize> = read.iter().copied().collect();
+    let mut required: Vec<usize> = read.iter().copied().collect();
+    if required.is_empty() && !rel.schema.fields().is_empty() {
+        // A batch without columns would lose count of its rows.
+        required.push(0);
+    }
     let positions = required.iter().enumerate().map(|(new, old)| (*old, new)).collect();
     (prune(rel, &required, usage), positions)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use datafusion_common::ScalarValue;
 use datafusion_physical_expr::expressions::Literal;
 use datafusion_sql::sqlparser::ast::{
-    Cte, Distinct, Expr, GroupByExpr, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    SetOperator, SetQuantifier, Spanned, TableAlias, TableFactor,
+    Cte, Distinct, Expr, GroupByExpr, Ident, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias,
+    TableFactor,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::Projection;
@@ -20,9 +20,11 @@ use crate::diagnostics::{Diagnostic, Result, is_empty};
 use crate::expression::{ExpressionBinder, Place};
 use crate::grouping::{Entry, Grouping, aggregate};
 use crate::over::over;
-use crate::relation::{Rel, RelKind, Relation, Role, ScopeField, schema};
+use crate::projection::{Item, expand, name_of, project};
+use crate::relation::{Rel, RelKind, Relation, Role, ScopeField};
 use crate::scope::Scope;
 use crate::session::Session;
+use crate::union::union;
 use crate::window_tvf::{PLACEHOLDER, ParsedQuery};
 use crate::{types, windowing};
 
@@ -379,206 +381,6 @@ impl<'a> QueryBinder<'a> {
     }
 }
 
-/// An item of a SELECT list.
-pub(crate) struct Item {
-    /// The expression; `None` for a column that `*` stands for.
-    expression: Option<Expr>,
-    /// The position of a column that `*` stands for.
-    column: usize,
-    /// Its name in the result.
-    name: String,
-}
-
-fn expand(relation: &Relation, items: &[SelectItem], span: Span) -> Result<Vec<Item>> {
-    let mut expanded = Vec::with_capacity(items.len());
-    for item in items {
-        match item {
-            SelectItem::UnnamedExpr(expression) => {
-                let name = name_of(expression).unwrap_or_else(|| format!("EXPR${}", expanded.len()));
-                expanded.push(Item { expression: Some(expression.clone()), column: 0, name });
-            }
-            SelectItem::ExprWithAlias { expr, alias } => {
-                expanded.push(Item { expression: Some(expr.clone()), column: 0, name: alias.value.clone() });
-            }
-            SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
-                let own = place(options.wildcard_token.0.span, span);
-                let plain = options.opt_ilike.is_none()
-                    && options.opt_exclude.is_none()
-                    && options.opt_except.is_none()
-                    && options.opt_replace.is_none()
-                    && options.opt_rename.is_none();
-                if !plain {
-                    return Err(Diagnostic::at(own, "EXCEPT, REPLACE and the like behind '*' are not supported")
-                        .help("list the columns"));
-                }
-                let qualifier = match item {
-                    SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
-                        name.0.last().and_then(|part| part.as_ident()).cloned()
-                    }
-                    _ => None,
-                };
-                let before = expanded.len();
-                for (index, field) in relation.fields.iter().enumerate() {
-                    if qualifier.as_ref().is_none_or(|name| field.qualifier.as_deref() == Some(name.value.as_str())) {
-                        expanded.push(Item { expression: None, column: index, name: field.name.clone() });
-                    }
-                }
-                if let Some(name) = qualifier.filter(|_| expanded.len() == before) {
-                    return Err(Diagnostic::at(
-                        place(name.span, own),
-                        format!("there is no table or alias '{}' here", name.value),
-                    ));
-                }
-            }
-            SelectItem::ExprWithAliases { .. } => {
-                return Err(Diagnostic::at(
-                    place(item.span(), span),
-                    "several names for one expression are not supported",
-                ));
-            }
-        }
-    }
-    Ok(expanded)
-}
-
-/// Computes the items of a SELECT list. `positions` says where the columns of the binder's scope are in `rel`.
-fn project(binder: &ExpressionBinder<'_>, rel: Rel, items: &[Item], positions: Option<&[usize]>) -> Result<Relation> {
-    let mut columns = Vec::with_capacity(items.len());
-    let mut fields = Vec::with_capacity(items.len());
-    for item in items {
-        let bound = match (&item.expression, binder.place) {
-            (Some(expression), _) => binder.bind(expression)?,
-            (None, Place::Grouped(grouping)) => {
-                let field = &grouping.input.fields[item.column];
-                let name = Ident::with_span(binder.around, field.name.clone());
-                let expression = match &field.qualifier {
-                    Some(qualifier) => {
-                        Expr::CompoundIdentifier(vec![Ident::with_span(binder.around, qualifier.clone()), name])
-                    }
-                    None => Expr::Identifier(name),
-                };
-                binder.bind(&expression)?
-            }
-            (None, _) => {
-                let field = binder.scope.schema.field(item.column);
-                Bound {
-                    expression: column(&binder.scope.schema, item.column),
-                    data_type: field.data_type().clone(),
-                    nullable: field.is_nullable(),
-                }
-            }
-        };
-        let span = item.expression.as_ref().map_or(binder.around, |expression| place(expression.span(), binder.around));
-        if bound.data_type == types::DAY_TIME || bound.data_type == types::YEAR_MONTH {
-            return Err(Diagnostic::at(span, "a column of type INTERVAL is not supported"));
-        }
-        let role = role_of(binder, item, &bound);
-        let expression = match positions {
-            Some(positions) => {
-                substitute(&bound.expression, &|index| Some(column(&rel.schema, *positions.get(index)?)))
-            }
-            None => bound.expression,
-        };
-        columns.push(Projection { expression, name: item.name.clone() });
-        fields.push(ScopeField { qualifier: None, name: item.name.clone(), role });
-    }
-    Ok(Relation { rel: calc(rel, None, columns), fields })
-}
-
-/// A column handed on keeps its role, and `PROCTIME()` makes a processing-time attribute.
-fn role_of(binder: &ExpressionBinder<'_>, item: &Item, bound: &Bound) -> Role {
-    if let Some(index) = as_column(&bound.expression) {
-        return binder.scope.role(index);
-    }
-    match &item.expression {
-        Some(expression) if is_proctime(expression) => Role::Proctime,
-        _ => Role::Plain,
-    }
-}
-
-/// Whether an expression is `PROCTIME()`.
-pub(crate) fn is_proctime(expression: &Expr) -> bool {
-    matches!(expression, Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("PROCTIME"))
-}
-
-/// All rows of all inputs. Types are made equal, names are those of the first.
-fn union(session: &Session, inputs: Vec<(Relation, Span)>) -> Result<Relation> {
-    let Some((first, span)) = inputs.first() else {
-        return Err(Diagnostic::at(Span::empty(), "UNION ALL needs queries"));
-    };
-    let width = first.fields.len();
-    let mut common: Vec<arrow::datatypes::DataType> = (0..width).map(|index| first.data_type(index).clone()).collect();
-    let mut nullable: Vec<bool> = first.rel.schema.fields().iter().map(|field| field.is_nullable()).collect();
-    let mut roles: Vec<Role> = first.fields.iter().map(|field| field.role).collect();
-    for (input, span) in &inputs[1..] {
-        if input.fields.len() != width {
-            return Err(Diagnostic::at(*span, format!("UNION ALL of {width} and {} columns", input.fields.len())));
-        }
-        for index in 0..width {
-            common[index] = types::common(&common[index], input.data_type(index)).ok_or_else(|| {
-                Diagnostic::at(
-                    *span,
-                    format!(
-                        "UNION ALL: column {} is {} here and {} above",
-                        index + 1,
-                        types::name(input.data_type(index)),
-                        types::name(&common[index])
-                    ),
-                )
-                .help("convert one of them with CAST")
-            })?;
-            nullable[index] |= input.rel.schema.field(index).is_nullable();
-            if input.fields[index].role != roles[index] {
-                let both = roles[index].is_event_time() && input.fields[index].role.is_event_time();
-                roles[index] = if both { Role::Rowtime } else { Role::Plain };
-            }
-        }
-    }
-    let names: Vec<String> = first.fields.iter().map(|field| field.name.clone()).collect();
-    let fields = names
-        .iter()
-        .zip(&roles)
-        .map(|(name, role)| ScopeField { qualifier: None, name: name.clone(), role: *role })
-        .collect();
-    let output = schema(
-        names
-            .iter()
-            .zip(&common)
-            .zip(&nullable)
-            .map(|((name, data_type), nullable)| arrow::datatypes::Field::new(name, data_type.clone(), *nullable)),
-    );
-    let span = *span;
-    let mut converted = Vec::with_capacity(inputs.len());
-    for (input, _) in inputs {
-        converted.push(convert(session, input, &names, &common, span)?);
-    }
-    Ok(Relation { rel: Rel { schema: output, kind: RelKind::Union { inputs: converted } }, fields })
-}
-
-/// The columns of a relation under other names, converted to other types.
-fn convert(
-    session: &Session,
-    input: Relation,
-    names: &[String],
-    to: &[arrow::datatypes::DataType],
-    span: Span,
-) -> Result<Rel> {
-    let scope = Scope::of(&input);
-    let binder =
-        ExpressionBinder { around: span, ..ExpressionBinder::new(session, &scope, Place::Scalar("UNION ALL")) };
-    let mut columns = Vec::with_capacity(names.len());
-    for (index, (name, data_type)) in names.iter().zip(to).enumerate() {
-        let field = scope.schema.field(index);
-        let bound = Bound {
-            expression: column(&scope.schema, index),
-            data_type: field.data_type().clone(),
-            nullable: field.is_nullable(),
-        };
-        columns.push(Projection { expression: binder.cast(bound, data_type, span)?.expression, name: name.clone() });
-    }
-    Ok(calc(input.rel, None, columns))
-}
-
 /// The columns of an operator as they are.
 pub(crate) fn identity(rel: &Rel) -> Vec<Projection> {
     (0..rel.schema.fields().len())
@@ -587,16 +389,6 @@ pub(crate) fn identity(rel: &Rel) -> Vec<Projection> {
             name: rel.schema.field(index).name().clone(),
         })
         .collect()
-}
-
-/// The name a column gets from its expression.
-fn name_of(expression: &Expr) -> Option<String> {
-    match expression {
-        Expr::Identifier(name) => Some(name.value.clone()),
-        Expr::CompoundIdentifier(path) => path.last().map(|name| name.value.clone()),
-        Expr::Nested(inner) => name_of(inner),
-        _ => None,
-    }
 }
 
 fn alias_hint(error: Diagnostic, expression: &Expr, items: &[Item]) -> Diagnostic {

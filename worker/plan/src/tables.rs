@@ -17,7 +17,7 @@ use crate::catalog::{Catalog, Column, ColumnSource, Table, Watermark, can_be_row
 use crate::ddl::{ColumnKind, CreateTable, Like, LikeFeature, LikeStrategy, WatermarkDefinition};
 use crate::diagnostics::{Diagnostic, Result};
 use crate::expression::{ExpressionBinder, Place};
-use crate::query::is_proctime;
+use crate::projection::is_proctime;
 use crate::relation::{Expression, Role, ScopeField, schema};
 use crate::scope::Scope;
 use crate::session::Session;

@@ -327,3 +327,14 @@ fn configuration_goes_before_set() {
     assert_eq!(planned.graph.settings.parallelism, Some(2));
     assert_eq!(planned.graph.settings.name.as_deref(), Some("outer"));
 }
+
+#[test]
+fn constants_are_computed_with_flinks_types() {
+    insta::assert_snapshot!(explained(
+        "CREATE TABLE constants (a DECIMAL(38, 8), b INT, c INT, d DECIMAL(10, 3), e INT, f DATE, g TIMESTAMP(3), h DOUBLE, i STRING)
+           WITH ('connector' = 'print');
+         INSERT INTO constants SELECT 10.00 / 3, 7 / 2, -7 / 2, 2 * 0.908, 5 % 3, DATE '2026-01-31' + INTERVAL '1' DAY,
+           TIMESTAMP '2026-01-31 12:00:00' + INTERVAL '1' MONTH - INTERVAL '1 00:00:01' DAY TO SECOND, 1e1 + 1,
+           CAST(2.5 AS STRING) || 'x' FROM kv;"
+    ));
+}

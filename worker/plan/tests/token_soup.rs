@@ -286,7 +286,7 @@ fn expression() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_tokens_are_planned_or_refused(words in prop::collection::vec(prop::sample::select(WORDS), 0..40), tables in any::<bool>()) {

@@ -72,7 +72,10 @@ fn restore(text: &str) -> Result<Restore, String> {
 /// Runs the job to its end.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let is_terminal = std::io::stderr().is_terminal();
-    start_logging(arguments.log.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }));
+    let show_line = is_terminal && arguments.log != Some(LogFormat::Json);
+    // The live line tells what information would, and is torn by log lines.
+    let level = if show_line { "warn" } else { "info" };
+    start_logging(arguments.log.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }), level);
     let job = match JobFile::read(&arguments.file) {
         Ok(job) => job,
         Err(error) => {
@@ -91,7 +94,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // I/O needs few threads; the slots do the work.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
-    let show_line = is_terminal && arguments.log != Some(LogFormat::Json);
     let started = Instant::now();
     let view = Arc::new(View::default());
     let outcome = runtime.block_on(drive(&planned, &config, &arguments, Arc::clone(&view), show_line));
@@ -183,10 +185,6 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<Con
     if let Some(endpoint) = &arguments.s3_endpoint {
         storage_options.insert("s3.endpoint".to_owned(), endpoint.clone());
     }
-    let restore = match (&arguments.restore, &job.restore_uri) {
-        (Restore::Latest, Some(uri)) => Restore::Uri(uri.clone()),
-        (restore, _) => restore.clone(),
-    };
     Ok(Config {
         name: settings.name.clone().unwrap_or_else(|| job.name.clone()),
         parallelism,
@@ -195,7 +193,8 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<Con
         storage_options,
         savepoint_dir,
         checkpoint_interval: Some(interval.unwrap_or(CHECKPOINT_INTERVAL)),
-        restore,
+        restore: arguments.restore.clone(),
+        restore_first: job.restore_uri.clone(),
         restart: job.restart,
     })
 }

@@ -41,6 +41,8 @@ pub struct Config {
     pub checkpoint_interval: Option<Duration>,
     /// What to start from.
     pub restore: Restore,
+    /// What [`Restore::Latest`] starts from while the job has no checkpoint of its own.
+    pub restore_first: Option<String>,
     /// When to give up.
     pub restart: RestartStrategy,
 }
@@ -142,9 +144,9 @@ pub async fn run(
     };
     let store = JobStore::open(storage, &config.name);
     let mut failures: Vec<Instant> = Vec::new();
-    let mut is_restart = false;
+    let mut baseline = None;
     loop {
-        let error = match run_attempt(graph, config, connectors, view, &store, &mut requests, is_restart).await {
+        let error = match run_attempt(graph, config, connectors, view, &store, &mut requests, &mut baseline).await {
             Ok(outcome) => return Ok(outcome),
             Err(error) => error,
         };
@@ -158,8 +160,31 @@ pub async fn run(
         let wait = doubled.min(config.restart.backoff_max);
         warn!(error = %crate::chain_of(&error), wait_ms = wait.as_millis() as u64, "attempt failed, restarting from the latest checkpoint");
         tokio::time::sleep(wait).await;
-        is_restart = true;
     }
+}
+
+/// What an attempt restores, and whether that is the latest checkpoint of the job's own folder. `baseline` is the latest
+/// checkpoint that was there when this run began: those count only if it was asked to go on from them.
+async fn starting_point(
+    config: &Config,
+    store: &JobStore,
+    latest: Option<CheckpointHandle>,
+    baseline: Option<CheckpointId>,
+) -> Result<(Option<CheckpointHandle>, bool), Error> {
+    let latest = latest
+        .filter(|latest| config.restore == Restore::Latest || baseline.is_some_and(|baseline| latest.id() > baseline));
+    if latest.is_some() {
+        return Ok((latest, true));
+    }
+    let uri = match &config.restore {
+        Restore::Uri(uri) => Some(uri),
+        Restore::Latest => config.restore_first.as_ref(),
+        Restore::None => None,
+    };
+    Ok(match uri {
+        Some(uri) => (Some(store.open_uri(uri, &config.storage_options).await?), false),
+        None => (None, false),
+    })
 }
 
 async fn run_attempt(
@@ -169,7 +194,7 @@ async fn run_attempt(
     view: &View,
     store: &JobStore,
     requests: &mut UnboundedReceiver<Request>,
-    is_restart: bool,
+    baseline: &mut Option<CheckpointId>,
 ) -> Result<Outcome, Error> {
     let identity = JobIdentity {
         max_parallelism: graph.settings.max_parallelism,
@@ -177,28 +202,14 @@ async fn run_attempt(
         retain: graph.settings.checkpoints_retained,
     };
     let started = store.start_attempt(identity).await?;
-    view.status.attempt_started(started.attempt.number(), is_restart);
+    view.status.attempt_started(started.attempt.number(), baseline.is_some());
     let writer = Arc::new(started.writer);
-    let handle = match (&config.restore, is_restart) {
-        (Restore::Uri(uri), false) => Some(store.open_uri(uri, &config.storage_options).await?),
-        (Restore::None, false) => None,
-        _ => started.latest.clone(),
-    };
+    let (handle, is_latest) = starting_point(config, store, started.latest.clone(), *baseline).await?;
+    baseline.get_or_insert(started.last_checkpoint.unwrap_or(CheckpointId::NONE));
     // Numbers go on behind those of the state that is restored, also in a folder that has no checkpoint of its own yet.
     let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
     let assignment = assignment(handle.as_ref(), graph, config.parallelism);
-    let restored = match &handle {
-        None => {
-            info!(attempt = %started.attempt, parallelism = config.parallelism, "starting without state");
-            Restored::default()
-        }
-        Some(handle) => {
-            handle.check_max_parallelism(graph.settings.max_parallelism)?;
-            handle.check(&build::state_tables(graph)?)?;
-            info!(attempt = %started.attempt, parallelism = config.parallelism, checkpoint = %handle.id(), from = %handle.uri(), "restoring");
-            restore(graph, handle, &assignment).await?
-        }
-    };
+    let restored = restore(graph, handle.as_ref(), &assignment, started.attempt).await?;
     let (events_sender, events) = unbounded_channel();
     let context = Context {
         job: config.name.clone(),
@@ -215,8 +226,7 @@ async fn run_attempt(
     *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
 
     // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
-    let is_own = matches!(config.restore, Restore::Latest) || is_restart;
-    for completed in started.uncommitted.iter().filter(|_| is_own) {
+    for completed in started.uncommitted.iter().filter(|_| is_latest) {
         info!(checkpoint = %completed.id, "finishing the commits of a checkpoint");
         let to_commit = committables(&store.read(completed).await?)?;
         attempt::commit_all(&mut deployment.committers, completed.id, &to_commit, &writer).await?;
@@ -255,10 +265,24 @@ fn assignment(handle: Option<&CheckpointHandle>, graph: &JobGraph, parallelism: 
     })
 }
 
-async fn restore(graph: &JobGraph, handle: &CheckpointHandle, assignment: &Assignment) -> Result<Restored, Error> {
+/// Reads what every subtask needs; refuses state that does not fit the job.
+async fn restore(
+    graph: &JobGraph,
+    handle: Option<&CheckpointHandle>,
+    assignment: &Assignment,
+    attempt: eddyline_stream::Attempt,
+) -> Result<Restored, Error> {
+    let parallelism = assignment.slots();
     let mut restored = Restored::default();
+    let Some(handle) = handle else {
+        info!(%attempt, parallelism, "starting without state");
+        return Ok(restored);
+    };
+    handle.check_max_parallelism(graph.settings.max_parallelism)?;
+    handle.check(&build::state_tables(graph)?)?;
+    info!(%attempt, parallelism, checkpoint = %handle.id(), from = %handle.uri(), "restoring");
     for node in &graph.nodes {
-        for slot in (0..assignment.slots()).map(SlotIndex::new) {
+        for slot in (0..parallelism).map(SlotIndex::new) {
             let snapshot = handle.restore(&node.uid, &assignment.key_groups_of(slot)).await?;
             if !snapshot.is_empty() {
                 restored.operators.insert((node.uid.clone(), slot), snapshot);
@@ -268,6 +292,10 @@ async fn restore(graph: &JobGraph, handle: &CheckpointHandle, assignment: &Assig
         if !splits.is_empty() {
             restored.splits.insert(node.uid.clone(), splits);
         }
+    }
+    let mut splits = restored.splits.values().flatten().peekable();
+    if splits.peek().is_some() && splits.all(|split| split.finished) {
+        info!("all input that is known has been read already; `--restore none` begins anew");
     }
     Ok(restored)
 }

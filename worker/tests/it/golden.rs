@@ -202,6 +202,7 @@ impl Case {
                 .map_or_else(|| "unused".to_owned(), |path| path.join("savepoints").display().to_string()),
             checkpoint_interval: run.checkpoint_interval,
             restore: run.restore.clone(),
+            restore_first: None,
             restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
         };
         let connectors: Arc<dyn Connectors> = Arc::new(tables.clone());

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Whole-process speed and memory beside DuckDB, on files that are made once and kept in the cache.
+#   run.sh EDDYLINE [CASE...]   cases: parquet-1000 parquet-1000000 json-1000 json-1000000 agree idle first-row memory
+#                               (none: all of them)
+# Environment: QUICK=1 (a twentieth of the rows), ROWS (rows of the Parquet files; JSON has a quarter), RUNS (3),
+#   EDDYLINE_BENCH_DATA (where the files are; about 1 GB).
+# Needs Python with DuckDB, which e2e/prerequisites.sh bench sees to.
+set -euo pipefail
+eddyline=$(realpath "$1")
+shift
+here=$(cd "$(dirname "$0")" && pwd)
+python=${XDG_CACHE_HOME:-$HOME/.cache}/eddyline/bench-venv/bin/python
+[ -x "$python" ] || python=python3
+PYTHONDONTWRITEBYTECODE=1 exec "$python" "$here/files.py" "$eddyline" "$@"
