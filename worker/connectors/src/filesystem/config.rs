@@ -14,7 +14,7 @@ use super::location::{Glob, Location};
 use crate::{OptionError, Options, TableDescriptor};
 
 /// Bytes of a piece of a file when the table does not say.
-const SPLIT_BYTES: u64 = 64 << 20;
+const SPLIT_BYTES: u64 = 16 << 20;
 /// The least that a piece may be.
 const SPLIT_BYTES_MIN: u64 = 1;
 /// A part ends when it has so many bytes, when the table does not say.
