@@ -8,7 +8,6 @@ pub mod cli;
 pub mod coordinator;
 pub mod exchange;
 pub mod job_file;
-pub mod memory;
 pub mod metrics_server;
 pub mod runtime;
 

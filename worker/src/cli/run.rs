@@ -83,7 +83,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_INVALID_JOB));
         }
     };
-    let Some(planned) = super::plan::plan(&job) else { return Ok(ExitCode::from(EXIT_INVALID_JOB)) };
+    let Some(planned) = super::plan::plan(&job) else {
+        return Ok(ExitCode::from(EXIT_INVALID_JOB));
+    };
     let config = match config(&arguments, &job, &planned) {
         Ok(config) => config,
         Err(reason) => {

@@ -129,6 +129,8 @@ enum Done {
         committers: Committers,
         result: Result<(), Error>,
     },
+    /// Garbage of old checkpoints. Cut off when the job ends: the next one goes on with it.
+    Collected(Result<(), eddyline_checkpoint::Error>),
     Discovered {
         source: usize,
         enumerator: Box<dyn SplitEnumerator>,
@@ -196,7 +198,6 @@ pub async fn run(
     for source in 0..running.attempt.deployment.sources.len() {
         running.discover(source);
     }
-    crate::memory::release_unused();
     let mut tick = tokio::time::interval(TICK);
     loop {
         let event = tokio::select! {
@@ -376,12 +377,14 @@ impl Running {
                 result?;
                 self.tell_sources(SourceCommand::Completed(checkpoint));
                 let writer = Arc::clone(&self.attempt.writer);
-                tokio::spawn(async move {
-                    if let Err(error) = writer.collect_garbage().await {
-                        warn!(error = %crate::chain_of(&error), "garbage of old checkpoints could not be removed");
-                    }
-                });
+                self.background.spawn(async move { Done::Collected(writer.collect_garbage().await.map(|_| ())) });
                 Ok(Some(rounds::Event::Committed(checkpoint)))
+            }
+            Done::Collected(result) => {
+                if let Err(error) = result {
+                    warn!(error = %crate::chain_of(&error), "garbage of old checkpoints could not be removed");
+                }
+                Ok(None)
             }
             Done::Discovered { source, enumerator, result } => {
                 self.discovered(source, enumerator, result)?;

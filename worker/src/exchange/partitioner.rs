@@ -74,7 +74,9 @@ fn scatter(
     assignment: &Assignment,
     mut send: impl FnMut(usize, Batch),
 ) -> Result<(), Error> {
-    let mut rows_of_slot = vec![Vec::new(); usize::from(assignment.slots())];
+    let slots = usize::from(assignment.slots());
+    let mut rows_of_slot: Vec<Vec<u32>> =
+        (0..slots).map(|_| Vec::with_capacity(hashes.len() / slots * 5 / 4)).collect();
     for (row, hash) in (0u32..).zip(hashes) {
         rows_of_slot[assignment.owner_of_hash(*hash).index()].push(row);
     }
