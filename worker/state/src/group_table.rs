@@ -23,6 +23,8 @@ use crate::keys::Keys;
 use crate::prefetch::prefetch;
 use crate::strings::Strings;
 
+/// Up to so many groups a table stays in the second-level cache: 32 bytes of directory and a packed row each.
+const CACHED_GROUPS: usize = 8 * 1024;
 /// How far ahead of the lookup buckets are loaded, in rows.
 const AHEAD: usize = 12;
 
@@ -257,15 +259,21 @@ impl GroupTable {
     fn lookup(&mut self, keys: &impl RowKeys, hashes: &[u64], rows: Range<usize>, groups: &mut Vec<u32>) {
         let start = groups.len();
         groups.reserve(rows.len());
-        for row in rows.clone() {
-            if let Some(hash) = hashes.get(row + AHEAD) {
-                self.directory.prefetch(*hash);
+        if self.hashes.len() <= CACHED_GROUPS {
+            // What is in the cache need not be asked for early.
+            let directory = &self.directory;
+            groups.extend(hashes[rows.clone()].iter().map(|hash| directory.candidate(*hash)));
+        } else {
+            for row in rows.clone() {
+                if let Some(hash) = hashes.get(row + AHEAD) {
+                    self.directory.prefetch(*hash);
+                }
+                let candidate = self.directory.candidate(hashes[row]);
+                if candidate != NONE {
+                    prefetch(&self.words, candidate as usize * self.stride);
+                }
+                groups.push(candidate);
             }
-            let candidate = self.directory.candidate(hashes[row]);
-            if candidate != NONE {
-                prefetch(&self.words, candidate as usize * self.stride);
-            }
-            groups.push(candidate);
         }
         for (group, row) in groups[start..].iter_mut().zip(rows) {
             if *group == NONE || !keys.matches(self, *group as usize, row) {
