@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use eddyline_stream::{OperatorUid, SlotIndex, Watermark};
 
+use super::task::Progress;
+
 /// A number that only one thread writes and any may read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -100,6 +102,15 @@ impl OperatorMetrics {
         };
         metrics.source_lag.set(u64::MAX);
         Arc::new(metrics)
+    }
+
+    /// Counts time in which the task did nothing, for the reason its last step gave.
+    pub fn account(&self, progress: Progress, time: Duration) {
+        match progress {
+            Progress::Worked => {}
+            Progress::Idle => self.idle_ns.add_time(time),
+            Progress::Backpressured => self.backpressured_ns.add_time(time),
+        }
     }
 
     /// Event time has come this far here.

@@ -164,11 +164,7 @@ impl Task for OperatorTask {
             Output::Channels(_) => None,
         };
         for metrics in self.chain.metrics().chain(sink) {
-            match progress {
-                Progress::Worked => {}
-                Progress::Idle => metrics.idle_ns.add_time(time),
-                Progress::Backpressured => metrics.backpressured_ns.add_time(time),
-            }
+            metrics.account(progress, time);
         }
     }
 }

@@ -350,11 +350,7 @@ impl Task for SourceTask {
 
     fn account(&self, progress: Progress, time: Duration) {
         for metrics in self.parts.chain.metrics().chain([&self.parts.metrics]) {
-            match progress {
-                Progress::Worked => {}
-                Progress::Idle => metrics.idle_ns.add_time(time),
-                Progress::Backpressured => metrics.backpressured_ns.add_time(time),
-            }
+            metrics.account(progress, time);
         }
     }
 }

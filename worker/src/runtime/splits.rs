@@ -71,10 +71,7 @@ impl SplitPool {
 
     /// The next split for a reader.
     pub fn next(&mut self, reader: usize) -> Option<Split> {
-        let queue = match self.placement {
-            Placement::OnDemand => 0,
-            Placement::Spread => reader,
-        };
+        let queue = self.queue_of(reader);
         self.queues.get_mut(queue)?.pop_front()
     }
 
@@ -85,11 +82,14 @@ impl SplitPool {
 
     /// Whether a reader will never get another split.
     pub fn is_exhausted(&self, reader: usize) -> bool {
-        let queue = match self.placement {
+        self.complete && self.queues.get(self.queue_of(reader)).is_none_or(VecDeque::is_empty)
+    }
+
+    fn queue_of(&self, reader: usize) -> usize {
+        match self.placement {
             Placement::OnDemand => 0,
             Placement::Spread => reader,
-        };
-        self.complete && self.queues.get(queue).is_none_or(VecDeque::is_empty)
+        }
     }
 
     /// How splits come to readers.
