@@ -4,7 +4,11 @@
 //! Doc comments here become the descriptions of the fields in the custom resource definition.
 
 pub mod quantity;
+pub mod savepoint;
+pub mod status;
 pub mod stream_job;
 
 pub use quantity::Duration;
+pub use savepoint::{Savepoint, SavepointSpec, SavepointStatus};
+pub use status::StreamJobStatus;
 pub use stream_job::{StreamJob, StreamJobSpec};

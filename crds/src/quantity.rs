@@ -22,6 +22,11 @@ impl Duration {
         Self(std::time::Duration::from_secs(seconds))
     }
 
+    /// The duration with this many milliseconds.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(std::time::Duration::from_millis(millis))
+    }
+
     /// The value.
     pub const fn get(self) -> std::time::Duration {
         self.0
@@ -66,6 +71,7 @@ impl schemars::JsonSchema for Duration {
         schemars::json_schema!({
             "type": "string",
             "pattern": "^[0-9]+(ms|s|m|h|d)$",
+            "maxLength": 20,
             "description": "A duration such as 500ms, 10s, 2m, 6h or 7d.",
         })
     }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Duration;
+use crate::status::StreamJobStatus;
 
 /// A streaming job in Flink SQL.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "eddyline.io",
     version = "v1alpha1",
@@ -17,9 +18,33 @@ use crate::Duration;
     namespaced,
     shortname = "sj",
     category = "eddyline",
-    derive = "PartialEq"
+    status = "StreamJobStatus",
+    scale(
+        spec_replicas_path = ".spec.parallelism",
+        status_replicas_path = ".status.parallelism",
+        label_selector_path = ".status.selector"
+    ),
+    derive = "PartialEq",
+    validation = Rule::new(
+        "self.spec.maxParallelism == oldSelf.spec.maxParallelism || !has(oldSelf.status) || !has(oldSelf.status.checkpoint)"
+    ).message("maxParallelism is fixed once the job has a checkpoint: its state is cut into that many key groups. Start another job with restoreFrom unset to change it"),
+    printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "PARALLELISM", type_ = "integer", json_path = ".status.parallelism"),
+    printcolumn(name = "LAG", type_ = "integer", json_path = ".status.progress.lagRecords"),
+    printcolumn(name = "WM-LAG", type_ = "string", json_path = ".status.progress.watermarkLag"),
+    printcolumn(name = "CHECKPOINT", type_ = "date", json_path = ".status.checkpoint.completedAt"),
+    printcolumn(name = "RESTARTS", type_ = "integer", json_path = ".status.restarts"),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "RATE", type_ = "integer", json_path = ".status.progress.recordsInPerSecond", priority = 1),
+    printcolumn(name = "ATTEMPT", type_ = "integer", json_path = ".status.attempt", priority = 1),
+    printcolumn(name = "MESSAGE", type_ = "string", json_path = ".status.summary", priority = 1)
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.sql) != has(self.sqlFrom)").message("exactly one of sql and sqlFrom must be set"),
+    validation = Rule::new("self.parallelism <= self.maxParallelism").message("parallelism must not be greater than maxParallelism")
+)]
 pub struct StreamJobSpec {
     /// The SQL of the job. Exactly one of `sql` and `sqlFrom` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,9 +54,13 @@ pub struct StreamJobSpec {
     pub sql_from: Option<SqlSource>,
     /// How many slots run the job.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 32768))]
     pub parallelism: u16,
     /// How many key groups the state is cut into: a power of two, fixed once the job has state.
     #[serde(default = "default_max_parallelism")]
+    #[x_kube(validation = Rule::new(
+        "self in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768]"
+    ).message("maxParallelism must be a power of two, at most 32768"))]
     pub max_parallelism: u32,
     /// Whether the job runs.
     #[serde(default)]
@@ -128,14 +157,21 @@ pub struct LocalStorage {
 }
 
 /// How and where checkpoints are taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("self.interval.endsWith('d') || duration(self.interval) >= duration('100ms')")
+        .message("checkpoint.interval must be at least 100ms"),
+    validation = Rule::new("self.timeout.endsWith('d') || duration(self.timeout) >= duration('1s')")
+        .message("checkpoint.timeout must be at least 1s")
+)]
 pub struct Checkpoint {
     /// How often.
     pub interval: Duration,
     /// How long one may take.
     pub timeout: Duration,
     /// How many completed ones are kept.
+    #[schemars(range(min = 1))]
     pub retain: u16,
     /// Where they are stored.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -272,8 +308,9 @@ impl Default for Backoff {
 }
 
 /// What the first start of a job restores from; at most one of the two.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!(has(self.savepointRef) && has(self.uri))").message("restoreFrom takes savepointRef or uri, not both"))]
 pub struct RestoreFrom {
     /// A Savepoint object of the same namespace.
     #[serde(skip_serializing_if = "Option::is_none")]

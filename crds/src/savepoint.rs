@@ -1,0 +1,88 @@
+//! `Savepoint`, version v1alpha1: a savepoint that was asked for, and where it is.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::stream_job::NameRef;
+
+/// A savepoint of a StreamJob: everything the job needs to go on from that moment, at any parallelism, in any cluster.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "eddyline.io",
+    version = "v1alpha1",
+    kind = "Savepoint",
+    namespaced,
+    shortname = "svp",
+    category = "eddyline",
+    status = "SavepointStatus",
+    derive = "PartialEq",
+    printcolumn(name = "JOB", type_ = "string", json_path = ".spec.jobRef.name"),
+    printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "COMPLETED", type_ = "date", json_path = ".status.completedAt"),
+    printcolumn(name = "URI", type_ = "string", json_path = ".status.uri", priority = 1),
+    printcolumn(name = "MESSAGE", type_ = "string", json_path = ".status.message", priority = 1),
+    printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self == oldSelf").message("a Savepoint is one request: its spec never changes. Create another one"))]
+pub struct SavepointSpec {
+    /// The StreamJob, in the same namespace.
+    pub job_ref: NameRef,
+    /// The folder that the savepoint's own folder is made in: `s3://bucket/path` or `file:///path`. Without it the
+    /// savepoint goes to the folder `savepoints` of the job's checkpoint storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// What happens to the data when this object is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What happens to a savepoint's data when its object is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum DeletionPolicy {
+    /// It stays in storage.
+    #[default]
+    Retain,
+    /// It is deleted too.
+    Delete,
+}
+
+/// What became of a savepoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SavepointStatus {
+    /// The generation of the spec that this is about.
+    pub observed_generation: i64,
+    /// Where it is in its life.
+    pub phase: SavepointPhase,
+    /// Where the data is, once it is completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// The number of the checkpoint that it was taken with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<i64>,
+    /// When it was asked of the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it was completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<Time>,
+    /// Why it waits or has failed, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Where a savepoint is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum SavepointPhase {
+    /// The job has not been asked yet, because it does not run.
+    #[default]
+    Pending,
+    /// The job is taking it.
+    InProgress,
+    /// It is in storage.
+    Completed,
+    /// It was given up.
+    Failed,
+}

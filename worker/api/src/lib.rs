@@ -1,0 +1,15 @@
+//! What a worker and those who talk to it agree on: the files mounted into its pod, and its HTTP API, as types only.
+//!
+//! Times are milliseconds since 1970 in UTC, durations milliseconds. Fields are only ever added: a controller and a worker
+//! of neighbouring versions understand each other, so readers ignore what they do not know.
+
+pub mod config;
+pub mod endpoint;
+pub mod mounts;
+pub mod openapi;
+pub mod savepoint;
+pub mod status;
+
+pub use config::{Start, StartFrom, WorkerConfig};
+pub use savepoint::{Savepoint, SavepointRequest, SavepointState};
+pub use status::{JobStatus, Phase};
