@@ -43,7 +43,13 @@ use crate::status::StreamJobStatus;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = Rule::new("has(self.sql) != has(self.sqlFrom)").message("exactly one of sql and sqlFrom must be set"),
-    validation = Rule::new("self.parallelism <= self.maxParallelism").message("parallelism must not be greater than maxParallelism")
+    validation = Rule::new("self.parallelism <= self.maxParallelism").message("parallelism must not be greater than maxParallelism"),
+    validation = Rule::new("self.checkpoint.interval.endsWith('d') || duration(self.checkpoint.interval) >= duration('100ms')")
+        .message("checkpoint.interval must be at least 100ms"),
+    validation = Rule::new("self.checkpoint.timeout.endsWith('d') || duration(self.checkpoint.timeout) >= duration('1s')")
+        .message("checkpoint.timeout must be at least 1s"),
+    validation = Rule::new("!(has(self.restoreFrom.savepointRef) && has(self.restoreFrom.uri))")
+        .message("restoreFrom takes savepointRef or uri, not both")
 )]
 pub struct StreamJobSpec {
     /// The SQL of the job. Exactly one of `sql` and `sqlFrom` is set.
@@ -157,14 +163,8 @@ pub struct LocalStorage {
 }
 
 /// How and where checkpoints are taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[x_kube(
-    validation = Rule::new("self.interval.endsWith('d') || duration(self.interval) >= duration('100ms')")
-        .message("checkpoint.interval must be at least 100ms"),
-    validation = Rule::new("self.timeout.endsWith('d') || duration(self.timeout) >= duration('1s')")
-        .message("checkpoint.timeout must be at least 1s")
-)]
 pub struct Checkpoint {
     /// How often.
     pub interval: Duration,
@@ -308,9 +308,8 @@ impl Default for Backoff {
 }
 
 /// What the first start of a job restores from; at most one of the two.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-#[x_kube(validation = Rule::new("!(has(self.savepointRef) && has(self.uri))").message("restoreFrom takes savepointRef or uri, not both"))]
 pub struct RestoreFrom {
     /// A Savepoint object of the same namespace.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ mod plan;
 mod progress;
 mod run;
 mod savepoint;
+mod worker;
 
 /// Exit code for a job whose SQL or manifest is wrong.
 const EXIT_INVALID_JOB: u8 = 2;
@@ -36,6 +37,8 @@ enum Command {
         /// A .sql file or a StreamJob manifest.
         file: PathBuf,
     },
+    /// Run the job of a pod, as the controller has set it up.
+    Worker(crate::pod::Arguments),
     /// Look into checkpoints and savepoints.
     Savepoint {
         #[command(subcommand)]
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Explain { file } => plan::explain(&file),
         Command::Validate { file } => plan::validate(&file),
+        Command::Worker(arguments) => worker::run(arguments),
         Command::Savepoint { command } => savepoint::run(command),
     };
     result.unwrap_or_else(|error| {

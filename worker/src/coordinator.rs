@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod job;
+pub mod request;
 pub mod rounds;
 pub mod staging;
 pub mod status;

@@ -97,13 +97,8 @@ impl JobFile {
             _ => return Err(unsupported("spec.sql is missing")),
         };
         let mut config = spec.config;
-        config.entry("pipeline.max-parallelism".to_owned()).or_insert_with(|| spec.max_parallelism.to_string());
-        let set = |config: &mut BTreeMap<String, String>, key: &str, value: String| {
-            config.entry(key.to_owned()).or_insert(value);
-        };
-        set(&mut config, "state.checkpoints.num-retained", spec.checkpoint.retain.to_string());
-        let timeout_ms = spec.checkpoint.timeout.get().as_millis();
-        set(&mut config, "execution.checkpointing.timeout", format!("{timeout_ms} ms"));
+        let timeout = spec.checkpoint.timeout.get();
+        add_checkpoint_keys(&mut config, spec.max_parallelism, spec.checkpoint.retain, timeout);
         let storage = spec.checkpoint.storage;
         let endpoint = storage.as_ref().and_then(|storage| storage.endpoint.clone());
         Ok(Self {
@@ -122,6 +117,23 @@ impl JobFile {
                 backoff_max: spec.restart.backoff.max.get(),
             },
         })
+    }
+}
+
+/// Adds Flink's keys for what a StreamJob says in fields of its own, unless they are there.
+pub fn add_checkpoint_keys(
+    config: &mut BTreeMap<String, String>,
+    max_parallelism: u32,
+    checkpoints_retained: u16,
+    checkpoint_timeout: Duration,
+) {
+    let timeout = format!("{} ms", checkpoint_timeout.as_millis());
+    for (key, value) in [
+        ("pipeline.max-parallelism", max_parallelism.to_string()),
+        ("state.checkpoints.num-retained", checkpoints_retained.to_string()),
+        ("execution.checkpointing.timeout", timeout),
+    ] {
+        config.entry(key.to_owned()).or_insert(value);
     }
 }
 

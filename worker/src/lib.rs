@@ -1,7 +1,7 @@
 //! The worker: runs jobs. `eddyline run` is this, on one machine and in one process.
 //!
 //! `exchange` moves elements between tasks, `runtime` builds tasks from a job graph and steps them on slot threads,
-//! `coordinator` decides about checkpoints and attempts, `cli` is the command line. Everything the tasks are made of lives
+//! `coordinator` decides about checkpoints and attempts, `cli` is the command line, `pod` the role in a cluster. Everything the tasks are made of lives
 //! in crates of its own beside this one.
 
 pub mod cli;
@@ -9,6 +9,7 @@ pub mod coordinator;
 pub mod exchange;
 pub mod job_file;
 pub mod metrics_server;
+pub mod pod;
 pub mod runtime;
 
 /// An error and everything behind it in one line, for people.

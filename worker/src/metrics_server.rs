@@ -9,25 +9,42 @@ use axum::routing::get;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use tokio::net::TcpListener;
 
 use crate::coordinator::job::View;
 use crate::runtime::metrics::{OperatorMetrics, Role};
+
+/// Listens.
+///
+/// # Errors
+/// When the address cannot be bound; the message names it.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
 
 /// Starts serving. Ends with the runtime.
 ///
 /// # Errors
 /// When the address cannot be bound; the message names it.
 pub async fn serve(address: SocketAddr, view: Arc<View>) -> std::io::Result<SocketAddr> {
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
+    serve_with(address, view, Router::new()).await
+}
+
+/// [`serve`], with what else is served there.
+///
+/// # Errors
+/// When the address cannot be bound; the message names it.
+pub async fn serve_with(address: SocketAddr, view: Arc<View>, more: Router) -> std::io::Result<SocketAddr> {
+    let listener = bind(address).await?;
     let bound = listener.local_addr()?;
     let registry = Registry::new();
     registry.register(Box::new(JobCollector::new(view))).expect("the only collector of a new registry");
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok" }))
-        .with_state(Arc::new(registry));
+        .with_state(Arc::new(registry))
+        .merge(more);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the metrics endpoint has stopped");
@@ -84,29 +101,29 @@ impl JobCollector {
 
     fn job_gauges(&self) -> Vec<(&'static str, &'static str, i64)> {
         let status = &self.view.status;
-        let (completed, failed) = status.checkpoints();
+        let state = status.snapshot();
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let mut gauges = vec![
-            ("eddyline_attempt", "The number of the running attempt.", number(status.attempt())),
-            ("eddyline_restarts", "Restarts by this process.", number(status.restarts())),
-            ("eddyline_checkpoints_completed", "Checkpoints completed by this process.", number(completed)),
-            ("eddyline_checkpoints_failed", "Checkpoints given up by this process.", number(failed)),
+            ("eddyline_attempt", "The number of the running attempt.", number(state.attempt)),
+            ("eddyline_restarts", "Restarts by this process.", number(state.restarts)),
+            ("eddyline_checkpoints_completed", "Checkpoints completed by this process.", number(state.checkpoints_completed)),
+            ("eddyline_checkpoints_failed", "Checkpoints given up by this process.", number(state.checkpoints_failed)),
         ];
         if let Some(last) = status.last_checkpoint() {
             let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
             gauges.extend([
-                ("eddyline_checkpoint_last_id", "The last completed checkpoint.", number(last.id.number())),
+                ("eddyline_checkpoint_last_id", "The last completed checkpoint.", number(last.status.id)),
                 (
                     "eddyline_checkpoint_duration_milliseconds",
                     "From barrier to storage, of the last one.",
-                    millis(last.duration),
+                    number(last.status.duration_ms),
                 ),
                 (
                     "eddyline_checkpoint_alignment_milliseconds",
                     "Longest alignment of a task, of the last one.",
-                    millis(last.alignment),
+                    number(last.status.alignment_ms),
                 ),
-                ("eddyline_checkpoint_bytes", "Bytes written for the last one.", number(last.bytes)),
+                ("eddyline_checkpoint_bytes", "Bytes written for the last one.", number(last.status.bytes)),
                 ("eddyline_checkpoint_age_milliseconds", "Since the last one was stored.", millis(last.at.elapsed())),
             ]);
         }

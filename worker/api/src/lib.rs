@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod mounts;
 pub mod openapi;
 pub mod savepoint;
+pub mod secret;
 pub mod status;
 
 pub use config::{Start, StartFrom, WorkerConfig};

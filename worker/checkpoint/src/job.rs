@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use eddyline_stream::{Attempt, CheckpointId};
@@ -12,7 +13,7 @@ use crate::control_log;
 use crate::error::{Error, Result};
 use crate::handle::CheckpointHandle;
 use crate::paths;
-use crate::record::{CheckpointRef, Record};
+use crate::record::{CheckpointRef, Leader, Record};
 use crate::storage::{self, Storage};
 use crate::writer::Writer;
 
@@ -22,6 +23,12 @@ pub struct JobStore {
     storage: Storage,
     job: Arc<str>,
     plan_fingerprint: Arc<str>,
+    start: Arc<str>,
+    /// Tells this process from others that lead the job.
+    process: u64,
+
+    /// The latest attempt that this process has started; 0 before the first.
+    led: Arc<AtomicU64>,
 }
 
 /// A new attempt.
@@ -35,6 +42,9 @@ pub struct Started {
     pub last_checkpoint: Option<CheckpointId>,
     /// The latest completed checkpoint, to restore from.
     pub latest: Option<CheckpointHandle>,
+    /// The latest checkpoint when the decision to start, which this attempt carries out, was first carried out. Later
+    /// ones are progress made since, whatever the decision was to start from.
+    pub start_after: CheckpointId,
     /// Whether the commits of the latest checkpoint are known to be done. If not, do them again before anything else.
     pub is_committed: bool,
     /// All completed checkpoints whose commits are not known to be done, oldest first: the latest, and at times the one
@@ -52,7 +62,16 @@ impl JobStore {
     /// The job's folder in a storage. The name can have any characters.
     pub fn open(storage: Storage, job: &str) -> Self {
         let folder = storage.under(&paths::job_folder(job));
-        Self { storage: folder, job: job.into(), plan_fingerprint: "".into() }
+        let process = random() as u64;
+        let start = format!("{process:016x}").into();
+        Self { storage: folder, job: job.into(), plan_fingerprint: "".into(), start, process, led: Arc::default() }
+    }
+
+    /// Names the decision to start that attempts carry out: a text that is the same for all processes that carry out the
+    /// same one. Without it each process is a decision of its own.
+    pub fn with_start(mut self, token: &str) -> Self {
+        self.start = token.into();
+        self
     }
 
     /// Notes in manifests and control records which plan wrote them, for people.
@@ -81,12 +100,20 @@ impl JobStore {
     /// Starts an attempt: no older one can complete a checkpoint any more. The latest checkpoint is what it was at that
     /// moment.
     ///
+    /// The first attempt of a process takes over from whoever leads. Later ones only follow attempts of the same process:
+    /// when another has taken over meanwhile, it is left alone.
+    ///
     /// # Errors
+    /// [`Error::Fenced`] when another process has taken over from this one.
     /// [`Error::MaxParallelismDiffers`] and [`Error::KeyHashDiffers`] when the job has a checkpoint that was cut in another
     /// way, without fencing anyone. Errors of the manifest of the latest checkpoint. When storage fails or the outcome is
     /// not known, it can simply be tried again.
     pub async fn start_attempt(&self, identity: JobIdentity) -> Result<Started> {
+        let led = self.led.load(Ordering::Relaxed);
         let head = control_log::take_over(&self.storage, &self.job, |before| {
+            if let Some(before) = before.filter(|before| led != 0 && before.process != self.process) {
+                return Err(control_log::fenced(&self.job, led, before.id.attempt));
+            }
             if let Some(before) = before.filter(|before| before.latest().is_some()) {
                 if before.max_parallelism != identity.max_parallelism {
                     let (recorded, job) = (before.max_parallelism, identity.max_parallelism);
@@ -97,10 +124,17 @@ impl JobStore {
                     return Err(Error::KeyHashDiffers { recorded, known });
                 }
             }
-            let (groups, hash) = (identity.max_parallelism, identity.hash_version);
-            Ok(Record::take_over(before, random(), groups, hash, &self.plan_fingerprint))
+            let leader = Leader {
+                max_parallelism: identity.max_parallelism,
+                key_hash_version: identity.hash_version,
+                plan_fingerprint: &self.plan_fingerprint,
+                start: &self.start,
+                process: self.process,
+            };
+            Ok(Record::take_over(before, random(), leader))
         })
         .await?;
+        self.led.store(head.id.attempt, Ordering::Relaxed);
         eddyline_stream::crash_point("checkpoint.attempt-started");
         let latest = match head.latest() {
             None => None,
@@ -111,6 +145,7 @@ impl JobStore {
         Ok(Started {
             attempt: Attempt::new(head.id.attempt),
             last_checkpoint,
+            start_after: head.start_after,
             is_committed: last_checkpoint.is_none_or(|last| last <= head.commits_done_upto),
             uncommitted: head.retained.iter().filter(is_open).map(|kept| self.completed(kept)).collect(),
             latest,

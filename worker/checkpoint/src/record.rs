@@ -35,6 +35,15 @@ pub(crate) struct RecordProto {
     /// The plan of the attempt, for people.
     #[prost(string, tag = "10")]
     pub plan_fingerprint: String,
+    /// The decision that the attempt carries out.
+    #[prost(string, tag = "11")]
+    pub start: String,
+    /// The latest checkpoint when that decision was first carried out.
+    #[prost(uint64, tag = "12")]
+    pub start_after: u64,
+    /// Drawn at random by each process.
+    #[prost(fixed64, tag = "13")]
+    pub process: u64,
 }
 
 /// A completed checkpoint in a control record.
@@ -70,28 +79,43 @@ pub(crate) struct Record {
     pub commits_done_upto: CheckpointId,
     pub boundary: u64,
     pub plan_fingerprint: String,
+    pub start: String,
+    pub start_after: CheckpointId,
+    pub process: u64,
+}
+
+/// What a new attempt says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leader<'a> {
+    pub max_parallelism: MaxParallelism,
+    pub key_hash_version: u32,
+    pub plan_fingerprint: &'a str,
+    pub start: &'a str,
+    pub process: u64,
 }
 
 impl Record {
     /// The record by which a new attempt takes over; `None` before: the first of the job.
-    pub(crate) fn take_over(
-        before: Option<&Record>,
-        nonce: u128,
-        max_parallelism: MaxParallelism,
-        key_hash_version: u32,
-        plan_fingerprint: &str,
-    ) -> Self {
+    pub(crate) fn take_over(before: Option<&Record>, nonce: u128, leader: Leader<'_>) -> Self {
         let (sequence, leader_epoch, attempt) =
             before.map_or((0, 0, 0), |record| (record.id.sequence, record.id.leader_epoch, record.id.attempt));
         let sequence = sequence + 1;
+        let start_after = match before {
+            Some(before) if before.start == leader.start => before.start_after,
+            Some(before) => before.latest().map_or(before.start_after, |latest| latest.checkpoint),
+            None => CheckpointId::NONE,
+        };
         Self {
             id: RecordId { sequence, nonce, leader_epoch: leader_epoch + 1, attempt: attempt + 1 },
-            max_parallelism,
-            key_hash_version,
+            max_parallelism: leader.max_parallelism,
+            key_hash_version: leader.key_hash_version,
             retained: before.map(|record| record.retained.clone()).unwrap_or_default(),
             commits_done_upto: before.map_or(CheckpointId::NONE, |record| record.commits_done_upto),
             boundary: control::boundary(sequence, before.map_or(0, |record| record.boundary)),
-            plan_fingerprint: plan_fingerprint.to_owned(),
+            plan_fingerprint: leader.plan_fingerprint.to_owned(),
+            start: leader.start.to_owned(),
+            start_after,
+            process: leader.process,
         }
     }
 
@@ -141,6 +165,9 @@ impl Record {
             commits_done_upto: self.commits_done_upto.number(),
             boundary: self.boundary,
             plan_fingerprint: self.plan_fingerprint.clone(),
+            start: self.start.clone(),
+            start_after: self.start_after.number(),
+            process: self.process,
         };
         envelope::seal(envelope::CONTROL_RECORD, &proto)
     }
@@ -172,6 +199,9 @@ impl Record {
             commits_done_upto: CheckpointId::new(proto.commits_done_upto),
             boundary: proto.boundary,
             plan_fingerprint: proto.plan_fingerprint,
+            start: proto.start,
+            start_after: CheckpointId::new(proto.start_after),
+            process: proto.process,
         })
     }
 }
@@ -180,24 +210,46 @@ impl Record {
 mod tests {
     use super::*;
 
+    fn leader(start: &str) -> Leader<'_> {
+        Leader {
+            max_parallelism: MaxParallelism::DEFAULT,
+            key_hash_version: 1,
+            plan_fingerprint: "plan",
+            start,
+            process: 17,
+        }
+    }
+
+    #[test]
+    fn a_decision_to_start_counts_from_where_it_was_first_carried_out() {
+        let first = Record::take_over(None, 1, leader("a"));
+        assert_eq!(first.start_after, CheckpointId::NONE);
+        let ran = first.next(2, CheckpointId::NONE).with_checkpoint(completed(5), 3);
+        assert_eq!(Record::take_over(Some(&ran), 3, leader("a")).start_after, CheckpointId::NONE, "the same decision");
+        let other = Record::take_over(Some(&ran), 3, leader("b"));
+        assert_eq!(other.start_after, CheckpointId::new(5));
+        let ran = other.next(4, CheckpointId::NONE).with_checkpoint(completed(6), 3);
+        assert_eq!(Record::take_over(Some(&ran), 5, leader("b")).start_after, CheckpointId::new(5));
+    }
+
     fn completed(number: u64) -> CheckpointRef {
         CheckpointRef { checkpoint: CheckpointId::new(number), attempt: Attempt::new(1), manifest_crc: 7, bytes: 9 }
     }
 
     #[test]
     fn a_record_reads_as_it_was_written() {
-        let first = Record::take_over(None, 3, MaxParallelism::DEFAULT, 1, "plan");
+        let first = Record::take_over(None, 3, leader("a"));
         let record = first.next(u128::MAX, CheckpointId::new(4)).with_checkpoint(completed(5), 3);
         assert_eq!(Record::open("x", &record.seal()).expect("as written"), record);
         assert_eq!((first.id.sequence, record.id.sequence), (1, 2));
-        let second = Record::take_over(Some(&record), 4, MaxParallelism::DEFAULT, 1, "plan");
+        let second = Record::take_over(Some(&record), 4, leader("a"));
         assert_eq!((second.id.sequence, second.id.leader_epoch, second.id.attempt), (3, 2, 2));
         assert_eq!(second.latest(), Some(&completed(5)));
     }
 
     #[test]
     fn a_checkpoint_with_open_commits_is_kept_beyond_its_number() {
-        let mut record = Record::take_over(None, 1, MaxParallelism::DEFAULT, 1, "");
+        let mut record = Record::take_over(None, 1, leader("a"));
         for number in 1..=4 {
             record = record.next(u128::from(number), CheckpointId::NONE).with_checkpoint(completed(number), 2);
         }

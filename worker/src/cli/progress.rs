@@ -8,64 +8,7 @@ use std::time::{Duration, Instant};
 use eddyline_stream::Watermark;
 
 use crate::coordinator::job::View;
-use crate::runtime::metrics::{OperatorMetrics, Role};
-
-/// What a job has done so far, over all subtasks of the running attempt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Rows read by sources.
-    pub rows_in: u64,
-    /// Bytes read by sources.
-    pub bytes_in: u64,
-    /// Rows written by sinks.
-    pub rows_out: u64,
-    /// Bytes written by sinks.
-    pub bytes_out: u64,
-    /// Rows dropped as late.
-    pub late_rows: u64,
-    /// Records skipped as unreadable.
-    pub bad_records: u64,
-    /// Records known and not yet read, if any source can tell.
-    pub source_lag: Option<u64>,
-}
-
-impl Totals {
-    /// Adds up what the subtasks count.
-    pub fn of(view: &View) -> Self {
-        let operators = view.operators.read().expect("no holder of the metrics panics");
-        let mut totals = Self::default();
-        for metrics in operators.iter() {
-            totals.add(metrics);
-        }
-        totals
-    }
-
-    fn add(&mut self, metrics: &OperatorMetrics) {
-        match metrics.role {
-            Role::Source => {
-                self.rows_in += metrics.rows_in.get();
-                self.bytes_in += metrics.bytes.get();
-                self.bad_records += metrics.bad_records.get();
-                let lag = metrics.source_lag.get();
-                if lag != u64::MAX {
-                    self.source_lag = Some(self.source_lag.unwrap_or(0) + lag);
-                }
-            }
-            Role::Sink => {
-                self.rows_out += metrics.rows_in.get();
-                self.bytes_out += metrics.bytes.get();
-            }
-            Role::Operator => self.late_rows += metrics.late_rows.get(),
-        }
-    }
-}
-
-/// The smallest watermark of the sources that have one.
-fn watermark(view: &View) -> Option<Watermark> {
-    let operators = view.operators.read().expect("no holder of the metrics panics");
-    let sources = operators.iter().filter(|metrics| metrics.role == Role::Source);
-    sources.map(|metrics| metrics.watermark()).filter(|watermark| *watermark != Watermark::MIN).min()
-}
+use crate::runtime::metrics::Totals;
 
 /// Draws the live line until it is aborted.
 pub async fn draw(view: Arc<View>, interval: Duration) {
@@ -73,7 +16,7 @@ pub async fn draw(view: Arc<View>, interval: Duration) {
     let mut before = (Instant::now(), Totals::default());
     loop {
         ticks.tick().await;
-        let now = (Instant::now(), Totals::of(&view));
+        let now = (Instant::now(), Totals::of(&view.operators()));
         let line = line(&view, &before.1, &now.1, now.0.duration_since(before.0));
         eprint!("\r\x1b[2K{line}");
         // A terminal that is gone is no reason to stop the job.
@@ -91,7 +34,7 @@ fn line(view: &View, before: &Totals, now: &Totals, elapsed: Duration) -> String
     let seconds = elapsed.as_secs_f64().max(0.001);
     let rate = |before: u64, now: u64| count((now.saturating_sub(before) as f64 / seconds) as u64);
     let mut line = format!("in {}/s  out {}/s", rate(before.rows_in, now.rows_in), rate(before.rows_out, now.rows_out));
-    match watermark(view) {
+    match now.watermark {
         Some(Watermark::MAX) => line.push_str("  watermark: end of input"),
         Some(watermark) => {
             let lag = chrono::Utc::now().timestamp_millis().saturating_sub(watermark.time_ms()).max(0);
@@ -110,7 +53,7 @@ fn line(view: &View, before: &Totals, now: &Totals, elapsed: Duration) -> String
     let _ = write!(line, "  late {}", count(now.late_rows));
     if let Some(last) = view.status.last_checkpoint() {
         let age = duration_text(last.at.elapsed());
-        let _ = write!(line, "  checkpoint {} ({}, {age} ago)", last.id, bytes(last.bytes));
+        let _ = write!(line, "  checkpoint {} ({}, {age} ago)", last.status.id, bytes(last.status.bytes));
     }
     line
 }

@@ -11,12 +11,13 @@ use eddyline_plan::Planned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::info;
 
-use super::progress::{self, Totals};
+use super::progress;
 use super::{EXIT_INVALID_JOB, LogFormat, start_logging};
-use crate::coordinator::attempt::{Outcome, Request};
-use crate::coordinator::job::{self, Config, Restore, View};
+use crate::coordinator::job::{self, Config, Outcome, Restore, View};
+use crate::coordinator::request::{Request, SavepointOrder};
 use crate::job_file::JobFile;
 use crate::runtime::connectors::{BuiltIn, Connectors};
+use crate::runtime::metrics::Totals;
 
 /// How often the live line is drawn.
 const LINE_INTERVAL: Duration = Duration::from_millis(500);
@@ -86,8 +87,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Some(planned) = super::plan::plan(&job) else {
         return Ok(ExitCode::from(EXIT_INVALID_JOB));
     };
-    let config = match config(&arguments, &job, &planned) {
-        Ok(config) => config,
+    let (config, savepoint_dir) = match config(&arguments, &job, &planned) {
+        Ok(settings) => settings,
         Err(reason) => {
             eprintln!("error: {reason}");
             return Ok(ExitCode::from(EXIT_INVALID_JOB));
@@ -98,16 +99,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
     let started = Instant::now();
     let view = Arc::new(View::default());
-    let outcome = runtime.block_on(drive(&planned, &config, &arguments, Arc::clone(&view), show_line));
+    let outcome = runtime.block_on(drive(&planned, &config, savepoint_dir, arguments.metrics_addr, Arc::clone(&view), show_line));
     if show_line {
         progress::clear_line();
     }
     let outcome = outcome?;
     match outcome {
         Outcome::Finished => {
-            eprint!("{}", progress::summary(&config.name, &Totals::of(&view), started.elapsed()));
+            eprint!("{}", progress::summary(&config.name, &Totals::of(&view.operators()), started.elapsed()));
         }
-        Outcome::Stopped { savepoint } => {
+        Outcome::Stopped { savepoint: None } => {
+            eprintln!("{} stopped; it resumes from its latest checkpoint", config.name);
+        }
+        Outcome::Stopped { savepoint: Some(savepoint) } => {
             eprintln!("{} stopped with a savepoint: {savepoint}", config.name);
             eprintln!("resume it with: {}", resume_command(&arguments, &savepoint));
         }
@@ -118,15 +122,16 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 async fn drive(
     planned: &Planned,
     config: &Config,
-    arguments: &Arguments,
+    savepoint_dir: String,
+    metrics_address: Option<SocketAddr>,
     view: Arc<View>,
     show_line: bool,
 ) -> anyhow::Result<Outcome> {
-    if let Some(address) = arguments.metrics_addr {
+    if let Some(address) = metrics_address {
         let bound = crate::metrics_server::serve(address, Arc::clone(&view)).await?;
         info!(address = %bound, "serving metrics");
     }
-    let (requests, receiver) = requests()?;
+    let (requests, receiver) = requests(savepoint_dir)?;
     let line = show_line.then(|| tokio::spawn(progress::draw(Arc::clone(&view), LINE_INTERVAL)));
     let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);
     let outcome = job::run(&planned.graph, config, &connectors, &view, receiver).await;
@@ -138,7 +143,7 @@ async fn drive(
 }
 
 /// Requests of the outside: SIGINT and SIGTERM stop with a savepoint.
-fn requests() -> std::io::Result<(UnboundedSender<Request>, UnboundedReceiver<Request>)> {
+fn requests(savepoint_dir: String) -> std::io::Result<(UnboundedSender<Request>, UnboundedReceiver<Request>)> {
     use tokio::signal::unix::{SignalKind, signal};
     let (sender, receiver) = unbounded_channel();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -156,7 +161,8 @@ fn requests() -> std::io::Result<(UnboundedSender<Request>, UnboundedReceiver<Re
             }
             asked = true;
             info!("stopping with a savepoint; once more stops without one");
-            if requests.send(Request::StopWithSavepoint).is_err() {
+            let order = SavepointOrder { name: "stop".to_owned(), folder: savepoint_dir.clone() };
+            if requests.send(Request::Stop { savepoint: Some(order) }).is_err() {
                 return;
             }
         }
@@ -164,7 +170,8 @@ fn requests() -> std::io::Result<(UnboundedSender<Request>, UnboundedReceiver<Re
     Ok((sender, receiver))
 }
 
-fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<Config, String> {
+/// The settings of the job, and where its savepoints go.
+fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Config, String), String> {
     let settings = &planned.graph.settings;
     let parallelism = arguments.parallelism.or(settings.parallelism).or(job.parallelism).unwrap_or(1);
     if parallelism > settings.max_parallelism.get() {
@@ -187,18 +194,19 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<Con
     if let Some(endpoint) = &arguments.s3_endpoint {
         storage_options.insert("s3.endpoint".to_owned(), endpoint.clone());
     }
-    Ok(Config {
+    let config = Config {
         name: settings.name.clone().unwrap_or_else(|| job.name.clone()),
         parallelism,
         rows_per_read: ROWS_PER_READ,
         checkpoint_dir,
         storage_options,
-        savepoint_dir,
         checkpoint_interval: Some(interval.unwrap_or(CHECKPOINT_INTERVAL)),
+        start: None,
         restore: arguments.restore.clone(),
         restore_first: job.restore_uri.clone(),
         restart: job.restart,
-    })
+    };
+    Ok((config, savepoint_dir))
 }
 
 fn resume_command(arguments: &Arguments, savepoint: &str) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use eddyline_api::Phase;
 use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, Writer};
 use eddyline_connectors::sink::{Committable, SinkCommitter};
 use eddyline_connectors::source::{Discovery, SplitEnumerator};
@@ -14,6 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
+use super::request::{Request, SavepointOrder};
 use super::rounds::{self, Rounds};
 use super::status::Status;
 use crate::runtime::build::Deployment;
@@ -82,23 +84,28 @@ impl Error {
     }
 }
 
-/// What the outside asks of a running job.
-#[derive(Debug)]
-pub enum Request {
-    /// Take a savepoint and stop.
-    StopWithSavepoint,
-}
-
 /// How an attempt ended well.
-#[derive(Clone, Debug)]
-pub enum Outcome {
+#[derive(Debug)]
+pub enum Ending {
     /// All input has been read and its output is visible.
     Finished,
-    /// Stopped with a savepoint.
-    Stopped {
-        /// Where the savepoint is.
-        savepoint: String,
-    },
+    /// Stopped as asked, with the savepoint of this name and location or with a checkpoint.
+    Stopped(Option<(String, String)>),
+    /// Stopped with a checkpoint, but the savepoint it should have been stopped with could not be written: the job goes on.
+    SavepointFailed,
+    /// Stopped with a checkpoint to go on with another number of slots.
+    Rescaling(Rescaling),
+}
+
+/// A change of parallelism on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Rescaling {
+    /// How many slots run the job afterwards.
+    pub parallelism: u16,
+    /// When it was asked for.
+    pub requested: Instant,
+    /// When sources stopped reading.
+    pub paused: Instant,
 }
 
 /// What an attempt works with.
@@ -109,12 +116,12 @@ pub struct Attempt {
     pub writer: Arc<Writer>,
     /// Who owns which key group.
     pub assignment: Arc<Assignment>,
-    /// Where savepoints go, as a URI.
-    pub savepoint_dir: Option<String>,
     /// What the outside sees.
     pub status: Arc<Status>,
     /// From tasks.
     pub events: UnboundedReceiver<Event>,
+    /// Called when all sources know what to read.
+    pub on_running: Box<dyn FnOnce(&Status) + Send>,
 }
 
 /// Something that ran beside the loop has ended.
@@ -140,7 +147,13 @@ enum Done {
 
 struct Stored {
     completed: CompletedCheckpoint,
-    savepoint: Option<String>,
+    savepoints: Vec<(SavepointOrder, Result<String, String>)>,
+}
+
+/// What a job is stopped for.
+enum Stop {
+    With(Option<SavepointOrder>),
+    Rescale { parallelism: u16, requested: Instant },
 }
 
 enum StoreError {
@@ -164,7 +177,14 @@ struct Running {
     /// Staged for the checkpoint that is stored and not yet committed.
     to_commit: BySink,
     committers: Option<Committers>,
-    savepoint: Option<String>,
+    /// Savepoints that are waited for, in the order in which they were asked for.
+    orders: Vec<SavepointOrder>,
+    stop: Option<Stop>,
+    /// Where the savepoint is that the job was stopped with.
+    stopped_with: Option<(String, String)>,
+    /// Sources that have not been told what there is to read.
+    undiscovered: usize,
+    on_running: Option<Box<dyn FnOnce(&Status) + Send>>,
     background: JoinSet<Done>,
     timers: UnboundedSender<usize>,
 }
@@ -178,9 +198,11 @@ pub async fn run(
     config: rounds::Config,
     last: CheckpointId,
     requests: &mut UnboundedReceiver<Request>,
-) -> Result<Outcome, Error> {
+) -> Result<Ending, Error> {
     let (timers, mut due) = tokio::sync::mpsc::unbounded_channel();
     let committers = std::mem::take(&mut attempt.deployment.committers);
+    let on_running = std::mem::replace(&mut attempt.on_running, Box::new(|_| ()));
+    let attempt_sources = attempt.deployment.sources.len();
     let mut running = Running {
         rounds: Rounds::new(config, last),
         attempt,
@@ -191,7 +213,11 @@ pub async fn run(
         carried: Vec::new(),
         to_commit: BySink::new(),
         committers: Some(committers),
-        savepoint: None,
+        orders: Vec::new(),
+        stop: None,
+        stopped_with: None,
+        undiscovered: attempt_sources,
+        on_running: Some(on_running),
         background: JoinSet::new(),
         timers,
     };
@@ -209,31 +235,80 @@ pub async fn run(
                 running.discover(source);
                 None
             }
-            Some(request) = requests.recv() => match request {
-                Request::StopWithSavepoint => Some(rounds::Event::SavepointRequested { stop: true }),
-            },
+            Some(request) = requests.recv() => Some(running.request(request)),
             _ = tick.tick() => Some(rounds::Event::Tick),
         };
         if let Some(event) = event
-            && let Some(outcome) = running.step(event)
+            && let Some(ending) = running.step(event)
         {
-            return Ok(outcome);
+            return Ok(ending);
+        }
+    }
+}
+
+impl Drop for Running {
+    /// Nobody waits in vain: an attempt that ends in another way than asked gives up its savepoints.
+    fn drop(&mut self) {
+        let stop = match self.stop.take() {
+            Some(Stop::With(order)) => order,
+            Some(Stop::Rescale { .. }) | None => None,
+        };
+        for order in self.orders.drain(..).chain(stop) {
+            let error = "the attempt ended before the savepoint was complete".to_owned();
+            self.attempt.status.savepoint_ended(&order.name, None, Err(error));
         }
     }
 }
 
 impl Running {
-    fn step(&mut self, event: rounds::Event) -> Option<Outcome> {
+    fn request(&mut self, request: Request) -> rounds::Event {
+        let stop = match request {
+            Request::Savepoint(order) => {
+                self.orders.push(order);
+                return rounds::Event::SavepointRequested { stop: false };
+            }
+            Request::Stop { savepoint } => Stop::With(savepoint),
+            Request::Rescale { parallelism } => Stop::Rescale { parallelism, requested: Instant::now() },
+        };
+        match (&mut self.stop, stop) {
+            // A stop is for good: nothing takes it back, and a savepoint that somebody waits for is written all the same.
+            (Some(Stop::With(_)), Stop::With(order)) => self.orders.extend(order),
+            (Some(Stop::With(_)), Stop::Rescale { .. }) => {}
+            (waiting, stop) => {
+                let phase = if matches!(stop, Stop::With(_)) { Phase::Stopping } else { Phase::Rescaling };
+                self.attempt.status.enter(phase, None);
+                *waiting = Some(stop);
+            }
+        }
+        rounds::Event::SavepointRequested { stop: true }
+    }
+
+    fn stopped(&mut self) -> Ending {
+        match self.stop.take() {
+            Some(Stop::Rescale { parallelism, requested }) => {
+                Ending::Rescaling(Rescaling { parallelism, requested, paused: self.barrier_sent })
+            }
+            Some(Stop::With(None)) | None => Ending::Stopped(None),
+            Some(Stop::With(Some(order))) => match self.stopped_with.take() {
+                Some(savepoint) => Ending::Stopped(Some(savepoint)),
+                None => {
+                    let error = "the job was being stopped for something else; ask again".to_owned();
+                    self.attempt.status.savepoint_ended(&order.name, None, Err(error));
+                    Ending::SavepointFailed
+                }
+            },
+        }
+    }
+
+    fn step(&mut self, event: rounds::Event) -> Option<Ending> {
         for command in self.rounds.step(event, self.started.elapsed()) {
             match command {
                 rounds::Command::Trigger(barrier) => self.trigger(barrier),
                 rounds::Command::Store(barrier) => self.store(barrier),
                 rounds::Command::Commit(checkpoint) => self.commit(checkpoint),
                 rounds::Command::GiveUp(checkpoint) => self.give_up(checkpoint),
-                rounds::Command::Stopped(_) => {
-                    return Some(Outcome::Stopped { savepoint: self.savepoint.take().unwrap_or_default() });
-                }
-                rounds::Command::Finished(_) => return Some(Outcome::Finished),
+                rounds::Command::Stopped(_) => return Some(self.stopped()),
+                rounds::Command::Finished(_) => return Some(Ending::Finished),
             }
         }
         None
@@ -298,7 +373,14 @@ impl Running {
         }
         let writer = Arc::clone(&self.attempt.writer);
         let assignment = Assignment::clone(&self.attempt.assignment);
-        let savepoint_dir = self.attempt.savepoint_dir.clone();
+        // What an ordinary checkpoint was under way for when it was asked for is taken with the next one.
+        let mut orders = Vec::new();
+        if barrier.kind != BarrierKind::Checkpoint {
+            orders.clone_from(&self.orders);
+            if let (BarrierKind::Savepoint { stop: true }, Some(Stop::With(Some(order)))) = (barrier.kind, &self.stop) {
+                orders.push(order.clone());
+            }
+        }
         let checkpoint = barrier.checkpoint;
         self.background.spawn(async move {
             let mut by_sink = BySink::new();
@@ -321,7 +403,7 @@ impl Running {
                 })
                 .collect();
             let contents = CheckpointContents { snapshots, splits, committables, assignment };
-            let result = write(&writer, barrier, contents, savepoint_dir.as_deref()).await;
+            let result = write(&writer, checkpoint, contents, orders).await;
             Done::Stored {
                 checkpoint,
                 staged: by_sink,
@@ -357,13 +439,15 @@ impl Running {
                     let took = self.barrier_sent.elapsed();
                     info!(%checkpoint, bytes = stored.completed.bytes, duration_ms = took.as_millis() as u64, "checkpoint stored");
                     self.attempt.status.checkpoint_stored(&stored.completed, took, self.alignment_max);
-                    self.savepoint = stored.savepoint.or(self.savepoint.take());
+                    self.savepoints_written(checkpoint, stored.savepoints);
                     self.to_commit = staged;
                     Ok(Some(rounds::Event::Stored(checkpoint)))
                 }
                 Err(StoreError::Stage { sink, source }) => Err(Error::Stage { sink, checkpoint, source }),
                 Err(StoreError::Write(error)) if error.is_retryable() && !error.ends_attempt() => {
-                    warn!(%checkpoint, error = %crate::chain_of(&*error), "checkpoint could not be stored");
+                    let message = crate::chain_of(&*error);
+                    warn!(%checkpoint, error = %message, "checkpoint could not be stored");
+                    self.attempt.status.checkpoint_error(message);
                     let ready = staged
                         .into_iter()
                         .map(|(sink, committables)| (sink, futures::future::ready(Ok(committables)).boxed()));
@@ -393,6 +477,26 @@ impl Running {
         }
     }
 
+    fn savepoints_written(
+        &mut self,
+        checkpoint: CheckpointId,
+        written: Vec<(SavepointOrder, Result<String, String>)>,
+    ) {
+        self.orders.retain(|order| written.iter().all(|(done, _)| done != order));
+        for (order, result) in written {
+            match &result {
+                Ok(uri) => info!(savepoint = %order.name, %uri, "savepoint written"),
+                Err(error) => warn!(savepoint = %order.name, %error, "savepoint could not be written"),
+            }
+            if let (Some(Stop::With(Some(stop))), Ok(uri)) = (&self.stop, &result)
+                && *stop == order
+            {
+                self.stopped_with = Some((order.name.clone(), uri.clone()));
+            }
+            self.attempt.status.savepoint_ended(&order.name, Some(checkpoint.number()), result);
+        }
+    }
+
     fn discovered(
         &mut self,
         source: usize,
@@ -402,6 +506,7 @@ impl Running {
         let running = &mut self.attempt.deployment.sources[source];
         running.enumerator = enumerator;
         let mut pool = running.pool.lock().expect("no holder of the pool panics");
+        let is_first = !pool.is_discovered();
         let is_complete = match result {
             Ok(discovery) => {
                 let is_complete = discovery.complete;
@@ -419,6 +524,12 @@ impl Running {
             }
         };
         drop(pool);
+        if is_first {
+            self.undiscovered -= 1;
+            if let (0, Some(on_running)) = (self.undiscovered, self.on_running.take()) {
+                on_running(&self.attempt.status);
+            }
+        }
         self.attempt.deployment.slots.iter().for_each(crate::runtime::slot::Slot::wake);
         if let Some(interval) = running.discovery_interval.filter(|_| !is_complete) {
             let timers = self.timers.clone();
@@ -442,18 +553,21 @@ impl SplitEnumerator for Away {
 
 async fn write(
     writer: &Writer,
-    barrier: Barrier,
+    checkpoint: CheckpointId,
     contents: CheckpointContents,
-    savepoint_dir: Option<&str>,
+    orders: Vec<SavepointOrder>,
 ) -> Result<Stored, eddyline_checkpoint::Error> {
-    let savepoint = match (barrier.kind, savepoint_dir) {
-        (BarrierKind::Savepoint { .. }, Some(dir)) => {
-            Some(writer.write_savepoint(dir, barrier.checkpoint, &contents).await?)
-        }
-        _ => None,
-    };
-    let completed = writer.write(barrier.checkpoint, contents).await?;
-    Ok(Stored { completed, savepoint })
+    let mut savepoints = Vec::with_capacity(orders.len());
+    for order in orders {
+        let written = writer.write_savepoint(&order.folder, checkpoint, &contents).await;
+        let result = match written {
+            Err(error) if error.ends_attempt() => return Err(error),
+            written => written.map_err(|error| crate::chain_of(&error)),
+        };
+        savepoints.push((order, result));
+    }
+    let completed = writer.write(checkpoint, contents).await?;
+    Ok(Stored { completed, savepoints })
 }
 
 /// Makes visible what was staged for a checkpoint, and records that it is. Also what recovery does first.

@@ -8,15 +8,18 @@ use eddyline_checkpoint::storage::Memory;
 use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobStore, Storage};
 use eddyline_connectors::sink::Committable;
 use eddyline_connectors::source::Split;
-use eddyline_job_graph::JobGraph;
+use eddyline_job_graph::{JobGraph, NodeKind};
+use eddyline_api::Phase;
+use eddyline_api::status::{FailureCause, Rescale};
 use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex, key_hash};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::{info, warn};
 
-use super::attempt::{self, Attempt, Outcome, Request};
+use super::attempt::{self, Attempt, Ending, Rescaling};
+use super::request::{Request, SavepointOrder};
 use super::rounds;
 use super::staging::CheckpointStaging;
-use super::status::Status;
+use super::status::{Status, now_ms};
 use crate::runtime::build::{self, Context, Restored};
 use crate::runtime::connectors::{Connectors, OpenError};
 use crate::runtime::metrics::OperatorMetrics;
@@ -35,10 +38,10 @@ pub struct Config {
     pub checkpoint_dir: Option<String>,
     /// Options of the checkpoint storage, such as `s3.endpoint`.
     pub storage_options: BTreeMap<String, String>,
-    /// Where savepoints go.
-    pub savepoint_dir: String,
     /// How often a checkpoint is taken.
     pub checkpoint_interval: Option<Duration>,
+    /// The decision to start that is carried out, for [`JobStore::with_start`]. Without it each process is one.
+    pub start: Option<String>,
     /// What to start from.
     pub restore: Restore,
     /// What [`Restore::Latest`] starts from while the job has no checkpoint of its own.
@@ -105,7 +108,8 @@ pub enum Error {
 }
 
 impl Error {
-    fn is_retryable(&self) -> bool {
+    /// Whether another attempt can succeed without anyone changing anything.
+    pub fn is_retryable(&self) -> bool {
         match self {
             Error::Checkpoint(error) => error.is_retryable(),
             Error::Build(build::Error::Open { source, .. }) => matches!(
@@ -116,6 +120,55 @@ impl Error {
             Error::Build(_) | Error::Decode { .. } => false,
         }
     }
+
+    /// Whether another process has taken over the job.
+    pub fn is_fenced(&self) -> bool {
+        let error = match self {
+            Error::Checkpoint(error) => error,
+            Error::Attempt(attempt::Error::Checkpoint(error)) => error,
+            _ => return false,
+        };
+        matches!(error, eddyline_checkpoint::Error::Fenced { .. })
+    }
+
+    /// Which part of the outside it is about.
+    fn cause(&self, graph: &JobGraph) -> FailureCause {
+        match self {
+            Error::Checkpoint(_) | Error::Decode { .. } => FailureCause::Storage,
+            Error::Build(build::Error::Open { operator, .. }) => cause_of(graph, operator),
+            Error::Build(_) => FailureCause::Job,
+            Error::Attempt(error) => match error {
+                attempt::Error::Checkpoint(_) => FailureCause::Storage,
+                attempt::Error::Stage { .. } | attempt::Error::Commit { .. } => FailureCause::Sink,
+                attempt::Error::Discover { .. } => FailureCause::Source,
+                attempt::Error::Task(crate::runtime::task::Error::Connector { operator, .. }) => {
+                    cause_of(graph, operator)
+                }
+                attempt::Error::Task(_) | attempt::Error::Lost => FailureCause::Job,
+            },
+        }
+    }
+}
+
+fn cause_of(graph: &JobGraph, operator: &OperatorUid) -> FailureCause {
+    let node = graph.nodes.iter().find(|node| node.uid == *operator);
+    match node.map(|node| &node.kind) {
+        Some(NodeKind::Source(_)) => FailureCause::Source,
+        Some(NodeKind::Sink(_)) => FailureCause::Sink,
+        _ => FailureCause::Job,
+    }
+}
+
+/// How a job ended well.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// All input has been read and its output is visible.
+    Finished,
+    /// Stopped as asked.
+    Stopped {
+        /// Where the savepoint is that it was stopped with; without one it stopped with a checkpoint.
+        savepoint: Option<String>,
+    },
 }
 
 /// What can be seen of a running job from outside.
@@ -125,6 +178,13 @@ pub struct View {
     pub status: Arc<Status>,
     /// What the subtasks of the running attempt count.
     pub operators: RwLock<Vec<Arc<OperatorMetrics>>>,
+}
+
+impl View {
+    /// What the subtasks of the running attempt count.
+    pub fn operators(&self) -> Vec<Arc<OperatorMetrics>> {
+        self.operators.read().expect("no holder of the metrics panics").clone()
+    }
 }
 
 /// Runs a job to its end.
@@ -142,37 +202,67 @@ pub async fn run(
         Some(uri) => Storage::open(uri, &config.storage_options).map_err(eddyline_checkpoint::Error::Storage)?,
         None => Storage::in_memory(Memory::default()),
     };
-    let store = JobStore::open(storage, &config.name);
+    let mut store = JobStore::open(storage, &config.name);
+    if let Some(token) = &config.start {
+        store = store.with_start(token);
+    }
+    let mut runner = Runner { graph, config, connectors, view, store, parallelism: config.parallelism };
     let mut failures: Vec<Instant> = Vec::new();
-    let mut baseline = None;
+    let mut rescaling = None;
     loop {
-        let error = match run_attempt(graph, config, connectors, view, &store, &mut requests, &mut baseline).await {
-            Ok(outcome) => return Ok(outcome),
+        let error = match runner.run_attempt(&mut requests, rescaling.take()).await {
+            Ok(Ending::Finished) => {
+                view.status.enter(Phase::Finished, None);
+                return Ok(Outcome::Finished);
+            }
+            Ok(Ending::Stopped(savepoint)) => {
+                view.status.stopped(savepoint.as_ref().map(|(name, _)| name.as_str()));
+                return Ok(Outcome::Stopped { savepoint: savepoint.map(|(_, uri)| uri) });
+            }
+            Ok(Ending::SavepointFailed) => continue,
+            Ok(Ending::Rescaling(wanted)) => {
+                runner.parallelism = wanted.parallelism;
+                rescaling = Some(wanted);
+                continue;
+            }
             Err(error) => error,
         };
         let now = Instant::now();
         failures.retain(|at| now.duration_since(*at) < config.restart.window);
         failures.push(now);
+        let message = crate::chain_of(&error);
+        view.status.attempt_failed(error.cause(graph), message.clone());
         if !error.is_retryable() || failures.len() > config.restart.max_per_window {
+            view.status.enter(if error.is_fenced() { Phase::Fenced } else { Phase::Failed }, Some(message));
             return Err(error);
         }
         let doubled = config.restart.backoff_initial.saturating_mul(1 << (failures.len() - 1).min(16));
         let wait = doubled.min(config.restart.backoff_max);
-        warn!(error = %crate::chain_of(&error), wait_ms = wait.as_millis() as u64, "attempt failed, restarting from the latest checkpoint");
-        tokio::time::sleep(wait).await;
+        warn!(error = %message, wait_ms = wait.as_millis() as u64, "attempt failed, restarting from the latest checkpoint");
+        view.status.restarting(message);
+        let next = tokio::time::sleep(wait);
+        tokio::pin!(next);
+        loop {
+            let request = tokio::select! {
+                () = &mut next => break,
+                Some(request) = requests.recv() => request,
+            };
+            if let Some(outcome) = runner.request_between_attempts(request) {
+                return Ok(outcome);
+            }
+        }
     }
 }
 
-/// What an attempt restores, and whether that is the latest checkpoint of the job's own folder. `baseline` is the latest
-/// checkpoint that was there when this run began: those count only if it was asked to go on from them.
+/// What an attempt restores, and whether that is the latest checkpoint of the job's own folder. `start_after` is the
+/// latest checkpoint that was there when the decision to start was made: those up to it count only if it says so.
 async fn starting_point(
     config: &Config,
     store: &JobStore,
     latest: Option<CheckpointHandle>,
-    baseline: Option<CheckpointId>,
+    start_after: CheckpointId,
 ) -> Result<(Option<CheckpointHandle>, bool), Error> {
-    let latest = latest
-        .filter(|latest| config.restore == Restore::Latest || baseline.is_some_and(|baseline| latest.id() > baseline));
+    let latest = latest.filter(|latest| config.restore == Restore::Latest || latest.id() > start_after);
     if latest.is_some() {
         return Ok((latest, true));
     }
@@ -187,75 +277,135 @@ async fn starting_point(
     })
 }
 
-async fn run_attempt(
-    graph: &JobGraph,
-    config: &Config,
-    connectors: &Arc<dyn Connectors>,
-    view: &View,
-    store: &JobStore,
-    requests: &mut UnboundedReceiver<Request>,
-    baseline: &mut Option<CheckpointId>,
-) -> Result<Outcome, Error> {
-    let identity = JobIdentity {
-        max_parallelism: graph.settings.max_parallelism,
-        hash_version: key_hash::VERSION,
-        retain: graph.settings.checkpoints_retained,
-    };
-    let started = store.start_attempt(identity).await?;
-    view.status.attempt_started(started.attempt.number(), baseline.is_some());
-    let writer = Arc::new(started.writer);
-    let (handle, is_latest) = starting_point(config, store, started.latest.clone(), *baseline).await?;
-    baseline.get_or_insert(started.last_checkpoint.unwrap_or(CheckpointId::NONE));
-    // Numbers go on behind those of the state that is restored, also in a folder that has no checkpoint of its own yet.
-    let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
-    let assignment = assignment(handle.as_ref(), graph, config.parallelism);
-    let restored = restore(graph, handle.as_ref(), &assignment, started.attempt).await?;
-    let (events_sender, events) = unbounded_channel();
-    let context = Context {
-        job: config.name.clone(),
-        history: store.history().await?,
-        attempt: started.attempt,
-        assignment: Arc::clone(&assignment),
-        connectors: Arc::clone(connectors),
-        rows_per_read: config.rows_per_read,
-        io: tokio::runtime::Handle::current(),
-        staging: Arc::new(CheckpointStaging::new(store.clone())),
-        events: events_sender,
-    };
-    let mut deployment = build::deploy(graph, &context, restored)?;
-    *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
+/// Runs the attempts of a job.
+struct Runner<'a> {
+    graph: &'a JobGraph,
+    config: &'a Config,
+    connectors: &'a Arc<dyn Connectors>,
+    view: &'a View,
+    store: JobStore,
 
-    // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
-    for completed in started.uncommitted.iter().filter(|_| is_latest) {
-        info!(checkpoint = %completed.id, "finishing the commits of a checkpoint");
-        let to_commit = committables(&store.read(completed).await?)?;
-        attempt::commit_all(&mut deployment.committers, completed.id, &to_commit, &writer).await?;
+    parallelism: u16,
+}
+
+impl Runner<'_> {
+    /// Answers a request while no attempt runs.
+    fn request_between_attempts(&mut self, request: Request) -> Option<Outcome> {
+        let status = &self.view.status;
+        match request {
+            Request::Savepoint(order) | Request::Stop { savepoint: Some(order) } => {
+                let SavepointOrder { name, .. } = order;
+                status.savepoint_ended(&name, None, Err("the job does not run: an attempt has failed".to_owned()));
+                None
+            }
+            Request::Stop { savepoint: None } => {
+                status.stopped(None);
+                Some(Outcome::Stopped { savepoint: None })
+            }
+            Request::Rescale { parallelism } => {
+                self.parallelism = parallelism;
+                None
+            }
+        }
     }
-    for (sink, committer) in &mut deployment.committers {
-        committer.abort_stale(last).await.map_err(|source| attempt::Error::Commit {
-            sink: sink.clone(),
-            checkpoint: last,
-            source: Box::new(source),
-        })?;
+
+    async fn run_attempt(
+        &self,
+        requests: &mut UnboundedReceiver<Request>,
+        rescaling: Option<Rescaling>,
+    ) -> Result<Ending, Error> {
+        let Self { graph, config, view, store, .. } = self;
+        let identity = JobIdentity {
+            max_parallelism: graph.settings.max_parallelism,
+            hash_version: key_hash::VERSION,
+            retain: graph.settings.checkpoints_retained,
+        };
+        view.status.enter(if rescaling.is_some() { Phase::Rescaling } else { Phase::Starting }, None);
+        let started = store.start_attempt(identity).await?;
+        view.status.attempt_started(started.attempt.number(), self.parallelism);
+        let writer = Arc::new(started.writer);
+        let (handle, is_latest) = starting_point(config, store, started.latest.clone(), started.start_after).await?;
+        // Numbers go on behind those of the state that is restored, also in a folder that has no checkpoint of its own yet.
+        let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
+        let assignment = assignment(handle.as_ref(), graph, self.parallelism);
+        let restored = restore(graph, handle.as_ref(), &assignment, started.attempt).await?;
+        view.status.restored(handle.as_ref().map(|handle| handle.uri().to_owned()));
+        let (events_sender, events) = unbounded_channel();
+        let context = Context {
+            job: config.name.clone(),
+            history: store.history().await?,
+            attempt: started.attempt,
+            assignment: Arc::clone(&assignment),
+            connectors: Arc::clone(self.connectors),
+            rows_per_read: config.rows_per_read,
+            io: tokio::runtime::Handle::current(),
+            staging: Arc::new(CheckpointStaging::new(store.clone())),
+            events: events_sender,
+        };
+        let mut deployment = build::deploy(graph, &context, restored)?;
+        *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
+
+        // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
+        for completed in started.uncommitted.iter().filter(|_| is_latest) {
+            info!(checkpoint = %completed.id, "finishing the commits of a checkpoint");
+            let to_commit = committables(&store.read(completed).await?)?;
+            attempt::commit_all(&mut deployment.committers, completed.id, &to_commit, &writer).await?;
+        }
+        for (sink, committer) in &mut deployment.committers {
+            committer.abort_stale(last).await.map_err(|source| attempt::Error::Commit {
+                sink: sink.clone(),
+                checkpoint: last,
+                source: Box::new(source),
+            })?;
+        }
+        let rounds = rounds::Config {
+            interval: config.checkpoint_interval,
+            timeout: graph.settings.checkpoint_timeout,
+            tasks: deployment.tasks,
+        };
+        let rescaled = rescaling.map(|rescaling| Rescaled {
+            moved_key_groups: handle.as_ref().map_or(0, |handle| handle.assignment().moved(&assignment)),
+            from: handle.as_ref().map_or(self.parallelism, |handle| handle.assignment().slots()),
+            rescaling,
+        });
+        let attempt = Attempt {
+            deployment,
+            writer,
+            assignment,
+            status: Arc::clone(&view.status),
+            events,
+            on_running: Box::new(move |status| running(status, rescaled)),
+        };
+        let finished = Arc::clone(&attempt.writer);
+        let ending = attempt::run(attempt, rounds, last, requests).await?;
+        // The next start need not repeat the last commit.
+        finished.flush().await?;
+        Ok(ending)
     }
-    let rounds = rounds::Config {
-        interval: config.checkpoint_interval,
-        timeout: graph.settings.checkpoint_timeout,
-        tasks: deployment.tasks,
+}
+
+/// A change of parallelism that an attempt completes as soon as it runs.
+struct Rescaled {
+    rescaling: Rescaling,
+    from: u16,
+    moved_key_groups: usize,
+}
+
+/// The attempt runs: its sources know what to read.
+fn running(status: &Status, rescaled: Option<Rescaled>) {
+    status.enter(Phase::Running, None);
+    let Some(Rescaled { rescaling, from, moved_key_groups }) = rescaled else { return };
+    let millis = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let rescale = Rescale {
+        from,
+        to: rescaling.parallelism,
+        moved_key_groups: u32::try_from(moved_key_groups).unwrap_or(u32::MAX),
+        duration_ms: millis(rescaling.requested),
+        pause_ms: millis(rescaling.paused),
+        at_ms: now_ms(),
     };
-    let attempt = Attempt {
-        deployment,
-        writer,
-        assignment,
-        savepoint_dir: Some(config.savepoint_dir.clone()),
-        status: Arc::clone(&view.status),
-        events,
-    };
-    let finished = Arc::clone(&attempt.writer);
-    let outcome = attempt::run(attempt, rounds, last, requests).await?;
-    // The next start need not repeat the last commit.
-    finished.flush().await?;
-    Ok(outcome)
+    info!(from, to = rescale.to, moved_key_groups, pause_ms = rescale.pause_ms, "rescaled");
+    status.rescaled(rescale);
 }
 
 fn assignment(handle: Option<&CheckpointHandle>, graph: &JobGraph, parallelism: u16) -> Arc<Assignment> {

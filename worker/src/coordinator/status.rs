@@ -1,34 +1,87 @@
 //! What the outside sees of a job that no single task knows.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use eddyline_api::Phase;
+use eddyline_api::savepoint::{Savepoint, SavepointState};
+use eddyline_api::status::{CheckpointStatus, Failure, FailureCause, Rescale};
 use eddyline_checkpoint::CompletedCheckpoint;
-use eddyline_stream::CheckpointId;
+
+/// How many checkpoints and savepoints are remembered.
+const REMEMBERED: usize = 32;
 
 /// The last checkpoint that was stored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LastCheckpoint {
-    /// Its number.
-    pub id: CheckpointId,
+    /// What is known of it.
+    pub status: CheckpointStatus,
     /// When it was stored.
     pub at: Instant,
-    /// From barrier to storage.
-    pub duration: Duration,
-    /// The longest time a task had channels blocked for it.
-    pub alignment: Duration,
-    /// Bytes written for it.
-    pub bytes: u64,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    last_checkpoint: Option<LastCheckpoint>,
-    checkpoints_completed: u64,
-    checkpoints_failed: u64,
-    consecutive_failures: u32,
-    restarts: u64,
-    attempt: u64,
+/// Everything that is known, at one moment.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Where the job is in its life.
+    pub phase: Phase,
+    /// Why it is there, if that needs a word.
+    pub message: Option<String>,
+    /// The number of the running attempt; 0 before the first.
+    pub attempt: u64,
+    /// How many slots run the job, or ran it last.
+    pub parallelism: u16,
+    /// How often the job was restarted by this process.
+    pub restarts: u64,
+    /// What the running attempt was restored from, if anything.
+    pub restored_from: Option<String>,
+    /// The latest checkpoint that this process has completed.
+    pub checkpoint: Option<CheckpointStatus>,
+    /// When this process stored it.
+    pub checkpoint_at: Option<Instant>,
+    /// Checkpoints of this process, newest first.
+    pub checkpoints: VecDeque<CheckpointStatus>,
+    /// How many this process has completed.
+    pub checkpoints_completed: u64,
+    /// How many this process has given up.
+    pub checkpoints_failed: u64,
+    /// Checkpoints given up since the last one that was completed.
+    pub consecutive_failures: u32,
+    /// Why the last one was given up.
+    pub checkpoint_error: Option<String>,
+    /// The last change of parallelism.
+    pub last_rescale: Option<Rescale>,
+    /// The last attempt that failed.
+    pub last_failure: Option<Failure>,
+    /// Savepoints that were asked for, newest first.
+    pub savepoints: VecDeque<Savepoint>,
+    /// What the job was stopped with.
+    pub stopped_with: Option<Savepoint>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Starting,
+            message: None,
+            attempt: 0,
+            parallelism: 0,
+            restarts: 0,
+            restored_from: None,
+            checkpoint: None,
+            checkpoint_at: None,
+            checkpoints: VecDeque::new(),
+            checkpoints_completed: 0,
+            checkpoints_failed: 0,
+            consecutive_failures: 0,
+            checkpoint_error: None,
+            last_rescale: None,
+            last_failure: None,
+            savepoints: VecDeque::new(),
+            stopped_with: None,
+        }
+    }
 }
 
 /// Shared between the coordinator and those who look.
@@ -37,18 +90,39 @@ pub struct Status {
     state: Mutex<State>,
 }
 
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    u64::try_from(chrono::Utc::now().timestamp_millis()).unwrap_or(0)
+}
+
 impl Status {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of the status panics")
     }
 
+    /// Everything that is known.
+    pub fn snapshot(&self) -> State {
+        self.state().clone()
+    }
+
+    /// The job has come to another phase.
+    pub fn enter(&self, phase: Phase, message: Option<String>) {
+        let mut state = self.state();
+        state.phase = phase;
+        state.message = message;
+    }
+
     /// A checkpoint is stored.
     pub fn checkpoint_stored(&self, completed: &CompletedCheckpoint, duration: Duration, alignment: Duration) {
         let mut state = self.state();
+        let status = checkpoint_status(completed, duration, alignment);
         state.checkpoints_completed += 1;
         state.consecutive_failures = 0;
-        state.last_checkpoint =
-            Some(LastCheckpoint { id: completed.id, at: Instant::now(), duration, alignment, bytes: completed.bytes });
+        state.checkpoint_error = None;
+        state.checkpoints.push_front(status.clone());
+        state.checkpoints.truncate(REMEMBERED);
+        state.checkpoint = Some(status);
+        state.checkpoint_at = Some(Instant::now());
     }
 
     /// A checkpoint was given up.
@@ -56,33 +130,136 @@ impl Status {
         let mut state = self.state();
         state.checkpoints_failed += 1;
         state.consecutive_failures = consecutive;
+        state.checkpoint_error.get_or_insert_with(|| "not all tasks acknowledged it in time".to_owned());
+    }
+
+    /// Why a checkpoint could not be stored, said before it is given up.
+    pub fn checkpoint_error(&self, error: String) {
+        self.state().checkpoint_error = Some(error);
     }
 
     /// An attempt starts.
-    pub fn attempt_started(&self, attempt: u64, is_restart: bool) {
+    pub fn attempt_started(&self, attempt: u64, parallelism: u16) {
         let mut state = self.state();
         state.attempt = attempt;
-        state.restarts += u64::from(is_restart);
+        state.parallelism = parallelism;
+        if let Some(checkpoint) = &mut state.checkpoint {
+            checkpoint.is_of_this_attempt = false;
+        }
+    }
+
+    /// What the attempt is restored from.
+    pub fn restored(&self, from: Option<String>) {
+        self.state().restored_from = from;
+    }
+
+    /// The running attempt has failed.
+    pub fn attempt_failed(&self, cause: FailureCause, message: String) {
+        let mut state = self.state();
+        state.last_failure = Some(Failure { at_ms: now_ms(), attempt: state.attempt, cause, message });
+    }
+
+    /// Another attempt follows a failed one.
+    pub fn restarting(&self, message: String) {
+        let mut state = self.state();
+        state.restarts += 1;
+        state.phase = Phase::Restarting;
+        state.message = Some(message);
+    }
+
+    /// The job runs on another number of slots.
+    pub fn rescaled(&self, rescale: Rescale) {
+        self.state().last_rescale = Some(rescale);
+    }
+
+    /// A savepoint is asked for. False when there was a request of this name already.
+    pub fn savepoint_requested(&self, name: &str) -> bool {
+        let mut state = self.state();
+        // One that failed may be asked for again.
+        state.savepoints.retain(|known| known.name != name || known.state != SavepointState::Failed);
+        if state.savepoints.iter().any(|known| known.name == name) {
+            return false;
+        }
+        state.savepoints.push_front(Savepoint {
+            name: name.to_owned(),
+            state: SavepointState::InProgress,
+            requested_at_ms: now_ms(),
+            ended_at_ms: None,
+            uri: None,
+            checkpoint: None,
+            error: None,
+        });
+        state.savepoints.truncate(REMEMBERED);
+        true
+    }
+
+    /// A savepoint is complete, or given up; the first word counts.
+    pub fn savepoint_ended(&self, name: &str, checkpoint: Option<u64>, result: Result<String, String>) {
+        let mut state = self.state();
+        let is_open = |known: &&mut Savepoint| known.name == name && known.state == SavepointState::InProgress;
+        let Some(savepoint) = state.savepoints.iter_mut().find(is_open) else { return };
+        savepoint.ended_at_ms = Some(now_ms());
+        savepoint.checkpoint = checkpoint;
+        match result {
+            Ok(uri) => {
+                savepoint.state = SavepointState::Completed;
+                savepoint.uri = Some(uri);
+            }
+            Err(error) => {
+                savepoint.state = SavepointState::Failed;
+                savepoint.error = Some(error);
+            }
+        }
+    }
+
+    /// Nobody takes the savepoints any more that are still asked for.
+    pub fn give_up_savepoints(&self, reason: &str) {
+        let open: Vec<String> = {
+            let state = self.state();
+            let open = state.savepoints.iter().filter(|known| known.state == SavepointState::InProgress);
+            open.map(|known| known.name.clone()).collect()
+        };
+        for name in open {
+            self.savepoint_ended(&name, None, Err(reason.to_owned()));
+        }
+    }
+
+    /// The job has been stopped as asked, with the savepoint of this name if there is one.
+    pub fn stopped(&self, savepoint: Option<&str>) {
+        let mut state = self.state();
+        state.phase = Phase::Stopped;
+        state.message = None;
+        state.stopped_with =
+            savepoint.and_then(|name| state.savepoints.iter().find(|known| known.name == name).cloned());
+    }
+
+    /// The savepoint of this name.
+    pub fn savepoint(&self, name: &str) -> Option<Savepoint> {
+        self.state().savepoints.iter().find(|known| known.name == name).cloned()
     }
 
     /// The last checkpoint of this process.
     pub fn last_checkpoint(&self) -> Option<LastCheckpoint> {
-        self.state().last_checkpoint
-    }
-
-    /// Checkpoints completed and failed by this process.
-    pub fn checkpoints(&self) -> (u64, u64) {
         let state = self.state();
-        (state.checkpoints_completed, state.checkpoints_failed)
+        Some(LastCheckpoint { status: state.checkpoint.clone()?, at: state.checkpoint_at? })
     }
 
-    /// How often the job was restarted by this process.
-    pub fn restarts(&self) -> u64 {
-        self.state().restarts
+    /// Where the job is in its life.
+    pub fn phase(&self) -> Phase {
+        self.state().phase
     }
+}
 
-    /// The number of the running attempt.
-    pub fn attempt(&self) -> u64 {
-        self.state().attempt
+fn checkpoint_status(completed: &CompletedCheckpoint, duration: Duration, alignment: Duration) -> CheckpointStatus {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    CheckpointStatus {
+        id: completed.id.number(),
+        attempt: completed.attempt.number(),
+        completed_at_ms: now_ms(),
+        duration_ms: millis(duration),
+        alignment_ms: millis(alignment),
+        bytes: completed.bytes,
+        uri: completed.uri.clone(),
+        is_of_this_attempt: true,
     }
 }

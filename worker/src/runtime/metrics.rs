@@ -123,3 +123,56 @@ impl OperatorMetrics {
         Watermark::new(self.watermark_ms.load(Ordering::Relaxed))
     }
 }
+
+/// What a job has done so far, over all subtasks of the running attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Rows read by sources.
+    pub rows_in: u64,
+    /// Bytes read by sources.
+    pub bytes_in: u64,
+    /// Rows written by sinks.
+    pub rows_out: u64,
+    /// Bytes written by sinks.
+    pub bytes_out: u64,
+    /// Rows dropped as late.
+    pub late_rows: u64,
+    /// Records skipped as unreadable.
+    pub bad_records: u64,
+    /// Records known and not yet read, if any source can tell.
+    pub source_lag: Option<u64>,
+    /// The smallest watermark of the sources that have one.
+    pub watermark: Option<Watermark>,
+}
+
+impl Totals {
+    /// Adds up what the subtasks count.
+    pub fn of(operators: &[Arc<OperatorMetrics>]) -> Self {
+        let mut totals = Self::default();
+        operators.iter().for_each(|metrics| totals.add(metrics));
+        totals
+    }
+
+    fn add(&mut self, metrics: &OperatorMetrics) {
+        match metrics.role {
+            Role::Source => {
+                self.rows_in += metrics.rows_in.get();
+                self.bytes_in += metrics.bytes.get();
+                self.bad_records += metrics.bad_records.get();
+                let lag = metrics.source_lag.get();
+                if lag != u64::MAX {
+                    self.source_lag = Some(self.source_lag.unwrap_or(0) + lag);
+                }
+                let watermark = metrics.watermark();
+                if watermark != Watermark::MIN {
+                    self.watermark = Some(self.watermark.map_or(watermark, |known| known.min(watermark)));
+                }
+            }
+            Role::Sink => {
+                self.rows_out += metrics.rows_in.get();
+                self.bytes_out += metrics.bytes.get();
+            }
+            Role::Operator => self.late_rows += metrics.late_rows.get(),
+        }
+    }
+}

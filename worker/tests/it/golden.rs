@@ -14,8 +14,8 @@ use eddyline_formats::FormatConfig;
 use eddyline_job_graph::{JobGraph, NodeKind};
 use eddyline_plan::{PlanOptions, Script, plan};
 use eddyline_stream::Watermark;
-use eddyline_worker::coordinator::attempt::{Outcome, Request};
-use eddyline_worker::coordinator::job::{self, Config, RestartStrategy, Restore, View};
+use eddyline_worker::coordinator::job::{self, Config, Outcome, RestartStrategy, Restore, View};
+use eddyline_worker::coordinator::request::{Request, SavepointOrder};
 use eddyline_worker::runtime::connectors::Connectors;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -138,7 +138,7 @@ impl Case {
                     if is_last {
                         std::future::pending::<()>().await;
                     }
-                    until(|| view.status.checkpoints().0 >= 3).await;
+                    until(|| view.status.snapshot().checkpoints_completed >= 3).await;
                 })
             });
             assert_eq!(outcome.is_some(), is_last, "part {part}");
@@ -170,7 +170,7 @@ impl Case {
                 })
             });
             restore = match outcome {
-                Some(Outcome::Stopped { savepoint }) => Restore::Uri(savepoint),
+                Some(Outcome::Stopped { savepoint: Some(savepoint) }) => Restore::Uri(savepoint),
                 Some(Outcome::Finished) if rows == ALL => Restore::None,
                 other => panic!("{}: rescaled: {other:?}", self.name),
             };
@@ -197,10 +197,8 @@ impl Case {
             rows_per_read: run.rows_per_read,
             checkpoint_dir: run.checkpoint_dir.map(|path| path.display().to_string()),
             storage_options: BTreeMap::new(),
-            savepoint_dir: run
-                .checkpoint_dir
-                .map_or_else(|| "unused".to_owned(), |path| path.join("savepoints").display().to_string()),
             checkpoint_interval: run.checkpoint_interval,
+            start: None,
             restore: run.restore.clone(),
             restore_first: None,
             restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },

@@ -1,0 +1,27 @@
+//! What the outside asks of a running job.
+
+/// A savepoint that somebody waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavepointOrder {
+    /// Its name in [`Status`](super::status::Status).
+    pub name: String,
+    /// The folder that the savepoint's own folder is made in, as a URI.
+    pub folder: String,
+}
+
+/// What the outside asks of a running job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Take a savepoint and go on.
+    Savepoint(SavepointOrder),
+    /// Stop, with a savepoint or with a checkpoint. When the savepoint fails, the job goes on.
+    Stop {
+        /// The savepoint.
+        savepoint: Option<SavepointOrder>,
+    },
+    /// Run on another number of slots.
+    Rescale {
+        /// How many.
+        parallelism: u16,
+    },
+}

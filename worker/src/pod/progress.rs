@@ -1,0 +1,184 @@
+//! How far a job has come, and how fast: the counters of its tasks, looked at every second.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use eddyline_api::status::{Backpressure, Progress};
+use eddyline_stream::Watermark;
+
+use crate::coordinator::job::View;
+use crate::coordinator::status::now_ms;
+use crate::runtime::metrics::{OperatorMetrics, Totals};
+
+/// How often the counters are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Over how many of these a rate is taken.
+const WINDOW: usize = 5;
+/// The share of time that an operator waits for room downstream before it is called back-pressured.
+const BACKPRESSURED_SHARE: f64 = 0.5;
+
+/// What the counters said at one moment.
+#[derive(Clone, Debug)]
+struct Sample {
+    at: Instant,
+    attempt: u64,
+    rows_in: u64,
+    /// By operator, in the order in which data passes them.
+    backpressured_ns: Vec<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    samples: VecDeque<Sample>,
+    watermark: Option<Watermark>,
+    /// Since when it is the same, and how many rows had been read by then.
+    stuck: Option<(u64, u64)>,
+}
+
+/// Looks at the counters and remembers the last seconds.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    seen: Mutex<Seen>,
+}
+
+impl Sampler {
+    /// Looks again and again, until the runtime ends.
+    pub async fn run(self: Arc<Self>, view: Arc<View>) {
+        let mut tick = tokio::time::interval(INTERVAL);
+        loop {
+            tick.tick().await;
+            self.look(&view);
+        }
+    }
+
+    fn look(&self, view: &View) {
+        let totals = Totals::of(&view.operators());
+        let sample = Sample {
+            at: Instant::now(),
+            attempt: view.status.snapshot().attempt,
+            rows_in: totals.rows_in,
+            backpressured_ns: by_operator(&view.operators()).into_iter().map(|(_, ns, _)| ns).collect(),
+        };
+        let mut seen = self.seen.lock().expect("no holder of the samples panics");
+        if seen.samples.back().is_some_and(|last| last.attempt != sample.attempt) {
+            *seen = Seen::default();
+        }
+        let watermark = totals.watermark;
+        if watermark != seen.watermark {
+            seen.watermark = watermark;
+            seen.stuck = Some((now_ms(), sample.rows_in));
+        }
+        seen.samples.push_back(sample);
+        while seen.samples.len() > WINDOW + 1 {
+            seen.samples.pop_front();
+        }
+    }
+
+    /// How far the job has come.
+    pub fn progress(&self, view: &View) -> Progress {
+        let operators = view.operators();
+        let totals = Totals::of(&operators);
+        let watermark_ms = totals.watermark.map(Watermark::time_ms);
+        let lag = watermark_ms.map(|time| now_ms().saturating_sub(u64::try_from(time).unwrap_or(0)));
+        let seen = self.seen.lock().expect("no holder of the samples panics");
+        let stuck = seen.stuck.filter(|(_, rows)| totals.rows_in > *rows).map(|(since, _)| since);
+        Progress {
+            watermark_ms,
+            watermark_lag_ms: lag,
+            watermark_stuck_since_ms: watermark_ms.and(stuck),
+            lag_records: totals.source_lag,
+            records_in_per_second: rate(&seen.samples),
+            records_in: totals.rows_in,
+            records_out: totals.rows_out,
+            late_records: totals.late_rows,
+            bad_records: totals.bad_records,
+            backpressure: backpressure(&operators, &seen.samples),
+        }
+    }
+}
+
+fn rate(samples: &VecDeque<Sample>) -> f64 {
+    let (Some(first), Some(last)) = (samples.front(), samples.back()) else { return 0.0 };
+    let seconds = last.at.duration_since(first.at).as_secs_f64();
+    if seconds > 0.0 { last.rows_in.saturating_sub(first.rows_in) as f64 / seconds } else { 0.0 }
+}
+
+/// Each operator's name, the nanoseconds that its tasks waited for room downstream, and how many tasks there are.
+fn by_operator(metrics: &[Arc<OperatorMetrics>]) -> Vec<(String, u64, u32)> {
+    let mut operators: Vec<(&OperatorMetrics, u64, u32)> = Vec::new();
+    for task in metrics {
+        match operators.iter_mut().find(|(known, ..)| known.uid == task.uid) {
+            Some((_, waited, tasks)) => {
+                *waited += task.backpressured_ns.get();
+                *tasks += 1;
+            }
+            None => operators.push((task, task.backpressured_ns.get(), 1)),
+        }
+    }
+    operators.into_iter().map(|(task, waited, tasks)| (task.label.clone(), waited, tasks)).collect()
+}
+
+/// The operator behind the last one that mostly waits.
+fn backpressure(metrics: &[Arc<OperatorMetrics>], samples: &VecDeque<Sample>) -> Option<Backpressure> {
+    let (first, last) = (samples.front()?, samples.back()?);
+    let elapsed_ns = last.at.duration_since(first.at).as_nanos() as f64;
+    let operators = by_operator(metrics);
+    if elapsed_ns == 0.0 || [first, last].iter().any(|sample| sample.backpressured_ns.len() != operators.len()) {
+        return None;
+    }
+    let share = |position: usize| {
+        let waited = last.backpressured_ns[position].saturating_sub(first.backpressured_ns[position]) as f64;
+        waited / (elapsed_ns * f64::from(operators[position].2))
+    };
+    let waiting = (0..operators.len()).rev().find(|position| share(*position) > BACKPRESSURED_SHARE)?;
+    let slow = operators.get(waiting + 1).unwrap_or(&operators[waiting]);
+    Some(Backpressure { operator: slow.0.clone(), share: share(waiting).min(1.0) })
+}
+
+#[cfg(test)]
+mod tests {
+    use eddyline_stream::{OperatorUid, SlotIndex};
+
+    use crate::runtime::metrics::Role;
+
+    use super::*;
+
+    fn view() -> (View, Arc<OperatorMetrics>, Arc<OperatorMetrics>) {
+        let operator = |name: &str, role| {
+            OperatorMetrics::new(OperatorUid::new(name), name.to_owned(), role, SlotIndex::new(0))
+        };
+        let (source, sink) = (operator("read", Role::Source), operator("write", Role::Sink));
+        let view = View::default();
+        *view.operators.write().expect("no panic") = vec![Arc::clone(&source), Arc::clone(&sink)];
+        (view, source, sink)
+    }
+
+    #[test]
+    fn a_watermark_that_stays_while_rows_are_read_is_stuck() {
+        let (view, source, _) = view();
+        let sampler = Sampler::default();
+        source.set_watermark(Watermark::new(1_000));
+        source.rows_in.add(5);
+        sampler.look(&view);
+        assert_eq!(sampler.progress(&view).watermark_stuck_since_ms, None, "nothing was read since");
+        source.rows_in.add(5);
+        sampler.look(&view);
+        assert!(sampler.progress(&view).watermark_stuck_since_ms.is_some());
+        source.set_watermark(Watermark::new(2_000));
+        sampler.look(&view);
+        assert_eq!(sampler.progress(&view).watermark_stuck_since_ms, None);
+    }
+
+    #[test]
+    fn the_operator_that_others_wait_for_is_named() {
+        let (view, source, _) = view();
+        let sampler = Sampler::default();
+        sampler.look(&view);
+        assert_eq!(sampler.progress(&view).backpressure, None);
+        source.backpressured_ns.add(u64::MAX / 4);
+        sampler.look(&view);
+        let found = sampler.progress(&view).backpressure.expect("it waits");
+        assert_eq!((found.operator.as_str(), found.share), ("write", 1.0));
+    }
+}

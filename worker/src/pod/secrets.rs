@@ -1,0 +1,63 @@
+//! `${secret:NAME/KEY}` in table options: replaced when the tables of an attempt are opened, never before. The plan, its
+//! messages and its fingerprint only ever see the reference.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use eddyline_api::secret;
+use eddyline_connectors::OpenContext;
+use eddyline_connectors::sink::Sink;
+use eddyline_connectors::source::Source;
+use eddyline_connectors::table::{OptionError, TableDescriptor};
+use eddyline_job_graph::{SinkNode, SourceNode};
+
+use crate::runtime::connectors::{Connectors, OpenError};
+
+/// Opens tables with their secrets.
+pub struct WithSecrets {
+    inner: Arc<dyn Connectors>,
+    folder: PathBuf,
+}
+
+impl WithSecrets {
+    /// Secrets are in `folder`: a folder for each, a file for each key.
+    pub fn new(inner: Arc<dyn Connectors>, folder: PathBuf) -> Self {
+        Self { inner, folder }
+    }
+
+    fn resolve(&self, table: &TableDescriptor) -> Result<TableDescriptor, OptionError> {
+        let mut resolved = table.clone();
+        resolved.options = table
+            .options
+            .iter()
+            .map(|(key, value)| Ok((key.clone(), self.resolve_value(key, value)?)))
+            .collect::<Result<BTreeMap<_, _>, OptionError>>()?;
+        Ok(resolved)
+    }
+
+    fn resolve_value(&self, option: &str, value: &str) -> Result<String, OptionError> {
+        secret::replace(value, |secret| {
+            let path = self.folder.join(&secret.name).join(&secret.key);
+            match std::fs::read_to_string(path) {
+                Ok(value) => Ok(value.trim_end_matches('\n').to_owned()),
+                Err(error) => Err(format!("key {} of Secret {} cannot be read: {error}", secret.key, secret.name)),
+            }
+        })
+        .map_err(|reason| OptionError::of(option, format!("'{option}': {reason}")))
+    }
+}
+
+impl Connectors for WithSecrets {
+    fn open_source(&self, source: &SourceNode, context: &OpenContext) -> Result<Box<dyn Source>, OpenError> {
+        let mut source = source.clone();
+        source.table = self.resolve(&source.table)?;
+        self.inner.open_source(&source, context)
+    }
+
+    fn open_sink(&self, sink: &SinkNode, context: &OpenContext) -> Result<Box<dyn Sink>, OpenError> {
+        let mut sink = sink.clone();
+        sink.table = self.resolve(&sink.table)?;
+        self.inner.open_sink(&sink, context)
+    }
+}

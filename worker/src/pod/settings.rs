@@ -1,0 +1,96 @@
+//! What a worker is told by the files mounted into its pod.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use eddyline_api::{WorkerConfig, mounts};
+use eddyline_plan::Script;
+
+/// The options of the checkpoint storage, and the keys of the Secret they are read from.
+const CREDENTIALS: [(&str, &str); 4] = [
+    ("AWS_ACCESS_KEY_ID", "s3.access-key"),
+    ("AWS_SECRET_ACCESS_KEY", "s3.secret-key"),
+    ("AWS_SESSION_TOKEN", "s3.session-token"),
+    ("AWS_REGION", "s3.region"),
+];
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+pub struct Mounts {
+    /// The settings and the SQL.
+    pub config: PathBuf,
+    /// Secrets that the SQL refers to.
+    pub secrets: PathBuf,
+    /// Credentials of the checkpoint storage; need not exist.
+    pub storage: PathBuf,
+}
+
+/// What the files say.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The settings.
+    pub config: WorkerConfig,
+    /// The SQL.
+    pub script: Script,
+    /// Options of the checkpoint storage.
+    pub storage_options: BTreeMap<String, String>,
+}
+
+/// Why the files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The settings are not what this version expects.
+    #[error("{path} does not hold the settings of a worker")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+fn read(path: PathBuf) -> Result<String, Error> {
+    std::fs::read_to_string(&path).map_err(|source| Error::Read { path, source })
+}
+
+impl Settings {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn read(mounts: &Mounts) -> Result<Self, Error> {
+        let path = mounts.config.join(mounts::CONFIG_FILE);
+        let config: WorkerConfig =
+            serde_json::from_str(&read(path.clone())?).map_err(|source| Error::Parse { path, source })?;
+        let text = read(mounts.config.join(mounts::SQL_FILE))?;
+        let mut storage_options = credentials(&mounts.storage)?;
+        if let Some(endpoint) = &config.checkpoint.endpoint {
+            storage_options.insert("s3.endpoint".to_owned(), endpoint.clone());
+        }
+        Ok(Self { script: Script { name: mounts::SQL_FILE.to_owned(), text }, config, storage_options })
+    }
+}
+
+/// Reads the credentials that are there.
+fn credentials(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
+    let mut options = BTreeMap::new();
+    for (key, option) in CREDENTIALS {
+        let path = folder.join(key);
+        match std::fs::read_to_string(&path) {
+            Ok(value) => {
+                options.insert(option.to_owned(), value.trim_end_matches('\n').to_owned());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::Read { path, source }),
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,318 @@
+//! Keeps the job of a process: starts it, hands requests on, and tells what became of it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use eddyline_api::savepoint::{Savepoint, SavepointRequest, StopRequest};
+use eddyline_api::status::{Checkpoints, OperatorStatus, Plan, Savepoints};
+use eddyline_api::{JobStatus, Phase, StartFrom, WorkerConfig};
+use eddyline_plan::{PlanOptions, Planned};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tracing::{error, info};
+
+use super::progress::Sampler;
+use super::secrets::WithSecrets;
+use super::settings::Settings;
+use crate::coordinator::job::{self, Config, Restore, RestartStrategy, View};
+use crate::coordinator::request::{Request, SavepointOrder};
+use crate::coordinator::status::now_ms;
+use crate::job_file;
+use crate::runtime::connectors::{BuiltIn, Connectors};
+use crate::runtime::metrics::Role;
+
+/// Rows that sources read at a time.
+const ROWS_PER_READ: usize = 8192;
+
+/// Why a request is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The request itself is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The job is not in a state in which it can be done.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+/// The job of this process.
+pub struct Supervisor {
+    config: WorkerConfig,
+    /// The job graph for people; absent when the SQL cannot be planned.
+    plan: Option<String>,
+    view: Arc<View>,
+    sampler: Arc<Sampler>,
+    started_at_ms: u64,
+
+    requests: UnboundedSender<Request>,
+    job: Mutex<Option<AbortHandle>>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Supervisor {
+    /// Starts the job. What is wrong with it is told by its status.
+    pub fn start(settings: Settings, secrets: PathBuf) -> Self {
+        let view = Arc::new(View::default());
+        let sampler = Arc::new(Sampler::default());
+        tokio::spawn(Arc::clone(&sampler).run(Arc::clone(&view)));
+        let (requests, receiver) = unbounded_channel();
+        let (ending, ended) = watch::channel(false);
+        let config = settings.config.clone();
+        let started_at_ms = now_ms();
+        let (plan, job) = match plan(&settings) {
+            Ok(planned) => {
+                let text = eddyline_plan::explain(&planned.graph);
+                let view = Arc::clone(&view);
+                let task = tokio::spawn(run(planned, settings, secrets, view, receiver, ending));
+                (Some(text), Some(task.abort_handle()))
+            }
+            Err(reason) => {
+                error!(%reason, "the job cannot be planned");
+                view.status.enter(Phase::Failed, Some(reason));
+                let _nobody_waits_yet = ending.send(true);
+                (None, None)
+            }
+        };
+        Self { config, plan, view, sampler, started_at_ms, requests, job: Mutex::new(job), ended }
+    }
+
+    /// What can be seen of the job.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view)
+    }
+
+    /// Where the job is in its life.
+    pub fn phase(&self) -> Phase {
+        self.view.status.phase()
+    }
+
+    /// The state of the job.
+    pub fn status(&self) -> JobStatus {
+        let state = self.view.status.snapshot();
+        JobStatus {
+            job: self.config.job.clone(),
+            start: self.config.start.token.clone(),
+            phase: state.phase,
+            message: state.message,
+            attempt: state.attempt,
+            parallelism: state.parallelism,
+            max_parallelism: self.config.max_parallelism,
+            restarts: state.restarts,
+            started_at_ms: self.started_at_ms,
+            restored_from: state.restored_from,
+            checkpoint: state.checkpoint,
+            checkpoint_failures: state.consecutive_failures,
+            checkpoint_error: state.checkpoint_error,
+            progress: self.sampler.progress(&self.view),
+            last_rescale: state.last_rescale,
+            last_failure: state.last_failure,
+            stopped_with: state.stopped_with,
+        }
+    }
+
+    /// The operators of the job.
+    ///
+    /// # Errors
+    /// When its SQL cannot be planned.
+    pub fn plan(&self) -> Result<Plan, Refused> {
+        let text = self.plan.clone().ok_or_else(|| Refused::Conflict("the SQL cannot be planned".to_owned()))?;
+        let mut operators: Vec<OperatorStatus> = Vec::new();
+        for task in &self.view.operators() {
+            let uid = task.uid.to_string();
+            let position = operators.iter().position(|known| known.uid == uid).unwrap_or_else(|| {
+                let name = task.label.clone();
+                operators.push(OperatorStatus { uid, name, tasks: 0, rows_in: 0, rows_out: 0, state_bytes: 0 });
+                operators.len() - 1
+            });
+            let operator = &mut operators[position];
+            operator.tasks += 1;
+            operator.rows_in += task.rows_in.get();
+            operator.rows_out += if task.role == Role::Sink { 0 } else { task.rows_out.get() };
+            operator.state_bytes += task.state_bytes.get();
+        }
+        Ok(Plan { text, operators })
+    }
+
+    /// The checkpoints that this process has taken.
+    pub fn checkpoints(&self) -> Checkpoints {
+        let state = self.view.status.snapshot();
+        Checkpoints {
+            completed: state.checkpoints_completed,
+            failed: state.checkpoints_failed,
+            latest: state.checkpoints.into(),
+        }
+    }
+
+    /// The savepoints that this process was asked for.
+    pub fn savepoints(&self) -> Savepoints {
+        Savepoints { savepoints: self.view.status.snapshot().savepoints.into() }
+    }
+
+    /// One of them.
+    pub fn savepoint(&self, name: &str) -> Option<Savepoint> {
+        self.view.status.savepoint(name)
+    }
+
+    /// Takes a savepoint, or says what became of the one of that name.
+    ///
+    /// # Errors
+    /// When the job does not run, or nobody said where savepoints go.
+    pub fn take_savepoint(&self, request: SavepointRequest) -> Result<Savepoint, Refused> {
+        let order = self.order(request)?;
+        let name = order.name.clone();
+        let known = self.view.status.savepoint(&name).filter(|known| known.error.is_none());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        self.must_run("take a savepoint")?;
+        if self.view.status.savepoint_requested(&name) {
+            self.send(Request::Savepoint(order))?;
+        }
+        self.view.status.savepoint(&name).ok_or_else(|| Refused::Conflict("too many savepoints at once".to_owned()))
+    }
+
+    /// Changes the number of slots.
+    ///
+    /// # Errors
+    /// When the job does not run or cannot have so many.
+    pub fn rescale(&self, parallelism: u16) -> Result<(), Refused> {
+        if parallelism == 0 || u32::from(parallelism) > self.config.max_parallelism {
+            let most = self.config.max_parallelism;
+            return Err(Refused::Invalid(format!("parallelism must be from 1 to {most}, not {parallelism}")));
+        }
+        if self.view.status.snapshot().parallelism == parallelism {
+            return Ok(());
+        }
+        self.must_run("rescale")?;
+        info!(parallelism, "asked to rescale");
+        self.send(Request::Rescale { parallelism })
+    }
+
+    /// Stops the job with a savepoint or a checkpoint.
+    ///
+    /// # Errors
+    /// When it does not run and has not been stopped already.
+    pub fn stop(&self, request: StopRequest) -> Result<(), Refused> {
+        if self.phase() == Phase::Stopped {
+            return Ok(());
+        }
+        let order = request.savepoint.map(|savepoint| self.order(savepoint)).transpose()?;
+        if self.phase() == Phase::Stopping {
+            return Ok(());
+        }
+        self.must_run("stop")?;
+        if let Some(order) = &order {
+            self.view.status.savepoint_requested(&order.name);
+        }
+        info!(savepoint = order.is_some(), "asked to stop");
+        self.send(Request::Stop { savepoint: order })
+    }
+
+    /// Ends the job at once, if it has not ended.
+    pub fn cancel(&self) {
+        if *self.ended.borrow() {
+            return;
+        }
+        if let Some(job) = self.job.lock().expect("no holder of the job panics").take() {
+            job.abort();
+            self.view.status.give_up_savepoints("the job was canceled");
+            self.view.status.enter(Phase::Canceled, None);
+            info!("canceled");
+        }
+    }
+
+    /// Ends the job with a checkpoint if it runs. Returns when it has ended.
+    pub async fn stop_for_exit(&self) {
+        let has_tasks = matches!(self.phase(), Phase::Running | Phase::Rescaling | Phase::Stopping);
+        if !has_tasks || self.requests.send(Request::Stop { savepoint: None }).is_err() {
+            self.cancel();
+            return;
+        }
+        let mut ended = self.ended.clone();
+        let _job_gone_is_ended = ended.wait_for(|ended| *ended).await;
+    }
+
+    fn order(&self, request: SavepointRequest) -> Result<SavepointOrder, Refused> {
+        if request.name.is_empty() {
+            return Err(Refused::Invalid("the name of the savepoint is empty".to_owned()));
+        }
+        let folder = request.folder.or_else(|| self.config.savepoint_folder()).ok_or_else(|| {
+            Refused::Conflict("the job has no checkpoint storage, so the request must say where to".to_owned())
+        })?;
+        Ok(SavepointOrder { name: request.name, folder })
+    }
+
+    fn must_run(&self, action: &str) -> Result<(), Refused> {
+        match self.phase() {
+            Phase::Running => Ok(()),
+            phase => Err(Refused::Conflict(format!("cannot {action}: the job is {phase:?}"))),
+        }
+    }
+
+    fn send(&self, request: Request) -> Result<(), Refused> {
+        self.requests.send(request).map_err(|_| Refused::Conflict("the job has ended".to_owned()))
+    }
+}
+
+fn plan(settings: &Settings) -> Result<Planned, String> {
+    let config = &settings.config;
+    let mut keys = config.config.clone();
+    let timeout = Duration::from_millis(config.checkpoint.timeout_ms);
+    job_file::add_checkpoint_keys(&mut keys, config.max_parallelism, config.checkpoint.retain, timeout);
+    let options = PlanOptions { config: keys, now: chrono::Utc::now().timestamp_millis() };
+    eddyline_plan::plan(&settings.script, &options).map_err(|diagnostics| diagnostics.render(&settings.script))
+}
+
+fn job_config(settings: &Settings, planned: &Planned) -> Config {
+    let config = &settings.config;
+    let (restore, restore_first) = match &config.start.from {
+        StartFrom::Latest => (Restore::Latest, None),
+        StartFrom::Empty => (Restore::None, None),
+        StartFrom::Savepoint { uri } => (Restore::Uri(uri.clone()), None),
+    };
+    let interval = Duration::from_millis(config.checkpoint.interval_ms);
+    Config {
+        name: config.folder(),
+        parallelism: config.parallelism,
+        rows_per_read: ROWS_PER_READ,
+        checkpoint_dir: config.checkpoint.uri.clone(),
+        storage_options: settings.storage_options.clone(),
+        checkpoint_interval: Some(planned.graph.settings.checkpoint_interval.unwrap_or(interval)),
+        start: Some(config.start.token.clone()),
+        restore,
+        restore_first,
+        restart: RestartStrategy {
+            max_per_window: config.restart.max_per_window as usize,
+            window: Duration::from_millis(config.restart.window_ms),
+            backoff_initial: Duration::from_millis(config.restart.backoff_initial_ms),
+            backoff_max: Duration::from_millis(config.restart.backoff_max_ms),
+        },
+    }
+}
+
+async fn run(
+    planned: Planned,
+    settings: Settings,
+    secrets: PathBuf,
+    view: Arc<View>,
+    requests: UnboundedReceiver<Request>,
+    ending: watch::Sender<bool>,
+) {
+    let config = job_config(&settings, &planned);
+    let connectors: Arc<dyn Connectors> = Arc::new(WithSecrets::new(Arc::new(BuiltIn), secrets));
+    match job::run(&planned.graph, &config, &connectors, &view, requests).await {
+        Ok(outcome) => info!(?outcome, "the job has ended"),
+        Err(reason) => {
+            let message = crate::chain_of(&reason);
+            error!(error = %message, "the job has failed");
+            // Most failures have been told already; those before the first attempt have not.
+            if !matches!(view.status.phase(), Phase::Failed | Phase::Fenced) {
+                view.status.enter(Phase::Failed, Some(message));
+            }
+        }
+    }
+    view.status.give_up_savepoints("the job has ended");
+    let _nobody_waits = ending.send(true);
+}
