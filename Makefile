@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EDDYLINE := $(TARGET)/debug/eddyline
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo bench fuzz fmt
+.PHONY: help build generate check test demo bench fuzz fmt
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,10 @@ help: ## List the targets
 build: ## Build everything, for development: the binary is target/debug/eddyline
 	e2e/prerequisites.sh build
 	$(CARGO) build --workspace --all-targets
+
+generate: ## Write what follows from the types: custom resource definitions, their reference, the worker's API
+	$(CARGO) build --workspace --bin eddyline-crds
+	$(TARGET)/debug/eddyline-crds generate
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
