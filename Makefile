@@ -23,11 +23,12 @@ generate: ## Write what follows from the types: custom resource definitions, the
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
-check: ## Formatting, lints, house rules
+check: ## Formatting, lints, house rules, chart and kustomize bases
 	e2e/prerequisites.sh build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	e2e/house-rules.sh
+	e2e/deployment-check.sh
 
 test: build ## Every test, with a real Kafka broker and a real S3 server
 	e2e/prerequisites.sh services

@@ -67,6 +67,6 @@ patches:
 KUSTOMIZATION
 same "$work/config" "$work/config.yaml"
 diff -u "$work/chart.yaml" "$work/config.yaml" || die 'the chart (-) and config/default (+) differ'
-for overlay in config/samples; do
+for overlay in config/samples config/samples/development; do
   same "$overlay" "$work/samples.yaml"
 done
