@@ -173,9 +173,9 @@ pub struct LocalStorage {
     rules::at_least("checkpoint.timeout", "timeout", "1s"),
 ]))]
 pub struct Checkpoint {
-    /// How often.
+    /// How often one is taken.
     pub interval: Duration,
-    /// How long one may take.
+    /// How long one may take until it is given up.
     pub timeout: Duration,
     /// How many completed ones are kept.
     #[schemars(range(min = 1))]
@@ -203,7 +203,8 @@ pub struct CheckpointStorage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), extend("pattern" = "^https?://"))]
     pub endpoint: Option<String>,
-    /// A Secret of the job's namespace with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
+    /// A Secret of the job's namespace with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, and where they are needed
+    /// `AWS_SESSION_TOKEN` and `AWS_REGION`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<NameRef>,
 }
@@ -276,9 +277,9 @@ pub enum UpgradeMode {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least("upgrade.rollback.deadline", "deadline", "1s")]))]
 pub struct Rollback {
-    /// Whether it ever is.
+    /// Whether it is given up at all.
     pub enabled: bool,
-    /// How long it may take to become ready.
+    /// How long it may take to become Ready.
     pub deadline: Duration,
 }
 
@@ -295,7 +296,7 @@ impl Default for Rollback {
 pub struct Restart {
     /// Restarts within a window after which the job has failed.
     pub max_per_window: u32,
-    /// The window.
+    /// The time over which restarts are counted.
     pub window: Duration,
     /// The waits between restarts.
     pub backoff: Backoff,
