@@ -20,31 +20,16 @@ declare -A megabytes_max=([worker]=60 [operator]=40)
 case ${1:-} in -*) sed -n '2,10p' "$0" >&2; exit 2 ;; esac
 [ $# -gt 0 ] || set -- worker operator
 
-debian() {
-  if [ -n "${DEBIAN:-}" ]; then
-    echo "$DEBIAN"
-  elif docker image inspect "$DEBIAN_IMAGE" >/dev/null 2>&1; then
-    echo "$DEBIAN_IMAGE"
-  elif pullable "$STANDARD_DEBIAN_IMAGE"; then
-    echo "$STANDARD_DEBIAN_IMAGE"
-  else
-    "$here/prepare.sh" debian
-    echo "$DEBIAN_IMAGE"
-  fi
-}
-
 build() { # room, base
-  local name=${program[$1]} image=eddyline/$1:$TAG context log
+  local name=${program[$1]} image=eddyline/$1:$TAG context
   [ -f "$programs/$name" ] ||
     die "$programs/$name is missing: cargo build --workspace$([ "$PROFILE" = debug ] || echo " --$PROFILE")"
   context=$(mktemp -d)
-  log=$context.log
   # Without debug information: that is seven eighths of the file. Unwinding tables stay.
   strip --strip-all -o "$context/$name" "$programs/$name"
   chmod 755 "$context/$name"
-  docker build -q --target prebuilt --build-arg "DEBIAN=$2" --label "org.opencontainers.image.version=$TAG" \
-    -f "$root/$1/Dockerfile" -t "$image" "$context" >"$log" 2>&1 || { cat "$log" >&2; die "docker could not build $image"; }
-  rm -rf "$context" "$log"
+  docker_build "$context" --target prebuilt --build-arg "DEBIAN=$2" --label "org.opencontainers.image.version=$TAG" \
+    -f "$root/$1/Dockerfile" -t "$image"
   # The libraries are all there, no user and no writable file is needed.
   docker run --rm --read-only --cap-drop ALL --user 65532:65532 --network none "$image" --version >/dev/null ||
     die "$image does not run"

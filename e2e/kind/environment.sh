@@ -70,3 +70,40 @@ pullable() {
   say "pulling $1"
   timeout 600 docker pull -q "$1" >/dev/null
 }
+
+# debian prints the image to take Debian from, and makes it if it can be neither found nor pulled.
+debian() {
+  if [ -n "${DEBIAN:-}" ]; then
+    echo "$DEBIAN"
+  elif docker image inspect "$DEBIAN_IMAGE" >/dev/null 2>&1; then
+    echo "$DEBIAN_IMAGE"
+  elif pullable "$STANDARD_DEBIAN_IMAGE"; then
+    echo "$STANDARD_DEBIAN_IMAGE"
+  else
+    "$here/prepare.sh" debian
+    echo "$DEBIAN_IMAGE"
+  fi
+}
+
+# docker_build CONTEXT OPTION... builds quietly, shows the log when that fails, and removes the context, which is a
+# temporary folder.
+docker_build() {
+  local context=$1 log=$1.log
+  shift
+  if ! docker build -q "$@" "$context" >"$log" 2>&1; then
+    cat "$log" >&2
+    rm -rf "$context" "$log"
+    die "docker build $* failed"
+  fi
+  rm -rf "$context" "$log"
+}
+
+# name_by_content IMAGE gives it a second name that ends in the beginning of its id, and prints it: other content, other
+# name, so that whatever names it in the cluster is rolled out anew.
+name_by_content() {
+  local id name
+  id=$(docker image inspect -f '{{.Id}}' "$1")
+  name=$1-${id:7:12}
+  docker tag "$1" "$name"
+  echo "$name"
+}
