@@ -11,7 +11,7 @@
 . "$(dirname "$0")/../kind/environment.sh"
 
 PROFILE=${PROFILE:-release}
-TAG=${TAG:-$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")}
+TAG=${TAG:-$(workspace_version)}
 programs=${CARGO_TARGET_DIR:-$root/target}/$PROFILE
 
 declare -A program=([worker]=eddyline [operator]=eddyline-operator)

@@ -55,7 +55,7 @@ up() {
   [[ $workers =~ ^[0-9]+$ ]] || die "not a number of workers: $workers"
   "$here/prepare.sh" packages
   start_docker
-  image=$(node_image)
+  command -v kind >/dev/null || "$here/programs.sh" kind
   if exists && ! docker inspect -f '{{.State.Running}}' "$cluster-control-plane" 2>/dev/null | grep -qx true; then
     say "cluster $cluster is there, but its control plane does not run: making it anew"
     kind delete cluster --name "$cluster" >&2
@@ -64,6 +64,7 @@ up() {
     [ "$(kind get nodes --name "$cluster" | wc -l)" -ge $((workers + 1)) ] ||
       die "cluster $cluster has fewer than $workers workers: $here/cluster.sh down, then up $workers"
   else
+    image=$(node_image)
     raise_kernel_limits
     config=$(mktemp)
     {
@@ -101,7 +102,7 @@ load() {
     done
   done
   [ ${#missing[@]} -gt 0 ] || { say "nothing to load: the nodes have $*"; return 0; }
-  kind load docker-image --name "$cluster" "${missing[@]}" >&2
+  kind -q load docker-image --name "$cluster" "${missing[@]}" >&2
   say "loaded ${missing[*]}"
 }
 

@@ -100,10 +100,18 @@ docker_build() {
 
 # name_by_content IMAGE gives it a second name that ends in the beginning of its id, and prints it: other content, other
 # name, so that whatever names it in the cluster is rolled out anew.
+# Earlier names like it are dropped.
 name_by_content() {
-  local id name
+  local id name old
   id=$(docker image inspect -f '{{.Id}}' "$1")
   name=$1-${id:7:12}
   docker tag "$1" "$name"
+  while read -r old; do
+    docker rmi "$old" >/dev/null 2>&1 || true
+  done < <(docker images --format '{{.Repository}}:{{.Tag}}' "${1%:*}" | grep -xE "${1//./\\.}-[0-9a-f]{12}" | grep -vxF "$name")
   echo "$name"
+}
+
+workspace_version() {
+  sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$root/Cargo.toml"
 }
