@@ -14,6 +14,7 @@ packages() {
   if [ "$1" = images ]; then
     command -v containerd >/dev/null || need+=(containerd)
     command -v debootstrap >/dev/null || need+=(debootstrap)
+    [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || need+=(debian-archive-keyring)
   fi
   command -v iptables >/dev/null || need+=(iptables)
   command -v zstd >/dev/null || need+=(zstd)

@@ -112,4 +112,5 @@ program local-path-provisioner "-X main.VERSION=v0.0.30" local-path-provisioner=
 program pause "" pause=.
 program podnet "" podnet=.
 program kind "" kind=sigs.k8s.io/kind
+program metrics-server "-X k8s.io/client-go/pkg/version.gitVersion=v0.9.0" metrics-server=sigs.k8s.io/metrics-server/cmd/metrics-server
 program helm "-X helm.sh/helm/v3/internal/version.version=v3.19.5" helm=helm.sh/helm/v3/cmd/helm

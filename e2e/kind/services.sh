@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A real Kafka broker and a real S3 server as pods of the cluster, in the namespace "services".
 #   services.sh up      make their images and bring them up, wait until they answer, make the bucket "eddyline"
-#   services.sh down    delete them and all that they hold
+#   services.sh metrics bring up the metrics server, for a HorizontalPodAutoscaler (compiles for some minutes, once)
+#   services.sh down    delete Kafka and S3, and all that they hold
 #   services.sh env     print what clients on this machine need, for `eval "$(services.sh env)"`
 # In the cluster: kafka.services.svc:9092 and http://s3.services.svc:7070, credentials in the Secret "s3".
 # From this machine: ports 30092 and 30070 of the control plane's node. With the printed variables,
@@ -58,6 +59,21 @@ up() {
   say "from this machine: Kafka $node:30092, S3 http://$node:30070"
 }
 
+metrics() {
+  local context name
+  start_docker
+  "$here/programs.sh" metrics-server
+  name=eddyline-e2e/metrics-server:$(sed -n 's#^require sigs.k8s.io/metrics-server ##p' "$here/tools/metrics-server/go.mod")
+  context=$(mktemp -d)
+  install -m 755 "$bin/metrics-server" "$context/metrics-server"
+  docker_build "$context" -f "$services/cluster/metrics-server.Dockerfile" -t "$name"
+  name=$(name_by_content "$name")
+  "$here/cluster.sh" load "$name"
+  sed "s#@IMAGE@#$name#" "$services/cluster/metrics-server.yaml" | kubectl apply -f - >&2
+  kubectl -n kube-system rollout status deployment/metrics-server --timeout=120s >&2
+  kubectl wait --for=condition=Available apiservice/v1beta1.metrics.k8s.io --timeout=60s >&2
+}
+
 environment() {
   local node
   node=$(address)
@@ -70,7 +86,8 @@ E
 
 case ${1:-} in
   up) up ;;
+  metrics) metrics ;;
   down) kubectl delete namespace services --ignore-not-found --timeout=120s >&2 ;;
   env) environment ;;
-  *) sed -n '2,9p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,10p' "$0" >&2; exit 2 ;;
 esac
