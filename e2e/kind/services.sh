@@ -42,6 +42,15 @@ s3_image() {
   name_by_content "$name"
 }
 
+# ready NAMESPACE KIND/NAME: waits until all its pods are ready, and shows what they say if they are not in time.
+ready() {
+  kubectl -n "$1" rollout status "$2" --timeout=180s >&2 && return 0
+  kubectl -n "$1" describe "$2" >&2
+  kubectl -n "$1" logs "$2" --tail=20 >&2 || true
+  kubectl -n "$1" get events --sort-by=.lastTimestamp | tail -n 10 >&2
+  die "$2 is not ready after three minutes; what is known is above"
+}
+
 up() {
   local kafka s3 node
   start_docker
@@ -52,8 +61,8 @@ up() {
   kubectl apply -f "$services/cluster/namespace.yaml" >&2
   sed "s#@IMAGE@#$kafka#" "$services/cluster/kafka.yaml" | kubectl apply -f - >&2
   sed "s#@IMAGE@#$s3#" "$services/cluster/s3.yaml" | kubectl apply -f - >&2
-  kubectl -n services rollout status statefulset/s3 --timeout=120s >&2
-  kubectl -n services rollout status statefulset/kafka --timeout=180s >&2
+  ready services statefulset/s3
+  ready services statefulset/kafka
   node=$(address)
   S3_ENDPOINT=http://$node:30070 "$services/s3/server.sh" bucket eddyline
   say "from this machine: Kafka $node:30092, S3 http://$node:30070"
@@ -70,7 +79,7 @@ metrics() {
   name=$(name_by_content "$name")
   "$here/cluster.sh" load "$name"
   sed "s#@IMAGE@#$name#" "$services/cluster/metrics-server.yaml" | kubectl apply -f - >&2
-  kubectl -n kube-system rollout status deployment/metrics-server --timeout=120s >&2
+  ready kube-system deployment/metrics-server
   kubectl wait --for=condition=Available apiservice/v1beta1.metrics.k8s.io --timeout=60s >&2
 }
 
