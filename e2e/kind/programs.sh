@@ -113,4 +113,9 @@ program pause "" pause=.
 program podnet "" podnet=.
 program kind "" kind=sigs.k8s.io/kind
 program metrics-server "-X k8s.io/client-go/pkg/version.gitVersion=v0.9.0" metrics-server=sigs.k8s.io/metrics-server/cmd/metrics-server
-program helm "-X helm.sh/helm/v3/internal/version.version=v3.19.5" helm=helm.sh/helm/v3/cmd/helm
+# The version that a chart sees where helm has no cluster to ask (an adopted helm says 1.20: give it --kube-version).
+version="-X helm.sh/helm/v3/internal/version.version=v3.19.5"
+for package in chartutil lint/rules; do
+  version+=" -X helm.sh/helm/v3/pkg/$package.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/$package.k8sVersionMinor=34"
+done
+program helm "$version" helm=helm.sh/helm/v3/cmd/helm
