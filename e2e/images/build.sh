@@ -28,8 +28,9 @@ build() { # room, base
   # Without debug information: that is seven eighths of the file. Unwinding tables stay.
   strip --strip-all -o "$context/$name" "$programs/$name"
   chmod 755 "$context/$name"
-  docker_build "$context" --target prebuilt --build-arg "DEBIAN=$2" --label "org.opencontainers.image.version=$TAG" \
-    -f "$root/$1/Dockerfile" -t "$image"
+  docker_build "$(mktemp -d)" --target image --build-arg "DEBIAN=$2" -f "$root/$1/Dockerfile" -t "eddyline-e2e/$1:rest"
+  docker_build "$context" --build-arg "IMAGE=eddyline-e2e/$1:rest" --build-arg "PROGRAM=$name" \
+    --label "org.opencontainers.image.version=$TAG" -f "$root/e2e/images/prebuilt.Dockerfile" -t "$image"
   # The libraries are all there, no user and no writable file is needed.
   docker run --rm --read-only --cap-drop ALL --user 65532:65532 --network none "$image" --version >/dev/null ||
     die "$image does not run"
