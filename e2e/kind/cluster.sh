@@ -77,9 +77,11 @@ up() {
       { rm -f "$config"; die "kind could not make the cluster $cluster from $image"; }
     rm -f "$config"
   fi
-  kubectl wait --for=condition=Ready nodes --all --timeout=180s >/dev/null
-  kubectl -n kube-system rollout status deployment/coredns --timeout=180s >/dev/null
-  kubectl -n local-path-storage rollout status deployment/local-path-provisioner --timeout=180s >/dev/null
+  if ! kubectl wait --for=condition=Ready nodes --all --timeout=180s >/dev/null ||
+    ! kubectl -n kube-system rollout status deployment/coredns --timeout=180s >/dev/null ||
+    ! kubectl -n local-path-storage rollout status deployment/local-path-provisioner --timeout=180s >/dev/null; then
+    die "cluster $cluster is not ready after three minutes; $here/cluster.sh down, and up again makes it anew"
+  fi
   say "cluster $cluster is ready; to use it: eval \"\$($here/cluster.sh env)\""
 }
 
