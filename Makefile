@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EDDYLINE := $(TARGET)/debug/eddyline
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo bench fuzz fmt programs images cluster cluster-down deploy
+.PHONY: help build generate check test demo bench fuzz fmt programs images cluster cluster-down deploy
 
 # release or debug: which build the images hold.
 PROFILE ?= release
@@ -22,14 +22,19 @@ build: ## Build everything, for development: the binary is target/debug/eddyline
 	e2e/prerequisites.sh build
 	$(CARGO) build --workspace --all-targets
 
+generate: ## Write what follows from the types: custom resource definitions, their reference, the worker's API
+	$(CARGO) build --workspace --all-targets
+	$(TARGET)/debug/eddyline-crds generate
+
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
-check: ## Formatting, lints, house rules
+check: ## Formatting, lints, house rules, chart and kustomize bases
 	e2e/prerequisites.sh build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	e2e/house-rules.sh
+	e2e/deployment-check.sh
 
 test: build ## Every test, with a real Kafka broker and a real S3 server
 	e2e/prerequisites.sh services
@@ -48,7 +53,7 @@ fuzz: ## A minute of each fuzz target (needs a nightly toolchain and cargo-fuzz)
 
 programs: ## The programs that images hold, built with PROFILE=release or debug
 	e2e/prerequisites.sh build
-	$(CARGO) build --workspace $(if $(filter debug,$(PROFILE)),,--$(PROFILE))
+	$(CARGO) build --workspace $(if $(filter debug,$(PROFILE)),--all-targets,--$(PROFILE))
 
 images: programs ## Container images of the worker and the controller (PROFILE=release or debug, TAG)
 	e2e/images/build.sh
