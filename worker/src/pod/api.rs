@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::Router;
 use eddyline_api::savepoint::{Problem, RescaleRequest, SavepointRequest, StopRequest};
 use eddyline_api::{endpoint, openapi};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::supervisor::{Refused, Supervisor};
 use super::tls::{Identity, Listener};
@@ -42,62 +44,65 @@ type Job = State<Arc<Supervisor>>;
 /// The paths of the API.
 pub fn router(supervisor: Arc<Supervisor>) -> Router {
     Router::new()
-        .route(endpoint::JOB, get(async |State(job): Job| Json(job.status())))
+        .route(endpoint::JOB, get(async |State(job): Job| json(StatusCode::OK, &job.status())))
         .route(endpoint::PLAN, get(async |State(job): Job| answer(StatusCode::OK, job.plan())))
-        .route(endpoint::CHECKPOINTS, get(async |State(job): Job| Json(job.checkpoints())))
-        .route(endpoint::SAVEPOINTS, get(async |State(job): Job| Json(job.savepoints())).post(take_savepoint))
+        .route(endpoint::CHECKPOINTS, get(async |State(job): Job| json(StatusCode::OK, &job.checkpoints())))
+        .route(
+            endpoint::SAVEPOINTS,
+            get(async |State(job): Job| json(StatusCode::OK, &job.savepoints())).post(take_savepoint),
+        )
         .route(endpoint::SAVEPOINT, get(savepoint))
         .route(endpoint::RESCALE, post(rescale))
         .route(endpoint::STOP, post(stop))
         .route(endpoint::CANCEL, post(cancel))
-        .route(endpoint::OPENAPI, get(async || Json(openapi::document())))
+        .route(endpoint::OPENAPI, get(async || json(StatusCode::OK, &openapi::document())))
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is no such path".to_owned()))
         .with_state(supervisor)
 }
 
-async fn take_savepoint(State(job): Job, request: Result<Json<SavepointRequest>, JsonRejection>) -> Response {
-    match request {
-        Ok(Json(request)) => answer(StatusCode::ACCEPTED, job.take_savepoint(request)),
-        Err(rejection) => problem(rejection.status(), rejection.body_text()),
-    }
+async fn take_savepoint(State(job): Job, body: Bytes) -> Response {
+    answer(StatusCode::ACCEPTED, parse::<SavepointRequest>(&body).and_then(|request| job.take_savepoint(request)))
 }
 
 async fn savepoint(State(job): Job, Path(name): Path<String>) -> Response {
     match job.savepoint(&name) {
-        Some(savepoint) => Json(savepoint).into_response(),
+        Some(savepoint) => json(StatusCode::OK, &savepoint),
         None => problem(StatusCode::NOT_FOUND, format!("this process was not asked for a savepoint {name}")),
     }
 }
 
-async fn rescale(State(job): Job, request: Result<Json<RescaleRequest>, JsonRejection>) -> Response {
-    match request {
-        Ok(Json(request)) => {
-            answer(StatusCode::ACCEPTED, job.rescale(request.parallelism).map(|()| job.status()))
-        }
-        Err(rejection) => problem(rejection.status(), rejection.body_text()),
-    }
+async fn rescale(State(job): Job, body: Bytes) -> Response {
+    let done = parse::<RescaleRequest>(&body).and_then(|request| job.rescale(request.parallelism));
+    answer(StatusCode::ACCEPTED, done.map(|()| job.status()))
 }
 
-async fn stop(State(job): Job, request: Result<Json<StopRequest>, JsonRejection>) -> Response {
-    match request {
-        Ok(Json(request)) => answer(StatusCode::ACCEPTED, job.stop(request).map(|()| job.status())),
-        Err(rejection) => problem(rejection.status(), rejection.body_text()),
-    }
+async fn stop(State(job): Job, body: Bytes) -> Response {
+    let done = parse::<StopRequest>(&body).and_then(|request| job.stop(request));
+    answer(StatusCode::ACCEPTED, done.map(|()| job.status()))
 }
 
 async fn cancel(State(job): Job) -> Response {
     job.cancel();
-    (StatusCode::ACCEPTED, Json(job.status())).into_response()
+    json(StatusCode::ACCEPTED, &job.status())
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| Refused::Invalid(format!("the request cannot be read: {error}")))
 }
 
 fn answer<T: Serialize>(code: StatusCode, result: Result<T, Refused>) -> Response {
     match result {
-        Ok(body) => (code, Json(body)).into_response(),
+        Ok(body) => json(code, &body),
         Err(refused @ Refused::Invalid(_)) => problem(StatusCode::UNPROCESSABLE_ENTITY, refused.to_string()),
         Err(refused @ Refused::Conflict(_)) => problem(StatusCode::CONFLICT, refused.to_string()),
     }
 }
 
 fn problem(code: StatusCode, message: String) -> Response {
-    (code, Json(Problem { message })).into_response()
+    json(code, &Problem { message })
+}
+
+fn json(code: StatusCode, body: &impl Serialize) -> Response {
+    let text = serde_json::to_vec(body).expect("the types of the API are plain data");
+    (code, [(CONTENT_TYPE, "application/json")], text).into_response()
 }

@@ -111,6 +111,7 @@ impl Case {
         self.run_whole("checkpointed", &Run { rows_per_read: 3, checkpoint_interval: often, ..Run::default() });
         self.run_restored();
         self.run_rescaled();
+        self.run_rescaled_in_place();
     }
 
     fn run_whole(&self, what: &str, run: &Run<'_>) {
@@ -159,12 +160,14 @@ impl Case {
                 ..Run::default()
             };
             let sources = self.inputs.len();
+            let savepoints = folder.path().join("savepoints").display().to_string();
             let outcome = self.start(&tables, rows, &run, move |view, requests| {
                 Box::pin(async move {
                     if rows != ALL {
                         // At least some rows of each source are in the savepoint; which ones does not matter.
                         until(|| rows_read(view) >= sources).await;
-                        requests.send(Request::StopWithSavepoint).expect("the job runs");
+                        let savepoint = SavepointOrder { name: "middle".to_owned(), folder: savepoints };
+                        requests.send(Request::Stop { savepoint: Some(savepoint) }).expect("the job runs");
                     }
                     std::future::pending::<()>().await;
                 })
@@ -176,6 +179,28 @@ impl Case {
             };
         }
         self.check("rescaled 1→3→2", &tables);
+    }
+
+    /// Changes the number of slots twice while the job runs, without leaving the process.
+    fn run_rescaled_in_place(&self) {
+        let tables = MemoryTables::new(self.inputs.clone());
+        let run = Run { rows_per_read: 5, ..Run::default() };
+        let (sources, thirds) = (self.inputs.len(), [self.thirds(2), ALL]);
+        let released = tables.clone();
+        let outcome = self.start(&tables, self.thirds(1), &run, move |view, requests| {
+            Box::pin(async move {
+                for (parallelism, rows) in [3, 2].into_iter().zip(thirds) {
+                    until(|| rows_read(view) >= sources).await;
+                    requests.send(Request::Rescale { parallelism }).expect("the job runs");
+                    let is_rescaled = || view.status.snapshot().last_rescale.is_some_and(|last| last.to == parallelism);
+                    until(is_rescaled).await;
+                    released.release(rows);
+                }
+                std::future::pending::<()>().await;
+            })
+        });
+        assert!(matches!(outcome, Some(Outcome::Finished)), "{}: rescaled in place: {outcome:?}", self.name);
+        self.check("rescaled in place 1→3→2", &tables);
     }
 
     /// How many rows are a number of thirds of the inputs.
