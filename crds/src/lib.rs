@@ -4,6 +4,7 @@
 //! Doc comments here become the descriptions of the fields in the custom resource definition.
 
 pub mod quantity;
+pub mod rules;
 pub mod savepoint;
 pub mod status;
 pub mod stream_job;

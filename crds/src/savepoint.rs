@@ -32,6 +32,7 @@ pub struct SavepointSpec {
     /// The folder that the savepoint's own folder is made in: `s3://bucket/path` or `file:///path`. Without it the
     /// savepoint goes to the folder `savepoints` of the job's checkpoint storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
     pub uri: Option<String>,
     /// What happens to the data when this object is deleted.
     #[serde(default)]

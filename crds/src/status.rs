@@ -55,6 +55,7 @@ pub struct StreamJobStatus {
     pub rolled_back: Option<RolledBack>,
     /// What can be said about the job by type: Ready, Reconciling, Stalled, Accepted, WorkersReady, CheckpointHealthy,
     /// WatermarkAdvancing, Backpressured, Warning.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 

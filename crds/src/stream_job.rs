@@ -6,8 +6,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Duration;
 use crate::status::StreamJobStatus;
+use crate::{Duration, rules};
+
+/// The longest name of a job: its StatefulSet, pods and labels add to it, and labels have at most 63 characters.
+pub const NAME_LENGTH_MAX: usize = 45;
 
 /// A streaming job in Flink SQL.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,7 @@ use crate::status::StreamJobStatus;
     validation = Rule::new(
         "self.spec.maxParallelism == oldSelf.spec.maxParallelism || !has(oldSelf.status) || !has(oldSelf.status.checkpoint)"
     ).message("maxParallelism is fixed once the job has a checkpoint: its state is cut into that many key groups. Start another job with restoreFrom unset to change it"),
+    validation = rules::job_name(),
     printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "PARALLELISM", type_ = "integer", json_path = ".status.parallelism"),
@@ -43,19 +47,14 @@ use crate::status::StreamJobStatus;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = Rule::new("has(self.sql) != has(self.sqlFrom)").message("exactly one of sql and sqlFrom must be set"),
-    validation = Rule::new("self.parallelism <= self.maxParallelism").message("parallelism must not be greater than maxParallelism"),
-    validation = Rule::new("self.checkpoint.interval.endsWith('d') || duration(self.checkpoint.interval) >= duration('100ms')")
-        .message("checkpoint.interval must be at least 100ms"),
-    validation = Rule::new("self.checkpoint.timeout.endsWith('d') || duration(self.checkpoint.timeout) >= duration('1s')")
-        .message("checkpoint.timeout must be at least 1s"),
-    validation = Rule::new("!(has(self.restoreFrom.savepointRef) && has(self.restoreFrom.uri))")
-        .message("restoreFrom takes savepointRef or uri, not both")
+    validation = Rule::new("self.parallelism <= self.maxParallelism").message("parallelism must not be greater than maxParallelism")
 )]
 pub struct StreamJobSpec {
     /// The SQL of the job. Exactly one of `sql` and `sqlFrom` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 262144))]
     pub sql: Option<String>,
-    /// Where the SQL of the job stands.
+    /// Where the SQL of the job stands, if not here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql_from: Option<SqlSource>,
     /// How many slots run the job.
@@ -115,8 +114,10 @@ pub struct SqlSource {
 #[serde(deny_unknown_fields)]
 pub struct ConfigMapKey {
     /// The ConfigMap's name.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// The key whose value is the SQL.
+    #[schemars(length(min = 1, max = 253))]
     pub key: String,
 }
 
@@ -137,6 +138,7 @@ pub struct Workers {
     /// Slots in a worker; 0 puts all slots into one worker.
     pub slots: u16,
     /// The tag of the worker image; empty is the controller's own version.
+    #[schemars(extend("pattern" = "^([A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$"))]
     pub version: String,
     /// Resources of each worker, as in a container.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,17 +160,22 @@ fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LocalStorage {
-    /// Its size, as a quantity.
+    /// Its size, as a quantity such as `5Gi`.
+    #[schemars(length(max = 20), extend("pattern" = r"^[0-9]+(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$"))]
     pub size: String,
 }
 
 /// How and where checkpoints are taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    rules::at_least("checkpoint.interval", "interval", "100ms"),
+    rules::at_least("checkpoint.timeout", "timeout", "1s"),
+]))]
 pub struct Checkpoint {
-    /// How often.
+    /// How often one is taken.
     pub interval: Duration,
-    /// How long one may take.
+    /// How long one may take until it is given up.
     pub timeout: Duration,
     /// How many completed ones are kept.
     #[schemars(range(min = 1))]
@@ -188,12 +195,16 @@ impl Default for Checkpoint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CheckpointStorage {
-    /// A folder: `s3://bucket/path` or `file:///path`.
+    /// A folder: `s3://bucket/path` or `file:///path`. Jobs may share it: each has its own folder in it, by namespace
+    /// and name.
+    #[schemars(length(min = 1, max = 1024))]
     pub uri: String,
     /// The endpoint of an S3 server that is not Amazon's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), extend("pattern" = "^https?://"))]
     pub endpoint: Option<String>,
-    /// A Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
+    /// A Secret of the job's namespace with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, and where they are needed
+    /// `AWS_SESSION_TOKEN` and `AWS_REGION`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<NameRef>,
 }
@@ -203,20 +214,24 @@ pub struct CheckpointStorage {
 #[serde(deny_unknown_fields)]
 pub struct NameRef {
     /// The object's name.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
 
 /// How savepoints are taken without being asked for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [rules::at_least_if_set("savepoints.maxAge", "maxAge", "1s")]))]
 pub struct Savepoints {
-    /// A cron expression.
+    /// A cron expression with five fields, in UTC: `0 */6 * * *` is every six hours.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
     pub schedule: Option<String>,
-    /// How many scheduled ones are kept.
+    /// How many scheduled ones are kept; all if it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub keep: Option<u16>,
-    /// How old a scheduled one gets.
+    /// How old a scheduled one gets; there is no limit if it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,
     /// What happens to state when the job is deleted.
@@ -260,10 +275,11 @@ pub enum UpgradeMode {
 /// When a new revision is given up for the old one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [rules::at_least("upgrade.rollback.deadline", "deadline", "1s")]))]
 pub struct Rollback {
-    /// Whether it ever is.
+    /// Whether it is given up at all.
     pub enabled: bool,
-    /// How long it may take to become ready.
+    /// How long it may take to become Ready.
     pub deadline: Duration,
 }
 
@@ -276,10 +292,11 @@ impl Default for Rollback {
 /// How often a failing job is started again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [rules::at_least("restart.window", "window", "1s")]))]
 pub struct Restart {
     /// Restarts within a window after which the job has failed.
     pub max_per_window: u32,
-    /// The window.
+    /// The time over which restarts are counted.
     pub window: Duration,
     /// The waits between restarts.
     pub backoff: Backoff,
@@ -294,6 +311,7 @@ impl Default for Restart {
 /// Waits that double.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [rules::not_longer("restart.backoff", "initial", "max")]))]
 pub struct Backoff {
     /// The first wait.
     pub initial: Duration,
@@ -310,12 +328,14 @@ impl Default for Backoff {
 /// What the first start of a job restores from; at most one of the two.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [rules::at_most_one("restoreFrom", "savepointRef", "uri")]))]
 pub struct RestoreFrom {
     /// A Savepoint object of the same namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub savepoint_ref: Option<NameRef>,
     /// The URI of a savepoint.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
     pub uri: Option<String>,
 }
 

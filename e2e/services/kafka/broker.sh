@@ -13,7 +13,8 @@
 #
 # Needs: bash, java 17 or newer, setsid and flock (util-linux); mvn and its default repository for the first `install`.
 # Environment: KAFKA_PORT (9092), KAFKA_CONTROLLER_PORT (port + 1), KAFKA_DATA (data folder), KAFKA_HEAP (512m),
-#   KAFKA_WAIT (seconds, 90), KAFKA_EXTRA (file with more broker properties), EDDYLINE_CACHE ($HOME/.cache/eddyline).
+#   KAFKA_WAIT (seconds, 90), KAFKA_EXTRA (file with more broker properties), EDDYLINE_CACHE ($HOME/.cache/eddyline),
+#   KAFKA_BOOTSTRAP (another broker for topic, produce and consume, by address; 127.0.0.1 and the port above).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,6 +23,7 @@ version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.x
 lib=$cache/kafka-$version/lib
 port=${KAFKA_PORT:-9092}
 controller_port=${KAFKA_CONTROLLER_PORT:-$((port + 1))}
+bootstrap=${KAFKA_BOOTSTRAP:-127.0.0.1:$port}
 data=${KAFKA_DATA:-$cache/kafka-data/$port}
 heap=${KAFKA_HEAP:-512m}
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
@@ -54,37 +56,18 @@ alive() {
 tool() {
   local class=$1
   shift
-  "$java" -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dlog4j2.configurationFile="$data/log4j2-tools.properties" \
+  "$java" -Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dlog4j2.configurationFile="$here/log4j2-tools.properties" \
     -cp "$lib/*" "$class" "$@"
 }
 
 write_config() {
   mkdir -p "$data/log" "$data/logs"
-  cat >"$data/server.properties" <<P
-process.roles=broker,controller
-node.id=1
+  cat "$here/broker.properties" - >"$data/server.properties" <<P
 controller.quorum.voters=1@127.0.0.1:$controller_port
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port
 advertised.listeners=PLAINTEXT://127.0.0.1:$port
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
-controller.listener.names=CONTROLLER
 log.dirs=$data/log
-num.partitions=1
-num.network.threads=2
-num.io.threads=4
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-auto.create.topics.enable=true
-log.retention.hours=-1
-log.segment.bytes=268435456
-transaction.max.timeout.ms=3600000
 P
   if [ -n "${KAFKA_EXTRA:-}" ]; then cat "$KAFKA_EXTRA" >>"$data/server.properties"; fi
   cat >"$data/log4j2.properties" <<P
@@ -101,15 +84,6 @@ appender.file.policies.size.type=SizeBasedTriggeringPolicy
 appender.file.policies.size.size=20MB
 appender.file.strategy.type=DefaultRolloverStrategy
 appender.file.strategy.max=2
-P
-  cat >"$data/log4j2-tools.properties" <<P
-rootLogger.level=ERROR
-rootLogger.appenderRef.e.ref=E
-appender.e.type=Console
-appender.e.name=E
-appender.e.target=SYSTEM_ERR
-appender.e.layout.type=PatternLayout
-appender.e.layout.pattern=%p %c - %m%n
 P
 }
 
@@ -170,12 +144,12 @@ case ${1:-} in
   stop) stop "${2:-}" ;;
   status) if alive; then echo "running on 127.0.0.1:$port (pid $(cat "$pid_file"))"; else echo "stopped"; exit 3; fi ;;
   wipe) stop; rm -rf "$data" ;;
-  topic) tool org.apache.kafka.tools.TopicCommand --bootstrap-server "127.0.0.1:$port" --create --if-not-exists \
+  topic) tool org.apache.kafka.tools.TopicCommand --bootstrap-server "$bootstrap" --create --if-not-exists \
            --topic "$2" --partitions "${3:-1}" --replication-factor 1 ;;
   tool) shift; tool "$@" ;;
-  produce) tool org.apache.kafka.tools.ConsoleProducer --bootstrap-server "127.0.0.1:$port" --topic "$2" \
+  produce) tool org.apache.kafka.tools.ConsoleProducer --bootstrap-server "$bootstrap" --topic "$2" \
              --property parse.key=true --property 'key.separator=	' ;;
-  consume) tool org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "127.0.0.1:$port" --topic "$2" \
+  consume) tool org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$bootstrap" --topic "$2" \
              --from-beginning --timeout-ms 5000 ${3:+--max-messages "$3"} --property print.key=true ;;
-  *) sed -n '2,20p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,18p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

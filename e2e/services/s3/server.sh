@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real S3 server for tests, bound to loopback: versitygw, built from the Go module proxy, over a plain folder.
-#   server.sh install        build it (once; needs a Go toolchain)
+#   server.sh install        build it (once; needs a Go toolchain), print where it is
 #   server.sh start          start it, wait until it answers, make the bucket $S3_BUCKET
 #   server.sh stop           stop it (only the process that this script started)
 #   server.sh status         say whether it runs
@@ -8,7 +8,8 @@
 #   server.sh bucket NAME    make a bucket (no error when it exists already)
 #   server.sh env            print the variables that tests and workers need, for `eval "$(server.sh env)"`
 # Environment: S3_PORT (7070), S3_BUCKET (eddyline), S3_ACCESS_KEY, S3_SECRET_KEY (both "eddyline"), S3_DATA (data folder),
-#   S3_WAIT (seconds, 30), EDDYLINE_CACHE (where the program and the data live; $HOME/.cache/eddyline).
+#   S3_ENDPOINT (another server, for `bucket`), S3_WAIT (seconds, 30), EDDYLINE_CACHE (where the program and the data
+#   live; $HOME/.cache/eddyline).
 # Conditional writes (If-None-Match: *) are honoured, so checkpoints can be kept in it.
 set -euo pipefail
 version=v1.8.0
@@ -20,7 +21,7 @@ access_key=${S3_ACCESS_KEY:-eddyline}
 secret_key=${S3_SECRET_KEY:-eddyline}
 data=${S3_DATA:-$cache/data-$port}
 pidfile=$data/server.pid
-endpoint=http://127.0.0.1:$port
+endpoint=${S3_ENDPOINT:-http://127.0.0.1:$port}
 
 install() {
   [ -x "$program" ] && return 0
@@ -97,12 +98,12 @@ E
 }
 
 case ${1:-} in
-  install) install ;;
+  install) install; echo "$program" ;;
   start) start ;;
   stop) stop ;;
   status) if alive; then echo "running at $endpoint"; else echo "not running"; exit 1; fi ;;
   wipe) stop; rm -rf "$data" ;;
   bucket) make_bucket "${2:?name of the bucket}" ;;
   env) environment ;;
-  *) sed -n '2,12p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,13p' "$0" >&2; exit 2 ;;
 esac

@@ -1,0 +1,52 @@
+//! Writes the files that follow from the types: custom resource definitions for kustomize and for the chart, the reference
+//! of their fields, and the description of the worker's API.
+//!
+//! `eddyline-crds generate` writes them into the checkout it was built from, `eddyline-crds check` says which of them are
+//! stale. A test does the same as `check`.
+
+mod chart;
+mod definition;
+mod outputs;
+mod reference;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let root = root();
+    match std::env::args().nth(1).as_deref() {
+        Some("generate") => {
+            for output in outputs::all()? {
+                output.write(&root).with_context(|| format!("cannot write {}", output.path))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("check") => {
+            let stale = outputs::stale(&root)?;
+            for path in &stale {
+                eprintln!("{path} does not say what the types say: run make generate");
+            }
+            Ok(if stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        _ => {
+            eprintln!("usage: eddyline-crds generate|check");
+            Ok(ExitCode::from(2))
+        }
+    }
+}
+
+/// The checkout.
+fn root() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in a folder of the checkout").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn generated_files_say_what_the_types_say() {
+        let stale = super::outputs::stale(&super::root()).expect("outputs can be made");
+        assert!(stale.is_empty(), "run make generate: {stale:?}");
+    }
+}

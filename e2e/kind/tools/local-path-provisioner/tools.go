@@ -1,0 +1,8 @@
+//go:build tools
+
+// Package tools pins what programs.sh builds in this folder.
+package tools
+
+import (
+	_ "github.com/rancher/local-path-provisioner"
+)

@@ -1,0 +1,3 @@
+module eddyline/e2e/kind/tools/pause
+
+go 1.24.0
