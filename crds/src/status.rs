@@ -38,6 +38,9 @@ pub struct StreamJobStatus {
     pub last_failure: Option<Failure>,
     /// How often the job was restarted, within its processes and with new ones, since the running revision was started.
     pub restarts: u64,
+    /// The process that the worker was last seen in, by which restarts are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
     /// The latest savepoint that the controller has taken of the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_savepoint: Option<SavepointTaken>,
@@ -167,6 +170,16 @@ pub struct Failure {
     pub reason: String,
     /// The whole story, for people.
     pub message: String,
+}
+
+/// A process of a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// When it was started.
+    pub started_at: Time,
+    /// How often it has started the job again.
+    pub restarts: u64,
 }
 
 /// A savepoint that the controller has taken, for an upgrade, for a suspension or before deletion.

@@ -1,2 +1,82 @@
-//! The controller's binary.
-fn main() {}
+//! The controller's binary: wiring only.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use eddyline_operator::clock::SystemClock;
+use eddyline_operator::context::Context;
+use eddyline_operator::leader::Leadership;
+use eddyline_operator::metrics::Metrics;
+use eddyline_operator::settings::{LogFormat, Settings};
+use eddyline_operator::worker_client::Https;
+use eddyline_operator::{controller, server};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    let settings = Settings::of_process()?;
+    start_logging(settings.log);
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a provider of cryptography is installed already"))?;
+    // Two threads are plenty: what the controller does is waiting.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(run(settings));
+    // A request that is under way is not waited for: everything may be asked again.
+    runtime.shutdown_background();
+    result
+}
+
+fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+        LogFormat::Text => lines.init(),
+    }
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let client = kube::Client::try_default().await.context("failed to find the API server")?;
+    let metrics = Metrics::new()?;
+    let clock = Arc::new(SystemClock);
+    info!(version = env!("CARGO_PKG_VERSION"), identity = settings.identity, "started");
+    let (listen, elects) = (settings.listen, settings.leader_elect);
+    let mut leadership = Leadership::new(client.clone(), &settings.namespace, &settings.identity, &*clock);
+    let context = Arc::new(Context::new(client, settings, clock.clone(), Arc::new(Https), metrics.clone()));
+    let act = async {
+        if !elects {
+            metrics.set_leader(true);
+            controller::run(context).await;
+            return Ok(());
+        }
+        leadership.acquire().await;
+        metrics.set_leader(true);
+        let lost = tokio::select! {
+            () = leadership.keep() => true,
+            () = controller::run(context) => false,
+        };
+        metrics.set_leader(false);
+        // What this replica was about to do is the next holder's to decide.
+        if lost { Err(anyhow::anyhow!("the lease is lost")) } else { Ok(()) }
+    };
+    let result = tokio::select! {
+        served = server::serve(listen, metrics.clone()) => {
+            served.with_context(|| format!("failed to serve health and metrics on {listen}"))
+        }
+        acted = act => acted,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    if elects {
+        leadership.release().await;
+    }
+    info!("ended");
+    result
+}

@@ -106,7 +106,11 @@ impl JobCollector {
         let mut gauges = vec![
             ("eddyline_attempt", "The number of the running attempt.", number(state.attempt)),
             ("eddyline_restarts", "Restarts by this process.", number(state.restarts)),
-            ("eddyline_checkpoints_completed", "Checkpoints completed by this process.", number(state.checkpoints_completed)),
+            (
+                "eddyline_checkpoints_completed",
+                "Checkpoints completed by this process.",
+                number(state.checkpoints_completed),
+            ),
             ("eddyline_checkpoints_failed", "Checkpoints given up by this process.", number(state.checkpoints_failed)),
         ];
         if let Some(last) = status.last_checkpoint() {

@@ -56,11 +56,8 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-    let mounts = Mounts {
-        config: arguments.config_dir,
-        secrets: arguments.secrets_dir,
-        storage: arguments.storage_dir,
-    };
+    let mounts =
+        Mounts { config: arguments.config_dir, secrets: arguments.secrets_dir, storage: arguments.storage_dir };
     let settings = Settings::read(&mounts)?;
     let identity = tls::Identity::watch(arguments.identity_dir)?;
     let supervisor = Arc::new(Supervisor::start(settings, mounts.secrets));

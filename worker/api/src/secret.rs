@@ -19,7 +19,9 @@ fn is_name(text: &str) -> bool {
 
 fn parse(inner: &str) -> Result<SecretKey, String> {
     match inner.split_once('/') {
-        Some((name, key)) if is_name(name) && is_name(key) => Ok(SecretKey { name: name.to_owned(), key: key.to_owned() }),
+        Some((name, key)) if is_name(name) && is_name(key) => {
+            Ok(SecretKey { name: name.to_owned(), key: key.to_owned() })
+        }
         _ => Err(format!("'{OPEN}{inner}}}' is no reference to a Secret; write ${{secret:NAME/KEY}}")),
     }
 }
@@ -32,8 +34,9 @@ pub fn replace(text: &str, mut resolve: impl FnMut(&SecretKey) -> Result<String,
     let mut replaced = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(OPEN) {
-        let (inner, behind) =
-            after.split_once('}').ok_or_else(|| format!("'{OPEN}' has no closing brace; write ${{secret:NAME/KEY}}"))?;
+        let (inner, behind) = after
+            .split_once('}')
+            .ok_or_else(|| format!("'{OPEN}' has no closing brace; write ${{secret:NAME/KEY}}"))?;
         replaced.push_str(before);
         replaced.push_str(&resolve(&parse(inner)?)?);
         rest = behind;
@@ -71,7 +74,9 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_reference_is_refused() {
-        for text in ["${secret:", "${secret:a}", "${secret:a/}", "${secret:/b}", "${secret:../etc/passwd}", "${secret:../x}"] {
+        for text in
+            ["${secret:", "${secret:a}", "${secret:a/}", "${secret:/b}", "${secret:../etc/passwd}", "${secret:../x}"]
+        {
             assert!(references(text).is_err(), "{text}");
         }
         assert_eq!(references("${other:a/b} $x {secret:a/b}").expect("no reference"), []);

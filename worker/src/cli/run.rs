@@ -99,7 +99,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
     let started = Instant::now();
     let view = Arc::new(View::default());
-    let outcome = runtime.block_on(drive(&planned, &config, savepoint_dir, arguments.metrics_addr, Arc::clone(&view), show_line));
+    let outcome =
+        runtime.block_on(drive(&planned, &config, savepoint_dir, arguments.metrics_addr, Arc::clone(&view), show_line));
     if show_line {
         progress::clear_line();
     }

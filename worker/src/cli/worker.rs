@@ -11,8 +11,11 @@ const IO_THREADS: usize = 2;
 /// Runs the job of a pod until SIGTERM.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     start_logging(LogFormat::Json, "info");
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(IO_THREADS).thread_name("io").enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(IO_THREADS)
+        .thread_name("io")
+        .enable_all()
+        .build()?;
     runtime.block_on(pod::run(arguments))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -477,11 +477,7 @@ impl Running {
         }
     }
 
-    fn savepoints_written(
-        &mut self,
-        checkpoint: CheckpointId,
-        written: Vec<(SavepointOrder, Result<String, String>)>,
-    ) {
+    fn savepoints_written(&mut self, checkpoint: CheckpointId, written: Vec<(SavepointOrder, Result<String, String>)>) {
         self.orders.retain(|order| written.iter().all(|(done, _)| done != order));
         for (order, result) in written {
             match &result {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use eddyline_api::Phase;
+use eddyline_api::status::{FailureCause, Rescale};
 use eddyline_checkpoint::storage::Memory;
 use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobStore, Storage};
 use eddyline_connectors::sink::Committable;
 use eddyline_connectors::source::Split;
 use eddyline_job_graph::{JobGraph, NodeKind};
-use eddyline_api::Phase;
-use eddyline_api::status::{FailureCause, Rescale};
 use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex, key_hash};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::{info, warn};

@@ -145,9 +145,8 @@ mod tests {
     use super::*;
 
     fn view() -> (View, Arc<OperatorMetrics>, Arc<OperatorMetrics>) {
-        let operator = |name: &str, role| {
-            OperatorMetrics::new(OperatorUid::new(name), name.to_owned(), role, SlotIndex::new(0))
-        };
+        let operator =
+            |name: &str, role| OperatorMetrics::new(OperatorUid::new(name), name.to_owned(), role, SlotIndex::new(0));
         let (source, sink) = (operator("read", Role::Source), operator("write", Role::Sink));
         let view = View::default();
         *view.operators.write().expect("no panic") = vec![Arc::clone(&source), Arc::clone(&sink)];

@@ -16,7 +16,7 @@ use tracing::{error, info};
 use super::progress::Sampler;
 use super::secrets::WithSecrets;
 use super::settings::Settings;
-use crate::coordinator::job::{self, Config, Restore, RestartStrategy, View};
+use crate::coordinator::job::{self, Config, RestartStrategy, Restore, View};
 use crate::coordinator::request::{Request, SavepointOrder};
 use crate::coordinator::status::now_ms;
 use crate::job_file;

@@ -122,7 +122,8 @@ fn server_config(folder: &Path) -> Result<ServerConfig, Error> {
     let unusable = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unusable { folder: folder.into(), source };
     let chain = certificates(folder.join("tls.crt"))?;
     let path = folder.join("tls.key");
-    let key = PrivateKeyDer::from_pem_file(&path).map_err(|source| Error::Parse { path, what: "private key", source })?;
+    let key =
+        PrivateKeyDer::from_pem_file(&path).map_err(|source| Error::Parse { path, what: "private key", source })?;
     let mut authority = RootCertStore::empty();
     for certificate in certificates(folder.join("ca.crt"))? {
         authority.add(certificate).map_err(|error| unusable(error.into()))?;

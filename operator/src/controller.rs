@@ -1,0 +1,238 @@
+//! What makes passes happen: watches, a queue, and times to look again.
+//!
+//! Everything is watched by metadata alone. A pass reads what it needs, so what is watched only has to say when.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use eddyline_crds::{Savepoint, StreamJob};
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt as _, StreamExt as _};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::core::{ObjectMeta, PartialObjectMeta};
+use kube::runtime::controller::{self, Action, ReconcileRequest, applier, trigger_owners, trigger_self, trigger_with};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{WatchStreamExt as _, predicates};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tracing::{debug, warn};
+
+use crate::context::Context;
+use crate::{backoff, names, reconcile, savepoint};
+
+/// How many passes run at a time.
+const CONCURRENCY: u16 = 8;
+
+type Meta<K> = PartialObjectMeta<K>;
+type Requests<K> = BoxStream<'static, Result<ReconcileRequest<Meta<K>>, watcher::Error>>;
+
+/// Runs the controllers of jobs and savepoints until it is dropped.
+pub async fn run(context: Arc<Context>) {
+    let scopes: Vec<Option<String>> = match context.settings.watch_namespaces.as_slice() {
+        [] => vec![None],
+        namespaces => namespaces.iter().cloned().map(Some).collect(),
+    };
+    let all = scopes
+        .into_iter()
+        .flat_map(|scope| [jobs(context.clone(), scope.clone()).boxed(), savepoints(context.clone(), scope).boxed()]);
+    futures::future::join_all(all).await;
+}
+
+fn api<K>(client: &Client, namespace: Option<&String>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+async fn jobs(context: Arc<Context>, scope: Option<String>) {
+    let (reader, changes) = main_stream::<StreamJob>(&context, scope.as_ref());
+    let children = stream::select_all([
+        changes,
+        owned::<StatefulSet>(&context, scope.as_ref()),
+        owned::<ConfigMap>(&context, scope.as_ref()),
+        pods(&context, scope.as_ref()),
+    ]);
+    run_queue("StreamJob", context, reader, children, |context, namespace, name| async move {
+        let pass = reconcile::pass(&context, &namespace, &name).await;
+        pass.map(|again| again.map_or_else(Action::await_change, Action::requeue)).map_err(Error::Job)
+    })
+    .await;
+}
+
+async fn savepoints(context: Arc<Context>, scope: Option<String>) {
+    let (reader, changes) = main_stream::<Savepoint>(&context, scope.as_ref());
+    run_queue("Savepoint", context, reader, changes, |context, namespace, name| async move {
+        let pass = savepoint::pass(&context, &namespace, &name).await;
+        pass.map(|again| again.map_or_else(Action::await_change, Action::requeue)).map_err(Error::Savepoint)
+    })
+    .await;
+}
+
+/// A pass that was not finished.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Job(reconcile::Error),
+    #[error(transparent)]
+    Savepoint(savepoint::Error),
+}
+
+async fn run_queue<K, Queue, Pass, Passing>(
+    kind: &'static str,
+    context: Arc<Context>,
+    reader: Store<Meta<K>>,
+    queue: Queue,
+    pass: Pass,
+) where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+    Queue: stream::Stream<Item = Result<ReconcileRequest<Meta<K>>, watcher::Error>> + Send + 'static,
+    Pass: Fn(Arc<Context>, String, String) -> Passing + Send + Sync + 'static,
+    Passing: Future<Output = Result<Action, Error>> + Send + 'static,
+{
+    let reconciler = move |object: Arc<Meta<K>>, context: Arc<Context>| {
+        let namespace = object.metadata.namespace.clone().unwrap_or_default();
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        let begun = Instant::now();
+        let passing = pass(context.clone(), namespace, name);
+        async move {
+            let result = passing.await;
+            context.metrics.pass_ended(kind, result.is_ok(), begun.elapsed());
+            if result.is_ok() {
+                context.succeeded(&uid);
+            }
+            result
+        }
+        .boxed()
+    };
+    let error_policy = |object: Arc<Meta<K>>, _: &Error, context: Arc<Context>| {
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        Action::requeue(backoff::after(context.failed(&uid), &uid))
+    };
+    let config = controller::Config::default().concurrency(CONCURRENCY);
+    let queue = Box::pin(queue);
+    Box::pin(applier(reconciler, error_policy, context, reader, queue, config))
+        .for_each(|result| async move {
+            match result {
+                Ok((object, _)) => debug!(kind, %object, "pass ended"),
+                Err(controller::Error::ObjectNotFound(object)) => debug!(kind, %object, "gone"),
+                Err(controller::Error::ReconcilerFailed(error, object)) => {
+                    warn!(kind, %object, error = chain(&error), "pass failed");
+                }
+                Err(error) => warn!(kind, error = chain(&error), "watch failed"),
+            }
+        })
+        .await;
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The objects themselves. A pass follows a change of the spec or a deletion, and never the controller's own writing of
+/// the status.
+fn main_stream<K>(context: &Arc<Context>, scope: Option<&String>) -> (Store<Meta<K>>, Requests<K>)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let forgetting = context.clone();
+    let changes = watcher(api::<Meta<K>>(&context.client, scope), watcher::Config::default())
+        .default_backoff()
+        .modify(|object| slim(&mut object.metadata))
+        .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(watcher::Event::Delete(object)) = event {
+                forgetting.forget(object.metadata.uid.as_deref().unwrap_or_default());
+            }
+        })
+        .applied_objects()
+        .predicate_filter(predicates::generation, Default::default());
+    (reader, trigger_self(changes, ()).boxed())
+}
+
+/// Only what tells when to look is kept.
+fn slim(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    metadata.annotations = None;
+}
+
+/// The controller's own objects of a kind.
+fn own<K>(
+    context: &Arc<Context>,
+    scope: Option<&String>,
+) -> impl stream::Stream<Item = Result<watcher::Event<Meta<K>>, watcher::Error>> + Send + 'static
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let selector = format!("{}={}", names::MANAGED_BY_LABEL, names::MANAGER);
+    watcher(api::<Meta<K>>(&context.client, scope), watcher::Config::default().labels(&selector))
+        .default_backoff()
+        .modify(|object| slim(&mut object.metadata))
+}
+
+/// Children by owner. A child that was deleted is to be applied again.
+fn owned<K>(context: &Arc<Context>, scope: Option<&String>) -> Requests<StreamJob>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let forgetting = context.clone();
+    let touched = own::<K>(context, scope)
+        .inspect(move |event| {
+            if let Ok(watcher::Event::Delete(object)) = event {
+                for owner in object.metadata.owner_references.iter().flatten() {
+                    forgetting.set_applied(&owner.uid, None);
+                }
+            }
+        })
+        .touched_objects();
+    trigger_owners(touched, (), ()).boxed()
+}
+
+/// Pods by label: their owner is the StatefulSet.
+fn pods(context: &Arc<Context>, scope: Option<&String>) -> Requests<StreamJob> {
+    let touched = own::<Pod>(context, scope).touched_objects();
+    trigger_with(touched, |pod: Meta<Pod>| job_of(pod.metadata.labels.as_ref(), pod.metadata.namespace.as_deref()))
+        .boxed()
+}
+
+fn job_of(labels: Option<&BTreeMap<String, String>>, namespace: Option<&str>) -> Option<ObjectRef<Meta<StreamJob>>> {
+    Some(ObjectRef::new(labels?.get(names::JOB_LABEL)?).within(namespace?))
+}

@@ -1,0 +1,68 @@
+//! The ConfigMap of a revision: what a worker is told, and what a rollback goes back to.
+
+use std::collections::BTreeMap;
+
+use eddyline_api::{Start, WorkerConfig, config, mounts};
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde::Serialize;
+
+use super::Inputs;
+use crate::names;
+use crate::revision::{self, Record};
+
+/// The key of the [`Record`].
+pub const RECORD_KEY: &str = "spec.json";
+
+pub(super) fn config_map(inputs: Inputs<'_>) -> ConfigMap {
+    let mut record = inputs.record.clone();
+    record.spec.parallelism = inputs.parallelism;
+    ConfigMap {
+        metadata: inputs.metadata(names::revision(inputs.name(), inputs.revision.number)),
+        data: Some(BTreeMap::from([
+            (mounts::CONFIG_FILE.to_owned(), json(&worker_config(inputs))),
+            (mounts::SQL_FILE.to_owned(), inputs.record.sql().to_owned()),
+            (RECORD_KEY.to_owned(), json(&record)),
+        ])),
+        ..ConfigMap::default()
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("these types have only string keys and finite numbers")
+}
+
+/// What the workers of a revision are told.
+pub fn worker_config(inputs: Inputs<'_>) -> WorkerConfig {
+    let spec = &inputs.record.spec;
+    let uid = inputs.job.metadata.uid.as_deref().unwrap_or_default();
+    let ms = |duration: eddyline_crds::Duration| u64::try_from(duration.get().as_millis()).unwrap_or(u64::MAX);
+    WorkerConfig {
+        job: inputs.name().to_owned(),
+        namespace: inputs.namespace().to_owned(),
+        config: spec.config.clone(),
+        parallelism: inputs.parallelism,
+        max_parallelism: spec.max_parallelism,
+        start: Start {
+            token: names::start_token(uid, inputs.revision.number),
+            from: revision::From::of(inputs.revision).start(),
+        },
+        checkpoint: config::Checkpoint {
+            interval_ms: ms(spec.checkpoint.interval),
+            timeout_ms: ms(spec.checkpoint.timeout),
+            retain: spec.checkpoint.retain,
+            uri: inputs.record.storage.as_ref().map(|storage| storage.uri.clone()),
+            endpoint: inputs.record.storage.as_ref().and_then(|storage| storage.endpoint.clone()),
+        },
+        restart: config::Restart {
+            max_per_window: spec.restart.max_per_window,
+            window_ms: ms(spec.restart.window),
+            backoff_initial_ms: ms(spec.restart.backoff.initial),
+            backoff_max_ms: ms(spec.restart.backoff.max),
+        },
+    }
+}
+
+/// The record of a revision in its ConfigMap, if it can be read.
+pub fn record(config_map: &ConfigMap) -> Option<Record> {
+    serde_json::from_str(config_map.data.as_ref()?.get(RECORD_KEY)?).ok()
+}

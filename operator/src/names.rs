@@ -1,0 +1,101 @@
+//! The names that the controller gives to what it makes, and the labels it finds it by.
+
+/// The field manager and the event reporter.
+pub const MANAGER: &str = "eddyline-operator";
+/// Names the job of an object.
+pub const JOB_LABEL: &str = "eddyline.io/job";
+/// Kubernetes' own label for who manages an object.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Names the job that a savepoint was taken of by schedule.
+pub const SCHEDULED_FOR_LABEL: &str = "eddyline.io/scheduled-for";
+/// The revision that a pod runs.
+pub const REVISION_ANNOTATION: &str = "eddyline.io/revision";
+/// When the certificates of an identity are made anew.
+pub const RENEW_AFTER_ANNOTATION: &str = "eddyline.io/renew-after";
+/// How a savepoint is deleted when its job is gone: the storage and the image, as JSON.
+pub const STORAGE_ANNOTATION: &str = "eddyline.io/storage";
+/// Keeps an object until what Kubernetes cannot collect is dealt with.
+pub const FINALIZER: &str = "eddyline.io/cleanup";
+/// The name label of the controller's own pods.
+pub const CONTROLLER_NAME: &str = "eddyline-operator";
+/// The Lease that the leading controller holds.
+pub const LEASE: &str = "eddyline-operator";
+
+/// The longest name of a job: pods and their labels get longer names made of it.
+pub const JOB_NAME_LENGTH_MAX: usize = 45;
+
+/// The StatefulSet, the Service, the ServiceAccount and everything else that there is one of for the workers of a job.
+pub fn worker(job: &str) -> String {
+    format!("{job}-worker")
+}
+
+/// The Secret with a job's identity.
+pub fn identity(job: &str) -> String {
+    format!("{job}-identity")
+}
+
+/// The ConfigMap of a revision.
+pub fn revision(job: &str, number: u64) -> String {
+    format!("{job}-rev-{number}")
+}
+
+/// The batch job that deletes a job's data.
+pub fn cleanup(job: &str) -> String {
+    format!("{job}-cleanup")
+}
+
+/// The batch job that deletes the data of a savepoint.
+pub fn savepoint_cleanup(savepoint: &str) -> String {
+    let mut name = format!("svp-{savepoint}");
+    // A batch job's name becomes a label of its pods.
+    name.truncate(63 - "-cleanup".len());
+    format!("{}-cleanup", name.trim_end_matches(['-', '.']))
+}
+
+/// The Savepoint object that outlives a job.
+pub fn last_savepoint(job: &str, uid: &str) -> String {
+    format!("{job}-final-{}", uid.get(..8).unwrap_or(uid))
+}
+
+/// The token of a revision's start.
+pub fn start_token(uid: &str, revision: u64) -> String {
+    format!("{uid}/{revision}")
+}
+
+/// Selects the objects of a job.
+pub fn selector(job: &str) -> String {
+    format!("{JOB_LABEL}={job}")
+}
+
+/// Why a name cannot be a job's name: Services and labels are made of it.
+pub fn objection_to_job_name(name: &str) -> Option<String> {
+    let is_label = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !is_label {
+        return Some(format!("the name '{name}' must consist of lower case letters, digits and '-', from a letter on"));
+    }
+    (name.len() > JOB_NAME_LENGTH_MAX)
+        .then(|| format!("the name '{name}' has {} characters; at most {JOB_NAME_LENGTH_MAX} fit", name.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_fit_no_service_are_refused() {
+        for name in ["orders", "a", "orders-2"] {
+            assert_eq!(objection_to_job_name(name), None, "{name}");
+        }
+        for name in ["2orders", "orders.eu", "orders-", &"o".repeat(46)] {
+            assert!(objection_to_job_name(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_cleanup_fits_a_label() {
+        let name = savepoint_cleanup(&"long-".repeat(40));
+        assert!(name.len() <= 63 && name.ends_with("-cleanup"), "{name}");
+    }
+}

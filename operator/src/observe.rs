@@ -1,0 +1,190 @@
+//! Looks at a job and at what belongs to it. Reads only.
+
+use std::sync::Arc;
+
+use eddyline_crds::{Savepoint, StreamJob};
+use k8s_openapi::api::apps::v1;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+use kube::api::ListParams;
+
+use crate::context::Context;
+use crate::desired::{self, config_map};
+use crate::identity::Identity;
+use crate::names;
+use crate::observed::{Cleanup, Observed, Sql, StatefulSet, Worker};
+use crate::revision::Record;
+use crate::worker_client::Address;
+
+mod pods;
+
+/// Everything that matters to a decision about a job. `None` if the job is gone.
+///
+/// # Errors
+/// The API server does not answer. A worker that does not answer is something that was seen.
+pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<Option<Observed>, kube::Error> {
+    let jobs: Api<StreamJob> = Api::namespaced(context.client.clone(), namespace);
+    let Some(mut job) = jobs.get_opt(name).await? else { return Ok(None) };
+    job.metadata.managed_fields = None;
+    let job = Arc::new(job);
+    let uid = job.metadata.uid.clone().unwrap_or_default();
+    let view = View { context, namespace, name, uid: &uid, job: &job };
+    let status = job.status.clone().unwrap_or_default();
+    let identity = view.identity().await?;
+    let (pods, address) = pods::pods(context, namespace, name).await?;
+    let address = address.map(|ip| Address { namespace: namespace.to_owned(), job: name.to_owned(), ip });
+    let worker = view.worker(identity.as_ref(), address.as_ref()).await;
+    let previous = status.operation.as_ref().and_then(|operation| operation.previous.as_ref());
+    Ok(Some(Observed {
+        sql: view.sql().await?,
+        stateful_set: view.stateful_set().await?,
+        pods,
+        worker,
+        address,
+        record: view.record(status.revision.as_ref().map(|revision| revision.number)).await?,
+        previous: view.record(previous.map(|revision| revision.number)).await?,
+        identity,
+        restore_from: view.restore_from(status.revision.is_some()).await?,
+        scheduled: view.scheduled().await?,
+        cleanup: view.cleanup().await?,
+        applied: context.applied(&uid),
+        objection: context.objection(&uid),
+        is_namespace_going: false,
+        job: job.clone(),
+    }))
+}
+
+struct View<'a> {
+    context: &'a Context,
+    namespace: &'a str,
+    name: &'a str,
+    uid: &'a str,
+    job: &'a StreamJob,
+}
+
+impl View<'_> {
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.context.client.clone(), self.namespace)
+    }
+
+    async fn sql(&self) -> Result<Sql, kube::Error> {
+        let spec = &self.job.spec;
+        let Some(from) = &spec.sql_from else {
+            return Ok(Sql::Text(spec.sql.clone().unwrap_or_default()));
+        };
+        let reference = &from.config_map_key_ref;
+        let config_map = self.api::<ConfigMap>().get_opt(&reference.name).await?;
+        Ok(match config_map.map(|config_map| config_map.data.unwrap_or_default().remove(&reference.key)) {
+            Some(Some(text)) => Sql::Text(text),
+            Some(None) => Sql::Missing(format!("the ConfigMap {} has no key {}", reference.name, reference.key)),
+            None => Sql::Missing(format!("there is no ConfigMap {}", reference.name)),
+        })
+    }
+
+    async fn stateful_set(&self) -> Result<Option<StatefulSet>, kube::Error> {
+        let set = self.api::<v1::StatefulSet>().get_opt(&names::worker(self.name)).await?;
+        Ok(set.map(|set| {
+            let is_going = set.metadata.deletion_timestamp.is_some();
+            let spec = set.spec;
+            let annotations = spec.template.metadata.unwrap_or_default().annotations.unwrap_or_default();
+            let claims = spec.volume_claim_templates.unwrap_or_default();
+            let size =
+                claims.into_iter().next().and_then(|claim| Some(claim.spec?.resources?.requests?.remove("storage")?.0));
+            StatefulSet {
+                replicas: spec.replicas.unwrap_or(1),
+                revision: annotations.get(names::REVISION_ANNOTATION).and_then(|text| text.parse().ok()),
+                storage: size,
+                is_going,
+            }
+        }))
+    }
+
+    async fn identity(&self) -> Result<Option<Arc<Identity>>, kube::Error> {
+        if let Some(identity) = self.context.identity(self.uid) {
+            return Ok(Some(identity));
+        }
+        if self.job.status.as_ref().is_none_or(|status| status.revision.is_none()) {
+            return Ok(None);
+        }
+        let secret = self.api::<Secret>().get_opt(&names::identity(self.name)).await?;
+        let identity = secret.as_ref().and_then(Identity::read).map(Arc::new);
+        self.context.set_identity(self.uid, identity.clone());
+        Ok(identity)
+    }
+
+    async fn worker(&self, identity: Option<&Arc<Identity>>, address: Option<&Address>) -> Worker {
+        let (Some(identity), Some(address)) = (identity, address) else { return Worker::Absent };
+        let answer = match self.context.worker(self.uid, address, identity) {
+            Ok(client) => client.status().await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(status) => Worker::Says(Box::new(status)),
+            Err(error) => {
+                self.context.disconnect(self.uid);
+                self.context.metrics.worker_call_failed("status");
+                Worker::Silent(error.to_string())
+            }
+        }
+    }
+
+    async fn record(&self, revision: Option<u64>) -> Result<Option<Arc<Record>>, kube::Error> {
+        let Some(revision) = revision else { return Ok(None) };
+        if let Some(record) = self.context.record(self.uid, revision) {
+            return Ok(Some(record));
+        }
+        let config_map = self.api::<ConfigMap>().get_opt(&names::revision(self.name, revision)).await?;
+        let owner = desired::owner(self.job);
+        // A ConfigMap of a job that had this name before says nothing about this one.
+        let own = config_map.filter(|config_map| {
+            config_map.metadata.owner_references.iter().flatten().any(|reference| reference.uid == owner.uid)
+        });
+        let record = own.as_ref().and_then(config_map::record).map(Arc::new);
+        if let Some(record) = &record {
+            self.context.set_record(self.uid, revision, record.clone());
+        }
+        Ok(record)
+    }
+
+    async fn restore_from(&self, has_started: bool) -> Result<Option<Savepoint>, kube::Error> {
+        match &self.job.spec.restore_from.savepoint_ref {
+            Some(reference) if !has_started => self.api::<Savepoint>().get_opt(&reference.name).await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn scheduled(&self) -> Result<Vec<Savepoint>, kube::Error> {
+        if self.job.spec.savepoints.schedule.is_none() {
+            return Ok(Vec::new());
+        }
+        let selector = format!("{}={}", names::SCHEDULED_FOR_LABEL, self.name);
+        Ok(self.api::<Savepoint>().list(&ListParams::default().labels(&selector)).await?.items)
+    }
+
+    async fn cleanup(&self) -> Result<Cleanup, kube::Error> {
+        if self.job.metadata.deletion_timestamp.is_none() {
+            return Ok(Cleanup::Absent);
+        }
+        let job = self.api::<Job>().get_opt(&names::cleanup(self.name)).await?;
+        Ok(cleanup(job.as_ref()))
+    }
+}
+
+/// How far a batch job that deletes data has come.
+pub fn cleanup(job: Option<&Job>) -> Cleanup {
+    let Some(job) = job else { return Cleanup::Absent };
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let holds = |kind: &str| conditions.iter().find(|condition| condition.type_ == kind && condition.status == "True");
+    if holds("Complete").is_some() {
+        Cleanup::Done
+    } else if let Some(failed) = holds("Failed") {
+        let why = failed.message.clone().unwrap_or_default();
+        Cleanup::Failed(format!("the batch job {} has failed: {why}", job.metadata.name.as_deref().unwrap_or_default()))
+    } else {
+        Cleanup::Running
+    }
+}

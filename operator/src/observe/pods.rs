@@ -1,0 +1,220 @@
+//! The pods of a job: what Kubernetes says about them, in the words that decisions are made in.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{self, ContainerStatus, Node, PodCondition};
+use kube::Api;
+use kube::api::ListParams;
+
+use crate::clock::Timestamp;
+use crate::context::Context;
+use crate::names;
+use crate::observed::{End, Pod, Trouble, TroubleKind};
+
+/// The pods of a job, and the address at which its worker can be asked.
+pub(super) async fn pods(
+    context: &Context,
+    namespace: &str,
+    job: &str,
+) -> Result<(Vec<Pod>, Option<IpAddr>), kube::Error> {
+    let api: Api<v1::Pod> = Api::namespaced(context.client.clone(), namespace);
+    let found = api.list(&ListParams::default().labels(&names::selector(job))).await?.items;
+    let mut pods = Vec::new();
+    let mut address = None;
+    for pod in &found {
+        let mut seen = read(pod);
+        // A node is only asked about where it matters: reading nodes is costly.
+        if let Some(node) = &seen.node
+            && (!seen.is_ready || seen.going_since.is_some())
+        {
+            seen.node_lost_since = node_lost_since(context, node).await?;
+            if let Some(since) = seen.node_lost_since
+                && seen.trouble.is_none()
+            {
+                let message = format!("{}: its node {node} does not answer since {since}", seen.name);
+                seen.trouble = Some(Trouble { kind: TroubleKind::NodeLost, message });
+            }
+        }
+        if seen.going_since.is_none() && seen.ordinal == 0 && runs(pod) {
+            address = address_of(pod);
+        }
+        pods.push(seen);
+    }
+    Ok((pods, address))
+}
+
+fn address_of(pod: &v1::Pod) -> Option<IpAddr> {
+    pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
+}
+
+/// Whether the process of a pod runs, ready or not.
+fn runs(pod: &v1::Pod) -> bool {
+    worker_container(pod).is_some_and(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()))
+}
+
+fn worker_container(pod: &v1::Pod) -> Option<&ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.iter().find(|container| container.name == "worker")
+}
+
+fn condition<'a>(pod: &'a v1::Pod, kind: &str) -> Option<&'a PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind)
+}
+
+/// What a pod's own object says.
+pub(super) fn read(pod: &v1::Pod) -> Pod {
+    let metadata = &pod.metadata;
+    let name = metadata.name.clone().unwrap_or_default();
+    let annotations = metadata.annotations.as_ref();
+    let container = worker_container(pod);
+    Pod {
+        ordinal: name.rsplit('-').next().and_then(|text| text.parse().ok()).unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+        revision: annotations
+            .and_then(|annotations| annotations.get(names::REVISION_ANNOTATION))
+            .and_then(|text| text.parse().ok()),
+        is_ready: condition(pod, "Ready").is_some_and(|condition| condition.status == "True"),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        going_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
+        node_lost_since: None,
+        trouble: trouble(&name, pod),
+        last_end: container.and_then(last_end),
+        restarts: container.map_or(0, |container| u32::try_from(container.restart_count).unwrap_or_default()),
+        name,
+    }
+}
+
+fn last_end(container: &ContainerStatus) -> Option<End> {
+    let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+    let before = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let ended = now.or(before)?;
+    Some(End {
+        at: ended.finished_at.as_ref()?.0,
+        reason: ended.reason.clone().unwrap_or_default(),
+        code: ended.exit_code,
+        message: ended.message.clone(),
+    })
+}
+
+fn trouble(name: &str, pod: &v1::Pod) -> Option<Trouble> {
+    let status = pod.status.as_ref()?;
+    let because = |kind, message: String| Some(Trouble { kind, message });
+    if status.phase.as_deref() == Some("Failed") && status.reason.as_deref() == Some("Evicted") {
+        let why = status.message.clone().unwrap_or_default();
+        return because(TroubleKind::Evicted, format!("{name} was evicted: {why}"));
+    }
+    if let Some(scheduled) = condition(pod, "PodScheduled")
+        && scheduled.status == "False"
+        && scheduled.reason.as_deref() == Some("Unschedulable")
+    {
+        let why = scheduled.message.clone().unwrap_or_default();
+        return because(TroubleKind::Unschedulable, format!("no node takes {name}: {why}"));
+    }
+    let container = worker_container(pod)?;
+    let end = last_end(container);
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let why = waiting.message.clone().unwrap_or_default();
+    match waiting.reason.as_deref()? {
+        "CrashLoopBackOff" | "RunContainerError" => match end {
+            Some(end) if end.reason == "OOMKilled" => {
+                because(TroubleKind::OutOfMemory, format!("{name} needs more memory than its limit, again and again"))
+            }
+            Some(end) => {
+                let words = end.message.as_deref().and_then(|text| text.trim().lines().last()).unwrap_or_default();
+                let code = end.code;
+                let story = format!("{name} ends with code {code} again and again: {words}");
+                because(TroubleKind::CrashLoopBackOff, story.trim_end_matches([':', ' ']).to_owned())
+            }
+            None => because(TroubleKind::CrashLoopBackOff, format!("{name} ends again and again: {why}")),
+        },
+        // The first failure of a pull (ErrImagePull) may be the network's; the wait after it says that it went on.
+        "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => because(
+            TroubleKind::ImagePullFailed,
+            format!("the image {} of {name} cannot be pulled: {why}", container.image),
+        ),
+        "CreateContainerConfigError" | "CreateContainerError" => {
+            because(TroubleKind::ContainerConfigInvalid, format!("the container of {name} cannot be made: {why}"))
+        }
+        _ => None,
+    }
+}
+
+/// Since when a node does not answer; since ever, if there is no such node.
+async fn node_lost_since(context: &Context, name: &str) -> Result<Option<Timestamp>, kube::Error> {
+    let api: Api<Node> = Api::all(context.client.clone());
+    // Where the controller serves single namespaces only, it may not be allowed to read nodes: no news is no loss.
+    let node = match api.get_opt(name).await {
+        Ok(node) => node,
+        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(node) = node else { return Ok(Some(Timestamp::UNIX_EPOCH)) };
+    let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+    let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
+    // "False" is a kubelet that answers and has trouble of its own.
+    Ok(ready.filter(|ready| ready.status == "Unknown").and_then(|ready| ready.last_transition_time).map(|time| time.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(status: serde_json::Value) -> v1::Pod {
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "orders-worker-0", "uid": "u", "annotations": {"eddyline.io/revision": "3"},
+            },
+            "spec": {"containers": [], "nodeName": "n1"},
+            "status": status,
+        }))
+        .expect("a pod")
+    }
+
+    fn waiting(reason: &str, last: serde_json::Value) -> Pod {
+        read(&pod(json!({"containerStatuses": [{
+            "name": "worker", "image": "w:1", "imageID": "", "ready": false, "restartCount": 4,
+            "state": {"waiting": {"reason": reason, "message": "back-off"}},
+            "lastState": {"terminated": last},
+        }]})))
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_running_is_told_by_name() {
+        let crashed = json!({"exitCode": 3, "reason": "Error", "finishedAt": "2026-05-01T00:00:00Z",
+            "message": "starting\nfailed to read worker.json\n"});
+        let killed = json!({"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-05-01T00:00:00Z"});
+        let cases = [
+            ("CrashLoopBackOff", crashed.clone(), Some(TroubleKind::CrashLoopBackOff)),
+            ("CrashLoopBackOff", killed, Some(TroubleKind::OutOfMemory)),
+            ("ImagePullBackOff", crashed.clone(), Some(TroubleKind::ImagePullFailed)),
+            ("CreateContainerConfigError", crashed.clone(), Some(TroubleKind::ContainerConfigInvalid)),
+            ("ContainerCreating", crashed.clone(), None),
+            ("ErrImagePull", crashed, None),
+        ];
+        for (reason, last, kind) in cases {
+            assert_eq!(waiting(reason, last).trouble.map(|trouble| trouble.kind), kind, "{reason}");
+        }
+    }
+
+    #[test]
+    fn the_last_words_of_a_process_are_in_the_story() {
+        let crashed = json!({"exitCode": 3, "reason": "Error", "finishedAt": "2026-05-01T00:00:00Z",
+            "message": "starting\nfailed to read worker.json\n"});
+        let seen = waiting("CrashLoopBackOff", crashed);
+        assert_eq!((seen.revision, seen.restarts, seen.ordinal), (Some(3), 4, 0));
+        let story = seen.trouble.expect("trouble").message;
+        assert!(story.ends_with("failed to read worker.json"), "{story}");
+    }
+
+    #[test]
+    fn a_pod_that_no_node_takes_and_one_that_was_evicted_are_told_apart() {
+        let unschedulable = read(&pod(json!({"conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]})));
+        assert_eq!(unschedulable.trouble.map(|trouble| trouble.kind), Some(TroubleKind::Unschedulable));
+        let evicted = read(&pod(json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"})));
+        let trouble = evicted.trouble.expect("trouble");
+        assert_eq!(trouble.kind, TroubleKind::Evicted);
+        assert!(trouble.message.contains("low on memory"), "{}", trouble.message);
+    }
+}

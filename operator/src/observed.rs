@@ -1,0 +1,223 @@
+//! What was seen of a job and of what belongs to it, at one moment: values only. `observe` fills them in, decisions read
+//! them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eddyline_api::JobStatus;
+use eddyline_crds::stream_job::DesiredState;
+use eddyline_crds::{Savepoint, StreamJob};
+
+use crate::clock::{Timestamp, since};
+use crate::identity::Identity;
+use crate::revision::Record;
+use crate::worker_client::Address;
+
+/// Everything that was seen.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The job, fresh from the API server.
+    pub job: Arc<StreamJob>,
+    /// Its SQL.
+    pub sql: Sql,
+    /// Its StatefulSet.
+    pub stateful_set: Option<StatefulSet>,
+    /// Its pods.
+    pub pods: Vec<Pod>,
+    /// What its worker says.
+    pub worker: Worker,
+    /// Where its worker is.
+    pub address: Option<Address>,
+    /// The record of the revision in the status, from its ConfigMap.
+    pub record: Option<Arc<Record>>,
+    /// The record of the revision that the operation in the status replaces.
+    pub previous: Option<Arc<Record>>,
+    /// The identity in its Secret.
+    pub identity: Option<Arc<Identity>>,
+    /// The Savepoint object that the spec restores from.
+    pub restore_from: Option<Savepoint>,
+    /// The Savepoint objects that were made by schedule.
+    pub scheduled: Vec<Savepoint>,
+    /// The batch job that deletes the job's data.
+    pub cleanup: Cleanup,
+    /// The children as this process has last applied them.
+    pub applied: Option<Applied>,
+    /// What the API server had against a child when it was last applied.
+    pub objection: Option<String>,
+    /// Whether the namespace takes nothing new any more.
+    pub is_namespace_going: bool,
+}
+
+/// The SQL of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sql {
+    /// The text.
+    Text(String),
+    /// It is not where the spec says.
+    Missing(String),
+}
+
+/// A StatefulSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatefulSet {
+    /// How many pods it should have.
+    pub replicas: i32,
+    /// The revision of its pods.
+    pub revision: Option<u64>,
+    /// The size of its volumes, if it has any.
+    pub storage: Option<String>,
+    /// Whether it is being deleted.
+    pub is_going: bool,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// Tells it from others of the same name.
+    pub uid: String,
+    /// Its number.
+    pub ordinal: u32,
+    /// The revision it runs.
+    pub revision: Option<u64>,
+    /// Whether it is ready.
+    pub is_ready: bool,
+    /// The node it is bound to.
+    pub node: Option<String>,
+    /// When it is or was to be gone, once its deletion was asked for.
+    pub going_since: Option<Timestamp>,
+    /// Since when its node does not answer, or is gone.
+    pub node_lost_since: Option<Timestamp>,
+    /// What keeps it from running.
+    pub trouble: Option<Trouble>,
+    /// How its container ended the last time.
+    pub last_end: Option<End>,
+    /// How often its container was started again.
+    pub restarts: u32,
+}
+
+/// What keeps a pod from running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// By name.
+    pub kind: TroubleKind,
+    /// The whole story.
+    pub message: String,
+}
+
+/// What keeps a pod from running, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// The process ends again and again.
+    CrashLoopBackOff,
+    /// The process needed more memory than its limit.
+    OutOfMemory,
+    /// The image is not to be had.
+    ImagePullFailed,
+    /// The container cannot be made, for example because a Secret is missing.
+    ContainerConfigInvalid,
+    /// The pod was evicted.
+    Evicted,
+    /// No node takes the pod.
+    Unschedulable,
+    /// The node does not answer.
+    NodeLost,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// When.
+    pub at: Timestamp,
+    /// Kubernetes' word for it, such as OOMKilled or Error.
+    pub reason: String,
+    /// The exit code.
+    pub code: i32,
+    /// Its last words.
+    pub message: Option<String>,
+}
+
+/// What a worker says.
+#[derive(Clone, Debug)]
+pub enum Worker {
+    /// There is none to ask.
+    Absent,
+    /// It does not answer.
+    Silent(String),
+    /// Its job's status.
+    Says(Box<JobStatus>),
+}
+
+/// A batch job that deletes data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cleanup {
+    /// There is none.
+    #[default]
+    Absent,
+    /// It runs.
+    Running,
+    /// All is deleted.
+    Done,
+    /// It has given up.
+    Failed(String),
+}
+
+/// Children as they were applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Their fingerprint.
+    pub fingerprint: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Observed {
+    /// The job's namespace.
+    pub fn namespace(&self) -> &str {
+        self.job.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> &str {
+        self.job.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// The job's uid.
+    pub fn uid(&self) -> &str {
+        self.job.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The generation of the spec.
+    pub fn generation(&self) -> i64 {
+        self.job.metadata.generation.unwrap_or_default()
+    }
+
+    /// Whether the job should be suspended.
+    pub fn wants_suspension(&self) -> bool {
+        self.job.spec.state == DesiredState::Suspended
+    }
+
+    /// The worst that keeps a pod of a revision from running.
+    pub fn trouble(&self, revision: u64) -> Option<&Trouble> {
+        self.pods.iter().filter(|pod| pod.revision == Some(revision)).find_map(|pod| pod.trouble.as_ref())
+    }
+}
+
+/// How long a node may not answer until its pods are taken for lost.
+const NODE_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Pod {
+    /// Whether the pod is bound to a node that has not answered for so long that nothing is to be expected of it.
+    /// Replacing it is safe even if it runs on: the next attempt fences it.
+    pub fn is_lost(&self, now: Timestamp) -> bool {
+        self.node_lost_since.is_some_and(|then| since(then, now) >= NODE_PATIENCE)
+    }
+}
+
+impl TroubleKind {
+    /// Whether the pod was running before and is tried again, which is no news by itself.
+    pub fn is_hopeless(self) -> bool {
+        !matches!(self, Self::Unschedulable)
+    }
+}

@@ -1,0 +1,266 @@
+//! From one revision to the next, and back.
+//!
+//! With a savepoint, a change goes through two operations: `Stop`, while the old revision runs, and `Upgrade`, from the
+//! moment on that the new one is recorded. A revision that does not become ready in time is given up for a third one that
+//! is like the first: `Rollback`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eddyline_api::{Phase as WorkerPhase, SavepointRequest, SavepointState};
+use eddyline_crds::status::{OperationKind, RolledBack};
+use eddyline_crds::stream_job::UpgradeMode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::pass::{AT_ONCE, Pass, SOON};
+use super::{Step, steady, suspension};
+use crate::events::Reason;
+use crate::observed::{TroubleKind, Worker};
+use crate::revision::From;
+
+/// How long a worker that does not answer is waited for, before something is done without it.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Begins to replace the revision by what is wanted.
+pub(super) fn begin(pass: &mut Pass<'_>) {
+    let next = pass.status.revision.as_ref().map_or(0, |revision| revision.number) + 1;
+    let has_storage = pass.record.as_ref().is_some_and(|record| record.storage.is_some());
+    match pass.seen.job.spec.upgrade.mode {
+        UpgradeMode::LastState => replace(pass, From::Latest, None),
+        UpgradeMode::Savepoint if has_storage => {
+            pass.begin(OperationKind::Stop, Some(format!("rev-{next}")), None);
+            stop(pass);
+        }
+        UpgradeMode::Savepoint | UpgradeMode::Stateless => {
+            pass.begin(OperationKind::Stop, None, None);
+            stop(pass);
+        }
+    }
+}
+
+/// How far a job that was asked to stop has come.
+pub(super) enum Stopping {
+    /// It is being asked.
+    UnderWay,
+    /// It has stopped, with this savepoint if it has storage.
+    Stopped(Option<String>),
+    /// It has ended in another way before it could stop.
+    Ended(WorkerPhase),
+    /// It cannot be asked.
+    Hopeless(String),
+}
+
+/// Asks the job to stop, until it has.
+pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stopping {
+    if let Some(worker) = pass.worker() {
+        if worker.phase == WorkerPhase::Stopped {
+            let with = worker.stopped_with.as_ref();
+            let uri = with.filter(|with| with.state == SavepointState::Completed).and_then(|with| with.uri.clone());
+            return Stopping::Stopped(uri);
+        }
+        if !pass.can_be_stopped() {
+            return Stopping::Ended(worker.phase);
+        }
+        if worker.phase != WorkerPhase::Stopping {
+            let savepoint = savepoint
+                .filter(|_| has_storage(pass))
+                .map(|name| SavepointRequest { name: attempt_of(pass, &name), folder: None });
+            pass.step(Step::Stop { savepoint });
+        }
+        return Stopping::UnderWay;
+    }
+    let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
+    if let Some(trouble) = pass.seen.trouble(number).filter(|trouble| trouble.kind.is_hopeless()) {
+        return Stopping::Hopeless(trouble.message.clone());
+    }
+    if pass.seen.pods.is_empty() && pass.seen.stateful_set.as_ref().is_none_or(|set| set.replicas == 0) {
+        return Stopping::Hopeless("there is no worker".to_owned());
+    }
+    if pass.elapsed() >= SILENCE_MAX {
+        return Stopping::Hopeless(match &pass.seen.worker {
+            Worker::Silent(why) => why.clone(),
+            Worker::Absent | Worker::Says(_) => format!("no worker has answered for {} s", SILENCE_MAX.as_secs()),
+        });
+    }
+    Stopping::UnderWay
+}
+
+fn has_storage(pass: &Pass<'_>) -> bool {
+    pass.record.as_ref().is_some_and(|record| record.storage.is_some())
+}
+
+/// The name to ask by. The same name asks for the same savepoint, also if that has failed, so the name changes when one
+/// has had all the time that it gets.
+fn attempt_of(pass: &Pass<'_>, name: &str) -> String {
+    let timeout = pass.record.as_ref().map_or(Duration::ZERO, |record| record.spec.checkpoint.timeout.get());
+    let attempt = pass.elapsed().as_secs() / (timeout.as_secs() + 10);
+    if attempt == 0 { name.to_owned() } else { format!("{name}-{}", attempt + 1) }
+}
+
+/// The old revision is being stopped.
+pub(super) fn stop(pass: &mut Pass<'_>) {
+    if pass.seen.wants_suspension() {
+        return suspension::begin(pass);
+    }
+    pass.look_again(SOON);
+    let name = pass.status.operation.as_ref().and_then(|operation| operation.savepoint.clone());
+    let is_stateless = pass.seen.job.spec.upgrade.mode == UpgradeMode::Stateless;
+    let latest = |pass: &Pass<'_>| if is_stateless { From::Empty } else { without_savepoint(pass) };
+    match stopping(pass, name) {
+        Stopping::UnderWay => {}
+        Stopping::Stopped(Some(uri)) => {
+            pass.savepoint_taken(&uri, "a new revision takes over");
+            let from = if is_stateless { From::Empty } else { From::Savepoint(uri.clone()) };
+            replace(pass, from, Some(uri));
+        }
+        Stopping::Stopped(None) => {
+            let from = if has_storage(pass) { latest(pass) } else { From::Empty };
+            replace(pass, from, None);
+        }
+        Stopping::Ended(phase) => {
+            let from = latest(pass);
+            if !matches!(phase, WorkerPhase::Finished) {
+                let story = format!("the next revision starts without a savepoint, from {from}: the job is {phase:?}");
+                pass.tell(Reason::Restarting, story);
+            }
+            replace(pass, from, None);
+        }
+        Stopping::Hopeless(why) => {
+            let from = latest(pass);
+            let story = format!("the next revision starts without a savepoint, from {from}: {why}");
+            pass.tell(Reason::Restarting, story);
+            replace(pass, from, None);
+        }
+    }
+}
+
+/// What goes on from where the revision is, without a savepoint of its own. A revision that has never completed a
+/// checkpoint has left nothing behind, and what was there before it is not its own.
+fn without_savepoint(pass: &Pass<'_>) -> From {
+    let Some(revision) = &pass.status.revision else { return From::Empty };
+    let completed_at = pass.status.checkpoint.as_ref().map(|checkpoint| checkpoint.completed_at.0);
+    let has_own = revision.was_ready
+        || completed_at.is_some_and(|at| at > revision.started_at.0)
+        || pass.worker().is_some_and(|worker| worker.checkpoint.is_some());
+    if has_own { From::Latest } else { From::of(revision) }
+}
+
+/// Makes the wanted spec the next revision; the running one, if none is wanted any more.
+fn replace(pass: &mut Pass<'_>, from: From, savepoint: Option<String>) {
+    let Some(previous) = pass.status.revision.clone() else { return };
+    let (record, hash, generation) = match pass.wanted() {
+        Some(wanted) => (Arc::new(wanted.record.clone()), wanted.hash.clone(), pass.seen.generation()),
+        None => match &pass.record {
+            Some(record) => (record.clone(), previous.hash.clone(), previous.generation),
+            None => return,
+        },
+    };
+    pass.begin(OperationKind::Upgrade, savepoint, Some(previous));
+    pass.begin_revision(record, hash, generation, &from);
+}
+
+/// The new revision is being started.
+pub(super) fn upgrade(pass: &mut Pass<'_>) {
+    if pass.seen.wants_suspension() {
+        return suspension::begin(pass);
+    }
+    pass.look_again(SOON);
+    if steady::note_ready(pass) {
+        let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
+        let from = pass.status.revision.as_ref().map(|revision| revision.from.clone()).unwrap_or_default();
+        pass.tell(Reason::Upgraded, format!("revision {number} runs, started from {from}"));
+        return settle(pass, number);
+    }
+    if pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Finished) {
+        return steady::finish(pass);
+    }
+    if change_again(pass) {
+        return;
+    }
+    if let Some(why) = failure(pass) {
+        take_back(pass, why);
+    }
+}
+
+/// A spec that was changed again before its revision was ready. A revision that runs is waited for: it may have begun to
+/// give results, which only a savepoint of its own keeps.
+fn change_again(pass: &mut Pass<'_>) -> bool {
+    let is_running = pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Running);
+    if is_running || pass.wanted_change().is_none() {
+        return false;
+    }
+    let (Some(revision), Some(operation)) = (&pass.status.revision, pass.status.operation.clone()) else {
+        return false;
+    };
+    let from = From::of(revision);
+    replace(pass, from, operation.savepoint);
+    // What works is still the revision before the one that is skipped.
+    if let (Some(now), Some(previous)) = (&mut pass.status.operation, operation.previous) {
+        now.previous = Some(previous);
+    }
+    true
+}
+
+/// Why the new revision is to be given up, if it is.
+fn failure(pass: &Pass<'_>) -> Option<String> {
+    let revision = pass.status.revision.as_ref()?;
+    if let Some(worker) = pass.worker().filter(|worker| worker.phase == WorkerPhase::Failed) {
+        return Some(worker.message.clone().unwrap_or_else(|| "the job has failed".to_owned()));
+    }
+    let trouble = pass.seen.trouble(revision.number);
+    if let Some(trouble) = trouble.filter(|trouble| trouble.kind == TroubleKind::ImagePullFailed) {
+        return Some(trouble.message.clone());
+    }
+    let deadline = pass.seen.job.spec.upgrade.rollback.deadline.get();
+    (pass.elapsed() >= deadline).then(|| {
+        let state = match (trouble, pass.worker()) {
+            (Some(trouble), _) => trouble.message.clone(),
+            (None, Some(worker)) => {
+                let why = worker.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                format!("its worker is {:?}{why}", worker.phase)
+            }
+            (None, None) => "its worker does not answer".to_owned(),
+        };
+        format!("not ready within {} s: {state}", deadline.as_secs())
+    })
+}
+
+/// Goes back to the revision before.
+fn take_back(pass: &mut Pass<'_>, why: String) {
+    let rules = &pass.seen.job.spec.upgrade.rollback;
+    let Some(operation) = pass.status.operation.clone() else { return };
+    let (true, Some(previous), Some(record), Some(failed)) =
+        (rules.enabled, operation.previous, pass.seen.previous.clone(), pass.status.revision.clone())
+    else {
+        return;
+    };
+    pass.status.rolled_back =
+        Some(RolledBack { generation: failed.generation, hash: failed.hash.clone(), message: why, at: Time(pass.now) });
+    let from = From::of(&failed);
+    pass.begin(OperationKind::Rollback, operation.savepoint, Some(previous.clone()));
+    pass.begin_revision(record, previous.hash, previous.generation, &from);
+}
+
+/// The old revision is being started again.
+pub(super) fn roll_back(pass: &mut Pass<'_>) {
+    if pass.seen.wants_suspension() {
+        return suspension::begin(pass);
+    }
+    pass.look_again(SOON);
+    if steady::note_ready(pass) {
+        let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
+        let why = pass.status.rolled_back.as_ref().map(|back| back.message.clone()).unwrap_or_default();
+        pass.tell(Reason::RolledBack, format!("revision {number} runs, which is like the one before: {why}"));
+        return settle(pass, number);
+    }
+    if pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Finished) {
+        return steady::finish(pass);
+    }
+    change_again(pass);
+}
+
+fn settle(pass: &mut Pass<'_>, number: u64) {
+    pass.status.operation = None;
+    pass.step(Step::PruneRevisions { keep: number });
+    pass.look_again(AT_ONCE);
+}

@@ -1,0 +1,55 @@
+//! Which room a living job is in.
+
+use eddyline_crds::status::{OperationKind, Phase};
+use eddyline_crds::stream_job::OnDelete;
+
+use super::pass::{Pass, WAITING};
+use super::{Step, change, pods, savepoints, start, steady, suspension};
+use crate::names;
+
+pub(super) fn decide(pass: &mut Pass<'_>) {
+    ensure_finalizer(pass);
+    forget_what_was_taken_back(pass);
+    if pass.status.revision.is_none() {
+        start::decide(pass);
+        return;
+    }
+    match pass.status.operation.as_ref().map(|operation| operation.kind) {
+        Some(OperationKind::Stop) => change::stop(pass),
+        Some(OperationKind::Upgrade) => change::upgrade(pass),
+        Some(OperationKind::Rollback) => change::roll_back(pass),
+        Some(OperationKind::Suspend) => suspension::suspend(pass),
+        Some(OperationKind::Resume) => suspension::resume(pass),
+        Some(OperationKind::Rescale) => steady::rescale(pass),
+        // The deletion that it belongs to cannot be taken back, so it belongs to a job of which this one was restored.
+        Some(OperationKind::Finalize) => pass.status.operation = None,
+        None if pass.status.phase == Phase::Suspended => suspension::stay(pass),
+        None if pass.status.phase == Phase::Finished => steady::stay_finished(pass),
+        None => steady::decide(pass),
+    }
+    pass.apply_children();
+    pods::keep(pass);
+    savepoints::keep(pass);
+    if matches!(pass.status.phase, Phase::Suspended | Phase::Finished) && pass.status.operation.is_none() {
+        pass.wait(WAITING);
+    }
+}
+
+/// The finalizer is only for what Kubernetes cannot collect.
+fn ensure_finalizer(pass: &mut Pass<'_>) {
+    let is_needed = pass.seen.job.spec.savepoints.on_delete != OnDelete::Retain;
+    let finalizers = pass.seen.job.metadata.finalizers.as_deref().unwrap_or_default();
+    let is_there = finalizers.iter().any(|finalizer| finalizer == names::FINALIZER);
+    if is_needed != is_there {
+        pass.step(Step::SetFinalizer(is_needed));
+    }
+}
+
+/// Another spec than the one that was taken back is tried again.
+fn forget_what_was_taken_back(pass: &mut Pass<'_>) {
+    if let (Some(back), Some(accepted)) = (&pass.status.rolled_back, pass.verdict.accepted())
+        && back.hash != accepted.hash
+    {
+        pass.status.rolled_back = None;
+    }
+}

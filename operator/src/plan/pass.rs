@@ -1,0 +1,243 @@
+//! One pass over a job: what was seen of it, and the plan as it grows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eddyline_api::{JobStatus, Phase as WorkerPhase};
+use eddyline_crds::StreamJobStatus;
+use eddyline_crds::status::{Operation, OperationKind, Phase, Revision, SavepointTaken};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Plan, Step};
+use crate::clock::{Timestamp, since, whole_seconds};
+use crate::desired::{Children, Inputs};
+use crate::events::{Event, Reason};
+use crate::names;
+use crate::observed::{Observed, Worker};
+use crate::revision::{From, Record};
+use crate::settings::Settings;
+use crate::status;
+use crate::validate::{Accepted, Verdict};
+
+/// How soon to look again at something that is under way.
+pub(super) const SOON: Duration = Duration::from_secs(1);
+/// How soon to look again after a decision that others follow.
+pub(super) const AT_ONCE: Duration = Duration::from_millis(50);
+/// How soon to look again at a job that is not Ready.
+pub(super) const UNREADY: Duration = Duration::from_secs(2);
+/// How soon to look again at a job that runs well, to keep its status fresh.
+pub(super) const SETTLED: Duration = Duration::from_secs(8);
+/// How soon to look again at a job that waits for its spec to change.
+pub(super) const WAITING: Duration = Duration::from_secs(120);
+/// How often children are applied again that look as they should.
+const APPLY_AGAIN: Duration = Duration::from_secs(600);
+
+/// One pass over a job.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    /// What is to be thought of the spec.
+    pub verdict: &'a Verdict,
+    /// What was seen.
+    pub seen: &'a Observed,
+    /// The controller's settings.
+    pub settings: &'a Settings,
+    /// The time.
+    pub now: Timestamp,
+    /// The next status.
+    pub status: StreamJobStatus,
+    /// The record of the revision in the next status.
+    pub record: Option<Arc<Record>>,
+    steps: Vec<Step>,
+    events: Vec<Event>,
+    requeue: Duration,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass that has decided nothing yet.
+    pub fn new(verdict: &'a Verdict, seen: &'a Observed, settings: &'a Settings, now: Timestamp) -> Self {
+        let status = seen.job.status.clone().unwrap_or_default();
+        let record = Self::record_of(&status, verdict, seen);
+        Self {
+            verdict,
+            seen,
+            settings,
+            now: whole_seconds(now),
+            status,
+            record,
+            steps: Vec::new(),
+            events: Vec::new(),
+            requeue: SETTLED,
+        }
+    }
+
+    /// The record of the revision in a status. A revision that was recorded in the status and not yet in its ConfigMap
+    /// comes from the spec, if that has not changed since.
+    fn record_of(status: &StreamJobStatus, verdict: &Verdict, seen: &Observed) -> Option<Arc<Record>> {
+        let revision = status.revision.as_ref()?;
+        if let Some(record) = &seen.record {
+            return Some(record.clone());
+        }
+        let rolled_back_to = seen.previous.iter().find(|record| record.hash() == revision.hash);
+        let accepted = verdict.accepted().filter(|accepted| accepted.hash == revision.hash);
+        let record = rolled_back_to
+            .map(|record| Record::clone(record))
+            .or_else(|| accepted.map(|accepted| accepted.record.clone()))?;
+        Some(Arc::new(Record { image: revision.image.clone(), ..record }))
+    }
+
+    /// Adds a step.
+    pub fn step(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    /// Adds an event.
+    pub fn tell(&mut self, reason: Reason, message: impl Into<String>) {
+        self.events.push(Event::new(reason, message));
+    }
+
+    /// Looks again after this at the latest.
+    pub fn look_again(&mut self, after: Duration) {
+        self.requeue = self.requeue.min(after);
+    }
+
+    /// Looks again after this, and not sooner.
+    pub fn wait(&mut self, after: Duration) {
+        self.requeue = after;
+    }
+
+    /// The accepted spec, unless it is one that was taken back.
+    pub fn wanted(&self) -> Option<&'a Accepted> {
+        let accepted = self.verdict.accepted()?;
+        let is_taken_back = self.status.rolled_back.as_ref().is_some_and(|back| back.hash == accepted.hash);
+        (!is_taken_back).then_some(accepted)
+    }
+
+    /// The accepted spec, if it needs another revision than the one that runs.
+    pub fn wanted_change(&self) -> Option<&'a Accepted> {
+        let wanted = self.wanted()?;
+        let revision = self.status.revision.as_ref()?;
+        // The hash is taken anew from the record: a newer controller may know more fields than the one that wrote it.
+        let is_same =
+            wanted.hash == revision.hash || self.record.as_ref().is_some_and(|record| record.hash() == wanted.hash);
+        (!is_same).then_some(wanted)
+    }
+
+    /// How many slots the job should have.
+    pub fn parallelism(&self) -> u16 {
+        match (self.verdict, &self.record) {
+            (Verdict::Accepted(accepted), _) => accepted.record.spec.parallelism,
+            (Verdict::Rejected(_), Some(record)) => record.spec.parallelism,
+            (Verdict::Rejected(_), None) => self.seen.job.spec.parallelism,
+        }
+    }
+
+    /// What the worker of the revision says; nothing if the worker there is runs another one.
+    pub fn worker(&self) -> Option<&'a JobStatus> {
+        let revision = self.status.revision.as_ref()?;
+        match &self.seen.worker {
+            Worker::Says(says) if says.start == names::start_token(self.seen.uid(), revision.number) => Some(says),
+            _ => None,
+        }
+    }
+
+    /// Whether the revision runs and has completed a checkpoint, where it keeps any.
+    pub fn is_ready(&self) -> bool {
+        let has_storage = self.record.as_ref().is_some_and(|record| record.storage.is_some());
+        self.worker().is_some_and(|worker| status::is_ready(worker, has_storage))
+    }
+
+    /// Whether the job can still be asked to stop, or is about to be.
+    pub fn can_be_stopped(&self) -> bool {
+        self.worker().is_some_and(|worker| {
+            matches!(
+                worker.phase,
+                WorkerPhase::Starting
+                    | WorkerPhase::Running
+                    | WorkerPhase::Restarting
+                    | WorkerPhase::Rescaling
+                    | WorkerPhase::Stopping
+            )
+        })
+    }
+
+    /// Begins something that takes several steps.
+    pub fn begin(&mut self, kind: OperationKind, savepoint: Option<String>, previous: Option<Revision>) {
+        self.status.operation = Some(Operation { kind, started_at: Time(self.now), savepoint, previous });
+        self.look_again(AT_ONCE);
+    }
+
+    /// How long the operation has been under way.
+    pub fn elapsed(&self) -> Duration {
+        self.status.operation.as_ref().map(|operation| since(operation.started_at.0, self.now)).unwrap_or_default()
+    }
+
+    /// Makes the next revision the one that is meant to run.
+    pub fn begin_revision(&mut self, record: Arc<Record>, hash: String, generation: i64, from: &From) {
+        let number = self.status.revision.as_ref().map_or(0, |revision| revision.number) + 1;
+        self.status.revision = Some(Revision {
+            number,
+            generation,
+            hash,
+            image: record.image.clone(),
+            from: from.to_string(),
+            started_at: Time(self.now),
+            was_ready: false,
+        });
+        self.status.restarts = 0;
+        self.status.process = None;
+        self.record = Some(record);
+        self.look_again(SOON);
+    }
+
+    /// Records a savepoint.
+    pub fn savepoint_taken(&mut self, uri: &str, reason: &str) {
+        self.status.last_savepoint =
+            Some(SavepointTaken { uri: uri.to_owned(), at: Time(self.now), reason: reason.to_owned() });
+        self.tell(Reason::SavepointCompleted, format!("savepoint {uri} taken: {reason}"));
+    }
+
+    /// What children are made of, if there is a revision whose record is known.
+    pub fn inputs(&self) -> Option<Inputs<'_>> {
+        Some(Inputs {
+            job: &self.seen.job,
+            record: self.record.as_deref()?,
+            revision: self.status.revision.as_ref()?,
+            parallelism: self.parallelism(),
+            replicas: u16::from(!matches!(self.status.phase, Phase::Suspended | Phase::Finished)),
+            settings: self.settings,
+        })
+    }
+
+    /// Applies the children, if they are not as they should be.
+    pub fn apply_children(&mut self) {
+        let Some(inputs) = self.inputs() else { return };
+        let storage = inputs.record.spec.workers.storage.as_ref().map(|storage| storage.size.clone());
+        let children = Children::of(inputs);
+        let fingerprint = children.fingerprint();
+        let is_applied = self
+            .seen
+            .applied
+            .as_ref()
+            .is_some_and(|applied| applied.fingerprint == fingerprint && since(applied.at, self.now) < APPLY_AGAIN);
+        let (replicas, revision) = (i32::from(inputs.replicas), inputs.revision.number);
+        let stateful_set = self.seen.stateful_set.as_ref();
+        let is_there = stateful_set.is_some_and(|set| set.replicas == replicas && set.revision == Some(revision));
+        let renews_identity = self.seen.identity.as_ref().is_none_or(|identity| identity.renew_after() <= self.now);
+        if renews_identity {
+            self.step(Step::EnsureIdentity);
+        }
+        if is_applied && is_there {
+            return;
+        }
+        if stateful_set.is_some_and(|set| set.storage != storage) {
+            self.step(Step::ReplaceStatefulSet);
+        }
+        self.step(Step::Apply(Box::new(children)));
+    }
+
+    /// The plan, with a status that says all that was seen.
+    pub fn into_plan(mut self) -> Plan {
+        status::describe(&mut self);
+        Plan { status: self.status, events: self.events, steps: self.steps, requeue: self.requeue }
+    }
+}

@@ -1,0 +1,49 @@
+//! The pods that a job must not have: of another revision, on a lost node, or fenced off by another process.
+
+use std::collections::BTreeSet;
+
+use eddyline_api::Phase as WorkerPhase;
+
+use super::Step;
+use super::pass::{AT_ONCE, Pass, SOON};
+use crate::events::Reason;
+use crate::observed::Pod;
+
+/// Deletes pods that must not be. Comes after the children are applied, so that what takes a pod's place is right.
+pub(super) fn keep(pass: &mut Pass<'_>) {
+    let Some(revision) = pass.status.revision.as_ref().map(|revision| revision.number) else { return };
+    let is_fenced = pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Fenced);
+    let mut deleted = BTreeSet::new();
+    for pod in &pass.seen.pods {
+        if pod.is_lost(pass.now) {
+            // Nobody on that node can say that the pod has ended. It need not have: whatever it does, it is fenced off.
+            let node = pod.node.as_deref().unwrap_or_default();
+            pass.tell(Reason::WorkerFailed, format!("{} is replaced: its node {node} does not answer", pod.name));
+            pass.step(delete(pod, Some(0)));
+            deleted.insert(&pod.name);
+        } else if pod.going_since.is_none() && (pod.revision != Some(revision) || is_fenced) {
+            pass.step(delete(pod, None));
+            deleted.insert(&pod.name);
+        }
+    }
+    if !deleted.is_empty() {
+        pass.look_again(SOON);
+    }
+}
+
+/// Deletes the pods of the revision, for new ones.
+pub(super) fn replace_workers(pass: &mut Pass<'_>, why: &str) {
+    let revision = pass.status.revision.as_ref().map(|revision| revision.number);
+    let pods: Vec<&Pod> =
+        pass.seen.pods.iter().filter(|pod| pod.going_since.is_none() && pod.revision == revision).collect();
+    for pod in pods {
+        pass.tell(Reason::Restarting, format!("{} is replaced: {why}", pod.name));
+        pass.step(delete(pod, None));
+    }
+    pass.look_again(AT_ONCE.max(SOON));
+}
+
+/// Deletes a pod.
+pub(super) fn delete(pod: &Pod, grace: Option<u32>) -> Step {
+    Step::DeletePod { name: pod.name.clone(), uid: pod.uid.clone(), grace }
+}

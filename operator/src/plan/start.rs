@@ -1,0 +1,52 @@
+//! The first revision of a job.
+
+use std::sync::Arc;
+
+use eddyline_crds::savepoint::SavepointPhase;
+use eddyline_crds::status::Phase;
+
+use super::pass::{Pass, UNREADY, WAITING};
+use crate::revision::From;
+
+pub(super) fn decide(pass: &mut Pass<'_>) {
+    pass.status.phase = Phase::Pending;
+    let Some(accepted) = pass.verdict.accepted() else {
+        pass.wait(if pass.seen.job.spec.sql_from.is_some() { UNREADY } else { WAITING });
+        return;
+    };
+    if pass.seen.wants_suspension() {
+        pass.status.phase = Phase::Suspended;
+        pass.wait(WAITING);
+        return;
+    }
+    let Ok(from) = source(pass) else {
+        pass.wait(UNREADY);
+        return;
+    };
+    let record = Arc::new(accepted.record.clone());
+    pass.begin_revision(record, accepted.hash.clone(), pass.seen.generation(), &from);
+    pass.status.phase = Phase::Starting;
+    pass.apply_children();
+}
+
+/// What the first revision starts from.
+///
+/// # Errors
+/// What it has to wait for.
+pub(crate) fn source(pass: &Pass<'_>) -> Result<From, String> {
+    let restore = &pass.seen.job.spec.restore_from;
+    if let Some(uri) = &restore.uri {
+        return Ok(From::Savepoint(uri.clone()));
+    }
+    let Some(reference) = &restore.savepoint_ref else {
+        return Ok(From::Empty);
+    };
+    let Some(savepoint) = &pass.seen.restore_from else {
+        return Err(format!("waiting for the Savepoint {} of restoreFrom: there is none", reference.name));
+    };
+    let status = savepoint.status.clone().unwrap_or_default();
+    match (status.phase, status.uri) {
+        (SavepointPhase::Completed, Some(uri)) => Ok(From::Savepoint(uri)),
+        (phase, _) => Err(format!("waiting for the Savepoint {} of restoreFrom: it is {phase:?}", reference.name)),
+    }
+}

@@ -1,0 +1,100 @@
+//! A job that only has to be kept running, at the right parallelism.
+
+use eddyline_api::Phase as WorkerPhase;
+use eddyline_crds::status::{OperationKind, Phase};
+
+use super::pass::{AT_ONCE, Pass, SOON, UNREADY};
+use super::{Step, change, pods, suspension};
+use crate::events::Reason;
+
+pub(super) fn decide(pass: &mut Pass<'_>) {
+    if pass.seen.wants_suspension() {
+        return suspension::begin(pass);
+    }
+    if pass.wanted_change().is_some() {
+        return change::begin(pass);
+    }
+    note_ready(pass);
+    let Some(worker) = pass.worker() else {
+        pass.look_again(UNREADY);
+        return;
+    };
+    match worker.phase {
+        WorkerPhase::Finished => finish(pass),
+        // Nobody asked for it, or somebody else runs the job: a new process finds out what is to be done.
+        WorkerPhase::Stopped | WorkerPhase::Canceled | WorkerPhase::Fenced => {
+            pods::replace_workers(pass, &format!("its job is {:?}", worker.phase));
+        }
+        WorkerPhase::Running if worker.parallelism != pass.parallelism() => {
+            let (from, to) = (worker.parallelism, pass.parallelism());
+            pass.begin(OperationKind::Rescale, None, None);
+            pass.tell(Reason::RescaleStarted, format!("from {from} to {to} slots"));
+            rescale(pass);
+        }
+        _ if !pass.is_ready() => pass.look_again(UNREADY),
+        _ => {}
+    }
+}
+
+/// A change of parallelism that is under way. It is asked for again until it is done: a worker that was replaced
+/// meanwhile starts with the parallelism of its ConfigMap, or knows nothing of the request.
+pub(super) fn rescale(pass: &mut Pass<'_>) {
+    if pass.seen.wants_suspension() {
+        return suspension::begin(pass);
+    }
+    if pass.wanted_change().is_some() {
+        return change::begin(pass);
+    }
+    pass.look_again(SOON);
+    let Some(worker) = pass.worker() else { return };
+    let wanted = pass.parallelism();
+    match worker.phase {
+        WorkerPhase::Running if worker.parallelism == wanted => {
+            pass.status.operation = None;
+            let story = match &worker.last_rescale {
+                Some(last) if last.to == wanted => format!(
+                    "from {} to {} slots in {} ms, of which {} ms without a running task; {} key groups moved",
+                    last.from, last.to, last.duration_ms, last.pause_ms, last.moved_key_groups
+                ),
+                _ => format!("to {wanted} slots, with the start of a worker"),
+            };
+            pass.tell(Reason::RescaleCompleted, story);
+        }
+        WorkerPhase::Running => pass.step(Step::Rescale { parallelism: wanted }),
+        WorkerPhase::Finished
+        | WorkerPhase::Failed
+        | WorkerPhase::Fenced
+        | WorkerPhase::Stopped
+        | WorkerPhase::Canceled => {
+            pass.status.operation = None;
+            pass.look_again(AT_ONCE);
+        }
+        WorkerPhase::Starting | WorkerPhase::Restarting | WorkerPhase::Rescaling | WorkerPhase::Stopping => {}
+    }
+}
+
+/// Records that the revision has proved that it can run.
+pub(super) fn note_ready(pass: &mut Pass<'_>) -> bool {
+    let is_ready = pass.is_ready();
+    if is_ready && let Some(revision) = &mut pass.status.revision {
+        revision.was_ready = true;
+    }
+    is_ready
+}
+
+/// The end of a job whose input ends.
+pub(super) fn finish(pass: &mut Pass<'_>) {
+    if let Some(revision) = &mut pass.status.revision {
+        revision.was_ready = true;
+    }
+    pass.status.operation = None;
+    pass.status.phase = Phase::Finished;
+    pass.tell(Reason::Finished, "all input has been read and its output is visible");
+}
+
+pub(super) fn stay_finished(pass: &mut Pass<'_>) {
+    if pass.wanted_change().is_some() && !pass.seen.wants_suspension() {
+        pass.status.phase = Phase::Starting;
+        change::begin(pass);
+    }
+}

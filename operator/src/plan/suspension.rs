@@ -1,0 +1,95 @@
+//! Stopping a job without an end, and going on.
+
+use std::sync::Arc;
+
+use eddyline_api::Phase as WorkerPhase;
+use eddyline_crds::status::{OperationKind, Phase};
+use eddyline_crds::stream_job::UpgradeMode;
+
+use super::change::{self, Stopping};
+use super::pass::{Pass, SOON};
+use super::{start, steady};
+use crate::events::Reason;
+use crate::revision::From;
+
+pub(super) fn begin(pass: &mut Pass<'_>) {
+    let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
+    let name = format!("suspend-{number}-{}", pass.now.as_second());
+    pass.begin(OperationKind::Suspend, Some(name), None);
+    suspend(pass);
+}
+
+/// A job that is being stopped. It is stopped whatever happens: where no savepoint can be had, because nothing is there
+/// to take one, it goes on from its latest checkpoint one day.
+pub(super) fn suspend(pass: &mut Pass<'_>) {
+    pass.look_again(SOON);
+    let name = pass.status.operation.as_ref().and_then(|operation| operation.savepoint.clone());
+    match change::stopping(pass, name) {
+        Stopping::UnderWay => {}
+        Stopping::Stopped(uri) => {
+            if let Some(uri) = &uri {
+                pass.savepoint_taken(uri, "the job was suspended");
+            }
+            let from = uri.map_or_else(|| "nothing: it has no checkpoint storage".to_owned(), |uri| uri);
+            suspended(pass, Reason::Suspended, &format!("goes on from {from}"));
+        }
+        Stopping::Ended(WorkerPhase::Finished) => steady::finish(pass),
+        Stopping::Ended(phase) => {
+            let story =
+                format!("without a savepoint, because the job is {phase:?}; goes on from its latest checkpoint");
+            suspended(pass, Reason::Suspended, &story);
+        }
+        Stopping::Hopeless(why) => {
+            let story = format!("without a savepoint, because {why}; goes on from its latest checkpoint");
+            suspended(pass, Reason::Suspended, &story);
+        }
+    }
+}
+
+fn suspended(pass: &mut Pass<'_>, reason: Reason, story: &str) {
+    pass.status.operation = None;
+    pass.status.phase = Phase::Suspended;
+    pass.tell(reason, story);
+}
+
+/// A job that is suspended.
+pub(super) fn stay(pass: &mut Pass<'_>) {
+    if pass.seen.wants_suspension() {
+        return;
+    }
+    pass.status.phase = Phase::Starting;
+    let Some(wanted) = pass.wanted_change() else {
+        pass.begin(OperationKind::Resume, None, None);
+        return;
+    };
+    // The savepoint of the suspension is the latest checkpoint.
+    let from = match pass.seen.job.spec.upgrade.mode {
+        UpgradeMode::Stateless => From::Empty,
+        UpgradeMode::Savepoint | UpgradeMode::LastState => From::Latest,
+    };
+    let previous = pass.status.revision.clone();
+    pass.begin(OperationKind::Upgrade, None, previous);
+    pass.begin_revision(Arc::new(wanted.record.clone()), wanted.hash.clone(), pass.seen.generation(), &from);
+}
+
+/// A job that goes on.
+pub(super) fn resume(pass: &mut Pass<'_>) {
+    if pass.seen.wants_suspension() {
+        return begin(pass);
+    }
+    if pass.wanted_change().is_some() {
+        return change::begin(pass);
+    }
+    pass.look_again(SOON);
+    if steady::note_ready(pass) {
+        pass.status.operation = None;
+        pass.tell(Reason::Resumed, "runs again");
+    } else if pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Finished) {
+        steady::finish(pass);
+    }
+}
+
+/// Why a job that was never started does not start, if it has to wait for something.
+pub(crate) fn waits_for(pass: &Pass<'_>) -> Option<String> {
+    (pass.status.revision.is_none() && !pass.seen.wants_suspension()).then(|| start::source(pass).err()).flatten()
+}

@@ -1,0 +1,102 @@
+//! One pass over a job: observe, validate, plan, record, apply.
+
+use std::time::Duration;
+
+use eddyline_crds::StreamJob;
+use kube::{Api, Resource as _};
+use tracing::{debug, info};
+
+use crate::apply;
+use crate::context::Context;
+use crate::observe;
+use crate::observed::Observed;
+use crate::plan::{self, Plan};
+use crate::status;
+use crate::validate::{self, Verdict};
+
+/// A pass that was not finished.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The job could not be looked at.
+    #[error("failed to observe the job {job}")]
+    Observe {
+        /// The job.
+        job: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// Its status could not be stored.
+    #[error("failed to record the status of the job {job}")]
+    Record {
+        /// The job.
+        job: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// A step could not be carried out.
+    #[error("failed to carry out a step for the job {job}")]
+    Apply {
+        /// The job.
+        job: String,
+        /// Which and why.
+        source: apply::Error,
+    },
+}
+
+/// How soon to look again at what has changed while it was being decided about.
+const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
+
+/// One pass over a job. Gives when to look again; nothing, if the job is gone.
+///
+/// # Errors
+/// The pass was not finished; the next one goes on.
+pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
+    let job = || format!("{namespace}/{name}");
+    let observed = observe::observe(context, namespace, name).await;
+    let Some(mut seen) = observed.map_err(|source| Error::Observe { job: job(), source })? else {
+        return Ok(None);
+    };
+    let verdict = validate::validate(&seen, &context.settings, &context.planner);
+    match record_and_apply(context, &seen, &verdict).await {
+        Err(Error::Apply { source, .. }) if source.is_namespace_going() => {
+            // Where nothing can be made any more, nothing is to be waited for.
+            seen.is_namespace_going = true;
+            if seen.job.metadata.deletion_timestamp.is_some() {
+                let plan = plan::plan(&verdict, &seen, &context.settings, context.clock.now());
+                carry_out(context, &seen, &plan).await?;
+            }
+            Ok(Some(Duration::from_secs(5)))
+        }
+        other => other,
+    }
+}
+
+async fn record_and_apply(context: &Context, seen: &Observed, verdict: &Verdict) -> Result<Option<Duration>, Error> {
+    let plan = plan::plan(verdict, seen, &context.settings, context.clock.now());
+    let job = || format!("{}/{}", seen.namespace(), seen.name());
+    let api: Api<StreamJob> = Api::namespaced(context.client.clone(), seen.namespace());
+    match status::record(&api, &seen.job, &plan.status).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            debug!(job = job(), "the job has changed meanwhile");
+            return Ok(Some(CHANGED_MEANWHILE));
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+        Err(source) => return Err(Error::Record { job: job(), source }),
+    }
+    for event in &plan.events {
+        info!(job = job(), reason = ?event.reason, message = event.message, "transition");
+    }
+    context.recorder.publish(&seen.job.object_ref(&()), &plan.events, context.clock.now()).await;
+    carry_out(context, seen, &plan).await?;
+    Ok(Some(plan.requeue))
+}
+
+async fn carry_out(context: &Context, seen: &Observed, plan: &Plan) -> Result<(), Error> {
+    let applied = apply::apply(context, seen, &plan.steps).await;
+    let objection = applied.as_ref().err().and_then(apply::Error::objection);
+    if applied.is_ok() || objection.is_some() {
+        context.set_objection(seen.uid(), objection);
+    }
+    applied.map_err(|source| Error::Apply { job: format!("{}/{}", seen.namespace(), seen.name()), source })
+}

@@ -1,0 +1,211 @@
+//! Savepoints by object: asks the job for them, follows them, and deletes their data where that is wished.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eddyline_api::SavepointRequest;
+use eddyline_crds::savepoint::DeletionPolicy;
+use eddyline_crds::{Savepoint, SavepointStatus, StreamJob};
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Resource as _};
+use serde_json::{Value, json};
+use tracing::info;
+
+use crate::apply;
+use crate::clock::whole_seconds;
+use crate::context::Context;
+use crate::desired::cleanup::{self, Origin};
+use crate::events::{Event, Reason};
+use crate::names;
+use crate::observe;
+use crate::observed::{Observed, Worker};
+use crate::status::difference;
+use crate::worker_client::{self, WorkerClient};
+
+mod decision;
+
+use decision::{Decision, Ending, Seen};
+
+/// A pass that was not finished.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server does not answer, or has refused.
+    #[error("failed to {action} for the savepoint {savepoint}")]
+    Api {
+        /// The savepoint.
+        savepoint: String,
+        /// What was tried.
+        action: &'static str,
+        /// Why.
+        source: kube::Error,
+    },
+    /// The worker does not answer, or has refused.
+    #[error("failed to ask for the savepoint {savepoint}")]
+    Worker {
+        /// The savepoint.
+        savepoint: String,
+        /// Why.
+        source: worker_client::Error,
+    },
+}
+
+/// One pass over a savepoint. Gives when to look again; nothing, if there is nothing more to do.
+///
+/// # Errors
+/// The pass was not finished; the next one goes on.
+pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
+    let api: Api<Savepoint> = Api::namespaced(context.client.clone(), namespace);
+    let at = Place { context, api: &api, namespace, name };
+    let Some(savepoint) = api.get_opt(name).await.map_err(|source| at.failed("read the object", source))? else {
+        return Ok(None);
+    };
+    if savepoint.metadata.deletion_timestamp.is_some() {
+        return at.end(&savepoint).await;
+    }
+    if decision::is_over(&savepoint) {
+        return Ok(None);
+    }
+    let job = &savepoint.spec.job_ref.name;
+    let seen =
+        observe::observe(context, namespace, job).await.map_err(|source| at.failed("observe the job", source))?;
+    let client = seen.as_ref().and_then(|seen| connected(context, seen));
+    let uid = savepoint.metadata.uid.clone().unwrap_or_default();
+    let taken = match &client {
+        Some(client) if decision::is_asked_for(&savepoint) => {
+            client.savepoint(uid.clone()).await.map_err(|source| at.unanswered(source))?
+        }
+        _ => None,
+    };
+    let view = Seen { savepoint: &savepoint, job: seen.as_ref(), taken, now: whole_seconds(context.clock.now()) };
+    let Decision { status, ask, again } = decision::decide(&view);
+    if ask {
+        at.prepare(&savepoint, seen.as_ref()).await?;
+    }
+    at.record(&savepoint, &status, seen.as_ref().map(|seen| &*seen.job)).await?;
+    if ask && let Some(client) = client {
+        let request = SavepointRequest { name: uid, folder: savepoint.spec.uri.clone() };
+        client.take_savepoint(request).await.map_err(|source| at.unanswered(source))?;
+    }
+    Ok(again)
+}
+
+fn connected(context: &Context, seen: &Observed) -> Option<Arc<dyn WorkerClient>> {
+    if !matches!(seen.worker, Worker::Says(_)) {
+        return None;
+    }
+    context.worker(seen.uid(), seen.address.as_ref()?, seen.identity.as_ref()?).ok()
+}
+
+struct Place<'a> {
+    context: &'a Context,
+    api: &'a Api<Savepoint>,
+    namespace: &'a str,
+    name: &'a str,
+}
+
+impl Place<'_> {
+    fn failed(&self, action: &'static str, source: kube::Error) -> Error {
+        Error::Api { savepoint: format!("{}/{}", self.namespace, self.name), action, source }
+    }
+
+    fn unanswered(&self, source: worker_client::Error) -> Error {
+        self.context.metrics.worker_call_failed("savepoint");
+        Error::Worker { savepoint: format!("{}/{}", self.namespace, self.name), source }
+    }
+
+    /// Makes sure that what is about to be written can be deleted, also when its job is gone.
+    async fn prepare(&self, savepoint: &Savepoint, seen: Option<&Observed>) -> Result<(), Error> {
+        if savepoint.spec.deletion_policy != DeletionPolicy::Delete {
+            return Ok(());
+        }
+        let failed = |source| self.failed("prepare its deletion", source);
+        if let Some(origin) = seen.and_then(origin)
+            && read_origin(savepoint).as_ref() != Some(&origin)
+        {
+            let annotations = json!({ names::STORAGE_ANNOTATION: json!(origin).to_string() });
+            self.patch(json!({ "metadata": { "annotations": annotations } })).await.map_err(failed)?;
+        }
+        let finalizers = savepoint.metadata.finalizers.as_deref().unwrap_or_default();
+        if !finalizers.iter().any(|finalizer| finalizer == names::FINALIZER) {
+            apply::finalizer(self.api, savepoint, true).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    async fn patch(&self, changes: Value) -> Result<(), kube::Error> {
+        let parameters = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+        self.api.patch_metadata(self.name, &parameters, &Patch::Merge(changes)).await.map(|_| ())
+    }
+
+    async fn record(
+        &self,
+        savepoint: &Savepoint,
+        next: &SavepointStatus,
+        job: Option<&StreamJob>,
+    ) -> Result<(), Error> {
+        let before = savepoint.status.as_ref().map_or_else(|| json!({}), |status| json!(status));
+        let changes = difference(&before, &json!(next));
+        if changes.is_null() {
+            return Ok(());
+        }
+        let parameters = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(json!({ "status": changes }));
+        let patched = self.api.patch_status(self.name, &parameters, &patch).await;
+        patched.map_err(|source| self.failed("record the status", source))?;
+        let Some(job) = job else { return Ok(()) };
+        if let Some((reason, story)) = decision::told_by(savepoint, next) {
+            info!(savepoint = self.name, story, "transition");
+            let events = [Event::new(reason, story)];
+            self.context.recorder.publish(&job.object_ref(&()), &events, self.context.clock.now()).await;
+        }
+        Ok(())
+    }
+
+    /// An object that is being deleted: its data goes first, where that is wished and possible.
+    async fn end(&self, savepoint: &Savepoint) -> Result<Option<Duration>, Error> {
+        let jobs: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
+        let found = jobs.get_opt(&names::savepoint_cleanup(self.name)).await;
+        let job = found.map_err(|source| self.failed("read the batch job", source))?;
+        let origin = read_origin(savepoint);
+        let (ending, again) =
+            decision::end(savepoint, origin.as_ref(), &observe::cleanup(job.as_ref()), self.context.clock.now());
+        match ending {
+            Ending::Wait => return Ok(again),
+            Ending::Delete { uri, origin } => {
+                let job = cleanup::of_savepoint(savepoint, &uri, &origin, &self.context.settings);
+                match jobs.create(&PostParams::default(), &job).await {
+                    Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => return Ok(again),
+                    // Nothing can be made in a namespace that is being deleted.
+                    Err(kube::Error::Api(status)) if status.code == 403 => {
+                        self.leave(savepoint, &format!("{uri} was not deleted: {}", status.message)).await;
+                    }
+                    Err(source) => return Err(self.failed("create the batch job", source)),
+                    Ok(_) => return Ok(again),
+                }
+            }
+            Ending::Leave(story) => self.leave(savepoint, &story).await,
+            Ending::LetGo => {}
+        }
+        let released = apply::finalizer(self.api, savepoint, false).await;
+        released.map_err(|source| self.failed("take off the finalizer", source))?;
+        Ok(None)
+    }
+
+    async fn leave(&self, savepoint: &Savepoint, story: &str) {
+        let events = [Event::new(Reason::StorageUnreachable, story)];
+        self.context.recorder.publish(&savepoint.object_ref(&()), &events, self.context.clock.now()).await;
+    }
+}
+
+/// How the savepoints of a job can be deleted.
+fn origin(seen: &Observed) -> Option<Origin> {
+    let record = seen.record.as_ref()?;
+    let revision = seen.job.status.as_ref()?.revision.as_ref()?;
+    Some(Origin { job: seen.name().to_owned(), image: revision.image.clone(), storage: record.storage.clone()? })
+}
+
+fn read_origin(savepoint: &Savepoint) -> Option<Origin> {
+    let text = savepoint.metadata.annotations.as_ref()?.get(names::STORAGE_ANNOTATION)?;
+    serde_json::from_str(text).ok()
+}

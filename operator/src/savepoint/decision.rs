@@ -1,0 +1,159 @@
+//! Decides about a savepoint. Pure.
+
+use std::time::Duration;
+
+use eddyline_api::{Phase, SavepointState};
+use eddyline_crds::savepoint::{DeletionPolicy, SavepointPhase};
+use eddyline_crds::{Savepoint, SavepointStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::clock::{Timestamp, at_ms, since, whole_seconds};
+use crate::desired::cleanup::Origin;
+use crate::events::Reason;
+use crate::names;
+use crate::observed::{Cleanup, Observed, Worker};
+
+/// How long after the deletion was asked for the object stays at most.
+const DEADLINE: Duration = Duration::from_secs(45);
+const SOON: Duration = Duration::from_secs(1);
+/// How soon to look again at a savepoint of a job that does not run.
+const PENDING: Duration = Duration::from_secs(5);
+
+/// What was seen of a savepoint.
+pub(super) struct Seen<'a> {
+    pub savepoint: &'a Savepoint,
+    pub job: Option<&'a Observed>,
+    /// What the worker knows of it, if it was asked.
+    pub taken: Option<eddyline_api::Savepoint>,
+    pub now: Timestamp,
+}
+
+/// What to do about a savepoint.
+#[derive(Debug, PartialEq)]
+pub(super) struct Decision {
+    pub status: SavepointStatus,
+    /// Whether to ask the job for it, once that is recorded.
+    pub ask: bool,
+    pub again: Option<Duration>,
+}
+
+/// What to do about a savepoint whose object is being deleted.
+#[derive(Debug, PartialEq)]
+pub(super) enum Ending {
+    Wait,
+    Delete { uri: String, origin: Origin },
+    Leave(String),
+    LetGo,
+}
+
+fn phase(savepoint: &Savepoint) -> SavepointPhase {
+    savepoint.status.as_ref().map(|status| status.phase).unwrap_or_default()
+}
+
+pub(super) fn is_over(savepoint: &Savepoint) -> bool {
+    matches!(phase(savepoint), SavepointPhase::Completed | SavepointPhase::Failed)
+}
+
+pub(super) fn is_asked_for(savepoint: &Savepoint) -> bool {
+    phase(savepoint) == SavepointPhase::InProgress
+}
+
+pub(super) fn decide(seen: &Seen<'_>) -> Decision {
+    let mut status = seen.savepoint.status.clone().unwrap_or_default();
+    status.observed_generation = seen.savepoint.metadata.generation.unwrap_or_default();
+    if let Some(taken) = &seen.taken {
+        return follow(status, taken, seen.now);
+    }
+    let job = &seen.savepoint.spec.job_ref.name;
+    let wait = |mut status: SavepointStatus, message: String| {
+        status.message = Some(message);
+        Decision { status, ask: false, again: Some(PENDING) }
+    };
+    let Some(observed) = seen.job else { return wait(status, format!("there is no StreamJob {job}")) };
+    let has_folder =
+        seen.savepoint.spec.uri.is_some() || observed.record.as_ref().is_none_or(|record| record.storage.is_some());
+    if !has_folder {
+        status.phase = SavepointPhase::Failed;
+        status.message = Some(format!("{job} has no checkpoint storage, and the Savepoint names no uri"));
+        return Decision { status, ask: false, again: None };
+    }
+    match &observed.worker {
+        Worker::Says(worker) if worker.phase == Phase::Running => {
+            status.phase = SavepointPhase::InProgress;
+            status.started_at = status.started_at.or(Some(Time(seen.now)));
+            status.message = None;
+            Decision { status, ask: true, again: Some(SOON) }
+        }
+        Worker::Says(worker) => wait(status, format!("{job} does not run: it is {:?}", worker.phase)),
+        Worker::Silent(why) => wait(status, format!("{job} does not answer: {why}")),
+        Worker::Absent => wait(status, format!("{job} has no worker")),
+    }
+}
+
+fn follow(mut status: SavepointStatus, taken: &eddyline_api::Savepoint, now: Timestamp) -> Decision {
+    match taken.state {
+        SavepointState::InProgress => Decision { status, ask: false, again: Some(SOON) },
+        SavepointState::Completed => {
+            let ended = taken.ended_at_ms.map_or(now, |ms| whole_seconds(at_ms(ms)));
+            status.phase = SavepointPhase::Completed;
+            status.uri.clone_from(&taken.uri);
+            status.checkpoint = taken.checkpoint.and_then(|number| i64::try_from(number).ok());
+            status.completed_at = Some(Time(ended));
+            status.message = None;
+            Decision { status, ask: false, again: None }
+        }
+        SavepointState::Failed => {
+            status.phase = SavepointPhase::Failed;
+            status.message = Some(taken.error.clone().unwrap_or_else(|| "the job has given it up".to_owned()));
+            Decision { status, ask: false, again: None }
+        }
+    }
+}
+
+/// The event that follows from how the status differs from the one before.
+pub(super) fn told_by(savepoint: &Savepoint, next: &SavepointStatus) -> Option<(Reason, String)> {
+    let name = savepoint.metadata.name.as_deref().unwrap_or_default();
+    if phase(savepoint) == next.phase {
+        return None;
+    }
+    match next.phase {
+        SavepointPhase::Completed => {
+            let uri = next.uri.as_deref().unwrap_or_default();
+            Some((Reason::SavepointCompleted, format!("savepoint {name} is complete: {uri}")))
+        }
+        SavepointPhase::Failed => {
+            let why = next.message.as_deref().unwrap_or_default();
+            Some((Reason::CheckpointFailed, format!("savepoint {name} has failed: {why}")))
+        }
+        SavepointPhase::Pending | SavepointPhase::InProgress => None,
+    }
+}
+
+pub(super) fn end(
+    savepoint: &Savepoint,
+    origin: Option<&Origin>,
+    cleanup: &Cleanup,
+    now: Timestamp,
+) -> (Ending, Option<Duration>) {
+    let finalizers = savepoint.metadata.finalizers.as_deref().unwrap_or_default();
+    if !finalizers.iter().any(|finalizer| finalizer == names::FINALIZER) {
+        return (Ending::Wait, None);
+    }
+    let uri = savepoint.status.as_ref().and_then(|status| status.uri.clone());
+    let (DeletionPolicy::Delete, Some(uri)) = (savepoint.spec.deletion_policy, uri) else {
+        return (Ending::LetGo, None);
+    };
+    let Some(origin) = origin else {
+        return (Ending::Leave(format!("{uri} was not deleted: it is not known how to reach it")), None);
+    };
+    let asked = savepoint.metadata.deletion_timestamp.as_ref().map(|asked| since(asked.0, now)).unwrap_or_default();
+    match cleanup {
+        Cleanup::Done => (Ending::LetGo, None),
+        Cleanup::Failed(why) => (Ending::Leave(format!("{uri} was not deleted: {why}")), None),
+        _ if asked >= DEADLINE => {
+            (Ending::Leave(format!("{uri} was not deleted within {} s", DEADLINE.as_secs())), None)
+        }
+        Cleanup::Running => (Ending::Wait, Some(SOON)),
+        Cleanup::Absent => (Ending::Delete { uri, origin: origin.clone() }, Some(SOON)),
+    }
+}

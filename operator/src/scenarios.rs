@@ -1,0 +1,156 @@
+//! Whole passes against a fake API server, in a world where pods come up and workers answer. Each scenario is also run
+//! with a controller that dies after every single request, and must come to the same end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eddyline_crds::StreamJobStatus;
+use eddyline_crds::status::Phase;
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+use crate::status::conditions::{self, Type};
+use crate::testing;
+use crate::testing::world::{JOBS, World};
+use crate::{reconcile, savepoint};
+
+mod deletion;
+mod failures;
+mod life;
+mod rights;
+mod savepoints;
+
+/// The passes after which a scenario has gone wrong.
+const PASSES_MAX: usize = 400;
+
+/// A world with a controller in it.
+pub(crate) struct Scenario {
+    pub(crate) world: World,
+    pub(crate) settings: Settings,
+    context: Arc<Context>,
+    /// After how many requests each controller dies; never, if it is not said.
+    dies_after: Option<usize>,
+    /// The passes so far.
+    passes: usize,
+}
+
+impl Scenario {
+    /// A controller that lives.
+    pub(crate) fn new() -> Self {
+        let world = World::new();
+        let settings = Settings::of_a_test();
+        let context = context(&world, &settings);
+        Self { world, settings, context, dies_after: None, passes: 0 }
+    }
+
+    /// A controller that dies after this many requests, and is followed by one that does so after one more, and so on.
+    pub(crate) fn dying_after(requests: usize) -> Self {
+        Self { dies_after: Some(requests), ..Self::new() }
+    }
+
+    /// Creates a job.
+    pub(crate) fn create(&self, change: impl FnOnce(&mut eddyline_crds::StreamJob)) {
+        let mut job = testing::job("orders");
+        change(&mut job);
+        let mut state = self.world.state();
+        let now = state.now;
+        state.objects.create(JOBS, json!(job), now);
+    }
+
+    /// Passes over everything until something holds.
+    pub(crate) async fn until(&mut self, what: &str, holds: impl Fn(&World) -> bool) {
+        for _ in 0..PASSES_MAX {
+            if holds(&self.world) {
+                return;
+            }
+            self.pass().await;
+        }
+        let job = self.world.job("orders").map(|job| json!(job.status));
+        panic!("not within {PASSES_MAX} passes: {what}; events {:?}; status {job:#?}", self.world.events());
+    }
+
+    /// Passes over everything for a while.
+    pub(crate) async fn passes(&mut self, number: usize) {
+        for _ in 0..number {
+            self.pass().await;
+        }
+    }
+
+    /// A pass over every object, and then everything that others do.
+    pub(crate) async fn pass(&mut self) {
+        self.passes += 1;
+        if let Some(requests) = &mut self.dies_after {
+            self.world.state().answers_left = Some(*requests);
+            // Each controller gets a little further, so that every request is the last one once.
+            *requests += 1;
+        }
+        // A controller that dies remembers nothing of what went wrong, and nobody hears of it.
+        let _ = reconcile::pass(&self.context, "shop", "orders").await;
+        for name in self.savepoints() {
+            let _ = savepoint::pass(&self.context, "shop", &name).await;
+        }
+        let mut has_died = false;
+        {
+            let mut state = self.world.state();
+            if state.answers_left == Some(0) {
+                has_died = true;
+            }
+            state.answers_left = None;
+            state.tick(Duration::from_secs(1));
+        }
+        if has_died {
+            self.context = context(&self.world, &self.settings);
+        } else if self.dies_after.is_some() {
+            // A pass in which nobody died was run to its end: the next one begins to die early again.
+            self.dies_after = Some(1);
+        }
+    }
+
+    fn savepoints(&self) -> Vec<String> {
+        let state = self.world.state();
+        let names = state.objects.of(testing::world::SAVEPOINTS);
+        names.filter_map(|object| object["metadata"]["name"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// The status of the job.
+    pub(crate) fn status(&self) -> StreamJobStatus {
+        self.world.job("orders").expect("a job").status.unwrap_or_default()
+    }
+}
+
+fn context(world: &World, settings: &Settings) -> Arc<Context> {
+    let metrics = Metrics::new().expect("metrics");
+    let (clock, connect) = (Arc::new(world.clone()), Arc::new(world.clone()));
+    Arc::new(Context::new(world.client(), settings.clone(), clock, connect, metrics))
+}
+
+/// Whether the job is Ready and nothing is under way.
+pub(crate) fn is_settled(world: &World) -> bool {
+    world.job("orders").and_then(|job| Some((job.metadata.generation, job.status?))).is_some_and(
+        |(generation, status)| {
+            status.phase == Phase::Running
+                && status.operation.is_none()
+                && Some(status.observed_generation) == generation
+                && conditions::is_true(&status.conditions, Type::Ready)
+        },
+    )
+}
+
+/// Whether the job is in a phase.
+pub(crate) fn is_in(phase: Phase) -> impl Fn(&World) -> bool {
+    move |world| world.job("orders").and_then(|job| job.status).is_some_and(|status| status.phase == phase)
+}
+
+/// Deletes the job as a user does.
+pub(crate) fn delete_job(world: &World) {
+    let mut state = world.state();
+    let now = state.now;
+    state.objects.delete(JOBS, "orders", &Value::Null, now);
+}
+
+/// Whether the job is gone.
+pub(crate) fn is_gone(world: &World) -> bool {
+    world.job("orders").is_none()
+}

@@ -1,0 +1,172 @@
+use eddyline_crds::status::Phase;
+use serde_json::json;
+
+use super::*;
+use crate::testing::world::{NODES, PODS, SETS};
+
+fn pod_uid(world: &World) -> Option<String> {
+    let state = world.state();
+    state.objects.get(PODS, "orders-worker-0")?["metadata"]["uid"].as_str().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_pod_that_is_gone_is_replaced_and_the_job_goes_on() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    let before = pod_uid(&scenario.world);
+    {
+        let mut state = scenario.world.state();
+        let now = state.now;
+        state.objects.delete(PODS, "orders-worker-0", &Value::Null, now);
+    }
+    scenario
+        .until("ready again", |world| is_settled(world) && pod_uid(world).is_some_and(|uid| Some(uid) != before))
+        .await;
+    assert_eq!(scenario.status().attempt, 2);
+    assert_eq!(scenario.status().restarts, 1);
+    assert!(scenario.world.events().contains(&"Restarting".to_owned()), "{:?}", scenario.world.events());
+}
+
+#[tokio::test]
+async fn a_stateful_set_that_was_deleted_comes_back() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    {
+        let mut state = scenario.world.state();
+        let now = state.now;
+        state.objects.delete(SETS, "orders-worker", &Value::Null, now);
+    }
+    scenario.passes(1).await;
+    scenario.until("ready again", is_settled).await;
+    assert!(scenario.world.state().objects.get(SETS, "orders-worker").is_some());
+}
+
+#[tokio::test]
+async fn the_pod_of_a_lost_node_is_forced_to_go() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    let before = pod_uid(&scenario.world);
+    {
+        let mut state = scenario.world.state();
+        state.has_network = false;
+        let now = state.now;
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"},
+            "status": {"conditions": [{"type": "Ready", "status": "Unknown", "lastTransitionTime": now.to_string()}]}});
+        state.objects.create(NODES, node, now);
+        let mut pod = state.objects.get(PODS, "orders-worker-0").cloned().expect("a pod");
+        pod["lost"] = json!(true);
+        pod["status"]["conditions"][0]["status"] = json!("False");
+        state.objects.store(PODS, "orders-worker-0", pod);
+    }
+    scenario.passes(25).await;
+    assert_eq!(pod_uid(&scenario.world), before, "it may come back");
+    let status = scenario.status();
+    let workers = conditions::find(&status.conditions, Type::WorkersReady).expect("a condition");
+    assert_eq!(workers.reason, "NodeLost", "{}", workers.message);
+    scenario.until("replaced", |world| pod_uid(world).is_some_and(|uid| Some(uid) != before)).await;
+    scenario.world.state().has_network = true;
+    scenario.until("ready again", is_settled).await;
+    assert_eq!(scenario.status().last_failure.expect("a failure").reason, "NodeLost");
+}
+
+#[tokio::test]
+async fn a_worker_that_was_fenced_off_is_replaced() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    let before = pod_uid(&scenario.world);
+    for worker in scenario.world.state().workers.values_mut() {
+        worker.status.phase = eddyline_api::Phase::Fenced;
+    }
+    scenario
+        .until("replaced", |world| is_settled(world) && pod_uid(world).is_some_and(|uid| Some(uid) != before))
+        .await;
+}
+
+#[tokio::test]
+async fn a_crash_loop_and_a_lack_of_memory_are_told_by_name() {
+    for (reason, code, name, failure) in
+        [("Error", 3, "CrashLoopBackOff", "Crashed"), ("OOMKilled", 137, "OutOfMemory", "OutOfMemory")]
+    {
+        let mut scenario = Scenario::new();
+        scenario.create(|_| {});
+        scenario.until("ready", is_settled).await;
+        {
+            let mut state = scenario.world.state();
+            state.workers.clear();
+            let now = state.now;
+            let mut pod = state.objects.get(PODS, "orders-worker-0").cloned().expect("a pod");
+            pod["status"]["conditions"][0]["status"] = json!("False");
+            pod["status"]["containerStatuses"][0]["state"] = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+            pod["status"]["containerStatuses"][0]["lastState"] = json!({"terminated": {
+                "reason": reason, "exitCode": code, "finishedAt": now.to_string(), "message": "out of luck"}});
+            state.objects.store(PODS, "orders-worker-0", pod);
+        }
+        scenario.passes(2).await;
+        let status = scenario.status();
+        let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
+        assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", name));
+        assert!(!conditions::is_true(&status.conditions, Type::Ready));
+        assert_eq!(status.last_failure.expect("a failure").reason, failure);
+        assert!(scenario.world.events().contains(&"WorkerFailed".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_of_a_job_that_cannot_be_asked_goes_on_from_its_latest_checkpoint() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    for worker in scenario.world.state().workers.values_mut() {
+        worker.status.phase = eddyline_api::Phase::Failed;
+        worker.status.message = Some("no such topic".to_owned());
+    }
+    scenario.until("failed", is_in(Phase::Failed)).await;
+    let status = scenario.status();
+    let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
+    assert_eq!((stalled.reason.as_str(), stalled.message.as_str()), ("JobFailed", "no such topic"));
+    let sql = testing::SQL.replace("SELECT n", "SELECT n + 1");
+    scenario.world.edit("orders", &json!({"sql": sql}));
+    scenario.until("upgraded", is_settled).await;
+    let revision = scenario.status().revision.expect("a revision");
+    assert_eq!((revision.number, revision.from.as_str()), (2, "latest"));
+}
+
+#[tokio::test]
+async fn a_first_image_that_cannot_be_pulled_is_told_and_replaced_when_it_is_corrected() {
+    let mut scenario = Scenario::new();
+    scenario.world.state().missing_tags.push("broken".to_owned());
+    scenario.create(|job| job.spec.workers.version = "broken".to_owned());
+    scenario
+        .until("stalled", |world| {
+            world.job("orders").and_then(|job| job.status).is_some_and(|status| {
+                conditions::find(&status.conditions, Type::Stalled)
+                    .is_some_and(|stalled| stalled.reason == "ImagePullFailed")
+            })
+        })
+        .await;
+    scenario.world.edit("orders", &json!({"workers": {"version": "1.0"}}));
+    scenario.until("ready", is_settled).await;
+    let revision = scenario.status().revision.expect("a revision");
+    assert_eq!((revision.number, revision.from.as_str()), (2, "empty"), "nothing was there to go on from");
+}
+
+#[tokio::test]
+async fn storage_that_is_away_holds_an_upgrade_up_and_does_not_lose_state() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    scenario.world.state().has_storage = false;
+    let sql = testing::SQL.replace("SELECT n", "SELECT n + 1");
+    scenario.world.edit("orders", &json!({"sql": sql}));
+    scenario.passes(120).await;
+    assert_eq!(scenario.status().revision.expect("a revision").number, 1);
+    assert_eq!(scenario.status().phase, Phase::Savepointing);
+    scenario.world.state().has_storage = true;
+    scenario.until("upgraded", is_settled).await;
+    let revision = scenario.status().revision.expect("a revision");
+    assert!(revision.from.contains("/rev-2"), "{}", revision.from);
+}

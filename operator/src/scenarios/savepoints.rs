@@ -1,0 +1,117 @@
+use eddyline_crds::Savepoint;
+use eddyline_crds::savepoint::{DeletionPolicy, SavepointPhase};
+use eddyline_crds::stream_job::NameRef;
+use serde_json::json;
+
+use super::*;
+use crate::testing::world::{BATCH, SAVEPOINTS};
+
+fn ask(scenario: &Scenario, name: &str, policy: DeletionPolicy) {
+    let mut savepoint = testing::savepoint(name, "orders");
+    savepoint.spec.deletion_policy = policy;
+    let mut state = scenario.world.state();
+    let now = state.now;
+    state.objects.create(SAVEPOINTS, json!(savepoint), now);
+}
+
+fn found(world: &World, name: &str) -> Option<Savepoint> {
+    let state = world.state();
+    state.objects.get(SAVEPOINTS, name).map(|object| serde_json::from_value(object.clone()).expect("a Savepoint"))
+}
+
+fn is_complete(name: &'static str) -> impl Fn(&World) -> bool {
+    move |world| {
+        found(world, name)
+            .and_then(|savepoint| savepoint.status)
+            .is_some_and(|status| status.phase == SavepointPhase::Completed && status.uri.is_some())
+    }
+}
+
+#[tokio::test]
+async fn a_savepoint_is_taken_when_an_object_asks_for_it() {
+    for requests in [None, Some(1), Some(4), Some(9)] {
+        let mut scenario = requests.map_or_else(Scenario::new, Scenario::dying_after);
+        scenario.create(|_| {});
+        ask(&scenario, "before-release", DeletionPolicy::Retain);
+        scenario.until("complete", is_complete("before-release")).await;
+        let status = found(&scenario.world, "before-release").expect("a Savepoint").status.expect("a status");
+        assert_eq!(status.uri.as_deref(), Some("s3://bucket/jobs/savepoints/shop.orders/uid-of-before-release"));
+        assert_eq!(status.checkpoint, Some(7));
+        assert!(scenario.world.events().contains(&"SavepointCompleted".to_owned()) || requests.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_savepoint_of_a_job_that_does_not_run_waits_and_says_why() {
+    let mut scenario = Scenario::new();
+    ask(&scenario, "early", DeletionPolicy::Retain);
+    scenario.passes(2).await;
+    let status = found(&scenario.world, "early").expect("a Savepoint").status.expect("a status");
+    assert_eq!(status.phase, SavepointPhase::Pending);
+    assert_eq!(status.message.as_deref(), Some("there is no StreamJob orders"));
+    scenario.create(|_| {});
+    scenario.until("complete", is_complete("early")).await;
+}
+
+#[tokio::test]
+async fn the_data_of_a_savepoint_goes_with_its_object_also_without_the_job() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    ask(&scenario, "temporary", DeletionPolicy::Delete);
+    scenario.until("complete", is_complete("temporary")).await;
+    delete_job(&scenario.world);
+    {
+        let mut state = scenario.world.state();
+        let now = state.now;
+        state.objects.delete(SAVEPOINTS, "temporary", &Value::Null, now);
+    }
+    scenario.until("the batch job", |world| world.state().objects.get(BATCH, "svp-temporary-cleanup").is_some()).await;
+    let job = scenario.world.state().objects.get(BATCH, "svp-temporary-cleanup").cloned().expect("a batch job");
+    let container = &job["spec"]["template"]["spec"]["containers"][0];
+    let uri = "s3://bucket/jobs/savepoints/shop.orders/uid-of-temporary";
+    assert_eq!(container["args"], json!(["cleanup", "--uri", uri, "--endpoint", "http://s3:7070"]));
+    scenario.until("gone", |world| found(world, "temporary").is_none()).await;
+}
+
+#[tokio::test]
+async fn a_new_job_starts_from_a_savepoint_object_once_that_is_complete() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| job.spec.restore_from.savepoint_ref = Some(NameRef { name: "seed".to_owned() }));
+    scenario.passes(3).await;
+    let status = scenario.status();
+    let reconciling = conditions::find(&status.conditions, Type::Reconciling).expect("a condition");
+    assert_eq!(reconciling.reason, "WaitingForSavepoint", "{}", reconciling.message);
+    {
+        let mut savepoint = testing::savepoint("seed", "another");
+        savepoint.spec.deletion_policy = DeletionPolicy::Retain;
+        let mut state = scenario.world.state();
+        let now = state.now;
+        state.objects.create(SAVEPOINTS, json!(savepoint), now);
+        let done = json!({"status": {"phase": "Completed", "uri": "s3://bucket/seed"}});
+        state.objects.patch(SAVEPOINTS, "seed", Some("status"), &done, false, now);
+    }
+    scenario.until("ready", is_settled).await;
+    assert_eq!(scenario.status().revision.expect("a revision").from, "s3://bucket/seed");
+}
+
+#[tokio::test]
+async fn savepoints_are_taken_by_schedule_and_old_ones_go() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| {
+        job.spec.savepoints.schedule = Some("* * * * *".to_owned());
+        job.spec.savepoints.keep = Some(2);
+    });
+    scenario.until("ready", is_settled).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..330 {
+        scenario.pass().await;
+        let state = scenario.world.state();
+        seen.extend(state.objects.of(SAVEPOINTS).filter_map(|o| o["metadata"]["name"].as_str().map(str::to_owned)));
+    }
+    assert!((5..=6).contains(&seen.len()), "one a minute: {seen:?}");
+    let state = scenario.world.state();
+    let kept: Vec<_> = state.objects.of(SAVEPOINTS).map(|object| object["status"]["phase"].clone()).collect();
+    assert_eq!(kept, [json!("Completed"), json!("Completed")]);
+    let cleanups = state.objects.of(BATCH).count();
+    assert!(cleanups >= 3 || state.objects.of(BATCH).count() == 0, "their data goes too: {cleanups}");
+}

@@ -1,0 +1,296 @@
+//! The status of a job: what was seen of it in the form that users read, and how it is stored.
+//!
+//! Numbers come from the worker as it was last seen; while none answers they stay as they were, and the conditions say so.
+
+use std::time::Duration;
+
+use eddyline_api::status as api;
+use eddyline_api::{JobStatus, Phase as WorkerPhase};
+use eddyline_crds::status::{
+    CheckpointStatus, Failure, OperationKind, Phase, Process, Progress, Rescale, WorkersStatus,
+};
+use eddyline_crds::{Duration as Shown, StreamJob, StreamJobStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::clock::{Timestamp, at_ms, since, whole_seconds};
+use crate::events::Reason;
+use crate::names;
+use crate::observed::{End, Pod, TroubleKind};
+use crate::plan::Pass;
+
+pub mod conditions;
+pub mod events;
+mod summary;
+
+/// Whether a job runs and has shown that it can be recovered.
+pub fn is_ready(worker: &JobStatus, has_storage: bool) -> bool {
+    let is_saved = worker.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.is_of_this_attempt);
+    worker.phase == WorkerPhase::Running && (is_saved || !has_storage)
+}
+
+/// Stores the next status, if it differs from the one that is stored. The version of the object that was observed goes
+/// along, so that a decision on what has changed meanwhile is refused.
+///
+/// # Errors
+/// The API server refuses, or cannot be reached.
+pub async fn record(api: &Api<StreamJob>, job: &StreamJob, next: &StreamJobStatus) -> Result<bool, kube::Error> {
+    let before = job.status.as_ref().map(|status| json!(status)).unwrap_or_else(|| json!({}));
+    let mut changes = difference(&before, &json!(next));
+    if changes.is_null() {
+        return Ok(false);
+    }
+    changes = json!({
+        "metadata": { "resourceVersion": job.metadata.resource_version, "uid": job.metadata.uid },
+        "status": changes,
+    });
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    let parameters = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
+    api.patch_status(name, &parameters, &Patch::Merge(&changes)).await?;
+    Ok(true)
+}
+
+/// The merge patch from one value to another; null if there is no difference.
+pub(crate) fn difference(before: &Value, after: &Value) -> Value {
+    let (Value::Object(before), Value::Object(after)) = (before, after) else {
+        return if before == after { Value::Null } else { after.clone() };
+    };
+    let mut changes = serde_json::Map::new();
+    for (key, value) in after {
+        match before.get(key) {
+            Some(old) if old == value => {}
+            Some(old) => {
+                changes.insert(key.clone(), difference(old, value));
+            }
+            None => {
+                changes.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        changes.insert(key.clone(), Value::Null);
+    }
+    if changes.is_empty() { Value::Null } else { Value::Object(changes) }
+}
+
+/// Completes the next status of a pass with what was seen.
+pub(crate) fn describe(pass: &mut Pass<'_>) {
+    let worker = pass.worker().cloned();
+    pass.status.observed_generation = pass.seen.generation();
+    pass.status.selector = names::selector(pass.seen.name());
+    pass.status.phase = phase(pass, worker.as_ref());
+    let is_at_rest = matches!(pass.status.phase, Phase::Pending | Phase::Suspended | Phase::Finished);
+    if is_at_rest {
+        pass.status.parallelism = 0;
+    }
+    let is_running = worker.as_ref().is_some_and(|worker| worker.phase == WorkerPhase::Running);
+    pass.status.workers =
+        WorkersStatus { desired: u32::from(!is_at_rest), ready: u32::from(is_running && !is_at_rest) };
+    if let Some(worker) = &worker {
+        if let Some(from) = worker.restored_from.as_ref().filter(|_| worker.attempt > pass.status.attempt) {
+            pass.tell(Reason::CheckpointRestored, format!("attempt {} goes on from {from}", worker.attempt));
+        }
+        follow(&mut pass.status, worker, pass.now);
+        if is_at_rest {
+            pass.status.parallelism = 0;
+        }
+    }
+    if is_at_rest {
+        pass.status.progress = None;
+    }
+    note_failures(pass);
+    conditions::describe(pass, worker.as_ref());
+    pass.status.summary = summary::summary(pass, worker.as_ref());
+}
+
+fn phase(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Phase {
+    let now = pass.status.phase;
+    match pass.status.operation.as_ref() {
+        _ if now == Phase::Deleting => Phase::Deleting,
+        Some(operation) => match operation.kind {
+            OperationKind::Rescale => Phase::Rescaling,
+            OperationKind::Stop if operation.savepoint.is_some() => Phase::Savepointing,
+            OperationKind::Stop | OperationKind::Upgrade => Phase::Upgrading,
+            OperationKind::Rollback => Phase::RollingBack,
+            OperationKind::Suspend => Phase::Suspending,
+            OperationKind::Resume => Phase::Starting,
+            OperationKind::Finalize => Phase::Deleting,
+        },
+        None if pass.status.revision.is_none() => now,
+        None if matches!(now, Phase::Suspended | Phase::Finished) => now,
+        None => match worker.map(|worker| worker.phase) {
+            Some(WorkerPhase::Running) => Phase::Running,
+            Some(WorkerPhase::Rescaling) => Phase::Rescaling,
+            Some(WorkerPhase::Failed) => Phase::Failed,
+            // A worker that was not asked once is not a worker that does not run.
+            None if now == Phase::Running && pass.seen.pods.iter().any(|pod| pod.is_ready) => Phase::Running,
+            _ => Phase::Starting,
+        },
+    }
+}
+
+/// Takes over what a worker says.
+fn follow(status: &mut StreamJobStatus, worker: &JobStatus, now: Timestamp) {
+    status.parallelism = worker.parallelism;
+    status.attempt = status.attempt.max(worker.attempt);
+    count_restarts(status, worker);
+    if let Some(latest) = &worker.checkpoint {
+        status.checkpoint = Some(CheckpointStatus {
+            last_id: latest.id,
+            completed_at: time(latest.completed_at_ms),
+            duration: Shown::from_millis(latest.duration_ms),
+            bytes: latest.bytes,
+            uri: latest.uri.clone(),
+            consecutive_failures: worker.checkpoint_failures,
+        });
+    } else if let Some(known) = &mut status.checkpoint {
+        known.consecutive_failures = worker.checkpoint_failures;
+    }
+    status.progress = Some(progress(&worker.progress));
+    if let Some(last) = &worker.last_rescale {
+        status.last_rescale = Some(Rescale {
+            from: last.from,
+            to: last.to,
+            moved_key_groups: last.moved_key_groups,
+            duration: Shown::from_millis(last.duration_ms),
+            pause: Shown::from_millis(last.pause_ms),
+            at: time(last.at_ms),
+        });
+    }
+    if let Some(last) = &worker.last_failure {
+        let reason = match last.cause {
+            api::FailureCause::Source => "SourceUnreachable",
+            api::FailureCause::Sink => "SinkUnreachable",
+            api::FailureCause::Storage => "StorageUnreachable",
+            api::FailureCause::Job => "JobFailed",
+        };
+        // A clock of a node that is ahead must not hide what happens next.
+        let at = Time(whole_seconds(at_ms(last.at_ms)).min(now));
+        note_failure(status, Failure { at, worker: 0, reason: reason.to_owned(), message: last.message.clone() });
+    }
+}
+
+fn time(ms: u64) -> Time {
+    Time(whole_seconds(at_ms(ms)))
+}
+
+/// Restarts within a process are told by the process; a process that follows another one is a restart too.
+fn count_restarts(status: &mut StreamJobStatus, worker: &JobStatus) {
+    let started_at = time(worker.started_at_ms);
+    let new = match &status.process {
+        Some(known) if known.started_at == started_at => worker.restarts.saturating_sub(known.restarts),
+        Some(_) => worker.restarts + 1,
+        None => worker.restarts,
+    };
+    status.restarts += new;
+    status.process = Some(Process { started_at, restarts: worker.restarts });
+}
+
+fn progress(seen: &api::Progress) -> Progress {
+    Progress {
+        watermark: seen.watermark_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).map(Time),
+        // Whole seconds: what is below them changes with each look, and nobody acts on it.
+        watermark_lag: seen.watermark_lag_ms.map(|ms| Shown::from_secs(ms / 1000)),
+        lag_records: seen.lag_records,
+        records_in_per_second: rounded(seen.records_in_per_second),
+        late_records: seen.late_records,
+        bad_records: seen.bad_records,
+    }
+}
+
+/// A rate with three digits that mean something.
+fn rounded(rate: f64) -> u64 {
+    let whole = rate.max(0.0).round().min(1e15);
+    // Checked just above: it fits.
+    let mut number = whole as u64;
+    let mut scale = 1;
+    while number >= 1000 {
+        number /= 10;
+        scale *= 10;
+    }
+    number * scale
+}
+
+/// Takes over how pods have ended and what keeps them from running.
+fn note_failures(pass: &mut Pass<'_>) {
+    let now = pass.now;
+    for pod in &pass.seen.pods {
+        if let Some(end) = pod.last_end.as_ref().filter(|end| end.code != 0) {
+            note_failure(&mut pass.status, ended(pod, end));
+        }
+        let Some(trouble) = &pod.trouble else { continue };
+        let reason = match trouble.kind {
+            TroubleKind::Evicted => "Evicted",
+            TroubleKind::NodeLost => "NodeLost",
+            TroubleKind::ImagePullFailed => "ImageUnavailable",
+            // Told by how the container has ended.
+            TroubleKind::CrashLoopBackOff | TroubleKind::OutOfMemory => continue,
+            TroubleKind::ContainerConfigInvalid | TroubleKind::Unschedulable => continue,
+        };
+        let is_known = pass
+            .status
+            .last_failure
+            .as_ref()
+            .is_some_and(|known| known.reason == reason && known.message == trouble.message);
+        if !is_known {
+            let failure = Failure {
+                at: Time(now),
+                worker: pod.ordinal,
+                reason: reason.to_owned(),
+                message: trouble.message.clone(),
+            };
+            note_failure(&mut pass.status, failure);
+        }
+    }
+}
+
+fn ended(pod: &Pod, end: &End) -> Failure {
+    let reason = match (end.reason.as_str(), end.code) {
+        ("OOMKilled", _) => "OutOfMemory",
+        (_, 137) => "Killed",
+        _ => "Crashed",
+    };
+    let story = match reason {
+        "OutOfMemory" => format!("{} needed more memory than its limit", pod.name),
+        "Killed" => format!("{} was killed", pod.name),
+        _ => format!("{} ended with code {}", pod.name, end.code),
+    };
+    let last_words = end.message.as_deref().and_then(|text| text.trim().lines().last()).filter(|line| !line.is_empty());
+    let message = last_words.map_or(story.clone(), |words| format!("{story}: {words}"));
+    Failure { at: Time(whole_seconds(end.at)), worker: pod.ordinal, reason: reason.to_owned(), message }
+}
+
+/// The latest failure is kept.
+fn note_failure(status: &mut StreamJobStatus, failure: Failure) {
+    if status.last_failure.as_ref().is_none_or(|known| known.at.0 < failure.at.0) {
+        status.last_failure = Some(failure);
+    }
+}
+
+/// How long ago a checkpoint was completed.
+fn age(checkpoint: &CheckpointStatus, now: Timestamp) -> Duration {
+    since(checkpoint.completed_at.0, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_holds_what_differs_and_takes_out_what_is_gone() {
+        let before = json!({"a": 1, "b": {"c": 1, "d": 2}, "e": [1], "f": "x"});
+        let after = json!({"a": 1, "b": {"c": 1, "d": 3}, "e": [1, 2]});
+        assert_eq!(difference(&before, &after), json!({"b": {"d": 3}, "e": [1, 2], "f": null}));
+        assert!(difference(&after, &after).is_null());
+    }
+
+    #[test]
+    fn a_rate_has_three_digits() {
+        for (rate, shown) in [(0.2, 0), (999.4, 999), (15_326.0, 15_300), (1_234_567.0, 1_230_000), (-1.0, 0)] {
+            assert_eq!(rounded(rate), shown, "{rate}");
+        }
+        assert_eq!(rounded(f64::NAN), 0);
+    }
+}

@@ -1,0 +1,65 @@
+//! Events that follow from how a status differs from the one before.
+
+use eddyline_crds::StreamJobStatus;
+use eddyline_crds::status::Phase;
+
+use super::conditions::{self, Type};
+use crate::events::{Event, Reason};
+
+/// What has happened between two statuses. What a plan does is told by the plan.
+pub fn told_by(before: &StreamJobStatus, after: &StreamJobStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    refused(before, after, &mut events);
+    failed(before, after, &mut events);
+    started(before, after, &mut events);
+    let health = |status: &StreamJobStatus| conditions::find(&status.conditions, Type::CheckpointHealthy).cloned();
+    if let Some(now) = health(after)
+        && now.status == "False"
+        && health(before).is_none_or(|then| then.status != "False")
+    {
+        events.push(Event::new(Reason::CheckpointFailed, now.message));
+    }
+    events
+}
+
+fn refused(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<Event>) {
+    let accepted = |status: &StreamJobStatus| conditions::find(&status.conditions, Type::Accepted).cloned();
+    if let Some(now) = accepted(after)
+        && now.status == "False"
+        && accepted(before).is_none_or(|then| then.status != "False" || then.message != now.message)
+    {
+        events.push(Event::new(Reason::SqlInvalid, now.message));
+    }
+}
+
+fn failed(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<Event>) {
+    if let Some(failure) = &after.last_failure
+        && before.last_failure.as_ref() != Some(failure)
+    {
+        let reason = match failure.reason.as_str() {
+            "SourceUnreachable" => Reason::SourceUnreachable,
+            "SinkUnreachable" => Reason::SinkUnreachable,
+            "StorageUnreachable" => Reason::StorageUnreachable,
+            _ => Reason::WorkerFailed,
+        };
+        events.push(Event::new(reason, format!("{}: {}", failure.reason, failure.message)));
+    }
+    let is_same_revision = before.revision.as_ref().map(|revision| revision.number)
+        == after.revision.as_ref().map(|revision| revision.number);
+    if is_same_revision && after.restarts > before.restarts {
+        let story = format!("the job was started again, {} times by now", after.restarts);
+        events.push(Event::new(Reason::Restarting, story));
+    }
+    if after.phase == Phase::Failed && before.phase != Phase::Failed {
+        events.push(Event::new(Reason::RestartLimitReached, after.summary.clone()));
+    }
+}
+
+fn started(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<Event>) {
+    let was_ready = |status: &StreamJobStatus| status.revision.as_ref().is_some_and(|revision| revision.was_ready);
+    let is_first = after.revision.as_ref().is_some_and(|revision| revision.number == 1);
+    if is_first && was_ready(after) && !was_ready(before) {
+        let story = format!("runs on {} slots, attempt {}", after.parallelism, after.attempt);
+        events.push(Event::new(Reason::Started, story));
+    }
+}

@@ -1,0 +1,91 @@
+//! What tests begin with: a job, a savepoint, and what a worker says.
+
+use eddyline_api::status::{CheckpointStatus, Progress};
+use eddyline_api::{JobStatus, Phase};
+use eddyline_crds::savepoint::DeletionPolicy;
+use eddyline_crds::stream_job::{CheckpointStorage, NameRef};
+use eddyline_crds::{Savepoint, SavepointSpec, StreamJob};
+use serde_json::json;
+
+use crate::clock::Timestamp;
+use crate::names;
+
+pub(crate) mod objects;
+pub(crate) mod world;
+
+/// SQL that plans.
+pub(crate) const SQL: &str = "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '10');\n\
+     CREATE TABLE out (n BIGINT) WITH ('connector' = 'blackhole');\n\
+     INSERT INTO out SELECT n FROM numbers;\n";
+
+/// The time at which tests begin.
+pub(crate) fn start() -> Timestamp {
+    "2026-05-01T12:00:00Z".parse().expect("a time")
+}
+
+/// A job with storage.
+pub(crate) fn job(name: &str) -> StreamJob {
+    let mut job: StreamJob = serde_json::from_value(json!({
+        "apiVersion": "eddyline.io/v1alpha1",
+        "kind": "StreamJob",
+        "metadata": {
+            "name": name, "namespace": "shop", "uid": "11111111-2222-3333-4444-555555555555", "generation": 1,
+            "creationTimestamp": "2026-05-01T11:00:00Z",
+        },
+        "spec": {"sql": SQL, "parallelism": 2, "maxParallelism": 128},
+    }))
+    .expect("a job");
+    job.spec.checkpoint.storage = Some(CheckpointStorage {
+        uri: "s3://bucket/jobs".to_owned(),
+        endpoint: Some("http://s3:7070".to_owned()),
+        secret_ref: Some(NameRef { name: "s3".to_owned() }),
+    });
+    job
+}
+
+/// A savepoint of a job.
+pub(crate) fn savepoint(name: &str, job: &str) -> Savepoint {
+    let spec =
+        SavepointSpec { job_ref: NameRef { name: job.to_owned() }, uri: None, deletion_policy: DeletionPolicy::Delete };
+    let mut savepoint = Savepoint::new(name, spec);
+    savepoint.metadata.namespace = Some("shop".to_owned());
+    savepoint.metadata.uid = Some(format!("uid-of-{name}"));
+    savepoint
+}
+
+/// What a worker says that starts a revision of [`job`].
+pub(crate) fn worker(revision: u64, phase: Phase) -> JobStatus {
+    JobStatus {
+        job: "orders".to_owned(),
+        start: names::start_token("11111111-2222-3333-4444-555555555555", revision),
+        phase,
+        message: None,
+        attempt: revision,
+        parallelism: 2,
+        max_parallelism: 128,
+        restarts: 0,
+        started_at_ms: u64::try_from(start().as_millisecond()).expect("a time") + revision,
+        restored_from: None,
+        checkpoint: None,
+        checkpoint_failures: 0,
+        checkpoint_error: None,
+        progress: Progress::default(),
+        last_rescale: None,
+        last_failure: None,
+        stopped_with: None,
+    }
+}
+
+/// A checkpoint of the running attempt.
+pub(crate) fn checkpoint(id: u64, at: Timestamp) -> CheckpointStatus {
+    CheckpointStatus {
+        id,
+        attempt: 1,
+        completed_at_ms: u64::try_from(at.as_millisecond()).expect("a time"),
+        duration_ms: 12,
+        alignment_ms: 1,
+        bytes: 4096,
+        uri: format!("s3://bucket/jobs/shop.orders/chk-{id}"),
+        is_of_this_attempt: true,
+    }
+}

@@ -1,0 +1,165 @@
+//! From a spec to a job that can be run, or to the reasons against it. Pure: what stands elsewhere was read before.
+
+use std::collections::BTreeSet;
+
+use eddyline_crds::StreamJobSpec;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+
+use crate::names;
+use crate::observed::{Observed, Sql};
+use crate::revision::{self, Record};
+use crate::schedule::Schedule;
+use crate::settings::Settings;
+
+mod planning;
+mod secrets;
+
+pub use planning::Planner;
+pub use secrets::{Reference, references};
+
+/// What is to be thought of a spec.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It can be run.
+    Accepted(Box<Accepted>),
+    /// It cannot.
+    Rejected(Rejection),
+}
+
+/// A spec that can be run.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The spec with everything resolved.
+    pub record: Record,
+    /// Its fingerprint.
+    pub hash: String,
+    /// What is worth saying all the same.
+    pub warnings: Vec<String>,
+}
+
+/// Why a spec cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The kind of reason.
+    pub reason: Reason,
+    /// The whole story; with line and column, if it is about the SQL.
+    pub message: String,
+}
+
+/// Kinds of reasons against a spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The SQL does not plan.
+    SqlInvalid,
+    /// The SQL is not where the spec says.
+    SqlNotFound,
+    /// A field of the spec cannot be used.
+    SpecInvalid,
+    /// The spec asks for what this version cannot do.
+    NotYetSupported,
+}
+
+impl Verdict {
+    /// The accepted spec, if it is one.
+    pub fn accepted(&self) -> Option<&Accepted> {
+        match self {
+            Self::Accepted(accepted) => Some(accepted),
+            Self::Rejected(_) => None,
+        }
+    }
+}
+
+/// Judges the spec of a job.
+pub fn validate(seen: &Observed, settings: &Settings, planner: &Planner) -> Verdict {
+    match check(seen, settings, planner) {
+        Ok(accepted) => Verdict::Accepted(Box::new(accepted)),
+        Err(rejection) => Verdict::Rejected(rejection),
+    }
+}
+
+fn check(seen: &Observed, settings: &Settings, planner: &Planner) -> Result<Accepted, Rejection> {
+    let spec = &seen.job.spec;
+    check_fields(seen.name(), spec)?;
+    let sql = match &seen.sql {
+        Sql::Text(text) => text,
+        Sql::Missing(message) => {
+            return Err(Rejection { reason: Reason::SqlNotFound, message: message.clone() });
+        }
+    };
+    references(sql).map_err(sql_invalid)?;
+    let mut warnings = planner.plan(sql, &spec.config).map_err(sql_invalid)?;
+    let storage = spec.checkpoint.storage.clone().or_else(|| settings.default_storage.clone());
+    if storage.is_none() {
+        warnings.insert(0, NO_STORAGE.to_owned());
+    }
+    let record = Record {
+        spec: StreamJobSpec { sql: Some(sql.clone()), sql_from: None, ..spec.clone() },
+        image: settings.image(&spec.workers.version),
+        storage,
+    };
+    Ok(Accepted { hash: revision::hash(spec, sql), record, warnings })
+}
+
+/// The warning of a job without storage.
+pub const NO_STORAGE: &str =
+    "checkpoint.storage is not set: checkpoints are kept in memory, and state is lost when the worker's process ends";
+
+fn sql_invalid(message: String) -> Rejection {
+    Rejection { reason: Reason::SqlInvalid, message }
+}
+
+/// What the schema of the custom resource cannot say.
+fn check_fields(name: &str, spec: &StreamJobSpec) -> Result<(), Rejection> {
+    let invalid = |message: String| Err(Rejection { reason: Reason::SpecInvalid, message });
+    if let Some(objection) = names::objection_to_job_name(name) {
+        return invalid(objection);
+    }
+    if spec.sql.is_some() == spec.sql_from.is_some() {
+        return invalid("exactly one of sql and sqlFrom must be set".to_owned());
+    }
+    if u32::from(spec.parallelism) > spec.max_parallelism {
+        return invalid(format!(
+            "parallelism {} is greater than maxParallelism {}",
+            spec.parallelism, spec.max_parallelism
+        ));
+    }
+    if let Some(template) = &spec.workers.template
+        && let Err(error) = pod_template(template)
+    {
+        return invalid(format!("workers.template is no PodTemplateSpec: {error}"));
+    }
+    if let Some(schedule) = &spec.savepoints.schedule
+        && let Err(error) = Schedule::parse(schedule)
+    {
+        return invalid(error.to_string());
+    }
+    if spec.restore_from.uri.is_some() && spec.restore_from.savepoint_ref.is_some() {
+        return invalid("restoreFrom takes savepointRef or uri, not both".to_owned());
+    }
+    if spec.workers.slots > 0 && spec.workers.slots < spec.parallelism {
+        return Err(Rejection {
+            reason: Reason::NotYetSupported,
+            message: format!(
+                "parallelism {} with workers.slots {} needs {} workers; this version runs one worker a job. Leave \
+                 workers.slots at 0",
+                spec.parallelism,
+                spec.workers.slots,
+                spec.parallelism.div_ceil(spec.workers.slots)
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Reads a pod template; `spec.containers`, which a template may leave out, are none then.
+pub fn pod_template(template: &serde_json::Value) -> Result<PodTemplateSpec, serde_json::Error> {
+    serde_json::from_value(template.clone())
+}
+
+/// The Secrets that a job's SQL refers to.
+pub fn secrets(sql: &str) -> BTreeSet<String> {
+    references(sql).unwrap_or_default().into_iter().map(|reference| reference.secret).collect()
+}
+
+#[cfg(test)]
+mod tests;

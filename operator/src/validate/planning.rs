@@ -1,0 +1,73 @@
+//! Planning of SQL, remembered: a pass over a job whose SQL has not changed costs nothing.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Mutex;
+
+use eddyline_plan::{PlanOptions, Script};
+use serde_json::json;
+
+use crate::revision::fingerprint;
+
+/// How many scripts are remembered.
+const REMEMBERED_MAX: usize = 1024;
+/// How many problems are shown.
+const SHOWN_MAX: usize = 5;
+
+/// Warnings, or what is wrong.
+type Outcome = Result<Vec<String>, String>;
+
+/// Plans SQL, each script once.
+#[derive(Debug, Default)]
+pub struct Planner {
+    remembered: Mutex<Remembered>,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    outcomes: HashMap<String, Outcome>,
+    oldest_first: VecDeque<String>,
+}
+
+impl Planner {
+    /// Plans a script with the settings beside it. Gives warnings.
+    ///
+    /// # Errors
+    /// What is wrong, a line each, with line and column.
+    pub fn plan(&self, sql: &str, config: &BTreeMap<String, String>) -> Outcome {
+        let key = fingerprint(&json!([sql, config]));
+        // One script at a time: planning needs memory, and the limit of the controller is small.
+        let mut remembered = self.remembered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(outcome) = remembered.outcomes.get(&key) {
+            return outcome.clone();
+        }
+        let outcome = plan(sql, config);
+        if remembered.oldest_first.len() >= REMEMBERED_MAX
+            && let Some(oldest) = remembered.oldest_first.pop_front()
+        {
+            remembered.outcomes.remove(&oldest);
+        }
+        remembered.oldest_first.push_back(key.clone());
+        remembered.outcomes.insert(key, outcome.clone());
+        outcome
+    }
+}
+
+fn plan(sql: &str, config: &BTreeMap<String, String>) -> Outcome {
+    let script = Script { name: "sql".to_owned(), text: sql.to_owned() };
+    // The time only matters to results of the query, which nobody looks at here.
+    let options = PlanOptions { config: config.clone(), now: 0 };
+    let shown = |diagnostic: &eddyline_plan::Diagnostic| {
+        let help = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+        format!("{}:{}: {}{help}", diagnostic.line, diagnostic.column, diagnostic.message)
+    };
+    match eddyline_plan::plan(&script, &options) {
+        Ok(planned) => Ok(planned.warnings.iter().map(shown).collect()),
+        Err(diagnostics) => {
+            let mut lines: Vec<String> = diagnostics.0.iter().take(SHOWN_MAX).map(shown).collect();
+            if diagnostics.0.len() > SHOWN_MAX {
+                lines.push(format!("and {} more", diagnostics.0.len() - SHOWN_MAX));
+            }
+            Err(lines.join("\n"))
+        }
+    }
+}
