@@ -135,16 +135,6 @@ impl Job<'_> {
         Ok(self.object()?["status"].take())
     }
 
-    /// The status and reason and message of a condition.
-    ///
-    /// # Errors
-    /// When the job is not there or has no such condition.
-    pub fn condition(&self, kind: &str) -> Result<(String, String, String)> {
-        let status = self.status()?;
-        let found = condition(&status, kind).with_context(|| format!("{} has no condition {kind}: {status}", self.name))?;
-        Ok(found)
-    }
-
     /// Waits with `kubectl wait` until the job is Ready.
     ///
     /// # Errors
