@@ -178,6 +178,9 @@ fn time(ms: u64) -> Time {
 
 /// Restarts within a process are told by the process; a process that follows another one is a restart too.
 fn count_restarts(status: &mut StreamJobStatus, worker: &JobStatus) {
+    if status.process.is_none() && worker.phase == WorkerPhase::Stopped {
+        return;
+    }
     let started_at = time(worker.started_at_ms);
     let new = match &status.process {
         Some(known) if known.started_at == started_at => worker.restarts.saturating_sub(known.restarts),
