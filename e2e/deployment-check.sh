@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1:-} in -h | --help) sed -n '2,4p' "$0" >&2; exit 2 ;; esac
 
+# Those of the development cluster (e2e/kind), if they are there.
+PATH=$PATH:${EDDYLINE_KIND_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eddyline/kind}/bin
 for program in helm kubectl; do
   if ! command -v "$program" >/dev/null; then
     echo "not checked: charts and config, because $program is not installed" >&2

@@ -3,6 +3,8 @@
 //! `eddyline run` reads the same manifests that a cluster does, so these types are also the file format of a local job.
 //! Doc comments here become the descriptions of the fields in the custom resource definition.
 
+#![allow(clippy::duplicated_attributes, reason = "columns of a resource may have the same type")]
+
 pub mod quantity;
 pub mod rules;
 pub mod savepoint;

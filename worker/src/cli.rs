@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod cleanup;
 mod plan;
 mod progress;
 mod run;
@@ -39,6 +40,8 @@ enum Command {
     },
     /// Run the job of a pod, as the controller has set it up.
     Worker(crate::pod::Arguments),
+    /// Delete what a job, or one savepoint, has in storage.
+    Cleanup(cleanup::Arguments),
     /// Look into checkpoints and savepoints.
     Savepoint {
         #[command(subcommand)]
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Explain { file } => plan::explain(&file),
         Command::Validate { file } => plan::validate(&file),
         Command::Worker(arguments) => worker::run(arguments),
+        Command::Cleanup(arguments) => cleanup::run(arguments),
         Command::Savepoint { command } => savepoint::run(command),
     };
     result.unwrap_or_else(|error| {

@@ -79,8 +79,11 @@ impl Settings {
     }
 }
 
-/// Reads the credentials that are there.
-fn credentials(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
+/// Reads the credentials that are there, as options of the storage.
+///
+/// # Errors
+/// Names a file that is there and cannot be read.
+pub fn credentials(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
     let mut options = BTreeMap::new();
     for (key, option) in CREDENTIALS {
         let path = folder.join(key);

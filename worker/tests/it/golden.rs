@@ -185,16 +185,20 @@ impl Case {
     fn run_rescaled_in_place(&self) {
         let tables = MemoryTables::new(self.inputs.clone());
         let run = Run { rows_per_read: 5, ..Run::default() };
-        let (sources, thirds) = (self.inputs.len(), [self.thirds(2), ALL]);
+        let rows_up_to = |row: usize| self.inputs.values().map(|rows| rows.num_rows().min(row)).sum::<usize>();
+        let steps = [(3, rows_up_to(self.thirds(1)), self.thirds(2)), (2, rows_up_to(self.thirds(2)), ALL)];
+        let (inputs, mut read_before) = (self.inputs.len(), 0);
         let released = tables.clone();
         let outcome = self.start(&tables, self.thirds(1), &run, move |view, requests| {
             Box::pin(async move {
-                for (parallelism, rows) in [3, 2].into_iter().zip(thirds) {
-                    until(|| rows_read(view) >= sources).await;
+                for (parallelism, so_far, next) in steps {
+                    until(|| rows_read(view) + read_before == so_far).await;
+                    read_before = so_far;
                     requests.send(Request::Rescale { parallelism }).expect("the job runs");
                     let is_rescaled = || view.status.snapshot().last_rescale.is_some_and(|last| last.to == parallelism);
                     until(is_rescaled).await;
-                    released.release(rows);
+                    until(|| sources_ended(view) >= (usize::from(parallelism) - 1) * inputs).await;
+                    released.release(next);
                 }
                 std::future::pending::<()>().await;
             })

@@ -5,3 +5,4 @@ mod command_line;
 mod exactly_once;
 mod golden;
 mod memory_tables;
+mod pod;

@@ -1,0 +1,56 @@
+//! The scenarios, in the order in which they run.
+
+use anyhow::Result;
+
+mod deletion;
+mod failure;
+mod first_job;
+mod footprint;
+mod outage;
+mod rescale;
+mod savepoint;
+mod security;
+mod suspension;
+mod upgrade;
+
+/// Something a user or fate does to a job, and what must come of it.
+pub struct Scenario {
+    /// Its name on the command line, and part of its namespace's.
+    pub name: &'static str,
+    /// What it shows.
+    pub shows: &'static str,
+    /// Whether CI runs it.
+    pub is_core: bool,
+    /// Runs it.
+    pub run: fn() -> Result<()>,
+}
+
+const fn core(name: &'static str, shows: &'static str, run: fn() -> Result<()>) -> Scenario {
+    Scenario { name, shows, is_core: true, run }
+}
+
+const fn long(name: &'static str, shows: &'static str, run: fn() -> Result<()>) -> Scenario {
+    Scenario { name, shows, is_core: false, run }
+}
+
+/// All scenarios.
+pub const SCENARIOS: &[Scenario] = &[
+    core("first-job", "kubectl apply, and right results in the topic", first_job::run),
+    core("rescale", "kubectl scale and an edit move key groups under load", rescale::run),
+    core("failure", "a deleted pod and a killed process lose and double nothing", failure::run),
+    core("upgrade", "SQL changes through a savepoint; broken SQL and a broken image disturb nothing", upgrade::run),
+    core("suspension", "suspended and resumed", suspension::run),
+    core("savepoint", "savepoints by object, and a new job from one", savepoint::run),
+    core("deletion", "deleted with each policy, also with storage out of reach", deletion::run),
+    core("security", "another job's pod has no way in; an invalid spec is refused by the API server", security::run),
+    long("out-of-memory", "a worker that needs too much memory is reported by name", failure::out_of_memory),
+    long("node-loss", "drained, paused and stopped nodes", failure::node_loss),
+    long("controller-loss", "the controller killed in the middle of a rescale and of an upgrade", failure::controller_loss),
+    long("schedule", "savepoints by schedule, with retention", savepoint::schedule),
+    long("broker-away", "the broker away for a minute", outage::broker),
+    long("storage-away", "the S3 server away for a minute", outage::storage),
+    long("api-server-away", "the API server away for a minute", outage::api_server),
+    long("autoscaler", "a HorizontalPodAutoscaler changes the parallelism", rescale::autoscaler),
+    long("chart", "helm upgrade restarts no worker, helm uninstall leaves jobs", footprint::chart),
+    long("footprint", "memory of the controller with 50 jobs and of an idle worker", footprint::run),
+];

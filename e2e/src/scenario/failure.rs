@@ -1,0 +1,164 @@
+//! Pods, processes, nodes and controllers that go.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::job::{Job, Place};
+use crate::kubectl::{run as program, until};
+use crate::readings::Load;
+
+/// The process of a worker as the node sees it: found by the pod's container, ended from the node.
+fn kill_process(job: &Job<'_>) -> Result<()> {
+    let pod = job.place.namespace.get("pod", &job.pod())?.context("the worker's pod")?;
+    let node = pod["spec"]["nodeName"].as_str().context("the pod has a node")?;
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().context("the pod has a container")?;
+    let id = id.trim_start_matches("containerd://");
+    let task = program("docker", &["exec", node, "ctr", "-n", "k8s.io", "task", "ls"])?;
+    let line = task.lines().find(|line| line.starts_with(id)).context("the container runs")?;
+    let process = line.split_whitespace().nth(1).context("the container has a process")?;
+    program("docker", &["exec", node, "kill", "-9", process])?;
+    Ok(())
+}
+
+/// `kubectl delete pod --force`, and `kill -9` of the process in its container.
+pub fn run() -> Result<()> {
+    let place = Place::new("failure")?;
+    let job = place.sensors("sensors", |_| ())?;
+    job.apply()?;
+    job.wait_ready()?;
+    let load = Load::start(&place.broker, &job.readings, 1_000)?;
+
+    let before = job.attempt()?;
+    let began = Instant::now();
+    place.namespace.kubectl(&["delete", "pod", &job.pod(), "--force", "--grace-period=0"])?;
+    job.until_recovered(before)?;
+    println!("   pod deleted by force: Ready again after {:.1} s", began.elapsed().as_secs_f64());
+
+    let before = job.attempt()?;
+    let began = Instant::now();
+    kill_process(&job)?;
+    let status = job.until_recovered(before)?;
+    println!("   process killed: Ready again after {:.1} s", began.elapsed().as_secs_f64());
+    ensure!(status["restarts"].as_u64().is_some_and(|restarts| restarts >= 1), "{status}");
+    ensure!(status["lastFailure"]["reason"] == "Killed", "{}", status["lastFailure"]);
+    job.event("WorkerFailed")?;
+    println!("   {} results, each once and right", load.finish(&job.results)?);
+    Ok(())
+}
+
+/// A memory limit that the worker cannot live within.
+pub fn out_of_memory() -> Result<()> {
+    let place = Place::new("out-of-memory")?;
+    let mut job = place.sensors("sensors", |manifest| {
+        manifest["spec"]["workers"] =
+            json!({ "resources": { "requests": { "memory": "8Mi" }, "limits": { "memory": "12Mi" } } });
+        manifest["spec"]["upgrade"] = json!({ "rollback": { "enabled": false } });
+    })?;
+    job.apply()?;
+    let status =
+        job.until("reported as out of memory", |status| status["lastFailure"]["reason"] == "OutOfMemory")?;
+    println!("   {}", status["lastFailure"]["message"]);
+    let load = Load::start(&place.broker, &job.readings, 500)?;
+    job.change(|manifest| {
+        manifest["spec"]["workers"] = json!({ "resources": { "limits": { "memory": "256Mi" } } });
+    })?;
+    job.wait_ready()?;
+    println!("   {} results, each once and right, with more memory", load.finish(&job.results)?);
+    Ok(())
+}
+
+fn node_of(job: &Job<'_>) -> Result<String> {
+    let pod = job.place.namespace.get("pod", &job.pod())?.context("the worker's pod")?;
+    Ok(pod["spec"]["nodeName"].as_str().context("the pod has a node")?.to_owned())
+}
+
+/// Whether a node runs the broker, the S3 server or the API server, which must stay.
+fn is_needed(node: &str) -> bool {
+    node.ends_with("control-plane")
+}
+
+/// Puts the job on a worker node of the cluster, by its pod template.
+fn off_the_control_plane(manifest: &mut Value) {
+    manifest["spec"]["workers"] = json!({ "template": { "spec": { "affinity": { "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [{ "matchExpressions": [
+            { "key": "node-role.kubernetes.io/control-plane", "operator": "DoesNotExist" },
+        ] }] },
+    } } } } });
+}
+
+/// A drained, a paused and a stopped node.
+pub fn node_loss() -> Result<()> {
+    let nodes = program("kubectl", &["get", "nodes", "-o", "name"])?;
+    if nodes.lines().filter(|node| !is_needed(node)).count() < 2 {
+        bail!("this needs two worker nodes besides the control plane: make cluster WORKERS=2");
+    }
+    let place = Place::new("node-loss")?;
+    let job = place.sensors("sensors", off_the_control_plane)?;
+    job.apply()?;
+    job.wait_ready()?;
+    let load = Load::start(&place.broker, &job.readings, 500)?;
+
+    let (node, before, began) = (node_of(&job)?, job.attempt()?, Instant::now());
+    let drain = ["drain", &node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s"];
+    let drained = program("kubectl", &drain).and_then(|_| job.until_recovered(before));
+    program("kubectl", &["uncordon", &node])?;
+    drained?;
+    println!("   {node} drained: Ready again after {:.1} s", began.elapsed().as_secs_f64());
+
+    for (stop, start) in [("pause", "unpause"), ("stop", "start")] {
+        let (node, before, began) = (node_of(&job)?, job.attempt()?, Instant::now());
+        ensure!(!is_needed(&node), "the job runs on {node}, which must stay");
+        program("docker", &[stop, &node])?;
+        let recovered = job.until_within("running elsewhere", Duration::from_secs(300), |status| {
+            status["attempt"].as_u64().is_some_and(|attempt| attempt > before) && status["phase"] == "Running"
+        });
+        program("docker", &[start, &node])?;
+        let status = recovered?;
+        println!("   {node}: docker {stop}: runs elsewhere after {:.0} s", began.elapsed().as_secs_f64());
+        ensure!(status["lastFailure"]["reason"] == "NodeLost", "{}", status["lastFailure"]);
+        until(&format!("{node} is Ready again"), Duration::from_secs(180), || {
+            let wait = ["wait", "--for=condition=Ready", &format!("node/{node}"), "--timeout=5s"];
+            Ok(program("kubectl", &wait).ok())
+        })?;
+    }
+    println!("   {} results, each once and right", load.finish(&job.results)?);
+    Ok(())
+}
+
+/// Kills all controllers, by force.
+fn kill_controllers() -> Result<()> {
+    let namespace = std::env::var("E2E_SYSTEM_NAMESPACE").unwrap_or_else(|_| "eddyline-system".to_owned());
+    let selector = "app.kubernetes.io/component=operator";
+    program("kubectl", &["-n", &namespace, "delete", "pod", "-l", selector, "--force", "--grace-period=0"])?;
+    Ok(())
+}
+
+/// The controller killed again and again while a rescale and an upgrade are under way.
+pub fn controller_loss() -> Result<()> {
+    let place = Place::new("controller-loss")?;
+    let mut job = place.sensors("sensors", |manifest| manifest["spec"]["parallelism"] = json!(1))?;
+    job.apply()?;
+    job.wait_ready()?;
+    let load = Load::start(&place.broker, &job.readings, 500)?;
+    for (round, delay_ms) in [0_u64, 150, 400, 800, 1_500].into_iter().enumerate() {
+        let parallelism = if round % 2 == 0 { 3 } else { 1 };
+        job.change(|manifest| manifest["spec"]["parallelism"] = json!(parallelism))?;
+        std::thread::park_timeout(Duration::from_millis(delay_ms));
+        kill_controllers()?;
+        job.until_running_on(parallelism)?;
+        let generation = job.object()?["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+        job.change(|manifest| manifest["spec"]["config"] = json!({ "table.exec.source.idle-timeout": format!("{} s", 60 + round) }))?;
+        std::thread::park_timeout(Duration::from_millis(delay_ms));
+        kill_controllers()?;
+        job.until("upgraded", |status| {
+            status["revision"]["generation"] == generation
+                && status["operation"].is_null()
+                && crate::job::is_true(status, "Ready")
+        })?;
+    }
+    println!("   five rescales and five upgrades, the controller killed in each");
+    println!("   {} results, each once and right", load.finish(&job.results)?);
+    Ok(())
+}

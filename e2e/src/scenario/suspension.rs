@@ -1,0 +1,35 @@
+//! A job that rests.
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use crate::job::{Place, condition};
+use crate::readings::Load;
+
+/// Suspends a job with a savepoint, and resumes it.
+pub fn run() -> Result<()> {
+    let place = Place::new("suspension")?;
+    let mut job = place.sensors("sensors", |_| ())?;
+    job.apply()?;
+    job.wait_ready()?;
+    let load = Load::start(&place.broker, &job.readings, 1_000)?;
+    job.change(|manifest| manifest["spec"]["state"] = json!("Suspended"))?;
+    let status = job.until("suspended, with no pods", |status| {
+        status["phase"] == "Suspended" && status["workers"]["ready"] == 0
+    })?;
+    ensure!(status["lastSavepoint"]["uri"].as_str().is_some(), "{status}");
+    for (kind, wanted) in [("Ready", "False"), ("Reconciling", "False"), ("Stalled", "False")] {
+        let found = condition(&status, kind);
+        ensure!(found.as_ref().is_some_and(|(status, ..)| status == wanted), "{kind}: {found:?}");
+    }
+    let pods = place.namespace.list("pods", "eddyline.io/job=sensors")?;
+    ensure!(pods.iter().all(|pod| !pod["metadata"]["deletionTimestamp"].is_null()), "pods are left: {}", pods.len());
+    let sent = load.sent();
+    job.change(|manifest| manifest["spec"]["state"] = json!("Running"))?;
+    job.wait_ready()?;
+    ensure!(load.sent() > sent, "the input went on meanwhile");
+    job.event("Suspended")?;
+    job.event("Resumed")?;
+    println!("   {} results, each once and right", load.finish(&job.results)?);
+    Ok(())
+}
