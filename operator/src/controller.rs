@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
 use crate::context::Context;
-use crate::{backoff, names, reconcile, savepoint};
+use crate::{backoff, causes, names, reconcile, savepoint};
 
 /// How many passes run at a time.
 const CONCURRENCY: u16 = 8;
@@ -126,26 +126,12 @@ async fn run_queue<K, Queue, Pass, Passing>(
                 Ok((object, _)) => debug!(kind, %object, "pass ended"),
                 Err(controller::Error::ObjectNotFound(object)) => debug!(kind, %object, "gone"),
                 Err(controller::Error::ReconcilerFailed(error, object)) => {
-                    warn!(kind, %object, error = chain(&error), "pass failed");
+                    warn!(kind, %object, error = causes::of(&error), "pass failed");
                 }
-                Err(error) => warn!(kind, error = chain(&error), "watch failed"),
+                Err(error) => warn!(kind, error = causes::of(&error), "watch failed"),
             }
         })
         .await;
-}
-
-/// An error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// The objects themselves. A pass follows a change of the spec or a deletion, and never the controller's own writing of

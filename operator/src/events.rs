@@ -8,7 +8,7 @@ use kube::api::PostParams;
 use tracing::warn;
 
 use crate::clock::Timestamp;
-use crate::names;
+use crate::{causes, names};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl Recorder {
         for (index, event) in events.iter().enumerate() {
             let published = self.describe(about, event, now, index);
             if let Err(error) = api.create(&PostParams::default(), &published).await {
-                warn!(%error, reason = ?event.reason, "event lost");
+                warn!(error = causes::of(&error), reason = ?event.reason, "event lost");
             }
         }
     }

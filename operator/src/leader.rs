@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use tracing::{info, warn};
 
 use crate::clock::{Clock, Timestamp, since};
-use crate::names;
+use crate::{causes, names};
 
 /// How long a holder is believed to hold without renewing.
 const LEASE: Duration = Duration::from_secs(15);
@@ -63,7 +63,7 @@ impl<'a> Leadership<'a> {
                     return;
                 }
                 Ok(false) => {}
-                Err(error) => warn!(%error, "cannot ask for the lease"),
+                Err(error) => warn!(error = causes::of(&error), "cannot ask for the lease"),
             }
         }
     }
@@ -80,7 +80,7 @@ impl<'a> Leadership<'a> {
                     warn!(identity = self.identity, "another replica leads");
                     return;
                 }
-                Err(error) => warn!(%error, "cannot renew the lease"),
+                Err(error) => warn!(error = causes::of(&error), "cannot renew the lease"),
             }
             if since(renewed, self.clock.now()) >= RENEW_MAX {
                 warn!(identity = self.identity, "the lease could not be renewed in time");
@@ -103,7 +103,7 @@ impl<'a> Leadership<'a> {
         };
         match tokio::time::timeout(TRY_MAX, released).await {
             Ok(Ok(())) => info!(identity = self.identity, "lease released"),
-            Ok(Err(error)) => warn!(%error, "cannot release the lease"),
+            Ok(Err(error)) => warn!(error = causes::of(&error), "cannot release the lease"),
             Err(_) => warn!("cannot release the lease in time"),
         }
     }

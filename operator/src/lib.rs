@@ -17,6 +17,7 @@
 
 pub mod apply;
 pub mod backoff;
+pub mod causes;
 pub mod clock;
 pub mod context;
 pub mod controller;

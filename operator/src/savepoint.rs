@@ -50,6 +50,9 @@ pub enum Error {
     },
 }
 
+/// How soon to look again at what has changed while it was being decided about.
+const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
+
 /// One pass over a savepoint. Gives when to look again; nothing, if there is nothing more to do.
 ///
 /// # Errors
@@ -79,11 +82,11 @@ pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Opti
     };
     let view = Seen { savepoint: &savepoint, job: seen.as_ref(), taken, now: whole_seconds(context.clock.now()) };
     let Decision { status, ask, again } = decision::decide(&view);
-    if ask {
-        at.prepare(&savepoint, seen.as_ref()).await?;
+    if !at.record(&savepoint, &status, seen.as_ref().map(|seen| &*seen.job)).await? {
+        return Ok(Some(CHANGED_MEANWHILE));
     }
-    at.record(&savepoint, &status, seen.as_ref().map(|seen| &*seen.job)).await?;
     if ask && let Some(client) = client {
+        at.prepare(&savepoint, seen.as_ref()).await?;
         let request = SavepointRequest { name: uid, folder: savepoint.spec.uri.clone() };
         client.take_savepoint(request).await.map_err(|source| at.unanswered(source))?;
     }
@@ -138,28 +141,32 @@ impl Place<'_> {
         self.api.patch_metadata(self.name, &parameters, &Patch::Merge(changes)).await.map(|_| ())
     }
 
+    /// Stores the status, unless the object has changed since it was read: then nothing is decided, and `false` given.
     async fn record(
         &self,
         savepoint: &Savepoint,
         next: &SavepointStatus,
         job: Option<&StreamJob>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let before = savepoint.status.as_ref().map_or_else(|| json!({}), |status| json!(status));
         let changes = difference(&before, &json!(next));
         if changes.is_null() {
-            return Ok(());
+            return Ok(true);
         }
         let parameters = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = Patch::Merge(json!({ "status": changes }));
-        let patched = self.api.patch_status(self.name, &parameters, &patch).await;
-        patched.map_err(|source| self.failed("record the status", source))?;
-        let Some(job) = job else { return Ok(()) };
+        let metadata = json!({ "resourceVersion": savepoint.metadata.resource_version, "uid": savepoint.metadata.uid });
+        let patch = Patch::Merge(json!({ "metadata": metadata, "status": changes }));
+        match self.api.patch_status(self.name, &parameters, &patch).await {
+            Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => return Ok(false),
+            other => other.map_err(|source| self.failed("record the status", source))?,
+        };
+        let Some(job) = job else { return Ok(true) };
         if let Some((reason, story)) = decision::told_by(savepoint, next) {
             info!(savepoint = self.name, story, "transition");
             let events = [Event::new(reason, story)];
             self.context.recorder.publish(&job.object_ref(&()), &events, self.context.clock.now()).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// An object that is being deleted: its data goes first, where that is wished and possible.

@@ -178,13 +178,17 @@ fn time(ms: u64) -> Time {
 
 /// Restarts within a process are told by the process; a process that follows another one is a restart too.
 fn count_restarts(status: &mut StreamJobStatus, worker: &JobStatus) {
+    if status.process.is_none() && worker.phase == WorkerPhase::Stopped {
+        return;
+    }
     let started_at = time(worker.started_at_ms);
-    let new = match &status.process {
-        Some(known) if known.started_at == started_at => worker.restarts.saturating_sub(known.restarts),
-        Some(_) => worker.restarts + 1,
-        None => worker.restarts,
+    status.restarts = match &status.process {
+        Some(known) if known.started_at == started_at => {
+            status.restarts + worker.restarts.saturating_sub(known.restarts)
+        }
+        Some(_) => status.restarts + worker.restarts + 1,
+        None => status.restarts.max(worker.restarts),
     };
-    status.restarts += new;
     status.process = Some(Process { started_at, restarts: worker.restarts });
 }
 

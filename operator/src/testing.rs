@@ -1,5 +1,7 @@
 //! What tests begin with: a job, a savepoint, and what a worker says.
 
+use std::sync::Arc;
+
 use eddyline_api::status::{CheckpointStatus, Progress};
 use eddyline_api::{JobStatus, Phase};
 use eddyline_crds::savepoint::DeletionPolicy;
@@ -9,6 +11,7 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::names;
+use crate::observed::{Cleanup, Observed, Sql, Worker};
 
 pub(crate) mod objects;
 pub(crate) mod world;
@@ -87,5 +90,26 @@ pub(crate) fn checkpoint(id: u64, at: Timestamp) -> CheckpointStatus {
         bytes: 4096,
         uri: format!("s3://bucket/jobs/shop.orders/chk-{id}"),
         is_of_this_attempt: true,
+    }
+}
+
+/// A job of which nothing was seen but itself.
+pub(crate) fn observed(job: StreamJob) -> Observed {
+    Observed {
+        sql: Sql::Text(job.spec.sql.clone().unwrap_or_default()),
+        stateful_set: None,
+        pods: Vec::new(),
+        worker: Worker::Absent,
+        address: None,
+        record: None,
+        previous: None,
+        identity: None,
+        restore_from: None,
+        scheduled: Vec::new(),
+        cleanup: Cleanup::Absent,
+        applied: None,
+        objection: None,
+        is_namespace_going: false,
+        job: Arc::new(job),
     }
 }

@@ -1,1 +1,155 @@
+use eddyline_crds::stream_job::{CheckpointStorage, LocalStorage, NameRef};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
 use super::*;
+use crate::testing;
+
+fn revision() -> Revision {
+    Revision {
+        number: 3,
+        generation: 7,
+        hash: "0123456789abcdef".to_owned(),
+        image: "eddyline-worker:1.0".to_owned(),
+        from: "s3://bucket/jobs/savepoints/shop.orders/rev-3".to_owned(),
+        started_at: Time(testing::start()),
+        was_ready: false,
+    }
+}
+
+fn record(job: &StreamJob) -> Record {
+    Record {
+        spec: job.spec.clone(),
+        image: "eddyline-worker:1.0".to_owned(),
+        storage: job.spec.checkpoint.storage.clone(),
+    }
+}
+
+fn with<T>(change: impl FnOnce(&mut StreamJob), act: impl FnOnce(Inputs<'_>) -> T) -> T {
+    let mut job = testing::job("orders");
+    change(&mut job);
+    let (record, revision, settings) = (record(&job), revision(), Settings::of_a_test());
+    act(Inputs { job: &job, record: &record, revision: &revision, parallelism: 4, replicas: 1, settings: &settings })
+}
+
+fn yaml(value: &impl serde::Serialize) -> String {
+    serde_norway::to_string(value).expect("YAML")
+}
+
+#[test]
+fn the_children_of_a_job() {
+    let children = with(|_| {}, Children::of);
+    let Children { service_account, service, config_map, network_policy, disruption_budget, stateful_set } = &children;
+    insta::assert_snapshot!("service_account", yaml(service_account));
+    insta::assert_snapshot!("service", yaml(service));
+    insta::assert_snapshot!("config_map", yaml(config_map));
+    insta::assert_snapshot!("network_policy", yaml(network_policy));
+    insta::assert_snapshot!("disruption_budget", yaml(disruption_budget));
+    insta::assert_snapshot!("stateful_set", yaml(stateful_set));
+}
+
+#[test]
+fn the_batch_jobs_that_delete_data() {
+    let of_job = with(|_| {}, cleanup::of_job);
+    insta::assert_snapshot!("cleanup_of_a_job", yaml(&of_job));
+    let origin = cleanup::Origin {
+        job: "orders".to_owned(),
+        image: "eddyline-worker:1.0".to_owned(),
+        storage: CheckpointStorage {
+            uri: "s3://bucket/jobs".to_owned(),
+            endpoint: None,
+            secret_ref: Some(NameRef { name: "s3".to_owned() }),
+        },
+    };
+    let savepoint = testing::savepoint("nightly", "orders");
+    let of_savepoint = cleanup::of_savepoint(&savepoint, "s3://bucket/s/1", &origin, &Settings::of_a_test());
+    insta::assert_snapshot!("cleanup_of_a_savepoint", yaml(&of_savepoint));
+}
+
+#[test]
+fn secrets_of_the_sql_are_mounted_and_nowhere_spelled_out() {
+    let sql = "-- ${secret:kafka-creds/password} ${secret:kafka-creds/user} ${secret:registry/token}";
+    let children = with(|job| job.spec.sql = Some(sql.to_owned()), Children::of);
+    let pod = children.stateful_set.spec.template.spec.expect("a pod");
+    let mounted: Vec<_> = pod.containers[0]
+        .volume_mounts
+        .iter()
+        .flatten()
+        .map(|mount| mount.mount_path.as_str())
+        .filter(|path| path.starts_with(eddyline_api::mounts::SECRETS))
+        .collect();
+    assert_eq!(mounted, ["/etc/eddyline/secrets/kafka-creds", "/etc/eddyline/secrets/registry"]);
+    let secrets: Vec<_> =
+        pod.volumes.iter().flatten().filter_map(|volume| volume.secret.as_ref()?.secret_name.as_deref()).collect();
+    assert_eq!(secrets, ["orders-identity", "kafka-creds", "registry", "s3"]);
+}
+
+#[test]
+fn the_key_of_the_authority_is_not_mounted() {
+    let children = with(|_| {}, Children::of);
+    let pod = children.stateful_set.spec.template.spec.expect("a pod");
+    let volume = pod.volumes.iter().flatten().find(|volume| volume.name == "identity").expect("a volume");
+    let files: Vec<_> =
+        volume.secret.iter().flat_map(|s| s.items.iter().flatten()).map(|item| item.key.as_str()).collect();
+    assert_eq!(files, ["ca.crt", "tls.crt", "tls.key"]);
+}
+
+#[test]
+fn a_template_is_merged_and_cannot_take_the_labels_away() {
+    let template = json!({
+        "metadata": {"labels": {"team": "growth", "eddyline.io/job": "another"}, "annotations": {"a": "b"}},
+        "spec": {
+            "nodeSelector": {"disk": "ssd"},
+            "containers": [
+                {"name": "worker", "env": [{"name": "RUST_LOG", "value": "debug"}]},
+                {"name": "proxy", "image": "proxy:1"},
+            ],
+            "volumes": [{"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}],
+        },
+    });
+    let children = with(|job| job.spec.workers.template = Some(template), Children::of);
+    let template = children.stateful_set.spec.template;
+    let metadata = template.metadata.expect("metadata");
+    let labels = metadata.labels.expect("labels");
+    assert_eq!((labels["team"].as_str(), labels["eddyline.io/job"].as_str()), ("growth", "orders"));
+    let annotations = metadata.annotations.expect("annotations");
+    assert_eq!((annotations["a"].as_str(), annotations["eddyline.io/revision"].as_str()), ("b", "3"));
+    let pod = template.spec.expect("a pod");
+    let names: Vec<_> = pod.containers.iter().map(|container| container.name.as_str()).collect();
+    assert_eq!(names, ["worker", "proxy"]);
+    let worker = &pod.containers[0];
+    assert_eq!(worker.image.as_deref(), Some("eddyline-worker:1.0"));
+    let log = worker.env.iter().flatten().find(|variable| variable.name == "RUST_LOG").and_then(|v| v.value.as_deref());
+    assert_eq!(log, Some("debug"));
+    let data: Vec<_> = pod.volumes.iter().flatten().filter(|volume| volume.name == "data").collect();
+    assert_eq!(data.len(), 1);
+    assert!(data[0].empty_dir.as_ref().is_some_and(|volume| volume.size_limit.is_some()));
+}
+
+#[test]
+fn local_storage_is_a_claim_and_no_empty_directory() {
+    let storage = LocalStorage { size: "5Gi".to_owned() };
+    let children = with(|job| job.spec.workers.storage = Some(storage), Children::of);
+    let spec = children.stateful_set.spec;
+    let claims = spec.volume_claim_templates.expect("claims");
+    assert_eq!(claims[0].metadata.name.as_deref(), Some("data"));
+    let volumes = spec.template.spec.and_then(|pod| pod.volumes).expect("volumes");
+    assert!(volumes.iter().all(|volume| volume.name != "data"));
+}
+
+#[test]
+fn the_record_of_a_revision_is_read_back_with_the_parallelism_of_now() {
+    let job = testing::job("orders");
+    let written = with(|_| {}, Children::of).config_map;
+    let mut expected = record(&job);
+    expected.spec.parallelism = 4;
+    assert_eq!(config_map::record(&written), Some(expected));
+}
+
+#[test]
+fn the_same_job_gives_the_same_children() {
+    let (one, two) = (with(|_| {}, Children::of), with(|_| {}, Children::of));
+    assert_eq!(one.fingerprint(), two.fingerprint());
+    let other = with(|job| job.spec.workers.version = "2".to_owned(), Children::of);
+    assert_ne!(one.fingerprint(), other.fingerprint(), "the record differs");
+}

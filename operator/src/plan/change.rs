@@ -61,11 +61,19 @@ pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stoppi
         if !pass.can_be_stopped() {
             return Stopping::Ended(worker.phase);
         }
-        if worker.phase != WorkerPhase::Stopping {
-            let savepoint = savepoint
-                .filter(|_| has_storage(pass))
-                .map(|name| SavepointRequest { name: attempt_of(pass, &name), folder: None });
-            pass.step(Step::Stop { savepoint });
+        // Only a job that runs can be asked; one that is on its way there is waited for, but not for ever.
+        match worker.phase {
+            WorkerPhase::Running => {
+                let savepoint = savepoint.filter(|_| has_storage(pass));
+                let name = savepoint.map(|name| attempt_of(pass, &name));
+                let savepoint = name.map(|name| SavepointRequest { name, folder: None });
+                pass.step(Step::Stop { savepoint });
+            }
+            WorkerPhase::Starting | WorkerPhase::Restarting if pass.elapsed() >= SILENCE_MAX => {
+                let why = worker.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                return Stopping::Hopeless(format!("the job is {:?}{why}", worker.phase));
+            }
+            _ => {}
         }
         return Stopping::UnderWay;
     }

@@ -75,7 +75,7 @@ fn save(pass: &mut Pass<'_>) {
             }
         }
         Some(worker) if pass.can_be_stopped() => {
-            if worker.phase != WorkerPhase::Stopping {
+            if worker.phase == WorkerPhase::Running {
                 let name = "final".to_owned();
                 pass.step(Step::Stop { savepoint: Some(SavepointRequest { name, folder: None }) });
             }

@@ -8,7 +8,7 @@ use eddyline_crds::stream_job::UpgradeMode;
 
 use super::change::{self, Stopping};
 use super::pass::{Pass, SOON};
-use super::{start, steady};
+use super::{pods, start, steady};
 use crate::events::Reason;
 use crate::revision::From;
 
@@ -58,6 +58,8 @@ pub(super) fn stay(pass: &mut Pass<'_>) {
         return;
     }
     pass.status.phase = Phase::Starting;
+    // The process that starts now is the first of its kind, and no restart.
+    pass.status.process = None;
     let Some(wanted) = pass.wanted_change() else {
         pass.begin(OperationKind::Resume, None, None);
         return;
@@ -84,8 +86,15 @@ pub(super) fn resume(pass: &mut Pass<'_>) {
     if steady::note_ready(pass) {
         pass.status.operation = None;
         pass.tell(Reason::Resumed, "runs again");
-    } else if pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Finished) {
-        steady::finish(pass);
+        return;
+    }
+    match pass.worker().map(|worker| worker.phase) {
+        Some(WorkerPhase::Finished) => steady::finish(pass),
+        // The pod that was suspended is still there.
+        Some(phase @ (WorkerPhase::Stopped | WorkerPhase::Canceled)) => {
+            pods::replace_workers(pass, &format!("its job is {phase:?}"));
+        }
+        _ => {}
     }
 }
 

@@ -53,9 +53,9 @@ async fn the_pod_of_a_lost_node_is_forced_to_go() {
         let mut state = scenario.world.state();
         state.has_network = false;
         let now = state.now;
-        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"},
-            "status": {"conditions": [{"type": "Ready", "status": "Unknown", "lastTransitionTime": now.to_string()}]}});
-        state.objects.create(NODES, node, now);
+        let lost = json!({"status": {"conditions": [
+            {"type": "Ready", "status": "Unknown", "lastTransitionTime": now.to_string()}]}});
+        state.objects.patch(NODES, "node-1", Some("status"), &lost, false, now);
         let mut pod = state.objects.get(PODS, "orders-worker-0").cloned().expect("a pod");
         pod["lost"] = json!(true);
         pod["status"]["conditions"][0]["status"] = json!("False");

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use eddyline_crds::stream_job::OnDelete;
+use serde::Deserialize as _;
 use serde_json::json;
 
 use super::*;
@@ -8,7 +9,7 @@ use crate::rbac::{CLUSTER, OWN, Rule, SERVED};
 use crate::testing::world::PODS;
 
 /// What only the watches of the controller do, and what Kubernetes asks for on behalf of others.
-const NOT_BY_A_PASS: [(&str, &str); 11] = [
+const NOT_BY_A_PASS: [(&str, &str); 9] = [
     ("list", "eddyline.io:streamjobs"),
     ("watch", "eddyline.io:streamjobs"),
     ("update", "eddyline.io:streamjobs/finalizers"),
@@ -18,9 +19,6 @@ const NOT_BY_A_PASS: [(&str, &str); 11] = [
     ("watch", "apps:statefulsets"),
     ("watch", ":pods"),
     ("watch", ":configmaps"),
-    // Where the size of volumes changes.
-    ("delete", "apps:statefulsets"),
-    ("get", ":nodes"),
 ];
 
 fn granted(rules: &[Rule]) -> BTreeSet<(String, String)> {
@@ -90,4 +88,49 @@ fn only_the_lease_is_asked_for_in_the_controllers_own_namespace() {
         .into_iter()
         .collect();
     assert_eq!(rights, leases);
+}
+
+/// A rule as manifests write it.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    api_groups: Vec<String>,
+    resources: Vec<String>,
+    verbs: Vec<String>,
+}
+
+/// The rights in a file: a list of rules, or roles with rules.
+fn rights_in(path: &str) -> BTreeSet<(String, String)> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut rights = BTreeSet::new();
+    for document in serde_norway::Deserializer::from_str(&text) {
+        let value = serde_norway::Value::deserialize(document).expect("YAML");
+        let rules = value.get("rules").cloned().unwrap_or(value);
+        let Ok(rules) = serde_norway::from_value::<Vec<Manifest>>(rules) else { continue };
+        for rule in rules {
+            for resource in &rule.resources {
+                let groups = rule.api_groups.iter().map(|group| format!("{group}:{resource}"));
+                rights.extend(groups.flat_map(|name| rule.verbs.iter().map(move |verb| (verb.clone(), name.clone()))));
+            }
+        }
+    }
+    rights
+}
+
+#[test]
+fn manifests_grant_what_the_code_asks_for() {
+    let everywhere: BTreeSet<_> = granted(&SERVED).union(&granted(&CLUSTER)).cloned().collect();
+    for (path, rights) in [
+        ("charts/eddyline/files/rules-of-namespaces.yaml", granted(&SERVED)),
+        ("charts/eddyline/files/rules-of-cluster.yaml", granted(&CLUSTER)),
+        ("charts/eddyline/files/rules-of-release.yaml", granted(&OWN)),
+        ("config/rbac/role.yaml", everywhere),
+        ("config/rbac/leader-election.yaml", granted(&OWN)),
+    ] {
+        let manifest = rights_in(path);
+        let missing: Vec<_> = rights.difference(&manifest).collect();
+        let surplus: Vec<_> = manifest.difference(&rights).collect();
+        assert!(missing.is_empty() && surplus.is_empty(), "{path}: missing {missing:?}, surplus {surplus:?}");
+    }
 }

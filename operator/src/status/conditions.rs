@@ -261,7 +261,8 @@ fn workers_ready(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     }
     let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
     if let Some(worker) = worker {
-        let why = worker.message.clone();
+        let last = || Some(worker.last_failure.as_ref().filter(|_| worker.restarts > 0)?.message.clone());
+        let why = worker.message.clone().or_else(last);
         return match worker.phase {
             WorkerPhase::Running => (TRUE, Reason::Running, "1 of 1 workers runs".to_owned()),
             WorkerPhase::Failed => (FALSE, Reason::JobFailed, why.unwrap_or_else(|| "the job has failed".to_owned())),

@@ -33,8 +33,11 @@ fn refused(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<E
 }
 
 fn failed(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<Event>) {
-    if let Some(failure) = &after.last_failure
-        && before.last_failure.as_ref() != Some(failure)
+    let runs = |status: &StreamJobStatus| conditions::is_true(&status.conditions, Type::WorkersReady);
+    let known = before.last_failure.as_ref();
+    // A job that fails in the same way again and again is told about once.
+    if let Some(failure) = after.last_failure.as_ref().filter(|failure| Some(*failure) != known)
+        && (runs(before) || known.is_none_or(|known| known.reason != failure.reason))
     {
         let reason = match failure.reason.as_str() {
             "SourceUnreachable" => Reason::SourceUnreachable,
@@ -44,11 +47,15 @@ fn failed(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<Ev
         };
         events.push(Event::new(reason, format!("{}: {}", failure.reason, failure.message)));
     }
-    let is_same_revision = before.revision.as_ref().map(|revision| revision.number)
-        == after.revision.as_ref().map(|revision| revision.number);
-    if is_same_revision && after.restarts > before.restarts {
-        let story = format!("the job was started again, {} times by now", after.restarts);
-        events.push(Event::new(Reason::Restarting, story));
+    let is_meant = after.operation.is_some()
+        || matches!(after.phase, Phase::Suspended | Phase::Finished | Phase::Deleting | Phase::Failed);
+    if runs(before) && !is_meant {
+        if !runs(after) {
+            let why = conditions::find(&after.conditions, Type::WorkersReady).map(|now| now.message.clone());
+            events.push(Event::new(Reason::Restarting, why.unwrap_or_default()));
+        } else if after.restarts > before.restarts {
+            events.push(Event::new(Reason::Restarting, format!("restarted, {} times by now", after.restarts)));
+        }
     }
     if after.phase == Phase::Failed && before.phase != Phase::Failed {
         events.push(Event::new(Reason::RestartLimitReached, after.summary.clone()));

@@ -66,8 +66,12 @@ pub(crate) struct World(Arc<Mutex<State>>);
 impl World {
     /// A world without anything in it.
     pub(crate) fn new() -> Self {
+        let mut objects = Objects::default();
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}, "status": {"conditions": [
+            {"type": "Ready", "status": "True", "lastTransitionTime": testing::start().to_string()}]}});
+        objects.create(NODES, node, testing::start());
         Self(Arc::new(Mutex::new(State {
-            objects: Objects::default(),
+            objects,
             workers: BTreeMap::new(),
             now: testing::start(),
             answers_left: None,

@@ -1,1 +1,111 @@
+use eddyline_crds::StreamJob;
+use serde_json::json;
+
 use super::*;
+use crate::testing;
+
+fn judged(change: impl FnOnce(&mut StreamJob)) -> Verdict {
+    let mut job = testing::job("orders");
+    change(&mut job);
+    let mut seen = testing::observed(job);
+    if let Some(sql) = &seen.job.spec.sql {
+        seen.sql = Sql::Text(sql.clone());
+    }
+    validate(&seen, &Settings::of_a_test(), &Planner::default())
+}
+
+fn rejection(verdict: Verdict) -> Rejection {
+    match verdict {
+        Verdict::Rejected(rejection) => rejection,
+        Verdict::Accepted(accepted) => panic!("accepted: {accepted:?}"),
+    }
+}
+
+#[test]
+fn a_good_spec_is_accepted_with_everything_resolved() {
+    let verdict = judged(|job| job.spec.workers.version = "1.2".to_owned());
+    let accepted = verdict.accepted().expect("accepted");
+    assert_eq!(accepted.record.image, "eddyline-worker:1.2");
+    assert_eq!(accepted.record.sql(), testing::SQL);
+    assert_eq!(accepted.hash, accepted.record.hash());
+    assert!(accepted.warnings.is_empty(), "{:?}", accepted.warnings);
+}
+
+#[test]
+fn what_is_wrong_with_the_sql_is_named_by_line_and_column() {
+    for (sql, place) in [
+        ("SELEC 1", "1:1: "),
+        (&testing::SQL.replace("SELECT n FROM", "SELECT m FROM"), "3:24: "),
+        (&testing::SQL.replace("'datagen'", "'dategen'"), "1:"),
+        (&testing::SQL.replace("'10'", "'${secret:oops}'"), "1:"),
+    ] {
+        let rejection = rejection(judged(|job| job.spec.sql = Some(sql.to_owned())));
+        assert_eq!(rejection.reason, Reason::SqlInvalid);
+        assert!(rejection.message.starts_with(place), "{}", rejection.message);
+    }
+}
+
+#[test]
+fn an_unknown_setting_is_a_warning_and_not_ignored_silently() {
+    let verdict = judged(|job| {
+        job.spec.config.insert("table.exec.source.idle-timeot".to_owned(), "10 s".to_owned());
+    });
+    let warnings = &verdict.accepted().expect("accepted").warnings;
+    assert!(warnings.iter().any(|warning| warning.contains("table.exec.source.idle-timeot")), "{warnings:?}");
+}
+
+#[test]
+fn a_job_without_storage_gets_the_default_one_or_a_warning() {
+    let verdict = judged(|job| job.spec.checkpoint.storage = None);
+    let without = verdict.accepted().expect("accepted").clone();
+    assert_eq!(without.warnings, [NO_STORAGE]);
+    let mut job = testing::job("orders");
+    let storage = job.spec.checkpoint.storage.take();
+    let settings = Settings { default_storage: storage.clone(), ..Settings::of_a_test() };
+    let verdict = validate(&testing::observed(job), &settings, &Planner::default());
+    let with = verdict.accepted().expect("accepted").clone();
+    assert_eq!(with.record.storage, storage);
+    assert!(with.warnings.is_empty());
+    assert_eq!(with.hash, without.hash, "the controller's default is no part of the spec");
+}
+
+#[test]
+fn a_field_that_cannot_be_used_is_named() {
+    type Change = fn(&mut StreamJob);
+    let cases: [(Change, Reason, &str); 7] = [
+        (|job| job.metadata.name = Some("1st".to_owned()), Reason::SpecInvalid, "'1st'"),
+        (|job| job.spec.parallelism = 129, Reason::SpecInvalid, "parallelism 129"),
+        (
+            |job| job.spec.workers.template = Some(json!({"spec": {"containers": "none"}})),
+            Reason::SpecInvalid,
+            "template",
+        ),
+        (|job| job.spec.savepoints.schedule = Some("hourly or so".to_owned()), Reason::SpecInvalid, "hourly or so"),
+        (
+            |job| {
+                job.spec.restore_from.uri = Some("s3://a".to_owned());
+                job.spec.restore_from.savepoint_ref = Some(eddyline_crds::stream_job::NameRef { name: "a".to_owned() });
+            },
+            Reason::SpecInvalid,
+            "restoreFrom",
+        ),
+        (|job| job.spec.workers.slots = 1, Reason::NotYetSupported, "2 workers"),
+        (|job| job.spec.sql = None, Reason::SpecInvalid, "sql"),
+    ];
+    for (change, reason, word) in cases {
+        let rejection = rejection(judged(change));
+        assert_eq!(rejection.reason, reason, "{}", rejection.message);
+        assert!(rejection.message.contains(word), "{}", rejection.message);
+    }
+}
+
+#[test]
+fn sql_that_is_not_there_is_missed_by_name() {
+    let mut job = testing::job("orders");
+    job.spec.sql = None;
+    job.spec.sql_from = serde_json::from_value(json!({"configMapKeyRef": {"name": "queries", "key": "a"}})).ok();
+    let mut seen = testing::observed(job);
+    seen.sql = Sql::Missing("there is no ConfigMap queries".to_owned());
+    let rejection = rejection(validate(&seen, &Settings::of_a_test(), &Planner::default()));
+    assert_eq!((rejection.reason, rejection.message.as_str()), (Reason::SqlNotFound, "there is no ConfigMap queries"));
+}
