@@ -68,7 +68,7 @@ up() {
     raise_kernel_limits
     config=$(mktemp)
     {
-      printf 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnetworking: {kubeProxyMode: nftables}\nnodes:\n'
+      printf 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnetworking: {kubeProxyMode: iptables}\nnodes:\n'
       echo '- role: control-plane'
       for ((i = 0; i < workers; i++)); do echo '- role: worker'; done
     } >"$config"
