@@ -1,3 +1,5 @@
+//! What goes wrong in a cluster: pods, nodes, memory, images, storage.
+
 use eddyline_crds::status::Phase;
 use serde_json::json;
 
