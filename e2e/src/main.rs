@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         match (scenario.run)() {
             Ok(()) => println!("   passed in {:.0} s", began.elapsed().as_secs_f64()),
             Err(error) => {
-                println!("   FAILED after {:.0} s: {error:?}", began.elapsed().as_secs_f64());
+                println!("   FAILED after {:.0} s: {error:#}", began.elapsed().as_secs_f64());
                 failed.push(scenario.name);
             }
         }

@@ -185,9 +185,14 @@ impl Case {
     fn run_rescaled_in_place(&self) {
         let tables = MemoryTables::new(self.inputs.clone());
         let run = Run { rows_per_read: 5, ..Run::default() };
-        let rows_up_to = |row: usize| self.inputs.values().map(|rows| rows.num_rows().min(row)).sum::<usize>();
+        let tables_read = self.graph.nodes.iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(source) => Some(self.inputs[&source.table.name].num_rows()),
+            _ => None,
+        });
+        let sizes: Vec<usize> = tables_read.collect();
+        let rows_up_to = |row: usize| sizes.iter().map(|rows| row.min(*rows)).sum::<usize>();
         let steps = [(3, rows_up_to(self.thirds(1)), self.thirds(2)), (2, rows_up_to(self.thirds(2)), ALL)];
-        let (inputs, mut read_before) = (self.inputs.len(), 0);
+        let (sources, mut read_before) = (sizes.len(), 0);
         let released = tables.clone();
         let outcome = self.start(&tables, self.thirds(1), &run, move |view, requests| {
             Box::pin(async move {
@@ -197,7 +202,7 @@ impl Case {
                     requests.send(Request::Rescale { parallelism }).expect("the job runs");
                     let is_rescaled = || view.status.snapshot().last_rescale.is_some_and(|last| last.to == parallelism);
                     until(is_rescaled).await;
-                    until(|| sources_ended(view) >= (usize::from(parallelism) - 1) * inputs).await;
+                    until(|| sources_ended(view) >= (usize::from(parallelism) - 1) * sources).await;
                     released.release(next);
                 }
                 std::future::pending::<()>().await;

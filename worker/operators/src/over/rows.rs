@@ -132,7 +132,8 @@ impl RowStore {
     /// Copies rows together, in the order of `refs`.
     pub fn gather(&self, refs: &[RowRef]) -> Result<RecordBatch> {
         if let Some(slice) = self.as_slice(refs) {
-            return Ok(slice);
+            // A block may know of a column that it has no NULL in, which others of the store do.
+            return Ok(RecordBatch::try_new(Arc::clone(&self.schema), slice.columns().to_vec())?);
         }
         let (blocks, indices) = self.dense(refs.iter().copied());
         let columns = (0..self.schema.fields().len()).map(|column| {
