@@ -34,7 +34,10 @@ impl Place {
     /// When the cluster does not answer.
     pub fn new(scenario: &str) -> Result<Self> {
         let name = format!("e2e-{scenario}");
-        kubectl::run("kubectl", &["delete", "namespace", &name, "--ignore-not-found", "--wait=true", "--timeout=180s"])?;
+        kubectl::run(
+            "kubectl",
+            &["delete", "namespace", &name, "--ignore-not-found", "--wait=true", "--timeout=180s"],
+        )?;
         kubectl::run("kubectl", &["create", "namespace", &name])?;
         kubectl::run(
             "kubectl",
@@ -52,7 +55,8 @@ impl Place {
     /// # Errors
     /// When the sample cannot be read or the topics cannot be made.
     pub fn sensors(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<Job<'_>> {
-        let (readings, results) = (format!("{}-{name}-in", self.namespace.name), format!("{}-{name}-out", self.namespace.name));
+        let (readings, results) =
+            (format!("{}-{name}-in", self.namespace.name), format!("{}-{name}-out", self.namespace.name));
         let (readings, results) = (unique(&readings), unique(&results));
         self.broker.create(&readings, PARTITIONS)?;
         self.broker.create(&results, 2)?;

@@ -19,9 +19,9 @@ fn main() -> ExitCode {
     let is_wanted = |name: &str, is_core: bool| {
         wanted.iter().any(|wanted| wanted == name || wanted == "full" || (wanted == "core" && is_core))
     };
-    let unknown = wanted
-        .iter()
-        .find(|wanted| !["core", "full"].contains(&wanted.as_str()) && !SCENARIOS.iter().any(|known| known.name == *wanted));
+    let unknown = wanted.iter().find(|wanted| {
+        !["core", "full"].contains(&wanted.as_str()) && !SCENARIOS.iter().any(|known| known.name == *wanted)
+    });
     if wanted.is_empty() || unknown.is_some() {
         eprintln!("usage: eddyline-e2e core | full | SCENARIO...\nscenarios:");
         SCENARIOS.iter().for_each(|known| eprintln!("  {:<24} {}", known.name, known.shows));

@@ -40,7 +40,8 @@ fn reading(number: u64) -> (String, i64, i64) {
     let value = i64::try_from(number % 997).expect("a small number") - 100;
     // Up to three seconds out of order, within what the watermark waits for.
     let jitter_ms = i64::try_from(number.wrapping_mul(2_654_435_761) % 3_000).expect("a small number");
-    let ts = START_MS + i64::try_from(number).expect("a count") * STEP_MS - jitter_ms.min(i64::try_from(number).expect("a count") * STEP_MS);
+    let ts = START_MS + i64::try_from(number).expect("a count") * STEP_MS
+        - jitter_ms.min(i64::try_from(number).expect("a count") * STEP_MS);
     (key, value, ts)
 }
 

@@ -89,6 +89,11 @@ impl Context {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
+    /// Forgets everything: another replica may have acted meanwhile.
+    pub fn forget_all(&self) {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The children as they were last applied.
     pub fn applied(&self, uid: &str) -> Option<Applied> {
         self.with(uid, |known| known.applied.clone())

@@ -55,23 +55,26 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         if !elects {
             metrics.set_leader(true);
             controller::run(context).await;
-            return Ok(());
+            return;
         }
-        leadership.acquire().await;
-        metrics.set_leader(true);
-        let lost = tokio::select! {
-            () = leadership.keep() => true,
-            () = controller::run(context) => false,
-        };
-        metrics.set_leader(false);
-        // What this replica was about to do is the next holder's to decide.
-        if lost { Err(anyhow::anyhow!("the lease is lost")) } else { Ok(()) }
+        loop {
+            leadership.acquire().await;
+            metrics.set_leader(true);
+            // Nothing of this replica goes on once the lease is lost: what it was about to do is the next holder's to
+            // decide.
+            tokio::select! {
+                () = leadership.keep() => {}
+                () = controller::run(context.clone()) => {}
+            }
+            metrics.set_leader(false);
+            context.forget_all();
+        }
     };
     let result = tokio::select! {
         served = server::serve(listen, metrics.clone()) => {
             served.with_context(|| format!("failed to serve health and metrics on {listen}"))
         }
-        acted = act => acted,
+        () = act => Ok(()),
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     };

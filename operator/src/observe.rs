@@ -13,8 +13,9 @@ use crate::context::Context;
 use crate::desired::{self, config_map};
 use crate::identity::Identity;
 use crate::names;
-use crate::observed::{Cleanup, Observed, Sql, StatefulSet, Worker};
+use crate::observed::{Cleanup, Observed, Pod, Sql, StatefulSet, Trouble, TroubleKind, Worker};
 use crate::revision::Record;
+use crate::validate;
 use crate::worker_client::Address;
 
 mod pods;
@@ -32,9 +33,13 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
     let view = View { context, namespace, name, uid: &uid, job: &job };
     let status = job.status.clone().unwrap_or_default();
     let identity = view.identity().await?;
-    let (pods, address) = pods::pods(context, namespace, name).await?;
+    let (mut pods, address) = pods::pods(context, namespace, name).await?;
     let address = address.map(|ip| Address { namespace: namespace.to_owned(), job: name.to_owned(), ip });
     let worker = view.worker(identity.as_ref(), address.as_ref()).await;
+    let record = view.record(status.revision.as_ref().map(|revision| revision.number)).await?;
+    if let Some(record) = &record {
+        view.note_missing_secrets(&mut pods, record).await?;
+    }
     let previous = status.operation.as_ref().and_then(|operation| operation.previous.as_ref());
     Ok(Some(Observed {
         sql: view.sql().await?,
@@ -42,7 +47,7 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
         pods,
         worker,
         address,
-        record: view.record(status.revision.as_ref().map(|revision| revision.number)).await?,
+        record,
         previous: view.record(previous.map(|revision| revision.number)).await?,
         identity,
         restore_from: view.restore_from(status.revision.is_some()).await?,
@@ -148,6 +153,25 @@ impl View<'_> {
             self.context.set_record(self.uid, revision, record.clone());
         }
         Ok(record)
+    }
+
+    /// A pod waits without a word for the Secrets it mounts, so they are looked for here while it does.
+    async fn note_missing_secrets(&self, pods: &mut [Pod], record: &Record) -> Result<(), kube::Error> {
+        let waits = |pod: &Pod| !pod.has_run && pod.trouble.is_none() && pod.node.is_some();
+        if !pods.iter().any(waits) {
+            return Ok(());
+        }
+        let mut names = validate::secrets(record.sql());
+        names.extend(record.storage.iter().filter_map(|storage| Some(storage.secret_ref.as_ref()?.name.clone())));
+        for name in names {
+            if self.api::<Secret>().get_metadata_opt(&name).await?.is_none() {
+                for pod in pods.iter_mut().filter(|pod| waits(pod)) {
+                    let message = format!("{} waits for the Secret {name}, which is not there", pod.name);
+                    pod.trouble = Some(Trouble { kind: TroubleKind::ContainerConfigInvalid, message });
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn restore_from(&self, has_started: bool) -> Result<Option<Savepoint>, kube::Error> {

@@ -93,8 +93,8 @@ pub struct Pod {
     pub trouble: Option<Trouble>,
     /// How its container ended the last time.
     pub last_end: Option<End>,
-    /// How often its container was started again.
-    pub restarts: u32,
+    /// Whether its container was ever started.
+    pub has_run: bool,
 }
 
 /// What keeps a pod from running.

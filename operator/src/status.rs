@@ -195,13 +195,20 @@ fn count_restarts(status: &mut StreamJobStatus, worker: &JobStatus) {
 fn progress(seen: &api::Progress) -> Progress {
     Progress {
         watermark: seen.watermark_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).map(Time),
-        // Whole seconds: what is below them changes with each look, and nobody acts on it.
-        watermark_lag: seen.watermark_lag_ms.map(|ms| Shown::from_secs(ms / 1000)),
+        watermark_lag: seen.watermark_lag_ms.map(coarse),
         lag_records: seen.lag_records,
         records_in_per_second: rounded(seen.records_in_per_second),
         late_records: seen.late_records,
         bad_records: seen.bad_records,
     }
+}
+
+/// A duration in the unit that people would say it in: what is below that changes with each look, and nobody acts on it.
+fn coarse(ms: u64) -> Shown {
+    const UNITS: [(u64, u64); 3] = [(10 * 86_400, 86_400), (10 * 3_600, 3_600), (10 * 60, 60)];
+    let seconds = ms / 1000;
+    let unit = UNITS.iter().find(|(from, _)| seconds >= *from).map_or(1, |(_, unit)| *unit);
+    Shown::from_secs(seconds / unit * unit)
 }
 
 /// A rate with three digits that mean something.
@@ -288,6 +295,15 @@ mod tests {
         let after = json!({"a": 1, "b": {"c": 1, "d": 3}, "e": [1, 2]});
         assert_eq!(difference(&before, &after), json!({"b": {"d": 3}, "e": [1, 2], "f": null}));
         assert!(difference(&after, &after).is_null());
+    }
+
+    #[test]
+    fn a_lag_is_told_in_one_unit() {
+        for (ms, shown) in
+            [(900, "0ms"), (59_900, "59s"), (700_000, "11m"), (90_000_000, "25h"), (22_946_137_000, "265d")]
+        {
+            assert_eq!(coarse(ms).to_string(), shown);
+        }
     }
 
     #[test]

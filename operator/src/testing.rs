@@ -13,7 +13,9 @@ use crate::clock::Timestamp;
 use crate::names;
 use crate::observed::{Cleanup, Observed, Sql, Worker};
 
-pub(crate) mod objects;
+mod cluster;
+mod objects;
+pub(crate) mod workers;
 pub(crate) mod world;
 
 /// SQL that plans.

@@ -57,8 +57,7 @@ pub fn out_of_memory() -> Result<()> {
         manifest["spec"]["upgrade"] = json!({ "rollback": { "enabled": false } });
     })?;
     job.apply()?;
-    let status =
-        job.until("reported as out of memory", |status| status["lastFailure"]["reason"] == "OutOfMemory")?;
+    let status = job.until("reported as out of memory", |status| status["lastFailure"]["reason"] == "OutOfMemory")?;
     println!("   {}", status["lastFailure"]["message"]);
     let load = Load::start(&place.broker, &job.readings, 500)?;
     job.change(|manifest| {
@@ -149,7 +148,9 @@ pub fn controller_loss() -> Result<()> {
         kill_controllers()?;
         job.until_running_on(parallelism)?;
         let generation = job.object()?["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
-        job.change(|manifest| manifest["spec"]["config"] = json!({ "table.exec.source.idle-timeout": format!("{} s", 60 + round) }))?;
+        job.change(|manifest| {
+            manifest["spec"]["config"] = json!({ "table.exec.source.idle-timeout": format!("{} s", 60 + round) })
+        })?;
         std::thread::park_timeout(Duration::from_millis(delay_ms));
         kill_controllers()?;
         job.until("upgraded", |status| {

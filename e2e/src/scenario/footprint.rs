@@ -52,7 +52,8 @@ pub fn run() -> Result<()> {
     place.namespace.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string())?;
     until("all are reconciled", Duration::from_secs(180), || {
         let jobs = place.namespace.list("streamjobs", "")?;
-        let ready = jobs.iter().filter(|job| job["status"]["observedGeneration"] == 1 && is_true(&job["status"], "Accepted"));
+        let ready =
+            jobs.iter().filter(|job| job["status"]["observedGeneration"] == 1 && is_true(&job["status"], "Accepted"));
         Ok((ready.count() == JOBS).then_some(()))
     })?;
     println!("   {JOBS} jobs reconciled within {:.0} s", began.elapsed().as_secs_f64());
@@ -92,10 +93,25 @@ pub fn chart() -> Result<()> {
     program("kubectl", &["label", "crd", crd, "app.kubernetes.io/version=0.0.1", "--overwrite"])?;
     let chart = root().join("charts/eddyline").display().to_string();
     let system = system().name;
-    let upgrade = ["upgrade", "eddyline", &chart, "-n", &system, "--reuse-values", "--force-conflicts", "--set", "podAnnotations.e2e=upgraded", "--wait", "--timeout", "180s"];
-    let without_force: Vec<&str> = upgrade.iter().copied().filter(|argument| *argument != "--force-conflicts").collect();
+    let upgrade = [
+        "upgrade",
+        "eddyline",
+        &chart,
+        "-n",
+        &system,
+        "--reuse-values",
+        "--force-conflicts",
+        "--set",
+        "podAnnotations.e2e=upgraded",
+        "--wait",
+        "--timeout",
+        "180s",
+    ];
+    let without_force: Vec<&str> =
+        upgrade.iter().copied().filter(|argument| *argument != "--force-conflicts").collect();
     program("helm", &without_force)?;
-    let label = program("kubectl", &["get", "crd", crd, "-o", "jsonpath={.metadata.labels.app\\.kubernetes\\.io/version}"])?;
+    let label =
+        program("kubectl", &["get", "crd", crd, "-o", "jsonpath={.metadata.labels.app\\.kubernetes\\.io/version}"])?;
     ensure!(label != "0.0.1", "helm upgrade has not updated the CRD");
     job.until("observed by the new controller", |status| is_true(status, "Ready"))?;
     ensure!(pod(&place.namespace)? == before, "helm upgrade has restarted the worker");

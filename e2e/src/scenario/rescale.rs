@@ -40,7 +40,8 @@ fn report(status: &serde_json::Value, from: u64, to: u64) -> Result<()> {
 /// A HorizontalPodAutoscaler on the job raises its parallelism.
 pub fn autoscaler() -> Result<()> {
     let place = Place::new("autoscaler")?;
-    program("kubectl", &["get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes"]).context("the cluster has no metrics API")?;
+    program("kubectl", &["get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes"])
+        .context("the cluster has no metrics API")?;
     // The worker asks for so little CPU that any work is far above the target.
     let job = place.sensors("sensors", |manifest| {
         manifest["spec"]["parallelism"] = json!(1);

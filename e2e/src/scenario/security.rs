@@ -57,7 +57,10 @@ pub fn run() -> Result<()> {
     };
     let url = format!("https://{address}:8443/api/v1/job");
     let ask = |certificate: &[&str]| {
-        program("curl", &[&["-sk", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}"], certificate, &[&url]].concat())
+        program(
+            "curl",
+            &[&["-sk", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}"], certificate, &[&url]].concat(),
+        )
     };
     let (own, foreign) = (identity("one")?, identity("other")?);
     let answers = (ask(&["--cert", &own]), ask(&["--cert", &foreign]), ask(&[]));

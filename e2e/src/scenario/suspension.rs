@@ -14,9 +14,8 @@ pub fn run() -> Result<()> {
     job.wait_ready()?;
     let load = Load::start(&place.broker, &job.readings, 1_000)?;
     job.change(|manifest| manifest["spec"]["state"] = json!("Suspended"))?;
-    let status = job.until("suspended, with no pods", |status| {
-        status["phase"] == "Suspended" && status["workers"]["ready"] == 0
-    })?;
+    let status = job
+        .until("suspended, with no pods", |status| status["phase"] == "Suspended" && status["workers"]["ready"] == 0)?;
     ensure!(status["lastSavepoint"]["uri"].as_str().is_some(), "{status}");
     for (kind, wanted) in [("Ready", "False"), ("Reconciling", "False"), ("Stalled", "False")] {
         let found = condition(&status, kind);

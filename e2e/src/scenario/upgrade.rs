@@ -26,7 +26,9 @@ pub fn run() -> Result<()> {
     job.apply()?;
     job.wait_ready()?;
     let load = Load::start(&place.broker, &job.readings, 1_000)?;
-    job.until("some windows are open", |status| status["progress"]["recordsInPerSecond"].as_u64().is_some_and(|rate| rate > 0))?;
+    job.until("some windows are open", |status| {
+        status["progress"]["recordsInPerSecond"].as_u64().is_some_and(|rate| rate > 0)
+    })?;
 
     // Another filter, which lets everything pass: the state of the windows is kept, or their sums would be wrong.
     job.change(|manifest| change_sql(manifest, "TABLE readings,", "TABLE readings ,"))?;

@@ -78,7 +78,7 @@ pub(super) fn read(pod: &v1::Pod) -> Pod {
         node_lost_since: None,
         trouble: trouble(&name, pod),
         last_end: container.and_then(last_end),
-        restarts: container.map_or(0, |container| u32::try_from(container.restart_count).unwrap_or_default()),
+        has_run: runs(pod) || container.is_some_and(|container| container.restart_count > 0),
         name,
     }
 }
@@ -202,7 +202,7 @@ mod tests {
         let crashed = json!({"exitCode": 3, "reason": "Error", "finishedAt": "2026-05-01T00:00:00Z",
             "message": "starting\nfailed to read worker.json\n"});
         let seen = waiting("CrashLoopBackOff", crashed);
-        assert_eq!((seen.revision, seen.restarts, seen.ordinal), (Some(3), 4, 0));
+        assert_eq!((seen.revision, seen.has_run, seen.ordinal), (Some(3), true, 0));
         let story = seen.trouble.expect("trouble").message;
         assert!(story.ends_with("failed to read worker.json"), "{story}");
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use eddyline_api::Phase as WorkerPhase;
 
 use super::Step;
-use super::pass::{AT_ONCE, Pass, SOON};
+use super::pass::{Pass, SOON};
 use crate::events::Reason;
 use crate::observed::Pod;
 
@@ -40,7 +40,7 @@ pub(super) fn replace_workers(pass: &mut Pass<'_>, why: &str) {
         pass.tell(Reason::Restarting, format!("{} is replaced: {why}", pod.name));
         pass.step(delete(pod, None));
     }
-    pass.look_again(AT_ONCE.max(SOON));
+    pass.look_again(SOON);
 }
 
 /// Deletes a pod.

@@ -31,6 +31,8 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
             pass.tell(Reason::RescaleStarted, format!("from {from} to {to} slots"));
             rescale(pass);
         }
+        // Nothing but a new process or a new revision helps, and both are noticed.
+        WorkerPhase::Failed => {}
         _ if !pass.is_ready() => pass.look_again(UNREADY),
         _ => {}
     }

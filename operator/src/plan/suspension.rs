@@ -30,7 +30,7 @@ pub(super) fn suspend(pass: &mut Pass<'_>) {
             if let Some(uri) = &uri {
                 pass.savepoint_taken(uri, "the job was suspended");
             }
-            let from = uri.map_or_else(|| "nothing: it has no checkpoint storage".to_owned(), |uri| uri);
+            let from = uri.unwrap_or_else(|| "nothing: it has no checkpoint storage".to_owned());
             suspended(pass, Reason::Suspended, &format!("goes on from {from}"));
         }
         Stopping::Ended(WorkerPhase::Finished) => steady::finish(pass),

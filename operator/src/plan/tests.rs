@@ -49,7 +49,7 @@ fn pod(revision: u64) -> Pod {
         node_lost_since: None,
         trouble: None,
         last_end: None,
-        restarts: 0,
+        has_run: true,
     }
 }
 
@@ -116,21 +116,18 @@ impl Case {
 #[test]
 fn what_a_user_does_begins_what_it_should() {
     type Change = fn(&mut Case);
-    let cases: [(&str, Change, Option<OperationKind>, Phase, &[&str]); 9] = [
-        ("nothing", |_| {}, None, Phase::Running, &[]),
+    type Expected = (Option<OperationKind>, Phase, &'static [&'static str]);
+    let cases: [(&str, Change, Expected); 9] = [
+        ("nothing", |_| {}, (None, Phase::Running, &[])),
         (
             "parallelism",
             |c| c.spec(|j| j.spec.parallelism = 4),
-            Some(OperationKind::Rescale),
-            Phase::Rescaling,
-            &["rescale"],
+            (Some(OperationKind::Rescale), Phase::Rescaling, &["rescale"]),
         ),
         (
             "image",
             |c| c.spec(|j| j.spec.workers.version = "2".into()),
-            Some(OperationKind::Stop),
-            Phase::Savepointing,
-            &["stop"],
+            (Some(OperationKind::Stop), Phase::Savepointing, &["stop"]),
         ),
         (
             "image, from the last state",
@@ -140,9 +137,7 @@ fn what_a_user_does_begins_what_it_should() {
                     j.spec.upgrade.mode = UpgradeMode::LastState;
                 });
             },
-            Some(OperationKind::Upgrade),
-            Phase::Upgrading,
-            &["delete a pod"],
+            (Some(OperationKind::Upgrade), Phase::Upgrading, &["delete a pod"]),
         ),
         (
             "image, without state",
@@ -152,16 +147,12 @@ fn what_a_user_does_begins_what_it_should() {
                     j.spec.upgrade.mode = UpgradeMode::Stateless;
                 });
             },
-            Some(OperationKind::Stop),
-            Phase::Upgrading,
-            &["stop"],
+            (Some(OperationKind::Stop), Phase::Upgrading, &["stop"]),
         ),
         (
             "suspension",
             |c| c.spec(|j| j.spec.state = DesiredState::Suspended),
-            Some(OperationKind::Suspend),
-            Phase::Suspending,
-            &["stop"],
+            (Some(OperationKind::Suspend), Phase::Suspending, &["stop"]),
         ),
         (
             "both",
@@ -171,9 +162,7 @@ fn what_a_user_does_begins_what_it_should() {
                     j.spec.state = DesiredState::Suspended;
                 });
             },
-            Some(OperationKind::Suspend),
-            Phase::Suspending,
-            &["stop"],
+            (Some(OperationKind::Suspend), Phase::Suspending, &["stop"]),
         ),
         (
             "broken SQL",
@@ -182,19 +171,15 @@ fn what_a_user_does_begins_what_it_should() {
                 let message = "1:1: no".to_owned();
                 c.verdict = Verdict::Rejected(Rejection { reason: Reason::SqlInvalid, message });
             },
-            None,
-            Phase::Running,
-            &[],
+            (None, Phase::Running, &[]),
         ),
         (
             "another policy of deletion",
             |c| c.spec(|j| j.spec.savepoints.on_delete = eddyline_crds::stream_job::OnDelete::Final),
-            None,
-            Phase::Running,
-            &["set the finalizer"],
+            (None, Phase::Running, &["set the finalizer"]),
         ),
     ];
-    for (what, change, operation, phase, steps) in cases {
+    for (what, change, (operation, phase, steps)) in cases {
         let mut case = Case::running();
         change(&mut case);
         assert_eq!(case.decided(), (operation, phase, steps.to_vec()), "{what}");

@@ -1,3 +1,5 @@
+//! The end of a job, with each policy and in every kind of trouble.
+
 use eddyline_crds::stream_job::OnDelete;
 use serde_json::json;
 

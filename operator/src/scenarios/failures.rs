@@ -1,3 +1,5 @@
+//! What goes wrong in a cluster: pods, nodes, memory, images, storage.
+
 use eddyline_crds::status::Phase;
 use serde_json::json;
 
@@ -169,4 +171,24 @@ async fn storage_that_is_away_holds_an_upgrade_up_and_does_not_lose_state() {
     scenario.until("upgraded", is_settled).await;
     let revision = scenario.status().revision.expect("a revision");
     assert!(revision.from.contains("/rev-2"), "{}", revision.from);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_missing_is_told_by_name() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    {
+        let mut state = scenario.world.state();
+        state.workers.clear();
+        let mut pod = state.objects.get(PODS, "orders-worker-0").cloned().expect("a pod");
+        pod["status"]["conditions"][0]["status"] = json!("False");
+        pod["status"]["containerStatuses"][0]["state"] = json!({"waiting": {"reason": "ContainerCreating"}});
+        state.objects.store(PODS, "orders-worker-0", pod);
+    }
+    scenario.passes(2).await;
+    let status = scenario.status();
+    let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
+    assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "ContainerConfigInvalid"));
+    assert!(stalled.message.contains("the Secret s3"), "{}", stalled.message);
 }

@@ -1,3 +1,5 @@
+//! What users do with a job that nothing befalls.
+
 use eddyline_crds::status::Phase;
 use serde_json::json;
 

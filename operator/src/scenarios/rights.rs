@@ -1,3 +1,5 @@
+//! What the controller may do, compared with what it does and with what manifests grant.
+
 use std::collections::BTreeSet;
 
 use eddyline_crds::stream_job::OnDelete;

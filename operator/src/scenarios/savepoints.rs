@@ -1,3 +1,5 @@
+//! Savepoints by object and by schedule.
+
 use eddyline_crds::Savepoint;
 use eddyline_crds::savepoint::{DeletionPolicy, SavepointPhase};
 use eddyline_crds::stream_job::NameRef;

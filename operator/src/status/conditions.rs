@@ -151,6 +151,21 @@ fn at_rest(pass: &Pass<'_>) -> Option<Said> {
     }
 }
 
+/// The operation that the job is in the middle of.
+fn under_way(pass: &Pass<'_>) -> Option<(Reason, String)> {
+    let operation = pass.status.operation.as_ref()?;
+    let reason = match operation.kind {
+        OperationKind::Rescale => Reason::Rescaling,
+        OperationKind::Stop if operation.savepoint.is_some() => Reason::Savepointing,
+        OperationKind::Stop | OperationKind::Upgrade => Reason::Upgrading,
+        OperationKind::Rollback => Reason::RollingBack,
+        OperationKind::Suspend => Reason::Suspending,
+        OperationKind::Resume => Reason::Resuming,
+        OperationKind::Finalize => Reason::Deleting,
+    };
+    Some((reason, format!("{reason:?} since {}", operation.started_at.0)))
+}
+
 fn ready(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     if let Some(said) = at_rest(pass) {
         return said;
@@ -158,6 +173,10 @@ fn ready(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     let (status, reason, message) = workers_ready(pass, worker);
     if status != TRUE {
         return (status, reason, message);
+    }
+    // What runs is not yet what the observed generation asks for.
+    if let Some((reason, message)) = under_way(pass) {
+        return (FALSE, reason, message);
     }
     if !pass.is_ready() {
         let message = "no checkpoint of this attempt is complete yet".to_owned();
@@ -172,17 +191,8 @@ fn reconciling(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     if pass.status.phase == Phase::Deleting {
         return (TRUE, Reason::Deleting, "the job is being deleted".to_owned());
     }
-    if let Some(operation) = &pass.status.operation {
-        let reason = match operation.kind {
-            OperationKind::Rescale => Reason::Rescaling,
-            OperationKind::Stop if operation.savepoint.is_some() => Reason::Savepointing,
-            OperationKind::Stop | OperationKind::Upgrade => Reason::Upgrading,
-            OperationKind::Rollback => Reason::RollingBack,
-            OperationKind::Suspend => Reason::Suspending,
-            OperationKind::Resume => Reason::Resuming,
-            OperationKind::Finalize => Reason::Deleting,
-        };
-        return (TRUE, reason, format!("{reason:?} since {}", operation.started_at.0));
+    if let Some((reason, message)) = under_way(pass) {
+        return (TRUE, reason, message);
     }
     match pass.status.phase {
         Phase::Suspended | Phase::Finished | Phase::Failed => settled(),

@@ -71,7 +71,10 @@ impl Pod {
         for name in ["config", "secrets", "storage", "identity"] {
             std::fs::create_dir(pod.path(name)).expect("a folder");
         }
-        pod.write(&format!("config/{}", mounts::SQL_FILE), &JOB.replace("{out}", &pod.path("out").display().to_string()));
+        pod.write(
+            &format!("config/{}", mounts::SQL_FILE),
+            &JOB.replace("{out}", &pod.path("out").display().to_string()),
+        );
         pod.write_identity(&pod.authority);
         pod
     }
@@ -120,9 +123,11 @@ impl Pod {
         let (api, health) = (free_port(), free_port());
         let process = Command::new(env!("CARGO_BIN_EXE_eddyline"))
             .arg("worker")
-            .args(["config", "secrets", "storage", "identity"].iter().flat_map(|name| {
-                [format!("--{name}-dir"), self.path(name).display().to_string()]
-            }))
+            .args(
+                ["config", "secrets", "storage", "identity"]
+                    .iter()
+                    .flat_map(|name| [format!("--{name}-dir"), self.path(name).display().to_string()]),
+            )
             .args(["--api-addr", &format!("127.0.0.1:{api}"), "--health-addr", &format!("127.0.0.1:{health}")])
             .stdout(Stdio::null())
             .stderr(log)
@@ -224,7 +229,8 @@ impl Client {
         let tls = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("a certificate")];
+                let chain =
+                    vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).expect("a certificate")];
                 let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
                 builder.with_client_auth_cert(chain, key).expect("an identity")
             }
@@ -344,7 +350,8 @@ async fn a_job_is_watched_rescaled_saved_and_stopped_through_the_api() {
     drop(worker);
 
     // What a controller cleans up with.
-    let cleanup = Command::new(env!("CARGO_BIN_EXE_eddyline")).args(["cleanup", "--uri", &uri]).output().expect("eddyline");
+    let cleanup =
+        Command::new(env!("CARGO_BIN_EXE_eddyline")).args(["cleanup", "--uri", &uri]).output().expect("eddyline");
     assert!(cleanup.status.success(), "{}", String::from_utf8_lossy(&cleanup.stderr));
     let config = pod.path("config").join(mounts::CONFIG_FILE).display().to_string();
     let cleanup = Command::new(env!("CARGO_BIN_EXE_eddyline")).args(["cleanup", "--config", &config]).output();
@@ -445,7 +452,8 @@ async fn the_description_of_the_api_names_what_is_served() {
     for (method, path) in openapi::operations() {
         let path = path.replace("{name}", "nobody");
         // An empty body is refused where one is wanted, which shows that the path is served.
-        let request = client.http.request(method.to_uppercase().parse().expect("a method"), Client::url(&worker, &path));
+        let request =
+            client.http.request(method.to_uppercase().parse().expect("a method"), Client::url(&worker, &path));
         let answer = request.send().await.expect("an answer");
         let body: serde_json::Value = answer.json().await.expect("every answer is JSON");
         assert_ne!(body["message"], "there is no such path", "{method} {path}");

@@ -1,0 +1,131 @@
+//! What others do in a world while the controller waits: StatefulSets get pods, pods start workers, batch jobs end, what has
+//! no owner any more goes.
+
+use std::time::Duration;
+
+use eddyline_api::{WorkerConfig, mounts};
+use serde_json::{Value, json};
+
+use super::workers::Worker;
+use super::world::{BATCH, CONFIG_MAPS, PODS, SECRETS, SETS, State};
+
+impl State {
+    /// Everything that others do: pods come and go, workers do what they were asked, time passes.
+    pub(crate) fn tick(&mut self, passes: Duration) {
+        self.now = self.now.checked_add(passes).expect("no test lasts that long");
+        self.collect_garbage();
+        let sets: Vec<Value> = self.objects.of(SETS).cloned().collect();
+        let names: Vec<String> =
+            sets.iter().map(|set| set["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect();
+        let pods: Vec<String> =
+            self.objects.of(PODS).map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect();
+        for pod in pods {
+            let set = pod.trim_end_matches("-0").to_owned();
+            let wanted = sets
+                .iter()
+                .any(|known| known["metadata"]["name"] == json!(set) && known["spec"]["replicas"] == json!(1));
+            if !wanted {
+                let now = self.now;
+                self.objects.delete(PODS, &pod, &Value::Null, now);
+            }
+        }
+        for (set, name) in sets.iter().zip(names) {
+            if set["spec"]["replicas"] == json!(1) {
+                self.make_pod(set, &format!("{name}-0"));
+            }
+        }
+        let living: Vec<String> =
+            self.objects.of(PODS).map(|pod| pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned()).collect();
+        self.workers.retain(|uid, _| living.contains(uid));
+        let (now, has_storage) = (self.now, self.has_storage);
+        for worker in self.workers.values_mut() {
+            worker.go_on(now, has_storage);
+        }
+        self.finish_batch_jobs();
+    }
+
+    fn collect_garbage(&mut self) {
+        let uids: Vec<Value> = self.objects.all.values().map(|object| object["metadata"]["uid"].clone()).collect();
+        let orphans: Vec<_> = self
+            .objects
+            .all
+            .iter()
+            .filter(|((collection, _), object)| {
+                let owners = object["metadata"]["ownerReferences"].as_array();
+                collection != PODS
+                    && owners.is_some_and(|owners| {
+                        !owners.is_empty() && owners.iter().all(|owner| !uids.contains(&owner["uid"]))
+                    })
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        let now = self.now;
+        for (collection, name) in orphans {
+            self.objects.delete(&collection, &name, &Value::Null, now);
+        }
+    }
+
+    fn make_pod(&mut self, set: &Value, name: &str) {
+        if self.objects.get(PODS, name).is_some() {
+            return;
+        }
+        let template = &set["spec"]["template"];
+        let image = template["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned();
+        let is_missing = self.missing_tags.iter().any(|tag| image.ends_with(&format!(":{tag}")));
+        let volumes = template["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+        let config_map = volumes.iter().find_map(|volume| volume["configMap"]["name"].as_str()).unwrap_or_default();
+        let config = self
+            .objects
+            .get(CONFIG_MAPS, config_map)
+            .and_then(|found| found["data"][mounts::CONFIG_FILE].as_str().map(str::to_owned));
+        let secret = volumes.iter().find_map(|volume| {
+            (volume["name"] == json!("identity")).then(|| volume["secret"]["secretName"].as_str())?
+        });
+        let has_identity = secret.is_some_and(|secret| self.objects.get(SECRETS, secret).is_some());
+        // A pod whose volumes are not there waits for them.
+        let Some(config) = config.filter(|_| has_identity) else { return };
+        let sql = self.objects.get(CONFIG_MAPS, config_map).map(|found| found["data"][mounts::SQL_FILE].to_string());
+        let now = self.now;
+        let state = if is_missing {
+            json!({"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})
+        } else {
+            json!({"running": {"startedAt": now.to_string()}})
+        };
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": name, "namespace": "shop",
+                "labels": template["metadata"]["labels"], "annotations": template["metadata"]["annotations"],
+            },
+            "spec": {"containers": template["spec"]["containers"], "nodeName": "node-1"},
+            "status": {
+                "podIP": format!("10.0.0.{}", self.objects.version % 250 + 1),
+                "conditions": [{"type": "Ready", "status": if is_missing { "False" } else { "True" }}],
+                "containerStatuses": [{
+                    "name": "worker", "image": image, "imageID": "", "ready": !is_missing, "restartCount": 0, "state": state,
+                }],
+            },
+        });
+        let (_, pod) = self.objects.create(PODS, pod, now);
+        if !is_missing {
+            let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+            let config: WorkerConfig = serde_json::from_str(&config).expect("a worker's configuration");
+            self.attempts += 1;
+            let fails = sql.is_some_and(|sql| sql.contains("'fails'"));
+            self.workers.insert(uid, Worker::started(config, self.attempts, now, fails));
+        }
+    }
+
+    fn finish_batch_jobs(&mut self) {
+        if !self.has_storage {
+            return;
+        }
+        let names: Vec<String> =
+            self.objects.of(BATCH).map(|job| job["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect();
+        let now = self.now;
+        for name in names {
+            let done = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
+            self.objects.patch(BATCH, &name, Some("status"), &done, false, now);
+        }
+    }
+}
