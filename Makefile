@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EDDYLINE := $(TARGET)/debug/eddyline
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate check test demo bench fuzz fmt programs images cluster cluster-down deploy
+.PHONY: help build generate check test demo bench fuzz fmt programs images cluster cluster-down deploy e2e e2e-full
 
 # release or debug: which build the images hold.
 PROFILE ?= release
@@ -68,3 +68,11 @@ cluster-down: ## Delete that cluster
 
 deploy: programs ## Build, make images, load what changed into the cluster, and install the chart (PROFILE, TAG)
 	e2e/kind/deploy.sh
+
+e2e: ## A cluster from nothing, the chart and the core scenarios in it; what CI runs (PROFILE)
+	e2e/prerequisites.sh services
+	e2e/run.sh core
+
+e2e-full: ## Every scenario, on a cluster with two worker nodes
+	e2e/prerequisites.sh services
+	WORKERS=2 e2e/run.sh full

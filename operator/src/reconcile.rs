@@ -54,6 +54,7 @@ pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Opti
     let job = || format!("{namespace}/{name}");
     let observed = observe::observe(context, namespace, name).await;
     let Some(mut seen) = observed.map_err(|source| Error::Observe { job: job(), source })? else {
+        context.metrics.job_seen(&job(), None);
         return Ok(None);
     };
     let verdict = validate::validate(&seen, &context.settings, &context.planner);
@@ -75,6 +76,7 @@ async fn record_and_apply(context: &Context, seen: &Observed, verdict: &Verdict)
     let plan = plan::plan(verdict, seen, &context.settings, context.clock.now());
     let job = || format!("{}/{}", seen.namespace(), seen.name());
     let api: Api<StreamJob> = Api::namespaced(context.client.clone(), seen.namespace());
+    context.metrics.job_seen(&job(), Some(plan.status.phase));
     match status::record(&api, &seen.job, &plan.status).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 409 => {

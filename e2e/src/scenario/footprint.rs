@@ -36,19 +36,20 @@ fn resident_mib(pod: &Value) -> Result<f64> {
     Ok(kib / 1024.0)
 }
 
-/// Fifty jobs that are known but suspended, and one that idles.
+/// Fifty jobs that idle.
 pub fn run() -> Result<()> {
     let place = Place::new("footprint")?;
-    let job = |name: &str, state: &str| {
+    let job = |name: &str| {
         json!({
             "apiVersion": "eddyline.io/v1alpha1",
             "kind": "StreamJob",
             "metadata": { "name": name },
-            "spec": { "sql": IDLE, "state": state },
+            // Fifty must fit on a node of two cores.
+            "spec": { "sql": IDLE, "workers": { "resources": { "requests": { "cpu": "5m", "memory": "32Mi" } } } },
         })
     };
     let began = Instant::now();
-    let items: Vec<Value> = (0..JOBS).map(|number| job(&format!("small-{number}"), "Running")).collect();
+    let items: Vec<Value> = (0..JOBS).map(|number| job(&format!("small-{number}"))).collect();
     place.namespace.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string())?;
     until("all are reconciled", Duration::from_secs(180), || {
         let jobs = place.namespace.list("streamjobs", "")?;

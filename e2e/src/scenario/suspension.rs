@@ -1,9 +1,12 @@
 //! A job that rests.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::job::{Place, condition};
+use crate::kubectl::until;
 use crate::readings::Load;
 
 /// Suspends a job with a savepoint, and resumes it.
@@ -21,8 +24,9 @@ pub fn run() -> Result<()> {
         let found = condition(&status, kind);
         ensure!(found.as_ref().is_some_and(|(status, ..)| status == wanted), "{kind}: {found:?}");
     }
-    let pods = place.namespace.list("pods", "eddyline.io/job=sensors")?;
-    ensure!(pods.iter().all(|pod| !pod["metadata"]["deletionTimestamp"].is_null()), "pods are left: {}", pods.len());
+    until("its pods are gone", Duration::from_secs(60), || {
+        Ok(place.namespace.list("pods", "eddyline.io/job=sensors")?.is_empty().then_some(()))
+    })?;
     let sent = load.sent();
     job.change(|manifest| manifest["spec"]["state"] = json!("Running"))?;
     job.wait_ready()?;

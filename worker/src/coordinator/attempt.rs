@@ -108,6 +108,9 @@ pub struct Rescaling {
     pub paused: Instant,
 }
 
+/// What is to be done when an attempt runs.
+pub type OnRunning = Box<dyn FnOnce(&Status) + Send>;
+
 /// What an attempt works with.
 pub struct Attempt {
     /// Threads and handles.
@@ -121,7 +124,7 @@ pub struct Attempt {
     /// From tasks.
     pub events: UnboundedReceiver<Event>,
     /// Called when all sources know what to read.
-    pub on_running: Box<dyn FnOnce(&Status) + Send>,
+    pub on_running: OnRunning,
 }
 
 /// Something that ran beside the loop has ended.
@@ -184,7 +187,7 @@ struct Running {
     stopped_with: Option<(String, String)>,
     /// Sources that have not been told what there is to read.
     undiscovered: usize,
-    on_running: Option<Box<dyn FnOnce(&Status) + Send>>,
+    on_running: Option<OnRunning>,
     background: JoinSet<Done>,
     timers: UnboundedSender<usize>,
 }
