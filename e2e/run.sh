@@ -21,5 +21,6 @@ e2e/kind/cluster.sh up "${WORKERS:-0}"
 e2e/kind/services.sh up
 if [ "$*" = full ] || [ "$*" = autoscaler ]; then e2e/kind/services.sh metrics; fi
 e2e/kind/deploy.sh
+e2e/kind/cluster.sh route
 eval "$(e2e/kind/services.sh env)"
 "$target/debug/eddyline-e2e" "$@"

@@ -525,7 +525,9 @@ impl Running {
         drop(pool);
         if is_first {
             self.undiscovered -= 1;
-            if let (0, Some(on_running)) = (self.undiscovered, self.on_running.take()) {
+            if self.undiscovered == 0
+                && let Some(on_running) = self.on_running.take()
+            {
                 on_running(&self.attempt.status);
             }
         }

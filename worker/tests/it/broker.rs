@@ -78,7 +78,9 @@ impl Broker {
 
     /// Writes records, each to its partition, and waits until they are stored.
     pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = (i32, String)>) {
+        // A record that a slow broker has taken must not be sent again.
         let producer: BaseProducer = ClientConfig::new()
+            .set("enable.idempotence", "true")
             .set("bootstrap.servers", self.address())
             .set("linger.ms", "5")
             .create()
