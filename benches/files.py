@@ -1,5 +1,6 @@
 """The benchmarks that need no service: `files.py EDDYLINE [CASE...]`, see run.sh."""
 
+import concurrent.futures
 import functools
 import importlib.metadata
 import os
@@ -9,6 +10,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 
 import data
 import job
@@ -75,6 +77,32 @@ def windows(eddyline: job.Eddyline, format: str, keys: int) -> None:
     print(flush=True)
 
 
+def ceiling(eddyline: job.Eddyline) -> None:
+    """What two cores of this machine give to work that shares nothing: two whole jobs side by side, beside one alone.
+
+    No speed-up of one job on two slots can be expected to pass it.
+    """
+    other = job.Eddyline(eddyline.binary)
+    try:
+        for format, keys in [(format, keys) for format in ["parquet", "json"] for keys in [1000, 1_000_000]]:
+            path = data.file(format, rows_of(format), keys)
+            alone, together = [], []
+            for _ in range(RUNS):
+                alone.append(eddyline.run("file", table(path)).wall_s)
+                begun = time.monotonic()
+                with concurrent.futures.ThreadPoolExecutor() as pool:
+                    list(pool.map(lambda one: one.run("file", table(path)), [eddyline, other]))
+                together.append(time.monotonic() - begun)
+            alone_s, together_s = statistics.median(alone), statistics.median(together)
+            print(
+                f"ceiling: {format}, {keys} keys: one job {alone_s:.2f} s, two at once {together_s:.2f} s: "
+                f"{2 * alone_s / together_s:.2f} times the work"
+            )
+    finally:
+        other.close()
+    print(flush=True)
+
+
 def agree(eddyline: job.Eddyline) -> None:
     """Both give as many groups with the same sum, at both parallelisms."""
     for format, keys in [("parquet", 1000), ("json", 1_000_000)]:
@@ -137,6 +165,7 @@ CASES = {
         for format in ["parquet", "json"]
         for keys in [1000, 1_000_000]
     },
+    "ceiling": ceiling,
     "agree": agree,
     "idle": idle,
     "first-row": first_row,

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Whole-process speed and memory beside DuckDB, on files that are made once and kept in the cache.
-#   run.sh EDDYLINE [CASE...]   cases: parquet-1000 parquet-1000000 json-1000 json-1000000 agree idle first-row memory
+#   run.sh EDDYLINE [CASE...]   cases: parquet-1000 parquet-1000000 json-1000 json-1000000 ceiling agree idle
+#                               first-row memory
 #                               (none: all of them)
 # Environment: QUICK=1 (a twentieth of the rows), ROWS (rows of the Parquet files; JSON has a quarter), RUNS (3),
 #   EDDYLINE_BENCH_DATA (where the files are; about 1 GB).
