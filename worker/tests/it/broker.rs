@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 pub struct Broker {
     port: u16,
     data: tempfile::TempDir,
+    producer: OnceLock<BaseProducer>,
     _watchdog: std::process::Child,
 }
 
@@ -55,7 +56,7 @@ pub fn broker() -> &'static Broker {
             .stderr(std::process::Stdio::null())
             .spawn()
             .expect("setsid");
-        Broker { port, data, _watchdog: watchdog_process }
+        Broker { port, data, producer: OnceLock::new(), _watchdog: watchdog_process }
     })
 }
 
@@ -78,13 +79,15 @@ impl Broker {
 
     /// Writes records, each to its partition, and waits until they are stored.
     pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = (i32, String)>) {
-        // A record that a slow broker has taken must not be sent again.
-        let producer: BaseProducer = ClientConfig::new()
-            .set("enable.idempotence", "true")
-            .set("bootstrap.servers", self.address())
-            .set("linger.ms", "5")
-            .create()
-            .expect("a producer");
+        let producer = self.producer.get_or_init(|| {
+            // A record that a slow broker has taken must not be sent again.
+            ClientConfig::new()
+                .set("enable.idempotence", "true")
+                .set("bootstrap.servers", self.address())
+                .set("linger.ms", "5")
+                .create()
+                .expect("a producer")
+        });
         for (partition, record) in records {
             let mut record = BaseRecord::<(), _>::to(topic).partition(partition).payload(record.as_str());
             while let Err((_, back)) = producer.send(record) {
