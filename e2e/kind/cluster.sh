@@ -88,7 +88,7 @@ up() {
 # Has the node this image, by content? Images are imported under the same configuration digest that Docker shows as Id.
 has_image() { # node, image, id
   docker exec "$1" sh -c '
-    name=$(ctr -n k8s.io images ls -q | grep -Fx -e "docker.io/$1" -e "docker.io/library/$1" -e "$1" | head -n 1)
+    name=$(ctr -n k8s.io images ls -q | grep -x "\(.*/\)*$1" | head -n 1)
     [ -n "$name" ] || exit 1
     digest=$(ctr -n k8s.io images ls "name==$name" | awk "NR == 2 { print \$3 }")
     ctr -n k8s.io content get "$digest" | grep -q "$2"' - "$2" "$3" >/dev/null 2>&1

@@ -85,10 +85,10 @@ pub fn api_server() -> Result<()> {
     let before = job.attempt()?;
     let nodes = program("kubectl", &["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"])?;
     let node = nodes.split(' ').find(|node| node.ends_with("control-plane")).unwrap_or_default().to_owned();
-    let manifests = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-    program("docker", &["exec", &node, "mv", manifests, "/root/kube-apiserver.yaml"])?;
+    let (manifests, aside) = ("/etc/kubernetes/manifests/kube-apiserver.yaml", "/etc/kubernetes/kube-apiserver.yaml");
+    program("docker", &["exec", &node, "mv", manifests, aside])?;
     std::thread::park_timeout(AWAY);
-    program("docker", &["exec", &node, "mv", "/root/kube-apiserver.yaml", manifests])?;
+    program("docker", &["exec", &node, "mv", aside, manifests])?;
     until("the API server answers", PATIENCE, || Ok(program("kubectl", &["get", "nodes"]).ok()))?;
     runs_again(&job)?;
     ensure!(job.attempt()? == before, "the job was disturbed: attempt {} after {before}", job.attempt()?);
