@@ -311,7 +311,7 @@ fn conditions_keep_the_time_of_their_last_change() {
     let mut case = Case::running();
     let first = case.plan().status;
     case.job(|job| job.status = Some(first.clone()));
-    case.later(60);
+    case.later(20);
     let second = case.plan().status;
     assert_eq!(
         first.conditions.iter().map(|c| &c.last_transition_time).collect::<Vec<_>>(),
@@ -325,6 +325,20 @@ fn conditions_keep_the_time_of_their_last_change() {
     assert_eq!(ready(&third).status, "False");
     assert!(third.conditions.iter().all(|condition| condition.observed_generation == Some(1)));
     assert!(third.conditions.iter().all(|condition| !condition.reason.is_empty()));
+}
+
+#[test]
+fn a_checkpoint_that_neither_completes_nor_fails_is_overdue() {
+    let mut case = Case::running();
+    let healthy = |case: &Case| {
+        let conditions = case.plan().status.conditions;
+        conditions.into_iter().find(|condition| condition.type_ == "CheckpointHealthy").expect("the condition")
+    };
+    assert_eq!(healthy(&case).status, "True");
+    case.later(3_600);
+    let overdue = healthy(&case);
+    assert_eq!((overdue.status.as_str(), overdue.reason.as_str()), ("False", "Overdue"));
+    assert!(overdue.message.contains("one is due every 10s"), "{}", overdue.message);
 }
 
 #[test]

@@ -70,6 +70,7 @@ pub enum Reason {
     // CheckpointHealthy.
     Completing,
     Failing,
+    Overdue,
     NoneYet,
     // WatermarkAdvancing.
     Advancing,
@@ -101,7 +102,7 @@ pub(super) fn describe(pass: &mut Pass<'_>, worker: Option<&JobStatus>) {
         (Type::Stalled, stalled(pass, worker)),
         (Type::Accepted, accepted(pass)),
         (Type::WorkersReady, workers_ready(pass, worker)),
-        (Type::CheckpointHealthy, checkpoint_healthy(worker)),
+        (Type::CheckpointHealthy, checkpoint_healthy(pass, worker)),
         (Type::WatermarkAdvancing, watermark_advancing(worker)),
         (Type::Backpressured, backpressured(worker)),
         (Type::Warning, warning(pass)),
@@ -294,7 +295,10 @@ fn workers_ready(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     }
 }
 
-fn checkpoint_healthy(worker: Option<&JobStatus>) -> Said {
+/// A checkpoint that is late by less than this is not worth a word.
+const OVERDUE_AFTER_MS: u64 = 30_000;
+
+fn checkpoint_healthy(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     let Some(worker) = worker else {
         return (UNKNOWN, Reason::WorkerNotReachable, "no worker tells".to_owned());
     };
@@ -302,7 +306,20 @@ fn checkpoint_healthy(worker: Option<&JobStatus>) -> Said {
         let why = worker.checkpoint_error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         return (FALSE, Reason::Failing, format!("{} given up since the last one{why}", worker.checkpoint_failures));
     }
+    let interval = pass.seen.job.spec.checkpoint.interval.get();
+    let patience = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).saturating_mul(3).max(OVERDUE_AFTER_MS);
+    let now_ms = u64::try_from(pass.now.as_millisecond()).unwrap_or(0);
     match &worker.checkpoint {
+        Some(latest)
+            if worker.phase == WorkerPhase::Running && latest.completed_at_ms.saturating_add(patience) < now_ms =>
+        {
+            let due = eddyline_crds::Duration::from_millis(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX));
+            let message = format!(
+                "none was completed for more than {} s although one is due every {due}: storage or a sink does not answer",
+                patience / 1000
+            );
+            (FALSE, Reason::Overdue, message)
+        }
         Some(latest) => {
             (TRUE, Reason::Completing, format!("checkpoints complete, the latest in {}", folder_of(&latest.uri)))
         }
