@@ -58,6 +58,25 @@ pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Result
     }
 }
 
+/// The node of a pod, and the main process of its first container as the node counts it.
+///
+/// # Errors
+/// When the container does not run.
+pub fn process_of(pod: &Value) -> Result<(String, String)> {
+    let node = pod["spec"]["nodeName"].as_str().context("the pod has a node")?;
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().context("the pod has a container")?;
+    let id = id.trim_start_matches("containerd://");
+    let tasks = run("docker", &["exec", node, "ctr", "-n", "k8s.io", "task", "ls"])?;
+    let line = tasks.lines().find(|line| line.starts_with(id)).context("the container runs")?;
+    let process = line.split_whitespace().nth(1).context("the container has a process")?;
+    Ok((node.to_owned(), process.to_owned()))
+}
+
+/// The namespace that the controller is installed in.
+pub fn system() -> Namespace {
+    Namespace { name: std::env::var("E2E_SYSTEM_NAMESPACE").unwrap_or_else(|_| "eddyline-system".to_owned()) }
+}
+
 /// A namespace of the cluster.
 #[derive(Clone, Debug)]
 pub struct Namespace {

@@ -6,19 +6,14 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::job::{Job, Place};
-use crate::kubectl::{run as program, until};
+use crate::kubectl::{process_of, run as program, system, until};
 use crate::readings::Load;
 
 /// The process of a worker as the node sees it: found by the pod's container, ended from the node.
 fn kill_process(job: &Job<'_>) -> Result<()> {
     let pod = job.place.namespace.get("pod", &job.pod())?.context("the worker's pod")?;
-    let node = pod["spec"]["nodeName"].as_str().context("the pod has a node")?;
-    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().context("the pod has a container")?;
-    let id = id.trim_start_matches("containerd://");
-    let task = program("docker", &["exec", node, "ctr", "-n", "k8s.io", "task", "ls"])?;
-    let line = task.lines().find(|line| line.starts_with(id)).context("the container runs")?;
-    let process = line.split_whitespace().nth(1).context("the container has a process")?;
-    program("docker", &["exec", node, "kill", "-9", process])?;
+    let (node, process) = process_of(&pod)?;
+    program("docker", &["exec", &node, "kill", "-9", &process])?;
     Ok(())
 }
 
@@ -128,9 +123,8 @@ pub fn node_loss() -> Result<()> {
 
 /// Kills all controllers, by force.
 fn kill_controllers() -> Result<()> {
-    let namespace = std::env::var("E2E_SYSTEM_NAMESPACE").unwrap_or_else(|_| "eddyline-system".to_owned());
     let selector = "app.kubernetes.io/component=operator";
-    program("kubectl", &["-n", &namespace, "delete", "pod", "-l", selector, "--force", "--grace-period=0"])?;
+    system().kubectl(&["delete", "pod", "-l", selector, "--force", "--grace-period=0"])?;
     Ok(())
 }
 

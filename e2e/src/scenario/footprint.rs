@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::job::{Place, is_true, root};
-use crate::kubectl::{Namespace, run as program, until};
+use crate::kubectl::{Namespace, process_of, run as program, system, until};
 use crate::readings::Load;
 
 const JOBS: usize = 50;
@@ -18,19 +18,10 @@ const IDLE: &str = "CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'datagen',
 CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO nothing SELECT n FROM ticks;";
 
-fn system() -> Namespace {
-    Namespace { name: std::env::var("E2E_SYSTEM_NAMESPACE").unwrap_or_else(|_| "eddyline-system".to_owned()) }
-}
-
 /// The resident memory of the main process of a pod, as its node sees it.
 fn resident_mib(pod: &Value) -> Result<f64> {
-    let node = pod["spec"]["nodeName"].as_str().context("the pod has a node")?;
-    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().context("the pod has a container")?;
-    let id = id.trim_start_matches("containerd://");
-    let tasks = program("docker", &["exec", node, "ctr", "-n", "k8s.io", "task", "ls"])?;
-    let process = tasks.lines().find(|line| line.starts_with(id)).and_then(|line| line.split_whitespace().nth(1));
-    let path = format!("/proc/{}/status", process.context("the container runs")?);
-    let status = program("docker", &["exec", node, "cat", &path])?;
+    let (node, process) = process_of(pod)?;
+    let status = program("docker", &["exec", &node, "cat", &format!("/proc/{process}/status")])?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024.0)
@@ -101,16 +92,13 @@ pub fn chart() -> Result<()> {
         "-n",
         &system,
         "--reuse-values",
-        "--force-conflicts",
         "--set",
         "podAnnotations.e2e=upgraded",
         "--wait",
         "--timeout",
         "180s",
     ];
-    let without_force: Vec<&str> =
-        upgrade.iter().copied().filter(|argument| *argument != "--force-conflicts").collect();
-    program("helm", &without_force)?;
+    program("helm", &upgrade)?;
     let label =
         program("kubectl", &["get", "crd", crd, "-o", "jsonpath={.metadata.labels.app\\.kubernetes\\.io/version}"])?;
     ensure!(label != "0.0.1", "helm upgrade has not updated the CRD");

@@ -21,8 +21,6 @@ use crate::runtime::metrics::Totals;
 
 /// How often the live line is drawn.
 const LINE_INTERVAL: Duration = Duration::from_millis(500);
-/// Rows that sources read at a time.
-const ROWS_PER_READ: usize = 8192;
 /// How often checkpoints are taken if nothing else is said and there is a folder for them.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -198,7 +196,7 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Co
     let config = Config {
         name: settings.name.clone().unwrap_or_else(|| job.name.clone()),
         parallelism,
-        rows_per_read: ROWS_PER_READ,
+        rows_per_read: job::ROWS_PER_READ,
         checkpoint_dir,
         storage_options,
         checkpoint_interval: Some(interval.unwrap_or(CHECKPOINT_INTERVAL)),

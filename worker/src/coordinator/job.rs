@@ -24,6 +24,9 @@ use crate::runtime::build::{self, Context, Restored};
 use crate::runtime::connectors::{Connectors, OpenError};
 use crate::runtime::metrics::OperatorMetrics;
 
+/// How many rows sources read at a time, unless a test wants otherwise.
+pub const ROWS_PER_READ: usize = 8192;
+
 /// How a job is started and started again.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -23,9 +23,6 @@ use crate::job_file;
 use crate::runtime::connectors::{BuiltIn, Connectors};
 use crate::runtime::metrics::Role;
 
-/// Rows that sources read at a time.
-const ROWS_PER_READ: usize = 8192;
-
 /// Why a request is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -267,22 +264,22 @@ fn plan(settings: &Settings) -> Result<Planned, String> {
 
 fn job_config(settings: &Settings, planned: &Planned) -> Config {
     let config = &settings.config;
-    let (restore, restore_first) = match &config.start.from {
-        StartFrom::Latest => (Restore::Latest, None),
-        StartFrom::Empty => (Restore::None, None),
-        StartFrom::Savepoint { uri } => (Restore::Uri(uri.clone()), None),
+    let restore = match &config.start.from {
+        StartFrom::Latest => Restore::Latest,
+        StartFrom::Empty => Restore::None,
+        StartFrom::Savepoint { uri } => Restore::Uri(uri.clone()),
     };
     let interval = Duration::from_millis(config.checkpoint.interval_ms);
     Config {
         name: config.folder(),
         parallelism: config.parallelism,
-        rows_per_read: ROWS_PER_READ,
+        rows_per_read: job::ROWS_PER_READ,
         checkpoint_dir: config.checkpoint.uri.clone(),
         storage_options: settings.storage_options.clone(),
         checkpoint_interval: Some(planned.graph.settings.checkpoint_interval.unwrap_or(interval)),
         start: Some(config.start.token.clone()),
         restore,
-        restore_first,
+        restore_first: None,
         restart: RestartStrategy {
             max_per_window: config.restart.max_per_window as usize,
             window: Duration::from_millis(config.restart.window_ms),
