@@ -173,7 +173,7 @@ pub struct LocalStorage {
     rules::at_least("checkpoint.timeout", "timeout", "1s"),
 ]))]
 pub struct Checkpoint {
-    /// How often one is taken.
+    /// How often one is taken. After a start the first ones follow sooner: after 1 s, 2 s, 4 s and so on, up to this.
     pub interval: Duration,
     /// How long one may take until it is given up.
     pub timeout: Duration,

@@ -1,6 +1,5 @@
 //! A namespace with the services of the samples, and a job in it.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,11 +11,6 @@ use crate::topic::Broker;
 
 /// How long a job may take to run, with images present.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The root of the project.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// A namespace of its own for a scenario; deleted when dropped.
 pub struct Place {
@@ -44,8 +38,7 @@ impl Place {
             &["label", "namespace", &name, "pod-security.kubernetes.io/enforce=restricted", "eddyline.io/e2e=true"],
         )?;
         let namespace = Namespace { name };
-        let development = root().join("config/samples/development").display().to_string();
-        namespace.kubectl(&["apply", "-k", &development])?;
+        namespace.kubectl(&["apply", "-k", "config/samples/development"])?;
         let keeps = std::env::var_os("E2E_KEEP").is_some();
         Ok(Self { namespace, broker: Broker::of_environment()?, keeps })
     }
@@ -60,8 +53,8 @@ impl Place {
         let (readings, results) = (unique(&readings), unique(&results));
         self.broker.create(&readings, PARTITIONS)?;
         self.broker.create(&results, 2)?;
-        let path = root().join("config/samples/sensors.yaml");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let path = "config/samples/sensors.yaml";
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
         let text = text.replace("'topic' = 'readings'", &format!("'topic' = '{readings}'"));
         let text = text.replace("'topic' = 'per-minute'", &format!("'topic' = '{results}'"));
         let mut manifest: Value = serde_norway::from_str(&text)?;

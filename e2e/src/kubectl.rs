@@ -4,11 +4,11 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 /// How often a condition is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Runs a program and gives what it prints.
 ///
@@ -75,6 +75,16 @@ pub fn process_of(pod: &Value) -> Result<(String, String)> {
 /// The namespace that the controller is installed in.
 pub fn system() -> Namespace {
     Namespace { name: std::env::var("E2E_SYSTEM_NAMESPACE").unwrap_or_else(|_| "eddyline-system".to_owned()) }
+}
+
+/// The pods of all controllers.
+///
+/// # Errors
+/// When `kubectl` fails, or there are none.
+pub fn controllers() -> Result<Vec<Value>> {
+    let pods = system().list("pods", "app.kubernetes.io/name=eddyline-operator")?;
+    ensure!(!pods.is_empty(), "no controller runs in {}", system().name);
+    Ok(pods)
 }
 
 /// A namespace of the cluster.

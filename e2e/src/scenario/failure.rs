@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::job::{Job, Place};
-use crate::kubectl::{process_of, run as program, system, until};
+use crate::kubectl::{controllers, process_of, run as program, system, until};
 use crate::readings::Load;
 
 /// The process of a worker as the node sees it: found by the pod's container, ended from the node.
@@ -123,8 +123,10 @@ pub fn node_loss() -> Result<()> {
 
 /// Kills all controllers, by force.
 fn kill_controllers() -> Result<()> {
-    let selector = "app.kubernetes.io/component=operator";
-    system().kubectl(&["delete", "pod", "-l", selector, "--force", "--grace-period=0"])?;
+    for pod in controllers()? {
+        let name = pod["metadata"]["name"].as_str().context("the pod has a name")?;
+        system().kubectl(&["delete", "pod", name, "--force", "--grace-period=0", "--ignore-not-found"])?;
+    }
     Ok(())
 }
 

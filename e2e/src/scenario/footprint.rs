@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::job::{Place, is_true, root};
-use crate::kubectl::{Namespace, process_of, run as program, system, until};
+use crate::job::{Place, is_true};
+use crate::kubectl::{Namespace, controllers, process_of, run as program, system, until};
 use crate::readings::Load;
 
 const JOBS: usize = 50;
@@ -55,12 +55,9 @@ pub fn run() -> Result<()> {
     })?;
     println!("   all {JOBS} run after {:.0} s", running.as_secs_f64());
 
-    let mut controllers = Vec::new();
-    for pod in system().list("pods", "app.kubernetes.io/component=operator")? {
-        controllers.push(resident_mib(&pod)?);
-    }
-    let controller = controllers.iter().copied().fold(0.0, f64::max);
-    println!("   controllers with {JOBS} jobs: {controllers:.1?} MiB, wanted at most {CONTROLLER_MIB_MAX}");
+    let resident = controllers()?.iter().map(resident_mib).collect::<Result<Vec<f64>>>()?;
+    let controller = resident.iter().copied().fold(0.0, f64::max);
+    println!("   controllers with {JOBS} jobs: {resident:.1?} MiB, wanted at most {CONTROLLER_MIB_MAX}");
     let pods = place.namespace.list("pods", "eddyline.io/job=small-0")?;
     let worker = resident_mib(pods.first().context("a worker")?)?;
     println!("   idle worker: {worker:.1} MiB, wanted below {WORKER_MIB_MAX}");
@@ -83,12 +80,12 @@ pub fn chart() -> Result<()> {
     let crd = "streamjobs.eddyline.io";
     program("kubectl", &["annotate", "crd", crd, "eddyline.io/e2e-old=true", "--overwrite"])?;
     program("kubectl", &["label", "crd", crd, "app.kubernetes.io/version=0.0.1", "--overwrite"])?;
-    let chart = root().join("charts/eddyline").display().to_string();
+    let chart = "charts/eddyline";
     let system = system().name;
     let upgrade = [
         "upgrade",
         "eddyline",
-        &chart,
+        chart,
         "-n",
         &system,
         "--reuse-values",
@@ -112,7 +109,7 @@ pub fn chart() -> Result<()> {
     let file = std::env::temp_dir().join(format!("eddyline-e2e-values-{}.json", std::process::id()));
     std::fs::write(&file, values)?;
     let values = file.display().to_string();
-    program("helm", &["install", "eddyline", &chart, "-n", &system, "-f", &values, "--wait", "--timeout", "180s"])?;
+    program("helm", &["install", "eddyline", chart, "-n", &system, "-f", &values, "--wait", "--timeout", "180s"])?;
     std::fs::remove_file(&file)?;
     job.until("observed after another install", |status| is_true(status, "Ready"))?;
     println!("   helm upgrade and helm uninstall leave the job running");

@@ -1,6 +1,8 @@
 //! More and fewer slots.
 
-use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::job::Place;
@@ -40,8 +42,9 @@ fn report(status: &serde_json::Value, from: u64, to: u64) -> Result<()> {
 /// A HorizontalPodAutoscaler on the job raises its parallelism.
 pub fn autoscaler() -> Result<()> {
     let place = Place::new("autoscaler")?;
-    program("kubectl", &["get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes"])
-        .context("the cluster has no metrics API")?;
+    until("the cluster has a metrics API", Duration::from_secs(60), || {
+        Ok(Some(program("kubectl", &["get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes"])?))
+    })?;
     // The worker asks for so little CPU that any work is far above the target.
     let job = place.sensors("sensors", |manifest| {
         manifest["spec"]["parallelism"] = json!(1);
@@ -65,7 +68,7 @@ pub fn autoscaler() -> Result<()> {
         },
     });
     place.namespace.apply(&autoscaler.to_string())?;
-    let raised = until("the autoscaler raises the parallelism", std::time::Duration::from_secs(240), || {
+    let raised = until("the autoscaler raises the parallelism", Duration::from_secs(240), || {
         let status = job.status()?;
         Ok(status["parallelism"].as_u64().filter(|now| *now > 1))
     })?;

@@ -128,7 +128,12 @@ pub(super) fn container(image: &str, settings: &Settings, arguments: &[String]) 
         image: Some(image.to_owned()),
         image_pull_policy: settings.image_pull_policy.clone(),
         args: Some(arguments.to_vec()),
-        env: Some(vec![variable("MIMALLOC_PURGE_DELAY", "0"), variable("RUST_LOG", "info")]),
+        env: Some(vec![
+            // Memory is taken in small steps and given back at once: a worker that has little to do stays small.
+            variable("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
+            variable("MIMALLOC_PURGE_DELAY", "0"),
+            variable("RUST_LOG", "info"),
+        ]),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),

@@ -165,7 +165,9 @@ impl Writer {
         let (max_parallelism, key_hash_version) = inner.check(contents).await?;
         let identity = inner.run_identity(checkpoint, max_parallelism, key_hash_version);
         let job = paths::job_folder(inner.store.job());
-        let folder = format!("savepoint-{job}-{:010}-{}", checkpoint.number(), inner.attempt);
+        // Another job of this name, or this one begun anew, may have saved there with the same numbers.
+        let unique = JobStore::nonce() as u32;
+        let folder = format!("savepoint-{job}-{:010}-{}-{unique:08x}", checkpoint.number(), inner.attempt);
         let storage = inner.store.storage().open_beside(dir)?.under(&folder);
         let union_values = union_values(&contents.snapshots);
         let stored =

@@ -132,7 +132,7 @@ async fn savepoints_open_by_location(server: &Server) {
     let state = contents(&sample(5), &Assignment::even(groups(), 2));
     let dir = "s3://eddyline/savepoints";
     let uri = started.writer.write_savepoint(dir, checkpoint(1), &state).await.expect("saved");
-    assert_eq!(uri, "s3://eddyline/savepoints/savepoint-saved-0000000001-1");
+    assert!(uri.starts_with("s3://eddyline/savepoints/savepoint-saved-0000000001-1-"), "{uri}");
     let handle = CheckpointHandle::open_uri(&uri, &server.options()).await.expect("opened");
     assert_restores(&handle, &sample(5)).await;
 }

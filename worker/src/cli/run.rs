@@ -200,6 +200,7 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Co
         checkpoint_dir,
         storage_options,
         checkpoint_interval: Some(interval.unwrap_or(CHECKPOINT_INTERVAL)),
+        first_checkpoint_after: Duration::MAX,
         start: None,
         restore: arguments.restore.clone(),
         restore_first: job.restore_uri.clone(),

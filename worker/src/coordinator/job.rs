@@ -43,6 +43,8 @@ pub struct Config {
     pub storage_options: BTreeMap<String, String>,
     /// How often a checkpoint is taken.
     pub checkpoint_interval: Option<Duration>,
+    /// How soon an attempt takes its first one, see [`rounds::Config::first_after`].
+    pub first_checkpoint_after: Duration,
     /// The decision to start that is carried out, for [`JobStore::with_start`]. Without it each process is one.
     pub start: Option<String>,
     /// What to start from.
@@ -363,6 +365,7 @@ impl Runner<'_> {
         }
         let rounds = rounds::Config {
             interval: config.checkpoint_interval,
+            first_after: config.first_checkpoint_after,
             timeout: graph.settings.checkpoint_timeout,
             tasks: deployment.tasks,
         };

@@ -2,6 +2,10 @@
 //!
 //! One checkpoint is on its way at a time: barrier, then storage, then commit. The next one starts when it is committed or
 //! given up. What was staged for one that was given up goes into the next; its files become garbage.
+//!
+//! An attempt takes its first checkpoint early and doubles the time between them until it is the interval: whoever waits
+//! for a job to be ready, or for its first committed result, need not wait for an interval, and an attempt that has caught
+//! up with its input and then dies does not do so twice.
 
 use std::time::Duration;
 
@@ -15,6 +19,8 @@ pub type Now = Duration;
 pub struct Config {
     /// How often; `None` for never but on request and at the end.
     pub interval: Option<Duration>,
+    /// How soon after the start the first one is taken, if the interval is longer; [`Duration::MAX`] for after an interval.
+    pub first_after: Duration,
     /// How long one may take from its barrier until it is stored.
     pub timeout: Duration,
     /// How many tasks have to acknowledge.
@@ -177,7 +183,10 @@ impl Rounds {
             return;
         }
         let all_ended = self.tasks_ended >= self.config.tasks;
-        let due = self.config.interval.is_some_and(|interval| now >= self.last_started + interval);
+        let due = self.config.interval.is_some_and(|interval| {
+            let pause = interval.min(self.config.first_after.max(self.last_started));
+            now >= self.last_started + pause
+        });
         let kind = match self.savepoint.take() {
             Some(kind) => kind,
             None if all_ended || due => BarrierKind::Checkpoint,
@@ -201,7 +210,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn rounds(tasks: usize) -> Rounds {
-        Rounds::new(Config { interval: Some(10 * SECOND), timeout: 60 * SECOND, tasks }, CheckpointId::NONE)
+        let config = Config { interval: Some(10 * SECOND), first_after: Duration::MAX, timeout: 60 * SECOND, tasks };
+        Rounds::new(config, CheckpointId::NONE)
     }
 
     fn id(number: u64) -> CheckpointId {
@@ -224,6 +234,24 @@ mod tests {
         assert_eq!(rounds.step(Event::Stored(id(1)), 21 * SECOND), [Command::Commit(id(1))]);
         let second = barrier(2, BarrierKind::Checkpoint);
         assert_eq!(rounds.step(Event::Committed(id(1)), 22 * SECOND), [Command::Trigger(second)]);
+    }
+
+    #[test]
+    fn the_first_checkpoints_come_early_and_their_distance_doubles_up_to_the_interval() {
+        let mut rounds = rounds(1);
+        rounds.config.first_after = SECOND;
+        let mut triggered = Vec::new();
+        for second in 0..=40 {
+            if rounds.step(Event::Tick, second * SECOND).is_empty() {
+                continue;
+            }
+            triggered.push(second);
+            let current = rounds.in_flight().expect("a checkpoint is on its way");
+            for event in [Event::Acknowledged(current), Event::Stored(current), Event::Committed(current)] {
+                rounds.step(event, second * SECOND);
+            }
+        }
+        assert_eq!(triggered, [1, 2, 4, 8, 16, 26, 36]);
     }
 
     #[test]

@@ -23,6 +23,9 @@ use crate::job_file;
 use crate::runtime::connectors::{BuiltIn, Connectors};
 use crate::runtime::metrics::Role;
 
+/// How soon an attempt takes its first checkpoint.
+const FIRST_CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
+
 /// Why a request is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -277,6 +280,8 @@ fn job_config(settings: &Settings, planned: &Planned) -> Config {
         checkpoint_dir: config.checkpoint.uri.clone(),
         storage_options: settings.storage_options.clone(),
         checkpoint_interval: Some(planned.graph.settings.checkpoint_interval.unwrap_or(interval)),
+        // A job is Ready with its first checkpoint.
+        first_checkpoint_after: FIRST_CHECKPOINT_AFTER,
         start: Some(config.start.token.clone()),
         restore,
         restore_first: None,

@@ -232,6 +232,7 @@ impl Case {
             checkpoint_dir: run.checkpoint_dir.map(|path| path.display().to_string()),
             storage_options: BTreeMap::new(),
             checkpoint_interval: run.checkpoint_interval,
+            first_checkpoint_after: Duration::MAX,
             start: None,
             restore: run.restore.clone(),
             restore_first: None,

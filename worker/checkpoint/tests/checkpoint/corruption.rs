@@ -1,6 +1,5 @@
 //! No damaged byte goes unseen, and none makes a reader panic.
 
-use bytes::Bytes;
 use eddyline_checkpoint::storage::Memory;
 use eddyline_checkpoint::{CheckpointHandle, Error, JobStore, fuzz_open_manifest, fuzz_open_run};
 use eddyline_stream::{Assignment, KeyGroupSet, MaxParallelism};
@@ -41,16 +40,16 @@ async fn every_damaged_byte_of_a_manifest_and_what_is_in_it_is_found() {
     assert!(matches!(restore_all(&store).await, Err(Error::MissingManifest { .. })));
 }
 
-/// A savepoint: its rows are always in a file of their own.
-async fn savepoint(memory: &Memory, keys: &Keys) -> (CheckpointHandle, Bytes) {
+/// A savepoint and the name of its run file: its rows are always in a file of their own.
+async fn savepoint(memory: &Memory, keys: &Keys) -> (CheckpointHandle, String) {
     let started = start(memory).await;
     let uri = started
         .writer
         .write_savepoint("memory:/saved", checkpoint(1), &contents(keys, &Assignment::even(groups(), 2)))
         .await
         .expect("written");
-    let run = memory.peek("saved/savepoint-orders-0000000001-1/state.run").expect("a run file");
-    (open(memory, &uri).await, run)
+    let folder = uri.strip_prefix("memory:/").expect("in memory");
+    (open(memory, &uri).await, format!("{folder}/state.run"))
 }
 
 async fn open(memory: &Memory, uri: &str) -> CheckpointHandle {
@@ -62,24 +61,24 @@ async fn open(memory: &Memory, uri: &str) -> CheckpointHandle {
 async fn every_damaged_byte_of_a_run_file_is_found() {
     let memory = Memory::new();
     let keys: Keys = [(("windows".into(), "sums".into(), 5), (0..12).collect())].into();
-    let (handle, run) = savepoint(&memory, &keys).await;
-    let name = "saved/savepoint-orders-0000000001-1/state.run";
+    let (handle, name) = savepoint(&memory, &keys).await;
+    let run = memory.peek(&name).expect("a run file");
     let uri = handle.uri().to_owned();
     assert_eq!(fuzz_open_run(&run), Some(12));
     for at in 0..run.len() {
         let mut damaged = run.to_vec();
         damaged[at] ^= 1 << (at % 8);
-        memory.poke(name, damaged.clone());
+        memory.poke(&name, damaged.clone());
         let restored = open(&memory, &uri).await.restore(&uid("windows"), &KeyGroupSet::all(groups())).await;
         let error = restored.expect_err("damage is found");
         assert!(error.to_string().contains("state.run is corrupt"), "byte {at}: {error}");
         // Without the checksums of blocks the rows may be wrong, but nothing panics.
         let _rows = fuzz_open_run(&damaged);
     }
-    memory.poke(name, run.slice(..run.len() / 2));
+    memory.poke(&name, run.slice(..run.len() / 2));
     let error = open(&memory, &uri).await.restore(&uid("windows"), &KeyGroupSet::all(groups())).await;
     assert!(matches!(error, Err(Error::Corrupt { .. })), "{error:?}");
-    memory.remove(name);
+    memory.remove(&name);
     let error = open(&memory, &uri).await.restore(&uid("windows"), &KeyGroupSet::all(groups())).await;
     assert!(matches!(error, Err(Error::MissingRunFile { .. })), "{error:?}");
 }
@@ -112,10 +111,10 @@ async fn damage_in_a_large_run_file_is_named_by_block() {
 async fn a_run_file_of_another_checkpoint_is_not_taken_for_the_right_one() {
     let (ours, theirs) = (Memory::new(), Memory::new());
     let keys: Keys = [(("windows".into(), "sums".into(), 5), (0..12).collect())].into();
-    let (handle, _) = savepoint(&ours, &keys).await;
+    let (handle, name) = savepoint(&ours, &keys).await;
     let other: Keys = [(("windows".into(), "sums".into(), 5), (1..13).collect())].into();
     let (_, foreign) = savepoint(&theirs, &other).await;
-    ours.poke("saved/savepoint-orders-0000000001-1/state.run", foreign);
+    ours.poke(&name, theirs.peek(&foreign).expect("a run file"));
     let error = handle.restore(&uid("windows"), &KeyGroupSet::all(groups())).await.expect_err("refused");
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
 }
