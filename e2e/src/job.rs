@@ -72,7 +72,7 @@ fn unique(name: &str) -> String {
 impl Drop for Place {
     fn drop(&mut self) {
         if !self.keeps {
-            let delete = ["delete", "namespace", &self.namespace.name, "--wait=false"];
+            let delete = ["delete", "namespace", &self.namespace.name, "--wait=false", "--ignore-not-found"];
             if let Err(error) = kubectl::run("kubectl", &delete) {
                 eprintln!("namespace {} is left behind: {error}", self.namespace.name);
             }
