@@ -3,6 +3,7 @@
 //! Everything is watched by metadata alone. A pass reads what it needs, so what is watched only has to say when.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +32,23 @@ const CONCURRENCY: u16 = 8;
 type Meta<K> = PartialObjectMeta<K>;
 type Requests<K> = BoxStream<'static, Result<ReconcileRequest<Meta<K>>, watcher::Error>>;
 
+/// A kind of which the objects of a namespace can be watched.
+trait Watched:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
+}
+
+impl<K> Watched for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static
+{
+}
+
 /// Runs the controllers of jobs and savepoints until it is dropped.
 pub async fn run(context: Arc<Context>) {
     let scopes: Vec<Option<String>> = match context.settings.watch_namespaces.as_slice() {
@@ -43,10 +61,10 @@ pub async fn run(context: Arc<Context>) {
     futures::future::join_all(all).await;
 }
 
-fn api<K>(client: &Client, namespace: Option<&String>) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
+fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(
+    client: &Client,
+    namespace: Option<&String>,
+) -> Api<K> {
     match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
@@ -136,16 +154,7 @@ async fn run_queue<K, Queue, Pass, Passing>(
 
 /// The objects themselves. A pass follows a change of the spec or a deletion, and never the controller's own writing of
 /// the status.
-fn main_stream<K>(context: &Arc<Context>, scope: Option<&String>) -> (Store<Meta<K>>, Requests<K>)
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+fn main_stream<K: Watched>(context: &Arc<Context>, scope: Option<&String>) -> (Store<Meta<K>>, Requests<K>) {
     let (reader, writer) = reflector::store();
     let forgetting = context.clone();
     let changes = watcher(api::<Meta<K>>(&context.client, scope), watcher::Config::default())
@@ -169,19 +178,10 @@ fn slim(metadata: &mut ObjectMeta) {
 }
 
 /// The controller's own objects of a kind.
-fn own<K>(
+fn own<K: Watched>(
     context: &Arc<Context>,
     scope: Option<&String>,
-) -> impl stream::Stream<Item = Result<watcher::Event<Meta<K>>, watcher::Error>> + Send + 'static
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+) -> impl stream::Stream<Item = Result<watcher::Event<Meta<K>>, watcher::Error>> + Send + 'static {
     let selector = format!("{}={}", names::MANAGED_BY_LABEL, names::MANAGER);
     watcher(api::<Meta<K>>(&context.client, scope), watcher::Config::default().labels(&selector))
         .default_backoff()
@@ -189,16 +189,7 @@ where
 }
 
 /// Children by owner. A child that was deleted is to be applied again.
-fn owned<K>(context: &Arc<Context>, scope: Option<&String>) -> Requests<StreamJob>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+fn owned<K: Watched>(context: &Arc<Context>, scope: Option<&String>) -> Requests<StreamJob> {
     let forgetting = context.clone();
     let touched = own::<K>(context, scope)
         .inspect(move |event| {

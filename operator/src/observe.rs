@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use eddyline_crds::savepoint::DeletionPolicy;
+use eddyline_crds::stream_job::OnDelete;
 use eddyline_crds::{Savepoint, StreamJob};
 use k8s_openapi::api::apps::v1;
 use k8s_openapi::api::batch::v1::Job;
@@ -52,6 +54,7 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
         identity,
         restore_from: view.restore_from(status.revision.is_some()).await?,
         scheduled: view.scheduled().await?,
+        retained: view.retained().await?,
         cleanup: view.cleanup().await?,
         applied: context.applied(&uid),
         objection: context.objection(&uid),
@@ -187,6 +190,18 @@ impl View<'_> {
         }
         let selector = format!("{}={}", names::SCHEDULED_FOR_LABEL, self.name);
         Ok(self.api::<Savepoint>().list(&ListParams::default().labels(&selector)).await?.items)
+    }
+
+    /// Where the savepoints are that stay when the state of the job is deleted.
+    async fn retained(&self) -> Result<Vec<String>, kube::Error> {
+        if self.job.metadata.deletion_timestamp.is_none() || self.job.spec.savepoints.on_delete != OnDelete::Delete {
+            return Ok(Vec::new());
+        }
+        let savepoints = self.api::<Savepoint>().list(&ListParams::default()).await?.items;
+        let stays = |savepoint: &Savepoint| {
+            savepoint.spec.job_ref.name == self.name && savepoint.spec.deletion_policy == DeletionPolicy::Retain
+        };
+        Ok(savepoints.into_iter().filter(stays).filter_map(|savepoint| savepoint.status?.uri).collect())
     }
 
     async fn cleanup(&self) -> Result<Cleanup, kube::Error> {

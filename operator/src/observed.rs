@@ -38,6 +38,8 @@ pub struct Observed {
     pub restore_from: Option<Savepoint>,
     /// The Savepoint objects that were made by schedule.
     pub scheduled: Vec<Savepoint>,
+    /// Where the savepoints are that stay when the state of the job is deleted.
+    pub retained: Vec<String>,
     /// The batch job that deletes the job's data.
     pub cleanup: Cleanup,
     /// The children as this process has last applied them.

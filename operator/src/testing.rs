@@ -108,6 +108,7 @@ pub(crate) fn observed(job: StreamJob) -> Observed {
         identity: None,
         restore_from: None,
         scheduled: Vec::new(),
+        retained: Vec::new(),
         cleanup: Cleanup::Absent,
         applied: None,
         objection: None,

@@ -43,23 +43,32 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// A memory limit that the worker cannot live within.
+/// A job whose state does not fit the memory of its worker until it has more.
+const HOARDER: &str = "CREATE TABLE visits (visitor BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH (
+  'connector' = 'datagen', 'number-of-rows' = '2000000', 'rows-per-second' = '500000'
+);
+CREATE TABLE nothing (visitor BIGINT, visits BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO nothing
+SELECT visitor, COUNT(*)
+FROM TABLE(TUMBLE(TABLE visits, DESCRIPTOR(ts), INTERVAL '1' HOUR))
+GROUP BY visitor, window_start, window_end;";
+
+/// A worker that needs more memory than it may have.
 pub fn out_of_memory() -> Result<()> {
     let place = Place::new("out-of-memory")?;
-    let mut job = place.sensors("sensors", |manifest| {
-        manifest["spec"]["workers"] =
-            json!({ "resources": { "requests": { "memory": "8Mi" }, "limits": { "memory": "12Mi" } } });
+    let mut job = place.sensors("hoarder", |manifest| {
+        manifest["spec"]["sql"] = HOARDER.into();
+        manifest["spec"]["workers"] = json!({ "resources": { "limits": { "memory": "64Mi" } } });
         manifest["spec"]["upgrade"] = json!({ "rollback": { "enabled": false } });
     })?;
     job.apply()?;
     let status = job.until("reported as out of memory", |status| status["lastFailure"]["reason"] == "OutOfMemory")?;
     println!("   {}", status["lastFailure"]["message"]);
-    let load = Load::start(&place.broker, &job.readings, 500)?;
     job.change(|manifest| {
-        manifest["spec"]["workers"] = json!({ "resources": { "limits": { "memory": "256Mi" } } });
+        manifest["spec"]["workers"] = json!({ "resources": { "limits": { "memory": "1Gi" } } });
     })?;
-    job.wait_ready()?;
-    println!("   {} results, each once and right, with more memory", load.finish(&job.results)?);
+    job.until("finished with more memory", |status| status["phase"] == "Finished")?;
+    println!("   all its input is read with more memory");
     Ok(())
 }
 

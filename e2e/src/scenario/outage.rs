@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use crate::job::{Job, Place, is_true};
@@ -43,14 +43,19 @@ pub fn broker() -> Result<()> {
     job.apply()?;
     job.wait_ready()?;
     let load = Load::start(&place.broker, &job.readings, 300)?;
-    job.until("a checkpoint", |status| status["checkpoint"]["lastId"].as_u64().is_some_and(|id| id > 1))?;
+    job.until("records are read", |status| {
+        status["progress"]["recordsInPerSecond"].as_u64().is_some_and(|rate| rate > 0)
+    })?;
     without("kafka", || {
-        job.until("told by the status", |status| {
-            !is_true(status, "Ready") || !is_true(status, "CheckpointHealthy") || is_true(status, "Warning")
-        })?;
-        println!("   meanwhile: {}", job.status()?["summary"]);
+        let status = job.until("told by the status", |status| is_true(status, "Warning"))?;
+        let conditions = status["conditions"].as_array().context("conditions")?;
+        let warning = conditions.iter().find(|condition| condition["type"] == "Warning").context("the condition")?;
+        ensure!(warning["reason"] == "SourceUnreachable", "{warning}");
+        println!("   meanwhile: {}", warning["message"]);
+        job.event("SourceUnreachable")?;
         Ok(())
     })?;
+    job.until("no warning", |status| !is_true(status, "Warning"))?;
     runs_again(&job)?;
     println!("   {} results, each once and right", load.finish(&job.results)?);
     Ok(())

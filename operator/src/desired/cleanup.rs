@@ -25,17 +25,15 @@ pub struct Origin {
     pub storage: CheckpointStorage,
 }
 
-/// The batch job that deletes the folder of a job and its savepoints.
-pub fn of_job(inputs: Inputs<'_>) -> Job {
+/// The batch job that deletes the folder of a job and its savepoints, but those in `keep`.
+pub fn of_job(inputs: Inputs<'_>, keep: &[String]) -> Job {
     let config = format!("{}/{}", mounts::CONFIG, mounts::CONFIG_FILE);
+    let mut arguments = vec!["cleanup".to_owned(), "--config".to_owned(), config];
+    arguments.extend(keep.iter().map(|uri| format!("--keep={uri}")));
     let mut metadata = inputs.metadata(names::cleanup(inputs.name()));
     relabel(&mut metadata, inputs.name());
-    let (mut pod, mut container) = deleting(
-        &inputs.revision.image,
-        inputs.record.storage.as_ref(),
-        &["cleanup".to_owned(), "--config".to_owned(), config],
-        inputs.settings,
-    );
+    let (mut pod, mut container) =
+        deleting(&inputs.revision.image, inputs.record.storage.as_ref(), &arguments, inputs.settings);
     container.volume_mounts.get_or_insert_default().push(mount("config", mounts::CONFIG, true));
     pod.volumes.get_or_insert_default().push(config_volume(inputs));
     batch(metadata, PodSpec { containers: vec![container], ..pod })

@@ -50,7 +50,8 @@ fn the_children_of_a_job() {
 
 #[test]
 fn the_batch_jobs_that_delete_data() {
-    let of_job = with(|_| {}, cleanup::of_job);
+    let keep = ["s3://bucket/jobs/savepoints/shop.orders/by-hand".to_owned()];
+    let of_job = with(|_| {}, |inputs| cleanup::of_job(inputs, &keep));
     insta::assert_snapshot!("cleanup_of_a_job", yaml(&of_job));
     let origin = cleanup::Origin {
         job: "orders".to_owned(),

@@ -153,7 +153,7 @@ fn delete(pass: &mut Pass<'_>) {
             if pass.seen.pods.is_empty()
                 && let Some(inputs) = pass.inputs()
             {
-                let job = cleanup::of_job(inputs);
+                let job = cleanup::of_job(inputs, &pass.seen.retained);
                 pass.step(Step::CreateCleanup(Box::new(job)));
             }
         }

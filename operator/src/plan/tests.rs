@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::*;
 use crate::observed::{Pod, StatefulSet, Trouble, TroubleKind, Worker};
 use crate::revision::Record;
+use crate::status::events;
 use crate::testing;
 use crate::validate::{Accepted, Reason, Rejection};
 
@@ -339,6 +340,22 @@ fn a_checkpoint_that_neither_completes_nor_fails_is_overdue() {
     let overdue = healthy(&case);
     assert_eq!((overdue.status.as_str(), overdue.reason.as_str()), ("False", "Overdue"));
     assert!(overdue.message.contains("one is due every 10s"), "{}", overdue.message);
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_a_warning_and_told_once() {
+    let mut case = Case::running();
+    let before = case.plan().status;
+    let mut worker = testing::worker(1, Said::Running);
+    worker.progress.unreachable_sources = vec!["Source: orders: no broker answers".to_owned()];
+    case.seen.worker = Worker::Says(Box::new(worker));
+    let during = case.plan().status;
+    let warning = during.conditions.iter().find(|condition| condition.type_ == "Warning").expect("the condition");
+    assert_eq!((warning.status.as_str(), warning.reason.as_str()), ("True", "SourceUnreachable"));
+    assert_eq!(warning.message, "Source: orders: no broker answers");
+    let told = |from, to| events::told_by(from, to).into_iter().map(|event| event.reason).collect::<Vec<_>>();
+    assert_eq!(told(&before, &during), [crate::events::Reason::SourceUnreachable]);
+    assert_eq!(told(&during, &during), []);
 }
 
 #[test]

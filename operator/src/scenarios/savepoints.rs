@@ -2,7 +2,7 @@
 
 use eddyline_crds::Savepoint;
 use eddyline_crds::savepoint::{DeletionPolicy, SavepointPhase};
-use eddyline_crds::stream_job::NameRef;
+use eddyline_crds::stream_job::{NameRef, OnDelete};
 use serde_json::json;
 
 use super::*;
@@ -53,6 +53,28 @@ async fn a_savepoint_of_a_job_that_does_not_run_waits_and_says_why() {
     assert_eq!(status.message.as_deref(), Some("there is no StreamJob orders"));
     scenario.create(|_| {});
     scenario.until("complete", is_complete("early")).await;
+}
+
+#[tokio::test]
+async fn savepoints_that_are_to_be_retained_stay_when_the_state_of_the_job_is_deleted() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Delete);
+    for (name, policy) in [("kept", DeletionPolicy::Retain), ("not-kept", DeletionPolicy::Delete)] {
+        ask(&scenario, name, policy);
+        scenario.until("complete", is_complete(name)).await;
+    }
+    delete_job(&scenario.world);
+    let batch = |world: &World| world.state().objects.get(BATCH, "orders-cleanup").cloned();
+    scenario.until("the batch job", |world| batch(world).is_some()).await;
+    let arguments =
+        batch(&scenario.world).expect("a batch job")["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+    let kept: Vec<&str> = arguments
+        .as_array()
+        .expect("arguments")
+        .iter()
+        .filter_map(|argument| argument.as_str()?.strip_prefix("--keep="))
+        .collect();
+    assert_eq!(kept, ["s3://bucket/jobs/savepoints/shop.orders/uid-of-kept"]);
 }
 
 #[tokio::test]

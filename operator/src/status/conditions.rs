@@ -83,6 +83,7 @@ pub enum Reason {
     NothingToReport,
     NoCheckpointStorage,
     SqlWarnings,
+    SourceUnreachable,
 }
 
 /// A condition: what it says, why, and the whole story.
@@ -359,8 +360,12 @@ fn backpressured(worker: Option<&JobStatus>) -> Said {
 }
 
 fn warning(pass: &Pass<'_>) -> Said {
-    let warnings = pass.verdict.accepted().map(|accepted| accepted.warnings.clone()).unwrap_or_default();
+    let mut warnings = pass.verdict.accepted().map(|accepted| accepted.warnings.clone()).unwrap_or_default();
+    let unreachable = pass.worker().map(|worker| worker.progress.unreachable_sources.clone()).unwrap_or_default();
+    let is_cut_off = !unreachable.is_empty();
+    warnings.splice(0..0, unreachable);
     match warnings.first() {
+        Some(_) if is_cut_off => (TRUE, Reason::SourceUnreachable, warnings.join("\n")),
         None => (FALSE, Reason::NothingToReport, String::new()),
         Some(first) if first == NO_STORAGE => (TRUE, Reason::NoCheckpointStorage, warnings.join("\n")),
         Some(_) => (TRUE, Reason::SqlWarnings, warnings.join("\n")),

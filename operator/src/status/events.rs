@@ -19,6 +19,14 @@ pub fn told_by(before: &StreamJobStatus, after: &StreamJobStatus) -> Vec<Event> 
     {
         events.push(Event::new(Reason::CheckpointFailed, now.message));
     }
+    let cut_off = |status: &StreamJobStatus| {
+        conditions::find(&status.conditions, Type::Warning).filter(|now| now.reason == "SourceUnreachable").cloned()
+    };
+    if let Some(now) = cut_off(after)
+        && cut_off(before).is_none()
+    {
+        events.push(Event::new(Reason::SourceUnreachable, now.message));
+    }
     events
 }
 

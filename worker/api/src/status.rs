@@ -128,6 +128,9 @@ pub struct Progress {
     /// The operator that holds up the others, and the share of time that it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backpressure: Option<Backpressure>,
+    /// Which sources cannot be read at the moment, and why. They are tried again until they can be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable_sources: Vec<String>,
 }
 
 /// An operator that cannot keep up.

@@ -35,6 +35,6 @@ pub use handle::CheckpointHandle;
 pub use inspect::{Inspection, fuzz_open_manifest, fuzz_open_run, inspect};
 pub use job::{JobStore, Started};
 pub use mismatch::{StateMismatch, TableMismatch};
-pub use removal::{remove_folder, remove_savepoint};
+pub use removal::{remove_savepoint, remove_savepoints};
 pub use storage::Storage;
 pub use writer::Writer;

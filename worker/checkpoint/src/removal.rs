@@ -20,16 +20,25 @@ impl JobStore {
     /// # Errors
     /// When storage fails; what is left goes at the next try.
     pub async fn remove(&self) -> Result<usize> {
-        remove_all(self.storage(), |name| name.starts_with(paths::CONTROL)).await
+        let (last, first) = names(self.storage(), |name| name.starts_with(paths::CONTROL)).await?;
+        Ok(remove_all(self.storage(), first).await? + remove_all(self.storage(), last).await?)
     }
 }
 
-/// Deletes everything in a folder of savepoints.
+/// Deletes everything in a folder of savepoints but those in `keep`, which are locations of savepoints in any folder.
 ///
 /// # Errors
-/// When the location is not valid or storage fails.
-pub async fn remove_folder(uri: &str, options: &BTreeMap<String, String>) -> Result<usize> {
-    remove_all(&Storage::open(uri, options)?, |_| false).await
+/// When a location is not valid or storage fails.
+pub async fn remove_savepoints(uri: &str, keep: &[String], options: &BTreeMap<String, String>) -> Result<usize> {
+    let storage = Storage::open(uri, options)?;
+    let folder = format!("{}/", storage.uri());
+    let mut kept = Vec::new();
+    for savepoint in keep {
+        let savepoint = Storage::open(savepoint, options)?.uri();
+        kept.extend(savepoint.strip_prefix(&folder).map(|name| format!("{name}/")));
+    }
+    let names = storage.list("").await?.into_iter().map(|entry| entry.name);
+    remove_all(&storage, names.filter(|name| !kept.iter().any(|kept| name.starts_with(kept))).collect()).await
 }
 
 /// Deletes one savepoint. One that is not there counts as deleted.
@@ -38,21 +47,24 @@ pub async fn remove_folder(uri: &str, options: &BTreeMap<String, String>) -> Res
 /// When the location holds something else: nothing is deleted then. When storage fails.
 pub async fn remove_savepoint(uri: &str, options: &BTreeMap<String, String>) -> Result<usize> {
     let storage = Storage::open(uri, options)?;
-    if storage.list("").await?.is_empty() {
+    let (last, first) = names(&storage, |name| name == paths::MANIFEST).await?;
+    if last.is_empty() && first.is_empty() {
         return Ok(0);
     }
-    // The manifest goes last, so what has none is no savepoint, also when a removal was cut off.
     CheckpointHandle::open_uri(uri, options).await?;
-    remove_all(&storage, |name| name == paths::MANIFEST).await
+    // What has no manifest is no savepoint, also when a removal was cut off.
+    Ok(remove_all(&storage, first).await? + remove_all(&storage, last).await?)
 }
 
-async fn remove_all(storage: &Storage, is_last: impl Fn(&str) -> bool) -> Result<usize> {
-    let names: Vec<String> = storage.list("").await?.into_iter().map(|entry| entry.name).collect();
-    let (last, first): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_last(name));
-    for group in [first, last] {
-        futures::stream::iter(group.into_iter().map(Ok))
-            .try_for_each_concurrent(DELETES_AT_ONCE, |name| storage.delete(name))
-            .await?;
-    }
+/// The objects in a folder: those that are to go last, and the others.
+async fn names(storage: &Storage, is_last: impl Fn(&str) -> bool) -> Result<(Vec<String>, Vec<String>)> {
+    let names = storage.list("").await?.into_iter().map(|entry| entry.name);
+    Ok(names.partition(|name| is_last(name)))
+}
+
+async fn remove_all(storage: &Storage, names: Vec<String>) -> Result<usize> {
+    futures::stream::iter(names.iter().map(Ok))
+        .try_for_each_concurrent(DELETES_AT_ONCE, |name| storage.delete(name))
+        .await?;
     Ok(names.len())
 }

@@ -33,6 +33,8 @@ mod producer;
 #[cfg(feature = "io")]
 mod publisher;
 #[cfg(feature = "io")]
+mod reachability;
+#[cfg(feature = "io")]
 mod records;
 #[cfg(feature = "io")]
 mod rows;

@@ -96,6 +96,11 @@ pub trait SourceReader: Send {
     /// A checkpoint that includes this reader's snapshot is complete. For monitoring only, such as group offsets.
     fn checkpoint_complete(&mut self, _checkpoint: CheckpointId) {}
 
+    /// Why nothing can be read at the moment, if the outside is the reason. It is tried again until it can be.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Totals for metrics.
     fn counters(&self) -> ReaderCounters;
 }

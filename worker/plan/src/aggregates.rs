@@ -8,6 +8,7 @@ use datafusion_sql::sqlparser::ast::{
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::AggregateFunction;
+use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
 use crate::calc::{as_literal, same};
@@ -201,7 +202,7 @@ fn typed(
     span: Span,
 ) -> Result<(AggregateFunction, Bound, DataType, DataType)> {
     let data_type = argument.data_type.clone();
-    let refuse = || Diagnostic::at(span, format!("{name} is not defined for {}", types::name(&data_type)));
+    let refuse = || Diagnostic::at(span, format!("{name} is not defined for {}", sql_type(&data_type)));
     let average = match &data_type {
         DataType::Decimal128(_, scale) => DataType::Decimal128(38, (*scale).max(6)),
         other => other.clone(),

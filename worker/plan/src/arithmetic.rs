@@ -8,6 +8,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{BinaryExpr, Literal};
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
 use crate::calc::as_literal;
@@ -34,8 +35,8 @@ impl ExpressionBinder<'_> {
                 span,
                 format!(
                     "operator {operator} takes numbers, not {} and {}",
-                    types::name(&left.data_type),
-                    types::name(&right.data_type)
+                    sql_type(&left.data_type),
+                    sql_type(&right.data_type)
                 ),
             );
             if types::is_point_in_time(&left.data_type) && types::is_point_in_time(&right.data_type) {
@@ -115,8 +116,8 @@ impl ExpressionBinder<'_> {
                 span,
                 format!(
                     "operator {operator} is not supported for {} and {}",
-                    types::name(&left.data_type),
-                    types::name(&right.data_type)
+                    sql_type(&left.data_type),
+                    sql_type(&right.data_type)
                 ),
             ))
         };
@@ -178,7 +179,7 @@ impl ExpressionBinder<'_> {
 }
 
 fn unreachable_type<T>(data_type: &DataType, span: Span) -> Result<T> {
-    Err(Diagnostic::at(span, format!("arithmetic does not give {}", types::name(data_type))))
+    Err(Diagnostic::at(span, format!("arithmetic does not give {}", sql_type(data_type))))
 }
 
 /// Flink's type of a decimal result.

@@ -12,6 +12,7 @@ use datafusion_sql::sqlparser::ast::{
     FunctionArguments, Ident, Spanned, Subscript, TrimWhereField, Value, ValueWithSpan,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_stream::sql_type;
 
 use crate::aggregates;
 use crate::bound::Bound;
@@ -19,7 +20,6 @@ use crate::calc::{as_literal, is_volatile};
 use crate::diagnostics::{Diagnostic, Result, is_empty};
 use crate::expression::{ExpressionBinder, Place, first_line};
 use crate::scope::nearest;
-use crate::types;
 
 impl ExpressionBinder<'_> {
     /// Binds an expression that stands for a call.
@@ -155,7 +155,7 @@ impl ExpressionBinder<'_> {
         };
         let fields: Vec<FieldRef> = args.iter().map(|arg| Arc::new(arg.field("argument"))).collect();
         let coerced = fields_with_udf(&fields, udf.as_ref()).map_err(|error| {
-            let types: Vec<String> = args.iter().map(|arg| types::name(&arg.data_type)).collect();
+            let types: Vec<String> = args.iter().map(|arg| sql_type(&arg.data_type)).collect();
             let diagnostic = Diagnostic::at(
                 span,
                 format!("function {} cannot be called with ({})", name.to_ascii_uppercase(), types.join(", ")),
@@ -239,7 +239,7 @@ impl ExpressionBinder<'_> {
         match &bound.data_type {
             arrow::datatypes::DataType::Utf8 => Ok(bound),
             arrow::datatypes::DataType::Null => self.cast(bound, &arrow::datatypes::DataType::Utf8, span),
-            other => Err(Diagnostic::at(span, format!("{what} takes strings, not {}", types::name(other)))),
+            other => Err(Diagnostic::at(span, format!("{what} takes strings, not {}", sql_type(other)))),
         }
     }
 

@@ -8,6 +8,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::expressions::{self, Literal};
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
 use crate::calc::as_literal;
@@ -30,12 +31,8 @@ impl ExpressionBinder<'_> {
         if as_literal(&bound.expression).is_some_and(ScalarValue::is_null) {
             return self.null(to, span);
         }
-        let refuse = || {
-            Diagnostic::at(
-                span,
-                format!("{} cannot be converted to {}", types::name(&bound.data_type), types::name(to)),
-            )
-        };
+        let refuse =
+            || Diagnostic::at(span, format!("{} cannot be converted to {}", sql_type(&bound.data_type), sql_type(to)));
         let cast = if let Some(udf) = self.session.flink_cast(&bound.data_type, to, or_null) {
             self.call_exact(udf, vec![bound.clone()], span)?
         } else {
@@ -57,7 +54,7 @@ impl ExpressionBinder<'_> {
     /// NULL of a type.
     pub(crate) fn null(&self, data_type: &DataType, span: Span) -> Result<Bound> {
         let value = ScalarValue::try_from(data_type)
-            .map_err(|_| Diagnostic::at(span, format!("NULL of type {} is not supported", types::name(data_type))))?;
+            .map_err(|_| Diagnostic::at(span, format!("NULL of type {} is not supported", sql_type(data_type))))?;
         Ok(Bound { expression: Arc::new(Literal::new(value)), data_type: data_type.clone(), nullable: true })
     }
 
@@ -80,8 +77,8 @@ impl ExpressionBinder<'_> {
                 span,
                 format!(
                     "{what} takes values of one type, not {} and {}",
-                    types::name(&left.data_type),
-                    types::name(&right.data_type)
+                    sql_type(&left.data_type),
+                    sql_type(&right.data_type)
                 ),
             )
             .help("convert one of them with CAST")
@@ -94,7 +91,7 @@ impl ExpressionBinder<'_> {
         let mut common = DataType::Null;
         for value in &values {
             common = common_type(&common, &value.data_type).ok_or_else(|| {
-                let (a, b) = (types::name(&common), types::name(&value.data_type));
+                let (a, b) = (sql_type(&common), sql_type(&value.data_type));
                 Diagnostic::at(span, format!("{what} takes values of one type, not {a} and {b}"))
                     .help("convert one of them with CAST")
             })?;
@@ -108,7 +105,7 @@ impl ExpressionBinder<'_> {
         let cast = self.cast(bound, to, span)?;
         match literal {
             Some(text) if as_literal(&cast.expression).is_none() => {
-                Err(Diagnostic::at(span, format!("'{text}' is not a {}", types::name(to))))
+                Err(Diagnostic::at(span, format!("'{text}' is not a {}", sql_type(to))))
             }
             _ => Ok(cast),
         }

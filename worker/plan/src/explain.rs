@@ -7,10 +7,10 @@ use eddyline_job_graph::{
     AggregateCall, AggregateFunction, JobGraph, Node, NodeKind, OverFrame, Partitioning, Projection, SourceNode,
     TimeColumn, WindowAggregate, WindowAssigner, WindowColumn,
 };
+use eddyline_stream::sql_type;
 
 use crate::interval::display;
 use crate::relation::Expression;
-use crate::types;
 
 /// The operators of a job: uids, distribution, changelog mode, state.
 pub fn explain(graph: &JobGraph) -> String {
@@ -40,7 +40,7 @@ pub fn explain(graph: &JobGraph) -> String {
 
 fn field_text(field: &arrow::datatypes::Field) -> String {
     let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
-    format!("{} {}{not_null}", field.name(), types::name(field.data_type()))
+    format!("{} {}{not_null}", field.name(), sql_type(field.data_type()))
 }
 
 fn partitioning(partitioning: &Partitioning, nodes: &[Node], from: usize) -> String {
@@ -159,7 +159,7 @@ fn call_text(call: &AggregateCall, input: Option<&Node>) -> String {
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let argument = call.argument.map_or_else(|| "*".to_owned(), |index| names(&[index], input));
     let filter = call.filter.map_or_else(String::new, |index| format!(" FILTER {}", names(&[index], input)));
-    format!("{function}({distinct}{argument}){filter} {}", types::name(&call.result_type))
+    format!("{function}({distinct}{argument}){filter} {}", sql_type(&call.result_type))
 }
 
 fn projections(columns: &[Projection]) -> String {

@@ -11,6 +11,7 @@ use datafusion_sql::sqlparser::ast::{
     Value,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
 use crate::calc::{as_literal, column};
@@ -93,7 +94,7 @@ impl<'a> ExpressionBinder<'a> {
             DataType::Boolean => Ok(bound),
             DataType::Null => self.null(&DataType::Boolean, span),
             ref other => {
-                Err(Diagnostic::at(span, format!("{what} takes a condition (BOOLEAN), not {}", types::name(other))))
+                Err(Diagnostic::at(span, format!("{what} takes a condition (BOOLEAN), not {}", sql_type(other))))
             }
         }
     }
@@ -222,7 +223,7 @@ impl<'a> ExpressionBinder<'a> {
         let bound = self.cast(self.literal(ScalarValue::Utf8(Some(text.clone()))), &to, span)?;
         match as_literal(&bound.expression) {
             Some(value) if !value.is_null() => Ok(bound),
-            _ => Err(Diagnostic::at(span, format!("'{text}' is not a {}", types::name(&to)))),
+            _ => Err(Diagnostic::at(span, format!("'{text}' is not a {}", sql_type(&to)))),
         }
     }
 
@@ -251,7 +252,7 @@ impl<'a> ExpressionBinder<'a> {
                 let bound = self.bind(inner)?;
                 let is_interval = bound.data_type == DAY_TIME || bound.data_type == YEAR_MONTH;
                 if !types::is_numeric(&bound.data_type) && !is_interval {
-                    let name = types::name(&bound.data_type);
+                    let name = sql_type(&bound.data_type);
                     return Err(Diagnostic::at(span, format!("'-' takes a number, not {name}")));
                 }
                 let is_literal = as_literal(&bound.expression).is_some();
@@ -311,7 +312,7 @@ impl<'a> ExpressionBinder<'a> {
         }
         let (left, right) = self.unify(left, right, &format!("operator {operator}"), span)?;
         if matches!(left.data_type, DataType::Map(..)) {
-            return Err(Diagnostic::at(span, format!("{} cannot be compared", types::name(&left.data_type))));
+            return Err(Diagnostic::at(span, format!("{} cannot be compared", sql_type(&left.data_type))));
         }
         self.binary(operator, left, right, span)
     }

@@ -6,6 +6,7 @@ use arrow::datatypes::Field;
 use datafusion_sql::sqlparser::ast::Ident;
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::Projection;
+use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
 use crate::calc::{calc, column};
@@ -122,13 +123,13 @@ fn convert(session: &Session, table: &Table, relation: Relation, targets: &[Targ
                     "column {} of the query, '{}', is {}, but '{}' of '{}' is {}",
                     index + 1,
                     relation.fields[index].name,
-                    types::name(from),
+                    sql_type(from),
                     target.field.name(),
                     table.descriptor.name,
-                    types::name(to)
+                    sql_type(to)
                 ),
             )
-            .help(format!("write CAST(… AS {}) or change the type of the column", types::name(to))));
+            .help(format!("write CAST(… AS {}) or change the type of the column", sql_type(to))));
         }
         let bound =
             Bound { expression: column(&scope.schema, index), data_type: from.clone(), nullable: field.is_nullable() };

@@ -11,6 +11,7 @@ use datafusion_sql::sqlparser::ast::{
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::Projection;
+use eddyline_stream::sql_type;
 
 use crate::aggregates::{self, Draft};
 use crate::bound::Bound;
@@ -218,10 +219,7 @@ impl<'a> QueryBinder<'a> {
             let bound = binder.bind(expression).map_err(|error| alias_hint(error, expression, items))?;
             let is_interval = bound.data_type == types::DAY_TIME || bound.data_type == types::YEAR_MONTH;
             if bound.data_type.is_nested() || is_interval || bound.data_type.is_null() {
-                return Err(Diagnostic::at(
-                    own,
-                    format!("GROUP BY {} is not supported", types::name(&bound.data_type)),
-                ));
+                return Err(Diagnostic::at(own, format!("GROUP BY {} is not supported", sql_type(&bound.data_type))));
             }
             if entries.iter().any(|entry| same(&entry.bound.expression, &bound.expression)) {
                 continue;

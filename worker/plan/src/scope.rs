@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion_sql::sqlparser::ast::Ident;
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_stream::sql_type;
 
 use crate::diagnostics::{Diagnostic, Result};
 use crate::relation::{Relation, Role, ScopeField};
@@ -111,7 +112,7 @@ pub(crate) fn row_field<'a>(data_type: &'a DataType, name: &Ident) -> Result<&'a
     let DataType::Struct(fields) = data_type else {
         return Err(Diagnostic::at(
             name.span,
-            format!("'{}': only a ROW has fields, this is {}", name.value, crate::types::name(data_type)),
+            format!("'{}': only a ROW has fields, this is {}", name.value, sql_type(data_type)),
         ));
     };
     fields.iter().find(|field| *field.name() == name.value).map(AsRef::as_ref).ok_or_else(|| {

@@ -11,6 +11,7 @@ use datafusion_sql::sqlparser::ast::Ident;
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_connectors::table::parse_duration;
 use eddyline_connectors::{MetadataColumn, TableDescriptor};
+use eddyline_stream::sql_type;
 
 use crate::calc::{DEPTH_MAX, as_column, as_literal, column, is_volatile, measure, substitute};
 use crate::catalog::{Catalog, Column, ColumnSource, Table, Watermark, can_be_rowtime, reader_schema};
@@ -152,7 +153,7 @@ fn bind_columns(session: &Session, definition: &CreateTable, descriptor: &TableD
                     || bound.data_type == types::DAY_TIME
                     || bound.data_type == types::YEAR_MONTH
                 {
-                    let message = format!("a column of type {} is not supported", types::name(&bound.data_type));
+                    let message = format!("a column of type {} is not supported", sql_type(&bound.data_type));
                     return Err(Diagnostic::at(definition.name.span, message));
                 }
                 let field = bound.field(&definition.name.value);
@@ -198,7 +199,7 @@ fn bind_watermark(session: &Session, definition: &WatermarkDefinition, columns: 
             format!(
                 "WATERMARK FOR '{}': the column is {}, not TIMESTAMP(3) or TIMESTAMP_LTZ(3)",
                 field.name(),
-                types::name(field.data_type())
+                sql_type(field.data_type())
             ),
         )
         .help(format!("declare it TIMESTAMP(3), or compute one: t AS CAST({} AS TIMESTAMP(3))", field.name())));
@@ -209,7 +210,7 @@ fn bind_watermark(session: &Session, definition: &WatermarkDefinition, columns: 
     };
     let bound = binder.bind(&definition.expression)?;
     if !matches!(bound.data_type, arrow::datatypes::DataType::Timestamp(..)) {
-        let message = format!("the watermark must be a timestamp, not {}", types::name(&bound.data_type));
+        let message = format!("the watermark must be a timestamp, not {}", sql_type(&bound.data_type));
         return Err(Diagnostic::at(definition.span, message));
     }
     if is_volatile(&bound.expression) {

@@ -256,44 +256,6 @@ fn close_angle(tokens: &mut Tokens<'_>) -> Result<()> {
     tokens.expect_token(&Token::Gt).map(|_| ())
 }
 
-/// The type as Flink writes it.
-pub(crate) fn name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Null => "NULL".to_owned(),
-        DataType::Boolean => "BOOLEAN".to_owned(),
-        DataType::Int8 => "TINYINT".to_owned(),
-        DataType::Int16 => "SMALLINT".to_owned(),
-        DataType::Int32 => "INT".to_owned(),
-        DataType::Int64 => "BIGINT".to_owned(),
-        DataType::Float32 => "FLOAT".to_owned(),
-        DataType::Float64 => "DOUBLE".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
-        DataType::Utf8 => "STRING".to_owned(),
-        DataType::Binary => "BYTES".to_owned(),
-        DataType::Date32 => "DATE".to_owned(),
-        DataType::Time32(_) => "TIME".to_owned(),
-        DataType::Timestamp(unit, zone) => {
-            let precision = if *unit == TimeUnit::Millisecond { 3 } else { 6 };
-            format!("TIMESTAMP{}({precision})", if zone.is_some() { "_LTZ" } else { "" })
-        }
-        DataType::Duration(_) => "INTERVAL DAY TO SECOND".to_owned(),
-        DataType::Interval(_) => "INTERVAL YEAR TO MONTH".to_owned(),
-        DataType::List(element) => format!("ARRAY<{}>", name(element.data_type())),
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) if fields.len() == 2 => {
-                format!("MAP<{}, {}>", name(fields[0].data_type()), name(fields[1].data_type()))
-            }
-            _ => "MAP".to_owned(),
-        },
-        DataType::Struct(fields) => {
-            let fields: Vec<_> =
-                fields.iter().map(|field| format!("`{}` {}", field.name(), name(field.data_type()))).collect();
-            format!("ROW<{}>", fields.join(", "))
-        }
-        other => other.to_string(),
-    }
-}
-
 /// Whether it is a whole number.
 pub(crate) fn is_integer(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)

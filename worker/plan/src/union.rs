@@ -2,6 +2,7 @@
 
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::Projection;
+use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
 use crate::calc::{calc, column};
@@ -32,8 +33,8 @@ pub(crate) fn union(session: &Session, inputs: Vec<(Relation, Span)>) -> Result<
                     format!(
                         "UNION ALL: column {} is {} here and {} above",
                         index + 1,
-                        types::name(input.data_type(index)),
-                        types::name(&common[index])
+                        sql_type(input.data_type(index)),
+                        sql_type(&common[index])
                     ),
                 )
                 .help("convert one of them with CAST")

@@ -3,12 +3,13 @@
 use arrow::datatypes::{DataType, Field};
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::{TimeColumn, WindowAssigner};
+use eddyline_stream::sql_type;
 
 use crate::diagnostics::{Diagnostic, Result};
 use crate::query::{QueryBinder, Surroundings, place};
 use crate::relation::{Rel, RelKind, Relation, Role, ScopeField, schema};
 use crate::scope::Scope;
-use crate::types::{self, TIMESTAMP};
+use crate::types::TIMESTAMP;
 use crate::window_tvf::{WindowInput, WindowKind, WindowTvf};
 
 /// Binds a call: its rows, with `window_start`, `window_end` and `window_time` behind their columns.
@@ -42,7 +43,7 @@ fn check_time(input: &Relation, time: usize, name: &str, span: Span) -> Result<(
             .help("use an event-time column with a WATERMARK")),
         role if role.is_event_time() => Ok(()),
         _ => {
-            let data_type = types::name(input.data_type(time));
+            let data_type = sql_type(input.data_type(time));
             let diagnostic = Diagnostic::at(span, format!("column '{name}' ({data_type}) is not a time attribute"));
             Err(diagnostic.help(format!(
                 "declare it in CREATE TABLE: WATERMARK FOR {name} AS {name} - INTERVAL '5' SECOND; a converted column is none"

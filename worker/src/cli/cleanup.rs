@@ -15,7 +15,10 @@ pub struct Arguments {
     /// The settings of a worker: everything that its job has in storage is deleted, with its savepoints.
     #[arg(long, required_unless_present = "uri", conflicts_with = "uri")]
     config: Option<PathBuf>,
-    /// A savepoint.
+    /// A savepoint that stays although its job's are deleted; may be given several times.
+    #[arg(long, value_name = "URI", requires = "config")]
+    keep: Vec<String>,
+    /// A savepoint to delete.
     #[arg(long)]
     uri: Option<String>,
     /// The endpoint of an S3 server that is not Amazon's, for a savepoint.
@@ -53,7 +56,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let (Some(uri), Some(savepoints)) = (&config.checkpoint.uri, config.savepoint_folder()) else {
             return Ok(("a job without checkpoint storage".to_owned(), 0));
         };
-        let mut objects = eddyline_checkpoint::remove_folder(&savepoints, &options).await?;
+        let mut objects = eddyline_checkpoint::remove_savepoints(&savepoints, &arguments.keep, &options).await?;
         objects += JobStore::open(Storage::open(uri, &options)?, &config.folder()).remove().await?;
         Ok((format!("{} in {uri}", config.folder()), objects))
     })?;

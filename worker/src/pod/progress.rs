@@ -1,6 +1,6 @@
 //! How far a job has come, and how fast: the counters of its tasks, looked at every second.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -94,8 +94,16 @@ impl Sampler {
             late_records: totals.late_rows,
             bad_records: totals.bad_records,
             backpressure: backpressure(&operators, &seen.samples),
+            unreachable_sources: unreachable_sources(&operators),
         }
     }
+}
+
+/// Each source that cannot be read, once.
+fn unreachable_sources(metrics: &[Arc<OperatorMetrics>]) -> Vec<String> {
+    let told: BTreeMap<&str, String> =
+        metrics.iter().filter_map(|task| Some((task.label.as_str(), task.trouble()?))).collect();
+    told.into_iter().map(|(source, why)| format!("{source}: {why}")).collect()
 }
 
 fn rate(samples: &VecDeque<Sample>) -> f64 {
@@ -167,6 +175,21 @@ mod tests {
         source.set_watermark(Watermark::new(2_000));
         sampler.look(&view);
         assert_eq!(sampler.progress(&view).watermark_stuck_since_ms, None);
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_is_named_once() {
+        let (view, source, sink) = view();
+        let twin = OperatorMetrics::new(source.uid.clone(), source.label.clone(), Role::Source, SlotIndex::new(1));
+        *view.operators.write().expect("no panic") = vec![Arc::clone(&source), Arc::clone(&twin), sink];
+        for task in [&source, &twin] {
+            task.set_trouble(Some("no broker answers".to_owned()));
+        }
+        let sampler = Sampler::default();
+        assert_eq!(sampler.progress(&view).unreachable_sources, ["read: no broker answers"]);
+        source.set_trouble(None);
+        twin.set_trouble(None);
+        assert_eq!(sampler.progress(&view).unreachable_sources, Vec::<String>::new());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What tasks count. Written by slot threads at each batch, read by the progress line and the metrics endpoint.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use eddyline_stream::{OperatorUid, SlotIndex, Watermark};
@@ -78,6 +78,7 @@ pub struct OperatorMetrics {
     /// Records known and not yet read; `u64::MAX` where unknown.
     pub source_lag: Counter,
     watermark_ms: AtomicI64,
+    trouble: Mutex<Option<String>>,
 }
 
 impl OperatorMetrics {
@@ -99,6 +100,7 @@ impl OperatorMetrics {
             state_bytes: Counter::default(),
             source_lag: Counter::default(),
             watermark_ms: AtomicI64::new(Watermark::MIN.time_ms()),
+            trouble: Mutex::default(),
         };
         metrics.source_lag.set(u64::MAX);
         Arc::new(metrics)
@@ -116,6 +118,16 @@ impl OperatorMetrics {
     /// Event time has come this far here.
     pub fn set_watermark(&self, watermark: Watermark) {
         self.watermark_ms.store(watermark.time_ms(), Ordering::Relaxed);
+    }
+
+    /// Why a source cannot be read at the moment, if it cannot.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Why a source cannot be read at the moment, if it cannot.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How far event time has come here.

@@ -81,6 +81,8 @@ pub struct SourceTask {
     ended: bool,
     /// No rows may follow: a savepoint that stops the job has passed.
     stopped: bool,
+    /// Whether the last read found nothing.
+    waits: bool,
 }
 
 impl SourceTask {
@@ -98,6 +100,7 @@ impl SourceTask {
             open: 0,
             ended: false,
             stopped: false,
+            waits: false,
         }
     }
 
@@ -284,6 +287,11 @@ impl SourceTask {
         let started = Instant::now();
         let polled = self.parts.reader.poll(self.parts.rows_per_read).map_err(|source| self.failed(source))?;
         self.parts.metrics.busy_ns.add_time(started.elapsed());
+        let waits = matches!(polled, Poll::Pending);
+        if waits || self.waits {
+            self.waits = waits;
+            self.parts.metrics.set_trouble(self.parts.reader.trouble().filter(|_| waits));
+        }
         match polled {
             Poll::Rows { split, rows } => {
                 self.rows(&split, rows)?;

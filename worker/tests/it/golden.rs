@@ -9,6 +9,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion_common::ScalarValue;
+use eddyline_api::SavepointState;
 use eddyline_connectors::Options;
 use eddyline_formats::FormatConfig;
 use eddyline_job_graph::{JobGraph, NodeKind};
@@ -202,7 +203,7 @@ impl Case {
                     requests.send(Request::Rescale { parallelism }).expect("the job runs");
                     let is_rescaled = || view.status.snapshot().last_rescale.is_some_and(|last| last.to == parallelism);
                     until(is_rescaled).await;
-                    until(|| sources_ended(view) >= (usize::from(parallelism) - 1) * sources).await;
+                    only_splits_count(view, &requests, (usize::from(parallelism) - 1) * sources).await;
                     released.release(next);
                 }
                 std::future::pending::<()>().await;
@@ -251,9 +252,8 @@ impl Case {
                     Some(outcome.unwrap_or_else(|error| panic!("{}: {}", self.name, eddyline_worker::chain_of(&error))))
                 }
                 () = async {
-                    // What is late is only certain when the subtasks that have no split no longer hold back the watermark.
                     let without_split = (usize::from(run.parallelism) - 1) * self.inputs.len();
-                    self::until(|| sources_ended(&view) >= without_split).await;
+                    only_splits_count(&view, &requests, without_split).await;
                     tables.release(rows);
                     until(&view, requests).await;
                 } => None,
@@ -274,6 +274,21 @@ impl Case {
             );
         }
     }
+}
+
+/// Waits until the subtasks of sources that have no split no longer hold back any watermark: only then it is certain what
+/// is late. A savepoint goes through all channels behind what these subtasks have sent last.
+async fn only_splits_count(view: &View, requests: &UnboundedSender<Request>, without_split: usize) {
+    if without_split == 0 {
+        return;
+    }
+    until(|| sources_ended(view) >= without_split).await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let name = format!("attempt-{}", view.status.snapshot().attempt);
+    let order = SavepointOrder { name: name.clone(), folder: folder.path().display().to_string() };
+    view.status.savepoint_requested(&name);
+    requests.send(Request::Savepoint(order)).expect("the job runs");
+    until(|| view.status.savepoint(&name).is_some_and(|savepoint| savepoint.state == SavepointState::Completed)).await;
 }
 
 fn rows_read(view: &View) -> usize {

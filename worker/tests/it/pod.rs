@@ -354,11 +354,18 @@ async fn a_job_is_watched_rescaled_saved_and_stopped_through_the_api() {
         Command::new(env!("CARGO_BIN_EXE_eddyline")).args(["cleanup", "--uri", &uri]).output().expect("eddyline");
     assert!(cleanup.status.success(), "{}", String::from_utf8_lossy(&cleanup.stderr));
     let config = pod.path("config").join(mounts::CONFIG_FILE).display().to_string();
-    let cleanup = Command::new(env!("CARGO_BIN_EXE_eddyline")).args(["cleanup", "--config", &config]).output();
-    assert!(cleanup.expect("eddyline").status.success());
-    let mut left = Vec::new();
-    files_below(&pod.path("checkpoints"), &mut left);
-    assert_eq!(left, Vec::<PathBuf>::new());
+    let kept = last.uri.expect("where it is");
+    let left_by = |arguments: &[&str]| {
+        let cleanup = Command::new(env!("CARGO_BIN_EXE_eddyline")).args(arguments).output();
+        assert!(cleanup.expect("eddyline").status.success());
+        let mut left = Vec::new();
+        files_below(&pod.path("checkpoints"), &mut left);
+        left
+    };
+    let left = left_by(&["cleanup", "--config", &config, "--keep", &kept]);
+    let kept = kept.strip_prefix("file://").expect("a local folder");
+    assert!(!left.is_empty() && left.iter().all(|file| file.starts_with(kept)), "{left:?}");
+    assert_eq!(left_by(&["cleanup", "--config", &config]), Vec::<PathBuf>::new());
 }
 
 fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {

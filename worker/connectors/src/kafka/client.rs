@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::config::SourceConfig;
 use super::properties::ClientProperties;
+use super::reachability::Reachability;
 use crate::Error;
 
 /// The same trouble is logged once in this time.
@@ -32,12 +33,24 @@ pub struct Context {
     said: Mutex<BTreeMap<String, Instant>>,
     /// Set by an error that the client tells in its log and nowhere else: a topic that is gone.
     alarm: AtomicBool,
+    reachability: Mutex<Reachability>,
 }
 
 impl Context {
     /// A context for the client that does `purpose`.
     pub fn new(purpose: impl Into<String>) -> Self {
-        Self { purpose: purpose.into(), said: Mutex::default(), alarm: AtomicBool::new(false) }
+        Self {
+            purpose: purpose.into(),
+            said: Mutex::default(),
+            alarm: AtomicBool::new(false),
+            reachability: Mutex::default(),
+        }
+    }
+
+    /// Which brokers do not answer at the moment, if the client gives statistics.
+    pub fn trouble(&self) -> Option<String> {
+        let reachability = self.reachability.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        reachability.trouble().map(str::to_owned)
     }
 
     /// Whether there was an alarm since the last call: reason to look whether what is read still exists.
@@ -69,6 +82,10 @@ impl ClientContext for Context {
             _ if self.is_news(facility) => warn!(client = self.purpose, facility, message, "librdkafka"),
             _ => {}
         }
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.reachability.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

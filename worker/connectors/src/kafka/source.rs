@@ -16,6 +16,7 @@ use super::config::SourceConfig;
 use super::dead_letter::DeadLetters;
 use super::enumerator::PartitionEnumerator;
 use super::partition_queue::{Message, PartitionQueue, events_waiting};
+use super::reachability;
 use super::rows::{BATCH_ROWS_MAX, RowDecoder};
 use super::split::{self, Position};
 use crate::source::{Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator};
@@ -113,8 +114,11 @@ struct KafkaReader {
 impl KafkaReader {
     fn new(config: Arc<SourceConfig>, table: &str, rows: RowDecoder, context: ReaderContext) -> Result<Self, Error> {
         let purpose = format!("source {table}, reader {}", context.subtask.0);
-        let mut consumer: TableConsumer =
-            client::create(&client::consumer_config(&config.properties, table), &purpose)?;
+        let mut consumer = client::consumer_config(&config.properties, table);
+        if !config.properties.consumer.contains_key("statistics.interval.ms") {
+            consumer.set("statistics.interval.ms", reachability::INTERVAL_MS);
+        }
+        let mut consumer: TableConsumer = client::create(&consumer, &purpose)?;
         let has_events = Arc::new(AtomicBool::new(true));
         let (flag, waker) = (Arc::clone(&has_events), Arc::clone(&context.waker));
         consumer.set_nonempty_callback(move || {
@@ -422,6 +426,10 @@ impl SourceReader for KafkaReader {
         {
             warn!(table = self.table, %checkpoint, %error, "failed to commit group offsets");
         }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.consumer.context().trouble()
     }
 
     fn counters(&self) -> ReaderCounters {

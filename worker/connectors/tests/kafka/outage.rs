@@ -1,5 +1,7 @@
 //! A broker that goes away and comes back.
 
+use std::time::{Duration, Instant};
+
 use eddyline_connectors::sink::Sink;
 use eddyline_connectors::source::Poll;
 use eddyline_stream::CheckpointId;
@@ -32,6 +34,7 @@ fn reading_and_writing_go_on_when_the_broker_comes_back() {
     for _ in 0..50 {
         assert!(matches!(reading.reader.poll(10).unwrap(), Poll::Pending));
     }
+    until(&mut reading, |trouble| trouble.is_some_and(|trouble| trouble.contains("does not answer")));
     reading.discover().unwrap();
     writer.write(&rows(10..20)).unwrap();
     let prepared = io().spawn(writer.prepare_commit(CheckpointId::new(2)));
@@ -47,4 +50,15 @@ fn reading_and_writing_go_on_when_the_broker_comes_back() {
     assert_eq!(committed_values(&broker, &exact), values(0..10));
     broker.produce(&input, &[record, record]);
     assert_eq!(reading.rows(2), ["1,a", "1,a"]);
+    until(&mut reading, |trouble| trouble.is_none());
+}
+
+/// Goes on reading, which brings nothing, until the reader says the right thing about its brokers.
+fn until(reading: &mut Reading, is_right: impl Fn(Option<String>) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_right(reading.reader.trouble()) {
+        assert!(Instant::now() < deadline, "{:?}", reading.reader.trouble());
+        assert!(matches!(reading.reader.poll(10).unwrap(), Poll::Pending));
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }

@@ -1,9 +1,10 @@
 //! The options of `csv`.
 
 use arrow::datatypes::{DataType, SchemaRef};
+use eddyline_stream::sql_type;
 
 use crate::config::{ConfigError, OptionReader};
-use crate::schema::{is_scalar, sql_type};
+use crate::schema::is_scalar;
 
 /// The options of `csv`.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,9 +1,10 @@
 //! The options of `parquet`.
 
 use arrow::datatypes::{DataType, SchemaRef};
+use eddyline_stream::sql_type;
 
 use crate::config::{ConfigError, OptionReader};
-use crate::schema::{is_scalar, map_fields, sql_type};
+use crate::schema::{is_scalar, map_fields};
 
 /// How the pages of a file are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

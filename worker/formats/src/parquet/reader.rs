@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::{Buf, Bytes};
+use eddyline_stream::sql_type;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -18,7 +19,6 @@ use parquet::file::reader::{ChunkReader, Length};
 use crate::Error;
 use crate::parquet::columns::{convert, fits, read_as};
 use crate::parquet::config::Config;
-use crate::schema::sql_type;
 
 /// How many bytes at the end of a file mostly hold all of its metadata: a good first read.
 pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;

@@ -1,9 +1,9 @@
 //! The options of `raw`.
 
 use arrow::datatypes::{DataType, SchemaRef};
+use eddyline_stream::sql_type;
 
 use crate::config::{ConfigError, OptionReader};
-use crate::schema::sql_type;
 
 /// The order of the bytes of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

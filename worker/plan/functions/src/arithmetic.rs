@@ -11,10 +11,11 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use datafusion_common::{Result, exec_err, plan_err};
 use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_stream::sql_type;
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
-use crate::parameters::{Parameter, sql_name};
+use crate::parameters::Parameter;
 
 /// Evaluates a body for the primitive type of a number, bound to `$native` type name `$T`.
 macro_rules! for_number {
@@ -225,7 +226,7 @@ fn remainder_type(args: &ReturnFieldArgs) -> Result<DataType> {
             let precision = (d1.min(d2) + i16::from(scale)).clamp(1, 38);
             Ok(DataType::Decimal128(u8::try_from(precision).unwrap_or(38), scale))
         }
-        _ => plan_err!("MOD takes numbers, not {} and {}", sql_name(dividend), sql_name(divisor)),
+        _ => plan_err!("MOD takes numbers, not {} and {}", sql_type(dividend), sql_type(divisor)),
     }
 }
 

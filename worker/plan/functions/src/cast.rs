@@ -11,12 +11,13 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::{Result, exec_err};
 use datafusion_expr::ScalarUDF;
+use eddyline_stream::sql_type;
 
 use crate::arguments::Arguments;
 use crate::context::FunctionContext;
 use crate::function::{Returns, function};
 use crate::moments::is_instant;
-use crate::parameters::{plain, sql_name};
+use crate::parameters::plain;
 use crate::time::zone::{Overlap, Zone};
 use crate::time::{DAY, MILLISECOND, parse};
 
@@ -137,6 +138,6 @@ fn or_refuse<T>(parsed: Option<T>, text: &str, try_: bool, to: &DataType) -> Res
     match parsed {
         Some(value) => Ok(Some(value)),
         None if try_ => Ok(None),
-        None => exec_err!("cannot cast '{}' to {}; TRY_CAST gives NULL instead", text.escape_debug(), sql_name(to)),
+        None => exec_err!("cannot cast '{}' to {}; TRY_CAST gives NULL instead", text.escape_debug(), sql_type(to)),
     }
 }

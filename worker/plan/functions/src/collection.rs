@@ -13,10 +13,11 @@ use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion_common::{Result, exec_err, internal_err, plan_err};
 use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_stream::sql_type;
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
-use crate::parameters::{Parameter, sql_name};
+use crate::parameters::Parameter;
 
 /// The functions of this module.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -58,7 +59,7 @@ fn map_type(args: &ReturnFieldArgs) -> Result<DataType> {
     for pair in [0, 1] {
         let expected = argument_type(args, pair)?;
         if let Some(odd) = args.arg_fields.iter().skip(pair).step_by(2).find(|field| field.data_type() != expected) {
-            return plan_err!("MAP mixes {} and {}; CAST them", sql_name(expected), sql_name(odd.data_type()));
+            return plan_err!("MAP mixes {} and {}; CAST them", sql_type(expected), sql_type(odd.data_type()));
         }
     }
     let key = Field::new("key", argument_type(args, 0)?.clone(), false);
@@ -71,7 +72,7 @@ fn item_type(args: &ReturnFieldArgs) -> Result<DataType> {
     match argument_type(args, 0)? {
         DataType::List(element) => Ok(element.data_type().clone()),
         DataType::Map(..) => entry_type(argument_type(args, 0)?, 1),
-        other => plan_err!("an element is taken of an ARRAY or a MAP, not of {}", sql_name(other)),
+        other => plan_err!("an element is taken of an ARRAY or a MAP, not of {}", sql_type(other)),
     }
 }
 
@@ -81,7 +82,7 @@ fn entry_type(map: &DataType, side: usize) -> Result<DataType> {
             DataType::Struct(fields) if fields.len() == 2 => Ok(fields[side].data_type().clone()),
             other => internal_err!("map entries of type {other}"),
         },
-        other => plan_err!("keys and values are taken of a MAP, not of {}", sql_name(other)),
+        other => plan_err!("keys and values are taken of a MAP, not of {}", sql_type(other)),
     }
 }
 
@@ -122,7 +123,7 @@ fn extents(array: &ArrayRef) -> Result<(OffsetBuffer<i32>, Option<NullBuffer>)> 
     match array.data_type() {
         DataType::List(_) => Ok((array.as_list::<i32>().offsets().clone(), array.nulls().cloned())),
         DataType::Map(..) => Ok((array.as_map().offsets().clone(), array.nulls().cloned())),
-        other => plan_err!("{} has no elements", sql_name(other)),
+        other => plan_err!("{} has no elements", sql_type(other)),
     }
 }
 
@@ -177,7 +178,7 @@ fn comparable(elements: &ArrayRef, sought: &ArrayRef) -> Result<(arrow::row::Row
 fn element(args: &Arguments) -> Result<ArrayRef> {
     let container = args.spread(0)?;
     if !matches!(container.data_type(), DataType::List(_)) {
-        return plan_err!("ELEMENT takes an ARRAY, not {}", sql_name(container.data_type()));
+        return plan_err!("ELEMENT takes an ARRAY, not {}", sql_type(container.data_type()));
     }
     let extents = extents(&container)?;
     if let Some(row) = (0..args.rows).find(|row| range(&extents, *row).is_some_and(|range| range.len() > 1)) {
@@ -190,7 +191,7 @@ fn element(args: &Arguments) -> Result<ArrayRef> {
 fn array_contains(args: &Arguments) -> Result<ArrayRef> {
     let container = args.spread(0)?;
     if !matches!(container.data_type(), DataType::List(_)) {
-        return plan_err!("ARRAY_CONTAINS takes an ARRAY, not {}", sql_name(container.data_type()));
+        return plan_err!("ARRAY_CONTAINS takes an ARRAY, not {}", sql_type(container.data_type()));
     }
     let extents = extents(&container)?;
     let (elements, sought) = comparable(container.as_list::<i32>().values(), &args.spread(1)?)?;

@@ -6,6 +6,7 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::{Result, plan_err};
 use datafusion_expr::type_coercion::binary::{comparison_coercion, type_union_resolution};
+use eddyline_stream::sql_type;
 
 /// What one parameter of a function takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub(crate) fn coerce(
             "{} takes {} as argument {position}, not {}; CAST it",
             function.to_uppercase(),
             describe(parameter),
-            sql_name(given)
+            sql_type(given)
         ),
         None => plan_err!("{} does not take {} arguments", function.to_uppercase(), types.len()),
     }
@@ -162,46 +163,5 @@ fn describe(parameter: Parameter) -> &'static str {
         Parameter::Moment => "DATE, TIME or TIMESTAMP",
         Parameter::Any => "any type",
         Parameter::Common => "the common type of its arguments",
-    }
-}
-
-/// The SQL name of an Arrow type, for messages.
-pub(crate) fn sql_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Null => "NULL".to_owned(),
-        DataType::Boolean => "BOOLEAN".to_owned(),
-        DataType::Int8 => "TINYINT".to_owned(),
-        DataType::Int16 => "SMALLINT".to_owned(),
-        DataType::Int32 => "INT".to_owned(),
-        DataType::Int64 => "BIGINT".to_owned(),
-        DataType::Float32 => "FLOAT".to_owned(),
-        DataType::Float64 => "DOUBLE".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
-        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "STRING".to_owned(),
-        DataType::Binary | DataType::BinaryView | DataType::LargeBinary => "BYTES".to_owned(),
-        DataType::Date32 => "DATE".to_owned(),
-        DataType::Time32(_) | DataType::Time64(_) => "TIME".to_owned(),
-        DataType::Timestamp(unit, zone) => {
-            let precision = match unit {
-                TimeUnit::Second => 0,
-                TimeUnit::Millisecond => 3,
-                TimeUnit::Microsecond => 6,
-                TimeUnit::Nanosecond => 9,
-            };
-            format!("{}({precision})", if zone.is_some() { "TIMESTAMP_LTZ" } else { "TIMESTAMP" })
-        }
-        DataType::List(element) => format!("ARRAY<{}>", sql_name(element.data_type())),
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) if fields.len() == 2 => {
-                format!("MAP<{}, {}>", sql_name(fields[0].data_type()), sql_name(fields[1].data_type()))
-            }
-            _ => "MAP".to_owned(),
-        },
-        DataType::Struct(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|field| format!("{} {}", field.name(), sql_name(field.data_type()))).collect();
-            format!("ROW<{}>", fields.join(", "))
-        }
-        other => other.to_string(),
     }
 }
