@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes sure that what the build and the tests need is there: installs it where it can (Debian, as root), and otherwise
 # says what is missing and ends.
-#   prerequisites.sh build      a C compiler, make and the like, for the Kafka client library
-#   prerequisites.sh services   a Java runtime and Maven for the Kafka broker, Go for the S3 server
+#   prerequisites.sh build      a C compiler, make, perl and the like, for the Kafka client library and its OpenSSL
+#   prerequisites.sh services   a Java runtime, Maven and openssl for the Kafka broker, Go for the S3 server
 #   prerequisites.sh bench      Python with DuckDB
 set -euo pipefail
 
@@ -12,8 +12,12 @@ need() { # program, Debian package
 }
 
 case ${1:-} in
-  build) need cc gcc; need c++ g++; need make make; need pkg-config pkg-config ;;
-  services) need java default-jre-headless; need mvn maven; need go golang-go; need curl curl ;;
+  build)
+    need cc gcc; need c++ g++; need make make; need pkg-config pkg-config
+    # With modules that Debian's perl-base lacks.
+    perl -MFindBin -MIPC::Cmd -MTime::Piece -e 1 2>/dev/null || missing+=(perl)
+    ;;
+  services) need java default-jre-headless; need mvn maven; need go golang-go; need curl curl; need openssl openssl ;;
   bench) need python3 python3 ;;
   *) echo "usage: $0 build|services|bench" >&2; exit 2 ;;
 esac

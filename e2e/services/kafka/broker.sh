@@ -15,6 +15,9 @@
 # Environment: KAFKA_PORT (9092), KAFKA_CONTROLLER_PORT (port + 1), KAFKA_DATA (data folder), KAFKA_HEAP (512m),
 #   KAFKA_WAIT (seconds, 90), KAFKA_EXTRA (file with more broker properties), EDDYLINE_CACHE ($HOME/.cache/eddyline),
 #   KAFKA_BOOTSTRAP (another broker for topic, produce and consume, by address; 127.0.0.1 and the port above).
+# With KAFKA_TLS (a folder with ca.pem, and broker.pem: the broker's certificate and its key) two more listeners:
+#   KAFKA_MUTUAL_PORT (TLS; clients need a certificate of ca.pem) and KAFKA_SCRAM_PORT (TLS; clients log in with
+#   SCRAM-SHA-256 or SCRAM-SHA-512 as a user of KAFKA_USERS, "name=password …", which are made with the data folder).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -60,6 +63,24 @@ tool() {
     -cp "$lib/*" "$class" "$@"
 }
 
+# The listeners with TLS, for those who ask for them.
+write_tls_config() {
+  local login='org.apache.kafka.common.security.scram.ScramLoginModule required;'
+  cat >>"$data/server.properties" <<P
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port,MUTUAL://127.0.0.1:$KAFKA_MUTUAL_PORT,SCRAM://127.0.0.1:$KAFKA_SCRAM_PORT
+advertised.listeners=PLAINTEXT://127.0.0.1:$port,MUTUAL://127.0.0.1:$KAFKA_MUTUAL_PORT,SCRAM://127.0.0.1:$KAFKA_SCRAM_PORT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,MUTUAL:SSL,SCRAM:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location=$KAFKA_TLS/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$KAFKA_TLS/ca.pem
+listener.name.mutual.ssl.client.auth=required
+listener.name.scram.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.scram.scram-sha-256.sasl.jaas.config=$login
+listener.name.scram.scram-sha-512.sasl.jaas.config=$login
+P
+}
+
 write_config() {
   mkdir -p "$data/log" "$data/logs"
   cat "$here/broker.properties" - >"$data/server.properties" <<P
@@ -69,6 +90,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:$port
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=$data/log
 P
+  if [ -n "${KAFKA_TLS:-}" ]; then write_tls_config; fi
   if [ -n "${KAFKA_EXTRA:-}" ]; then cat "$KAFKA_EXTRA" >>"$data/server.properties"; fi
   cat >"$data/log4j2.properties" <<P
 rootLogger.level=INFO
@@ -97,8 +119,13 @@ start() {
   install
   write_config
   if [ ! -f "$data/log/meta.properties" ]; then
+    local user users=()
+    for user in ${KAFKA_USERS:-}; do
+      users+=(--add-scram "SCRAM-SHA-256=[name=${user%%=*},password=${user#*=}]")
+      users+=(--add-scram "SCRAM-SHA-512=[name=${user%%=*},password=${user#*=}]")
+    done
     tool kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$data/server.properties" --ignore-formatted \
-      >"$data/logs/format.log" 2>&1 || { cat "$data/logs/format.log" >&2; return 1; }
+      "${users[@]}" >"$data/logs/format.log" 2>&1 || { cat "$data/logs/format.log" >&2; return 1; }
   fi
   # A session of its own: no signal meant for the caller's process group reaches the broker.
   setsid "$java" -Xmx"$heap" -Xms128m -XX:+UseSerialGC \
@@ -151,5 +178,5 @@ case ${1:-} in
              --property parse.key=true --property 'key.separator=	' ;;
   consume) tool org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$bootstrap" --topic "$2" \
              --from-beginning --timeout-ms 5000 ${3:+--max-messages "$3"} --property print.key=true ;;
-  *) sed -n '2,18p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,21p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac

@@ -15,6 +15,7 @@
 pub mod config;
 pub mod modes;
 pub mod properties;
+pub mod security;
 
 #[cfg(feature = "io")]
 mod client;
@@ -36,6 +37,8 @@ mod publisher;
 mod reachability;
 #[cfg(feature = "io")]
 mod records;
+#[cfg(feature = "io")]
+mod refusal;
 #[cfg(feature = "io")]
 mod rows;
 #[cfg(feature = "io")]

@@ -61,3 +61,22 @@ impl Connectors for WithSecrets {
         self.inner.open_sink(&sink, context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::connectors::BuiltIn;
+
+    #[test]
+    fn a_value_of_many_lines_keeps_them() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("kafka")).unwrap();
+        let pem = "-----BEGIN CERTIFICATE-----\nQUJD\nREVG\n-----END CERTIFICATE-----";
+        std::fs::write(folder.path().join("kafka/ca.crt"), format!("{pem}\n")).unwrap();
+        let secrets = WithSecrets::new(Arc::new(BuiltIn), folder.path().to_owned());
+        let option = "properties.ssl.truststore.certificates";
+        assert_eq!(secrets.resolve_value(option, "${secret:kafka/ca.crt}").unwrap(), pem);
+        let error = secrets.resolve_value(option, "${secret:kafka/tls.crt}").unwrap_err();
+        assert!(error.message.contains("tls.crt") && error.key.as_deref() == Some(option), "{error}");
+    }
+}

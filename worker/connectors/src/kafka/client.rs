@@ -1,20 +1,21 @@
 //! Clients of librdkafka: how they are configured, how they log, and what their errors mean for a job.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{NoCustomPartitioner, ProducerContext};
 use tracing::{debug, info, warn};
 
-use super::config::SourceConfig;
+use super::partition_queue::events_waiting;
 use super::properties::ClientProperties;
 use super::reachability::Reachability;
+use super::refusal::{Refusal, advice_on_configuration};
 use crate::Error;
 
 /// The same trouble is logged once in this time.
@@ -23,6 +24,15 @@ const LOG_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// The longest wait for one request that a job makes before it runs.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long the first request of a job waits for its answer; the next ones twice as long each.
+const FIRST_SLICE: Duration = Duration::from_secs(1);
+
+/// What refuses a client for this long will go on doing so. A broker that has just started may not know its users yet.
+const REFUSED_FOR: Duration = Duration::from_secs(2);
+
+/// A refusal that is not told again for this long is over. The client tells the same thing every 30 seconds.
+const REFUSAL_HOLDS: Duration = Duration::from_secs(60);
+
 /// A consumer as this connector uses it.
 pub type TableConsumer = BaseConsumer<Context>;
 
@@ -30,36 +40,94 @@ pub type TableConsumer = BaseConsumer<Context>;
 pub struct Context {
     /// What the client is for, in log lines.
     purpose: String,
+    /// The brokers as the table names them.
+    brokers: String,
+
     said: Mutex<BTreeMap<String, Instant>>,
     /// Set by an error that the client tells in its log and nowhere else: a topic that is gone.
     alarm: AtomicBool,
+    /// Who answers, if the client gives statistics.
     reachability: Mutex<Reachability>,
+    /// Why the last connection came to nothing, if that was no mere silence.
+    refused: Mutex<Option<Refused>>,
+}
+
+/// A refusal, as the client told it.
+#[derive(Clone, Debug)]
+struct Refused {
+    why: Refusal,
+    text: String,
+    since: Instant,
+    /// When it was told last.
+    told: Instant,
 }
 
 impl Context {
     /// A context for the client that does `purpose`.
-    pub fn new(purpose: impl Into<String>) -> Self {
+    pub fn new(purpose: impl Into<String>, config: &ClientConfig) -> Self {
         Self {
             purpose: purpose.into(),
+            brokers: config.get("bootstrap.servers").unwrap_or_default().to_owned(),
             said: Mutex::default(),
             alarm: AtomicBool::new(false),
             reachability: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
     /// Which brokers do not answer at the moment, if the client gives statistics.
     pub fn trouble(&self) -> Option<String> {
-        let reachability = self.reachability.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        reachability.trouble().map(str::to_owned)
+        self.reachability.lock().unwrap_or_else(PoisonError::into_inner).trouble().map(str::to_owned)
     }
 
-    /// Whether there was an alarm since the last call: reason to look whether what is read still exists.
+    /// Why brokers do not take this client and waiting is of no use: names them and says what to do. `retryable` says
+    /// whether another attempt can help, which opens the tables anew and so reads Secrets that have changed.
+    pub fn refusal(&self, retryable: bool) -> Option<Error> {
+        let refused = self.refused();
+        let is_valid = |refused: &&Refused| refused.why.is_final() && refused.told.elapsed() < REFUSAL_HOLDS;
+        let Refused { why, text, .. } = refused.as_ref().filter(is_valid)?;
+        let what = format!("{}: brokers {} refuse the client: {text}; {}", self.purpose, self.brokers, why.advice());
+        Some(Error::Unavailable { what, source: None, retryable })
+    }
+
+    /// Notes that a broker has answered.
+    pub fn answered(&self) {
+        *self.refused() = None;
+    }
+
+    /// The error of a request that no broker has answered in time.
+    fn silence(&self, error: KafkaError) -> Error {
+        let hint = self.refused().as_ref().map(|Refused { why, text, .. }| format!(": {text}; {}", why.advice()));
+        let what =
+            format!("{}: brokers {} do not answer: {error}{}", self.purpose, self.brokers, hint.unwrap_or_default());
+        Error::Unavailable { what, source: Some(Box::new(error)), retryable: true }
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<Refused>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what the client says about a connection, if it tells why there is none.
+    fn heed(&self, text: &str) {
+        let Some(why) = Refusal::of(text) else { return };
+        // Log lines begin with the name of a thread.
+        let text = text.strip_prefix("[thrd:").and_then(|text| text.split_once("]: ")).map_or(text, |(_, text)| text);
+        let mut refused = self.refused();
+        let told = Instant::now();
+        let since = refused.as_ref().filter(|known| known.why == why).map_or(told, |known| known.since);
+        *refused = Some(Refused { why, text: text.to_owned(), since, told });
+        if why.is_final() {
+            self.alarm.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether there was an alarm since the last call: reason to look whether what is read still exists and is granted.
     pub fn take_alarm(&self) -> bool {
         self.alarm.swap(false, Ordering::AcqRel)
     }
 
     fn is_news(&self, kind: &str) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let news = said.get(kind).is_none_or(|last| now.duration_since(*last) >= LOG_AGAIN_AFTER);
         if news {
@@ -74,21 +142,26 @@ impl ClientContext for Context {
         if facility == "ERROR" {
             self.alarm.store(true, Ordering::Release);
         }
+        if facility == "FAIL" {
+            self.heed(message);
+        }
         match level {
             RDKafkaLogLevel::Debug => debug!(client = self.purpose, facility, message, "librdkafka"),
-            RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice if self.is_news(facility) => {
                 info!(client = self.purpose, facility, message, "librdkafka");
             }
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {}
             _ if self.is_news(facility) => warn!(client = self.purpose, facility, message, "librdkafka"),
             _ => {}
         }
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        self.reachability.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take(statistics);
+        self.reachability.lock().unwrap_or_else(PoisonError::into_inner).take(statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.heed(reason);
         // The end of a partition comes this way too and is no news.
         let code = error.rdkafka_error_code();
         if code != Some(RDKafkaErrorCode::PartitionEOF) && self.is_news(&error.to_string()) {
@@ -174,20 +247,78 @@ pub fn producer_config(properties: &ClientProperties, fixed: &[(&str, &str)]) ->
 /// # Errors
 /// Names the property that librdkafka does not accept.
 pub fn create<T: FromClientConfigAndContext<Context>>(config: &ClientConfig, purpose: &str) -> Result<T, Error> {
-    config.create_with_context(Context::new(purpose)).map_err(|error| {
-        let what = match &error {
-            KafkaError::ClientConfig(_, reason, name, value) => {
-                format!("{purpose}: 'properties.{name}' = '{value}' is not accepted: {reason}")
-            }
-            _ => format!("{purpose}: cannot make a kafka client"),
-        };
-        Error::Unavailable { what, source: Some(Box::new(error)), retryable: false }
-    })
+    config.create_with_context(Context::new(purpose, config)).map_err(|error| not_made(config, purpose, error))
+}
+
+/// The error of a client that could not be made. It does not tell the values of properties that may be secrets.
+pub fn not_made(config: &ClientConfig, purpose: &str, error: KafkaError) -> Error {
+    let brokers = config.get("bootstrap.servers").unwrap_or_default();
+    let what = match &error {
+        KafkaError::ClientConfig(_, reason, name, _) if is_secret(name) => {
+            format!("{purpose}: 'properties.{name}' is not accepted: {reason}")
+        }
+        KafkaError::ClientConfig(_, reason, name, value) => {
+            format!("{purpose}: 'properties.{name}' = '{value}' is not accepted: {reason}")
+        }
+        KafkaError::ClientCreation(reason) => {
+            let advice = advice_on_configuration(reason).map(|advice| format!("; {advice}")).unwrap_or_default();
+            format!("{purpose}: cannot make a kafka client for brokers {brokers}: {reason}{advice}")
+        }
+        error => format!("{purpose}: cannot make a kafka client for brokers {brokers}: {error}"),
+    };
+    // The source would repeat what is left out here.
+    Error::Unavailable { what, source: None, retryable: false }
+}
+
+fn is_secret(name: &str) -> bool {
+    ["password", "pem", "secret", "username", "token"].iter().any(|part| name.contains(part))
 }
 
 /// A consumer that answers questions about topics and offsets and reads nothing.
-pub fn asking_consumer(config: &SourceConfig, table: &str) -> Result<TableConsumer, Error> {
-    create(&consumer_config(&config.properties, table), &format!("source {table}, discovery"))
+///
+/// # Errors
+/// Names the property that librdkafka does not accept.
+pub fn asking_consumer(properties: &ClientProperties, table: &str, purpose: &str) -> Result<TableConsumer, Error> {
+    let mut config = consumer_config(properties, table);
+    // A broker that wants TLS, or a client certificate, says so by closing the connection.
+    config.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
+    create(&config, purpose)
+}
+
+/// Asks a question whose answer does not matter: whether brokers take this client is learnt before anything runs.
+///
+/// # Errors
+/// Says that they refuse it, and why; or that nobody answers, which is retryable.
+pub fn meet(consumer: &TableConsumer, topic: Option<&str>) -> Result<(), Error> {
+    let begun = Instant::now();
+    let mut slice = FIRST_SLICE;
+    loop {
+        let answer = consumer.fetch_metadata(topic, slice);
+        take_events(consumer);
+        let Err(error) = answer else {
+            consumer.context().answered();
+            return Ok(());
+        };
+        let refused_for =
+            consumer.context().refused().as_ref().map_or(Duration::ZERO, |refused| refused.since.elapsed());
+        if refused_for >= REFUSED_FOR
+            && let Some(refusal) = consumer.context().refusal(false)
+        {
+            return Err(refusal);
+        }
+        let left = REQUEST_TIMEOUT.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Err(consumer.context().silence(error));
+        }
+        slice = (slice * 2).min(left);
+    }
+}
+
+/// Takes errors and log lines that a client has for us which reads no records.
+pub fn take_events(consumer: &TableConsumer) {
+    while events_waiting(consumer) > 0 {
+        let _ = consumer.poll(Duration::ZERO);
+    }
 }
 
 /// Whether it can help to wait and try again.

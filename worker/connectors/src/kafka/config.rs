@@ -32,6 +32,16 @@ pub enum Topics {
     Pattern(Regex),
 }
 
+impl Topics {
+    /// A topic that can be asked for, if any is named.
+    pub fn first(&self) -> Option<&str> {
+        match self {
+            Self::Named(names) => names.first().map(String::as_str),
+            Self::Pattern(_) => None,
+        }
+    }
+}
+
 impl PartialEq for Topics {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

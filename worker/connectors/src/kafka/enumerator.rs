@@ -14,10 +14,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{info, warn};
 
-use super::client::{REQUEST_TIMEOUT, TableConsumer, asking_consumer, unavailable};
+use super::client::{REQUEST_TIMEOUT, TableConsumer, asking_consumer, meet, take_events, unavailable};
 use super::config::{SourceConfig, Topics};
 use super::modes::{BoundedMode, StartupMode};
-use super::partition_queue::events_waiting;
 use super::split::{Position, split, split_id};
 use crate::Error;
 use crate::source::{Discovery, Split, SplitEnumerator};
@@ -110,13 +109,14 @@ impl Finder {
         }
         let consumer = match self.consumer.take() {
             Some(consumer) => consumer,
-            None => asking_consumer(&self.config, &self.table)?,
+            None => {
+                let purpose = format!("source {}, discovery", self.table);
+                asking_consumer(&self.config.properties, &self.table, &purpose)?
+            }
         };
-        let found = self.find_with(&consumer);
-        // Errors and log lines that the client has for us; no records come this way.
-        while events_waiting(&consumer) > 0 {
-            let _ = consumer.poll(Duration::ZERO);
-        }
+        let met = if self.begun { Ok(()) } else { meet(&consumer, self.config.topics.first()) };
+        let found = met.and_then(|()| self.find_with(&consumer));
+        take_events(&consumer);
         self.consumer = Some(consumer);
         found
     }

@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
 
-use super::client::Context;
+use super::client::{Context, not_made};
 use super::records::Record;
 use crate::Error;
 
@@ -45,8 +45,13 @@ pub struct DeliveryContext {
 
 impl DeliveryContext {
     /// A context for the producer that does `purpose`, telling `failures`.
-    pub fn new(purpose: &str, failures: Arc<Failures>) -> Self {
-        Self { client: Context::new(purpose), failures }
+    pub fn new(purpose: &str, config: &ClientConfig, failures: Arc<Failures>) -> Self {
+        Self { client: Context::new(purpose, config), failures }
+    }
+
+    /// Why brokers do not take this client, if they said so; see [`Context::refusal`].
+    pub fn refusal(&self) -> Option<Error> {
+        self.client.refusal(true)
     }
 }
 
@@ -81,13 +86,8 @@ pub fn create<T>(config: &ClientConfig, purpose: &str, failures: &Arc<Failures>)
 where
     T: FromClientConfigAndContext<DeliveryContext>,
 {
-    config.create_with_context(DeliveryContext::new(purpose, Arc::clone(failures))).map_err(|error| {
-        Error::Unavailable {
-            what: format!("{purpose}: cannot make a kafka producer: {error}"),
-            source: Some(Box::new(error)),
-            retryable: false,
-        }
-    })
+    let context = DeliveryContext::new(purpose, config, Arc::clone(failures));
+    config.create_with_context(context).map_err(|error| not_made(config, purpose, error))
 }
 
 /// Says what sending a record needs of `P`, so that all producers share it.
@@ -156,6 +156,13 @@ impl Outbox {
     pub fn check(&self) -> Result<(), Error> {
         match self.failures.first() {
             None => Ok(()),
+            // Records that timed out while brokers refuse the client: that is the reason to tell.
+            Some(Failure { error, .. })
+                if super::client::is_retryable(&error)
+                    && let Some(refusal) = self.producer.context().refusal() =>
+            {
+                Err(refusal)
+            }
             Some(Failure { partition, error }) => Err(super::client::unavailable(
                 format!("{}: topic {}, partition {partition}: a record was not written", self.purpose, self.topic),
                 error,

@@ -1,10 +1,11 @@
 //! `properties.*`: the names of Kafka's Java clients, as users of Flink write them, in librdkafka's terms.
 //!
 //! Most names are the same. Those that differ are translated, those that only tune a Java client are dropped, and those
-//! that would take a decision away from the connector are refused.
+//! that would take a decision away from the connector are refused. TLS and SASL are in [`security`](super::security).
 
 use std::collections::BTreeMap;
 
+use super::security;
 use crate::OptionError;
 
 /// Client properties in librdkafka's terms. The two kinds of clients know different ones.
@@ -30,7 +31,7 @@ const RENAMED_PRODUCER: [(&str, &str); 3] = [
 ];
 
 /// Tunes something only the Java clients have; of no effect here.
-const WITHOUT_EFFECT: [&str; 9] = [
+const WITHOUT_EFFECT: [&str; 14] = [
     "auto.include.jmx.reporter",
     "client.id.prefix",
     "default.api.timeout.ms",
@@ -40,6 +41,11 @@ const WITHOUT_EFFECT: [&str; 9] = [
     "metrics.num.samples",
     "metrics.recording.level",
     "metrics.sample.window.ms",
+    "ssl.enabled.protocols",
+    "ssl.keymanager.algorithm",
+    "ssl.protocol",
+    "ssl.secure.random.implementation",
+    "ssl.trustmanager.algorithm",
 ];
 
 /// Only consumers know these.
@@ -88,10 +94,20 @@ impl ClientProperties {
         for (name, value) in java {
             translated.take(name, value)?;
         }
+        let effective = java.iter().filter(|(name, _)| !WITHOUT_EFFECT.contains(&name.as_str()));
+        let effective = effective.map(|(name, value)| (name.clone(), value.clone())).collect();
+        for (name, value) in security::translate(&effective)? {
+            translated.both(&name, &value);
+        }
         if !translated.consumer.contains_key("bootstrap.servers") {
             return Err(OptionError::table("option 'properties.bootstrap.servers' is missing"));
         }
         Ok(translated)
+    }
+
+    /// Whether brokers may refuse a client that has these properties, or it them: TLS or SASL is in use.
+    pub fn is_guarded(&self) -> bool {
+        self.consumer.get("security.protocol").is_some_and(|protocol| protocol != "PLAINTEXT")
     }
 
     fn take(&mut self, name: &str, value: &str) -> Result<(), OptionError> {
@@ -102,8 +118,7 @@ impl ClientProperties {
         match name {
             _ if WITHOUT_EFFECT.contains(&name) => {}
             "enable.auto.commit" | "commit.offsets.on.checkpoint" => {}
-            "sasl.jaas.config" => self.jaas(value)?,
-            "sasl.mechanism" => self.both("sasl.mechanisms", value),
+            _ if security::is_security(name) => {}
             "buffer.memory" => {
                 let bytes: u64 = value.trim().parse().map_err(|_| {
                     OptionError::of(
@@ -117,7 +132,6 @@ impl ClientProperties {
                 let reset = if value.eq_ignore_ascii_case("none") { "error" } else { value };
                 self.consumer.insert(name.to_owned(), reset.to_ascii_lowercase());
             }
-            "ssl.endpoint.identification.algorithm" if value.trim().is_empty() => self.both(name, "none"),
             _ => {
                 if !PRODUCER_ONLY.contains(&name) || name == "request.timeout.ms" {
                     self.consumer.insert(renamed(name, &RENAMED_CONSUMER).to_owned(), value.to_owned());
@@ -133,29 +147,6 @@ impl ClientProperties {
     fn both(&mut self, name: &str, value: &str) {
         self.consumer.insert(name.to_owned(), value.to_owned());
         self.producer.insert(name.to_owned(), value.to_owned());
-    }
-
-    /// `…LoginModule required username="…" password="…";`
-    fn jaas(&mut self, config: &str) -> Result<(), OptionError> {
-        let field = |name: &str| {
-            let (_, rest) = config.split_once(&format!("{name}="))?;
-            let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-            rest[1..].split_once(quote).map(|(text, _)| text.to_owned())
-        };
-        let login = config.contains("PlainLoginModule") || config.contains("ScramLoginModule");
-        match (login, field("username"), field("password")) {
-            (true, Some(username), Some(password)) => {
-                self.both("sasl.username", &username);
-                self.both("sasl.password", &password);
-                Ok(())
-            }
-            _ => Err(OptionError::of(
-                "properties.sasl.jaas.config",
-                "'properties.sasl.jaas.config' is read only for PlainLoginModule and ScramLoginModule with username \
-                 and password; otherwise use 'properties.sasl.username', 'properties.sasl.password' or librdkafka's own \
-                 properties",
-            )),
-        }
     }
 }
 
@@ -176,16 +167,15 @@ fn refusal(name: &str, value: &str) -> Option<&'static str> {
         "enable.auto.offset.store" | "enable.partition.eof" | "delivery.report.only.error" => {
             Some("the connector depends on its value")
         }
-        "ssl.truststore.location" | "ssl.truststore.type" | "ssl.truststore.password" => {
-            Some("Java key stores are not read; name a PEM file in 'properties.ssl.ca.location'")
-        }
         "interceptor.classes"
         | "metric.reporters"
         | "partition.assignment.strategy"
         | "partitioner.class"
         | "sasl.login.callback.handler.class"
         | "sasl.client.callback.handler.class"
-        | "security.providers" => Some("it names Java classes, and there is no Java here"),
+        | "security.providers"
+        | "ssl.engine.factory.class"
+        | "ssl.provider" => Some("it names Java classes, and there is no Java here"),
         _ => None,
     }
 }
@@ -217,7 +207,16 @@ mod tests {
         assert_eq!(got.producer["sasl.username"], "a");
         assert_eq!(got.consumer["sasl.password"], "b c");
         assert_eq!(got.consumer["sasl.mechanisms"], "PLAIN");
-        assert!(of(&[("sasl.jaas.config", "Krb5LoginModule required;")]).is_err());
+    }
+
+    #[test]
+    fn tls_is_the_same_for_both_kinds_of_clients() {
+        let got = of(&[("security.protocol", "SSL"), ("ssl.protocol", "TLSv1.3")]).unwrap();
+        for client in [&got.consumer, &got.producer] {
+            assert_eq!(client["security.protocol"], "SSL");
+            assert_eq!(client["ssl.ca.location"], "probe");
+            assert!(!client.contains_key("ssl.protocol"));
+        }
     }
 
     #[test]

@@ -40,6 +40,9 @@ const PUBLISH_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Longest wait for one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long the first step waits before it looks whether brokers refuse the client; then twice as long each time.
+const INIT_SLICE: Duration = Duration::from_secs(2);
+
 /// Pauses between tries: the first, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -182,9 +185,28 @@ impl Publisher {
         let mut consumer = consumer_config(&self.config.properties, &self.names.group);
         consumer.set("group.id", &self.names.group).set("isolation.level", "read_committed");
         let group = create(&consumer, &purpose)?;
-        producer.init_transactions(STEP_TIMEOUT).map_err(|error| self.trouble("start transactions", error))?;
+        self.init(&producer)?;
         crash_point("kafka-sink.after-init");
         Ok(Session { producer, failures, group, published: None })
+    }
+
+    /// Fences earlier producers with the same id. Looks up now and then whether brokers refuse the client.
+    fn init(&self, producer: &BaseProducer<DeliveryContext>) -> Result<(), Trouble> {
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let mut slice = INIT_SLICE;
+        // A call that has timed out is taken up by the next one where it stood.
+        while let Err(error) = producer.init_transactions(slice) {
+            producer.poll(Duration::from_millis(50));
+            if let Some(refusal) = producer.context().refusal() {
+                return Err(Trouble::Lasting(refusal));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::OperationTimedOut) {
+                return Err(self.trouble("start transactions", error));
+            }
+            slice = (slice * 2).min(left);
+        }
+        Ok(())
     }
 
     /// The checkpoint that the group's offset names; 0 before the first.

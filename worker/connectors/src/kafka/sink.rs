@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use rdkafka::consumer::Consumer as _;
 use tracing::warn;
 
-use super::client::{REQUEST_TIMEOUT, TableConsumer, consumer_config, create, producer_config, unavailable};
+use super::client::{REQUEST_TIMEOUT, TableConsumer, asking_consumer, meet, producer_config, unavailable};
 use super::committer::KafkaCommitter;
 use super::config::{DeliveryGuarantee, Partitioner, SinkConfig};
 use super::producer::Outbox;
@@ -46,10 +46,11 @@ pub struct KafkaSink {
 impl KafkaSink {
     /// Prepares writing. `sink_uid` and `job` name the sink's transactions and staged objects: they must stay the same
     /// over restarts and be different for different sinks. Asks the brokers for the topic's partitions, and may wait for
-    /// them, only if the partitioner needs their number.
+    /// them, if the partitioner needs their number, and asks whether they take the client if they have a choice.
     ///
     /// # Errors
-    /// Says what the formats do not support, or that the topic's partitions cannot be read.
+    /// Says what the formats do not support, that brokers refuse the client, or that the topic's partitions cannot be
+    /// read.
     pub fn open(
         config: SinkConfig,
         table: TableDescriptor,
@@ -58,10 +59,7 @@ impl KafkaSink {
         staging: Arc<dyn Staging>,
     ) -> Result<Self, Error> {
         RowEncoder::new(&config, &table, PartitionChoice::Client)?;
-        let partitions = match config.partitioner {
-            Partitioner::Default => 1,
-            Partitioner::Fixed | Partitioner::RoundRobin => partition_count(&config, &table.name)?,
-        };
+        let partitions = ask_brokers(&config, &table.name)?;
         Ok(Self {
             config: Arc::new(config),
             table: Arc::new(table),
@@ -81,9 +79,25 @@ impl KafkaSink {
     }
 }
 
-fn partition_count(config: &SinkConfig, table: &str) -> Result<i32, Error> {
+/// Asks what must be known before anything runs: whether brokers take the client, and how many partitions there are.
+fn ask_brokers(config: &SinkConfig, table: &str) -> Result<i32, Error> {
+    let needs_count = config.partitioner != Partitioner::Default;
+    if !needs_count && !config.properties.is_guarded() {
+        return Ok(1);
+    }
+    let consumer = asking_consumer(&config.properties, table, &format!("sink {table}"))?;
+    match meet(&consumer, Some(&config.topic)) {
+        // Records wait for a broker that is away.
+        Err(Error::Unavailable { what, retryable: true, .. }) if !needs_count => {
+            warn!(topic = config.topic, what, "no broker has answered yet");
+        }
+        met => met?,
+    }
+    if needs_count { partition_count(&consumer, config) } else { Ok(1) }
+}
+
+fn partition_count(consumer: &TableConsumer, config: &SinkConfig) -> Result<i32, Error> {
     let what = || format!("topic {}: cannot read its partitions", config.topic);
-    let consumer: TableConsumer = create(&consumer_config(&config.properties, table), &format!("sink {table}"))?;
     let metadata =
         consumer.fetch_metadata(Some(&config.topic), REQUEST_TIMEOUT).map_err(|error| unavailable(what(), error))?;
     let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());

@@ -158,12 +158,17 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Fails if a partition is gone. Asks a broker, which happens only when the client has raised an alarm.
+    /// Fails if a partition is gone, or if brokers do not take this client any more. Asks a broker, which happens only when
+    /// the client has raised an alarm.
     fn check_partitions(&self) -> Result<(), Error> {
         for partition in self.partitions.iter().filter(|partition| !partition.finished) {
             let Ok(metadata) = self.consumer.fetch_metadata(Some(&partition.topic), EXISTENCE_TIMEOUT) else {
-                continue;
+                match self.consumer.context().refusal(true) {
+                    Some(refusal) => return Err(refusal),
+                    None => continue,
+                }
             };
+            self.consumer.context().answered();
             let Some(topic) = metadata.topics().first() else { continue };
             match topic.error().map(RDKafkaErrorCode::from) {
                 Some(code) => heed(partition, code, "the broker does not know it")?,

@@ -13,6 +13,11 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::certificates::Authority;
+
+/// A user that the broker knows, and the password.
+pub const USER: (&str, &str) = ("reader", "a-good-password");
+
 /// The address of the broker, for processes that a test starts.
 pub const BOOTSTRAP_VARIABLE: &str = "EDDYLINE_TEST_KAFKA";
 
@@ -23,10 +28,23 @@ static BROKER: OnceLock<RwLock<Broker>> = OnceLock::new();
 
 /// A running broker. Stopped, with its data removed, when this process ends.
 pub struct Broker {
-    port: u16,
+    ports: Ports,
+    /// Who signed the broker's certificate, and whose clients it trusts. `None` in a process that a test started.
+    authority: Option<Authority>,
     data: PathBuf,
     /// Ends with our end of its standard input: however this process ends, the broker does not outlive it.
     _guard: Option<Child>,
+}
+
+/// Where the broker listens.
+#[derive(Clone, Copy, Default)]
+struct Ports {
+    plain: u16,
+    controller: u16,
+    /// TLS, for clients with a certificate.
+    mutual: u16,
+    /// TLS, for users with a password.
+    scram: u16,
 }
 
 /// The broker, for tests that only talk to it.
@@ -53,54 +71,73 @@ fn script() -> PathBuf {
 
 fn start() -> RwLock<Broker> {
     if let Ok(address) = std::env::var(BOOTSTRAP_VARIABLE) {
-        let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address with a port");
-        return RwLock::new(Broker { port, data: PathBuf::new(), _guard: None });
+        let plain = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("an address with a port");
+        let ports = Ports { plain, ..Ports::default() };
+        return RwLock::new(Broker { ports, authority: None, data: PathBuf::new(), _guard: None });
     }
-    let free = || TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let (one, two) = (free(), free());
-    let port = one.local_addr().expect("an address").port();
-    let controller = two.local_addr().expect("an address").port();
-    drop((one, two));
+    // All at the same time, so that they differ.
+    let free = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let [plain, controller, mutual, scram] = free.each_ref().map(|port| port.local_addr().expect("an address").port());
+    drop(free);
     let data = tempfile::Builder::new().prefix("eddyline-kafka-").tempdir().expect("a folder").keep();
-    let mut broker = Broker { port, data, _guard: None };
-    broker.run(controller, &["start"]);
+    let authority = Authority::new("authority of the brokers");
+    let (certificate, key) = authority.broker();
+    let folder = data.join("tls");
+    std::fs::create_dir(&folder).expect("a folder in the data folder");
+    std::fs::write(folder.join("ca.pem"), authority.certificate()).expect("a file in the data folder");
+    std::fs::write(folder.join("broker.pem"), certificate + &key).expect("a file in the data folder");
+    let ports = Ports { plain, controller, mutual, scram };
+    let mut broker = Broker { ports, authority: Some(authority), data, _guard: None };
+    broker.run(&["start"]);
     // In a session of its own, so that an interrupt meant for the tests does not end it first.
     let mut guard = Command::new("setsid");
     guard.args(["sh", "-c", "cat >/dev/null; \"$0\" stop -9 && rm -rf \"$KAFKA_DATA\""]).arg(script());
-    guard.env("KAFKA_PORT", port.to_string()).env("KAFKA_DATA", &broker.data);
+    guard.env("KAFKA_PORT", plain.to_string()).env("KAFKA_DATA", &broker.data);
     guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     broker._guard = Some(guard.spawn().expect("setsid and sh are there"));
-    std::fs::write(broker.data.join("controller-port"), controller.to_string()).expect("a file in the data folder");
     RwLock::new(broker)
 }
 
 impl Broker {
-    fn run(&self, controller: u16, arguments: &[&str]) {
+    fn run(&self, arguments: &[&str]) {
         let mut command = Command::new(script());
-        command.args(arguments).env("KAFKA_PORT", self.port.to_string()).env("KAFKA_DATA", &self.data);
-        command.env("KAFKA_CONTROLLER_PORT", controller.to_string()).env("KAFKA_HEAP", "384m");
+        command.args(arguments).env("KAFKA_PORT", self.ports.plain.to_string()).env("KAFKA_DATA", &self.data);
+        command.env("KAFKA_CONTROLLER_PORT", self.ports.controller.to_string()).env("KAFKA_HEAP", "384m");
+        command.env("KAFKA_TLS", self.data.join("tls")).env("KAFKA_USERS", format!("{}={}", USER.0, USER.1));
+        command.env("KAFKA_MUTUAL_PORT", self.ports.mutual.to_string());
+        command.env("KAFKA_SCRAM_PORT", self.ports.scram.to_string());
         let status = command.stdout(Stdio::null()).status().expect("the broker's script can be run");
         assert!(status.success(), "broker.sh {arguments:?} failed: {status}");
     }
 
-    fn controller(&self) -> u16 {
-        let text = std::fs::read_to_string(self.data.join("controller-port")).expect("written at the start");
-        text.parse().expect("a port")
-    }
-
     /// Stops the broker as a crash would.
     pub fn kill(&self) {
-        self.run(self.controller(), &["stop", "-9"]);
+        self.run(&["stop", "-9"]);
     }
 
     /// Starts the broker again, with its data.
     pub fn restart(&self) {
-        self.run(self.controller(), &["start"]);
+        self.run(&["start"]);
     }
 
     /// Where clients find it.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.ports.plain)
+    }
+
+    /// Where clients with a certificate find it.
+    pub fn mutual_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.mutual)
+    }
+
+    /// Where users with a password find it.
+    pub fn scram_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.scram)
+    }
+
+    /// Whom the broker trusts.
+    pub fn authority(&self) -> &Authority {
+        self.authority.as_ref().expect("a broker that this process started")
     }
 
     /// A client configuration.
@@ -130,6 +167,14 @@ impl Broker {
         let new = NewPartitions::new(topic, partitions);
         let made = io().block_on(self.admin().create_partitions([&new], &admin_options())).expect("an answer");
         made[0].as_ref().expect("new partitions");
+    }
+
+    /// Makes a user, or gives one another password; connections that are there stay.
+    pub fn set_password(&self, (name, password): (&str, &str)) {
+        let change = format!("SCRAM-SHA-256=[password={password}]");
+        let tool = ["tool", "kafka.admin.ConfigCommand", "--bootstrap-server", &self.address(), "--alter"];
+        let user = ["--add-config", &change, "--entity-type", "users", "--entity-name", name];
+        self.run(&[tool.as_slice(), &user].concat());
     }
 
     /// Deletes a topic.

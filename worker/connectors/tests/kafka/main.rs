@@ -5,8 +5,10 @@
 
 mod bounds;
 mod broker;
+mod certificates;
 mod outage;
 mod records;
+mod security;
 mod sink;
 mod startup;
 mod table;
