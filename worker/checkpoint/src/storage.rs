@@ -43,6 +43,16 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// There is no room for an object.
+    #[error("failed to {action} {object}: the disk is full, make room on it")]
+    Full {
+        /// What was tried: "write", "create".
+        action: &'static str,
+        /// The full name of the object.
+        object: String,
+        /// What the disk said.
+        source: std::io::Error,
+    },
     /// A name that is written only once has other content already.
     #[error("{object} exists already with other content")]
     NameTaken {
@@ -68,7 +78,7 @@ pub enum Error {
 impl Error {
     /// Whether trying again may help.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Access { .. })
+        matches!(self, Self::Access { .. } | Self::Full { .. })
     }
 
     fn access(

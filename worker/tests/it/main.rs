@@ -3,6 +3,8 @@
 mod broker;
 mod command_line;
 mod exactly_once;
+mod full_disk;
 mod golden;
 mod memory_tables;
 mod pod;
+mod running;

@@ -48,7 +48,12 @@ impl Local {
         let path = root.join(name);
         let shown = format!("file://{}", path.display());
         match tokio::task::spawn_blocking(move || work(&root, path)).await {
-            Ok(result) => result.map_err(|error| Error::access(action, shown, error)),
+            Ok(result) => result.map_err(|error| match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    Error::Full { action, object: shown, source: error }
+                }
+                _ => Error::access(action, shown, error),
+            }),
             Err(error) => Err(Error::access(action, shown, error)),
         }
     }
