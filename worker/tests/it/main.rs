@@ -8,3 +8,4 @@ mod golden;
 mod memory_tables;
 mod pod;
 mod running;
+mod vanished_folders;
