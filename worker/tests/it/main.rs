@@ -6,6 +6,7 @@ mod exactly_once;
 mod full_disk;
 mod golden;
 mod memory_tables;
+mod outage;
 mod pod;
 mod running;
 mod vanished_folders;
