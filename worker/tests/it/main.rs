@@ -10,3 +10,4 @@ mod outage;
 mod pod;
 mod running;
 mod vanished_folders;
+mod watermark_alignment;
