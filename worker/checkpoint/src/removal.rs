@@ -47,6 +47,7 @@ pub async fn remove_savepoint(uri: &str, options: &BTreeMap<String, String>) -> 
 }
 
 async fn remove_all(storage: &Storage, is_last: impl Fn(&str) -> bool) -> Result<usize> {
+    storage.delete_unfinished(i64::MAX).await?;
     let names: Vec<String> = storage.list("").await?.into_iter().map(|entry| entry.name).collect();
     let (last, first): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_last(name));
     for group in [first, last] {
