@@ -48,7 +48,7 @@ bench: ## Whole-process benchmarks beside DuckDB, in release
 	$(CARGO) build --release --workspace
 	benches/run.sh $(TARGET)/release/eddyline
 
-fuzz: ## A minute of each fuzz target (needs a nightly toolchain and cargo-fuzz)
+fuzz: ## A minute of each fuzz target (needs cargo-fuzz; with a nightly toolchain or the stable one)
 	worker/fuzz/run.sh 60
 
 programs: ## The programs that images hold, built with PROFILE=release or debug

@@ -27,9 +27,27 @@ pub(crate) async fn newest(storage: &Storage) -> Result<Option<Record>> {
     newest_beyond(storage, 0).await
 }
 
-async fn newest_beyond(storage: &Storage, sequence: u64) -> Result<Option<Record>> {
+async fn sequences(storage: &Storage) -> Result<Vec<u64>> {
     let listed = storage.list(paths::CONTROL).await?;
-    let newest = listed.iter().filter_map(|entry| paths::sequence_of(&entry.name)).max();
+    Ok(listed.iter().filter_map(|entry| paths::sequence_of(&entry.name)).collect())
+}
+
+async fn newest_beyond(storage: &Storage, sequence: u64) -> Result<Option<Record>> {
+    newest_of(storage, &sequences(storage).await?, sequence).await
+}
+
+/// As [`newest_beyond`], for the leader that has just appended a record with this number. The one before it is deleted only
+/// behind many newer ones: without it and them, somebody has emptied the folder, and files that the record names are gone.
+async fn newest_behind_own(storage: &Storage, job: &str, sequence: u64) -> Result<Option<Record>> {
+    let listed = sequences(storage).await?;
+    if sequence > 1 && listed.iter().all(|found| *found == sequence) {
+        return Err(vanished(storage, job));
+    }
+    newest_of(storage, &listed, sequence).await
+}
+
+async fn newest_of(storage: &Storage, listed: &[u64], sequence: u64) -> Result<Option<Record>> {
+    let newest = listed.iter().copied().max();
     let Some(newest) = newest.filter(|newest| *newest > sequence) else { return Ok(None) };
     match read(storage, newest).await? {
         Some(record) => Ok(Some(record)),
@@ -51,11 +69,17 @@ async fn read(storage: &Storage, sequence: u64) -> Result<Option<Record>> {
     Ok(Some(record))
 }
 
+/// The error of a leader whose log is gone.
+pub(crate) fn vanished(storage: &Storage, job: &str) -> Error {
+    Error::Vanished { job: job.to_owned(), folder: storage.uri() }
+}
+
 /// Appends a record.
 ///
 /// # Errors
 /// [`Error::Unresolved`] when it is not known whether the record is part of the log: this leader must end.
-pub(crate) async fn append(storage: &Storage, record: &Record) -> Result<Appended> {
+/// [`Error::Vanished`] when the records before it are gone.
+pub(crate) async fn append(storage: &Storage, job: &str, record: &Record) -> Result<Appended> {
     let name = paths::control_record(record.id.sequence);
     let sealed = record.seal();
     let mut state = Append::new(record.id);
@@ -80,7 +104,7 @@ pub(crate) async fn append(storage: &Storage, record: &Record) -> Result<Appende
                 }
                 Err(error) => return Err(error),
             },
-            Action::LookBeyond => match newest_beyond(storage, record.id.sequence).await {
+            Action::LookBeyond => match newest_behind_own(storage, job, record.id.sequence).await {
                 Ok(found) => Event::Beyond(found.map(|found| found.id)),
                 Err(Error::Storage(error)) => {
                     failure = Some(error);
@@ -111,7 +135,7 @@ pub(crate) async fn take_over(
 ) -> Result<Record> {
     for _ in 0..TAKE_OVER_TRIES {
         let record = make(newest(storage).await?.as_ref())?;
-        match append(storage, &record).await? {
+        match append(storage, job, &record).await? {
             Appended::Done => return Ok(record),
             // The old leader, or another new one, was faster: what it wrote must be seen first.
             Appended::Fenced(_) => {}

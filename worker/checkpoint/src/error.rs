@@ -47,6 +47,18 @@ pub enum Error {
         /// What was found.
         reason: String,
     },
+    /// The control log of a job that runs is not there any more. What checkpoints refer to is gone with it, and a new attempt
+    /// could take the job for one that has never run.
+    #[error(
+        "the checkpoints of job {job} in {folder} have vanished: the folder was removed or emptied while the job ran; put \
+         them back, or start the job from a savepoint"
+    )]
+    Vanished {
+        /// The job.
+        job: String,
+        /// Where its records were.
+        folder: String,
+    },
     /// Bytes that are not what was written.
     #[error("{object} is corrupt: {part}: {reason}")]
     Corrupt {
@@ -158,7 +170,7 @@ impl Error {
 
     /// Whether the attempt cannot complete any checkpoint any more.
     pub fn ends_attempt(&self) -> bool {
-        matches!(self, Self::Fenced { .. } | Self::Unresolved { .. } | Self::BrokenLog { .. })
+        matches!(self, Self::Fenced { .. } | Self::Unresolved { .. } | Self::BrokenLog { .. } | Self::Vanished { .. })
     }
 
     pub(crate) fn corrupt(object: impl Into<String>, part: impl Into<String>, reason: impl Into<String>) -> Self {

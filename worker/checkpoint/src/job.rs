@@ -104,13 +104,17 @@ impl JobStore {
     /// when another has taken over meanwhile, it is left alone.
     ///
     /// # Errors
-    /// [`Error::Fenced`] when another process has taken over from this one.
+    /// [`Error::Fenced`] when another process has taken over from this one. [`Error::Vanished`] when this process has led
+    /// the job and its records are gone.
     /// [`Error::MaxParallelismDiffers`] and [`Error::KeyHashDiffers`] when the job has a checkpoint that was cut in another
     /// way, without fencing anyone. Errors of the manifest of the latest checkpoint. When storage fails or the outcome is
     /// not known, it can simply be tried again.
     pub async fn start_attempt(&self, identity: JobIdentity) -> Result<Started> {
         let led = self.led.load(Ordering::Relaxed);
         let head = control_log::take_over(&self.storage, &self.job, |before| {
+            if led != 0 && before.is_none() {
+                return Err(control_log::vanished(&self.storage, &self.job));
+            }
             if let Some(before) = before.filter(|before| led != 0 && before.process != self.process) {
                 return Err(control_log::fenced(&self.job, led, before.id.attempt));
             }

@@ -62,7 +62,9 @@ async fn names(storage: &Storage, is_last: impl Fn(&str) -> bool) -> Result<(Vec
     Ok(names.partition(|name| is_last(name)))
 }
 
+/// Removes these objects, and what dead processes have left half written beside them.
 async fn remove_all(storage: &Storage, names: Vec<String>) -> Result<usize> {
+    storage.delete_unfinished(i64::MAX).await?;
     futures::stream::iter(names.iter().map(Ok))
         .try_for_each_concurrent(DELETES_AT_ONCE, |name| storage.delete(name))
         .await?;

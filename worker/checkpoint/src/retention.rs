@@ -22,7 +22,7 @@ pub const AGE_MS: i64 = 3_600_000;
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Run files and manifests.
+    /// Run files and manifests, and files of any kind that a dead process has left half written.
     pub files: usize,
     /// Staged output that is published, or that no checkpoint came for.
     pub staged: usize,
@@ -156,6 +156,7 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
         collected.files += 1;
     }
     collected.records = control_log::delete_old(storage, head).await?;
+    collected.files += storage.delete_unfinished(now_ms.saturating_sub(AGE_MS)).await?;
     Ok(collected)
 }
 

@@ -43,6 +43,16 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// There is no room for an object.
+    #[error("failed to {action} {object}: the disk is full, make room on it")]
+    Full {
+        /// What was tried: "write", "create".
+        action: &'static str,
+        /// The full name of the object.
+        object: String,
+        /// What the disk said.
+        source: std::io::Error,
+    },
     /// A name that is written only once has other content already.
     #[error("{object} exists already with other content")]
     NameTaken {
@@ -68,7 +78,7 @@ pub enum Error {
 impl Error {
     /// Whether trying again may help.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Access { .. })
+        matches!(self, Self::Access { .. } | Self::Full { .. })
     }
 
     fn access(
@@ -124,6 +134,11 @@ pub(crate) trait Backend: Send + Sync {
     fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, Error>>;
     /// Removes an object; one that is not there counts as removed.
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), Error>>;
+    /// Removes what writers below a folder have begun and not touched since this time: their processes are dead. Stores that
+    /// tidy up by themselves have nothing to do.
+    fn delete_unfinished<'a>(&'a self, _folder: &'a str, _until_ms: i64) -> BoxFuture<'a, Result<usize, Error>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
 }
 
 /// A folder in an object store or a file system. Cheap to clone.
@@ -275,6 +290,12 @@ impl Storage {
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
+    }
+
+    /// Removes files that dead processes have begun to write, and not touched since this time by the store's clock. Says how
+    /// many.
+    pub(crate) async fn delete_unfinished(&self, until_ms: i64) -> Result<usize, Error> {
+        self.backend.delete_unfinished(self.folder.trim_end_matches('/'), until_ms).await
     }
 
     /// Removes an object; one that is not there counts as removed.

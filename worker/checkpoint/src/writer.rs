@@ -259,7 +259,7 @@ impl Inner {
         let record = change(head.record.next(JobStore::nonce(), head.commits_done_upto));
         // Stays so if this future is dropped while it waits.
         head.end = Some(End::Unresolved);
-        match control_log::append(self.store.storage(), &record).await? {
+        match control_log::append(self.store.storage(), self.store.job(), &record).await? {
             Appended::Done => {
                 head.record = record;
                 head.end = None;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use eddyline_connectors::config::{SinkConfig, SourceConfig};
 use eddyline_job_graph::{
-    Alignment, Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, Settings, SinkNode, SourceNode,
+    Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, Settings, SinkNode, SourceNode,
     WatermarkSpec, WindowAssign, WindowAssigner,
 };
 use eddyline_stream::OperatorUid;
@@ -85,7 +85,6 @@ impl Builder {
                 SourceConfig::parse(&found.descriptor).map_err(|error| found.option_error(&error, span))?;
                 let none = BTreeSet::new();
                 let (node, output, positions) = source(found, usage.get(table).unwrap_or(&none));
-                self.align(found);
                 let uid = self.uids.source(table);
                 let id =
                     self.push(uid, format!("Source {table}"), Vec::new(), NodeKind::Source(Box::new(node)), output);
@@ -99,14 +98,6 @@ impl Builder {
             RelKind::Union { inputs } => {
                 inputs.iter().try_for_each(|input| self.add_sources(tables, input, usage, span))
             }
-        }
-    }
-
-    fn align(&mut self, table: &Table) {
-        if let Some(drift) = table.drift_max {
-            let known = self.graph.settings.watermark_alignment;
-            let drift_max = known.map_or(drift, |alignment| alignment.drift_max.min(drift));
-            self.graph.settings.watermark_alignment = Some(Alignment { drift_max });
         }
     }
 
@@ -262,6 +253,13 @@ fn source(table: &Table, used: &BTreeSet<usize>) -> (SourceNode, SchemaRef, BTre
         delay_ms: watermark.delay_ms,
         future_skew_max: table.future_skew_max,
     });
-    let node = SourceNode { table: table.descriptor.clone(), projection, metadata, columns, watermark };
+    let node = SourceNode {
+        table: table.descriptor.clone(),
+        projection,
+        metadata,
+        columns,
+        watermark,
+        alignment: table.alignment.clone(),
+    };
     (node, output, positions)
 }

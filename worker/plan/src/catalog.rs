@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use datafusion_sql::sqlparser::ast::Ident;
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_connectors::{OptionError, TableDescriptor};
+use eddyline_job_graph::Alignment;
 
 use crate::ddl::CreateTable;
 use crate::diagnostics::{Diagnostic, Result};
@@ -26,8 +27,8 @@ pub(crate) struct Table {
     pub watermark: Option<Watermark>,
     /// `watermark.max-future-skew`.
     pub future_skew_max: Option<Duration>,
-    /// `scan.watermark.alignment.max-drift`.
-    pub drift_max: Option<Duration>,
+    /// `scan.watermark.alignment.*`.
+    pub alignment: Option<Alignment>,
     /// Where its name is.
     pub span: Span,
 }

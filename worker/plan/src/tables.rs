@@ -11,6 +11,7 @@ use datafusion_sql::sqlparser::ast::Ident;
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_connectors::table::parse_duration;
 use eddyline_connectors::{MetadataColumn, TableDescriptor};
+use eddyline_job_graph::Alignment;
 use eddyline_stream::sql_type;
 
 use crate::calc::{DEPTH_MAX, as_column, as_literal, column, is_volatile, measure, substitute};
@@ -23,6 +24,11 @@ use crate::relation::{Expression, Role, ScopeField, schema};
 use crate::scope::Scope;
 use crate::session::Session;
 use crate::types;
+
+const ALIGNMENT_DRIFT: &str = "scan.watermark.alignment.max-drift";
+const ALIGNMENT_GROUP: &str = "scan.watermark.alignment.group";
+const ALIGNMENT_INTERVAL: &str = "scan.watermark.alignment.update-interval";
+const ALIGNMENT_INTERVAL_DEFAULT: Duration = Duration::from_millis(100);
 
 /// The table that a `CREATE TABLE` describes.
 pub(crate) fn bind(session: &Session, catalog: &Catalog, definition: CreateTable) -> Result<Table> {
@@ -41,7 +47,7 @@ pub(crate) fn bind(session: &Session, catalog: &Catalog, definition: CreateTable
     let mut descriptor = describe(&definition, &name);
     // These are about event time, not about the connector: it does not get to see them.
     let future_skew_max = take_duration(&definition, &mut descriptor, "watermark.max-future-skew")?;
-    let drift_max = take_duration(&definition, &mut descriptor, "scan.watermark.alignment.max-drift")?;
+    let alignment = take_alignment(&definition, &mut descriptor)?;
     let mut columns = bind_columns(session, &definition, &descriptor)?;
     let watermark = match &definition.watermark {
         Some(watermark) => Some(bind_watermark(session, watermark, &mut columns)?),
@@ -51,16 +57,41 @@ pub(crate) fn bind(session: &Session, catalog: &Catalog, definition: CreateTable
         return Err(Diagnostic::at(name.span, format!("table '{}' has no connector", name.value))
             .help("add WITH ('connector' = '…', …)"));
     }
-    Ok(Table { definition, descriptor, columns, watermark, future_skew_max, drift_max, span: name.span })
+    Ok(Table { definition, descriptor, columns, watermark, future_skew_max, alignment, span: name.span })
 }
 
 fn take_duration(definition: &CreateTable, descriptor: &mut TableDescriptor, key: &str) -> Result<Option<Duration>> {
     let Some(text) = descriptor.options.remove(key) else { return Ok(None) };
-    parse_duration(&text).map(Some).map_err(|reason| {
-        let option = definition.options.iter().find(|option| option.key == key);
-        let span = option.map_or(Span::empty(), |option| option.span);
-        Diagnostic::at(span, format!("'{key}' = '{text}': {reason}"))
-    })
+    parse_duration(&text)
+        .map(Some)
+        .map_err(|reason| Diagnostic::at(span_of_option(definition, key), format!("'{key}' = '{text}': {reason}")))
+}
+
+fn span_of_option(definition: &CreateTable, key: &str) -> Span {
+    definition.options.iter().find(|option| option.key == key).map_or(Span::empty(), |option| option.span)
+}
+
+fn take_alignment(definition: &CreateTable, descriptor: &mut TableDescriptor) -> Result<Option<Alignment>> {
+    let drift_max = take_duration(definition, descriptor, ALIGNMENT_DRIFT)?;
+    let group = descriptor.options.remove(ALIGNMENT_GROUP);
+    let update_interval = take_duration(definition, descriptor, ALIGNMENT_INTERVAL)?;
+    let Some(drift_max) = drift_max else {
+        let given = [(ALIGNMENT_GROUP, group.is_some()), (ALIGNMENT_INTERVAL, update_interval.is_some())];
+        return match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(None),
+            Some((key, _)) => {
+                let span = span_of_option(definition, key);
+                let missing = format!("'{key}' has no effect without '{ALIGNMENT_DRIFT}'");
+                Err(Diagnostic::at(span, missing).help("say how far a split may be ahead, such as '1 min'"))
+            }
+        };
+    };
+    if update_interval.is_some_and(|interval| interval.is_zero()) {
+        let span = span_of_option(definition, ALIGNMENT_INTERVAL);
+        return Err(Diagnostic::at(span, format!("'{ALIGNMENT_INTERVAL}' must be longer than 0")));
+    }
+    let update_interval = update_interval.unwrap_or(ALIGNMENT_INTERVAL_DEFAULT);
+    Ok(Some(Alignment { group, drift_max, update_interval }))
 }
 
 fn check_columns(definition: &CreateTable, name: &Ident) -> Result<()> {

@@ -32,6 +32,17 @@ const CASES: &[(&str, &str, &str)] = &[
         "option 'connector' is given twice",
         "",
     ),
+    (
+        "CREATE TABLE t (a INT) WITH ('connector' = 'datagen', «'scan.watermark.alignment.group' = 'g'»);",
+        "'scan.watermark.alignment.group' has no effect without 'scan.watermark.alignment.max-drift'",
+        "how far a split may be ahead",
+    ),
+    (
+        "CREATE TABLE t (a INT) WITH ('connector' = 'datagen', 'scan.watermark.alignment.max-drift' = '1 s', \
+         «'scan.watermark.alignment.update-interval' = '0 s'»);",
+        "'scan.watermark.alignment.update-interval' must be longer than 0",
+        "",
+    ),
     ("CREATE TABLE t (a INT) WITH (connector = 'print');", "", ""),
     ("CREATE «FUNCTION» f AS 'x';", "CREATE FUNCTION is not supported", ""),
     ("CREATE «OR REPLACE» TABLE t (a INT);", "CREATE OR REPLACE is not supported", ""),

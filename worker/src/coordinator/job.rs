@@ -300,6 +300,7 @@ impl Runner<'_> {
         match request {
             Request::Savepoint(order) | Request::Stop { savepoint: Some(order) } => {
                 let SavepointOrder { name, .. } = order;
+                warn!(savepoint = %name, "no savepoint can be written while an attempt has failed; ask again when the job runs");
                 status.savepoint_ended(&name, None, Err("the job does not run: an attempt has failed".to_owned()));
                 None
             }

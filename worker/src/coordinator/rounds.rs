@@ -11,6 +11,10 @@ use std::time::Duration;
 
 use eddyline_stream::{Barrier, BarrierKind, CheckpointId};
 
+/// The wait after a checkpoint that could not be stored. It doubles with each further one in a row, up to the second: storage
+/// that fails at once, such as a full disk, must not be asked hundreds of times a second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
 /// Time since the attempt started. A parameter everywhere: nothing here reads a clock.
 pub type Now = Duration;
 
@@ -83,6 +87,7 @@ pub struct Rounds {
     phase: Phase,
     next: CheckpointId,
     last_started: Now,
+    not_before: Now,
     savepoint: Option<BarrierKind>,
     tasks_ended: usize,
     failures: u32,
@@ -98,6 +103,7 @@ impl Rounds {
             phase: Phase::Waiting,
             next: last.next(),
             last_started: Duration::ZERO,
+            not_before: Duration::ZERO,
             savepoint: None,
             tasks_ended: 0,
             failures: 0,
@@ -148,6 +154,8 @@ impl Rounds {
             }
             (Event::StoreFailed(checkpoint), Phase::Storing { barrier }) if checkpoint == barrier.checkpoint => {
                 self.give_up(barrier, &mut commands);
+                let doubled = PAUSE.0.saturating_mul(1 << (self.failures - 1).min(16));
+                self.not_before = now + doubled.min(PAUSE.1);
             }
             (Event::Committed(checkpoint), Phase::Committing { barrier }) if checkpoint == barrier.checkpoint => {
                 self.phase = Phase::Waiting;
@@ -172,14 +180,14 @@ impl Rounds {
         self.failures += 1;
         self.phase = Phase::Waiting;
         if barrier.kind != BarrierKind::Checkpoint {
-            // Somebody waits for it: try again at once.
+            // Somebody waits for it: try again.
             self.savepoint.get_or_insert(barrier.kind);
         }
         commands.push(Command::GiveUp(barrier.checkpoint));
     }
 
     fn start(&mut self, now: Now, commands: &mut Vec<Command>) {
-        if self.phase != Phase::Waiting {
+        if self.phase != Phase::Waiting || now < self.not_before {
             return;
         }
         let all_ended = self.tasks_ended >= self.config.tasks;
@@ -295,10 +303,25 @@ mod tests {
         let stop = BarrierKind::Savepoint { stop: true };
         assert_eq!(rounds.step(Event::SavepointRequested { stop: true }, SECOND), [Command::Trigger(barrier(1, stop))]);
         rounds.step(Event::Acknowledged(id(1)), SECOND);
-        assert_eq!(
-            rounds.step(Event::StoreFailed(id(1)), SECOND),
-            [Command::GiveUp(id(1)), Command::Trigger(barrier(2, stop))]
-        );
+        assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::GiveUp(id(1))]);
+        assert_eq!(rounds.step(Event::Tick, SECOND + PAUSE.0), [Command::Trigger(barrier(2, stop))]);
+    }
+
+    #[test]
+    fn storage_that_fails_at_once_is_asked_less_and_less_often() {
+        let mut rounds = rounds(1);
+        rounds.step(Event::TaskEnded, Duration::ZERO);
+        let (mut now, mut tried) = (Duration::ZERO, Vec::new());
+        while now < 40 * SECOND {
+            if let Some(current) = rounds.in_flight() {
+                tried.push(now.as_millis());
+                rounds.step(Event::Acknowledged(current), now);
+                rounds.step(Event::StoreFailed(current), now);
+            }
+            now += Duration::from_millis(100);
+            rounds.step(Event::Tick, now);
+        }
+        assert_eq!(tried, [0, 100, 300, 700, 1_500, 3_100, 6_300, 12_700, 22_700, 32_700]);
     }
 
     /// Walks every order of events over a few rounds: a commit only ever follows the storing of the same checkpoint, ids

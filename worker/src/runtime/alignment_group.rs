@@ -1,34 +1,66 @@
-//! Watermark alignment: splits that run far ahead of the slowest one of their source wait for it.
+//! Watermark alignment: splits that run far ahead of the slowest one of their group wait for it.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use eddyline_job_graph::Alignment;
 use eddyline_stream::Watermark;
 
-/// What the readers of one source know of each other's watermarks.
-#[derive(Debug)]
+/// What readers know of each other's watermarks: those of one source, or of all sources of a group.
+#[derive(Debug, Default)]
 pub struct AlignmentGroup {
-    drift_max: Duration,
     minima: Mutex<Vec<Option<Watermark>>>,
 }
 
 impl AlignmentGroup {
-    /// A group of readers, none of which has said anything.
-    pub fn new(drift_max: Duration, readers: usize) -> Self {
-        Self { drift_max, minima: Mutex::new(vec![None; readers]) }
-    }
-
-    /// How far a split may be ahead of the slowest one, in event time.
-    pub fn drift_max(&self) -> Duration {
-        self.drift_max
+    /// Adds a reader, which has said nothing yet; gives its place.
+    fn join(&self) -> usize {
+        let mut minima = self.minima.lock().expect("no holder of the minima panics");
+        minima.push(None);
+        minima.len() - 1
     }
 
     /// Tells the smallest watermark of a reader's active splits, and learns that of all readers. `None` for a reader that
     /// holds nobody back.
-    pub fn report(&self, reader: usize, minimum: Option<Watermark>) -> Watermark {
+    fn report(&self, reader: usize, minimum: Option<Watermark>) -> Watermark {
         let mut minima = self.minima.lock().expect("no holder of the minima panics");
         minima[reader] = minimum;
         minima.iter().flatten().min().copied().unwrap_or(Watermark::MIN)
+    }
+}
+
+/// A reader's place in its group.
+#[derive(Debug)]
+pub struct Member {
+    group: Arc<AlignmentGroup>,
+    reader: usize,
+    /// How far a split may be ahead of the slowest one, in event time.
+    pub drift_max: Duration,
+    update_interval_ms: i64,
+
+    reported_at_ms: Option<i64>,
+    /// The smallest watermark of the group, as far as it was known. It does not fall: a split that is only just opened knows
+    /// no time yet, and that is no reason to let the others go.
+    pub minimum: Watermark,
+}
+
+impl Member {
+    /// A further reader of a group.
+    pub fn new(group: Arc<AlignmentGroup>, alignment: &Alignment) -> Self {
+        let reader = group.join();
+        let update_interval_ms = i64::try_from(alignment.update_interval.as_millis()).unwrap_or(i64::MAX);
+        let drift_max = alignment.drift_max;
+        Self { group, reader, drift_max, update_interval_ms, reported_at_ms: None, minimum: Watermark::MIN }
+    }
+
+    /// Compares with the other readers if that is due, and says whether it was.
+    pub fn update(&mut self, minimum: Option<Watermark>, now_ms: i64) -> bool {
+        let is_due = self.reported_at_ms.is_none_or(|at| now_ms >= at.saturating_add(self.update_interval_ms));
+        if is_due {
+            self.reported_at_ms = Some(now_ms);
+            self.minimum = self.minimum.max(self.group.report(self.reader, minimum));
+        }
+        is_due
     }
 }
 
@@ -38,9 +70,25 @@ mod tests {
 
     #[test]
     fn the_slowest_reader_that_has_splits_counts() {
-        let group = AlignmentGroup::new(Duration::from_secs(1), 3);
-        assert_eq!(group.report(0, Some(Watermark::new(9))), Watermark::new(9));
-        assert_eq!(group.report(2, Some(Watermark::new(4))), Watermark::new(4));
-        assert_eq!(group.report(2, None), Watermark::new(9));
+        let group = AlignmentGroup::default();
+        let readers = [group.join(), group.join(), group.join()];
+        assert_eq!(group.report(readers[0], Some(Watermark::new(9))), Watermark::new(9));
+        assert_eq!(group.report(readers[2], Some(Watermark::new(4))), Watermark::new(4));
+        assert_eq!(group.report(readers[2], None), Watermark::new(9));
+    }
+
+    #[test]
+    fn a_reader_compares_at_once_and_then_at_the_interval() {
+        let group = Arc::new(AlignmentGroup::default());
+        let alignment =
+            Alignment { group: None, drift_max: Duration::from_secs(1), update_interval: Duration::from_millis(50) };
+        let mut one = Member::new(Arc::clone(&group), &alignment);
+        let mut other = Member::new(group, &alignment);
+        assert!(one.update(Some(Watermark::new(3)), 0));
+        assert!(other.update(Some(Watermark::new(7)), 0));
+        assert_eq!((one.minimum, other.minimum), (Watermark::new(3), Watermark::new(3)));
+        assert!(!one.update(Some(Watermark::new(9)), 49));
+        assert!(one.update(Some(Watermark::new(9)), 50));
+        assert_eq!(one.minimum, Watermark::new(7));
     }
 }

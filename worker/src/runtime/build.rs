@@ -19,7 +19,7 @@ use eddyline_state::{Snapshot, StateTable};
 use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex};
 use eddyline_windows::{LocalWindowAggregate, Mode, WindowAggregateOperator, WindowAssignOperator};
 
-use super::alignment_group::AlignmentGroup;
+use super::alignment_group::{AlignmentGroup, Member};
 use super::chain::Chain;
 use super::connectors::{Connectors, OpenError};
 use super::metrics::{OperatorMetrics, Role};
@@ -164,6 +164,8 @@ struct Builder<'a> {
     /// Chains that end with a local pre-aggregation, and for which node.
     local_aggregates: BTreeMap<usize, NodeId>,
 
+    /// Of watermark alignment, by name.
+    alignment_groups: BTreeMap<String, Arc<AlignmentGroup>>,
     tasks: Vec<Vec<Box<dyn Task>>>,
     deployment: Deployment,
 }
@@ -179,6 +181,7 @@ impl<'a> Builder<'a> {
             receivers: chains.iter().map(|_| (0..slots).map(|_| Vec::new()).collect()).collect(),
             edges: chains.iter().map(|_| (0..slots).map(|_| Vec::new()).collect()).collect(),
             local_aggregates: BTreeMap::new(),
+            alignment_groups: BTreeMap::new(),
             tasks: (0..slots).map(|_| Vec::new()).collect(),
             deployment: Deployment {
                 slots: Vec::new(),
@@ -345,16 +348,16 @@ impl<'a> Builder<'a> {
             enumerator.restored(&splits.iter().map(|split| split.id.clone()).collect::<Vec<_>>());
         }
         let splits = splits.unwrap_or_default();
+        let alignment = source.alignment.as_ref().map(|alignment| match &alignment.group {
+            Some(name) => Arc::clone(self.alignment_groups.entry(name.clone()).or_default()),
+            None => Arc::default(),
+        });
         self.deployment.sources.push(RunningSource {
             uid: node.uid.clone(),
             enumerator,
             discovery_interval: opened.discovery_interval(),
             pool: Arc::new(Mutex::new(SplitPool::new(opened.placement(), self.slots(), splits))),
-            alignment: self
-                .graph
-                .settings
-                .watermark_alignment
-                .map(|alignment| Arc::new(AlignmentGroup::new(alignment.drift_max, self.slots()))),
+            alignment,
             mailboxes: Vec::new(),
         });
         Ok(opened)
@@ -389,7 +392,11 @@ impl<'a> Builder<'a> {
             rows_per_read: self.context.rows_per_read,
             idle_timeout: self.graph.settings.source_idle_timeout,
             pool: Arc::clone(&running.pool),
-            alignment: running.alignment.clone(),
+            alignment: running
+                .alignment
+                .as_ref()
+                .zip(config.alignment.as_ref())
+                .map(|(group, alignment)| Member::new(Arc::clone(group), alignment)),
             mailbox,
             metrics,
             chain,

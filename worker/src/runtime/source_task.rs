@@ -11,7 +11,7 @@ use eddyline_operators::watermark::{SplitWatermarks, WatermarkGenerator};
 use eddyline_operators::{Collector, Operator};
 use eddyline_stream::{Barrier, Batch, CheckpointId, Element, SlotIndex, SplitId, Watermark};
 
-use super::alignment_group::AlignmentGroup;
+use super::alignment_group::Member;
 use super::chain::Chain;
 use super::metrics::OperatorMetrics;
 use super::output::Output;
@@ -20,8 +20,6 @@ use super::task::{Error, Event, EventSender, Progress, Task, TaskSnapshot};
 
 /// Reads in one step before the slot looks at its other tasks.
 const READS_PER_STEP: usize = 4;
-/// How often splits are compared for alignment.
-const ALIGNMENT_INTERVAL_MS: i64 = 100;
 
 /// What the coordinator asks of source tasks.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +50,7 @@ pub struct Parts {
     /// The splits that no reader has yet.
     pub pool: Arc<Mutex<SplitPool>>,
     /// Holds back splits that run ahead, if asked for.
-    pub alignment: Option<Arc<AlignmentGroup>>,
+    pub alignment: Option<Member>,
     /// What the coordinator asks.
     pub mailbox: Mailbox,
     /// What the source counts.
@@ -75,7 +73,6 @@ pub struct SourceTask {
     /// What the chain has been told.
     watermark: Watermark,
     columns_out: Collector,
-    aligned_at_ms: i64,
     /// Splits being read.
     open: usize,
     ended: bool,
@@ -96,7 +93,6 @@ impl SourceTask {
             watermarks,
             watermark: Watermark::MIN,
             columns_out: Collector::default(),
-            aligned_at_ms: 0,
             open: 0,
             ended: false,
             stopped: false,
@@ -238,14 +234,17 @@ impl SourceTask {
     /// Compares the splits with those of the other readers, now and then.
     fn align(&mut self) {
         let now = self.now_ms();
-        let Some(group) = &self.parts.alignment else { return };
-        if now < self.aligned_at_ms + ALIGNMENT_INTERVAL_MS {
-            return;
-        }
-        self.aligned_at_ms = now;
         let minimum = if self.ended { None } else { self.watermarks.minimum() };
-        let group_minimum = group.report(self.parts.slot.index(), minimum);
-        for (split, paused) in self.watermarks.align(group_minimum, group.drift_max(), now) {
+        if self.parts.alignment.as_mut().is_some_and(|member| member.update(minimum, now)) {
+            self.hold_back();
+        }
+    }
+
+    /// Holds back splits that are too far ahead of what is known of the others, and lets go those that are not any more.
+    fn hold_back(&mut self) {
+        let now = self.now_ms();
+        let Some(member) = &self.parts.alignment else { return };
+        for (split, paused) in self.watermarks.align(member.minimum, member.drift_max, now) {
             self.parts.reader.pause(&split, paused);
         }
     }
@@ -295,6 +294,8 @@ impl SourceTask {
         match polled {
             Poll::Rows { split, rows } => {
                 self.rows(&split, rows)?;
+                // At once: until the next comparison it could run ahead by any number of batches.
+                self.hold_back();
                 Ok(Progress::Worked)
             }
             Poll::Finished(split) => {

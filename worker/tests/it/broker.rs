@@ -1,12 +1,14 @@
 //! A real Kafka broker for the tests of this binary.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -14,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 /// A broker that ends with the test process.
 pub struct Broker {
     port: u16,
+    controller_port: u16,
     data: tempfile::TempDir,
     producer: OnceLock<BaseProducer>,
     _watchdog: std::process::Child,
@@ -28,39 +31,78 @@ fn free_port() -> u16 {
     listener.local_addr().expect("a bound address").port()
 }
 
-/// The broker, started at the first call. It is ended by a watchdog process when this process is gone.
+/// The broker, started at the first call.
 pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
-    BROKER.get_or_init(|| {
+    BROKER.get_or_init(Broker::start)
+}
+
+impl Broker {
+    /// A broker of its own. It is ended by a watchdog process when this process is gone.
+    pub fn start() -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
-        let port = free_port();
-        let environment = [
-            ("KAFKA_PORT", port.to_string()),
-            ("KAFKA_CONTROLLER_PORT", free_port().to_string()),
-            ("KAFKA_DATA", data.path().display().to_string()),
-        ];
-        let output = Command::new(script()).arg("start").envs(environment.clone()).output().expect("bash");
-        assert!(output.status.success(), "no broker: {}", String::from_utf8_lossy(&output.stderr));
+        let (port, controller_port) = (free_port(), free_port());
         // Statics are not dropped: a child that waits for this process to end stops the broker then.
-        let watchdog = format!(
+        let watch = format!(
             "while kill -0 {} 2>/dev/null; do sleep 1; done; '{}' wipe",
             std::process::id(),
             script().display()
         );
         // Outlives this process on purpose.
-        let watchdog_process = Command::new("setsid")
-            .args(["bash", "-c", &watchdog])
-            .envs(environment)
+        let mut watchdog = Command::new("setsid");
+        watchdog
+            .args(["bash", "-c", &watch])
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .expect("setsid");
-        Broker { port, data, producer: OnceLock::new(), _watchdog: watchdog_process }
-    })
-}
+            .stderr(std::process::Stdio::null());
+        let environment = Self::environment(port, controller_port, data.path());
+        let watchdog = watchdog.envs(environment).spawn().expect("setsid");
+        let broker = Self { port, controller_port, data, producer: OnceLock::new(), _watchdog: watchdog };
+        broker.run(&["start"]);
+        broker
+    }
 
-impl Broker {
+    fn environment(port: u16, controller_port: u16, data: &Path) -> [(&'static str, String); 3] {
+        [
+            ("KAFKA_PORT", port.to_string()),
+            ("KAFKA_CONTROLLER_PORT", controller_port.to_string()),
+            ("KAFKA_DATA", data.display().to_string()),
+        ]
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        let environment = Self::environment(self.port, self.controller_port, self.data.path());
+        let output = Command::new(script()).args(arguments).envs(environment).output().expect("bash");
+        assert!(output.status.success(), "broker.sh {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn signal(&self, signal: &str) {
+        let process =
+            std::fs::read_to_string(self.data.path().join("broker.pid")).expect("the broker has been started");
+        let sent = Command::new("kill").args([signal, process.trim()]).status().expect("kill");
+        assert!(sent.success(), "{signal}");
+    }
+
+    /// Lets it hang: connections stay and nobody answers.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&self) {
+        self.run(&["stop", "-9"]);
+    }
+
+    /// Starts it again, with its data.
+    pub fn restart(&self) {
+        self.run(&["start"]);
+    }
+
     /// `host:port`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -68,13 +110,7 @@ impl Broker {
 
     /// Makes a topic.
     pub fn create_topic(&self, name: &str, partitions: u16) {
-        let output = Command::new(script())
-            .args(["topic", name, &partitions.to_string()])
-            .env("KAFKA_PORT", self.port.to_string())
-            .env("KAFKA_DATA", self.data.path())
-            .output()
-            .expect("bash");
-        assert!(output.status.success(), "no topic: {}", String::from_utf8_lossy(&output.stderr));
+        self.run(&["topic", name, &partitions.to_string()]);
     }
 
     /// Writes records, each to its partition, and waits until they are stored.
@@ -95,7 +131,7 @@ impl Broker {
                 producer.poll(Duration::from_millis(20));
             }
         }
-        producer.flush(Duration::from_secs(30)).expect("the broker stores the records");
+        producer.flush(Duration::from_secs(90)).expect("the broker stores the records");
     }
 
     /// Reads what is committed, from the beginning, until `is_done` says so of all records so far, or for `patience`.
@@ -106,11 +142,41 @@ impl Broker {
         patience: Duration,
         mut is_done: impl FnMut(&[String]) -> bool,
     ) -> Vec<String> {
+        let consumer = self.reader(topic, partitions);
+        let deadline = std::time::Instant::now() + patience;
+        let mut records = Vec::new();
+        while std::time::Instant::now() < deadline && !is_done(&records) {
+            match consumer.poll(Duration::from_millis(200)) {
+                Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                Some(message) => records.push(text_of(&message.expect("a record"))),
+            }
+        }
+        records
+    }
+
+    /// All that is committed now.
+    pub fn all_committed(&self, topic: &str, partitions: i32) -> Vec<String> {
+        let consumer = self.reader(topic, partitions);
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        let (mut records, mut ended) = (Vec::new(), BTreeSet::new());
+        while ended.len() < partitions as usize {
+            assert!(std::time::Instant::now() < deadline, "the end of {topic} is not reached");
+            match consumer.poll(Duration::from_millis(200)) {
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+                Some(message) => records.push(text_of(&message.expect("a record"))),
+                None => {}
+            }
+        }
+        records
+    }
+
+    fn reader(&self, topic: &str, partitions: i32) -> BaseConsumer {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.address())
             .set("group.id", format!("check-{topic}"))
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
             .create()
             .expect("a consumer");
         let mut assignment = TopicPartitionList::new();
@@ -118,14 +184,18 @@ impl Broker {
             assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
         }
         consumer.assign(&assignment).expect("partitions");
-        let deadline = std::time::Instant::now() + patience;
-        let mut records = Vec::new();
-        while std::time::Instant::now() < deadline && !is_done(&records) {
-            if let Some(message) = consumer.poll(Duration::from_millis(200)) {
-                let message = message.expect("a record");
-                records.push(String::from_utf8(message.payload().unwrap_or_default().to_vec()).expect("text"));
-            }
-        }
-        records
+        consumer
     }
+}
+
+impl Drop for Broker {
+    /// The data folder goes next, and with it the way for the watchdog to find the process.
+    fn drop(&mut self) {
+        let environment = Self::environment(self.port, self.controller_port, self.data.path());
+        let _stopped = Command::new(script()).args(["stop", "-9"]).envs(environment).output();
+    }
+}
+
+fn text_of(message: &impl Message) -> String {
+    String::from_utf8(message.payload().unwrap_or_default().to_vec()).expect("text")
 }

@@ -3,6 +3,11 @@
 mod broker;
 mod command_line;
 mod exactly_once;
+mod full_disk;
 mod golden;
 mod memory_tables;
+mod outage;
 mod pod;
+mod running;
+mod vanished_folders;
+mod watermark_alignment;

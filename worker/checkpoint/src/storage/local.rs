@@ -48,7 +48,12 @@ impl Local {
         let path = root.join(name);
         let shown = format!("file://{}", path.display());
         match tokio::task::spawn_blocking(move || work(&root, path)).await {
-            Ok(result) => result.map_err(|error| Error::access(action, shown, error)),
+            Ok(result) => result.map_err(|error| match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    Error::Full { action, object: shown, source: error }
+                }
+                _ => Error::access(action, shown, error),
+            }),
             Err(error) => Err(Error::access(action, shown, error)),
         }
     }
@@ -134,7 +139,8 @@ fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn walk(root: &Path, folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> {
+/// All files below a folder, unfinished ones or the others.
+fn walk(root: &Path, folder: &Path, unfinished: bool, entries: &mut Vec<Entry>) -> io::Result<()> {
     let Some(listing) = absent_is_none(fs::read_dir(folder))? else { return Ok(()) };
     for item in listing {
         let item = item?;
@@ -142,8 +148,8 @@ fn walk(root: &Path, folder: &Path, entries: &mut Vec<Entry>) -> io::Result<()> 
         // Files come and go while we look: what is gone is not there.
         let Some(metadata) = absent_is_none(item.metadata())? else { continue };
         if metadata.is_dir() {
-            walk(root, &path, entries)?;
-        } else if !item.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            walk(root, &path, unfinished, entries)?;
+        } else if item.file_name().to_string_lossy().starts_with(UNFINISHED) == unfinished {
             let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
             let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
             let modified_ms = i64::try_from(modified.as_millis()).unwrap_or(i64::MAX);
@@ -199,7 +205,7 @@ impl Backend for Local {
     fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, Error>> {
         Box::pin(self.run("list", folder, |root, path| {
             let mut entries = Vec::new();
-            walk(root, &path, &mut entries)?;
+            walk(root, &path, false, &mut entries)?;
             Ok(entries)
         }))
     }
@@ -216,6 +222,18 @@ impl Backend for Local {
                 folder = empty.parent();
             }
             Ok(())
+        }))
+    }
+
+    fn delete_unfinished<'a>(&'a self, folder: &'a str, until_ms: i64) -> BoxFuture<'a, Result<usize, Error>> {
+        Box::pin(self.run("tidy up", folder, move |root, path| {
+            let mut left = Vec::new();
+            walk(root, &path, true, &mut left)?;
+            left.retain(|entry| entry.modified_ms <= until_ms);
+            for entry in &left {
+                absent_is_none(fs::remove_file(root.join(&entry.name)))?;
+            }
+            Ok(left.len())
         }))
     }
 }
@@ -247,6 +265,22 @@ mod tests {
         drop(sender);
         assert!(local.upload("x", parts).await.is_err());
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_process_has_begun_is_removed_when_it_is_old() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let local = Local::new(folder.path().to_owned());
+        local.put("jobs/a", Bytes::from_static(b"x")).await.expect("written");
+        let left = folder.path().join(format!("jobs/{UNFINISHED}of-another-process"));
+        fs::write(&left, "half").expect("written");
+        let listed = local.list("jobs").await.expect("listed");
+        assert_eq!(listed.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["jobs/a"]);
+        let written_ms = listed[0].modified_ms;
+        assert_eq!(local.delete_unfinished("jobs", written_ms - 60_000).await.expect("tidied"), 0);
+        assert!(left.exists(), "somebody may be at it");
+        assert_eq!(local.delete_unfinished("jobs", written_ms + 60_000).await.expect("tidied"), 1);
+        assert!(!left.exists() && folder.path().join("jobs/a").exists());
     }
 
     #[tokio::test]

@@ -50,6 +50,24 @@ async fn a_writer_that_slept_through_the_deletion_of_old_records_does_not_succee
 }
 
 #[tokio::test]
+async fn a_folder_that_is_emptied_under_an_attempt_ends_it_and_whatever_follows_in_the_process() {
+    let memory = Memory::new();
+    let store = states::store(&memory);
+    let started = store.start_attempt(states::identity()).await.expect("started");
+    started.writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await.expect("written");
+    let empty = || memory.names().iter().for_each(|name| memory.remove(name));
+    empty();
+    let error = started.writer.write(checkpoint(2), contents(&sample(2), &two_slots())).await.expect_err("vanished");
+    assert!(matches!(error, Error::Vanished { .. }) && error.ends_attempt() && !error.is_retryable(), "{error}");
+    assert!(error.to_string().contains("the checkpoints of job orders in memory:/orders have vanished"), "{error}");
+    empty();
+    // It must not take the job for one that has never run. Another process cannot know.
+    let error = store.start_attempt(states::identity()).await.expect_err("vanished");
+    assert!(matches!(error, Error::Vanished { .. }), "{error}");
+    assert_eq!(start(&memory).await.attempt, Attempt::new(1));
+}
+
+#[tokio::test]
 async fn when_the_outcome_is_not_known_the_attempt_ends_and_the_next_finds_out() {
     let memory = Memory::new();
     let started = start(&memory).await;

@@ -25,11 +25,13 @@ pub(super) struct FileEnumerator {
     // Changing.
     /// Size and cut of every file seen so far. Files are immutable: what was seen once stays cut as it was.
     seen: BTreeMap<String, (u64, u64)>,
+    /// Whether the folder that is watched was there when it was last looked at.
+    was_there: Option<bool>,
 }
 
 impl FileEnumerator {
     pub(super) fn new(config: Arc<Config>, store: Store, io: tokio::runtime::Handle) -> Self {
-        Self { config, store, io, seen: BTreeMap::new() }
+        Self { config, store, io, seen: BTreeMap::new(), was_there: None }
     }
 
     /// By what size to cut a file: text may be cut at any line, packed files not at all. A CSV record may go over several
@@ -37,6 +39,28 @@ impl FileEnumerator {
     fn cut(&self, file: &File) -> Result<u64, Error> {
         let is_whole = Compression::of_path(&file.path)?.is_some() || self.config.format.name() == "csv";
         Ok(if is_whole || file.size <= self.config.split_bytes { 0 } else { self.config.split_bytes })
+    }
+
+    /// What was found in a place that is watched, and may not be there yet, or not any more.
+    ///
+    /// # Errors
+    /// When it has been there before: whoever watches says so and looks again.
+    fn watched(&mut self, found: Option<Vec<File>>) -> Result<Vec<File>, Error> {
+        // In a bucket there are no folders that could be missing.
+        let is_there = found.is_some() || matches!(self.store, Store::S3(_));
+        let location = &self.config.location;
+        match self.was_there.replace(is_there) {
+            Some(true) if !is_there => {
+                self.was_there = Some(true);
+                let what = format!("'{location}' is gone; files are read again when it is back");
+                return Err(Error::Unavailable { what, source: None, retryable: true });
+            }
+            None if !is_there => {
+                warn!(%location, "there is nothing at this place yet; its files are read when it is there")
+            }
+            _ => {}
+        }
+        Ok(found.unwrap_or_default())
     }
 
     fn pieces(&mut self, files: Vec<File>) -> Result<Discovery, Error> {
@@ -70,8 +94,9 @@ impl SplitEnumerator for FileEnumerator {
             let (config, store) = (Arc::clone(&self.config), self.store.clone());
             // On the I/O runtime, whoever polls this.
             let found = self.io.spawn(async move { find(&config, &store).await }).await;
-            let files =
+            let found =
                 found.map_err(|error| super::store::failed("the search for files ended early".to_owned(), error))??;
+            let files = self.watched(found)?;
             self.pieces(files)
         }
         .boxed()
@@ -86,14 +111,17 @@ impl SplitEnumerator for FileEnumerator {
     }
 }
 
-/// Lists the files of a table, in order.
-async fn find(config: &Config, store: &Store) -> Result<Vec<File>, Error> {
+/// Lists the files of a table, in order. `None` when there is no such place, and it is watched.
+async fn find(config: &Config, store: &Store) -> Result<Option<Vec<File>>, Error> {
     let path = store.absolute(config.location.path())?;
     let mut files = match store.head(&path).await? {
         Some(file) => vec![file],
         None => match store.list(&path, is_visible).await? {
             Some(files) => files,
-            None => find_by_wildcards(config, store, &path).await?,
+            None => match find_by_wildcards(config, store, &path).await? {
+                Some(files) => files,
+                None => return Ok(None),
+            },
         },
     };
     if let Some(pattern) = &config.path_pattern {
@@ -103,13 +131,13 @@ async fn find(config: &Config, store: &Store) -> Result<Vec<File>, Error> {
         let what = format!("no files at '{}'", config.location);
         return Err(Error::Unavailable { what, source: None, retryable: false });
     }
-    Ok(files)
+    Ok(Some(files))
 }
 
-async fn find_by_wildcards(config: &Config, store: &Store, path: &str) -> Result<Vec<File>, Error> {
+async fn find_by_wildcards(config: &Config, store: &Store, path: &str) -> Result<Option<Vec<File>>, Error> {
     let missing = |what: &str| {
         if config.monitor_interval.is_some() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let what = format!("{what} at '{}'", config.location);
         Err(Error::Unavailable { what, source: None, retryable: false })
@@ -119,7 +147,7 @@ async fn find_by_wildcards(config: &Config, store: &Store, path: &str) -> Result
     let Some(glob) = glob else { return missing("there is no file or folder") };
     let Some(mut files) = store.list(&glob.folder, is_visible).await? else { return missing("there is no folder") };
     files.retain(|file| glob.matches(&file.path));
-    Ok(files)
+    Ok(Some(files))
 }
 
 /// Whether a name is not hidden: `_SUCCESS`, `.part-0` and whatever lies in such a folder are not read.

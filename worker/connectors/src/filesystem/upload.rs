@@ -11,6 +11,7 @@ use bytes::Bytes;
 use eddyline_stream::{CheckpointId, crash_point};
 use object_store::buffered::BufWriter;
 use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
 
 use super::commit::Staged;
 use super::names::Names;
@@ -32,8 +33,46 @@ pub(super) enum Command {
 pub(super) struct Shared {
     /// Bytes that were handed over and are not written yet.
     pub(super) in_flight: AtomicU64,
-    /// Why nothing can be written any more. Taken by whoever reports it first.
-    pub(super) error: Mutex<Option<Error>>,
+    error: Mutex<Option<Broken>>,
+}
+
+/// Why nothing can be written any more. Whoever asks is told the same: which of them the job listens to is chance.
+struct Broken {
+    what: String,
+    reason: Option<String>,
+    retryable: bool,
+}
+
+impl Shared {
+    /// Fails if nothing can be written any more.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let broken = self.error.lock().expect("nobody panics while holding it");
+        let Some(Broken { what, reason, retryable }) = &*broken else { return Ok(()) };
+        let source = reason.as_ref().map(|reason| reason.clone().into());
+        Err(Error::Unavailable { what: what.clone(), source, retryable: *retryable })
+    }
+
+    fn broke(&self, error: &Error) {
+        let (reason, retryable) = match error {
+            Error::Unavailable { source, retryable, .. } => {
+                (source.as_ref().map(|source| chain(&**source)), *retryable)
+            }
+            Error::BadRecord { .. } | Error::Restore { .. } => (None, false),
+        };
+        let broken = Broken { what: error.to_string(), reason, retryable };
+        *self.error.lock().expect("nobody panics while holding it") = Some(broken);
+    }
+}
+
+/// An error with what caused it, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }
 
 /// Writes the files of one writer.
@@ -87,8 +126,7 @@ impl Uploads {
                 Command::Close { .. } if broken => Ok(()),
                 Command::Close { part, rows } => self.close(part, rows).await,
                 Command::Prepare { reply, .. } if broken => {
-                    let earlier = self.take_error();
-                    let _ = reply.send(Err(earlier));
+                    let _ = reply.send(self.shared.check().map(|()| Vec::new()));
                     Ok(())
                 }
                 Command::Prepare { checkpoint, reply } => {
@@ -98,19 +136,26 @@ impl Uploads {
             };
             if let Err(error) = done {
                 broken = true;
-                *self.shared.error.lock().expect("nobody panics while holding it") = Some(error);
+                self.shared.broke(&error);
+                self.remove_unfinished().await;
             }
             (self.waker)();
         }
     }
 
-    fn take_error(&self) -> Error {
-        let error = self.shared.error.lock().expect("nobody panics while holding it").take();
-        error.unwrap_or_else(|| Error::Unavailable {
-            what: format!("writing below '{}' has failed before", self.names.folder),
-            source: None,
-            retryable: false,
-        })
+    /// Gives back the room of files that can never be completed. What cannot be removed now goes when the next attempt
+    /// removes what this one has left.
+    async fn remove_unfinished(&mut self) {
+        for (_, file) in std::mem::take(&mut self.open) {
+            let OpenFile { path, output, .. } = file;
+            let removed = match output {
+                Output::Disk(_) => self.store.remove(&path).await,
+                Output::Object(mut object) => object.abort().await.map_err(|error| failed(path.clone(), error)),
+            };
+            if let Err(error) = removed {
+                warn!(path, %error, "an unfinished file was left behind");
+            }
+        }
     }
 
     async fn append(&mut self, part: u64, partition: &Arc<str>, bytes: Vec<u8>) -> Result<(), Error> {
@@ -163,11 +208,15 @@ impl Uploads {
         let OpenFile { path, partition, size, output } = file;
         match output {
             Output::Disk(disk) => {
-                let path = path.clone();
-                blocking(move || {
-                    disk.sync_all().map_err(|error| failed_on_disk(format!("cannot write '{path}'"), error))
-                })
-                .await?;
+                let written = path.clone();
+                let synced = blocking(move || {
+                    disk.sync_all().map_err(|error| failed_on_disk(format!("cannot write '{written}'"), error))
+                });
+                if let Err(error) = synced.await {
+                    // As in the case of a failed write, the room is given back if that is possible.
+                    let _left_behind = self.store.remove(&path).await;
+                    return Err(error);
+                }
             }
             Output::Object(mut object) => {
                 use tokio::io::AsyncWriteExt;

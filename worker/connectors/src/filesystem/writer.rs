@@ -63,10 +63,7 @@ impl FileWriter {
     }
 
     fn check(&self) -> Result<(), Error> {
-        match self.shared.error.lock().expect("nobody panics while holding it").take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.shared.check()
     }
 
     fn send(&self, command: Command) -> Result<(), Error> {

@@ -67,6 +67,7 @@ fn source(name: &str, zone: Option<&str>) -> Node {
         metadata: Vec::new(),
         columns: columns(&schema),
         watermark: Some(WatermarkSpec { column: 1, expression, delay_ms: None, future_skew_max: None }),
+        alignment: None,
     };
     node(&[], NodeKind::Source(Box::new(source)), schema)
 }

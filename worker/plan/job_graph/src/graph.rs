@@ -92,6 +92,21 @@ pub struct SourceNode {
     pub columns: Vec<Projection>,
     /// `WATERMARK FOR`, if the table has one and it is used.
     pub watermark: Option<WatermarkSpec>,
+    /// Holds back its splits when they run ahead, if the table asks for it.
+    pub alignment: Option<Alignment>,
+}
+
+/// Watermark alignment: which splits are held back when they run ahead, and of which others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alignment {
+    /// The group whose sources are compared with each other (`scan.watermark.alignment.group`); without one, the splits of
+    /// the source are compared among themselves.
+    pub group: Option<String>,
+    /// How far a split may be ahead of the slowest one of the group, in event time
+    /// (`scan.watermark.alignment.max-drift`).
+    pub drift_max: Duration,
+    /// How often the splits are compared (`scan.watermark.alignment.update-interval`).
+    pub update_interval: Duration,
 }
 
 /// `WATERMARK FOR column AS expression`.

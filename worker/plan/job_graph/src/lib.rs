@@ -12,8 +12,9 @@ pub mod window;
 
 pub use aggregate::{AggregateCall, AggregateFunction};
 pub use graph::{
-    Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, SinkNode, SourceNode, WatermarkSpec,
+    Alignment, Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, SinkNode, SourceNode,
+    WatermarkSpec,
 };
 pub use over::{Over, OverFrame};
-pub use settings::{Alignment, Settings};
+pub use settings::Settings;
 pub use window::{TimeColumn, WindowAggregate, WindowAssign, WindowAssigner, WindowColumn};

@@ -26,15 +26,6 @@ pub struct Settings {
     pub source_idle_timeout: Duration,
     /// `table.local-time-zone`: an IANA name.
     pub local_time_zone: String,
-    /// Set when a source asks for it (`scan.watermark.alignment.max-drift`): see [`Alignment`].
-    pub watermark_alignment: Option<Alignment>,
-}
-
-/// Holds back splits that run ahead of the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Alignment {
-    /// How far a split may be ahead of the slowest one, in event time.
-    pub drift_max: Duration,
 }
 
 impl Default for Settings {
@@ -49,7 +40,6 @@ impl Default for Settings {
             checkpoints_retained: 3,
             source_idle_timeout: Duration::ZERO,
             local_time_zone: "UTC".to_owned(),
-            watermark_alignment: None,
         }
     }
 }

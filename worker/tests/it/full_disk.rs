@@ -1,0 +1,180 @@
+//! Disks that are full: what a job says, and that it goes on to the exact result when there is room again.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::running::{Running, assert_gapless, numbers_in, pause};
+
+const ROWS: u64 = 60_000;
+
+fn job(out: &Path) -> String {
+    format!(
+        "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '6000',
+  'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '{ROWS}');
+CREATE TABLE results (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+INSERT INTO results SELECT n FROM numbers;
+",
+        out.display()
+    )
+}
+
+/// A file system of one megabyte, in a mount namespace of its own, which lives as long as the process that holds it.
+struct SmallDisk {
+    holder: Child,
+    folder: PathBuf,
+    /// How to enter its namespaces.
+    enter: &'static [&'static str],
+}
+
+impl SmallDisk {
+    /// Mounts one on a folder. Nobody else sees it there.
+    fn at(folder: &Path) -> Self {
+        std::fs::create_dir(folder).expect("a folder");
+        let mut refusals = String::new();
+        // As root, or as anyone where users may make namespaces.
+        for (flags, enter) in
+            [("--mount", &["--mount"][..]), ("-Urm", &["--user", "--preserve-credentials", "--mount"][..])]
+        {
+            let mut holder = Command::new("unshare")
+                .args([flags, "sh", "-c", "mount -t tmpfs -o size=1m tmpfs \"$0\" && echo mounted && exec cat"])
+                .arg(folder)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("unshare, of util-linux");
+            let mut said = String::new();
+            BufReader::new(holder.stdout.as_mut().expect("a pipe")).read_line(&mut said).expect("text");
+            if said == "mounted\n" {
+                return Self { holder, folder: folder.to_owned(), enter };
+            }
+            holder.stderr.take().expect("a pipe").read_to_string(&mut refusals).expect("text");
+            holder.wait().expect("a child");
+        }
+        panic!(
+            "this test needs a small file system, in a mount namespace made as root or where users may make namespaces \
+             (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces); here both are refused: {refusals}"
+        );
+    }
+
+    /// A path on it, as seen from outside.
+    fn seen(&self, path: &Path) -> PathBuf {
+        let inside = path.strip_prefix("/").expect("an absolute path");
+        Path::new(&format!("/proc/{}/root", self.holder.id())).join(inside)
+    }
+
+    /// The binary, where the disk is seen.
+    fn eddyline(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.holder.id().to_string()]).args(self.enter).arg("--");
+        command.arg(env!("CARGO_BIN_EXE_eddyline"));
+        command
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.seen(&self.folder.join("ballast"))
+    }
+
+    /// Takes all room that is left.
+    fn fill(&self) {
+        let mut file = std::fs::File::options().append(true).create(true).open(self.ballast()).expect("a file");
+        loop {
+            match file.write(&[0; 4096]) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Gives it back.
+    fn make_room(&self) {
+        std::fs::remove_file(self.ballast()).expect("it was filled");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _gone = self.holder.kill();
+        let _gone = self.holder.wait();
+    }
+}
+
+/// The lines that say that a disk is full and name this folder.
+fn complaints(log: &str, folder: &Path) -> usize {
+    let folder = folder.display().to_string();
+    log.lines().filter(|line| line.contains("the disk is full, make room on it") && line.contains(&folder)).count()
+}
+
+/// Names of files below a folder that are not for readers.
+fn hidden_files(folder: &Path) -> Vec<String> {
+    let mut hidden = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() {
+            hidden.extend(hidden_files(&entry.path()));
+        } else if name.starts_with('.') {
+            hidden.push(name);
+        }
+    }
+    hidden
+}
+
+#[test]
+fn a_job_whose_output_disk_is_full_says_so_and_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let disk = SmallDisk::at(&folder.path().join("disk"));
+    let (out, checkpoints) = (folder.path().join("disk/out"), folder.path().join("checkpoints"));
+    let (job_file, log) = (folder.path().join("job.sql"), folder.path().join("log"));
+    std::fs::write(&job_file, job(&out)).expect("a file");
+    let visible = disk.seen(&out);
+
+    let mut running = Running::start(disk.eddyline(), &job_file, &checkpoints, &log);
+    running.until("results", |_| !numbers_in(&visible).is_empty());
+    disk.fill();
+    // Two attempts have failed: the second has met the full disk from its start.
+    running.until("the disk is full", |log| complaints(log, &out) >= 2);
+    let before = assert_gapless(&numbers_in(&visible));
+    assert!(before < ROWS);
+    running.kill();
+
+    let mut running = Running::start(disk.eddyline(), &job_file, &checkpoints, &log);
+    running.until("the disk is full", |log| complaints(log, &out) >= 1);
+    assert!(assert_gapless(&numbers_in(&visible)) < ROWS);
+    disk.make_room();
+    assert!(running.ended().success(), "{}", running.log());
+    assert_eq!(assert_gapless(&numbers_in(&visible)), ROWS);
+    assert_eq!(hidden_files(&visible), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_whose_checkpoint_disk_is_full_says_so_and_publishes_nothing_until_there_is_room() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let disk = SmallDisk::at(&folder.path().join("disk"));
+    let (out, checkpoints) = (folder.path().join("out"), folder.path().join("disk/checkpoints"));
+    let (job_file, log) = (folder.path().join("job.sql"), folder.path().join("log"));
+    std::fs::write(&job_file, job(&out)).expect("a file");
+
+    let mut running = Running::start(disk.eddyline(), &job_file, &checkpoints, &log);
+    running.until("results", |_| !numbers_in(&out).is_empty());
+    disk.fill();
+    running.until("the disk is full", |log| complaints(log, &checkpoints) >= 1);
+    // What is in files now belongs to checkpoints that are complete, or whose record could just be written.
+    running.until("the disk is full", |log| complaints(log, &checkpoints) >= 3);
+    let before = assert_gapless(&numbers_in(&out));
+    assert!(before < ROWS);
+    running.until("the disk is full", |log| complaints(log, &checkpoints) >= 4);
+    assert_eq!(assert_gapless(&numbers_in(&out)), before, "nothing is visible before its checkpoint is complete");
+    running.kill();
+
+    let mut running = Running::start(disk.eddyline(), &job_file, &checkpoints, &log);
+    running.until("the disk is full", |log| complaints(log, &checkpoints) >= 2);
+    assert_eq!(assert_gapless(&numbers_in(&out)), before);
+    disk.make_room();
+    assert!(running.ended().success(), "{}", running.log());
+    assert_eq!(assert_gapless(&numbers_in(&out)), ROWS);
+    assert_eq!(hidden_files(&out), Vec::<String>::new());
+    assert_eq!(hidden_files(&disk.seen(&checkpoints)), Vec::<String>::new(), "unfinished files are removed");
+    pause();
+}

@@ -1,0 +1,92 @@
+//! Folders that are taken away under a running job.
+
+use std::path::Path;
+
+use crate::running::{Running, assert_gapless, numbers_in, pause};
+
+fn lines(numbers: std::ops::RangeInclusive<u64>) -> String {
+    numbers.map(|number| format!("{number}\n")).collect()
+}
+
+/// Removes a folder that others write to.
+fn remove_whole(folder: &Path) {
+    for _ in 0..1000 {
+        match std::fs::remove_dir_all(folder) {
+            Ok(()) => return,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            // A file came while the folder was being emptied.
+            Err(_) => pause(),
+        }
+    }
+    panic!("{} cannot be removed", folder.display());
+}
+
+#[test]
+fn a_watched_folder_that_is_gone_is_named_and_read_again_when_it_is_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (input, out) = (folder.path().join("in"), folder.path().join("out"));
+    let job = format!(
+        "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv',
+  'source.monitor-interval' = '50 ms');
+CREATE TABLE results (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+INSERT INTO results SELECT n FROM numbers;
+",
+        input.display(),
+        out.display()
+    );
+    let (job_file, log) = (folder.path().join("job.sql"), folder.path().join("log"));
+    std::fs::write(&job_file, job).expect("a file");
+    let checkpoints = folder.path().join("checkpoints");
+
+    let mut running = Running::start(Running::eddyline(), &job_file, &checkpoints, &log);
+    let named = format!("{}", input.display());
+    running.until("a folder that is not there yet is named", |log| {
+        log.lines().any(|line| line.contains("there is nothing at this place yet") && line.contains(&named))
+    });
+    std::fs::create_dir(&input).expect("a folder");
+    std::fs::write(input.join("1.csv"), lines(1..=1000)).expect("a file");
+    running.until("the first file is read", |_| numbers_in(&out).len() == 1000);
+    remove_whole(&input);
+    running.until("a folder that is gone is named", |log| log.contains(&format!("'{named}' is gone")));
+    std::fs::create_dir(&input).expect("a folder");
+    std::fs::write(input.join("2.csv"), lines(1001..=2000)).expect("a file");
+    running.until("the second file is read", |_| numbers_in(&out).len() >= 2000);
+    running.terminate();
+    assert!(running.ended().success(), "{}", running.log());
+    assert_eq!(assert_gapless(&numbers_in(&out)), 2000);
+}
+
+#[test]
+fn a_checkpoint_folder_that_is_gone_ends_the_job_by_its_name() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (out, checkpoints) = (folder.path().join("out"), folder.path().join("checkpoints"));
+    let rows = 40_000;
+    let job = format!(
+        "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '5000',
+  'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '{rows}');
+CREATE TABLE results (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+INSERT INTO results SELECT n FROM numbers;
+",
+        out.display()
+    );
+    let (job_file, log) = (folder.path().join("job.sql"), folder.path().join("log"));
+    std::fs::write(&job_file, job).expect("a file");
+
+    let mut running = Running::start(Running::eddyline(), &job_file, &checkpoints, &log);
+    running.until("results", |_| !numbers_in(&out).is_empty());
+    remove_whole(&checkpoints);
+    assert_eq!(running.ended().code(), Some(1), "{}", running.log());
+    let said = running.log();
+    assert!(said.contains(&format!("{}/job have vanished", checkpoints.display())), "{said}");
+    let before = assert_gapless(&numbers_in(&out));
+
+    // Started again as it was, it may go on from what it has written since. Whatever it does, nothing comes twice.
+    let mut running = Running::start(Running::eddyline(), &job_file, &checkpoints, &log);
+    if running.ended().success() {
+        assert_eq!(assert_gapless(&numbers_in(&out)), rows);
+    } else {
+        let said = running.log();
+        assert!(said.contains(&checkpoints.display().to_string()), "{said}");
+        assert_eq!(assert_gapless(&numbers_in(&out)), before);
+    }
+}
