@@ -137,7 +137,7 @@ start() {
   for ((i = 0; i < ${KAFKA_WAIT:-90} * 10; i++)); do
     if ! alive; then
       echo "kafka died while starting:" >&2
-      tail -20 "$data/logs/stdout.log" "$data/logs/server.log" >&2
+      tail -n 20 "$data/logs/stdout.log" "$data/logs/server.log" >&2
       return 1
     fi
     if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then

@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::broker::free_port;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Numbers one after the other, each in a file once its checkpoint is complete.
@@ -171,11 +172,6 @@ fn numbers_below(folder: &Path, numbers: &mut Vec<u64>) {
             numbers.extend(text.lines().map(|line| line.parse::<u64>().expect("a number a line")));
         }
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of the loopback interface");
-    listener.local_addr().expect("a bound address").port()
 }
 
 /// A process of the pod; killed when dropped.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::path::Path;
 
+use crate::broker::free_port;
 use crate::running::Running;
 
 /// 2026-03-01 00:00:00, in seconds.
@@ -100,9 +101,7 @@ fn a_source_whose_event_time_runs_ahead_waits_for_the_other_of_its_group_and_res
     std::fs::create_dir(&fast).expect("a folder");
     let (job_file, log) = (folder.path().join("job.sql"), folder.path().join("log"));
     std::fs::write(&job_file, job(folder.path())).expect("a file");
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of the loopback interface");
-    let metrics = Metrics { port: listener.local_addr().expect("a bound address").port() };
-    drop(listener);
+    let metrics = Metrics { port: free_port() };
     let (checkpoints, address) = (folder.path().join("checkpoints"), format!("127.0.0.1:{}", metrics.port));
     let more = ["--metrics-addr", &address];
     let mut running = Running::start_with(Running::eddyline(), &job_file, &checkpoints, &log, &more);

@@ -65,6 +65,15 @@ pub fn io() -> &'static tokio::runtime::Runtime {
     })
 }
 
+/// A port of the loopback interface that nobody listens on, and that no connection gets by chance: those are numbered from
+/// 32 768 on, so one that is free now may not be when a server wants it again.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let port = || 10_000 + (std::process::id() * 101 + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+    let mut tried = std::iter::repeat_with(|| u16::try_from(port()).expect("below 30 000")).take(1_000);
+    tried.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
+}
+
 fn script() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../e2e/services/kafka/broker.sh")
 }
@@ -75,10 +84,7 @@ fn start() -> RwLock<Broker> {
         let ports = Ports { plain, ..Ports::default() };
         return RwLock::new(Broker { ports, authority: None, data: PathBuf::new(), _guard: None });
     }
-    // All at the same time, so that they differ.
-    let free = [(); 4].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    let [plain, controller, mutual, scram] = free.each_ref().map(|port| port.local_addr().expect("an address").port());
-    drop(free);
+    let [plain, controller, mutual, scram] = [(); 4].map(|()| free_port());
     let data = tempfile::Builder::new().prefix("eddyline-kafka-").tempdir().expect("a folder").keep();
     let authority = Authority::new("authority of the brokers");
     let (certificate, key) = authority.broker();
