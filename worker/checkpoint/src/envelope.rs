@@ -45,6 +45,18 @@ pub(crate) fn checksum(framed: &[u8]) -> u32 {
     framed.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
+/// The same bytes with the length and the checksum that a frame of them has.
+pub(crate) fn resealed(framed: &[u8]) -> Vec<u8> {
+    let mut framed = framed.to_vec();
+    if let Some(body) = framed.len().checked_sub(HEADER + TRAILER) {
+        framed[HEADER - 8..HEADER].copy_from_slice(&(body as u64).to_le_bytes());
+        let end = HEADER + body;
+        let crc = crc32c::crc32c(&framed[..end]).to_le_bytes();
+        framed[end..].copy_from_slice(&crc);
+    }
+    framed
+}
+
 /// Opens a frame.
 ///
 /// # Errors

@@ -270,6 +270,15 @@ fn locate_footer<'a>(object: &str, tail: &'a [u8], file_bytes: u64) -> Result<(O
     Ok((Some(file_bytes - TRAILER as u64 - length), footer, length))
 }
 
+/// Gives bytes the footer checksum of a run file, where they are long enough to have one.
+pub(crate) fn seal_footer(bytes: &mut [u8]) {
+    let Some(at) = bytes.len().checked_sub(TRAILER) else { return };
+    let length = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let Some(start) = usize::try_from(length).ok().and_then(|length| at.checked_sub(length)) else { return };
+    let crc = crc32c::crc32c(&bytes[start..at]);
+    bytes[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
