@@ -138,7 +138,7 @@ fn what_is_not_supported_is_refused_by_name() {
         (
             vec![("format", "csv")],
             vec![row()],
-            "format 'csv' cannot carry column 'c' of type ROW<x INT>, only scalar types and arrays of them",
+            "format 'csv' cannot carry column 'c' of type ROW<`x` INT>, only scalar types and arrays of them",
         ),
         (
             vec![("format", "raw"), ("raw.charset", "latin1")],
