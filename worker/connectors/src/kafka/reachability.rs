@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 /// How often librdkafka gives its statistics, in milliseconds.
 pub const INTERVAL_MS: &str = "2000";
@@ -17,24 +16,35 @@ const ANSWERING: [&str; 3] = ["UP", "UPDATE", "REAUTH"];
 struct Statistics {
     #[serde(default)]
     brokers: BTreeMap<String, Broker>,
+    #[serde(default)]
+    topics: BTreeMap<String, Topic>,
 }
 
 #[derive(Deserialize)]
 struct Broker {
-    /// Negative for addresses that are only for a start.
     nodeid: i32,
-    /// Host and port; empty for brokers that are only a role.
+    /// Host and port.
     nodename: String,
     state: String,
-    /// The partitions that are read from it.
-    #[serde(default)]
-    toppars: BTreeMap<String, IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Topic {
+    partitions: BTreeMap<String, Partition>,
+}
+
+#[derive(Deserialize)]
+struct Partition {
+    /// The broker that holds it; -1 when the client does not know.
+    leader: i32,
+    /// Whether it is read.
+    desired: bool,
 }
 
 /// Which brokers do not answer.
 #[derive(Debug, Default)]
 pub struct Reachability {
-    silent: BTreeSet<String>,
+    silent: BTreeSet<i32>,
     trouble: Option<String>,
 }
 
@@ -42,19 +52,29 @@ impl Reachability {
     /// Takes statistics. A broker that is silent twice in a row is trouble: a new connection takes its moment.
     pub fn take(&mut self, statistics: &[u8]) {
         // What is not understood says nothing about brokers.
-        let Ok(Statistics { brokers }) = serde_json::from_slice(statistics) else { return };
-        let is_silent = |broker: &Broker| {
-            broker.nodeid >= 0 && !broker.toppars.is_empty() && !ANSWERING.contains(&broker.state.as_str())
-        };
-        let silent: BTreeMap<String, usize> =
-            brokers.into_values().filter(is_silent).map(|broker| (broker.nodename, broker.toppars.len())).collect();
-        let told: Vec<String> = silent
+        let Ok(Statistics { brokers, topics }) = serde_json::from_slice(statistics) else { return };
+        let brokers: BTreeMap<i32, Broker> = brokers.into_values().map(|broker| (broker.nodeid, broker)).collect();
+        let answers =
+            |leader: &i32| brokers.get(leader).is_some_and(|broker| ANSWERING.contains(&broker.state.as_str()));
+        let mut waiting: BTreeMap<i32, usize> = BTreeMap::new();
+        for partition in topics.into_values().flat_map(|topic| topic.partitions.into_values()) {
+            // A leader of -1 has the same number as addresses that are only for a start.
+            if partition.desired && (partition.leader < 0 || !answers(&partition.leader)) {
+                *waiting.entry(partition.leader).or_default() += 1;
+            }
+        }
+        let told: Vec<String> = waiting
             .iter()
-            .filter(|(broker, _)| self.silent.contains(*broker))
-            .map(|(broker, partitions)| format!("broker {broker} does not answer, {partitions} partitions wait for it"))
+            .filter(|(leader, _)| self.silent.contains(*leader))
+            .map(|(leader, partitions)| match brokers.get(leader).filter(|_| *leader >= 0) {
+                Some(broker) => {
+                    format!("broker {} does not answer; {partitions} partitions wait for it", broker.nodename)
+                }
+                None => format!("no broker answers that has partitions to read; {partitions} partitions wait"),
+            })
             .collect();
         self.trouble = (!told.is_empty()).then(|| told.join("; "));
-        self.silent = silent.into_keys().collect();
+        self.silent = waiting.into_keys().collect();
     }
 
     /// What is wrong, if something is.
@@ -67,37 +87,51 @@ impl Reachability {
 mod tests {
     use super::*;
 
-    fn statistics(state: &str) -> String {
+    fn statistics(state: &str, leader: i32) -> String {
         format!(
-            r#"{{"name": "eddyline", "brokers": {{
-                "kafka:9092/bootstrap": {{"nodeid": -1, "nodename": "kafka:9092", "state": "DOWN", "toppars": {{}}}},
-                "GroupCoordinator": {{"nodeid": -1, "nodename": "", "state": "INIT", "toppars": {{}}}},
-                "kafka:9092/1": {{"nodeid": 1, "nodename": "kafka:9092", "state": "{state}",
-                    "toppars": {{"orders-0": {{"topic": "orders", "partition": 0}}}}}},
-                "spare:9092/2": {{"nodeid": 2, "nodename": "spare:9092", "state": "INIT", "toppars": {{}}}}
-            }}}}"#
+            r#"{{"name": "eddyline",
+            "brokers": {{
+                "kafka:9092/bootstrap": {{"nodeid": -1, "nodename": "kafka:9092", "state": "UP"}},
+                "GroupCoordinator": {{"nodeid": -1, "nodename": "", "state": "INIT"}},
+                "kafka:9092/1": {{"nodeid": 1, "nodename": "kafka:9092", "state": "{state}"}},
+                "spare:9092/2": {{"nodeid": 2, "nodename": "spare:9092", "state": "INIT"}}
+            }},
+            "topics": {{"orders": {{"partitions": {{
+                "0": {{"leader": {leader}, "desired": true}},
+                "1": {{"leader": 2, "desired": false}},
+                "-1": {{"leader": -1, "desired": false}}
+            }}}}}}}}"#
         )
     }
 
+    fn after(reachability: &mut Reachability, state: &str, leader: i32) -> Option<String> {
+        reachability.take(statistics(state, leader).as_bytes());
+        reachability.trouble().map(str::to_owned)
+    }
+
     #[test]
-    fn a_broker_with_partitions_that_stays_silent_is_named_until_it_answers() {
+    fn a_broker_that_stays_silent_is_named_until_it_answers() {
         let mut reachability = Reachability::default();
-        let mut after = |state: &str| {
-            reachability.take(statistics(state).as_bytes());
-            reachability.trouble().map(str::to_owned)
-        };
-        assert_eq!(after("UP"), None);
-        assert_eq!(after("DOWN"), None, "it may be back in a moment");
-        let told = after("TRY_CONNECT").expect("trouble");
-        assert_eq!(told, "broker kafka:9092 does not answer, 1 partitions wait for it");
-        assert!(after("CONNECT").is_some());
-        assert_eq!(after("UP"), None);
+        assert_eq!(after(&mut reachability, "UP", 1), None);
+        assert_eq!(after(&mut reachability, "DOWN", 1), None, "it may be back in a moment");
+        let told = after(&mut reachability, "TRY_CONNECT", 1).expect("trouble");
+        assert_eq!(told, "broker kafka:9092 does not answer; 1 partitions wait for it");
+        assert!(after(&mut reachability, "CONNECT", 1).is_some());
+        assert_eq!(after(&mut reachability, "UP", 1), None);
+    }
+
+    #[test]
+    fn partitions_whose_broker_has_been_forgotten_are_trouble_too() {
+        let mut reachability = Reachability::default();
+        assert_eq!(after(&mut reachability, "UP", -1), None);
+        assert!(after(&mut reachability, "UP", -1).is_some());
+        assert_eq!(after(&mut reachability, "UP", 1), None);
     }
 
     #[test]
     fn statistics_that_are_not_understood_change_nothing() {
         let mut reachability = Reachability::default();
-        (0..2).for_each(|_| reachability.take(statistics("DOWN").as_bytes()));
+        (0..2).for_each(|_| reachability.take(statistics("DOWN", 1).as_bytes()));
         reachability.take(b"{\"brokers\": 3}");
         assert!(reachability.trouble().is_some());
     }
