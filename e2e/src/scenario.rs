@@ -42,6 +42,7 @@ pub const SCENARIOS: &[Scenario] = &[
     core("suspension", "suspended and resumed", suspension::run),
     core("savepoint", "savepoints by object, and a new job from one", savepoint::run),
     core("deletion", "deleted with each policy, also with storage out of reach", deletion::run),
+    core("namespace", "a namespace is deleted with jobs in every state", deletion::namespace),
     core("security", "another job's pod has no way in; an invalid spec is refused by the API server", security::run),
     long("out-of-memory", "a worker that needs too much memory is reported by name", failure::out_of_memory),
     long("node-loss", "drained, paused and stopped nodes", failure::node_loss),

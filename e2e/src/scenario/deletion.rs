@@ -1,18 +1,19 @@
 //! Jobs that go.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::job::Place;
+use super::savepoint;
+use crate::job::{Place, condition, is_true};
 use crate::kubectl::{run as program, until};
 use crate::readings::Load;
 
 /// Every job is gone within this time, whatever is out of order.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Each policy; storage out of reach; a namespace with jobs in several states.
+/// Each policy, with a worker and without; storage out of reach.
 pub fn run() -> Result<()> {
     let place = Place::new("deletion")?;
     let mut jobs = Vec::new();
@@ -51,13 +52,73 @@ pub fn run() -> Result<()> {
     let took = unreachable.delete_within(PATIENCE)?;
     println!("   onDelete Delete with storage out of reach: gone after {:.1} s", took.as_secs_f64());
 
-    for (name, policy) in [("last-final", "Final"), ("last-delete", "Delete")] {
-        let job = place.sensors(name, |manifest| {
+    let suspended = |policy: &str| {
+        let mut job = place.sensors(&format!("suspended-{}", policy.to_lowercase()), |manifest| {
             manifest["spec"]["savepoints"] = json!({ "onDelete": policy });
         })?;
         job.apply()?;
+        job.wait_ready()?;
+        job.change(|manifest| manifest["spec"]["state"] = json!("Suspended"))?;
+        job.until("suspended", |status| status["phase"] == "Suspended")?;
+        Ok::<_, anyhow::Error>(job)
+    };
+    for policy in ["Retain", "Final", "Delete"] {
+        let took = suspended(policy)?.delete_within(PATIENCE)?;
+        println!("   onDelete {policy} without pods: gone after {:.1} s", took.as_secs_f64());
     }
+    Ok(())
+}
+
+/// Reads a few rows and is done.
+const SHORT: &str = "CREATE TABLE few (n BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '10');
+CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO nothing SELECT n FROM few;";
+
+/// Reads a folder that is not there.
+const HOPELESS: &str = "CREATE TABLE none (n BIGINT) WITH (
+  'connector' = 'filesystem', 'path' = '/nowhere', 'format' = 'json'
+);
+CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO nothing SELECT n FROM none;";
+
+/// `kubectl delete namespace` with a job in every state that can last.
+pub fn namespace() -> Result<()> {
+    let place = Place::new("namespace")?;
+    let job = |name: &str, on_delete: &str, change: &dyn Fn(&mut Value)| {
+        let job = place.sensors(name, |manifest| {
+            manifest["spec"]["savepoints"] = json!({ "onDelete": on_delete });
+            change(manifest);
+        })?;
+        job.apply()?;
+        Ok::<_, anyhow::Error>(job)
+    };
+    let running = job("running", "Final", &|_| ())?;
+    let mut suspended = job("suspended", "Final", &|_| ())?;
+    let finished = job("finished", "Delete", &|manifest| manifest["spec"]["sql"] = SHORT.into())?;
+    let failed = job("failed", "Delete", &|manifest| manifest["spec"]["sql"] = HOPELESS.into())?;
+    let refused = job("refused", "Final", &|manifest| manifest["spec"]["sql"] = "SELEC".into())?;
+    let without_image =
+        job("without-image", "Final", &|manifest| manifest["spec"]["workers"] = json!({ "version": "0.0.0-missing" }))?;
+    let without_node = job("without-node", "Delete", &|manifest| {
+        manifest["spec"]["workers"] = json!({ "resources": { "requests": { "cpu": "1000" } } });
+    })?;
+    running.wait_ready()?;
+    suspended.wait_ready()?;
+    suspended.change(|manifest| manifest["spec"]["state"] = json!("Suspended"))?;
+    suspended.until("suspended", |status| status["phase"] == "Suspended")?;
+    finished.until("finished", |status| status["phase"] == "Finished")?;
+    failed.until("failed", |status| status["phase"] == "Failed")?;
+    refused.until("refused", |status| !is_true(status, "Accepted"))?;
+    for (waiting, reason) in [(&without_image, "ImagePullFailed"), (&without_node, "Unschedulable")] {
+        waiting.until(reason, |status| condition(status, "Stalled").is_some_and(|(_, found, _)| found == reason))?;
+    }
+    savepoint::take(&running, "taken", "Delete")?;
+    job("starting", "Final", &|_| ())?;
+    let began = Instant::now();
     program("kubectl", &["delete", "namespace", &place.namespace.name, "--timeout=120s"])?;
-    println!("   the namespace with jobs that were starting is gone");
+    println!(
+        "   the namespace with eight jobs, each in another state, is gone after {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
     Ok(())
 }
