@@ -20,8 +20,8 @@ impl JobStore {
     /// # Errors
     /// When storage fails; what is left goes at the next try.
     pub async fn remove(&self) -> Result<usize> {
-        let (last, first) = names(self.storage(), |name| name.starts_with(paths::CONTROL)).await?;
-        Ok(remove_all(self.storage(), first).await? + remove_all(self.storage(), last).await?)
+        let names = names(self.storage()).await?;
+        remove_all(self.storage(), names, |name| name.starts_with(paths::CONTROL)).await
     }
 }
 
@@ -37,8 +37,9 @@ pub async fn remove_savepoints(uri: &str, keep: &[String], options: &BTreeMap<St
         let savepoint = Storage::open(savepoint, options)?.uri();
         kept.extend(savepoint.strip_prefix(&folder).map(|name| format!("{name}/")));
     }
-    let names = storage.list("").await?.into_iter().map(|entry| entry.name);
-    remove_all(&storage, names.filter(|name| !kept.iter().any(|kept| name.starts_with(kept))).collect()).await
+    let mut names = names(&storage).await?;
+    names.retain(|name| !kept.iter().any(|kept| name.starts_with(kept)));
+    remove_all(&storage, names, |_| false).await
 }
 
 /// Deletes one savepoint. One that is not there counts as deleted.
@@ -47,26 +48,28 @@ pub async fn remove_savepoints(uri: &str, keep: &[String], options: &BTreeMap<St
 /// When the location holds something else: nothing is deleted then. When storage fails.
 pub async fn remove_savepoint(uri: &str, options: &BTreeMap<String, String>) -> Result<usize> {
     let storage = Storage::open(uri, options)?;
-    let (last, first) = names(&storage, |name| name == paths::MANIFEST).await?;
-    if last.is_empty() && first.is_empty() {
+    let names = names(&storage).await?;
+    if names.is_empty() {
         return Ok(0);
     }
     CheckpointHandle::open_uri(uri, options).await?;
-    // What has no manifest is no savepoint, also when a removal was cut off.
-    Ok(remove_all(&storage, first).await? + remove_all(&storage, last).await?)
+    // The manifest goes last, so what has none is no savepoint, also when a removal was cut off.
+    remove_all(&storage, names, |name| name == paths::MANIFEST).await
 }
 
-/// The objects in a folder: those that are to go last, and the others.
-async fn names(storage: &Storage, is_last: impl Fn(&str) -> bool) -> Result<(Vec<String>, Vec<String>)> {
-    let names = storage.list("").await?.into_iter().map(|entry| entry.name);
-    Ok(names.partition(|name| is_last(name)))
+/// The objects in a folder.
+async fn names(storage: &Storage) -> Result<Vec<String>> {
+    Ok(storage.list("").await?.into_iter().map(|entry| entry.name).collect())
 }
 
-/// Removes these objects, and what dead processes have left half written beside them.
-async fn remove_all(storage: &Storage, names: Vec<String>) -> Result<usize> {
+/// Removes what dead processes have left half written in a folder, then these objects of it, some of them last.
+async fn remove_all(storage: &Storage, names: Vec<String>, is_last: impl Fn(&str) -> bool) -> Result<usize> {
     storage.delete_unfinished(i64::MAX).await?;
-    futures::stream::iter(names.iter().map(Ok))
-        .try_for_each_concurrent(DELETES_AT_ONCE, |name| storage.delete(name))
-        .await?;
+    let (last, first): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_last(name));
+    for group in [first, last] {
+        futures::stream::iter(group.into_iter().map(Ok))
+            .try_for_each_concurrent(DELETES_AT_ONCE, |name| storage.delete(name))
+            .await?;
+    }
     Ok(names.len())
 }

@@ -233,6 +233,9 @@ impl SourceTask {
 
     /// Compares the splits with those of the other readers, now and then.
     fn align(&mut self) {
+        if self.parts.alignment.is_none() {
+            return;
+        }
         let now = self.now_ms();
         let minimum = if self.ended { None } else { self.watermarks.minimum() };
         if self.parts.alignment.as_mut().is_some_and(|member| member.update(minimum, now)) {
@@ -242,8 +245,8 @@ impl SourceTask {
 
     /// Holds back splits that are too far ahead of what is known of the others, and lets go those that are not any more.
     fn hold_back(&mut self) {
-        let now = self.now_ms();
         let Some(member) = &self.parts.alignment else { return };
+        let now = self.now_ms();
         for (split, paused) in self.watermarks.align(member.minimum, member.drift_max, now) {
             self.parts.reader.pause(&split, paused);
         }

@@ -53,20 +53,21 @@ impl Reachability {
     pub fn take(&mut self, statistics: &[u8]) {
         // What is not understood says nothing about brokers.
         let Ok(Statistics { brokers, topics }) = serde_json::from_slice(statistics) else { return };
-        let brokers: BTreeMap<i32, Broker> = brokers.into_values().map(|broker| (broker.nodeid, broker)).collect();
+        // Negative numbers are those of addresses that are only for a start, and of a leader that is not known.
+        let known = brokers.into_values().filter(|broker| broker.nodeid >= 0);
+        let brokers: BTreeMap<i32, Broker> = known.map(|broker| (broker.nodeid, broker)).collect();
         let answers =
             |leader: &i32| brokers.get(leader).is_some_and(|broker| ANSWERING.contains(&broker.state.as_str()));
         let mut waiting: BTreeMap<i32, usize> = BTreeMap::new();
         for partition in topics.into_values().flat_map(|topic| topic.partitions.into_values()) {
-            // A leader of -1 has the same number as addresses that are only for a start.
-            if partition.desired && (partition.leader < 0 || !answers(&partition.leader)) {
+            if partition.desired && !answers(&partition.leader) {
                 *waiting.entry(partition.leader).or_default() += 1;
             }
         }
         let told: Vec<String> = waiting
             .iter()
             .filter(|(leader, _)| self.silent.contains(*leader))
-            .map(|(leader, partitions)| match brokers.get(leader).filter(|_| *leader >= 0) {
+            .map(|(leader, partitions)| match brokers.get(leader) {
                 Some(broker) => {
                     format!("broker {} does not answer; {partitions} partitions wait for it", broker.nodename)
                 }
