@@ -1,15 +1,19 @@
 //! What a checkpoint is made of, and what it is called afterwards.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use eddyline_state::Snapshot;
 use eddyline_stream::{Assignment, Attempt, CheckpointId, MaxParallelism, OperatorUid, SlotIndex};
+
+/// The state of each subtask.
+pub type Snapshots = Vec<(OperatorUid, SlotIndex, Snapshot)>;
 
 /// What all subtasks handed over at one barrier.
 #[derive(Clone, Debug)]
 pub struct CheckpointContents {
     /// The state of each subtask.
-    pub snapshots: Vec<(OperatorUid, SlotIndex, Snapshot)>,
+    pub snapshots: Arc<Snapshots>,
     /// Every split of each source, with its position.
     pub splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     /// What each sink has staged for this checkpoint.

@@ -11,7 +11,7 @@ use eddyline_state::Snapshot;
 use eddyline_stream::{Attempt, CheckpointId, KeyGroupSet, MaxParallelism, OperatorUid, SlotIndex, crash_point};
 use tokio::sync::{Mutex, mpsc};
 
-use crate::contents::{CheckpointContents, CompletedCheckpoint};
+use crate::contents::{CheckpointContents, CompletedCheckpoint, Snapshots};
 use crate::control_log::{self, Appended};
 use crate::encode::{self, BucketKey, BucketRows, Encoded, EncodedTable};
 use crate::envelope;
@@ -171,7 +171,8 @@ impl Writer {
         let storage = inner.store.storage().open_beside(dir)?.under(&folder);
         let union_values = union_values(&contents.snapshots);
         let stored =
-            store_run(&storage, "state.run", identity.clone(), contents.snapshots.clone(), BTreeMap::new(), 0).await?;
+            store_run(&storage, "state.run", identity.clone(), Arc::clone(&contents.snapshots), BTreeMap::new(), 0)
+                .await?;
         let nothing = Kept { last_tried: checkpoint, buckets: BTreeMap::new() };
         let Referred { files, tables, .. } = nothing.refer(stored, checkpoint);
         let mut proto = manifest_proto(inner, &identity, manifest::SAVEPOINT);
@@ -426,7 +427,7 @@ async fn store_run(
     storage: &Storage,
     name: &str,
     identity: RunIdentity,
-    snapshots: Vec<(OperatorUid, SlotIndex, Snapshot)>,
+    snapshots: Arc<Snapshots>,
     reusable: BTreeMap<BucketKey, u128>,
     inline_bytes: u64,
 ) -> Result<Stored> {

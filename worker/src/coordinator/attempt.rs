@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddyline_api::Phase;
-use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, Writer};
+use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
 use eddyline_connectors::sink::{Committable, SinkCommitter};
 use eddyline_connectors::source::{Discovery, SplitEnumerator};
-use eddyline_state::Snapshot;
 use eddyline_stream::{Assignment, Barrier, BarrierKind, CheckpointId, OperatorUid, SlotIndex};
 use futures::FutureExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -98,7 +97,7 @@ pub enum Ending {
 }
 
 /// A change of parallelism on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Rescaling {
     /// How many slots run the job afterwards.
     pub parallelism: u16,
@@ -106,6 +105,8 @@ pub struct Rescaling {
     pub requested: Instant,
     /// When sources stopped reading.
     pub paused: Instant,
+    /// The state that the job was stopped with.
+    pub held: Option<HeldState>,
 }
 
 /// What is to be done when an attempt runs.
@@ -150,7 +151,9 @@ enum Done {
 
 struct Stored {
     completed: CompletedCheckpoint,
-    savepoints: Vec<(SavepointOrder, Result<String, String>)>,
+    /// What it was made of, if the next attempt goes on with it.
+    held: Option<HeldState>,
+    savepoints: Written,
 }
 
 /// What a job is stopped for.
@@ -164,6 +167,8 @@ enum StoreError {
     Write(Box<eddyline_checkpoint::Error>),
 }
 
+/// Savepoints that were asked for, each with its location or why it could not be written.
+type Written = Vec<(SavepointOrder, Result<String, String>)>;
 type BySink = BTreeMap<OperatorUid, Vec<Committable>>;
 type Committers = BTreeMap<OperatorUid, Box<dyn SinkCommitter>>;
 
@@ -183,6 +188,8 @@ struct Running {
     /// Savepoints that are waited for, in the order in which they were asked for.
     orders: Vec<SavepointOrder>,
     stop: Option<Stop>,
+    /// The state that the job was stopped with, to go on with other slots.
+    held: Option<HeldState>,
     /// Where the savepoint is that the job was stopped with.
     stopped_with: Option<(String, String)>,
     /// Sources that have not been told what there is to read.
@@ -218,6 +225,7 @@ pub async fn run(
         committers: Some(committers),
         orders: Vec::new(),
         stop: None,
+        held: None,
         stopped_with: None,
         undiscovered: attempt_sources,
         on_running: Some(on_running),
@@ -289,7 +297,8 @@ impl Running {
     fn stopped(&mut self) -> Ending {
         match self.stop.take() {
             Some(Stop::Rescale { parallelism, requested }) => {
-                Ending::Rescaling(Rescaling { parallelism, requested, paused: self.barrier_sent })
+                let (paused, held) = (self.barrier_sent, self.held.take());
+                Ending::Rescaling(Rescaling { parallelism, requested, paused, held })
             }
             Some(Stop::With(None)) | None => Ending::Stopped(None),
             Some(Stop::With(Some(order))) => match self.stopped_with.take() {
@@ -363,7 +372,7 @@ impl Running {
 
     fn store(&mut self, barrier: Barrier) {
         eddyline_stream::crash_point("coordinator.acknowledged");
-        let mut snapshots: Vec<(OperatorUid, SlotIndex, Snapshot)> = Vec::new();
+        let mut snapshots = Snapshots::new();
         let mut splits: BTreeMap<OperatorUid, Vec<serde_json::Value>> = BTreeMap::new();
         let mut staged = std::mem::take(&mut self.carried);
         for (slot, part) in std::mem::take(&mut self.parts) {
@@ -385,6 +394,9 @@ impl Running {
             }
         }
         let checkpoint = barrier.checkpoint;
+        let snapshots = Arc::new(snapshots);
+        let is_last = barrier.kind == BarrierKind::Savepoint { stop: true };
+        let to_hold = (is_last && matches!(self.stop, Some(Stop::Rescale { .. }))).then(|| Arc::clone(&snapshots));
         self.background.spawn(async move {
             let mut by_sink = BySink::new();
             for (sink, staged) in staged {
@@ -406,7 +418,11 @@ impl Running {
                 })
                 .collect();
             let contents = CheckpointContents { snapshots, splits, committables, assignment };
-            let result = write(&writer, checkpoint, contents, orders).await;
+            let result = write(&writer, checkpoint, contents, orders).await.map(|(completed, savepoints)| Stored {
+                held: to_hold.map(|snapshots| HeldState::new(completed.clone(), snapshots)),
+                completed,
+                savepoints,
+            });
             Done::Stored {
                 checkpoint,
                 staged: by_sink,
@@ -443,6 +459,7 @@ impl Running {
                     info!(%checkpoint, bytes = stored.completed.bytes, duration_ms = took.as_millis() as u64, "checkpoint stored");
                     self.attempt.status.checkpoint_stored(&stored.completed, took, self.alignment_max);
                     self.savepoints_written(checkpoint, stored.savepoints);
+                    self.held = stored.held;
                     self.to_commit = staged;
                     Ok(Some(rounds::Event::Stored(checkpoint)))
                 }
@@ -480,7 +497,7 @@ impl Running {
         }
     }
 
-    fn savepoints_written(&mut self, checkpoint: CheckpointId, written: Vec<(SavepointOrder, Result<String, String>)>) {
+    fn savepoints_written(&mut self, checkpoint: CheckpointId, written: Written) {
         self.orders.retain(|order| written.iter().all(|(done, _)| done != order));
         for (order, result) in written {
             match &result {
@@ -557,7 +574,7 @@ async fn write(
     checkpoint: CheckpointId,
     contents: CheckpointContents,
     orders: Vec<SavepointOrder>,
-) -> Result<Stored, eddyline_checkpoint::Error> {
+) -> Result<(CompletedCheckpoint, Written), eddyline_checkpoint::Error> {
     let mut savepoints = Vec::with_capacity(orders.len());
     for order in orders {
         let written = writer.write_savepoint(&order.folder, checkpoint, &contents).await;
@@ -568,7 +585,7 @@ async fn write(
         savepoints.push((order, result));
     }
     let completed = writer.write(checkpoint, contents).await?;
-    Ok(Stored { completed, savepoints })
+    Ok((completed, savepoints))
 }
 
 /// Makes visible what was staged for a checkpoint, and records that it is. Also what recovery does first.

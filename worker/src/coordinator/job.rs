@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use eddyline_api::Phase;
 use eddyline_api::status::{FailureCause, Rescale};
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobStore, Storage};
+use eddyline_checkpoint::{CheckpointHandle, HeldState, JobIdentity, JobStore, Storage};
 use eddyline_connectors::sink::Committable;
 use eddyline_connectors::source::Split;
 use eddyline_job_graph::{JobGraph, NodeKind};
@@ -318,7 +318,7 @@ impl Runner<'_> {
     async fn run_attempt(
         &self,
         requests: &mut UnboundedReceiver<Request>,
-        rescaling: Option<Rescaling>,
+        mut rescaling: Option<Rescaling>,
     ) -> Result<Ending, Error> {
         let Self { graph, config, view, store, .. } = self;
         let identity = JobIdentity {
@@ -334,7 +334,8 @@ impl Runner<'_> {
         // Numbers go on behind those of the state that is restored, also in a folder that has no checkpoint of its own yet.
         let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
         let assignment = assignment(handle.as_ref(), graph, self.parallelism);
-        let restored = restore(graph, handle.as_ref(), &assignment, started.attempt).await?;
+        let held = rescaling.as_mut().and_then(|rescaling| rescaling.held.take());
+        let restored = restore(graph, handle.as_ref(), held, &assignment, started.attempt).await?;
         view.status.restored(handle.as_ref().map(|handle| handle.uri().to_owned()));
         let (events_sender, events) = unbounded_channel();
         let context = Context {
@@ -422,10 +423,11 @@ fn assignment(handle: Option<&CheckpointHandle>, graph: &JobGraph, parallelism: 
     })
 }
 
-/// Reads what every subtask needs; refuses state that does not fit the job.
+/// Reads what every subtask needs, unless the process still holds it; refuses state that does not fit the job.
 async fn restore(
     graph: &JobGraph,
     handle: Option<&CheckpointHandle>,
+    held: Option<HeldState>,
     assignment: &Assignment,
     attempt: eddyline_stream::Attempt,
 ) -> Result<Restored, Error> {
@@ -437,10 +439,16 @@ async fn restore(
     };
     handle.check_max_parallelism(graph.settings.max_parallelism)?;
     handle.check(&build::state_tables(graph)?)?;
-    info!(%attempt, parallelism, checkpoint = %handle.id(), from = %handle.uri(), "restoring");
+    let held = held.filter(|held| held.is_of(handle));
+    let from_memory = held.is_some();
+    info!(%attempt, parallelism, checkpoint = %handle.id(), from = %handle.uri(), from_memory, "restoring");
     for node in &graph.nodes {
         for slot in (0..parallelism).map(SlotIndex::new) {
-            let snapshot = handle.restore(&node.uid, &assignment.key_groups_of(slot)).await?;
+            let key_groups = assignment.key_groups_of(slot);
+            let snapshot = match &held {
+                Some(held) => held.restore(&node.uid, &key_groups).await?,
+                None => handle.restore(&node.uid, &key_groups).await?,
+            };
             if !snapshot.is_empty() {
                 restored.operators.insert((node.uid.clone(), slot), snapshot);
             }

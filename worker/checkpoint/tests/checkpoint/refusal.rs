@@ -71,7 +71,8 @@ async fn snapshots_that_contradict_themselves_are_not_written() {
     let writer = start(&memory).await.writer;
     let write = async |number: u64, keyed: Vec<TableRows>| {
         let mut contents = contents(&states::Keys::new(), &Assignment::even(groups(), 1));
-        contents.snapshots.push((uid("windows"), SlotIndex::new(0), Snapshot { keyed, union: Vec::new() }));
+        let snapshot = Snapshot { keyed, union: Vec::new() };
+        Arc::make_mut(&mut contents.snapshots).push((uid("windows"), SlotIndex::new(0), snapshot));
         writer.write(checkpoint(number), contents).await.expect_err("refused").to_string()
     };
     let mut short = states::table_rows("sums", 1, &[1, 2, 3]);

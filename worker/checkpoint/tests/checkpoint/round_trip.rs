@@ -1,5 +1,8 @@
 //! What is written comes back, whoever asks for it.
 
+use std::sync::Arc;
+
+use eddyline_checkpoint::HeldState;
 use eddyline_checkpoint::storage::Memory;
 use eddyline_state::NO_BUCKET;
 use eddyline_stream::{Assignment, KeyGroupSet, SlotIndex};
@@ -27,18 +30,37 @@ proptest! {
             let memory = Memory::new();
             let assignment = Assignment::even(groups(), before);
             let writer = start(&memory).await.writer;
-            writer.write(checkpoint(1), contents(&keys, &assignment)).await.expect("written");
+            let contents = contents(&keys, &assignment);
+            let snapshots = Arc::clone(&contents.snapshots);
+            let held = HeldState::new(writer.write(checkpoint(1), contents).await.expect("written"), snapshots);
             let handle = start(&memory).await.latest.expect("a checkpoint");
+            assert!(held.is_of(&handle));
             let now = handle.assignment().rescaled(after);
             for slot in (0..after).map(SlotIndex::new) {
                 let owned = now.key_groups_of(slot);
                 for operator in ["windows", "sessions"] {
                     let snapshot = handle.restore(&uid(operator), &owned).await.expect("restored");
                     assert_eq!(states::row_set(snapshot.keyed), states::expected(&keys, operator, &owned));
+                    let requests = memory.requests();
+                    let from_memory = held.restore(&uid(operator), &owned).await.expect("restored");
+                    assert_eq!(memory.requests(), requests, "nothing is read");
+                    assert_eq!(from_memory.union, snapshot.union);
+                    assert_eq!(states::row_set(from_memory.keyed), states::expected(&keys, operator, &owned));
                 }
             }
         });
     }
+}
+
+#[tokio::test]
+async fn state_in_memory_stands_for_its_own_checkpoint_only() {
+    let memory = Memory::new();
+    let writer = start(&memory).await.writer;
+    let contents = contents(&states::sample(0), &Assignment::even(groups(), 2));
+    let first = writer.write(checkpoint(1), contents.clone()).await.expect("written");
+    let held = HeldState::new(first, Arc::clone(&contents.snapshots));
+    writer.write(checkpoint(2), contents).await.expect("written");
+    assert!(!held.is_of(&start(&memory).await.latest.expect("a checkpoint")));
 }
 
 #[tokio::test]

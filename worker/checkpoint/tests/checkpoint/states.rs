@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef, TimeUnit};
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointContents, CheckpointHandle, JobIdentity, JobStore, Started, Storage};
+use eddyline_checkpoint::{CheckpointContents, CheckpointHandle, JobIdentity, JobStore, Snapshots, Started, Storage};
 use eddyline_state::{NO_BUCKET, Snapshot, StateTable, TableRows};
 use eddyline_stream::{Assignment, CheckpointId, KeyGroupSet, MaxParallelism, OperatorUid, SlotIndex, key_hash};
 
@@ -111,7 +111,7 @@ pub type Keys = BTreeMap<(String, String, i64), Vec<i64>>;
 
 /// Deals the state to slots.
 pub fn contents(keys: &Keys, assignment: &Assignment) -> CheckpointContents {
-    let mut snapshots = Vec::new();
+    let mut snapshots = Snapshots::new();
     let operators: std::collections::BTreeSet<&String> = keys.keys().map(|(operator, _, _)| operator).collect();
     for operator in operators {
         for slot in (0..assignment.slots()).map(SlotIndex::new) {
@@ -131,7 +131,7 @@ pub fn contents(keys: &Keys, assignment: &Assignment) -> CheckpointContents {
     }
     let split = serde_json::json!({ "id": "orders-0", "position": { "offset": 17 }, "finished": false });
     CheckpointContents {
-        snapshots,
+        snapshots: Arc::new(snapshots),
         splits: BTreeMap::from([(uid("source"), vec![split])]),
         committables: BTreeMap::from([(uid("sink"), vec![serde_json::json!({ "file": "part-0" })])]),
         assignment: assignment.clone(),
