@@ -3,6 +3,7 @@
 //! One table can be read and written, so all options are read in either case.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,6 @@ use regex::Regex;
 use super::location::{Glob, Location};
 use crate::{OptionError, Options, TableDescriptor};
 
-/// Bytes of a piece of a file when the table does not say.
-const SPLIT_BYTES: u64 = 16 << 20;
-/// The least that a piece may be.
-const SPLIT_BYTES_MIN: u64 = 1;
 /// A part ends when it has so many bytes, when the table does not say.
 const PART_BYTES: u64 = 128 << 20;
 /// What Flink calls the partition of NULL and of the empty string.
@@ -41,8 +38,8 @@ pub struct Config {
     pub monitor_interval: Option<Duration>,
     /// `source.path.regex-pattern`: read only files whose whole path fits.
     pub path_pattern: Option<Regex>,
-    /// `source.split.size`: about how many bytes a piece of a large file has.
-    pub split_bytes: u64,
+    /// `source.split.size`: about how many bytes a piece of a large file has; without it, that depends on the file.
+    pub split_bytes: Option<NonZeroU64>,
     /// `sink.rolling-policy.file-size`: a part ends at the end of the batch that takes it past so many bytes.
     pub part_bytes: u64,
     /// Put an empty file of this name into a partition when rows have been committed to it.
@@ -162,7 +159,7 @@ impl Config {
             path_pattern: options.parsed("source.path.regex-pattern", |text| {
                 Regex::new(&format!("^(?:{text})$")).map_err(|error| error.to_string())
             })?,
-            split_bytes: options.parsed("source.split.size", parse_size)?.unwrap_or(SPLIT_BYTES).max(SPLIT_BYTES_MIN),
+            split_bytes: options.parsed("source.split.size", parse_size)?.and_then(NonZeroU64::new),
             part_bytes: options.parsed("sink.rolling-policy.file-size", parse_size)?.unwrap_or(PART_BYTES).max(1),
             success_file: success_file(&mut options)?,
         };

@@ -1,6 +1,7 @@
 //! Finds files and cuts them into pieces.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use eddyline_stream::SplitId;
@@ -15,6 +16,15 @@ use super::piece::Piece;
 use super::store::{File, Store};
 use crate::Error;
 use crate::source::{Discovery, SplitEnumerator};
+
+/// How many pieces a file of medium size becomes.
+const CUTS_AIMED_AT: u64 = 64;
+/// The smallest pieces that are made of files on disk.
+const CUT_MIN_LOCAL: u64 = 1 << 20;
+/// The smallest pieces that are made of objects: each costs requests.
+const CUT_MIN_OBJECTS: u64 = 8 << 20;
+/// The largest pieces.
+const CUT_MAX: u64 = 16 << 20;
 
 /// Finds the files of a source.
 pub(super) struct FileEnumerator {
@@ -37,8 +47,11 @@ impl FileEnumerator {
     /// By what size to cut a file: text may be cut at any line, packed files not at all. A CSV record may go over several
     /// lines, so CSV is not cut either.
     fn cut(&self, file: &File) -> Result<u64, Error> {
-        let is_whole = Compression::of_path(&file.path)?.is_some() || self.config.format.name() == "csv";
-        Ok(if is_whole || file.size <= self.config.split_bytes { 0 } else { self.config.split_bytes })
+        if Compression::of_path(&file.path)?.is_some() || self.config.format.name() == "csv" {
+            return Ok(0);
+        }
+        let cut = self.config.split_bytes.map_or_else(|| usual_cut(file.size, &self.store), NonZeroU64::get);
+        Ok(if file.size <= cut { 0 } else { cut })
     }
 
     /// What was found in a place that is watched, and may not be there yet, or not any more.
@@ -109,6 +122,16 @@ impl SplitEnumerator for FileEnumerator {
             self.seen.insert(path.to_owned(), (size, cut));
         }
     }
+}
+
+/// How large pieces are when the table does not say: small enough that slots end together and read rows of about the same
+/// time, which keeps few windows open; large enough that neither requests nor the splits in checkpoints are many.
+fn usual_cut(file_bytes: u64, store: &Store) -> u64 {
+    let least = match store {
+        Store::Local => CUT_MIN_LOCAL,
+        Store::S3(_) => CUT_MIN_OBJECTS,
+    };
+    (file_bytes / CUTS_AIMED_AT).clamp(least, CUT_MAX)
 }
 
 /// Lists the files of a table, in order. `None` when there is no such place, and it is watched.
