@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+mod controller_loss;
 mod deletion;
 mod failure;
 mod first_job;
@@ -46,11 +47,7 @@ pub const SCENARIOS: &[Scenario] = &[
     core("security", "another job's pod has no way in; an invalid spec is refused by the API server", security::run),
     long("out-of-memory", "a worker that needs too much memory is reported by name", failure::out_of_memory),
     long("node-loss", "drained, paused and stopped nodes", failure::node_loss),
-    long(
-        "controller-loss",
-        "the controller killed in the middle of a rescale and of an upgrade",
-        failure::controller_loss,
-    ),
+    long("controller-loss", "the controller killed at every step of a rescale and of an upgrade", controller_loss::run),
     long("schedule", "savepoints by schedule, with retention", savepoint::schedule),
     long("broker-away", "the broker away for a minute", outage::broker),
     long("storage-away", "the S3 server away for a minute", outage::storage),

@@ -1,4 +1,4 @@
-//! Pods, processes, nodes and controllers that go.
+//! Pods, processes and nodes that go.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::job::{Job, Place};
-use crate::kubectl::{controllers, process_of, run as program, system, until};
+use crate::kubectl::{process_of, run as program, until};
 use crate::readings::Load;
 
 /// The process of a worker as the node sees it: found by the pod's container, ended from the node.
@@ -126,45 +126,6 @@ pub fn node_loss() -> Result<()> {
             Ok(program("kubectl", &wait).ok())
         })?;
     }
-    println!("   {} results, each once and right", load.finish(&job.results)?);
-    Ok(())
-}
-
-/// Kills all controllers, by force.
-fn kill_controllers() -> Result<()> {
-    for pod in controllers()? {
-        let name = pod["metadata"]["name"].as_str().context("the pod has a name")?;
-        system().kubectl(&["delete", "pod", name, "--force", "--grace-period=0", "--ignore-not-found"])?;
-    }
-    Ok(())
-}
-
-/// The controller killed again and again while a rescale and an upgrade are under way.
-pub fn controller_loss() -> Result<()> {
-    let place = Place::new("controller-loss")?;
-    let mut job = place.sensors("sensors", |manifest| manifest["spec"]["parallelism"] = json!(1))?;
-    job.apply()?;
-    job.wait_ready()?;
-    let load = Load::start(&place.broker, &job.readings, 500)?;
-    for (round, delay_ms) in [0_u64, 150, 400, 800, 1_500].into_iter().enumerate() {
-        let parallelism = if round % 2 == 0 { 3 } else { 1 };
-        job.change(|manifest| manifest["spec"]["parallelism"] = json!(parallelism))?;
-        std::thread::park_timeout(Duration::from_millis(delay_ms));
-        kill_controllers()?;
-        job.until_running_on(parallelism)?;
-        let generation = job.object()?["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
-        job.change(|manifest| {
-            manifest["spec"]["config"] = json!({ "table.exec.source.idle-timeout": format!("{} s", 60 + round) })
-        })?;
-        std::thread::park_timeout(Duration::from_millis(delay_ms));
-        kill_controllers()?;
-        job.until("upgraded", |status| {
-            status["revision"]["generation"] == generation
-                && status["operation"].is_null()
-                && crate::job::is_true(status, "Ready")
-        })?;
-    }
-    println!("   five rescales and five upgrades, the controller killed in each");
     println!("   {} results, each once and right", load.finish(&job.results)?);
     Ok(())
 }
