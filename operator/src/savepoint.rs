@@ -25,7 +25,7 @@ use crate::worker_client::{self, WorkerClient};
 
 mod decision;
 
-use decision::{Decision, Ending, Seen};
+use decision::{Decision, Ending, Seen, Writing};
 
 /// A pass that was not finished.
 #[derive(Debug, thiserror::Error)]
@@ -175,10 +175,15 @@ impl Place<'_> {
         let found = jobs.get_opt(&names::savepoint_cleanup(self.name)).await;
         let job = found.map_err(|source| self.failed("read the batch job", source))?;
         let origin = read_origin(savepoint);
-        let (ending, again) =
-            decision::end(savepoint, origin.as_ref(), &observe::cleanup(job.as_ref()), self.context.clock.now());
+        let (cleanup, writing) = (observe::cleanup(job.as_ref()), self.writing(savepoint).await?);
+        let now = whole_seconds(self.context.clock.now());
+        let (ending, again) = decision::end(savepoint, origin.as_ref(), &cleanup, &writing, now);
         match ending {
             Ending::Wait => return Ok(again),
+            Ending::Record(status) => {
+                self.record(savepoint, &status, None).await?;
+                return Ok(again);
+            }
             Ending::Delete { uri, origin } => {
                 let job = cleanup::of_savepoint(savepoint, &uri, &origin, &self.context.settings);
                 match jobs.create(&PostParams::default(), &job).await {
@@ -197,6 +202,27 @@ impl Place<'_> {
         let released = apply::finalizer(self.api, savepoint, false).await;
         released.map_err(|source| self.failed("take off the finalizer", source))?;
         Ok(None)
+    }
+
+    /// Asks the worker about a savepoint whose end is not recorded.
+    async fn writing(&self, savepoint: &Savepoint) -> Result<Writing, Error> {
+        if !decision::is_asked_for(savepoint) {
+            return Ok(Writing::Nothing);
+        }
+        let job = observe::observe(self.context, self.namespace, &savepoint.spec.job_ref.name).await;
+        let Some(seen) = job.map_err(|source| self.failed("observe the job", source))? else {
+            return Ok(Writing::Nothing);
+        };
+        let uid = savepoint.metadata.uid.clone().unwrap_or_default();
+        Ok(match (&seen.worker, connected(self.context, &seen)) {
+            (Worker::Absent, _) => Writing::Nothing,
+            (Worker::Silent(_), _) | (_, None) => Writing::Silence,
+            (Worker::Says(_), Some(client)) => match client.savepoint(uid).await {
+                Ok(Some(taken)) => Writing::Is(taken),
+                Ok(None) => Writing::Nothing,
+                Err(_) => Writing::Silence,
+            },
+        })
     }
 
     async fn leave(&self, savepoint: &Savepoint, story: &str) {

@@ -37,11 +37,26 @@ pub(super) struct Decision {
     pub again: Option<Duration>,
 }
 
+/// What the worker says of a savepoint that it was asked for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Writing {
+    /// It does not take it, or there is no worker.
+    Nothing,
+    /// It does not answer.
+    Silence,
+    Is(eddyline_api::Savepoint),
+}
+
 /// What to do about a savepoint whose object is being deleted.
 #[derive(Debug, PartialEq)]
 pub(super) enum Ending {
     Wait,
-    Delete { uri: String, origin: Origin },
+    /// It has been completed meanwhile: that is recorded before its data is deleted.
+    Record(Box<SavepointStatus>),
+    Delete {
+        uri: String,
+        origin: Origin,
+    },
     Leave(String),
     LetGo,
 }
@@ -133,20 +148,38 @@ pub(super) fn end(
     savepoint: &Savepoint,
     origin: Option<&Origin>,
     cleanup: &Cleanup,
+    writing: &Writing,
     now: Timestamp,
 ) -> (Ending, Option<Duration>) {
     let finalizers = savepoint.metadata.finalizers.as_deref().unwrap_or_default();
     if !finalizers.iter().any(|finalizer| finalizer == names::FINALIZER) {
         return (Ending::Wait, None);
     }
-    let uri = savepoint.status.as_ref().and_then(|status| status.uri.clone());
-    let (DeletionPolicy::Delete, Some(uri)) = (savepoint.spec.deletion_policy, uri) else {
+    if savepoint.spec.deletion_policy != DeletionPolicy::Delete {
         return (Ending::LetGo, None);
+    }
+    let asked = savepoint.metadata.deletion_timestamp.as_ref().map(|asked| since(asked.0, now)).unwrap_or_default();
+    let Some(uri) = savepoint.status.as_ref().and_then(|status| status.uri.clone()) else {
+        return match writing {
+            Writing::Is(taken) if taken.state == SavepointState::Completed => {
+                let status = savepoint.status.clone().unwrap_or_default();
+                (Ending::Record(Box::new(follow(status, taken, now).status)), Some(SOON))
+            }
+            Writing::Is(taken) if taken.state == SavepointState::Failed => (Ending::LetGo, None),
+            Writing::Nothing => (Ending::LetGo, None),
+            Writing::Is(_) | Writing::Silence if asked < DEADLINE => (Ending::Wait, Some(SOON)),
+            Writing::Is(_) | Writing::Silence => {
+                let waited = DEADLINE.as_secs();
+                (
+                    Ending::Leave(format!("it was still being taken after {waited} s; what was written of it stays")),
+                    None,
+                )
+            }
+        };
     };
     let Some(origin) = origin else {
         return (Ending::Leave(format!("{uri} was not deleted: it is not known how to reach it")), None);
     };
-    let asked = savepoint.metadata.deletion_timestamp.as_ref().map(|asked| since(asked.0, now)).unwrap_or_default();
     match cleanup {
         Cleanup::Done => (Ending::LetGo, None),
         Cleanup::Failed(why) => (Ending::Leave(format!("{uri} was not deleted: {why}")), None),

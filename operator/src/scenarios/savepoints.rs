@@ -97,6 +97,43 @@ async fn the_data_of_a_savepoint_goes_with_its_object_also_without_the_job() {
     scenario.until("gone", |world| found(world, "temporary").is_none()).await;
 }
 
+/// Asks for a savepoint, and deletes the object while the worker still writes.
+async fn deleted_while_it_is_taken() -> Scenario {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    scenario.world.state().has_storage = false;
+    ask(&scenario, "temporary", DeletionPolicy::Delete);
+    let is_asked_for = |world: &World| world.state().requests.iter().any(|(verb, _)| verb == "savepoint");
+    scenario.until("asked for", is_asked_for).await;
+    {
+        let mut state = scenario.world.state();
+        let now = state.now;
+        state.objects.delete(SAVEPOINTS, "temporary", &Value::Null, now);
+    }
+    scenario.passes(3).await;
+    assert!(found(&scenario.world, "temporary").is_some(), "its data will need it");
+    scenario
+}
+
+#[tokio::test]
+async fn a_savepoint_deleted_while_it_is_taken_is_completed_and_its_data_deleted() {
+    let mut scenario = deleted_while_it_is_taken().await;
+    scenario.world.state().has_storage = true;
+    scenario.until("the batch job", |world| world.state().objects.get(BATCH, "svp-temporary-cleanup").is_some()).await;
+    let job = scenario.world.state().objects.get(BATCH, "svp-temporary-cleanup").cloned().expect("a batch job");
+    let uri = "s3://bucket/jobs/savepoints/shop.orders/uid-of-temporary";
+    assert_eq!(job["spec"]["template"]["spec"]["containers"][0]["args"][2], uri);
+    scenario.until("gone", |world| found(world, "temporary").is_none()).await;
+}
+
+#[tokio::test]
+async fn a_savepoint_that_does_not_end_does_not_hold_its_object() {
+    let mut scenario = deleted_while_it_is_taken().await;
+    scenario.until("gone", |world| found(world, "temporary").is_none()).await;
+    assert!(scenario.world.events().contains(&"StorageUnreachable".to_owned()), "it is said that something may stay");
+}
+
 #[tokio::test]
 async fn a_new_job_starts_from_a_savepoint_object_once_that_is_complete() {
     let mut scenario = Scenario::new();
