@@ -8,6 +8,7 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{BinaryExpr, Literal};
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_functions::{DecimalOperator, DecimalType, decimal_operator};
 use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
@@ -79,29 +80,22 @@ impl ExpressionBinder<'_> {
     fn decimal_arithmetic(
         &self,
         operator: Operator,
-        (left, (p1, s1)): (Bound, (u8, i8)),
-        (right, (p2, s2)): (Bound, (u8, i8)),
+        (left, of_left): (Bound, DecimalType),
+        (right, of_right): (Bound, DecimalType),
         span: Span,
     ) -> Result<Bound> {
-        let result = result_type(operator, (p1, s1), (p2, s2));
-        let DataType::Decimal128(_, scale) = result else { unreachable_type(&result, span)? };
-        let right = self.cast(right, &DataType::Decimal128(p2, s2), span)?;
-        let left_type = if operator == Operator::Divide {
-            // Arrow gives four digits more than the dividend has and cuts the rest: three more than asked for make
-            // room for one digit to round by.
-            DataType::Decimal128(38, (scale - 3).clamp(0, 34).max(s1.min(34)))
-        } else {
-            DataType::Decimal128(p1, s1)
+        let named = match operator {
+            Operator::Plus => DecimalOperator::Add,
+            Operator::Minus => DecimalOperator::Subtract,
+            Operator::Multiply => DecimalOperator::Multiply,
+            Operator::Divide => DecimalOperator::Divide,
+            Operator::Modulo => DecimalOperator::Remainder,
+            other => return Err(Diagnostic::at(span, format!("operator {other} is not defined for DECIMAL"))),
         };
-        let left = self.cast(left, &left_type, span)?;
-        if operator == Operator::Multiply && i16::from(s1) + i16::from(s2) > 38 {
-            let narrow = DataType::Decimal128(38, 38 - s2.min(38));
-            let left = self.cast(left, &narrow, span)?;
-            let product = self.binary(operator, left, right, span)?;
-            return self.cast(product, &result, span);
-        }
-        let value = self.binary(operator, left, right, span)?;
-        self.cast(value, &result, span)
+        let result = result_type(operator, of_left, of_right);
+        let left = self.cast(left, &DataType::Decimal128(of_left.0, of_left.1), span)?;
+        let right = self.cast(right, &DataType::Decimal128(of_right.0, of_right.1), span)?;
+        self.call_exact(decimal_operator(named, of_left, of_right, result), vec![left, right], span)
     }
 
     /// A point in time and an interval, or two intervals.
@@ -178,12 +172,8 @@ impl ExpressionBinder<'_> {
     }
 }
 
-fn unreachable_type<T>(data_type: &DataType, span: Span) -> Result<T> {
-    Err(Diagnostic::at(span, format!("arithmetic does not give {}", sql_type(data_type))))
-}
-
 /// Flink's type of a decimal result.
-pub(crate) fn result_type(operator: Operator, (p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> DataType {
+pub(crate) fn result_type(operator: Operator, (p1, s1): DecimalType, (p2, s2): DecimalType) -> DecimalType {
     let (p1, s1, p2, s2) = (i16::from(p1), i16::from(s1), i16::from(p2), i16::from(s2));
     let (precision, scale) = match operator {
         Operator::Multiply => (p1 + p2 + 1, s1 + s2),
@@ -204,7 +194,7 @@ pub(crate) fn result_type(operator: Operator, (p1, s1): (u8, i8), (p2, s2): (u8,
         (38, (38 - (precision - scale)).max(scale.min(6)))
     };
     // Both are within 0..=38 now.
-    DataType::Decimal128(precision as u8, scale.clamp(0, 38) as i8)
+    (precision as u8, scale.clamp(0, 38) as i8)
 }
 
 #[cfg(test)]
@@ -213,10 +203,10 @@ mod tests {
 
     #[test]
     fn decimal_types_follow_flink() {
-        assert_eq!(result_type(Operator::Multiply, (4, 3), (19, 0)), DataType::Decimal128(24, 3));
-        assert_eq!(result_type(Operator::Plus, (10, 2), (10, 2)), DataType::Decimal128(11, 2));
-        assert_eq!(result_type(Operator::Divide, (10, 2), (10, 2)), DataType::Decimal128(23, 13));
-        assert_eq!(result_type(Operator::Multiply, (38, 18), (38, 18)), DataType::Decimal128(38, 6));
-        assert_eq!(result_type(Operator::Modulo, (10, 2), (5, 3)), DataType::Decimal128(5, 3));
+        assert_eq!(result_type(Operator::Multiply, (4, 3), (19, 0)), (24, 3));
+        assert_eq!(result_type(Operator::Plus, (10, 2), (10, 2)), (11, 2));
+        assert_eq!(result_type(Operator::Divide, (10, 2), (10, 2)), (23, 13));
+        assert_eq!(result_type(Operator::Multiply, (38, 18), (38, 18)), (38, 6));
+        assert_eq!(result_type(Operator::Modulo, (10, 2), (5, 3)), (5, 3));
     }
 }

@@ -14,6 +14,7 @@ use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
 use eddyline_stream::sql_type;
 
 use crate::arguments::Arguments;
+use crate::decimal::{Computation, DecimalOperator};
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
@@ -235,14 +236,17 @@ fn remainder(args: &Arguments) -> Result<ArrayRef> {
         let (dividend, divisor) = (as_double(args, 0)?, as_double(args, 1)?);
         return args.write::<Float64Type>(|row| Some(dividend(row)? % divisor(row)?));
     }
-    let scale = match args.return_type {
-        DataType::Decimal128(_, scale) => scale,
-        _ => 0,
+    let types = (precision_and_scale(args.data_type(0)), precision_and_scale(args.data_type(1)));
+    let ((Some(left), Some(right)), Some(result)) = (types, precision_and_scale(&args.return_type)) else {
+        return exec_err!("MOD takes numbers");
     };
-    let (dividend, divisor) = (as_unscaled(args, 0, scale)?, as_unscaled(args, 1, scale)?);
+    let of_decimals = Computation::new(DecimalOperator::Remainder, left, right, result);
+    let is_decimal = matches!(args.return_type, DataType::Decimal128(..));
+    let (dividend, divisor) = (as_unscaled(args, 0)?, as_unscaled(args, 1)?);
     let compute = |row: usize| -> Result<Option<i128>> {
         match (dividend(row), divisor(row)) {
             (Some(_), Some(0)) => exec_err!("MOD: division by zero"),
+            (Some(dividend), Some(divisor)) if is_decimal => Ok(of_decimals.compute(dividend, divisor)),
             (Some(dividend), Some(divisor)) => Ok(Some(dividend % divisor)),
             _ => Ok(None),
         }
@@ -278,18 +282,16 @@ pub(crate) fn as_double(args: &Arguments, position: usize) -> Result<Reader<'_, 
     )
 }
 
-/// An integer or DECIMAL argument as an unscaled value of the given scale, which is not less than its own.
-fn as_unscaled(args: &Arguments, position: usize, scale: i8) -> Result<Reader<'_, i128>> {
-    let own = precision_and_scale(args.data_type(position)).map_or(0, |(_, own)| own);
-    let factor = 10_i128.pow(u32::from((scale - own).unsigned_abs()));
+/// An integer or DECIMAL argument as an unscaled value of its own scale.
+fn as_unscaled(args: &Arguments, position: usize) -> Result<Reader<'_, i128>> {
     for_number!(args.data_type(position),
         T => {
             let number = args.primitive::<T>(position)?;
-            Ok(Box::new(move |row| (number.get(row)? as i128).checked_mul(factor)))
+            Ok(Box::new(move |row| Some(number.get(row)? as i128)))
         },
         decimal D => {
             let number = args.primitive::<D>(position)?;
-            Ok(Box::new(move |row| number.get(row)?.checked_mul(factor)))
+            Ok(Box::new(move |row| number.get(row)))
         }
     )
 }

@@ -6,7 +6,8 @@
 //! - Strings are Utf8, never Utf8View; a result has exactly the declared type.
 //! - Functions that tell the time or draw random numbers are volatile; all others are pure.
 //! - A literal that can never work (a unit, a date pattern, a regular expression) is refused while planning.
-//! - Aggregates, window functions and table functions are not here, nor are operators.
+//! - Aggregates, window functions and table functions are not here. Of the operators, those of decimals are:
+//!   [`decimal_operator`].
 
 #![expect(
     clippy::unit_arg,
@@ -20,6 +21,7 @@ mod collection;
 mod conditional;
 mod context;
 mod conversion;
+mod decimal;
 mod function;
 mod json;
 mod moments;
@@ -41,6 +43,7 @@ use datafusion_expr::ScalarUDF;
 pub use cast::flink_cast;
 pub use cast::text::PRECISION_KEY;
 pub use context::{Clock, FunctionContext};
+pub use decimal::{DecimalOperator, DecimalType, decimal_operator};
 
 /// All scalar functions for one job, each under its lower-case name and aliases.
 pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {

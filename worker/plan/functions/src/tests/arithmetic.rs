@@ -1,6 +1,7 @@
 //! Arithmetic, rounding, randomness and conditions.
 
 use super::*;
+use crate::{DecimalOperator, decimal_operator};
 
 #[test]
 fn numbers_are_computed_as_in_flink() {
@@ -150,4 +151,39 @@ fn conditions_choose_among_their_arguments() {
         ("least", args![1.5, 3], "1.5"),
         ("least", args![decimal("1.5", 3, 1), 1], "1.0"),
     ]);
+}
+
+#[test]
+fn decimals_are_computed_exactly_and_are_null_when_they_do_not_fit() {
+    let wide = |text: &str| decimal(text, 38, 18);
+    let apply = |operator, left: ScalarValue, right: ScalarValue, result: (u8, i8)| {
+        let of = |value: &ScalarValue| match value.data_type() {
+            DataType::Decimal128(precision, scale) => (precision, scale),
+            other => panic!("{other} is no decimal"),
+        };
+        let udf = decimal_operator(operator, of(&left), of(&right), result);
+        call(&udf, vec![left, right]).map(|outcome| outcome.text)
+    };
+    let nines = "99999999999999999999";
+    for (operator, left, right, result, expected) in [
+        (DecimalOperator::Divide, wide("5"), wide("2"), (38, 6), "2.500000"),
+        (DecimalOperator::Divide, wide("2"), wide("-3"), (38, 6), "-0.666667"),
+        (DecimalOperator::Multiply, wide("123.5"), wide("123.5"), (38, 6), "15252.250000"),
+        (DecimalOperator::Add, decimal("0.5", 2, 1), decimal("-1", 3, 0), (5, 1), "-0.5"),
+        (
+            DecimalOperator::Subtract,
+            wide("0.5"),
+            decimal(nines, 38, 0),
+            (38, 17),
+            "-99999999999999999998.50000000000000000",
+        ),
+        (DecimalOperator::Remainder, wide("-7.5"), decimal("2", 38, 0), (38, 18), "-1.500000000000000000"),
+        (DecimalOperator::Multiply, decimal(nines, 38, 0), decimal(nines, 38, 0), (38, 0), "NULL"),
+        (DecimalOperator::Divide, decimal(nines, 38, 0), wide("0.000000000000000001"), (38, 6), "NULL"),
+    ] {
+        let text = apply(operator, left.clone(), right.clone(), result).expect("a number or NULL");
+        assert_eq!(text, expected, "{operator:?} {left} {right}");
+    }
+    let error = apply(DecimalOperator::Divide, wide("1"), wide("0"), (38, 6)).expect_err("no result");
+    assert!(error.to_string().contains("/: division by zero"), "{error}");
 }

@@ -1,0 +1,211 @@
+//! `+ - * / %` of decimals, exactly as Flink computes them: the exact result rounded half away from zero to the scale of the
+//! result type; NULL when that does not fit its precision.
+//!
+//! Arrow's kernels fail when an intermediate value does not fit 128 bits, which happens long before the result does: 5.0
+//! divided by 2.0, both DECIMAL(38, 18), needs 40 digits on the way. Here intermediate values have up to 256 bits, of which
+//! those of two decimals of 38 digits never need more.
+
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::array::ArrowNativeTypeOp;
+use arrow::datatypes::{DataType, Decimal128Type, i256};
+use datafusion_common::{Result, exec_err};
+use datafusion_expr::ScalarUDF;
+
+use crate::arguments::Arguments;
+use crate::function::{Returns, function};
+
+/// An operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecimalOperator {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+    /// `%`, whose sign is that of the dividend.
+    Remainder,
+}
+
+impl DecimalOperator {
+    fn symbol(self) -> char {
+        match self {
+            Self::Add => '+',
+            Self::Subtract => '-',
+            Self::Multiply => '*',
+            Self::Divide => '/',
+            Self::Remainder => '%',
+        }
+    }
+
+    fn function_name(self) -> &'static str {
+        match self {
+            Self::Add => "decimal_add",
+            Self::Subtract => "decimal_subtract",
+            Self::Multiply => "decimal_multiply",
+            Self::Divide => "decimal_divide",
+            Self::Remainder => "decimal_remainder",
+        }
+    }
+}
+
+/// Precision and scale of DECIMAL; the scale is between 0 and the precision, which is at most 38.
+pub type DecimalType = (u8, i8);
+
+/// The function of two decimals of these types that gives a decimal of the type `result`. Division by zero is an error.
+pub fn decimal_operator(
+    operator: DecimalOperator,
+    left: DecimalType,
+    right: DecimalType,
+    result: DecimalType,
+) -> Arc<ScalarUDF> {
+    let data_type = |(precision, scale)| DataType::Decimal128(precision, scale);
+    let computation = Computation::new(operator, left, right, result);
+    let identity = format!("{operator:?} {left:?} {right:?} {result:?}");
+    function(operator.function_name(), &[], Returns::Type(data_type(result)), move |args| evaluate(args, &computation))
+        .exactly(vec![data_type(left), data_type(right)], identity)
+        .into_udf()
+}
+
+fn evaluate(args: &Arguments, computation: &Computation) -> Result<ArrayRef> {
+    let (left, right) = (args.primitive::<Decimal128Type>(0)?, args.primitive::<Decimal128Type>(1)?);
+    let divides = matches!(computation.operator, DecimalOperator::Divide | DecimalOperator::Remainder);
+    args.try_write::<Decimal128Type>(|row| match (left.get(row), right.get(row)) {
+        (Some(_), Some(0)) if divides => exec_err!("{}: division by zero", computation.operator.symbol()),
+        (Some(left), Some(right)) => Ok(computation.compute(left, right)),
+        _ => Ok(None),
+    })
+}
+
+/// What is computed, on unscaled values.
+pub(crate) struct Computation {
+    operator: DecimalOperator,
+    /// Scale of the left side.
+    left: u32,
+    /// Scale of the right side.
+    right: u32,
+    /// Scale of the result.
+    result: u32,
+    /// What the absolute value of the result is below.
+    bound: i128,
+}
+
+impl Computation {
+    pub(crate) fn new(operator: DecimalOperator, left: DecimalType, right: DecimalType, result: DecimalType) -> Self {
+        let digits = |(_, scale): DecimalType| u32::from(scale.unsigned_abs());
+        let bound = 10_i128.pow(u32::from(result.0));
+        Self { operator, left: digits(left), right: digits(right), result: digits(result), bound }
+    }
+
+    /// `None` if the result does not fit its type.
+    pub(crate) fn compute(&self, left: i128, right: i128) -> Option<i128> {
+        let narrow = self.rounded(left, right, 10_i128);
+        let wide = || self.rounded(i256::from_i128(left), i256::from_i128(right), i256::from_i128(10))?.to_i128();
+        narrow.or_else(wide).filter(|value| value.unsigned_abs() < self.bound.unsigned_abs())
+    }
+
+    /// The result in integers of some width; `None` if that is not enough on the way. With 256 bits that can only be the
+    /// dividend, of a quotient with more than 38 digits.
+    fn rounded<T: ArrowNativeTypeOp>(&self, left: T, right: T, ten: T) -> Option<T> {
+        let scaled = |value: T, digits: u32| match digits {
+            0 => Some(value),
+            digits => value.mul_checked(ten.pow_checked(digits).ok()?).ok(),
+        };
+        let common = self.left.max(self.right);
+        let aligned = || Some((scaled(left, common - self.left)?, scaled(right, common - self.right)?));
+        let (dividend, divisor) = match self.operator {
+            DecimalOperator::Divide => {
+                let (up, down) = (self.result + self.right, self.left);
+                return half_up(scaled(left, up.saturating_sub(down))?, scaled(right, down.saturating_sub(up))?);
+            }
+            DecimalOperator::Multiply => (left.mul_checked(right).ok()?, self.left + self.right),
+            DecimalOperator::Add => (aligned().and_then(|(left, right)| left.add_checked(right).ok())?, common),
+            DecimalOperator::Subtract => (aligned().and_then(|(left, right)| left.sub_checked(right).ok())?, common),
+            DecimalOperator::Remainder => (aligned().and_then(|(left, right)| left.mod_checked(right).ok())?, common),
+        };
+        let to = self.result;
+        half_up(scaled(dividend, to.saturating_sub(divisor))?, scaled(T::ONE, divisor.saturating_sub(to))?)
+    }
+}
+
+/// The quotient, rounded half away from zero.
+fn half_up<T: ArrowNativeTypeOp>(dividend: T, divisor: T) -> Option<T> {
+    if divisor.is_eq(T::ONE) {
+        return Some(dividend);
+    }
+    let quotient = dividend.div_checked(divisor).ok()?;
+    let rest = absolute(dividend.sub_wrapping(quotient.mul_wrapping(divisor)));
+    if rest.add_checked(rest).ok()?.is_lt(absolute(divisor)) {
+        Some(quotient)
+    } else if dividend.is_lt(T::ZERO) == divisor.is_lt(T::ZERO) {
+        quotient.add_checked(T::ONE).ok()
+    } else {
+        quotient.sub_checked(T::ONE).ok()
+    }
+}
+
+fn absolute<T: ArrowNativeTypeOp>(value: T) -> T {
+    if value.is_lt(T::ZERO) { value.neg_wrapping() } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigInt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OPERATORS: [DecimalOperator; 5] = [
+        DecimalOperator::Add,
+        DecimalOperator::Subtract,
+        DecimalOperator::Multiply,
+        DecimalOperator::Divide,
+        DecimalOperator::Remainder,
+    ];
+
+    /// The same by numbers without bounds: as a fraction, rounded once.
+    fn exact(of: &Computation, left: i128, right: i128) -> Option<i128> {
+        let power = |digits: u32| BigInt::from(10).pow(digits);
+        let (a, b) = (BigInt::from(left), BigInt::from(right));
+        let (a_over, b_over) = (power(of.left), power(of.right));
+        let (dividend, divisor) = match of.operator {
+            DecimalOperator::Add => (a * &b_over + b * &a_over, a_over * b_over),
+            DecimalOperator::Subtract => (a * &b_over - b * &a_over, a_over * b_over),
+            DecimalOperator::Multiply => (a * b, a_over * b_over),
+            DecimalOperator::Divide => (a * b_over, b * a_over),
+            DecimalOperator::Remainder => ((a * &b_over) % (b * &a_over), a_over * b_over),
+        };
+        let two = BigInt::from(2);
+        let negative = (dividend < BigInt::ZERO) != (divisor < BigInt::ZERO);
+        let (dividend, divisor) =
+            (BigInt::from(dividend.magnitude().clone()), BigInt::from(divisor.magnitude().clone()));
+        let rounded = (dividend * power(of.result) * &two + &divisor) / (divisor * two);
+        let rounded = if negative { -rounded } else { rounded };
+        i128::try_from(rounded).ok().filter(|value| value.unsigned_abs() < of.bound.unsigned_abs())
+    }
+
+    fn decimal() -> impl Strategy<Value = (i128, i8)> {
+        // As many small numbers as large ones.
+        (0..39u32, any::<i128>(), 0..39i8).prop_map(|(digits, value, scale)| (value % 10_i128.pow(digits), scale))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn results_are_those_of_numbers_without_bounds(
+            operator in prop::sample::select(OPERATORS.to_vec()),
+            (left, left_scale) in decimal(),
+            (right, right_scale) in decimal(),
+            (precision, scale) in (1..39u8).prop_flat_map(|precision| (Just(precision), 0..=precision as i8)),
+        ) {
+            let divides = matches!(operator, DecimalOperator::Divide | DecimalOperator::Remainder);
+            prop_assume!(!(divides && right == 0));
+            let of = Computation::new(operator, (38, left_scale), (38, right_scale), (precision, scale));
+            prop_assert_eq!(of.compute(left, right), exact(&of, left, right));
+        }
+    }
+}
