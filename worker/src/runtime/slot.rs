@@ -80,6 +80,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 
 fn run(mut tasks: Vec<Box<dyn Task>>, waker: &SlotWaker, stop: &AtomicBool) -> Result<(), Error> {
     let mut progress = vec![Progress::Idle; tasks.len()];
+    let mut turn_began = Instant::now();
     while !stop.load(Ordering::Acquire) {
         let mut worked = false;
         // Those nearest to the sinks first: rows leave before others come in.
@@ -88,11 +89,59 @@ fn run(mut tasks: Vec<Box<dyn Task>>, waker: &SlotWaker, stop: &AtomicBool) -> R
             worked |= *progress == Progress::Worked;
         }
         if !worked {
-            let asleep = Instant::now();
             waker.sleep(SLEEP_MAX);
-            let slept = asleep.elapsed();
-            tasks.iter().zip(&progress).for_each(|(task, progress)| task.account(*progress, slept));
         }
+        // A task that has nothing to do is idle also while its neighbours work.
+        let turn_ended = Instant::now();
+        let turn = turn_ended.duration_since(turn_began);
+        tasks.iter().zip(&progress).for_each(|(task, progress)| task.account(*progress, turn));
+        turn_began = turn_ended;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Makes the same progress at every step, and counts what it is told of its time.
+    struct Steady {
+        progress: Progress,
+        steps_left: u32,
+        stop: Arc<AtomicBool>,
+        told: Arc<Mutex<Vec<(Progress, Duration)>>>,
+    }
+
+    impl Task for Steady {
+        fn step(&mut self) -> Result<Progress, Error> {
+            self.steps_left -= 1;
+            if self.steps_left == 0 {
+                self.stop.store(true, Ordering::Release);
+            }
+            Ok(self.progress)
+        }
+
+        fn account(&self, progress: Progress, time: Duration) {
+            self.told.lock().expect("no panic").push((progress, time));
+        }
+    }
+
+    #[test]
+    fn a_task_without_work_is_idle_while_its_neighbour_works() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let task = |progress| -> Box<dyn Task> {
+            let (stop, told) = (Arc::clone(&stop), Arc::clone(&told));
+            Box::new(Steady { progress, steps_left: 5, stop, told })
+        };
+        let waker = SlotWaker::default();
+        waker.bind();
+        run(vec![task(Progress::Worked), task(Progress::Idle)], &waker, &stop).expect("nothing fails");
+        let told = told.lock().expect("no panic");
+        let idle: Vec<_> = told.iter().filter(|(progress, _)| *progress == Progress::Idle).collect();
+        assert_eq!(idle.len(), 5, "once a turn, though the slot never slept");
+        assert!(idle.iter().map(|(_, time)| *time).sum::<Duration>() > Duration::ZERO);
+    }
 }
