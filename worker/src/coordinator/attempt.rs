@@ -258,8 +258,12 @@ pub async fn run(
 }
 
 impl Drop for Running {
-    /// Nobody waits in vain: an attempt that ends in another way than asked gives up its savepoints.
+    /// Nobody waits in vain: an attempt that ends in another way than asked gives up its savepoints. Nor does the next
+    /// attempt wait until idle committers have closed their connections.
     fn drop(&mut self) {
+        if let (Some(committers), Ok(runtime)) = (self.committers.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(committers));
+        }
         let stop = match self.stop.take() {
             Some(Stop::With(order)) => order,
             Some(Stop::Rescale { .. }) | None => None,

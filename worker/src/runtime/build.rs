@@ -118,6 +118,13 @@ pub struct Deployment {
     pub tasks: usize,
 }
 
+impl Drop for Deployment {
+    /// Slots end together: each closes its connections, and that takes its time.
+    fn drop(&mut self) {
+        self.slots.iter().for_each(Slot::request_stop);
+    }
+}
+
 /// The keyed state tables of every operator of a job, to check a checkpoint against.
 ///
 /// # Errors
