@@ -9,6 +9,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 SAMPLE_INTERVAL_S = 0.02
@@ -38,9 +39,9 @@ def resident_mib(pid: int) -> float | None:
 def run(command: list[str], sample_rss: bool = False, stop_after_s: float | None = None, env=None) -> Usage:
     """Runs a command to its end, or stops it with SIGTERM after `stop_after_s`. A failure ends the benchmark."""
     started = time.monotonic()
-    errors = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"eddyline-bench-{os.getpid()}.stderr")
-    with open(errors, "wb") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=env)
+    # A file of its own for each: two jobs may run at the same time.
+    errors = tempfile.TemporaryFile()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=env)
     samples: list[tuple[float, float]] = []
     stopped = False
     if sample_rss or stop_after_s is not None:
@@ -61,9 +62,10 @@ def run(command: list[str], sample_rss: bool = False, stop_after_s: float | None
     process.returncode = os.waitstatus_to_exitcode(status)
     wall_s = time.monotonic() - started
     if process.returncode != 0 and not stopped:
-        with open(errors, errors="replace") as stderr:
-            sys.exit(f"failed ({process.returncode}): {' '.join(command)}\n{stderr.read()[-4000:]}")
-    os.unlink(errors)
+        errors.seek(0)
+        message = errors.read().decode(errors="replace")
+        sys.exit(f"failed ({process.returncode}): {' '.join(command)}\n{message[-4000:]}")
+    errors.close()
     return Usage(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss / 1024, output, samples)
 
 

@@ -50,6 +50,27 @@ impl Broker {
         Ok(())
     }
 
+    /// Publishes a record in a transaction, with the offset of a group. A new broker makes its own topics for these then,
+    /// which takes seconds; one that has been in use has them.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn warm_up(&self, topic: &str) -> Result<()> {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        self.create(topic, 1)?;
+        let group: BaseConsumer = self.config().set("group.id", topic).create()?;
+        let group = group.group_metadata().context("the consumer has a group")?;
+        let producer: BaseProducer = self.config().set("transactional.id", topic).create()?;
+        producer.init_transactions(PATIENCE)?;
+        producer.begin_transaction()?;
+        send(&producer, topic, None, "key", "value")?;
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, 0, Offset::Offset(1))?;
+        producer.send_offsets_to_transaction(&offsets, &group, PATIENCE)?;
+        producer.commit_transaction(PATIENCE)?;
+        Ok(())
+    }
+
     /// A producer that keeps trying while the broker is away.
     ///
     /// # Errors

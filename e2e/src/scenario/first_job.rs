@@ -11,6 +11,7 @@ use crate::readings::Load;
 pub fn run() -> Result<()> {
     let place = Place::new("first-job")?;
     let job = place.sensors("sensors", |_| ())?;
+    place.broker.warm_up(&format!("{}-warm-up", job.readings))?;
     let load = Load::start(&place.broker, &job.readings, 1_000)?;
     let applied = Instant::now();
     job.apply()?;

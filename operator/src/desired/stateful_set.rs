@@ -129,8 +129,7 @@ pub(super) fn container(image: &str, settings: &Settings, arguments: &[String]) 
         image_pull_policy: settings.image_pull_policy.clone(),
         args: Some(arguments.to_vec()),
         env: Some(vec![
-            // Memory is taken in small steps and given back at once: a worker that has little to do stays small.
-            variable("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
+            // Memory is given back at once: a worker that has little to do stays small.
             variable("MIMALLOC_PURGE_DELAY", "0"),
             variable("RUST_LOG", "info"),
         ]),
