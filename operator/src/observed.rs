@@ -136,8 +136,8 @@ pub struct End {
     pub reason: String,
     /// The exit code.
     pub code: i32,
-    /// Its last words.
-    pub message: Option<String>,
+    /// The last thing it said.
+    pub last_words: Option<String>,
 }
 
 /// What a worker says.

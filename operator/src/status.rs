@@ -268,7 +268,8 @@ fn ended(pod: &Pod, end: &End) -> Failure {
         "Killed" => format!("{} was killed", pod.name),
         _ => format!("{} ended with code {}", pod.name, end.code),
     };
-    let last_words = end.message.as_deref().and_then(|text| text.trim().lines().last()).filter(|line| !line.is_empty());
+    // Who is killed has no time to say why.
+    let last_words = end.last_words.as_ref().filter(|_| reason == "Crashed");
     let message = last_words.map_or(story.clone(), |words| format!("{story}: {words}"));
     Failure { at: Time(whole_seconds(end.at)), worker: pod.ordinal, reason: reason.to_owned(), message }
 }

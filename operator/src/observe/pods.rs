@@ -91,8 +91,19 @@ fn last_end(container: &ContainerStatus) -> Option<End> {
         at: ended.finished_at.as_ref()?.0,
         reason: ended.reason.clone().unwrap_or_default(),
         code: ended.exit_code,
-        message: ended.message.clone(),
+        last_words: ended.message.as_deref().and_then(last_words),
     })
+}
+
+/// The last line of what a container wrote. A line of the log in JSON says it in its fields.
+fn last_words(written: &str) -> Option<String> {
+    let line = written.trim().lines().last()?.trim();
+    let said = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line).ok().and_then(|fields| {
+        let text = |name: &str| fields.get(name)?.as_str().map(str::to_owned);
+        let message = text("message")?;
+        Some(text("error").map_or(message.clone(), |error| format!("{message}: {error}")))
+    });
+    Some(said.unwrap_or_else(|| line.to_owned())).filter(|words| !words.is_empty())
 }
 
 fn trouble(name: &str, pod: &v1::Pod) -> Option<Trouble> {
@@ -119,10 +130,9 @@ fn trouble(name: &str, pod: &v1::Pod) -> Option<Trouble> {
                 because(TroubleKind::OutOfMemory, format!("{name} needs more memory than its limit, again and again"))
             }
             Some(end) => {
-                let words = end.message.as_deref().and_then(|text| text.trim().lines().last()).unwrap_or_default();
-                let code = end.code;
-                let story = format!("{name} ends with code {code} again and again: {words}");
-                because(TroubleKind::CrashLoopBackOff, story.trim_end_matches([':', ' ']).to_owned())
+                let story = format!("{name} ends with code {} again and again", end.code);
+                let words = end.last_words.map(|words| format!(": {words}")).unwrap_or_default();
+                because(TroubleKind::CrashLoopBackOff, story + &words)
             }
             None => because(TroubleKind::CrashLoopBackOff, format!("{name} ends again and again: {why}")),
         },
@@ -205,6 +215,12 @@ mod tests {
         assert_eq!((seen.revision, seen.has_run, seen.ordinal), (Some(3), true, 0));
         let story = seen.trouble.expect("trouble").message;
         assert!(story.ends_with("failed to read worker.json"), "{story}");
+        let logged = r#"{"level":"ERROR","message":"the job has failed","error":"no topic"}"#;
+        assert_eq!(
+            last_words(&format!("{{\"message\":\"starting\"}}\n{logged}\n")).as_deref(),
+            Some("the job has failed: no topic")
+        );
+        assert_eq!(last_words(" \n"), None);
     }
 
     #[test]
