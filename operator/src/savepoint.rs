@@ -204,9 +204,9 @@ impl Place<'_> {
         Ok(None)
     }
 
-    /// Asks the worker about a savepoint whose end is not recorded.
+    /// Asks the worker about a savepoint whose end is not recorded and whose data is to go.
     async fn writing(&self, savepoint: &Savepoint) -> Result<Writing, Error> {
-        if !decision::is_asked_for(savepoint) {
+        if !decision::is_asked_for(savepoint) || savepoint.spec.deletion_policy != DeletionPolicy::Delete {
             return Ok(Writing::Nothing);
         }
         let job = observe::observe(self.context, self.namespace, &savepoint.spec.job_ref.name).await;

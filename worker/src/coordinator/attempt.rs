@@ -398,9 +398,8 @@ impl Running {
             }
         }
         let checkpoint = barrier.checkpoint;
-        let snapshots = Arc::new(snapshots);
         let is_last = barrier.kind == BarrierKind::Savepoint { stop: true };
-        let to_hold = (is_last && matches!(self.stop, Some(Stop::Rescale { .. }))).then(|| Arc::clone(&snapshots));
+        let goes_on = is_last && matches!(self.stop, Some(Stop::Rescale { .. }));
         self.background.spawn(async move {
             let mut by_sink = BySink::new();
             for (sink, staged) in staged {
@@ -421,12 +420,9 @@ impl Running {
                     (sink.clone(), values.collect())
                 })
                 .collect();
+            let snapshots = Arc::new(snapshots);
             let contents = CheckpointContents { snapshots, splits, committables, assignment };
-            let result = write(&writer, checkpoint, contents, orders).await.map(|(completed, savepoints)| Stored {
-                held: to_hold.map(|snapshots| HeldState::new(completed.clone(), snapshots)),
-                completed,
-                savepoints,
-            });
+            let result = write(&writer, checkpoint, contents, orders, goes_on).await;
             Done::Stored {
                 checkpoint,
                 staged: by_sink,
@@ -573,12 +569,15 @@ impl SplitEnumerator for Away {
     }
 }
 
+/// Writes a checkpoint and the savepoints that are taken with it. If the job `goes_on` from it in this process, its state is
+/// held.
 async fn write(
     writer: &Writer,
     checkpoint: CheckpointId,
     contents: CheckpointContents,
     orders: Vec<SavepointOrder>,
-) -> Result<(CompletedCheckpoint, Written), eddyline_checkpoint::Error> {
+    goes_on: bool,
+) -> Result<Stored, eddyline_checkpoint::Error> {
     let mut savepoints = Vec::with_capacity(orders.len());
     for order in orders {
         let written = writer.write_savepoint(&order.folder, checkpoint, &contents).await;
@@ -588,8 +587,10 @@ async fn write(
         };
         savepoints.push((order, result));
     }
+    let snapshots = goes_on.then(|| Arc::clone(&contents.snapshots));
     let completed = writer.write(checkpoint, contents).await?;
-    Ok((completed, savepoints))
+    let held = snapshots.map(|snapshots| HeldState::new(completed.clone(), snapshots));
+    Ok(Stored { completed, held, savepoints })
 }
 
 /// Makes visible what was staged for a checkpoint, and records that it is. Also what recovery does first.

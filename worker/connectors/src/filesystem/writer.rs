@@ -62,10 +62,6 @@ impl FileWriter {
         Self { config, schema, partition_keys, shared, commands, parts: BTreeMap::new(), part_number: 0, bytes: 0 }
     }
 
-    fn check(&self) -> Result<(), Error> {
-        self.shared.check()
-    }
-
     fn send(&self, command: Command) -> Result<(), Error> {
         if let Command::Append { bytes, .. } = &command {
             self.shared.in_flight.fetch_add(bytes.len() as u64, Ordering::AcqRel);
@@ -164,7 +160,7 @@ fn failed(error: arrow::error::ArrowError) -> Error {
 
 impl SinkWriter for FileWriter {
     fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
-        self.check()?;
+        self.shared.check()?;
         if rows.num_rows() == 0 {
             return Ok(());
         }
@@ -193,7 +189,7 @@ impl SinkWriter for FileWriter {
     }
 
     fn is_ready(&mut self) -> Result<bool, Error> {
-        self.check()?;
+        self.shared.check()?;
         Ok(self.shared.in_flight.load(Ordering::Acquire) < IN_FLIGHT_BYTES_MAX)
     }
 
