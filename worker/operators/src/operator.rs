@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use datafusion_common::DataFusionError;
-use eddyline_state::{Snapshot, StateTable};
+use eddyline_state::{Frozen, Snapshot, StateTable};
 use eddyline_stream::{Batch, Watermark};
 
 /// What can go wrong inside an operator. Any of these ends the attempt.
@@ -102,9 +102,9 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// The state at this barrier. Must not change what the operator does next.
-    fn snapshot(&mut self) -> Result<Snapshot> {
-        Ok(Snapshot::default())
+    /// The state at this barrier; `None` for a stateless operator. Must not change what the operator does next.
+    fn snapshot(&mut self) -> Result<Option<Frozen>> {
+        Ok(None)
     }
 
     /// Takes back state, for the key groups that this subtask owns now.

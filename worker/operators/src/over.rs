@@ -23,7 +23,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use eddyline_job_graph::{Over, OverFrame};
-use eddyline_state::{Snapshot, StateTable};
+use eddyline_state::{Frozen, Snapshot, StateTable};
 use eddyline_stream::{Batch, Watermark, key_hash};
 
 use self::aggregates::Aggregate;
@@ -226,8 +226,8 @@ impl Operator for OverOperator {
         Ok(())
     }
 
-    fn snapshot(&mut self) -> Result<Snapshot> {
-        self.write_snapshot()
+    fn snapshot(&mut self) -> Result<Option<Frozen>> {
+        Ok(Some(self.freeze()?))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<()> {

@@ -52,7 +52,10 @@ impl<O: Operator> Driver<O> {
     /// Those of the operator.
     pub fn barrier(&mut self) -> Result<Snapshot> {
         self.operator.before_barrier(&mut self.out)?;
-        self.operator.snapshot()
+        match self.operator.snapshot()? {
+            Some(frozen) => Ok(frozen.gather()?),
+            None => Ok(Snapshot::default()),
+        }
     }
 
     /// The rows given since the last call.

@@ -8,6 +8,7 @@ use eddyline_api::Phase;
 use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
 use eddyline_connectors::sink::{Committable, SinkCommitter};
 use eddyline_connectors::source::{Discovery, SplitEnumerator};
+use eddyline_state::Frozen;
 use eddyline_stream::{Assignment, Barrier, BarrierKind, CheckpointId, OperatorUid, SlotIndex};
 use futures::FutureExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -42,6 +43,16 @@ pub enum Error {
         checkpoint: CheckpointId,
         /// Why.
         source: Box<eddyline_connectors::Error>,
+    },
+    /// State that was frozen at a barrier does not fit in rows.
+    #[error("failed to gather the state of {operator} for checkpoint {checkpoint}")]
+    Gather {
+        /// Whose state.
+        operator: OperatorUid,
+        /// For which checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        source: arrow::error::ArrowError,
     },
     /// A completed checkpoint's output could not be made visible. The next attempt tries again.
     #[error("sink {sink} failed to commit checkpoint {checkpoint}")]
@@ -78,7 +89,7 @@ impl Error {
                 matches!(**source, eddyline_connectors::Error::Unavailable { retryable: true, .. })
             }
             Error::Checkpoint(error) => error.is_retryable(),
-            Error::Lost => false,
+            Error::Gather { .. } | Error::Lost => false,
         }
     }
 }
@@ -164,6 +175,7 @@ enum Stop {
 
 enum StoreError {
     Stage { sink: OperatorUid, source: Box<eddyline_connectors::Error> },
+    Gather { operator: OperatorUid, source: arrow::error::ArrowError },
     Write(Box<eddyline_checkpoint::Error>),
 }
 
@@ -376,11 +388,11 @@ impl Running {
 
     fn store(&mut self, barrier: Barrier) {
         eddyline_stream::crash_point("coordinator.acknowledged");
-        let mut snapshots = Snapshots::new();
+        let mut frozen = Vec::new();
         let mut splits: BTreeMap<OperatorUid, Vec<serde_json::Value>> = BTreeMap::new();
         let mut staged = std::mem::take(&mut self.carried);
         for (slot, part) in std::mem::take(&mut self.parts) {
-            snapshots.extend(part.operators.into_iter().map(|(uid, snapshot)| (uid, slot, snapshot)));
+            frozen.extend(part.operators.into_iter().map(|(uid, state)| (uid, slot, state)));
             if let Some((uid, part)) = part.splits {
                 let values = part.iter().map(|split| serde_json::to_value(split).expect("a split is plain data"));
                 splits.entry(uid).or_default().extend(values);
@@ -401,6 +413,8 @@ impl Running {
         let is_last = barrier.kind == BarrierKind::Savepoint { stop: true };
         let goes_on = is_last && matches!(self.stop, Some(Stop::Rescale { .. }));
         self.background.spawn(async move {
+            // At once, not when output is staged: as long as state is held, changing it costs its operator a copy.
+            let gathering = tokio::task::spawn_blocking(|| gather(frozen));
             let mut by_sink = BySink::new();
             for (sink, staged) in staged {
                 match staged.await {
@@ -420,7 +434,10 @@ impl Running {
                     (sink.clone(), values.collect())
                 })
                 .collect();
-            let snapshots = Arc::new(snapshots);
+            let snapshots = match gathering.await.expect("gathering does not panic and is not given up") {
+                Ok(snapshots) => Arc::new(snapshots),
+                Err(failed) => return Done::Stored { checkpoint, staged: by_sink, result: Err(failed) },
+            };
             let contents = CheckpointContents { snapshots, splits, committables, assignment };
             let result = write(&writer, checkpoint, contents, orders, goes_on).await;
             Done::Stored {
@@ -464,6 +481,7 @@ impl Running {
                     Ok(Some(rounds::Event::Stored(checkpoint)))
                 }
                 Err(StoreError::Stage { sink, source }) => Err(Error::Stage { sink, checkpoint, source }),
+                Err(StoreError::Gather { operator, source }) => Err(Error::Gather { operator, checkpoint, source }),
                 Err(StoreError::Write(error)) if error.is_retryable() && !error.ends_attempt() => {
                     let message = crate::chain_of(&*error);
                     warn!(%checkpoint, error = %message, "checkpoint could not be stored");
@@ -567,6 +585,19 @@ impl SplitEnumerator for Away {
     fn discover(&mut self) -> futures::future::BoxFuture<'_, Result<Discovery, eddyline_connectors::Error>> {
         futures::future::ready(Ok(Discovery::default())).boxed()
     }
+}
+
+/// Gathers what subtasks have handed over at a barrier, part by part, so that each is let go as soon as it can be.
+fn gather(frozen: Vec<(OperatorUid, SlotIndex, Frozen)>) -> Result<Snapshots, StoreError> {
+    let mut snapshots = Snapshots::new();
+    for (operator, slot, frozen) in frozen {
+        match frozen.gather() {
+            Ok(snapshot) if snapshot.is_empty() => {}
+            Ok(snapshot) => snapshots.push((operator, slot, snapshot)),
+            Err(source) => return Err(StoreError::Gather { operator, source }),
+        }
+    }
+    Ok(snapshots)
 }
 
 /// Writes a checkpoint and the savepoints that are taken with it. If the job `goes_on` from it in this process, its state is

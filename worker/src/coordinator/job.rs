@@ -149,7 +149,7 @@ impl Error {
                 attempt::Error::Task(crate::runtime::task::Error::Connector { operator, .. }) => {
                     cause_of(graph, operator)
                 }
-                attempt::Error::Task(_) | attempt::Error::Lost => FailureCause::Job,
+                attempt::Error::Task(_) | attempt::Error::Gather { .. } | attempt::Error::Lost => FailureCause::Job,
             },
         }
     }

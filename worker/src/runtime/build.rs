@@ -17,7 +17,7 @@ use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::over::OverOperator;
 use eddyline_state::{Snapshot, StateTable};
 use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex};
-use eddyline_windows::{LocalWindowAggregate, Mode, WindowAggregateOperator, WindowAssignOperator};
+use eddyline_windows::{LocalWindowAggregate, WindowAggregateOperator, WindowAssignOperator};
 
 use super::alignment_group::{AlignmentGroup, Member};
 use super::chain::Chain;
@@ -134,7 +134,7 @@ pub fn state_tables(graph: &JobGraph) -> Result<Vec<(OperatorUid, Vec<StateTable
         .nodes
         .iter()
         .map(|node| {
-            let tables = match operator(graph, node, Mode::Single)? {
+            let tables = match operator(graph, node)? {
                 Some(operator) => operator.state_tables(),
                 None => Vec::new(),
             };
@@ -294,9 +294,7 @@ impl<'a> Builder<'a> {
         let mut operators = Chain::default();
         for &id in nodes {
             let node = &self.graph.nodes[id];
-            let is_merging = self.local_aggregates.values().any(|aggregate| *aggregate == id);
-            let mode = if is_merging { Mode::Merge } else { Mode::Single };
-            let Some(mut operator) = operator(self.graph, node, mode)? else { continue };
+            let Some(mut operator) = operator(self.graph, node)? else { continue };
             if let Some(snapshot) = restored.operators.remove(&(node.uid.clone(), slot)) {
                 operator.restore(snapshot).map_err(|source| failed(node, source))?;
             }
@@ -461,7 +459,7 @@ fn reader_schema(source: &eddyline_job_graph::SourceNode) -> SchemaRef {
 }
 
 /// The operator of a node; sources, sinks and unions have none.
-fn operator(graph: &JobGraph, node: &Node, mode: Mode) -> Result<Option<Box<dyn Operator>>, Error> {
+fn operator(graph: &JobGraph, node: &Node) -> Result<Option<Box<dyn Operator>>, Error> {
     let Some(edge) = node.inputs.first() else { return Ok(None) };
     let input = Arc::clone(&graph.nodes[edge.from].schema);
     let operator: Box<dyn Operator> = match &node.kind {
@@ -473,7 +471,7 @@ fn operator(graph: &JobGraph, node: &Node, mode: Mode) -> Result<Option<Box<dyn 
         }
         NodeKind::WindowAggregate(config) => {
             let operator =
-                WindowAggregateOperator::new(config.clone(), input, mode).map_err(|source| failed(node, source))?;
+                WindowAggregateOperator::new(config.clone(), input).map_err(|source| failed(node, source))?;
             Box::new(operator.with_output_schema(Arc::clone(&node.schema)))
         }
         NodeKind::Over(config) => Box::new(

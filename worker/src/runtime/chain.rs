@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use eddyline_operators::{Collector, Operator};
-use eddyline_state::Snapshot;
+use eddyline_state::Frozen;
 use eddyline_stream::{Batch, OperatorUid, Watermark};
 
 use super::metrics::OperatorMetrics;
@@ -51,12 +51,11 @@ impl Chain {
     }
 
     /// The state of every operator that has some.
-    pub fn snapshot(&mut self) -> Result<Vec<(OperatorUid, Snapshot)>, Error> {
+    pub fn snapshot(&mut self) -> Result<Vec<(OperatorUid, Frozen)>, Error> {
         let mut snapshots = Vec::new();
         for link in &mut self.links {
-            let snapshot = link.operator.snapshot().map_err(|source| failed(link, source))?;
-            if !snapshot.is_empty() {
-                snapshots.push((link.metrics.uid.clone(), snapshot));
+            if let Some(frozen) = link.operator.snapshot().map_err(|source| failed(link, source))? {
+                snapshots.push((link.metrics.uid.clone(), frozen));
             }
         }
         Ok(snapshots)

@@ -1,7 +1,7 @@
 //! What all tasks have in common: how a slot steps them, and what they tell the coordinator.
 
 use eddyline_connectors::source::Split;
-use eddyline_state::Snapshot;
+use eddyline_state::Frozen;
 use eddyline_stream::{CheckpointId, OperatorUid, SlotIndex};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -57,7 +57,7 @@ impl Error {
 #[derive(Default)]
 pub struct TaskSnapshot {
     /// State of the operators in the chain.
-    pub operators: Vec<(OperatorUid, Snapshot)>,
+    pub operators: Vec<(OperatorUid, Frozen)>,
     /// How far each split of a source has been read.
     pub splits: Option<(OperatorUid, Vec<Split>)>,
     /// What a sink has staged; ready when the future is.

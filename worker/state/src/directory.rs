@@ -21,7 +21,7 @@ struct Bucket {
 const EMPTY: Bucket = Bucket { hash: 0, group: NONE, unused: 0 };
 
 /// The buckets. Their number is a power of two, and at least three eighths of them are empty.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
     buckets: Vec<Bucket>,
     used: usize,

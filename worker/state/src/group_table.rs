@@ -2,59 +2,37 @@
 //!
 //! A lookup of many keys runs in two passes over a block of rows, so that cache misses overlap: the first finds the
 //! bucket of every row by its hash and starts loading the packed row of the group, the second compares keys and adds the
-//! groups that are new. A packed row begins with the key: fixed-width keys and strings of up to 12 bytes are compared
-//! right there, next to the accumulators that are needed anyway.
+//! groups that are new. Keys are compared in the packed rows, next to the accumulators that are needed anyway.
 //!
-//! Groups are numbered from 0 in order of first arrival. Invariants: `hashes`, the packed rows and the directory have an
-//! entry for every group; a group is never removed alone, only all together.
+//! Groups are numbered from 0 in order of first arrival. Invariants: the packed rows and the directory have an entry for
+//! every group; a group is never removed alone, only all together.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
-use arrow::error::ArrowError;
 use eddyline_stream::key_hash::UnsupportedKey;
 
 use crate::directory::{Directory, NONE};
-use crate::fixed;
-use crate::key_encoding::KeyEncoding;
 use crate::keys::Keys;
+use crate::packed_rows::{Form, INLINE_MAX, PackedRows, view_of};
 use crate::prefetch::prefetch;
-use crate::strings::Strings;
 
 /// Up to so many groups a table stays in the second-level cache: 32 bytes of directory and a packed row each.
 const CACHED_GROUPS: usize = 8 * 1024;
 /// How far ahead of the lookup buckets are loaded, in rows.
 const AHEAD: usize = 12;
 
-/// Bytes of a string that are kept in the packed row itself.
-const INLINE_MAX: usize = 12;
-
-/// How keys are kept in packed rows.
-#[derive(Clone, Debug)]
-enum Form {
-    Global,
-    Fixed(DataType),
-    Bytes(DataType),
-    Encoded(KeyEncoding),
-    Opaque,
-}
-
 /// Packed rows by key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct GroupTable {
     // Fixed at start.
-    form: Form,
-    key_words: usize,
-    stride: usize,
     initial: Box<[u64]>,
     // Changing.
     directory: Directory,
-    hashes: Vec<u64>,
-    words: Vec<u64>,
-    arena: Vec<u8>,
-    null_group: u32,
+    /// Shared with what has been frozen; copied by the first change after it.
+    packed: Arc<PackedRows>,
 }
 
 impl GroupTable {
@@ -63,101 +41,81 @@ impl GroupTable {
     /// # Errors
     /// When a type cannot be a key.
     pub fn new(key_types: &[DataType], initial: &[u64]) -> Result<Self, UnsupportedKey> {
-        let form = match key_types {
-            [] => Form::Global,
-            [data_type] if fixed::width(data_type).is_some() => Form::Fixed(data_type.clone()),
-            [data_type @ (DataType::Utf8 | DataType::Binary)] => Form::Bytes(data_type.clone()),
-            types => Form::Encoded(KeyEncoding::new(types)?),
-        };
-        Ok(Self::of_form(form, initial))
+        Ok(Self::of_form(Form::of(key_types)?, initial))
     }
 
     /// An empty table whose keys are bytes that only the caller understands; they come as [`Keys::Encoded`] and are read
-    /// with [`GroupTable::key_bytes`].
+    /// with [`PackedRows::key_bytes`].
     pub fn of_bytes(initial: &[u64]) -> Self {
         Self::of_form(Form::Opaque, initial)
     }
 
     fn of_form(form: Form, initial: &[u64]) -> Self {
-        let key_words = match form {
-            Form::Global => 0,
-            Form::Fixed(_) => 1,
-            Form::Bytes(_) | Form::Encoded(_) | Form::Opaque => 2,
-        };
-        Self {
-            form,
-            key_words,
-            stride: key_words + initial.len(),
-            initial: initial.into(),
-            directory: Directory::default(),
-            hashes: Vec::new(),
-            words: Vec::new(),
-            arena: Vec::new(),
-            null_group: NONE,
-        }
+        let packed = Arc::new(PackedRows::new(form, initial.len()));
+        Self { initial: initial.into(), directory: Directory::default(), packed }
     }
 
     /// How many groups there are.
     pub fn len(&self) -> usize {
-        self.hashes.len()
+        self.packed.len()
     }
 
     /// Whether there are no groups.
     pub fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
+        self.packed.is_empty()
     }
 
     /// Removes all groups and keeps the memory for the next ones, unless most of it was not used.
     pub fn clear(&mut self) {
-        let groups = self.len();
         self.directory.clear();
-        clear_or_free(&mut self.hashes, groups);
-        clear_or_free(&mut self.words, groups * self.stride);
-        let bytes = self.arena.len();
-        clear_or_free(&mut self.arena, bytes);
-        self.null_group = NONE;
+        match Arc::get_mut(&mut self.packed) {
+            Some(packed) => packed.clear(),
+            None => self.packed = Arc::new(self.packed.empty_like()),
+        }
     }
 
     /// Bytes held, used or not.
     pub fn bytes(&self) -> usize {
-        self.directory.bytes() + 8 * (self.hashes.capacity() + self.words.capacity()) + self.arena.capacity()
+        self.directory.bytes() + self.packed.bytes()
     }
 
-    /// The key hash of each group.
-    pub fn hashes(&self) -> &[u64] {
-        &self.hashes
+    /// The groups, to read.
+    pub fn packed(&self) -> &PackedRows {
+        &self.packed
+    }
+
+    /// The groups as they are now. Takes no time: what changes the table afterwards changes a copy, if these are still held.
+    pub fn freeze(&self) -> Arc<PackedRows> {
+        Arc::clone(&self.packed)
     }
 
     /// All packed rows, for updates: the words; how many make one row; where in a row the accumulators begin.
     pub fn rows_mut(&mut self) -> (&mut [u64], usize, usize) {
-        (&mut self.words, self.stride, self.key_words)
-    }
-
-    /// All packed rows: the words; how many make one row; where in a row the accumulators begin.
-    pub fn rows(&self) -> (&[u64], usize, usize) {
-        (&self.words, self.stride, self.key_words)
+        let PackedRows { words, stride, key_words, .. } = Arc::make_mut(&mut self.packed);
+        (words, *stride, *key_words)
     }
 
     /// Appends to `groups` the group of each of these rows; keys that are new become groups.
     ///
     /// `keys` and `hashes` are those of the whole batch. The keys must have the form that this table's types have.
     pub fn find_or_insert(&mut self, keys: &Keys<'_>, hashes: &[u64], rows: Range<usize>, groups: &mut Vec<u32>) {
+        let mut finder = self.finder();
         match keys {
-            Keys::Global => self.lookup(&GlobalKeys, hashes, rows, groups),
+            Keys::Global => finder.lookup(&GlobalKeys, hashes, rows, groups),
             Keys::Fixed { images, nulls: None } => {
-                self.lookup(&FixedKeys::<false> { images, nulls: None }, hashes, rows, groups);
+                finder.lookup(&FixedKeys::<false> { images, nulls: None }, hashes, rows, groups);
             }
             Keys::Fixed { images, nulls } => {
-                self.lookup(&FixedKeys::<true> { images, nulls: *nulls }, hashes, rows, groups)
+                finder.lookup(&FixedKeys::<true> { images, nulls: *nulls }, hashes, rows, groups)
             }
             Keys::Bytes { offsets, bytes, nulls } => {
                 let span = |row: usize| (offsets[row] as usize, offsets[row + 1] as usize);
                 let is_null = |row| nulls.is_some_and(|nulls| nulls.is_null(row));
-                self.lookup(&ByteKeys { bytes, span, is_null }, hashes, rows, groups);
+                finder.lookup(&ByteKeys { bytes, span, is_null }, hashes, rows, groups);
             }
             Keys::Encoded { offsets, bytes } => {
                 let span = |row: usize| (offsets[row], offsets[row + 1]);
-                self.lookup(&ByteKeys { bytes, span, is_null: |_| false }, hashes, rows, groups);
+                finder.lookup(&ByteKeys { bytes, span, is_null: |_| false }, hashes, rows, groups);
             }
             Keys::Dictionary { indices, nulls, offsets, bytes } => {
                 let span = |row: usize| {
@@ -168,8 +126,8 @@ impl GroupTable {
                 let keys = ByteKeys { bytes, span, is_null };
                 let mut of_entry = vec![NONE; offsets.len().saturating_sub(1)];
                 for row in rows {
-                    let known = if is_null(row) { self.null_group } else { of_entry[indices[row] as usize] };
-                    let group = if known == NONE { self.find_or_insert_one(&keys, hashes[row], row) } else { known };
+                    let known = if is_null(row) { finder.packed.null_group } else { of_entry[indices[row] as usize] };
+                    let group = if known == NONE { finder.find_or_insert_one(&keys, hashes[row], row) } else { known };
                     if !is_null(row) {
                         of_entry[indices[row] as usize] = group;
                     }
@@ -180,103 +138,66 @@ impl GroupTable {
     }
 
     /// Appends to `groups` this table's group for each of the groups `of_other` in another table with the same key types.
-    pub fn adopt(&mut self, other: &GroupTable, of_other: &[u32], groups: &mut Vec<u32>) {
+    pub fn adopt(&mut self, other: &PackedRows, of_other: &[u32], groups: &mut Vec<u32>) {
+        let mut finder = self.finder();
         let start = groups.len();
         for (i, group) in of_other.iter().enumerate() {
             if let Some(ahead) = of_other.get(i + AHEAD) {
-                self.directory.prefetch(other.hashes[*ahead as usize]);
+                finder.directory.prefetch(other.hashes[*ahead as usize]);
             }
-            let candidate = self.directory.candidate(other.hashes[*group as usize]);
-            if candidate != NONE {
-                prefetch(&self.words, candidate as usize * self.stride);
-            }
-            groups.push(candidate);
+            groups.push(finder.candidate(other.hashes[*group as usize]));
         }
-        let keys = StoredKeys { table: other };
+        let keys = StoredKeys { of: other };
         for (group, of_other) in groups[start..].iter_mut().zip(of_other) {
             let row = *of_other as usize;
-            if *group == NONE || !keys.matches(self, *group as usize, row) {
-                *group = self.find_or_insert_one(&keys, other.hashes[row], row);
+            if *group == NONE || !keys.matches(finder.packed, *group as usize, row) {
+                *group = finder.find_or_insert_one(&keys, other.hashes[row], row);
             }
         }
     }
 
-    /// The key columns of these groups.
-    ///
-    /// # Errors
-    /// When the strings of the groups do not fit in one column.
-    pub fn key_columns(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
-        let nulls = || {
-            let has_null = self.null_group != NONE && groups.contains(&self.null_group);
-            has_null.then(|| groups.iter().map(|group| *group != self.null_group).collect::<NullBuffer>())
-        };
-        match &self.form {
-            Form::Global | Form::Opaque => Ok(Vec::new()),
-            Form::Fixed(data_type) => {
-                let images = groups.iter().map(|group| self.words[*group as usize * self.stride] as i64).collect();
-                Ok(vec![fixed::column(images, nulls(), data_type)])
-            }
-            Form::Bytes(data_type) => {
-                let mut strings = Strings::with_capacity(groups.len());
-                groups.iter().for_each(|group| self.with_key_bytes(*group as usize, |bytes| strings.push(bytes)));
-                Ok(vec![strings.finish(nulls(), *data_type == DataType::Utf8)?])
-            }
-            Form::Encoded(encoding) => {
-                let mut bytes = Vec::new();
-                let mut ends = vec![0];
-                for group in groups {
-                    self.with_key_bytes(*group as usize, |key| bytes.extend_from_slice(key));
-                    ends.push(bytes.len());
-                }
-                encoding.decode(groups.len(), |row| &bytes[ends[row]..ends[row + 1]])
-            }
-        }
+    fn finder(&mut self) -> Finder<'_> {
+        let Self { initial, directory, packed } = self;
+        Finder { initial, directory, packed: Arc::make_mut(packed) }
     }
+}
 
-    /// Appends the bytes of a group's key, for a table [of bytes](GroupTable::of_bytes).
-    pub fn key_bytes(&self, group: u32, into: &mut Vec<u8>) {
-        self.with_key_bytes(group as usize, |bytes| into.extend_from_slice(bytes));
-    }
+/// A table whose packed rows can be changed.
+struct Finder<'a> {
+    initial: &'a [u64],
+    directory: &'a mut Directory,
+    packed: &'a mut PackedRows,
+}
 
-    fn with_key_bytes<R>(&self, group: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
-        let [head, tail] = self.view(group);
-        let length = head as u32 as usize;
-        if length <= INLINE_MAX {
-            let inline = (u128::from(head >> 32) | u128::from(tail) << 32).to_le_bytes();
-            use_bytes(&inline[..length])
-        } else {
-            use_bytes(&self.arena[tail as usize..tail as usize + length])
-        }
-    }
-
+impl Finder<'_> {
+    /// The first group with this hash, whose packed row begins to be loaded.
     #[inline(always)]
-    fn view(&self, group: usize) -> [u64; 2] {
-        let start = group * self.stride;
-        [self.words[start], self.words[start + 1]]
+    fn candidate(&self, hash: u64) -> u32 {
+        let candidate = self.directory.candidate(hash);
+        if candidate != NONE {
+            prefetch(&self.packed.words, candidate as usize * self.packed.stride);
+        }
+        candidate
     }
 
     #[inline(always)]
     fn lookup(&mut self, keys: &impl RowKeys, hashes: &[u64], rows: Range<usize>, groups: &mut Vec<u32>) {
         let start = groups.len();
         groups.reserve(rows.len());
-        if self.hashes.len() <= CACHED_GROUPS {
+        if self.packed.len() <= CACHED_GROUPS {
             // What is in the cache need not be asked for early.
-            let directory = &self.directory;
+            let directory = &*self.directory;
             groups.extend(hashes[rows.clone()].iter().map(|hash| directory.candidate(*hash)));
         } else {
             for row in rows.clone() {
                 if let Some(hash) = hashes.get(row + AHEAD) {
                     self.directory.prefetch(*hash);
                 }
-                let candidate = self.directory.candidate(hashes[row]);
-                if candidate != NONE {
-                    prefetch(&self.words, candidate as usize * self.stride);
-                }
-                groups.push(candidate);
+                groups.push(self.candidate(hashes[row]));
             }
         }
         for (group, row) in groups[start..].iter_mut().zip(rows) {
-            if *group == NONE || !keys.matches(self, *group as usize, row) {
+            if *group == NONE || !keys.matches(self.packed, *group as usize, row) {
                 *group = self.find_or_insert_one(keys, hashes[row], row);
             }
         }
@@ -284,71 +205,31 @@ impl GroupTable {
 
     #[inline(never)]
     fn find_or_insert_one(&mut self, keys: &impl RowKeys, hash: u64, row: usize) -> u32 {
-        let found = self.directory.find(hash, |group| keys.matches(self, group as usize, row));
+        let packed = &mut *self.packed;
+        let found = self.directory.find(hash, |group| keys.matches(packed, group as usize, row));
         if found != NONE {
             return found;
         }
-        let group = u32::try_from(self.hashes.len()).ok().filter(|group| *group != NONE);
+        let group = u32::try_from(packed.len()).ok().filter(|group| *group != NONE);
         let group = group.expect("a table of 2^32 groups would need more than 200 GiB");
-        self.hashes.push(hash);
+        packed.hashes.push(hash);
         if keys.is_null(row) {
-            self.null_group = group;
+            packed.null_group = group;
         }
-        keys.store(self, row);
-        self.words.extend_from_slice(&self.initial);
-        self.directory.insert(group, &self.hashes);
+        keys.store(packed, row);
+        packed.words.extend_from_slice(self.initial);
+        self.directory.insert(group, &packed.hashes);
         group
     }
-
-    fn store_bytes(&mut self, bytes: &[u8], start: usize, end: usize) {
-        let length = end - start;
-        let [head, tail] = view_of(bytes, start, length);
-        let tail = if length <= INLINE_MAX {
-            tail
-        } else {
-            let at = self.arena.len() as u64;
-            self.arena.extend_from_slice(&bytes[start..end]);
-            at
-        };
-        self.words.extend_from_slice(&[head, tail]);
-    }
-}
-
-fn clear_or_free<T>(items: &mut Vec<T>, used: usize) {
-    if used * 8 < items.capacity() && items.capacity() > 4096 {
-        *items = Vec::new();
-    } else {
-        items.clear();
-    }
-}
-
-/// The two words that stand for a string in a packed row: length, first 4 bytes, then the next 8. For strings longer than
-/// [`INLINE_MAX`] the second word is replaced by the position in the arena.
-#[inline(always)]
-fn view_of(bytes: &[u8], start: usize, length: usize) -> [u64; 2] {
-    let kept = length.min(INLINE_MAX);
-    let value = match bytes.get(start..start + 16) {
-        // Reads past the end of the string and masks; much cheaper than a copy of unknown length.
-        Some(chunk) => {
-            let chunk = u128::from_le_bytes(chunk.try_into().expect("16 bytes"));
-            chunk & ((1u128 << (8 * kept)) - 1)
-        }
-        None => {
-            let mut chunk = [0u8; 16];
-            chunk[..kept].copy_from_slice(&bytes[start..start + kept]);
-            u128::from_le_bytes(chunk)
-        }
-    };
-    [length as u64 & 0xffff_ffff | u64::from(value as u32) << 32, (value >> 32) as u64]
 }
 
 /// Keys of rows that are looked up.
 trait RowKeys {
     fn is_null(&self, row: usize) -> bool;
     /// Whether the key of `group` is that of `row`.
-    fn matches(&self, table: &GroupTable, group: usize, row: usize) -> bool;
+    fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool;
     /// Appends the key's words to the packed rows.
-    fn store(&self, table: &mut GroupTable, row: usize);
+    fn store(&self, table: &mut PackedRows, row: usize);
 }
 
 struct GlobalKeys;
@@ -359,11 +240,11 @@ impl RowKeys for GlobalKeys {
     }
 
     #[inline(always)]
-    fn matches(&self, _: &GroupTable, _: usize, _: usize) -> bool {
+    fn matches(&self, _: &PackedRows, _: usize, _: usize) -> bool {
         true
     }
 
-    fn store(&self, _: &mut GroupTable, _: usize) {}
+    fn store(&self, _: &mut PackedRows, _: usize) {}
 }
 
 struct FixedKeys<'a, const NULLABLE: bool> {
@@ -378,14 +259,14 @@ impl<const NULLABLE: bool> RowKeys for FixedKeys<'_, NULLABLE> {
     }
 
     #[inline(always)]
-    fn matches(&self, table: &GroupTable, group: usize, row: usize) -> bool {
+    fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool {
         if self.is_null(row) {
             return group == table.null_group as usize;
         }
         table.words[group * table.stride] == self.images[row] as u64 && group != table.null_group as usize
     }
 
-    fn store(&self, table: &mut GroupTable, row: usize) {
+    fn store(&self, table: &mut PackedRows, row: usize) {
         table.words.push(if self.is_null(row) { 0 } else { self.images[row] as u64 });
     }
 }
@@ -403,7 +284,7 @@ impl<S: Fn(usize) -> (usize, usize), N: Fn(usize) -> bool> RowKeys for ByteKeys<
     }
 
     #[inline(always)]
-    fn matches(&self, table: &GroupTable, group: usize, row: usize) -> bool {
+    fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool {
         let is_null_group = group == table.null_group as usize;
         if is_null_group || self.is_null(row) {
             return is_null_group && self.is_null(row);
@@ -419,7 +300,7 @@ impl<S: Fn(usize) -> (usize, usize), N: Fn(usize) -> bool> RowKeys for ByteKeys<
         }
     }
 
-    fn store(&self, table: &mut GroupTable, row: usize) {
+    fn store(&self, table: &mut PackedRows, row: usize) {
         if self.is_null(row) {
             table.words.extend_from_slice(&[0, 0]);
         } else {
@@ -431,42 +312,42 @@ impl<S: Fn(usize) -> (usize, usize), N: Fn(usize) -> bool> RowKeys for ByteKeys<
 
 /// The keys of another table's groups.
 struct StoredKeys<'a> {
-    table: &'a GroupTable,
+    of: &'a PackedRows,
 }
 
 impl RowKeys for StoredKeys<'_> {
     fn is_null(&self, row: usize) -> bool {
-        row == self.table.null_group as usize
+        row == self.of.null_group as usize
     }
 
-    fn matches(&self, table: &GroupTable, group: usize, row: usize) -> bool {
+    fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool {
         let is_null_group = group == table.null_group as usize;
         if is_null_group || self.is_null(row) {
             return is_null_group && self.is_null(row);
         }
         match table.key_words {
             0 => true,
-            1 => table.words[group * table.stride] == self.table.words[row * self.table.stride],
+            1 => table.words[group * table.stride] == self.of.words[row * self.of.stride],
             _ => {
-                let ([head, tail], [other_head, other_tail]) = (table.view(group), self.table.view(row));
+                let ([head, tail], [other_head, other_tail]) = (table.view(group), self.of.view(row));
                 let length = head as u32 as usize;
                 head == other_head
                     && if length <= INLINE_MAX {
                         tail == other_tail
                     } else {
                         table.arena[tail as usize..tail as usize + length]
-                            == self.table.arena[other_tail as usize..other_tail as usize + length]
+                            == self.of.arena[other_tail as usize..other_tail as usize + length]
                     }
             }
         }
     }
 
-    fn store(&self, table: &mut GroupTable, row: usize) {
-        let start = row * self.table.stride;
+    fn store(&self, table: &mut PackedRows, row: usize) {
+        let start = row * self.of.stride;
         match table.key_words {
             0 => {}
-            1 => table.words.push(self.table.words[start]),
-            _ => self.table.with_key_bytes(row, |bytes| table.store_bytes(bytes, 0, bytes.len())),
+            1 => table.words.push(self.of.words[start]),
+            _ => self.of.with_key_bytes(row, |bytes| table.store_bytes(bytes, 0, bytes.len())),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 
 /// The bucket of rows that belong to no period of time.
 pub const NO_BUCKET: i64 = i64::MIN;
@@ -27,6 +28,41 @@ pub struct TableRows {
     pub key_hashes: Vec<u64>,
     /// The rows. The schema is that of the [`StateTable`].
     pub rows: RecordBatch,
+}
+
+/// One subtask's state as it was at a barrier, not yet gathered into rows.
+///
+/// Taking one is all that a barrier waits for. What it holds is shared with the operator, which copies what it goes on to
+/// change; gathering takes time and happens on another thread.
+#[must_use = "a snapshot is taken to be gathered"]
+pub struct Frozen(Box<dyn FnOnce() -> Result<Snapshot, ArrowError> + Send>);
+
+impl Frozen {
+    /// State that this function gathers.
+    pub fn new(gather: impl FnOnce() -> Result<Snapshot, ArrowError> + Send + 'static) -> Self {
+        Self(Box::new(gather))
+    }
+
+    /// The state in rows.
+    ///
+    /// # Errors
+    /// When rows do not fit in columns.
+    pub fn gather(self) -> Result<Snapshot, ArrowError> {
+        (self.0)()
+    }
+}
+
+impl From<Snapshot> for Frozen {
+    /// For state that is small, or that only the operator can gather.
+    fn from(snapshot: Snapshot) -> Self {
+        Self::new(|| Ok(snapshot))
+    }
+}
+
+impl std::fmt::Debug for Frozen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Frozen").finish_non_exhaustive()
+    }
 }
 
 /// One subtask's state at a barrier; or what a subtask restores: the rows of the key groups it owns now, from every

@@ -12,7 +12,7 @@ use eddyline_job_graph::{AggregateCall, AggregateFunction, TimeColumn, WindowAgg
 use eddyline_operators::{Collector, Operator};
 use eddyline_stream::key_hash::hash_columns;
 use eddyline_stream::{Batch, Watermark};
-use eddyline_windows::{Mode, WindowAggregateOperator};
+use eddyline_windows::WindowAggregateOperator;
 
 const BATCH_ROWS: usize = 8192;
 const BATCHES: usize = 400;
@@ -79,10 +79,11 @@ fn batches(keys: u64, is_text: bool, is_hashed: bool) -> (SchemaRef, Vec<Batch>)
 
 fn measure(keys: u64, is_text: bool, is_hashed: bool) {
     let (schema, batches) = batches(keys, is_text, is_hashed);
-    let mut operator = WindowAggregateOperator::new(config(), schema, Mode::Single).expect("a valid configuration");
+    let mut operator = WindowAggregateOperator::new(config(), schema).expect("a valid configuration");
     let mut out = Collector::default();
     let rows = (BATCHES * BATCH_ROWS) as f64;
-    let (mut best_add, mut best_fire, mut snapshot_ms, mut groups) = (f64::MAX, f64::MAX, 0.0, 0);
+    let (mut best_add, mut best_fire, mut groups) = (f64::MAX, f64::MAX, 0);
+    let (mut freeze_ms, mut gather_ms) = (0.0, 0.0);
     for round in 0..ROUNDS as i64 {
         // Every round is later than the one before: times are moved by an offset, outside what is measured.
         let moved: Vec<Batch> = batches.iter().map(|batch| later(batch, round * WINDOW_MS * WINDOWS as i64)).collect();
@@ -93,8 +94,11 @@ fn measure(keys: u64, is_text: bool, is_hashed: bool) {
             add += start.elapsed().as_nanos() as f64;
             if number + 1 == BATCHES / WINDOWS && round + 1 == ROUNDS as i64 {
                 let start = Instant::now();
-                let snapshot = operator.snapshot().expect("state");
-                snapshot_ms = start.elapsed().as_secs_f64() * 1e3;
+                let frozen = operator.snapshot().expect("state").expect("it has some");
+                freeze_ms = start.elapsed().as_secs_f64() * 1e3;
+                let start = Instant::now();
+                let snapshot = frozen.gather().expect("rows");
+                gather_ms = start.elapsed().as_secs_f64() * 1e3;
                 groups = snapshot.keyed.iter().map(|rows| rows.rows.num_rows()).sum();
             }
             let end = (number + 1) as i64 * WINDOW_MS * WINDOWS as i64 / BATCHES as i64;
@@ -109,7 +113,7 @@ fn measure(keys: u64, is_text: bool, is_hashed: bool) {
         best_fire = best_fire.min(fire / rows);
     }
     println!(
-        "{keys:>9} keys, {:<6} {:<8} {best_add:>6.1} ns/row to add, {best_fire:>5.1} ns/row to fire, snapshot of {groups} groups {snapshot_ms:.1} ms, {} MiB",
+        "{keys:>9} keys, {:<6} {:<8} {best_add:>6.1} ns/row to add, {best_fire:>5.1} ns/row to fire, {groups} groups frozen in {freeze_ms:.3} ms and gathered in {gather_ms:.1} ms, {} MiB",
         if is_text { "string" } else { "i64" },
         if is_hashed { "hashed" } else { "unhashed" },
         operator.counters().state_bytes >> 20,

@@ -12,6 +12,7 @@ mod merge;
 pub(crate) mod update;
 
 use arrow::datatypes::DataType;
+use eddyline_state::PackedRows;
 
 use crate::distinct::DistinctSet;
 
@@ -94,7 +95,7 @@ pub(crate) struct Slot {
 }
 
 /// What of groups does not fit in packed rows; entries are by group number.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sides {
     /// For each slot beside the row, a value for each group.
     pub(crate) cells: Vec<Vec<Option<Box<[u8]>>>>,
@@ -151,6 +152,12 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// The accumulators of a table.
+    pub(crate) fn of(packed: &'a PackedRows, sides: &'a Sides) -> Self {
+        let (words, stride, first) = packed.rows();
+        Self { words, stride, first, sides }
+    }
+
     /// The cell of a slot in a group.
     #[inline(always)]
     pub(crate) fn cell<const WORDS: usize>(&self, group: u32, offset: usize) -> &'a [u64; WORDS] {

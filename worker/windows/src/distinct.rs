@@ -21,7 +21,7 @@ use crate::argument::{Argument, Values};
 const END: u64 = u64::MAX;
 
 /// Values by group. The key of an entry is the group's number in 4 bytes and the value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DistinctSet {
     entries: GroupTable,
     newest: Vec<u64>,
@@ -72,7 +72,7 @@ impl DistinctSet {
             entries.extend(source.entries_of(*from));
             for entry in entries.iter().rev() {
                 bytes.clear();
-                source.entries.key_bytes(*entry, &mut bytes);
+                source.entries.packed().key_bytes(*entry, &mut bytes);
                 keys.push(*group, &bytes[4..]);
                 groups.push(*group);
             }
@@ -90,7 +90,7 @@ impl DistinctSet {
         let mut bytes = Vec::new();
         let group = |entry: &u32| {
             bytes.clear();
-            self.entries.key_bytes(*entry, &mut bytes);
+            self.entries.packed().key_bytes(*entry, &mut bytes);
             u32::from_le_bytes(bytes[..4].try_into().expect("a key begins with 4 bytes of group"))
         };
         Ok((entries.iter().map(group).collect(), self.values(&entries, data_type)?))
@@ -107,7 +107,7 @@ impl DistinctSet {
 
     /// The entries of a group, newest first.
     fn entries_of(&self, group: u32) -> impl Iterator<Item = u32> {
-        let (words, stride, first) = self.entries.rows();
+        let (words, stride, first) = self.entries.packed().rows();
         let mut next = self.newest.get(group as usize).copied().unwrap_or(END);
         std::iter::from_fn(move || {
             let entry = u32::try_from(next).ok()?;
@@ -142,7 +142,7 @@ impl DistinctSet {
         let mut bytes = Vec::new();
         let mut read = |entry: u32| {
             bytes.clear();
-            self.entries.key_bytes(entry, &mut bytes);
+            self.entries.packed().key_bytes(entry, &mut bytes);
             bytes.split_off(4)
         };
         Ok(match data_type {

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use eddyline_operators as operators;
-use eddyline_state::{GroupTable, Keys, encode_keys};
+use eddyline_state::{GroupTable, Keys, PackedRows, encode_keys};
 use eddyline_stream::key_hash::{UnsupportedKey, hash_columns};
 
 use crate::accumulator::{Cells, Sides, View, update::Mask};
@@ -78,11 +79,17 @@ impl<'a> Rows<'a> {
         let columns: Vec<&dyn Array> = keys.iter().map(AsRef::as_ref).collect();
         let hashes = match hashes {
             Some(hashes) => Cow::Borrowed(hashes),
-            None => Cow::Owned(hash_columns(&columns, num_rows).map_err(|error| key_error(&error))?),
+            None => Cow::Owned(key_hashes(keys, num_rows)?),
         };
         let keys = encode_keys(&columns, num_rows).map_err(|error| key_error(&error))?;
         Ok(Self { keys, hashes, input })
     }
+}
+
+/// The key hash of each row.
+pub(crate) fn key_hashes(keys: &[ArrayRef], num_rows: usize) -> Result<Vec<u64>, operators::Error> {
+    let columns: Vec<&dyn Array> = keys.iter().map(AsRef::as_ref).collect();
+    hash_columns(&columns, num_rows).map_err(|error| key_error(&error))
 }
 
 fn key_error(error: &UnsupportedKey) -> operators::Error {
@@ -93,13 +100,27 @@ fn key_error(error: &UnsupportedKey) -> operators::Error {
 #[derive(Debug)]
 pub(crate) struct Groups {
     table: GroupTable,
-    sides: Sides,
+    /// Shared with what has been frozen, like the rows in the table.
+    sides: Arc<Sides>,
+}
+
+/// Groups as they were at a barrier.
+#[derive(Debug)]
+pub(crate) struct FrozenGroups {
+    pub(crate) packed: Arc<PackedRows>,
+    pub(crate) sides: Arc<Sides>,
+}
+
+impl FrozenGroups {
+    pub(crate) fn view(&self) -> View<'_> {
+        View::of(&self.packed, &self.sides)
+    }
 }
 
 impl Groups {
     /// No groups, for keys of these types.
     pub(crate) fn new(key_types: &[DataType], layout: &Layout) -> Result<Self, UnsupportedKey> {
-        Ok(Self { table: GroupTable::new(key_types, &layout.initial)?, sides: layout.sides() })
+        Ok(Self { table: GroupTable::new(key_types, &layout.initial)?, sides: Arc::new(layout.sides()) })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -114,9 +135,17 @@ impl Groups {
         self.table.bytes() + self.sides.bytes()
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self, layout: &Layout) {
         self.table.clear();
-        self.sides.clear();
+        match Arc::get_mut(&mut self.sides) {
+            Some(sides) => sides.clear(),
+            None => self.sides = Arc::new(layout.sides()),
+        }
+    }
+
+    /// The groups as they are now; takes no time.
+    pub(crate) fn freeze(&self) -> FrozenGroups {
+        FrozenGroups { packed: self.table.freeze(), sides: Arc::clone(&self.sides) }
     }
 
     /// All groups, in order.
@@ -126,26 +155,22 @@ impl Groups {
 
     /// The key hashes of all groups.
     pub(crate) fn hashes(&self) -> &[u64] {
-        self.table.hashes()
+        self.table.packed().hashes()
     }
 
     pub(crate) fn key_columns(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
-        self.table.key_columns(groups)
-    }
-
-    pub(crate) fn sides(&self) -> &Sides {
-        &self.sides
+        self.table.packed().key_columns(groups)
     }
 
     pub(crate) fn view(&self) -> View<'_> {
-        let (words, stride, first) = self.table.rows();
-        View { words, stride, first, sides: &self.sides }
+        View::of(self.table.packed(), &self.sides)
     }
 
     fn cells(&mut self) -> Cells<'_> {
-        self.sides.grow(self.table.len());
+        let sides = Arc::make_mut(&mut self.sides);
+        sides.grow(self.table.len());
         let (words, stride, first) = self.table.rows_mut();
-        Cells { words, stride, first, sides: &mut self.sides }
+        Cells { words, stride, first, sides }
     }
 
     /// Adds rows. `scratch` is only for reuse.
@@ -164,12 +189,12 @@ impl Groups {
     /// The groups of rows, added if they are not there; their accumulators stay as they are.
     pub(crate) fn find_or_insert(&mut self, rows: &Rows<'_>, range: Range<usize>, groups: &mut Vec<u32>) {
         self.table.find_or_insert(&rows.keys, &rows.hashes, range, groups);
-        self.sides.grow(self.table.len());
+        Arc::make_mut(&mut self.sides).grow(self.table.len());
     }
 
     /// Adds values to a distinct set and to nothing else: the accumulators that go by it are restored on their own.
     pub(crate) fn restore_distinct(&mut self, set: usize, groups: &[u32], values: &Argument<'_>) {
-        self.sides.distinct[set].insert(groups, values, 0);
+        Arc::make_mut(&mut self.sides).distinct[set].insert(groups, values, 0);
     }
 
     /// Merges groups of another table into this one, whose rows are older.
@@ -177,7 +202,7 @@ impl Groups {
         let mut groups = Vec::new();
         for block in of_other.chunks(1024) {
             groups.clear();
-            self.table.adopt(&other.table, block, &mut groups);
+            self.table.adopt(other.table.packed(), block, &mut groups);
             merge_cells(layout, &mut self.cells(), &groups, other.view(), block)?;
         }
         Ok(())
@@ -188,7 +213,7 @@ impl Groups {
         let mut groups = Vec::new();
         for block in other.all().chunks(1024) {
             groups.clear();
-            self.table.adopt(&other.table, block, &mut groups);
+            self.table.adopt(other.table.packed(), block, &mut groups);
             let mut cells = self.cells();
             for slot in &layout.slots {
                 slot.subtract(&mut cells, &groups, other.view(), block);

@@ -32,4 +32,4 @@ mod tests;
 pub use assign::WindowAssignOperator;
 pub use error::Error;
 pub use local::{LocalWindowAggregate, partial_schema};
-pub use operator::{Mode, WindowAggregateOperator};
+pub use operator::WindowAggregateOperator;

@@ -6,21 +6,19 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use eddyline_job_graph::WindowAggregate;
 use eddyline_operators::{Collector, Counters, Operator, Result};
 use eddyline_state::fixed;
 use eddyline_stream::{Batch, Watermark};
 
-use crate::accumulator::{Cells, View};
-use crate::groups::{Input, Rows};
+use crate::groups::{Input, Rows, key_hashes};
 use crate::layout::Layout;
 use crate::operator::{Cut, hashes, prepare, runs};
 use crate::output::BATCH_ROWS_MAX;
 use crate::shape::{LOCAL_TIME, Shape};
-use crate::slice::{Run, Slice, gather, reorder};
+use crate::slice::{Slice, gather, reorder};
 use crate::slice_tables::SliceTables;
 use crate::zone::Zone;
 
@@ -49,11 +47,12 @@ fn can_be_local(layout: &Layout, cut: Cut) -> bool {
 enum Phase {
     /// They are: so many rows have become so many groups since the last judgement.
     Aggregate { rows: usize, groups: usize },
-    /// Each becomes a partial result of its own, for so many rows more.
+    /// They are passed on as they are, for so many rows more.
     Bypass { rows_left: usize },
 }
 
-/// Aggregates rows of a subtask's own input and emits partial accumulators, keyed.
+/// Aggregates rows of a subtask's own input and emits partial accumulators, keyed; or passes the rows on, keyed, while
+/// aggregating them gains too little.
 #[derive(Debug)]
 pub struct LocalWindowAggregate {
     // Fixed at start.
@@ -93,53 +92,43 @@ impl LocalWindowAggregate {
         })
     }
 
-    /// The columns of emitted batches, which are those of [`partial_schema`].
+    /// The columns of partial accumulators, which are those of [`partial_schema`].
     pub fn output_schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     /// Adds rows to the tables; gives how many groups were new.
-    fn aggregate(&mut self, rows: &Rows<'_>, runs: &[Run]) -> usize {
+    fn aggregate(&mut self, batch: &Batch) -> Result<usize> {
+        let (runs, order) = gather(runs(self.cut, &self.shape, &mut self.zone, batch.rows.columns())?);
+        let columns = match &order {
+            Some(order) => Cow::Owned(reorder(batch.rows.columns(), &self.shape.used, order)?),
+            None => Cow::Borrowed(batch.rows.columns()),
+        };
+        // An edge into this operator is not keyed by its keys, except by chance: hash here, once for both sides.
+        let known = hashes(batch, order.as_ref());
+        let keys = self.shape.key_columns(&columns);
+        let rows = Rows::new(&keys, known.as_deref(), batch.num_rows(), Input::raw(&self.layout, &columns))?;
         let mut new = 0;
         for run in runs {
             let groups = self.tables.open(run.slice);
             let before = groups.len();
-            groups.add(&self.layout, rows, run.rows.clone(), &mut self.scratch);
+            groups.add(&self.layout, &rows, run.rows, &mut self.scratch);
             new += groups.len() - before;
         }
-        new
+        Ok(new)
     }
 
-    /// Emits every row as a group of its own.
-    fn pass(&self, rows: &Rows<'_>, keys: &[ArrayRef], runs: &[Run], out: &mut Collector) -> Result<()> {
-        for run in runs {
-            let mut start = run.rows.start;
-            while start < run.rows.end {
-                let count = BATCH_ROWS_MAX.min(run.rows.end - start);
-                let all: Vec<u32> = (0..count as u32).collect();
-                let stride = self.layout.initial.len();
-                let mut words = vec![0; stride * count];
-                let mut sides = self.layout.sides();
-                sides.grow(count);
-                let mut cells = Cells { words: &mut words, stride, first: 0, sides: &mut sides };
-                rows.input.add(&self.layout, &mut cells, &all, start);
-                let view = View { words: &words, stride, first: 0, sides: &sides };
-                let keys = self.plain(keys, start, count)?;
-                let accumulators = self.layout.columns(view, &all)?;
-                self.emit(keys, run.slice, accumulators, rows.hashes[start..start + count].into(), out)?;
-                start += count;
+    /// Emits rows as they are. They are hashed here, for the exchange and for the receiver.
+    fn pass(&self, batch: Batch, out: &mut Collector) -> Result<()> {
+        let hashes = match batch.key_hashes {
+            Some(hashes) => hashes,
+            None => {
+                let keys = self.shape.key_columns(batch.rows.columns());
+                key_hashes(&keys, batch.rows.num_rows())?.into()
             }
-        }
-        Ok(())
-    }
-
-    /// A part of key columns, without dictionaries.
-    fn plain(&self, keys: &[ArrayRef], start: usize, count: usize) -> Result<Vec<ArrayRef>> {
-        let plain = |(key, data_type): (&ArrayRef, &DataType)| match key.slice(start, count) {
-            key if key.data_type() == data_type => Ok(key),
-            key => Ok(cast(&key, data_type)?),
         };
-        keys.iter().zip(&self.shape.key_types).map(plain).collect()
+        out.emit(Batch::keyed(batch.rows, hashes));
+        Ok(())
     }
 
     fn emit(
@@ -204,21 +193,26 @@ impl LocalWindowAggregate {
     }
 }
 
+#[cfg(test)]
+impl LocalWindowAggregate {
+    /// Passes the next rows on, or aggregates them, whatever was judged.
+    pub(crate) fn set_bypass(&mut self, bypass: bool, out: &mut Collector) -> Result<()> {
+        self.flush_all(out)?;
+        self.phase = match bypass {
+            true => Phase::Bypass { rows_left: BYPASS_ROWS },
+            false => Phase::Aggregate { rows: 0, groups: 0 },
+        };
+        Ok(())
+    }
+}
+
 impl Operator for LocalWindowAggregate {
     fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<()> {
-        let (runs, order) = gather(runs(self.cut, &self.shape, &mut self.zone, batch.rows.columns())?);
-        let columns = match &order {
-            Some(order) => Cow::Owned(reorder(batch.rows.columns(), &self.shape.used, order)?),
-            None => Cow::Borrowed(batch.rows.columns()),
-        };
-        // An edge into this operator is not keyed by its keys, except by chance: hash here, once for both sides.
-        let known = hashes(&batch, order.as_ref());
-        let keys = self.shape.key_columns(&columns);
-        let rows = Rows::new(&keys, known.as_deref(), batch.num_rows(), Input::raw(&self.layout, &columns))?;
+        let num_rows = batch.num_rows();
         let new_groups = match self.phase {
-            Phase::Aggregate { .. } => self.aggregate(&rows, &runs),
+            Phase::Aggregate { .. } => self.aggregate(&batch)?,
             Phase::Bypass { .. } => {
-                self.pass(&rows, &keys, &runs, out)?;
+                self.pass(batch, out)?;
                 0
             }
         };
@@ -226,7 +220,7 @@ impl Operator for LocalWindowAggregate {
         if self.tables.size().1 > GROUPS_MAX {
             self.flush_all(out)?;
         }
-        self.judge(batch.num_rows(), new_groups, out)
+        self.judge(num_rows, new_groups, out)
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<()> {

@@ -10,7 +10,7 @@ use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_job_graph::{WindowAggregate, WindowAssigner};
 use eddyline_operators::{Collector, Counters, Operator, Result};
-use eddyline_state::{Snapshot, StateTable};
+use eddyline_state::{Frozen, Snapshot, StateTable};
 use eddyline_stream::{Batch, Watermark};
 
 use crate::Error;
@@ -20,19 +20,10 @@ use crate::hop::Hop;
 use crate::layout::Layout;
 use crate::output::{Firing, Output};
 use crate::session::Sessions;
-use crate::shape::Shape;
+use crate::shape::{Shape, is_partial};
 use crate::slice::{Grid, Run, gather, reorder, runs_of_times, runs_of_windows, times};
 use crate::tumble::Tumble;
 use crate::zone::Zone;
-
-/// What the operator takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Rows of the input.
-    Single,
-    /// Partial accumulators, as [`LocalWindowAggregate`](crate::LocalWindowAggregate) makes them.
-    Merge,
-}
 
 #[derive(Debug)]
 enum Windows {
@@ -51,11 +42,12 @@ pub(crate) enum Cut {
 }
 
 /// Aggregates per key and window. Emits a window when the watermark comes to its last millisecond.
+///
+/// Takes rows of the input, and what [`LocalWindowAggregate`](crate::LocalWindowAggregate) makes of them, in any mixture.
 #[derive(Debug)]
 pub struct WindowAggregateOperator {
     // Fixed at start.
-    mode: Mode,
-    shape: Shape,
+    shape: Arc<Shape>,
     layout: Arc<Layout>,
     cut: Cut,
     partial: SchemaRef,
@@ -110,17 +102,14 @@ pub(crate) fn check_sizes(assigner: &WindowAssigner) -> std::result::Result<(), 
 }
 
 impl WindowAggregateOperator {
-    /// An operator without state. `input` are the columns that the configuration's positions refer to, also for
-    /// [`Mode::Merge`], where batches have the [partial columns](crate::partial_schema) instead.
+    /// An operator without state. `input` are the columns that the configuration's positions refer to; batches of partial
+    /// accumulators have other ones.
     ///
     /// # Errors
     /// When the configuration cannot run: a function that does not take its argument's type, a key that cannot be hashed,
-    /// sizes that do not fit, an unknown time zone, and [`Mode::Merge`] for what cannot be aggregated in parts.
-    pub fn new(config: WindowAggregate, input: SchemaRef, mode: Mode) -> std::result::Result<Self, Error> {
+    /// sizes that do not fit, an unknown time zone.
+    pub fn new(config: WindowAggregate, input: SchemaRef) -> std::result::Result<Self, Error> {
         let (layout, shape, cut, zone) = prepare(&config, &input)?;
-        if mode == Mode::Merge && (!layout.is_mergeable() || matches!(cut, Cut::Session { .. })) {
-            return Err(Error::InvalidWindow("this aggregation cannot be computed in parts".to_owned()));
-        }
         let layout = Arc::new(layout);
         let (types, shared) = (&shape.key_types, layout.clone());
         let windows = match config.assigner {
@@ -135,9 +124,8 @@ impl WindowAggregateOperator {
         };
         let output = Output::new(&shape, &config.window_columns);
         Ok(Self {
-            mode,
             partial: shape.partial(&layout),
-            shape,
+            shape: Arc::new(shape),
             layout,
             cut,
             zone,
@@ -313,10 +301,7 @@ impl Operator for WindowAggregateOperator {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        match self.mode {
-            Mode::Single => self.process_raw(&batch),
-            Mode::Merge => self.process_partial(&batch),
-        }
+        if is_partial(batch.rows.schema_ref()) { self.process_partial(&batch) } else { self.process_raw(&batch) }
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<()> {
@@ -333,8 +318,8 @@ impl Operator for WindowAggregateOperator {
         self.output.flush(out)
     }
 
-    fn snapshot(&mut self) -> Result<Snapshot> {
-        self.take_snapshot()
+    fn snapshot(&mut self) -> Result<Option<Frozen>> {
+        Ok(Some(self.freeze()?))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<()> {

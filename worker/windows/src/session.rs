@@ -185,7 +185,7 @@ impl Sessions {
     }
 
     fn head(&self, key: u32) -> u64 {
-        let (words, stride, first) = self.keys.rows();
+        let (words, stride, first) = self.keys.packed().rows();
         words[key as usize * stride + first]
     }
 
@@ -299,7 +299,7 @@ impl Sessions {
         for block in due.chunks(BATCH_ROWS_MAX) {
             let keys: Vec<u32> = block.iter().map(|number| self.sessions[*number as usize].key).collect();
             let windows: Vec<Slice> = block.iter().map(|number| self.sessions[*number as usize].window).collect();
-            let mut columns = self.keys.key_columns(&keys)?;
+            let mut columns = self.keys.packed().key_columns(&keys)?;
             columns.extend(firing.layout.results(self.store.view(firing.layout), block)?);
             firing.emit_rows(columns, &windows)?;
         }
@@ -321,7 +321,7 @@ impl Sessions {
         let mut keys =
             GroupTable::new(&self.key_types, &[END]).map_err(|error| OperatorError::InvalidRow(error.to_string()))?;
         let mut of_new = Vec::with_capacity(of_old.len());
-        keys.adopt(&self.keys, &of_old, &mut of_new);
+        keys.adopt(self.keys.packed(), &of_old, &mut of_new);
         self.store = self.store.gather(layout, &numbers)?;
         let old = std::mem::take(&mut self.sessions);
         self.keys = keys;

@@ -10,6 +10,14 @@ use eddyline_stream::key_hash;
 use crate::Error;
 use crate::layout::Layout;
 
+/// Marks a schema of partial accumulators: rows that were not worth aggregating cross the same edge as they are.
+const PARTIAL: &str = "eddyline.partial";
+
+/// Whether a batch with this schema holds partial accumulators.
+pub(crate) fn is_partial(schema: &Schema) -> bool {
+    schema.metadata().contains_key(PARTIAL)
+}
+
 /// TIMESTAMP(3).
 pub(crate) const LOCAL_TIME: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
@@ -78,7 +86,7 @@ impl Shape {
         }
         fields.push(Arc::new(Field::new("slice_end", LOCAL_TIME, false)));
         fields.extend(layout.fields().into_iter().map(Arc::new));
-        Arc::new(Schema::new(fields))
+        Arc::new(Schema::new_with_metadata(fields, [(PARTIAL.to_owned(), String::new())].into()))
     }
 
     /// The columns of the state of groups: keys, the start of the window where it is not given by the end, accumulators.

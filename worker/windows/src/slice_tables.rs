@@ -52,7 +52,7 @@ impl SliceTables {
     /// Takes a table back.
     pub(crate) fn recycle(&mut self, mut table: Groups) {
         if self.spare.len() < SPARE_MAX {
-            table.clear();
+            table.clear(&self.layout);
             self.spare.push(table);
         }
     }

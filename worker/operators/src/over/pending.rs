@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use eddyline_stream::Watermark;
 
-use super::rows::{RowRef, RowStore};
+use super::rows::{FrozenRows, RowRef, RowStore};
 use crate::Result;
 
 /// A row that waits.
@@ -98,10 +98,9 @@ impl Pending {
     }
 
     /// All rows that wait, and the key of each.
-    pub fn all(&self) -> Result<(RecordBatch, Vec<u32>)> {
-        let (refs, keys): (Vec<RowRef>, Vec<u32>) =
-            self.buckets.values().flatten().map(|row| (row.at, row.key)).unzip();
-        Ok((self.rows.gather(&refs)?, keys))
+    pub fn freeze(&self) -> (FrozenRows, Vec<u32>) {
+        let waiting = || self.buckets.values().flatten();
+        (self.rows.freeze(waiting().map(|row| row.at)), waiting().map(|row| row.key).collect())
     }
 
     /// How many rows wait.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array, new_null_array};
 use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 
 use super::operand::{Operand, OperandColumn};
 use crate::Result;
@@ -37,6 +38,39 @@ struct Block {
     /// References to rows, and one for whoever inserted the block until it lets go.
     references: usize,
     bytes: usize,
+}
+
+/// Some rows of a store as they were, to be copied together later: what the store does afterwards does not touch them.
+pub struct FrozenRows {
+    schema: SchemaRef,
+    blocks: Vec<RecordBatch>,
+    /// For each row, the position of its block and the row within it.
+    indices: Vec<(usize, usize)>,
+}
+
+impl FrozenRows {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+
+    /// Copies the rows together.
+    pub fn gather(&self) -> std::result::Result<RecordBatch, ArrowError> {
+        let columns = (0..self.schema.fields().len()).map(|column| {
+            let arrays: Vec<&dyn Array> = self.blocks.iter().map(|block| block.column(column).as_ref()).collect();
+            if arrays.is_empty() {
+                return Ok(new_empty_array(self.schema.field(column).data_type()));
+            }
+            interleave(&arrays, &self.indices)
+        });
+        let columns = columns.collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+    }
 }
 
 /// Blocks are compacted when more than this many rows, and more than three quarters, are not referred to.
@@ -135,14 +169,14 @@ impl RowStore {
             // A block may know of a column that it has no NULL in, which others of the store do.
             return Ok(RecordBatch::try_new(Arc::clone(&self.schema), slice.columns().to_vec())?);
         }
-        let (blocks, indices) = self.dense(refs.iter().copied());
-        let columns = (0..self.schema.fields().len()).map(|column| {
-            let arrays: Vec<&dyn Array> =
-                blocks.iter().map(|block| self.block(*block).rows.column(column).as_ref()).collect();
-            interleave(&arrays, &indices)
-        });
-        let columns = columns.collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+        Ok(self.freeze(refs.iter().copied()).gather()?)
+    }
+
+    /// Rows as they are now, in the order of `refs`.
+    pub fn freeze(&self, refs: impl Iterator<Item = RowRef>) -> FrozenRows {
+        let (blocks, indices) = self.dense(refs);
+        let blocks = blocks.into_iter().map(|block| self.block(block).rows.clone()).collect();
+        FrozenRows { schema: Arc::clone(&self.schema), blocks, indices }
     }
 
     /// One column of rows, copied together; NULL where there is no row.

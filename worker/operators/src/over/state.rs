@@ -20,7 +20,7 @@ use arrow::datatypes::{
     SchemaRef, TimestampMillisecondType,
 };
 use eddyline_job_graph::{AggregateCall, OverFrame};
-use eddyline_state::{NO_BUCKET, Snapshot, StateTable, TableRows};
+use eddyline_state::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows};
 use eddyline_stream::Watermark;
 
 use super::aggregates::exact::Total;
@@ -182,14 +182,26 @@ impl OverOperator {
         tables
     }
 
-    pub(super) fn write_snapshot(&mut self) -> Result<Snapshot> {
-        let mut snapshot = Snapshot::default();
-        let (rows, keys) = self.pending.all()?;
-        self.push_table(&mut snapshot, PENDING, rows, &keys);
+    /// Freezes the rows that are kept. What there is once for each key is gathered at once.
+    pub(super) fn freeze(&mut self) -> Result<Frozen> {
+        let (pending, keys) = self.pending.freeze();
+        let mut frozen = vec![(PENDING, pending, self.hashes(&keys))];
         if self.is_bounded() {
             let (keys, refs): (Vec<u32>, Vec<RowRef>) = self.frames.all().unzip();
-            self.push_table(&mut snapshot, RETAINED, self.kept.gather(&refs)?, &keys);
+            frozen.push((RETAINED, self.kept.freeze(refs.into_iter()), self.hashes(&keys)));
         }
+        let mut snapshot = self.write_keys()?;
+        Ok(Frozen::new(move || {
+            for (table, rows, key_hashes) in frozen.into_iter().filter(|(_, rows, _)| !rows.is_empty()) {
+                let rows = rows.gather()?;
+                snapshot.keyed.push(TableRows { table: table.to_owned(), bucket: NO_BUCKET, key_hashes, rows });
+            }
+            Ok(snapshot)
+        }))
+    }
+
+    fn write_keys(&self) -> Result<Snapshot> {
+        let mut snapshot = Snapshot::default();
         let keys = self.keys.all();
         self.push_table(&mut snapshot, ACCUMULATORS, self.write_accumulators(&keys)?, &keys);
         if self.has_distinct_state() {
@@ -203,9 +215,13 @@ impl OverOperator {
 
     fn push_table(&self, snapshot: &mut Snapshot, table: &str, rows: RecordBatch, keys: &[u32]) {
         if rows.num_rows() > 0 {
-            let key_hashes = keys.iter().map(|key| self.keys.hash(*key)).collect();
-            snapshot.keyed.push(TableRows { table: table.to_owned(), bucket: NO_BUCKET, key_hashes, rows });
+            let (table, key_hashes) = (table.to_owned(), self.hashes(keys));
+            snapshot.keyed.push(TableRows { table, bucket: NO_BUCKET, key_hashes, rows });
         }
+    }
+
+    fn hashes(&self, keys: &[u32]) -> Vec<u64> {
+        keys.iter().map(|key| self.keys.hash(*key)).collect()
     }
 
     fn write_accumulators(&self, keys: &[u32]) -> Result<RecordBatch> {

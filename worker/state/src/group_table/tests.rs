@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, Decimal128Array, DictionaryArray, Float64Array, Int32Array, Int64Array, StringArray};
+use arrow::array::{
+    Array, ArrayRef, Decimal128Array, DictionaryArray, Float64Array, Int32Array, Int64Array, StringArray,
+};
 use arrow::datatypes::Int32Type;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use eddyline_stream::key_hash::hash_columns;
@@ -44,18 +46,18 @@ fn check(columns: Vec<ArrayRef>) {
     }
     assert_eq!(table.len(), expected.len());
     let all: Vec<u32> = (0..table.len() as u32).collect();
-    let keys = texts(&table.key_columns(&all).expect("keys"));
+    let keys = texts(&table.packed().key_columns(&all).expect("keys"));
     assert!(keys.iter().zip(&all).all(|(key, group)| expected[key] == *group));
 
     let mut other = GroupTable::new(&types, &[]).expect("key types");
     let (mut adopted, mut again) = (Vec::new(), Vec::new());
     let reversed: Vec<u32> = all.iter().rev().copied().collect();
-    other.adopt(&table, &reversed, &mut adopted);
-    other.adopt(&table, &reversed, &mut again);
+    other.adopt(table.packed(), &reversed, &mut adopted);
+    other.adopt(table.packed(), &reversed, &mut again);
     assert_eq!(adopted, all);
     assert_eq!(again, all);
-    assert_eq!(texts(&other.key_columns(&reversed).expect("keys")), keys);
-    let (words, stride, first) = table.rows();
+    assert_eq!(texts(&other.packed().key_columns(&reversed).expect("keys")), keys);
+    let (words, stride, first) = table.packed().rows();
     assert!(all.iter().all(|group| words[*group as usize * stride + first] == 7));
 }
 

@@ -2,24 +2,32 @@
 //!
 //! Tables: `groups` with the groups of open slices, the bucket being the slice's end in local time; `cycles` with what
 //! cumulating windows have merged, by the end of the cycle; `sessions`; and one table for each distinct set of these.
+//! Tables of slices and cycles are frozen at the barrier, which shares them; they are gathered on another thread.
 //! The watermark goes along, so that rows that were late before a failure are late after it.
+
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef, TimestampMillisecondType};
+use arrow::error::ArrowError;
 use eddyline_operators::{Error, Result};
-use eddyline_state::{Snapshot, StateTable, TableRows, fixed};
+use eddyline_state::{Frozen, Snapshot, StateTable, TableRows, fixed};
 use eddyline_stream::Watermark;
 
 use super::{Cut, WindowAggregateOperator, Windows};
 use crate::argument::Argument;
-use crate::groups::{Groups, Input, Rows};
-use crate::layout::DISTINCT_TABLES;
+use crate::groups::{FrozenGroups, Groups, Input, Rows};
+use crate::layout::{DISTINCT_TABLES, Layout};
 use crate::session::state::SESSIONS;
-use crate::shape::LOCAL_TIME;
+use crate::shape::{LOCAL_TIME, Shape};
 use crate::slice::{Slice, runs_of_windows};
+use crate::slice_tables::SliceTables;
 
-const GROUPS: &str = "groups";
-const CYCLES: &str = "cycles";
+/// The tables that groups are written to: theirs, and those of their distinct sets.
+type TableNames = (&'static str, [&'static str; DISTINCT_TABLES.len()]);
+
+const SLICES: TableNames = ("groups", DISTINCT_TABLES);
+const CYCLES: TableNames = ("cycles", CYCLE_DISTINCT_TABLES);
 const CYCLE_DISTINCT_TABLES: [&str; DISTINCT_TABLES.len()] = [
     "cycle_distinct_0",
     "cycle_distinct_1",
@@ -36,66 +44,32 @@ const WATERMARK: &str = "watermark";
 const ROWS_MAX: usize = 65_536;
 
 impl WindowAggregateOperator {
-    pub(super) fn take_snapshot(&self) -> Result<Snapshot> {
-        let mut snapshot = Snapshot::default();
-        let keyed = &mut snapshot.keyed;
-        match &self.windows {
-            Windows::Tumble(tumble) => self.write_all(&DISTINCT_TABLES, GROUPS, &tumble.tables.slices, keyed)?,
-            Windows::Hop(hop) => self.write_all(&DISTINCT_TABLES, GROUPS, &hop.tables.slices, keyed)?,
-            Windows::Cumulate(cumulate) => {
-                self.write_all(&DISTINCT_TABLES, GROUPS, &cumulate.tables.slices, keyed)?;
-                for (end, groups) in &cumulate.cycles {
-                    let slice = Slice { start: *end, end: *end };
-                    self.write(&CYCLE_DISTINCT_TABLES, CYCLES, (&slice, groups), keyed)?;
-                }
-            }
-            Windows::Session(sessions) => sessions.snapshot(&self.layout, &self.shape, keyed)?,
-        }
-        snapshot.union.push((WATERMARK.to_owned(), self.watermark.time_ms().to_le_bytes().to_vec()));
-        Ok(snapshot)
-    }
-
-    fn write_all<'a>(
-        &self,
-        distinct_tables: &[&str],
-        table: &str,
-        slices: impl IntoIterator<Item = (&'a Slice, &'a Groups)>,
-        into: &mut Vec<TableRows>,
-    ) -> Result<()> {
-        slices.into_iter().try_for_each(|slice| self.write(distinct_tables, table, slice, into))
-    }
-
-    fn write(
-        &self,
-        distinct_tables: &[&str],
-        table: &str,
-        (slice, groups): (&Slice, &Groups),
-        into: &mut Vec<TableRows>,
-    ) -> Result<()> {
-        let mut push = |table: &str, schema: SchemaRef, of: &[u32], values: Vec<ArrayRef>| -> Result<()> {
-            let mut columns = groups.key_columns(of)?;
-            if self.shape.is_attached {
-                columns.push(fixed::column(vec![slice.start; of.len()], None, &LOCAL_TIME));
-            }
-            columns.extend(values);
-            let options = RecordBatchOptions::new().with_row_count(Some(of.len()));
-            let rows = RecordBatch::try_new_with_options(schema, columns, &options)?;
-            let key_hashes = of.iter().map(|group| groups.hashes()[*group as usize]).collect();
-            into.push(TableRows { table: table.to_owned(), bucket: slice.end, key_hashes, rows });
-            Ok(())
+    /// Freezes the tables of open slices. Sessions are gathered at once.
+    pub(super) fn freeze(&self) -> Result<Frozen> {
+        let mut keyed = Vec::new();
+        let mut frozen = Vec::new();
+        let mut push_slices = |tables: &SliceTables| {
+            frozen.extend(tables.slices.iter().map(|(slice, groups)| (SLICES, *slice, groups.freeze())));
         };
-        let schema = self.shape.state(&self.layout);
-        for of in groups.all().chunks(ROWS_MAX) {
-            push(table, schema.clone(), of, self.layout.columns(groups.view(), of)?)?;
-        }
-        for (index, set) in self.layout.distinct.iter().enumerate() {
-            let (of, values) = groups.sides().distinct[index].all(&set.data_type)?;
-            for (block, of) in of.chunks(ROWS_MAX).enumerate() {
-                let values = values.slice(block * ROWS_MAX, of.len());
-                push(distinct_tables[index], self.shape.distinct_state(&set.data_type), of, vec![values])?;
+        match &self.windows {
+            Windows::Tumble(tumble) => push_slices(&tumble.tables),
+            Windows::Hop(hop) => push_slices(&hop.tables),
+            Windows::Cumulate(cumulate) => {
+                push_slices(&cumulate.tables);
+                let cycle =
+                    |(end, groups): (&i64, &Groups)| (CYCLES, Slice { start: *end, end: *end }, groups.freeze());
+                frozen.extend(cumulate.cycles.iter().map(cycle));
             }
+            Windows::Session(sessions) => sessions.snapshot(&self.layout, &self.shape, &mut keyed)?,
         }
-        Ok(())
+        let (shape, layout) = (Arc::clone(&self.shape), Arc::clone(&self.layout));
+        let union = vec![(WATERMARK.to_owned(), self.watermark.time_ms().to_le_bytes().to_vec())];
+        Ok(Frozen::new(move || {
+            for (names, slice, groups) in frozen {
+                write(&shape, &layout, names, (slice, &groups), &mut keyed)?;
+            }
+            Ok(Snapshot { keyed, union })
+        }))
     }
 
     pub(super) fn restore_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -179,12 +153,12 @@ impl WindowAggregateOperator {
             let sets = self.layout.distinct.iter().zip(names);
             sets.map(|(set, name)| StateTable { name, schema: self.shape.distinct_state(&set.data_type) })
         };
-        let groups = |name| StateTable { name, schema: self.shape.state(&self.layout) };
+        let groups = |(name, _): TableNames| StateTable { name, schema: self.shape.state(&self.layout) };
         match &self.windows {
             Windows::Tumble(_) | Windows::Hop(_) => {
-                std::iter::once(groups(GROUPS)).chain(distinct(DISTINCT_TABLES)).collect()
+                std::iter::once(groups(SLICES)).chain(distinct(DISTINCT_TABLES)).collect()
             }
-            Windows::Cumulate(_) => [groups(GROUPS), groups(CYCLES)]
+            Windows::Cumulate(_) => [groups(SLICES), groups(CYCLES)]
                 .into_iter()
                 .chain(distinct(DISTINCT_TABLES))
                 .chain(distinct(CYCLE_DISTINCT_TABLES))
@@ -199,6 +173,42 @@ impl WindowAggregateOperator {
             }
         }
     }
+}
+
+/// Gathers the groups of a slice, and the values of their distinct sets.
+fn write(
+    shape: &Shape,
+    layout: &Layout,
+    (table, distinct_tables): TableNames,
+    (slice, groups): (Slice, &FrozenGroups),
+    into: &mut Vec<TableRows>,
+) -> std::result::Result<(), ArrowError> {
+    let mut push = |table: &str, schema: SchemaRef, of: &[u32], values: Vec<ArrayRef>| {
+        let mut columns = groups.packed.key_columns(of)?;
+        if shape.is_attached {
+            columns.push(fixed::column(vec![slice.start; of.len()], None, &LOCAL_TIME));
+        }
+        columns.extend(values);
+        let options = RecordBatchOptions::new().with_row_count(Some(of.len()));
+        let rows = RecordBatch::try_new_with_options(schema, columns, &options)?;
+        let hashes = groups.packed.hashes();
+        let key_hashes = of.iter().map(|group| hashes[*group as usize]).collect();
+        into.push(TableRows { table: table.to_owned(), bucket: slice.end, key_hashes, rows });
+        Ok::<_, ArrowError>(())
+    };
+    let schema = shape.state(layout);
+    let all: Vec<u32> = (0..groups.packed.len() as u32).collect();
+    for of in all.chunks(ROWS_MAX) {
+        push(table, schema.clone(), of, layout.columns(groups.view(), of)?)?;
+    }
+    for (index, set) in layout.distinct.iter().enumerate() {
+        let (of, values) = groups.sides.distinct[index].all(&set.data_type)?;
+        for (block, of) in of.chunks(ROWS_MAX).enumerate() {
+            let values = values.slice(block * ROWS_MAX, of.len());
+            push(distinct_tables[index], shape.distinct_state(&set.data_type), of, vec![values])?;
+        }
+    }
+    Ok(())
 }
 
 /// Refuses rows that this operator has not written.

@@ -54,10 +54,10 @@ impl Sessions {
     /// Keys and starts of sessions, and the hashes of the keys.
     fn identity(&self, numbers: &[u32]) -> Result<(Vec<ArrayRef>, Vec<u64>)> {
         let keys: Vec<u32> = numbers.iter().map(|number| self.sessions[*number as usize].key).collect();
-        let mut columns = self.keys.key_columns(&keys)?;
+        let mut columns = self.keys.packed().key_columns(&keys)?;
         let starts = numbers.iter().map(|number| self.sessions[*number as usize].window.start).collect();
         columns.push(fixed::column(starts, None, &LOCAL_TIME));
-        let hashes = keys.iter().map(|key| self.keys.hashes()[*key as usize]).collect();
+        let hashes = keys.iter().map(|key| self.keys.packed().hashes()[*key as usize]).collect();
         Ok((columns, hashes))
     }
 

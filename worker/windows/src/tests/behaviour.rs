@@ -14,9 +14,9 @@ use eddyline_state::Snapshot;
 use eddyline_stream::{Batch, Watermark};
 
 use super::aggregates::{invertible, mergeable};
-use super::harness::{Job, config, lines};
+use super::harness::{Job, config, lines, snapshot_of};
 use super::rows::{KEY, NAME, Row, WINDOW_MS};
-use crate::{Error, LocalWindowAggregate, Mode, WindowAggregateOperator, WindowAssignOperator};
+use crate::{Error, LocalWindowAggregate, WindowAggregateOperator, WindowAssignOperator};
 
 fn row(key: i64, time: i64, value: i64) -> Row {
     Row { key: Some(key), time, value: Some(value), text: None, flag: Some(true) }
@@ -76,7 +76,7 @@ fn a_row_late_for_one_hopping_window_counts_in_the_next() {
     let times = [(0, 1), (4_000, 2), (7_000, 3), (4_500, 4)];
     let run = |assigner| {
         let (config, schema) = counted(assigner, None);
-        let mut operator = WindowAggregateOperator::new(config, schema.clone(), Mode::Single).expect("valid");
+        let mut operator = WindowAggregateOperator::new(config, schema.clone()).expect("valid");
         let mut out = Collector::default();
         operator.process_batch(timed(&schema, &times[..3]), &mut out).expect("rows");
         operator.on_watermark(Watermark::new(7_000), &mut out).expect("fires");
@@ -95,7 +95,7 @@ fn a_row_late_for_one_hopping_window_counts_in_the_next() {
 #[test]
 fn a_window_fires_at_its_last_millisecond() {
     let (config, schema) = counted(WindowAssigner::Tumble { size_ms: 10, offset_ms: 0 }, None);
-    let mut operator = WindowAggregateOperator::new(config, schema.clone(), Mode::Single).expect("valid");
+    let mut operator = WindowAggregateOperator::new(config, schema.clone()).expect("valid");
     let mut out = Collector::default();
     operator.process_batch(timed(&schema, &[(3, 1)]), &mut out).expect("rows");
     operator.on_watermark(Watermark::new(8), &mut out).expect("waits");
@@ -111,7 +111,7 @@ fn a_window_fires_at_its_last_millisecond() {
 fn whole_number_sums_wrap_and_averages_truncate_toward_zero() {
     let (mut config, schema) = counted(WindowAssigner::Tumble { size_ms: 10, offset_ms: 0 }, None);
     config.aggregates.push(AggregateCall { function: AggregateFunction::Avg, ..sum(1, DataType::Int32) });
-    let mut operator = WindowAggregateOperator::new(config, schema.clone(), Mode::Single).expect("valid");
+    let mut operator = WindowAggregateOperator::new(config, schema.clone()).expect("valid");
     let mut out = Collector::default();
     operator
         .process_batch(timed(&schema, &[(1, i32::MAX), (2, 1), (11, -1634), (12, 0), (13, -1)]), &mut out)
@@ -123,7 +123,7 @@ fn whole_number_sums_wrap_and_averages_truncate_toward_zero() {
 #[test]
 fn a_null_time_is_an_error_that_says_what_to_do() {
     let (config, schema) = counted(WindowAssigner::Tumble { size_ms: 10, offset_ms: 0 }, None);
-    let mut operator = WindowAggregateOperator::new(config, schema.clone(), Mode::Single).expect("valid");
+    let mut operator = WindowAggregateOperator::new(config, schema.clone()).expect("valid");
     let columns: Vec<ArrayRef> =
         vec![Arc::new(TimestampMillisecondArray::from(vec![Some(1), None])), Arc::new(Int32Array::from(vec![1, 2]))];
     let batch = Batch::new(RecordBatch::try_new(schema, columns).expect("fits"));
@@ -136,7 +136,7 @@ fn days_of_a_time_zone_have_23_or_25_hours() {
     const HOUR: i64 = 3_600_000;
     let day = WindowAssigner::Tumble { size_ms: 24 * HOUR, offset_ms: 0 };
     let (config, schema) = counted(day, Some("Europe/Berlin"));
-    let mut operator = WindowAggregateOperator::new(config, schema.clone(), Mode::Single).expect("valid");
+    let mut operator = WindowAggregateOperator::new(config, schema.clone()).expect("valid");
     let mut out = Collector::default();
     // 2024-03-31 in Berlin begins at 23:00 UTC the day before and lasts 23 hours.
     let start = 1_711_839_600_000;
@@ -231,7 +231,6 @@ fn sessions_and_ordered_aggregates_are_not_aggregated_locally() {
     assert!(LocalWindowAggregate::new(&session, &schema).is_none());
     let ordered = config(WindowAssigner::Tumble { size_ms: 5, offset_ms: 0 }, &[KEY], &super::aggregates::ordered());
     assert!(LocalWindowAggregate::new(&ordered, &schema).is_none());
-    assert!(WindowAggregateOperator::new(ordered, schema, Mode::Merge).is_err());
 }
 
 #[test]
@@ -239,14 +238,12 @@ fn foreign_state_is_refused_by_name() {
     let calls = invertible();
     let tumble = WindowAssigner::Tumble { size_ms: 12, offset_ms: 0 };
     let schema = super::rows::schema();
-    let new = |calls| {
-        WindowAggregateOperator::new(config(tumble.clone(), &[KEY], calls), schema.clone(), Mode::Single)
-            .expect("valid")
-    };
+    let new =
+        |calls| WindowAggregateOperator::new(config(tumble.clone(), &[KEY], calls), schema.clone()).expect("valid");
     let mut operator = new(&calls);
     let mut out = Collector::default();
     operator.process_batch(Batch::new(super::rows::batch(&[row(1, 1, 1)])), &mut out).expect("rows");
-    let snapshot = operator.snapshot().expect("state");
+    let snapshot = snapshot_of(&mut operator);
     let error = new(&calls[..1]).restore(snapshot).unwrap_err();
     assert!(error.to_string().starts_with("cannot restore state table groups"), "{error}");
     let short = Snapshot { keyed: Vec::new(), union: vec![("watermark".to_owned(), vec![1])] };
@@ -279,7 +276,7 @@ fn extremes_order_floats_as_java_does() {
         aggregates: vec![call(AggregateFunction::Min), call(AggregateFunction::Max)],
         window_columns: Vec::new(),
     };
-    let mut operator = WindowAggregateOperator::new(config, schema.clone(), Mode::Single).expect("valid");
+    let mut operator = WindowAggregateOperator::new(config, schema.clone()).expect("valid");
     let columns: Vec<ArrayRef> = vec![
         Arc::new(TimestampMillisecondArray::from(vec![1, 2, 3])),
         Arc::new(Float64Array::from(vec![0.0, f64::NAN, -0.0])),
@@ -297,13 +294,13 @@ fn extremes_order_floats_as_java_does() {
 fn unusable_configurations_are_refused_before_they_run() {
     let refused = |assigner: WindowAssigner| {
         let (config, schema) = counted(assigner, None);
-        WindowAggregateOperator::new(config, schema, Mode::Single).unwrap_err().to_string()
+        WindowAggregateOperator::new(config, schema).unwrap_err().to_string()
     };
     assert!(refused(WindowAssigner::Hop { size_ms: 10, slide_ms: 3, offset_ms: 0 }).contains("multiple"));
     assert!(refused(WindowAssigner::Tumble { size_ms: 0, offset_ms: 0 }).contains("greater than 0"));
     let (mut config, schema) = counted(WindowAssigner::Tumble { size_ms: 5, offset_ms: 0 }, None);
     config.keys = vec![17];
-    let error = WindowAggregateOperator::new(config, schema, Mode::Single).unwrap_err();
+    let error = WindowAggregateOperator::new(config, schema).unwrap_err();
     assert!(matches!(error, Error::NoSuchColumn { position: 17, columns: 2 }));
 }
 
@@ -363,7 +360,7 @@ fn a_dictionary_of_keys_comes_out_as_plain_strings() {
         aggregates: vec![sum(2, DataType::Int64)],
         window_columns: Vec::new(),
     };
-    let mut operator = WindowAggregateOperator::new(config, schema, Mode::Single).expect("valid");
+    let mut operator = WindowAggregateOperator::new(config, schema).expect("valid");
     let names: arrow::array::DictionaryArray<arrow::datatypes::Int32Type> =
         [Some("b"), Some("a"), None, Some("b")].into_iter().collect();
     let columns: Vec<(&str, ArrayRef)> = vec![

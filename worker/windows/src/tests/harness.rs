@@ -6,13 +6,13 @@ use arrow::datatypes::{DataType, Float64Type, TimestampMillisecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use eddyline_job_graph::{TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
 use eddyline_operators::{Collector, Operator};
-use eddyline_state::{Snapshot, TableRows};
+use eddyline_state::{Frozen, Snapshot, TableRows};
 use eddyline_stream::key_hash::hash_columns;
 use eddyline_stream::{Assignment, Batch, MaxParallelism, Watermark};
 
 use super::aggregates::Call;
 use super::rows::{Event, Row, batch, schema, time_column};
-use crate::{LocalWindowAggregate, Mode, WindowAggregateOperator};
+use crate::{LocalWindowAggregate, WindowAggregateOperator};
 
 /// An aggregation with all window columns.
 pub(super) fn config(assigner: WindowAssigner, keys: &[usize], calls: &[Call]) -> WindowAggregate {
@@ -24,6 +24,21 @@ pub(super) fn config(assigner: WindowAssigner, keys: &[usize], calls: &[Call]) -
         keys: keys.to_vec(),
         aggregates: calls.iter().map(|(call, _)| call.clone()).collect(),
         window_columns: vec![WindowColumn::Start, WindowColumn::End, WindowColumn::Time],
+    }
+}
+
+/// The state of an operator, in rows.
+pub(super) fn snapshot_of(operator: &mut impl Operator) -> Snapshot {
+    operator.snapshot().expect("state").expect("it has some").gather().expect("rows")
+}
+
+/// What an operator does after a barrier does not show in what was frozen there.
+fn assert_unchanged(frozen: Vec<(Frozen, Snapshot)>) {
+    for (frozen, snapshot) in frozen {
+        let parts = |snapshot: Snapshot| -> Vec<_> {
+            snapshot.keyed.into_iter().map(|part| (part.table, part.bucket, part.key_hashes, part.rows)).collect()
+        };
+        assert_eq!(parts(frozen.gather().expect("rows")), parts(snapshot));
     }
 }
 
@@ -53,15 +68,31 @@ impl Job {
     }
 
     fn subtask(&self) -> WindowAggregateOperator {
-        let mode = if self.local.is_some() { Mode::Merge } else { Mode::Single };
-        WindowAggregateOperator::new(self.config.clone(), schema(), mode).expect("a valid configuration")
+        WindowAggregateOperator::new(self.config.clone(), schema()).expect("a valid configuration")
+    }
+
+    /// What every subtask's state is: frozen, and gathered at once.
+    fn freeze(&mut self) -> Vec<(Frozen, Snapshot)> {
+        let freeze = |subtask: &mut WindowAggregateOperator| {
+            (subtask.snapshot().expect("state").expect("it has some"), snapshot_of(subtask))
+        };
+        self.subtasks.iter_mut().map(freeze).collect()
     }
 
     pub(super) fn rows(&mut self, rows: &[Row]) {
-        let rows = batch(rows);
+        let frozen = self.freeze();
+        self.add(batch(rows));
+        assert_unchanged(frozen);
+    }
+
+    fn add(&mut self, rows: RecordBatch) {
         let mut out = Collector::default();
         match &mut self.local {
-            Some(local) => local.process_batch(Batch::new(rows), &mut out).expect("valid rows"),
+            Some(local) => {
+                // Either is right at any time; which it is follows from the rows alone.
+                local.set_bypass(rows.num_rows() % 3 == 0, &mut out).expect("flushes");
+                local.process_batch(Batch::new(rows), &mut out).expect("valid rows");
+            }
             None => {
                 let keys: Vec<&dyn Array> = self.config.keys.iter().map(|key| rows.column(*key).as_ref()).collect();
                 let hashes = hash_columns(&keys, rows.num_rows()).expect("keys");
@@ -87,6 +118,12 @@ impl Job {
     }
 
     pub(super) fn watermark(&mut self, time: i64) {
+        let frozen = self.freeze();
+        self.advance(time);
+        assert_unchanged(frozen);
+    }
+
+    fn advance(&mut self, time: i64) {
         let mut out = Collector::default();
         if let Some(local) = &mut self.local {
             local.on_watermark(Watermark::new(time), &mut out).expect("flushes");
@@ -108,8 +145,7 @@ impl Job {
         }
         self.exchange(out);
         self.late = self.late_rows();
-        let snapshots: Vec<Snapshot> =
-            self.subtasks.iter_mut().map(|subtask| subtask.snapshot().expect("state")).collect();
+        let snapshots: Vec<Snapshot> = self.subtasks.iter_mut().map(|subtask| snapshot_of(subtask)).collect();
         for (table, rows) in self.subtasks[0]
             .state_tables()
             .iter()

@@ -1,0 +1,233 @@
+//! Keys and accumulators of groups, one packed row each: what is left of a [`GroupTable`](crate::GroupTable) when nothing
+//! has to be found any more.
+//!
+//! A packed row begins with the key: none, an image of 8 bytes, or two words for bytes, of which up to 12 are in the row and
+//! longer ones in an arena. Behind it are the accumulators, of which this crate knows only how many words they are.
+
+use arrow::array::ArrayRef;
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use eddyline_stream::key_hash::UnsupportedKey;
+
+use crate::directory::NONE;
+use crate::fixed;
+use crate::key_encoding::KeyEncoding;
+use crate::strings::Strings;
+
+/// Bytes of a string that are kept in the packed row itself.
+pub(crate) const INLINE_MAX: usize = 12;
+
+/// How keys are kept in packed rows.
+#[derive(Clone, Debug)]
+pub(crate) enum Form {
+    Global,
+    Fixed(DataType),
+    Bytes(DataType),
+    Encoded(KeyEncoding),
+    Opaque,
+}
+
+impl Form {
+    /// The form of keys of these types.
+    pub(crate) fn of(key_types: &[DataType]) -> Result<Self, UnsupportedKey> {
+        Ok(match key_types {
+            [] => Form::Global,
+            [data_type] if fixed::width(data_type).is_some() => Form::Fixed(data_type.clone()),
+            [data_type @ (DataType::Utf8 | DataType::Binary)] => Form::Bytes(data_type.clone()),
+            types => Form::Encoded(KeyEncoding::new(types)?),
+        })
+    }
+
+    fn key_words(&self) -> usize {
+        match self {
+            Form::Global => 0,
+            Form::Fixed(_) => 1,
+            Form::Bytes(_) | Form::Encoded(_) | Form::Opaque => 2,
+        }
+    }
+}
+
+/// Packed rows by the number of their group.
+#[derive(Debug)]
+pub struct PackedRows {
+    // Fixed at start.
+    form: Form,
+    pub(crate) key_words: usize,
+    pub(crate) stride: usize,
+    // Changing.
+    pub(crate) hashes: Vec<u64>,
+    pub(crate) words: Vec<u64>,
+    pub(crate) arena: Vec<u8>,
+    pub(crate) null_group: u32,
+}
+
+impl Clone for PackedRows {
+    /// With the original's room for more groups: who copies rows that are shared is about to change them.
+    fn clone(&self) -> Self {
+        Self {
+            form: self.form.clone(),
+            hashes: clone_with_room(&self.hashes),
+            words: clone_with_room(&self.words),
+            arena: clone_with_room(&self.arena),
+            ..*self
+        }
+    }
+}
+
+fn clone_with_room<T: Copy>(items: &Vec<T>) -> Vec<T> {
+    let mut copy = Vec::with_capacity(items.capacity());
+    copy.extend_from_slice(items);
+    copy
+}
+
+impl PackedRows {
+    /// No groups, with keys of this form and so many words of accumulators.
+    pub(crate) fn new(form: Form, accumulator_words: usize) -> Self {
+        let key_words = form.key_words();
+        Self {
+            form,
+            key_words,
+            stride: key_words + accumulator_words,
+            hashes: Vec::new(),
+            words: Vec::new(),
+            arena: Vec::new(),
+            null_group: NONE,
+        }
+    }
+
+    /// No groups, with keys and accumulators like these.
+    pub(crate) fn empty_like(&self) -> Self {
+        Self::new(self.form.clone(), self.stride - self.key_words)
+    }
+
+    /// How many groups there are.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether there are no groups.
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Removes all groups and keeps the memory for the next ones, unless most of it was not used.
+    pub(crate) fn clear(&mut self) {
+        let groups = self.len();
+        clear_or_free(&mut self.hashes, groups);
+        clear_or_free(&mut self.words, groups * self.stride);
+        let bytes = self.arena.len();
+        clear_or_free(&mut self.arena, bytes);
+        self.null_group = NONE;
+    }
+
+    /// Bytes held, used or not.
+    pub(crate) fn bytes(&self) -> usize {
+        8 * (self.hashes.capacity() + self.words.capacity()) + self.arena.capacity()
+    }
+
+    /// The key hash of each group.
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    /// All packed rows: the words; how many make one row; where in a row the accumulators begin.
+    pub fn rows(&self) -> (&[u64], usize, usize) {
+        (&self.words, self.stride, self.key_words)
+    }
+
+    /// The key columns of these groups.
+    ///
+    /// # Errors
+    /// When the strings of the groups do not fit in one column.
+    pub fn key_columns(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
+        let nulls = || {
+            let has_null = self.null_group != NONE && groups.contains(&self.null_group);
+            has_null.then(|| groups.iter().map(|group| *group != self.null_group).collect::<NullBuffer>())
+        };
+        match &self.form {
+            Form::Global | Form::Opaque => Ok(Vec::new()),
+            Form::Fixed(data_type) => {
+                let images = groups.iter().map(|group| self.words[*group as usize * self.stride] as i64).collect();
+                Ok(vec![fixed::column(images, nulls(), data_type)])
+            }
+            Form::Bytes(data_type) => {
+                let mut strings = Strings::with_capacity(groups.len());
+                groups.iter().for_each(|group| self.with_key_bytes(*group as usize, |bytes| strings.push(bytes)));
+                Ok(vec![strings.finish(nulls(), *data_type == DataType::Utf8)?])
+            }
+            Form::Encoded(encoding) => {
+                let mut bytes = Vec::new();
+                let mut ends = vec![0];
+                for group in groups {
+                    self.with_key_bytes(*group as usize, |key| bytes.extend_from_slice(key));
+                    ends.push(bytes.len());
+                }
+                encoding.decode(groups.len(), |row| &bytes[ends[row]..ends[row + 1]])
+            }
+        }
+    }
+
+    /// Appends the bytes of a group's key, for a table [of bytes](crate::GroupTable::of_bytes).
+    pub fn key_bytes(&self, group: u32, into: &mut Vec<u8>) {
+        self.with_key_bytes(group as usize, |bytes| into.extend_from_slice(bytes));
+    }
+
+    pub(crate) fn with_key_bytes<R>(&self, group: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+        let [head, tail] = self.view(group);
+        let length = head as u32 as usize;
+        if length <= INLINE_MAX {
+            let inline = (u128::from(head >> 32) | u128::from(tail) << 32).to_le_bytes();
+            use_bytes(&inline[..length])
+        } else {
+            use_bytes(&self.arena[tail as usize..tail as usize + length])
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn view(&self, group: usize) -> [u64; 2] {
+        let start = group * self.stride;
+        [self.words[start], self.words[start + 1]]
+    }
+
+    pub(crate) fn store_bytes(&mut self, bytes: &[u8], start: usize, end: usize) {
+        let length = end - start;
+        let [head, tail] = view_of(bytes, start, length);
+        let tail = if length <= INLINE_MAX {
+            tail
+        } else {
+            let at = self.arena.len() as u64;
+            self.arena.extend_from_slice(&bytes[start..end]);
+            at
+        };
+        self.words.extend_from_slice(&[head, tail]);
+    }
+}
+
+fn clear_or_free<T>(items: &mut Vec<T>, used: usize) {
+    if used * 8 < items.capacity() && items.capacity() > 4096 {
+        *items = Vec::new();
+    } else {
+        items.clear();
+    }
+}
+
+/// The two words that stand for a string in a packed row: length, first 4 bytes, then the next 8. For strings longer than
+/// [`INLINE_MAX`] the second word is replaced by the position in the arena.
+#[inline(always)]
+pub(crate) fn view_of(bytes: &[u8], start: usize, length: usize) -> [u64; 2] {
+    let kept = length.min(INLINE_MAX);
+    let value = match bytes.get(start..start + 16) {
+        // Reads past the end of the string and masks; much cheaper than a copy of unknown length.
+        Some(chunk) => {
+            let chunk = u128::from_le_bytes(chunk.try_into().expect("16 bytes"));
+            chunk & ((1u128 << (8 * kept)) - 1)
+        }
+        None => {
+            let mut chunk = [0u8; 16];
+            chunk[..kept].copy_from_slice(&bytes[start..start + kept]);
+            u128::from_le_bytes(chunk)
+        }
+    };
+    [length as u64 & 0xffff_ffff | u64::from(value as u32) << 32, (value >> 32) as u64]
+}
