@@ -1,7 +1,8 @@
-//! From key hash to group: open addressing over 16-byte buckets, four to a cache line.
+//! From key hash to group: open addressing over 8-byte buckets, eight to a cache line.
 //!
 //! The bucket is chosen by the low bits of the hash; the top bits choose the key group, so all keys of one slot share
-//! them.
+//! them. A bucket has a tag of 32 bits from the middle of the hash: two keys of one tag in one bucket are so rare that
+//! comparing their packed rows in vain costs less than the memory of whole hashes.
 
 use crate::prefetch::prefetch;
 
@@ -11,14 +12,18 @@ pub(crate) const NONE: u32 = u32::MAX;
 const BUCKETS_MIN: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
-#[repr(C, align(16))]
+#[repr(C, align(8))]
 struct Bucket {
-    hash: u64,
+    tag: u32,
     group: u32,
-    unused: u32,
 }
 
-const EMPTY: Bucket = Bucket { hash: 0, group: NONE, unused: 0 };
+const EMPTY: Bucket = Bucket { tag: 0, group: NONE };
+
+#[inline(always)]
+fn tag_of(hash: u64) -> u32 {
+    (hash >> 24) as u32
+}
 
 /// The buckets. Their number is a power of two, and at least three eighths of them are empty.
 #[derive(Clone, Debug, Default)]
@@ -28,23 +33,24 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// The first group whose hash is `hash`, or [`NONE`]. The caller compares the keys.
+    /// The first group that may have this hash, or [`NONE`]. The caller compares the keys.
     #[inline(always)]
     pub(crate) fn candidate(&self, hash: u64) -> u32 {
         self.find(hash, |_| true)
     }
 
-    /// The group with this hash for which `is_key` holds, or [`NONE`].
+    /// The group with the tag of this hash for which `is_key` holds, or [`NONE`].
     #[inline(always)]
     pub(crate) fn find(&self, hash: u64, mut is_key: impl FnMut(u32) -> bool) -> u32 {
         if self.buckets.is_empty() {
             return NONE;
         }
         let mask = self.buckets.len() - 1;
+        let tag = tag_of(hash);
         let mut at = hash as usize & mask;
         loop {
             let bucket = &self.buckets[at];
-            if bucket.group == NONE || (bucket.hash == hash && is_key(bucket.group)) {
+            if bucket.group == NONE || (bucket.tag == tag && is_key(bucket.group)) {
                 return bucket.group;
             }
             at = (at + 1) & mask;
@@ -97,7 +103,7 @@ impl Directory {
         while self.buckets[at].group != NONE {
             at = (at + 1) & mask;
         }
-        self.buckets[at] = Bucket { hash, group, unused: 0 };
+        self.buckets[at] = Bucket { tag: tag_of(hash), group };
         self.used += 1;
     }
 }

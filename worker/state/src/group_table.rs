@@ -19,7 +19,7 @@ use crate::keys::Keys;
 use crate::packed_rows::{Form, INLINE_MAX, PackedRows, view_of};
 use crate::prefetch::prefetch;
 
-/// Up to so many groups a table stays in the second-level cache: 32 bytes of directory and a packed row each.
+/// Up to so many groups a table stays in the second-level cache: 16 bytes of directory and a packed row each.
 const CACHED_GROUPS: usize = 8 * 1024;
 /// How far ahead of the lookup buckets are loaded, in rows.
 const AHEAD: usize = 12;
