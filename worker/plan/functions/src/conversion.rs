@@ -19,7 +19,7 @@ use crate::function::{Returns, function, literal_integer, literal_text};
 use crate::moments::{instant_type, timestamp_type};
 use crate::parameters::Parameter;
 use crate::time::pattern::{Dialect, Pattern};
-use crate::time::zone::Zone;
+use crate::time::zone::{Overlap, Zone};
 use crate::time::{DAY, MILLISECOND, SECOND, parse};
 
 const SQL_PATTERN: &str = "yyyy-MM-dd HH:mm:ss";
@@ -148,8 +148,7 @@ fn to_timestamp(args: &Arguments) -> Result<ArrayRef> {
     let (pattern, last) = (args.text(1)?, LastPattern::new(Dialect::Formatter));
     args.try_write_moments(|row| {
         let (Some(text), Some(pattern)) = (text.get(row), pattern.get(row)) else { return Ok(None) };
-        // Flink falls back to the SQL form when the pattern does not fit.
-        Ok(last.get(pattern)?.parse_local(text).or_else(|| parse::timestamp(text.trim())))
+        Ok(last.get(pattern)?.parse_local(text).or_else(|| parse::lenient_timestamp(text)))
     })
 }
 
@@ -228,8 +227,10 @@ fn to_timestamp_ltz_from_text(args: &Arguments) -> Result<ArrayRef> {
             None => None,
         };
         Ok(match pattern {
-            Some(pattern) => pattern.parse_instant(text, zone),
-            None => parse::timestamp(text).map(|local| zone.instant(local, crate::time::zone::Overlap::Earlier)),
+            Some(pattern) => pattern
+                .parse_instant(text, zone)
+                .or_else(|| parse::lenient_timestamp(text).map(|local| zone.instant(local, Overlap::Earlier))),
+            None => parse::timestamp(text).map(|local| zone.instant(local, Overlap::Earlier)),
         })
     })
 }
