@@ -35,6 +35,9 @@ impl ExpressionBinder<'_> {
             || Diagnostic::at(span, format!("{} cannot be converted to {}", sql_type(&bound.data_type), sql_type(to)));
         let cast = if let Some(udf) = self.session.flink_cast(&bound.data_type, to, or_null) {
             self.call_exact(udf, vec![bound.clone()], span)?
+        } else if bound.data_type.is_nested() {
+            // Arrow would match the fields of a ROW by name.
+            return Err(refuse());
         } else {
             let schema = &self.scope.schema;
             let expression = Arc::clone(&bound.expression);
@@ -112,14 +115,13 @@ impl ExpressionBinder<'_> {
     }
 }
 
-/// The type two values have in common; a string beside something else is read as that.
+/// The type two values have in common; a string beside something else is read as that, but a BOOLEAN is printed.
 fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
     let readable = |t: &DataType| {
-        types::is_numeric(t)
-            || types::is_point_in_time(t)
-            || matches!(t, DataType::Time32(_) | DataType::Boolean | DataType::Binary)
+        types::is_numeric(t) || types::is_point_in_time(t) || matches!(t, DataType::Time32(_) | DataType::Binary)
     };
     match (left, right) {
+        (DataType::Utf8, DataType::Boolean) | (DataType::Boolean, DataType::Utf8) => Some(DataType::Utf8),
         (DataType::Utf8, other) | (other, DataType::Utf8) if readable(other) => Some(other.clone()),
         (a, b) => types::common(a, b),
     }

@@ -406,18 +406,35 @@ impl<'a> ExpressionBinder<'a> {
         }
         let bound = self.bind(expr)?;
         let from = bound.data_type.clone();
+        if types::has_no_cast(&from, &to.data_type) {
+            return Err(no_cast(&from, &to.data_type, span));
+        }
         let cast = self.cast_as(bound, &to.data_type, *kind == CastKind::TryCast, span)?;
-        let cut = |function: &str, length: u32| {
-            let length = i32::try_from(length).unwrap_or(i32::MAX);
-            let length = self.literal(ScalarValue::Int32(Some(length)));
-            self.call(function, vec![cast.clone(), length], span)
+        let cut = |function: &str, to: u32| {
+            let to = self.literal(ScalarValue::Int32(Some(i32::try_from(to).unwrap_or(i32::MAX))));
+            self.call(function, vec![cast.clone(), to], span)
         };
-        match to.length {
+        match to.limit {
             _ if from == DataType::Null => Ok(cast),
-            Some(types::Length::Fixed(length)) => cut("char", length),
-            Some(types::Length::Max(length)) => cut("varchar", length),
+            Some(types::Limit::FixedLength(length)) => cut("char", length),
+            Some(types::Limit::MaxLength(length)) => cut("varchar", length),
+            Some(types::Limit::Digits(digits)) => cut("fraction", digits),
             None => Ok(cast),
         }
+    }
+}
+
+/// The error about a CAST that Flink does not have.
+fn no_cast(from: &DataType, to: &DataType, span: Span) -> Diagnostic {
+    let diagnostic = Diagnostic::at(span, format!("{} cannot be converted to {}", sql_type(from), sql_type(to)));
+    match (from, to) {
+        (from, DataType::Timestamp(..)) if types::is_numeric(from) => {
+            diagnostic.help("use TO_TIMESTAMP_LTZ(seconds, 0) or TO_TIMESTAMP_LTZ(milliseconds, 3)")
+        }
+        (DataType::Timestamp(..), to) if types::is_numeric(to) => {
+            diagnostic.help("use UNIX_TIMESTAMP(CAST(x AS STRING)) for the seconds since 1970")
+        }
+        _ => diagnostic,
     }
 }
 
@@ -456,7 +473,7 @@ fn number(text: &str) -> std::result::Result<ScalarValue, String> {
 
 /// Whether a name is a function that may stand without parentheses.
 fn is_niladic(name: &str) -> bool {
-    ["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"]
+    ["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME", "PI"]
         .iter()
         .any(|known| known.eq_ignore_ascii_case(name))
 }

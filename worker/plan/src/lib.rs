@@ -44,6 +44,7 @@ mod session;
 mod settings;
 mod statements;
 mod tables;
+mod time_arithmetic;
 mod tokens;
 mod types;
 mod uid;
