@@ -189,7 +189,9 @@ impl ExpressionBinder<'_> {
         let fields: Vec<FieldRef> =
             args.iter().map(|arg| Arc::new(Field::new("argument", arg.data_type.clone(), arg.nullable))).collect();
         let scalars: Vec<Option<&ScalarValue>> = args.iter().map(|arg| as_literal(&arg.expression)).collect();
-        let all_literals = !args.is_empty() && scalars.iter().all(Option::is_some);
+        // JSON in JSON is recognised by the call it comes from, which a literal no longer is.
+        let makes_json = matches!(udf.name(), "json_object" | "json_array");
+        let all_literals = !makes_json && !args.is_empty() && scalars.iter().all(Option::is_some);
         let returned = udf.return_field_from_args(datafusion_expr::ReturnFieldArgs {
             arg_fields: &fields,
             scalar_arguments: &scalars,

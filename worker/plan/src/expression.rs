@@ -301,8 +301,26 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     fn compare(&self, operator: Operator, left: &Expr, right: &Expr, span: Span) -> Result<Bound> {
+        if let (Operator::Eq, Expr::Tuple(left), Expr::Tuple(right)) = (operator, left, right)
+            && left.len() == right.len()
+        {
+            return self.equal_fields(left, right, span);
+        }
         let (left, right) = (self.bind(left)?, self.bind(right)?);
         self.compare_bound(operator, left, right, span)
+    }
+
+    /// `(a, b) = (c, d)` is `a = c AND b = d`, also where one of them is NULL.
+    fn equal_fields(&self, left: &[Expr], right: &[Expr], span: Span) -> Result<Bound> {
+        let mut all: Option<Bound> = None;
+        for (left, right) in left.iter().zip(right) {
+            let equal = self.compare(Operator::Eq, left, right, span)?;
+            all = Some(match all {
+                Some(before) => self.binary(Operator::And, before, equal, span)?,
+                None => equal,
+            });
+        }
+        all.ok_or_else(|| Diagnostic::at(span, "a row needs at least one field"))
     }
 
     /// `left operator right`, both in one type.
@@ -335,6 +353,9 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     fn bind_in_list(&self, expr: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Bound> {
+        if let Expr::Tuple(_) = expr {
+            return self.bind_in_rows(expr, list, negated, span);
+        }
         let mut values = vec![self.bind(expr)?];
         for item in list {
             values.push(self.bind(item)?);
@@ -344,6 +365,23 @@ impl<'a> ExpressionBinder<'a> {
         let list: Vec<Expression> = values.map(|item| item.expression).collect();
         let in_list = InListExpr::try_new(value.expression, list, negated, &self.scope.schema);
         self.bound(Arc::new(in_list.map_err(|e| Diagnostic::at(span, first_line(&e)))?), span)
+    }
+
+    /// `(a, b) IN ((c, d), …)`.
+    fn bind_in_rows(&self, row: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Bound> {
+        let mut any: Option<Bound> = None;
+        for item in list {
+            let equal = self.compare(Operator::Eq, row, item, span)?;
+            any = Some(match any {
+                Some(before) => self.binary(Operator::Or, before, equal, span)?,
+                None => equal,
+            });
+        }
+        let any = any.ok_or_else(|| Diagnostic::at(span, "IN takes a list of values"))?;
+        if !negated {
+            return Ok(any);
+        }
+        self.bound(expressions::not(any.expression).map_err(|e| internal(&e, span))?, span)
     }
 
     fn bind_case(

@@ -33,6 +33,7 @@ mod expression;
 mod grouping;
 mod insert;
 mod interval;
+mod json_syntax;
 mod over;
 mod planner;
 mod projection;

@@ -78,6 +78,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "use TO_TIMESTAMP_LTZ(seconds, 0)",
     ),
     (
+        "INSERT INTO out SELECT k FROM kv WHERE («v > 1) = 'true'»;",
+        "operator = takes values of one type, not BOOLEAN and STRING",
+        "CAST",
+    ),
+    (
         "INSERT INTO numbers SELECT CAST(«ts» AS INT) FROM kv;",
         "TIMESTAMP(3) cannot be converted to INT",
         "UNIX_TIMESTAMP",

@@ -266,9 +266,32 @@ fn intervals_move_times_and_dates_and_are_multiplied() {
 }
 
 #[test]
-fn double_beside_decimal_is_double_and_boolean_beside_string_is_a_string() {
+fn double_beside_decimal_is_double() {
     insta::assert_snapshot!(explained(
-        "INSERT INTO doubles SELECT COALESCE(price, 0.0), GREATEST(amount, price, 1), price > 1 = 'true' FROM orders;"
+        "INSERT INTO doubles SELECT COALESCE(price, 0.0), GREATEST(amount, price, 1), price > 1 FROM orders;"
+    ));
+}
+
+#[test]
+fn the_clauses_of_json_functions_become_arguments() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO strings SELECT JSON_OBJECT(KEY `key` VALUE `value`, 'b' VALUE JSON_ARRAY(1, `value` NULL ON NULL), 'c' : 2 ABSENT ON NULL) FROM kv;
+         INSERT INTO strings SELECT JSON_OBJECT() || JSON_ARRAY() || JSON_ARRAY(JSON_OBJECT('a' VALUE 1)) FROM kv;
+         INSERT INTO strings SELECT TRIM(BOTH FROM `key`) FROM kv WHERE `key` IS JSON OBJECT AND `key` IS NOT JSON OR `key` IS JSON;"
+    ));
+}
+
+#[test]
+fn rows_are_compared_field_by_field() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO strings SELECT `key` FROM kv WHERE (`key`, `value`) = ROW('a', 1) OR (`key`, `value`) NOT IN (('a', 1), ('b', 2));"
+    ));
+}
+
+#[test]
+fn a_text_that_is_no_time_is_null_beside_one() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO strings SELECT `key` FROM kv WHERE `key` > ts AND ts > '2026-01-01 00:00:00';"
     ));
 }
 

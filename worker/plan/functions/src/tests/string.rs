@@ -133,6 +133,7 @@ fn encodings_and_digests_are_those_of_java() {
         ("decode", args![bytes("añ"), "UTF-8"], "añ"),
         ("encode", args!["a", "UTF-8"], "a"),
         ("encode", args!["ñ", "US-ASCII"], "?"),
+        ("encode", args!["", "UTF-16"], ""),
         ("encode", args!["a", "UTF-16LE"], "a\0"),
         ("decode", args![bytes("\0a"), "utf-16be"], "a"),
         ("md5", args!["abc"], "900150983cd24fb0d6963f7d28e17f72"),

@@ -163,6 +163,11 @@ fn texts_are_read_by_java_patterns() {
         ("to_timestamp_ltz", args![100, 0], "1970-01-01 00:01:40.000"),
         ("to_timestamp_ltz", args![100_i64, 3], "1970-01-01 00:00:00.100"),
         ("to_timestamp_ltz", args![1.5, 0], "1970-01-01 00:00:01.500"),
+        ("to_timestamp_ltz", args![-1.5, 3], "1969-12-31 23:59:59.998"),
+        ("to_timestamp_ltz", args![15, 1], "1970-01-01 00:00:01.500"),
+        ("to_timestamp_ltz", args![1_700_000_000_123_456_i64, 6], "2023-11-14 22:13:20.123456"),
+        ("to_timestamp_ltz", args![1_700_000_000_123_456_789_i64, 9], "2023-11-14 22:13:20.123456"),
+        ("to_timestamp_ltz", args![1_700_000_000_123_456_789_i64, 6], "NULL"),
         ("to_timestamp_ltz", args![decimal("1.5", 3, 1), 3], "1970-01-01 00:00:00.001"),
         ("to_timestamp_ltz", args![i64::MAX, 0], "NULL"),
         (
@@ -171,7 +176,7 @@ fn texts_are_read_by_java_patterns() {
             "2026-02-28 16:00:00.000",
         ),
     ]);
-    expect_refusal(vec![("to_timestamp_ltz", args![1, 6], "precision is 0 (seconds) or 3")]);
+    expect_refusal(vec![("to_timestamp_ltz", args![1, 10], "the precision is from 0 (seconds) to 9")]);
     expect_types(vec![
         ("to_timestamp", args!["x"], crate::moments::timestamp_type()),
         ("to_timestamp_ltz", args![1, 3], crate::moments::instant_type()),
