@@ -96,7 +96,8 @@ pub(crate) fn parse_float<T: std::str::FromStr>(text: &str) -> Option<T> {
     if is_number || unsigned == "NaN" || unsigned == "Infinity" { text.parse().ok() } else { None }
 }
 
-/// Writes a decimal. `plain` writes all zeros; otherwise very small ones are written with an exponent, as in `2.7E-8`.
+/// Writes a decimal. `plain` writes the digits of its scale; otherwise there are no zeros at the end, and what would need
+/// zeros to be written out has an exponent: `1.50` is `1.5`, `100` is `1E+2`, and `0.000000027` is `2.7E-8`.
 pub(crate) fn write_decimal(unscaled: i128, scale: i8, plain: bool, out: &mut Vec<u8>) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(unscaled.unsigned_abs()).as_bytes();
@@ -104,17 +105,32 @@ pub(crate) fn write_decimal(unscaled: i128, scale: i8, plain: bool, out: &mut Ve
     if unscaled < 0 {
         out.push(b'-');
     }
+    if plain {
+        return write_digits(digits, scale, out);
+    }
+    let kept = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+    if kept == 0 {
+        return out.push(b'0');
+    }
+    let zeros = digits.len() - kept;
+    let digits = &digits[..kept];
     // The power of ten of the first digit, with the smallest that is written without an exponent.
-    let magnitude = digits.len() as i64 - 1 - scale as i64;
-    if !plain && magnitude < -6 {
-        out.push(digits[0]);
-        if digits.len() > 1 {
-            out.push(b'.');
-            out.extend_from_slice(&digits[1..]);
-        }
-        out.push(b'E');
-        out.extend_from_slice(itoa::Buffer::new().format(magnitude).as_bytes());
-    } else if digits.len() > scale {
+    let magnitude = (kept + zeros) as i64 - 1 - scale as i64;
+    if zeros <= scale && magnitude >= -6 {
+        return write_digits(digits, scale - zeros, out);
+    }
+    out.push(digits[0]);
+    if digits.len() > 1 {
+        out.push(b'.');
+        out.extend_from_slice(&digits[1..]);
+    }
+    out.extend_from_slice(if magnitude < 0 { b"E" } else { b"E+" });
+    out.extend_from_slice(itoa::Buffer::new().format(magnitude).as_bytes());
+}
+
+/// Writes all digits, the last `scale` of them behind the point.
+fn write_digits(digits: &[u8], scale: usize, out: &mut Vec<u8>) {
+    if digits.len() > scale {
         out.extend_from_slice(&digits[..digits.len() - scale]);
         if scale > 0 {
             out.push(b'.');
@@ -217,14 +233,22 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_written_with_their_scale_and_an_exponent_when_very_small() {
+    fn decimals_are_written_without_zeros_at_the_end_unless_they_are_to_be_plain() {
         let cases = [
             (27, 9, false, "2.7E-8"),
             (27, 9, true, "0.000000027"),
-            (0, 10, false, "0E-10"),
-            (0, 2, false, "0.00"),
-            (-150, 2, false, "-1.50"),
+            (0, 10, false, "0"),
+            (0, 2, false, "0"),
+            (0, 2, true, "0.00"),
+            (-150, 2, false, "-1.5"),
+            (-150, 2, true, "-1.50"),
             (5, 0, false, "5"),
+            (1_000, 2, false, "1E+1"),
+            (1_000, 2, true, "10.00"),
+            (-1_234_500, 0, false, "-1.2345E+6"),
+            (100, 2, false, "1"),
+            (120, 0, false, "1.2E+2"),
+            (100_050, 2, false, "1000.5"),
             (1, 6, false, "0.000001"),
             (1, 7, false, "1E-7"),
         ];

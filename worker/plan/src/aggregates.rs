@@ -300,7 +300,17 @@ fn result_of(binder: &ExpressionBinder<'_>, column: usize, draft: &Draft, span: 
         data_type: draft.computed.clone(),
         nullable: draft.is_nullable(),
     };
+    let is_whole = types::is_integer(&draft.result) && draft.computed == DataType::Float64;
+    let computed = if is_whole { whole_again(binder, computed, span)? } else { computed };
     binder.cast(computed, &draft.result, span)
+}
+
+/// A variance that is a whole number but for the last digits of its computation, as that number: a cast would cut it to
+/// the one below.
+fn whole_again(binder: &ExpressionBinder<'_>, computed: Bound, span: Span) -> Result<Bound> {
+    const DIGITS_KEPT: i32 = 6;
+    let digits = binder.literal(ScalarValue::Int32(Some(DIGITS_KEPT)));
+    binder.call("ROUND", vec![computed, digits], span)
 }
 
 /// The call without OVER and FILTER, as EXPLAIN shows it.

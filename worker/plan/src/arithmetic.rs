@@ -1,14 +1,12 @@
-//! `+ - * / %` with Flink's result types: whole numbers stay whole, decimals follow Flink's precision rules, points in
-//! time move by intervals.
+//! `+ - * / %` of numbers with Flink's result types: whole numbers stay whole, decimals follow Flink's precision rules.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
-use datafusion_common::ScalarValue;
+use arrow::datatypes::DataType;
 use datafusion_expr::Operator;
-use datafusion_physical_expr::expressions::{BinaryExpr, Literal};
+use datafusion_physical_expr::expressions::BinaryExpr;
 use datafusion_sql::sqlparser::tokenizer::Span;
-use eddyline_functions::{DecimalOperator, DecimalType, decimal_operator};
+use eddyline_functions::{DecimalOperator, DecimalType, decimal_operator, exact};
 use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
@@ -50,7 +48,7 @@ impl ExpressionBinder<'_> {
         if operator == Operator::Modulo && !types::is_approximate(&left.data_type) {
             return self.call("MOD", vec![left, right], span);
         }
-        let decimals = (types::decimal_of(&left.data_type), types::decimal_of(&right.data_type));
+        let decimals = (exact(&left.data_type), exact(&right.data_type));
         let both_whole = types::is_integer(&left.data_type) && types::is_integer(&right.data_type);
         if let (false, (Some(l), Some(r))) = (both_whole, decimals) {
             return self.decimal_arithmetic(operator, (left, l), (right, r), span);
@@ -58,8 +56,11 @@ impl ExpressionBinder<'_> {
         let Some(common) = types::common(&left.data_type, &right.data_type) else {
             return Err(Diagnostic::at(span, format!("operator {operator} is not defined for these types")));
         };
+        // Flink gives FLOAT + DOUBLE the type of the left side.
+        let narrows = left.data_type == DataType::Float32 && right.data_type == DataType::Float64;
         let (left, right) = (self.cast(left, &common, span)?, self.cast(right, &common, span)?);
-        self.binary(operator, left, right, span)
+        let result = self.binary(operator, left, right, span)?;
+        if narrows { self.cast(result, &DataType::Float32, span) } else { Ok(result) }
     }
 
     /// Strings beside numbers are read as numbers; NULL takes the type of the other side.
@@ -98,69 +99,8 @@ impl ExpressionBinder<'_> {
         self.call_exact(decimal_operator(named, of_left, of_right, result), vec![left, right], span)
     }
 
-    /// A point in time and an interval, or two intervals.
-    fn move_in_time(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        let (left, right) = if operator == Operator::Plus && types::is_point_in_time(&right.data_type) {
-            (right, left)
-        } else {
-            (left, right)
-        };
-        let refuse = |left: &Bound, right: &Bound| {
-            Err(Diagnostic::at(
-                span,
-                format!(
-                    "operator {operator} is not supported for {} and {}",
-                    sql_type(&left.data_type),
-                    sql_type(&right.data_type)
-                ),
-            ))
-        };
-        if !matches!(operator, Operator::Plus | Operator::Minus) {
-            return refuse(&left, &right);
-        }
-        let left = if left.data_type == DataType::Null { self.cast(left, &types::TIMESTAMP, span)? } else { left };
-        match (&left.data_type, &right.data_type) {
-            (a, b) if a == b && (*a == DAY_TIME) => self.binary(operator, left, right, span),
-            (DataType::Timestamp(TimeUnit::Millisecond, _), b) if *b == DAY_TIME => {
-                self.binary(operator, left, right, span)
-            }
-            (DataType::Timestamp(TimeUnit::Microsecond, _), b) if *b == DAY_TIME => {
-                let right = match as_literal(&right.expression) {
-                    Some(ScalarValue::DurationMillisecond(Some(milliseconds))) => {
-                        let value = ScalarValue::DurationMicrosecond(milliseconds.checked_mul(1_000));
-                        let data_type = DataType::Duration(TimeUnit::Microsecond);
-                        Bound { expression: Arc::new(Literal::new(value)), data_type, nullable: false }
-                    }
-                    _ => return refuse(&left, &right),
-                };
-                self.binary(operator, left, right, span)
-            }
-            (DataType::Date32, b) if *b == DAY_TIME => {
-                let days = match as_literal(&right.expression) {
-                    Some(ScalarValue::DurationMillisecond(Some(milliseconds))) if milliseconds % 86_400_000 == 0 => {
-                        i32::try_from(milliseconds / 86_400_000).ok()
-                    }
-                    _ => None,
-                };
-                let Some(days) = days else { return refuse(&left, &right) };
-                let left = self.cast_plain(left, &DataType::Int32, span)?;
-                let days = Bound {
-                    expression: Arc::new(Literal::new(ScalarValue::Int32(Some(days)))),
-                    data_type: DataType::Int32,
-                    nullable: false,
-                };
-                let sum = self.binary(operator, left, days, span)?;
-                self.cast_plain(sum, &DataType::Date32, span)
-            }
-            (DataType::Timestamp(..) | DataType::Date32, b) if *b == YEAR_MONTH => {
-                self.binary(operator, left, right, span)
-            }
-            _ => refuse(&left, &right),
-        }
-    }
-
     /// Arrow's cast, whatever SQL's would do.
-    fn cast_plain(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
+    pub(crate) fn cast_plain(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
         let cast = datafusion_physical_expr::expressions::cast(bound.expression, &self.scope.schema, to.clone())
             .map_err(|error| Diagnostic::at(span, error.strip_backtrace()))?;
         self.bound(cast, span)

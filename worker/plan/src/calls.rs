@@ -1,8 +1,8 @@
-//! Binds function calls, and the syntax that stands for one: EXTRACT, SUBSTRING … FROM, LIKE, `array[i]`.
+//! Binds function calls, and the syntax that stands for one: EXTRACT, SUBSTRING … FROM, LIKE, `array[i]`, `(a, b)`.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::ScalarValue;
 use datafusion_expr::type_coercion::functions::fields_with_udf;
 use datafusion_expr::{Operator, ScalarUDF};
@@ -71,6 +71,7 @@ impl ExpressionBinder<'_> {
                 self.bind_similar(expr, pattern, *negated, span)
             }
             Expr::Array(array) => self.call_on("ARRAY", &array.elem.iter().collect::<Vec<_>>(), span),
+            Expr::Tuple(fields) => self.call_on("ROW", &fields.iter().collect::<Vec<_>>(), span),
             Expr::CompoundFieldAccess { root, access_chain } => self.bind_access(root, access_chain, span),
             other => Err(unsupported(other, span)),
         }
@@ -123,7 +124,20 @@ impl ExpressionBinder<'_> {
         for arg in args {
             bound.push(self.bind(arg)?);
         }
+        if let ("NULLIF", [value, other]) = (upper.as_str(), bound.as_slice())
+            && value.data_type != DataType::Null
+        {
+            return self.null_if(value.clone(), other.clone(), span);
+        }
         self.call_at(&name.value, bound, name_span, span)
+    }
+
+    /// `NULLIF(value, other)`: the two are compared in a common type, but the result has the type of the first.
+    fn null_if(&self, value: Bound, other: Bound, span: Span) -> Result<Bound> {
+        let equal = self.compare_bound(Operator::Eq, value.clone(), other, span)?;
+        let null = self.null(&value.data_type, span)?;
+        let case = expressions::case(None, vec![(equal.expression, null.expression)], Some(value.expression));
+        self.bound(case.map_err(|error| Diagnostic::at(span, first_line(&error)))?, span)
     }
 
     fn call_on(&self, name: &str, args: &[&Expr], span: Span) -> Result<Bound> {
@@ -175,7 +189,9 @@ impl ExpressionBinder<'_> {
         let fields: Vec<FieldRef> =
             args.iter().map(|arg| Arc::new(Field::new("argument", arg.data_type.clone(), arg.nullable))).collect();
         let scalars: Vec<Option<&ScalarValue>> = args.iter().map(|arg| as_literal(&arg.expression)).collect();
-        let all_literals = !args.is_empty() && scalars.iter().all(Option::is_some);
+        // JSON in JSON is recognised by the call it comes from, which a literal no longer is.
+        let makes_json = matches!(udf.name(), "json_object" | "json_array");
+        let all_literals = !makes_json && !args.is_empty() && scalars.iter().all(Option::is_some);
         let returned = udf.return_field_from_args(datafusion_expr::ReturnFieldArgs {
             arg_fields: &fields,
             scalar_arguments: &scalars,
@@ -237,8 +253,8 @@ impl ExpressionBinder<'_> {
     fn string(&self, expr: &Expr, what: &str, span: Span) -> Result<Bound> {
         let bound = self.bind(expr)?;
         match &bound.data_type {
-            arrow::datatypes::DataType::Utf8 => Ok(bound),
-            arrow::datatypes::DataType::Null => self.cast(bound, &arrow::datatypes::DataType::Utf8, span),
+            DataType::Utf8 => Ok(bound),
+            DataType::Null => self.cast(bound, &DataType::Utf8, span),
             other => Err(Diagnostic::at(span, format!("{what} takes strings, not {}", sql_type(other)))),
         }
     }
@@ -355,7 +371,6 @@ fn unsupported(expression: &Expr, span: Span) -> Diagnostic {
         Expr::Like { .. } => ("LIKE ANY", None),
         Expr::Floor { .. } | Expr::Ceil { .. } => ("FLOOR and CEIL with a scale", Some("use ROUND or TRUNCATE")),
         Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => ("GROUPING SETS, CUBE and ROLLUP", None),
-        Expr::Tuple(_) => ("a row of values in parentheses", None),
         Expr::AnyOp { .. } | Expr::AllOp { .. } => ("ANY and ALL", None),
         Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => ("'*' as a value", None),
         Expr::Collate { .. } => ("COLLATE", None),

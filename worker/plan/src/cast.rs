@@ -35,6 +35,9 @@ impl ExpressionBinder<'_> {
             || Diagnostic::at(span, format!("{} cannot be converted to {}", sql_type(&bound.data_type), sql_type(to)));
         let cast = if let Some(udf) = self.session.flink_cast(&bound.data_type, to, or_null) {
             self.call_exact(udf, vec![bound.clone()], span)?
+        } else if bound.data_type.is_nested() {
+            // Arrow would match the fields of a ROW by name.
+            return Err(refuse());
         } else {
             let schema = &self.scope.schema;
             let expression = Arc::clone(&bound.expression);
@@ -99,10 +102,12 @@ impl ExpressionBinder<'_> {
         values.into_iter().map(|value| self.cast_literal(value, &common, span)).collect()
     }
 
-    /// Like [`Self::cast`]; a literal that cannot be converted is an error now, not when the job runs.
+    /// Like [`Self::cast`]; a literal that cannot be converted is an error now, not when the job runs. As in Flink, a text
+    /// that is no point in time is NULL beside one.
     fn cast_literal(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
         let literal = as_literal(&bound.expression).map(ToString::to_string);
-        let cast = self.cast(bound, to, span)?;
+        let or_null = literal.is_none() && bound.data_type == DataType::Utf8 && types::is_point_in_time(to);
+        let cast = self.cast_as(bound, to, or_null, span)?;
         match literal {
             Some(text) if as_literal(&cast.expression).is_none() => {
                 Err(Diagnostic::at(span, format!("'{text}' is not a {}", sql_type(to))))
@@ -115,9 +120,7 @@ impl ExpressionBinder<'_> {
 /// The type two values have in common; a string beside something else is read as that.
 fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
     let readable = |t: &DataType| {
-        types::is_numeric(t)
-            || types::is_point_in_time(t)
-            || matches!(t, DataType::Time32(_) | DataType::Boolean | DataType::Binary)
+        types::is_numeric(t) || types::is_point_in_time(t) || matches!(t, DataType::Time32(_) | DataType::Binary)
     };
     match (left, right) {
         (DataType::Utf8, other) | (other, DataType::Utf8) if readable(other) => Some(other.clone()),

@@ -6,7 +6,9 @@ use datafusion_sql::sqlparser::ast::{
 };
 use datafusion_sql::sqlparser::dialect::{Dialect, Precedence};
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError, Word};
+use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
+
+use crate::json_syntax;
 
 /// Flink SQL as sqlparser sees it. What sqlparser has no syntax tree for becomes a plain function call here.
 #[derive(Debug)]
@@ -42,6 +44,9 @@ impl Dialect for FlinkDialect {
     }
 
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _precedence: u8) -> Option<Result<Expr, ParserError>> {
+        if let Some(is_json) = json_syntax::parse_is_json(parser, expr) {
+            return Some(Ok(is_json));
+        }
         // sqlparser takes all that follows `IS DISTINCT FROM` as its right side, `AND` and what is behind it too.
         let negated = match () {
             () if accept(parser, &["IS", "DISTINCT", "FROM"]) => false,
@@ -64,7 +69,13 @@ impl Dialect for FlinkDialect {
         match (word.value.to_ascii_uppercase().as_str(), opens) {
             ("CAST", Token::LParen) => Some(parse_cast(parser, CastKind::Cast)),
             ("TRY_CAST", Token::LParen) => Some(parse_cast(parser, CastKind::TryCast)),
-            ("JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS", Token::LParen) => Some(parse_json_call(parser, &word)),
+            ("JSON_VALUE" | "JSON_QUERY" | "JSON_EXISTS", Token::LParen) => {
+                Some(json_syntax::parse_query(parser, &word))
+            }
+            ("JSON_OBJECT", Token::LParen) => Some(json_syntax::parse_object(parser)),
+            ("JSON_ARRAY", Token::LParen) => Some(json_syntax::parse_array(parser)),
+            ("ROW", Token::LParen) => Some(parse_row(parser)),
+            ("TRIM", Token::LParen) => parse_trim_of_blanks(parser),
             ("MAP", Token::LBracket) => Some(parse_bracket_call(parser)),
             _ => None,
         }
@@ -100,107 +111,28 @@ fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> 
     Ok(Expr::Cast { kind, expr: Box::new(expr), data_type, array: false, format: None })
 }
 
-/// `JSON_VALUE(json, path [RETURNING type] [NULL | ERROR | DEFAULT x ON EMPTY] [… ON ERROR])` and its relatives. The
-/// clauses follow as string literals, in the order the functions take them.
-fn parse_json_call(parser: &mut Parser, word: &Word) -> Result<Expr, ParserError> {
-    let name = parser.next_token();
+/// `ROW(a, b)`: the same as `(a, b)`, also of one value.
+fn parse_row(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.next_token();
     parser.expect_token(&Token::LParen)?;
-    let mut args = vec![parser.parse_expr()?];
-    parser.expect_token(&Token::Comma)?;
-    args.push(parser.parse_expr()?);
-    match word.value.to_ascii_uppercase().as_str() {
-        "JSON_VALUE" => parse_json_value_clauses(parser, &mut args)?,
-        "JSON_QUERY" => parse_json_query_clauses(parser, &mut args)?,
-        _ => {
-            for behaviour in ["TRUE", "FALSE", "UNKNOWN", "ERROR"] {
-                if accept(parser, &[behaviour, "ON", "ERROR"]) {
-                    args.push(text(behaviour));
-                    break;
-                }
-            }
-        }
-    }
+    let fields = parser.parse_comma_separated(Parser::parse_expr)?;
     parser.expect_token(&Token::RParen)?;
-    Ok(call(Ident::with_span(name.span, word.value.clone()), args))
+    Ok(Expr::Tuple(fields))
 }
 
-fn parse_json_value_clauses(parser: &mut Parser, args: &mut Vec<Expr>) -> Result<(), ParserError> {
-    let mut returning = text("STRING");
-    if accept(parser, &["RETURNING"]) {
-        let kind = parser.next_token();
-        returning = match kind.token.to_string().to_ascii_uppercase().as_str() {
-            "STRING" | "VARCHAR" => text("STRING"),
-            "BOOLEAN" => text("BOOLEAN"),
-            "INT" | "INTEGER" => text("INTEGER"),
-            "BIGINT" => text("BIGINT"),
-            "DOUBLE" => text("DOUBLE"),
-            _ => return parser.expected("STRING, BOOLEAN, INTEGER, BIGINT or DOUBLE", kind),
-        };
-        if parser.consume_token(&Token::LParen) {
-            parser.next_token();
-            parser.expect_token(&Token::RParen)?;
-        }
-    }
-    let mut behaviours = [(text("NULL"), null()), (text("NULL"), null())];
-    for _ in 0..2 {
-        let behaviour = if accept(parser, &["NULL"]) {
-            (text("NULL"), null())
-        } else if accept(parser, &["DEFAULT"]) {
-            (text("DEFAULT"), parser.parse_expr()?)
-        } else if !matches!(parser.peek_token_ref().token, Token::RParen) && accept(parser, &["ERROR"]) {
-            (text("ERROR"), null())
-        } else {
-            break;
-        };
-        if accept(parser, &["ON", "EMPTY"]) {
-            behaviours[0] = behaviour;
-        } else if accept(parser, &["ON", "ERROR"]) {
-            behaviours[1] = behaviour;
-        } else {
-            let found = parser.peek_token();
-            return parser.expected("ON EMPTY or ON ERROR", found);
-        }
-    }
-    args.push(returning);
-    for (behaviour, value) in behaviours {
-        args.push(behaviour);
-        args.push(value);
-    }
-    Ok(())
-}
-
-fn parse_json_query_clauses(parser: &mut Parser, args: &mut Vec<Expr>) -> Result<(), ParserError> {
-    let wrappers: [(&[&str], &str); 8] = [
-        (&["WITHOUT", "ARRAY", "WRAPPER"], "WITHOUT"),
-        (&["WITHOUT", "WRAPPER"], "WITHOUT"),
-        (&["WITH", "CONDITIONAL", "ARRAY", "WRAPPER"], "CONDITIONAL"),
-        (&["WITH", "CONDITIONAL", "WRAPPER"], "CONDITIONAL"),
-        (&["WITH", "UNCONDITIONAL", "ARRAY", "WRAPPER"], "UNCONDITIONAL"),
-        (&["WITH", "UNCONDITIONAL", "WRAPPER"], "UNCONDITIONAL"),
-        (&["WITH", "ARRAY", "WRAPPER"], "UNCONDITIONAL"),
-        (&["WITH", "WRAPPER"], "UNCONDITIONAL"),
-    ];
-    let wrapper = wrappers.iter().find(|(words, _)| accept(parser, words)).map_or("WITHOUT", |(_, name)| name);
-    let mut behaviours = ["NULL", "NULL"];
-    let kinds: [(&[&str], &str); 4] = [
-        (&["NULL"], "NULL"),
-        (&["EMPTY", "ARRAY"], "EMPTY ARRAY"),
-        (&["EMPTY", "OBJECT"], "EMPTY OBJECT"),
-        (&["ERROR"], "ERROR"),
-    ];
-    for _ in 0..2 {
-        let Some((_, kind)) = kinds.iter().find(|(words, _)| accept(parser, words)) else { break };
-        if accept(parser, &["ON", "EMPTY"]) {
-            behaviours[0] = kind;
-        } else if accept(parser, &["ON", "ERROR"]) {
-            behaviours[1] = kind;
-        } else {
-            let found = parser.peek_token();
-            return parser.expected("ON EMPTY or ON ERROR", found);
-        }
-    }
-    args.extend([text(wrapper), text(behaviours[0]), text(behaviours[1])]);
-    Ok(())
+/// `TRIM(BOTH FROM text)`, which sqlparser takes with the characters to trim only.
+fn parse_trim_of_blanks(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let is_word = |parser: &Parser, at: usize, expected: &str| matches!(&parser.peek_nth_token_ref(at).token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected));
+    let sides = [("BOTH", "BTRIM"), ("LEADING", "LTRIM"), ("TRAILING", "RTRIM")];
+    let (_, function) = sides.into_iter().find(|(side, _)| is_word(parser, 2, side) && is_word(parser, 3, "FROM"))?;
+    let name = parser.next_token();
+    (0..3).for_each(|_| {
+        parser.next_token();
+    });
+    Some(parser.parse_expr().and_then(|text| {
+        parser.expect_token(&Token::RParen)?;
+        Ok(call(Ident::with_span(name.span, function), vec![text]))
+    }))
 }
 
 /// `MAP[k, v, …]`.
@@ -213,7 +145,7 @@ fn parse_bracket_call(parser: &mut Parser) -> Result<Expr, ParserError> {
 }
 
 /// Takes the words if all of them follow, in any case.
-fn accept(parser: &mut Parser, words: &[&str]) -> bool {
+pub(crate) fn accept(parser: &mut Parser, words: &[&str]) -> bool {
     let all = words.iter().enumerate().all(|(index, expected)| {
         matches!(&parser.peek_nth_token_ref(index).token,
             Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
@@ -226,11 +158,13 @@ fn accept(parser: &mut Parser, words: &[&str]) -> bool {
     all
 }
 
-fn text(value: &str) -> Expr {
+/// A string literal.
+pub(crate) fn text(value: &str) -> Expr {
     Expr::value(Value::SingleQuotedString(value.to_owned()))
 }
 
-fn null() -> Expr {
+/// The literal NULL.
+pub(crate) fn null() -> Expr {
     Expr::value(Value::Null)
 }
 

@@ -301,8 +301,26 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     fn compare(&self, operator: Operator, left: &Expr, right: &Expr, span: Span) -> Result<Bound> {
+        if let (Operator::Eq, Expr::Tuple(left), Expr::Tuple(right)) = (operator, left, right)
+            && left.len() == right.len()
+        {
+            return self.equal_fields(left, right, span);
+        }
         let (left, right) = (self.bind(left)?, self.bind(right)?);
         self.compare_bound(operator, left, right, span)
+    }
+
+    /// `(a, b) = (c, d)` is `a = c AND b = d`, also where one of them is NULL.
+    fn equal_fields(&self, left: &[Expr], right: &[Expr], span: Span) -> Result<Bound> {
+        let mut all: Option<Bound> = None;
+        for (left, right) in left.iter().zip(right) {
+            let equal = self.compare(Operator::Eq, left, right, span)?;
+            all = Some(match all {
+                Some(before) => self.binary(Operator::And, before, equal, span)?,
+                None => equal,
+            });
+        }
+        all.ok_or_else(|| Diagnostic::at(span, "a row needs at least one field"))
     }
 
     /// `left operator right`, both in one type.
@@ -335,6 +353,9 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     fn bind_in_list(&self, expr: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Bound> {
+        if let Expr::Tuple(_) = expr {
+            return self.bind_in_rows(expr, list, negated, span);
+        }
         let mut values = vec![self.bind(expr)?];
         for item in list {
             values.push(self.bind(item)?);
@@ -344,6 +365,23 @@ impl<'a> ExpressionBinder<'a> {
         let list: Vec<Expression> = values.map(|item| item.expression).collect();
         let in_list = InListExpr::try_new(value.expression, list, negated, &self.scope.schema);
         self.bound(Arc::new(in_list.map_err(|e| Diagnostic::at(span, first_line(&e)))?), span)
+    }
+
+    /// `(a, b) IN ((c, d), …)`.
+    fn bind_in_rows(&self, row: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Bound> {
+        let mut any: Option<Bound> = None;
+        for item in list {
+            let equal = self.compare(Operator::Eq, row, item, span)?;
+            any = Some(match any {
+                Some(before) => self.binary(Operator::Or, before, equal, span)?,
+                None => equal,
+            });
+        }
+        let any = any.ok_or_else(|| Diagnostic::at(span, "IN takes a list of values"))?;
+        if !negated {
+            return Ok(any);
+        }
+        self.bound(expressions::not(any.expression).map_err(|e| internal(&e, span))?, span)
     }
 
     fn bind_case(
@@ -406,18 +444,35 @@ impl<'a> ExpressionBinder<'a> {
         }
         let bound = self.bind(expr)?;
         let from = bound.data_type.clone();
+        if types::has_no_cast(&from, &to.data_type) {
+            return Err(no_cast(&from, &to.data_type, span));
+        }
         let cast = self.cast_as(bound, &to.data_type, *kind == CastKind::TryCast, span)?;
-        let cut = |function: &str, length: u32| {
-            let length = i32::try_from(length).unwrap_or(i32::MAX);
-            let length = self.literal(ScalarValue::Int32(Some(length)));
-            self.call(function, vec![cast.clone(), length], span)
+        let cut = |function: &str, to: u32| {
+            let to = self.literal(ScalarValue::Int32(Some(i32::try_from(to).unwrap_or(i32::MAX))));
+            self.call(function, vec![cast.clone(), to], span)
         };
-        match to.length {
+        match to.limit {
             _ if from == DataType::Null => Ok(cast),
-            Some(types::Length::Fixed(length)) => cut("char", length),
-            Some(types::Length::Max(length)) => cut("varchar", length),
+            Some(types::Limit::FixedLength(length)) => cut("char", length),
+            Some(types::Limit::MaxLength(length)) => cut("varchar", length),
+            Some(types::Limit::Digits(digits)) => cut("fraction", digits),
             None => Ok(cast),
         }
+    }
+}
+
+/// The error about a CAST that Flink does not have.
+fn no_cast(from: &DataType, to: &DataType, span: Span) -> Diagnostic {
+    let diagnostic = Diagnostic::at(span, format!("{} cannot be converted to {}", sql_type(from), sql_type(to)));
+    match (from, to) {
+        (from, DataType::Timestamp(..)) if types::is_numeric(from) => {
+            diagnostic.help("use TO_TIMESTAMP_LTZ(seconds, 0) or TO_TIMESTAMP_LTZ(milliseconds, 3)")
+        }
+        (DataType::Timestamp(..), to) if types::is_numeric(to) => {
+            diagnostic.help("use UNIX_TIMESTAMP(CAST(x AS STRING)) for the seconds since 1970")
+        }
+        _ => diagnostic,
     }
 }
 
@@ -456,7 +511,7 @@ fn number(text: &str) -> std::result::Result<ScalarValue, String> {
 
 /// Whether a name is a function that may stand without parentheses.
 fn is_niladic(name: &str) -> bool {
-    ["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"]
+    ["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME", "PI"]
         .iter()
         .any(|known| known.eq_ignore_ascii_case(name))
 }

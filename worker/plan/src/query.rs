@@ -206,7 +206,12 @@ impl<'a> QueryBinder<'a> {
         let binder =
             ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &input, Place::Scalar("GROUP BY")) };
         let mut entries: Vec<Entry> = Vec::new();
-        for expression in group_by {
+        // GROUP BY (a, b) is GROUP BY a, b.
+        let listed = group_by.iter().flat_map(|expression| match expression {
+            Expr::Tuple(fields) => fields.as_slice(),
+            single => std::slice::from_ref(single),
+        });
+        for expression in listed {
             let own = place(expression.span(), span);
             if matches!(expression, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_)) {
                 return Err(Diagnostic::at(own, "GROUPING SETS, CUBE and ROLLUP are not supported yet"));

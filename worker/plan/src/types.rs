@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 use datafusion_sql::sqlparser::tokenizer::{Span, Token};
+use eddyline_functions::common_number;
 
 use crate::diagnostics::{Diagnostic, Result};
 use crate::tokens::Tokens;
@@ -15,17 +16,19 @@ pub(crate) struct SqlType {
     pub data_type: DataType,
     /// Whether NULL is a value of it.
     pub nullable: bool,
-    /// `CHAR(n)`, `VARCHAR(n)`.
-    pub length: Option<Length>,
+    /// What is declared and not said by the Arrow type.
+    pub limit: Option<Limit>,
 }
 
-/// The declared length of a character string.
+/// What a declared type has less of than its Arrow type; a CAST cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Length {
+pub(crate) enum Limit {
     /// `CHAR(n)`: padded with blanks.
-    Fixed(u32),
+    FixedLength(u32),
     /// `VARCHAR(n)`: at most so long.
-    Max(u32),
+    MaxLength(u32),
+    /// `TIME(p)`, `TIMESTAMP(p)`: the digits of the fraction of a second.
+    Digits(u32),
 }
 
 /// TIMESTAMP(3).
@@ -46,22 +49,22 @@ fn parse_nested(tokens: &mut Tokens<'_>, depth: usize) -> Result<SqlType> {
     if depth > 32 {
         return Err(Diagnostic::at(tokens.span(), "the type is nested too deeply"));
     }
-    let (data_type, length) = parse_base(tokens, depth)?;
-    let mut sql_type = SqlType { data_type, nullable: true, length };
+    let (data_type, limit) = parse_base(tokens, depth)?;
+    let mut sql_type = SqlType { data_type, nullable: true, limit };
     loop {
         if tokens.accept(&["NOT", "NULL"]) {
             sql_type.nullable = false;
         } else if tokens.accept(&["NULL"]) {
             sql_type.nullable = true;
         } else if tokens.accept(&["ARRAY"]) {
-            sql_type = SqlType { data_type: list_of(&sql_type), nullable: true, length: None };
+            sql_type = SqlType { data_type: list_of(&sql_type), nullable: true, limit: None };
         } else {
             return Ok(sql_type);
         }
     }
 }
 
-fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option<Length>)> {
+fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option<Limit>)> {
     let span = tokens.span();
     let name = tokens.identifier("a type")?;
     let plain = |data_type| Ok((data_type, None));
@@ -86,12 +89,16 @@ fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option
             let length = parse_length(tokens)?;
             Ok((
                 DataType::Utf8,
-                Some(if varying { Length::Max(length.unwrap_or(1)) } else { Length::Fixed(length.unwrap_or(1)) }),
+                Some(if varying {
+                    Limit::MaxLength(length.unwrap_or(1))
+                } else {
+                    Limit::FixedLength(length.unwrap_or(1))
+                }),
             ))
         }
         "VARCHAR" => {
             let length = parse_length(tokens)?.unwrap_or(1);
-            Ok((DataType::Utf8, (length < i32::MAX as u32).then_some(Length::Max(length))))
+            Ok((DataType::Utf8, (length < i32::MAX as u32).then_some(Limit::MaxLength(length))))
         }
         "BYTES" => plain(DataType::Binary),
         "BINARY" | "VARBINARY" => {
@@ -101,14 +108,14 @@ fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option
         }
         "DATE" => plain(DataType::Date32),
         "TIME" => {
-            parse_precision(tokens, 0)?;
+            let precision = parse_precision(tokens, 0)?;
             tokens.accept(&["WITHOUT", "TIME", "ZONE"]);
-            plain(DataType::Time32(TimeUnit::Millisecond))
+            Ok((DataType::Time32(TimeUnit::Millisecond), digits(precision)))
         }
-        "TIMESTAMP" => plain(parse_timestamp(tokens, span)?),
+        "TIMESTAMP" => parse_timestamp(tokens, span),
         "TIMESTAMP_LTZ" => {
             let precision = parse_precision(tokens, 6)?;
-            plain(DataType::Timestamp(unit_of(precision), Some("UTC".into())))
+            Ok((DataType::Timestamp(unit_of(precision), Some("UTC".into())), digits(precision)))
         }
         "ARRAY" => {
             tokens.expect_token(&Token::Lt)?;
@@ -189,17 +196,23 @@ fn parse_precision(tokens: &mut Tokens<'_>, default: u32) -> Result<u32> {
     Ok(precision)
 }
 
-fn parse_timestamp(tokens: &mut Tokens<'_>, span: Span) -> Result<DataType> {
-    let unit = unit_of(parse_precision(tokens, 6)?);
+fn parse_timestamp(tokens: &mut Tokens<'_>, span: Span) -> Result<(DataType, Option<Limit>)> {
+    let precision = parse_precision(tokens, 6)?;
+    let (unit, limit) = (unit_of(precision), digits(precision));
     if tokens.accept(&["WITH", "LOCAL", "TIME", "ZONE"]) {
-        return Ok(DataType::Timestamp(unit, Some("UTC".into())));
+        return Ok((DataType::Timestamp(unit, Some("UTC".into())), limit));
     }
     if tokens.sees(&["WITH", "TIME", "ZONE"]) {
         return Err(Diagnostic::at(span, "type TIMESTAMP WITH TIME ZONE is not supported")
             .help("use TIMESTAMP_LTZ for a point in time"));
     }
     tokens.accept(&["WITHOUT", "TIME", "ZONE"]);
-    Ok(DataType::Timestamp(unit, None))
+    Ok((DataType::Timestamp(unit, None), limit))
+}
+
+/// The digits of a fraction, where milliseconds or microseconds are more.
+fn digits(precision: u32) -> Option<Limit> {
+    (precision < 6 && precision != 3).then_some(Limit::Digits(precision))
 }
 
 fn unit_of(precision: u32) -> TimeUnit {
@@ -276,42 +289,15 @@ pub(crate) fn is_point_in_time(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
 }
 
-/// The precision and scale of a number that is exact.
-pub(crate) fn decimal_of(data_type: &DataType) -> Option<(u8, i8)> {
-    match data_type {
-        DataType::Int8 => Some((3, 0)),
-        DataType::Int16 => Some((5, 0)),
-        DataType::Int32 => Some((10, 0)),
-        DataType::Int64 => Some((19, 0)),
-        DataType::Decimal128(precision, scale) => Some((*precision, *scale)),
-        _ => None,
-    }
-}
-
 /// The type that both convert to without loss, by Flink's rules: what CASE, COALESCE, IN, UNION and comparisons take.
 pub(crate) fn common(left: &DataType, right: &DataType) -> Option<DataType> {
-    use DataType::{Date32, Decimal128, Float64, Int8, Int16, Int32, Int64, List, Map, Null, Struct, Timestamp, Utf8};
+    use DataType::{Date32, List, Map, Null, Struct, Timestamp, Utf8};
     if left == right {
         return Some(left.clone());
     }
     match (left, right) {
         (Null, other) | (other, Null) => Some(other.clone()),
-        (a, b) if is_numeric(a) && is_numeric(b) => {
-            if is_approximate(a) || is_approximate(b) {
-                let wide = |t: &DataType| matches!(t, Float64 | Decimal128(..));
-                return Some(if wide(a) || wide(b) { Float64 } else { DataType::Float32 });
-            }
-            let rank = |t: &DataType| [Int8, Int16, Int32, Int64].iter().position(|known| known == t);
-            if let (Some(first), Some(second)) = (rank(a), rank(b)) {
-                return Some([Int8, Int16, Int32, Int64][first.max(second)].clone());
-            }
-            let ((p1, s1), (p2, s2)) = (decimal_of(a)?, decimal_of(b)?);
-            let scale = s1.max(s2);
-            let whole = (i16::from(p1) - i16::from(s1)).max(i16::from(p2) - i16::from(s2));
-            let precision = (whole + i16::from(scale)).clamp(1, 38);
-            // Clamped to 1..=38.
-            Some(Decimal128(precision as u8, scale))
-        }
+        (a, b) if is_numeric(a) && is_numeric(b) => common_number(a, b),
         (Timestamp(a, zone_a), Timestamp(b, zone_b)) => {
             let unit = if *a == TimeUnit::Microsecond { a } else { b };
             Some(Timestamp(*unit, zone_a.clone().or_else(|| zone_b.clone())))
@@ -337,6 +323,20 @@ pub(crate) fn common(left: &DataType, right: &DataType) -> Option<DataType> {
     }
 }
 
+/// Whether Flink has no CAST from one type to the other, although Arrow could convert the number behind the value.
+pub(crate) fn has_no_cast(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Binary, Boolean, Date32, Time32, Timestamp};
+    let is_moment = |t: &DataType| matches!(t, Date32 | Time32(_) | Timestamp(..));
+    let is_number = |t: &DataType| is_numeric(t) || *t == Boolean;
+    match (from, to) {
+        (DataType::Null, _) => false,
+        (from, to) if to.is_nested() && !from.is_nested() => true,
+        (Date32, Time32(_)) | (Time32(_), Date32) => true,
+        (from, Binary) => is_number(from) || is_moment(from),
+        (from, to) => (is_number(from) && is_moment(to)) || (is_moment(from) && is_number(to)),
+    }
+}
+
 /// Whether Flink converts `from` to `to` without a CAST when a row is inserted.
 pub(crate) fn converts_implicitly(from: &DataType, to: &DataType) -> bool {
     use DataType::{Date32, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, List, Map, Null, Struct, Time32};
@@ -347,8 +347,7 @@ pub(crate) fn converts_implicitly(from: &DataType, to: &DataType) -> bool {
         (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
         (from, Float32) => is_integer(from) || matches!(from, Decimal128(..)),
         (from, Float64 | Decimal128(..)) => is_numeric(from),
-        (DataType::Timestamp(..), DataType::Timestamp(..) | Time32(_)) => true,
-        (DataType::Timestamp(_, None), Date32) => true,
+        (DataType::Timestamp(..), DataType::Timestamp(..)) | (DataType::Timestamp(_, None), Date32 | Time32(_)) => true,
         (Date32, DataType::Timestamp(_, None)) => false,
         (List(from), List(to)) => converts_implicitly(from.data_type(), to.data_type()),
         (Map(from, _), Map(to, _)) => converts_implicitly(from.data_type(), to.data_type()),

@@ -72,6 +72,22 @@ const CASES: &[(&str, &str, &str)] = &[
         "column 1 of the query, 'k', is STRING, but 'n' of 'numbers' is INT",
         "CAST(… AS INT)",
     ),
+    (
+        "INSERT INTO counts SELECT CAST(«v» AS TIMESTAMP(3)), v FROM kv;",
+        "INT cannot be converted to TIMESTAMP(3)",
+        "use TO_TIMESTAMP_LTZ(seconds, 0)",
+    ),
+    (
+        "INSERT INTO out SELECT k FROM kv WHERE («v > 1) = 'true'»;",
+        "operator = takes values of one type, not BOOLEAN and STRING",
+        "CAST",
+    ),
+    (
+        "INSERT INTO numbers SELECT CAST(«ts» AS INT) FROM kv;",
+        "TIMESTAMP(3) cannot be converted to INT",
+        "UNIX_TIMESTAMP",
+    ),
+    ("INSERT INTO numbers SELECT CAST(CAST(«ts» AS DATE) AS INT) FROM kv;", "DATE cannot be converted to INT", ""),
     ("INSERT INTO out «SELECT k, v FROM kv»;", "the query has 2 columns, 'out' takes 1", "it takes a"),
     (
         "INSERT INTO numbers SELECT «k * r» FROM kv;",

@@ -18,6 +18,10 @@ WITH ('connector' = 'blackhole');
 CREATE TABLE counts (k STRING, s TIMESTAMP(3), e TIMESTAMP(3), n BIGINT) WITH ('connector' = 'blackhole');
 CREATE TABLE strings (a STRING) WITH ('connector' = 'print');
 CREATE TABLE pairs (a STRING, b BIGINT) WITH ('connector' = 'print');
+CREATE TABLE rows_of (a ROW<id BIGINT, name STRING>) WITH ('connector' = 'blackhole');
+CREATE TABLE times (a TIME, b DATE, c TIMESTAMP(3), d TIMESTAMP(6)) WITH ('connector' = 'blackhole');
+CREATE TABLE doubles (a DOUBLE, b DOUBLE, c BOOLEAN) WITH ('connector' = 'print');
+CREATE TABLE narrow (a FLOAT, b TINYINT) WITH ('connector' = 'print');
 CREATE TABLE decimals (a DECIMAL(38, 6), b DECIMAL(38, 6)) WITH ('connector' = 'print');
 ";
 
@@ -222,6 +226,72 @@ fn decimal_and_integer_arithmetic_follow_flink() {
     insta::assert_snapshot!(explained(
         "INSERT INTO decimals SELECT 0.908 * id, amount / 3 FROM orders;
          INSERT INTO pairs SELECT 'whole', id / 3 + created % 7 FROM orders;"
+    ));
+}
+
+#[test]
+fn a_row_takes_the_field_names_of_the_column_it_is_written_to() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO rows_of SELECT ROW(`value`, `key`) FROM kv;
+         INSERT INTO rows_of SELECT (`value`, 'x') FROM kv;"
+    ));
+}
+
+#[test]
+fn grouping_by_a_row_is_grouping_by_its_fields() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO counts SELECT `key`, window_start, window_end, COUNT(*)
+         FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+         GROUP BY (`key`, `value`), (window_start, window_end);"
+    ));
+}
+
+#[test]
+fn nullif_and_the_sum_of_float_and_double_have_the_type_of_their_left_side() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO narrow SELECT CAST(price AS FLOAT) + price, NULLIF(CAST(id AS TINYINT), 0) FROM orders;"
+    ));
+}
+
+#[test]
+fn intervals_move_times_and_dates_and_are_multiplied() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO times SELECT TIME '00:00:00' - INTERVAL '1' MINUTE, DATE '2024-02-28' + INTERVAL '25' HOUR,
+           TIMESTAMP '2024-01-31 00:00:00' + 13 * INTERVAL '1' MONTH, TIMESTAMP '2024-01-31 00:00:00.123456' - INTERVAL '1' DAY * 2
+         FROM kv;
+         INSERT INTO times SELECT TIME '23:00:00' + `value` * INTERVAL '1' HOUR, DATE '2024-02-28' - `value` * INTERVAL '1' DAY,
+           ts + `value` * INTERVAL '1' SECOND, CAST(ts AS TIMESTAMP(6)) - `value` * INTERVAL '1' MONTH
+         FROM kv;"
+    ));
+}
+
+#[test]
+fn double_beside_decimal_is_double() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO doubles SELECT COALESCE(price, 0.0), GREATEST(amount, price, 1), price > 1 FROM orders;"
+    ));
+}
+
+#[test]
+fn the_clauses_of_json_functions_become_arguments() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO strings SELECT JSON_OBJECT(KEY `key` VALUE `value`, 'b' VALUE JSON_ARRAY(1, `value` NULL ON NULL), 'c' : 2 ABSENT ON NULL) FROM kv;
+         INSERT INTO strings SELECT JSON_OBJECT() || JSON_ARRAY() || JSON_ARRAY(JSON_OBJECT('a' VALUE 1)) FROM kv;
+         INSERT INTO strings SELECT TRIM(BOTH FROM `key`) FROM kv WHERE `key` IS JSON OBJECT AND `key` IS NOT JSON OR `key` IS JSON;"
+    ));
+}
+
+#[test]
+fn rows_are_compared_field_by_field() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO strings SELECT `key` FROM kv WHERE (`key`, `value`) = ROW('a', 1) OR (`key`, `value`) NOT IN (('a', 1), ('b', 2));"
+    ));
+}
+
+#[test]
+fn a_text_that_is_no_time_is_null_beside_one() {
+    insta::assert_snapshot!(explained(
+        "INSERT INTO strings SELECT `key` FROM kv WHERE `key` > ts AND ts > '2026-01-01 00:00:00';"
     ));
 }
 

@@ -111,7 +111,6 @@ impl Decoder {
             match self.columns_of_fields.get(fields) {
                 Some(Some(column)) => self.push_field(*column, start)?,
                 Some(None) => {}
-                None if self.config.ignore_parse_errors => {}
                 None => {
                     let reason = format!("more than the {} fields of the table", self.columns_of_fields.len());
                     return Err(Fault { at: start, reason });

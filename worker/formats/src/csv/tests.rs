@@ -82,12 +82,13 @@ fn options_change_what_characters_mean() {
 }
 
 #[test]
-fn ignored_errors_make_values_null() {
+fn ignored_errors_make_values_null_and_a_record_with_too_many_fields_bad() {
     use DataType::*;
     let config = Config { ignore_parse_errors: true, ..Config::default() };
     let mut decoder = decoder(&config, &[Int32, Int32, Int32]);
     assert_eq!(decoder.decode(b"1,x"), Ok(Decoded::Row));
-    assert_eq!(decoder.decode(b"1,2,3,4"), Ok(Decoded::Row));
+    assert!(decoder.decode(b"1,2,3,4").is_err());
+    assert_eq!(decoder.decode(b"1,2,3"), Ok(Decoded::Row));
     let batch = decoder.flush().expect("two rows");
     assert!(batch.column(1).is_null(0) && batch.column(2).is_null(0));
     assert_eq!(batch.column(2).as_primitive::<Int32Type>().value(1), 3);

@@ -13,6 +13,7 @@ use datafusion_common::{Result, exec_err};
 use datafusion_expr::ScalarUDF;
 use eddyline_stream::sql_type;
 
+use self::nested::Caster;
 use crate::arguments::Arguments;
 use crate::context::FunctionContext;
 use crate::function::{Returns, function};
@@ -21,6 +22,7 @@ use crate::parameters::plain;
 use crate::time::zone::{Overlap, Zone};
 use crate::time::{DAY, MILLISECOND, parse};
 
+mod nested;
 pub(crate) mod number;
 pub(crate) mod text;
 
@@ -35,6 +37,13 @@ pub fn flink_cast(from: &DataType, to: &DataType, try_: bool, context: &Function
     }
     let zone = Zone::Named(context.time_zone);
     let (name, body): (&'static str, Body) = match (&from, &to) {
+        (
+            from @ (DataType::List(_) | DataType::Map(..) | DataType::Struct(_)),
+            to @ (DataType::List(_) | DataType::Map(..) | DataType::Struct(_)),
+        ) => {
+            let caster = Caster::of(from, to, try_, context)?;
+            ("cast_nested", Box::new(move |args| caster.cast(&args.spread(0)?)))
+        }
         (DataType::Utf8, _) => ("cast_from_string", text_body(&to, zone, try_)?),
         (_, DataType::Utf8) if !text::arrow_prints(&from) => {
             ("cast_to_string", Box::new(move |args| text::print(args, zone)))

@@ -1,15 +1,15 @@
-//! Arrays and maps.
+//! Arrays, maps and rows.
 //!
-//! Conventions: `ARRAY[a, b]` arrives as `array(a, b)`, `MAP[k, v]` as `map(k, v)`, `a[i]` and `m[k]` as `item_at(a, i)`. An
-//! index counts from 1; outside the array it gives NULL. `ELEMENT` of more than one element is an error.
-//! Fields of a ROW are read with DataFusion's `get_field`.
+//! Conventions: `ARRAY[a, b]` arrives as `array(a, b)`, `MAP[k, v]` as `map(k, v)`, `a[i]` and `m[k]` as `item_at(a, i)`,
+//! `(a, b)` as `row(a, b)`. An index counts from 1; outside the array it gives NULL. `ELEMENT` of more than one element is
+//! an error. The fields of a new ROW are `EXPR$0`, `EXPR$1`, …; they are read with DataFusion's `get_field`.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{interleave, take};
-use arrow::datatypes::{DataType, Field, Fields, Int32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion_common::{Result, exec_err, internal_err, plan_err};
 use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
@@ -25,6 +25,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         function("array", &[&[Common]], Returns::From(array_type), array).repeats_last().into_udf(),
         function("map", &[&[Any, Any]], Returns::From(map_type), map).repeats_last().into_udf(),
+        function("row", &[&[Any]], Returns::From(row_type), row).repeats_last().into_udf(),
         function("cardinality", &[&[Any]], Returns::Type(DataType::Int32), cardinality).into_udf(),
         function("item_at", &[&[Any, Any]], Returns::From(item_type), item_at).into_udf(),
         function("element", &[&[Any]], Returns::From(item_type), element).into_udf(),
@@ -66,6 +67,12 @@ fn map_type(args: &ReturnFieldArgs) -> Result<DataType> {
     let value = Field::new("value", argument_type(args, 1)?.clone(), true);
     let entry = DataType::Struct(Fields::from(vec![key, value]));
     Ok(DataType::Map(Arc::new(Field::new("entries", entry, false)), false))
+}
+
+fn row_type(args: &ReturnFieldArgs) -> Result<DataType> {
+    let field =
+        |(position, field): (usize, &FieldRef)| Field::new(format!("EXPR${position}"), field.data_type().clone(), true);
+    Ok(DataType::Struct(args.arg_fields.iter().enumerate().map(field).collect()))
 }
 
 fn item_type(args: &ReturnFieldArgs) -> Result<DataType> {
@@ -116,6 +123,12 @@ fn map(args: &Arguments) -> Result<ArrayRef> {
     let offsets = OffsetBuffer::from_repeated_length(args.len() / 2, args.rows);
     let pairs = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
     Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, None, false)?))
+}
+
+fn row(args: &Arguments) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = &args.return_type else { return internal_err!("ROW gives a row") };
+    let columns = (0..args.len()).map(|position| args.spread(position)).collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(StructArray::try_new(fields.clone(), columns, None)?))
 }
 
 /// The offsets and NULLs of an array or map.

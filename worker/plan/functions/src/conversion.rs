@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimeUnit};
 use datafusion_common::{Result, exec_err, plan_err};
 use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
 
@@ -19,7 +19,7 @@ use crate::function::{Returns, function, literal_integer, literal_text};
 use crate::moments::{instant_type, timestamp_type};
 use crate::parameters::Parameter;
 use crate::time::pattern::{Dialect, Pattern};
-use crate::time::zone::Zone;
+use crate::time::zone::{Overlap, Zone};
 use crate::time::{DAY, MILLISECOND, SECOND, parse};
 
 const SQL_PATTERN: &str = "yyyy-MM-dd HH:mm:ss";
@@ -85,7 +85,7 @@ pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
         function(
             "to_timestamp_ltz",
             &[&[Number], &[Number, Int], &[Text], &[Text, Text], &[Text, Text, Text]],
-            Returns::Type(instant_type()),
+            Returns::From(instant_of_precision),
             to_timestamp_ltz,
         )
         .check(check_precision)
@@ -148,48 +148,60 @@ fn to_timestamp(args: &Arguments) -> Result<ArrayRef> {
     let (pattern, last) = (args.text(1)?, LastPattern::new(Dialect::Formatter));
     args.try_write_moments(|row| {
         let (Some(text), Some(pattern)) = (text.get(row), pattern.get(row)) else { return Ok(None) };
-        // Flink falls back to the SQL form when the pattern does not fit.
-        Ok(last.get(pattern)?.parse_local(text).or_else(|| parse::timestamp(text.trim())))
+        Ok(last.get(pattern)?.parse_local(text).or_else(|| parse::lenient_timestamp(text)))
     })
 }
 
 fn check_precision(args: &ReturnFieldArgs) -> Result<()> {
     match literal_integer(args, 1) {
-        Some(precision) if precision != 0 && precision != 3 => {
-            plan_err!("TO_TIMESTAMP_LTZ: the precision is 0 (seconds) or 3 (milliseconds), not {precision}")
+        Some(precision) if !(0..=9).contains(&precision) => {
+            plan_err!("TO_TIMESTAMP_LTZ: the precision is from 0 (seconds) to 9 (nanoseconds), not {precision}")
         }
         _ if args.arg_fields.first().is_some_and(|field| *field.data_type() == DataType::Utf8) => check_formatter(args),
         _ => Ok(()),
     }
 }
 
+/// TIMESTAMP_LTZ(3), with microseconds when the number has more digits than milliseconds.
+fn instant_of_precision(args: &ReturnFieldArgs) -> Result<DataType> {
+    let is_finer = literal_integer(args, 1).is_some_and(|precision| precision > 3);
+    Ok(if is_finer { DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())) } else { instant_type() })
+}
+
+/// Of a number of seconds (precision 0), milliseconds (3), microseconds (6) or what is between.
 fn to_timestamp_ltz(args: &Arguments) -> Result<ArrayRef> {
     if *args.data_type(0) == DataType::Utf8 {
         return to_timestamp_ltz_from_text(args);
     }
     let precision = if args.len() > 1 { Some(args.int(1)?) } else { None };
-    let is_seconds = |row: usize| match precision.as_ref().map_or(Some(3), |precision| precision.get(row)) {
-        Some(0) => Ok(Some(true)),
-        Some(3) => Ok(Some(false)),
-        Some(other) => exec_err!("TO_TIMESTAMP_LTZ: the precision is 0 (seconds) or 3 (milliseconds), not {other}"),
+    let digits = |row: usize| match precision.as_ref().map_or(Some(3), |precision| precision.get(row)) {
+        Some(digits @ 0..=9) => Ok(Some(digits)),
+        Some(other) => {
+            exec_err!("TO_TIMESTAMP_LTZ: the precision is from 0 (seconds) to 9 (nanoseconds), not {other}")
+        }
         None => Ok(None),
     };
-    let in_range = |milliseconds: i64| EPOCH_MS_RANGE.contains(&milliseconds).then(|| milliseconds * MILLISECOND);
+    let in_range = |micros: i128| {
+        let micros = i64::try_from(micros).ok()?;
+        EPOCH_MS_RANGE.contains(&micros.div_euclid(MILLISECOND)).then_some(micros)
+    };
+    let of_whole = |number: i128, digits: i32| match u32::try_from(6 - digits) {
+        Ok(more) => in_range(number.checked_mul(10_i128.pow(more))?),
+        Err(_) => in_range(number.div_euclid(10_i128.pow(u32::try_from(digits - 6).ok()?))),
+    };
     match args.data_type(0) {
         DataType::Float32 | DataType::Float64 => {
             let number = as_double(args, 0)?;
             args.try_write_moments(|row| {
-                let factor = is_seconds(row)?.map(|seconds| if seconds { 1_000.0 } else { 1.0 });
-                Ok(factor.and_then(|factor| in_range((number(row)? * factor) as i64)))
+                let micros = |digits: i32| in_range((number(row)? * 10_f64.powi(6 - digits)).floor() as i128);
+                Ok(digits(row)?.and_then(micros))
             })
         }
         DataType::Decimal128(_, scale) => {
             let (number, divisor) =
                 (args.primitive::<Decimal128Type>(0)?, 10_i128.pow(u32::from(scale.unsigned_abs())));
             args.try_write_moments(|row| {
-                let factor = is_seconds(row)?.map(|seconds| if seconds { 1_000 } else { 1 });
-                Ok(factor
-                    .and_then(|factor| in_range(i64::try_from(number.get(row)? / divisor).ok()?.checked_mul(factor)?)))
+                Ok(digits(row)?.and_then(|digits| of_whole(number.get(row)? / divisor, digits)))
             })
         }
         _ => {
@@ -200,10 +212,7 @@ fn to_timestamp_ltz(args: &Arguments) -> Result<ArrayRef> {
                 let (array, index) = (widened?, if constant { 0 } else { row });
                 arrow::array::Array::is_valid(array, index).then(|| array.value(index))
             };
-            args.try_write_moments(|row| {
-                let factor = is_seconds(row)?.map(|seconds| if seconds { 1_000 } else { 1 });
-                Ok(factor.and_then(|factor| in_range(number(row)?.checked_mul(factor)?)))
-            })
+            args.try_write_moments(|row| Ok(digits(row)?.and_then(|digits| of_whole(i128::from(number(row)?), digits))))
         }
     }
 }
@@ -228,8 +237,10 @@ fn to_timestamp_ltz_from_text(args: &Arguments) -> Result<ArrayRef> {
             None => None,
         };
         Ok(match pattern {
-            Some(pattern) => pattern.parse_instant(text, zone),
-            None => parse::timestamp(text).map(|local| zone.instant(local, crate::time::zone::Overlap::Earlier)),
+            Some(pattern) => pattern
+                .parse_instant(text, zone)
+                .or_else(|| parse::lenient_timestamp(text).map(|local| zone.instant(local, Overlap::Earlier))),
+            None => parse::timestamp(text).map(|local| zone.instant(local, Overlap::Earlier)),
         })
     })
 }

@@ -44,6 +44,7 @@ pub use cast::flink_cast;
 pub use cast::text::PRECISION_KEY;
 pub use context::{Clock, FunctionContext};
 pub use decimal::{DecimalOperator, DecimalType, decimal_operator};
+pub use parameters::{common_number, exact};
 
 /// All scalar functions for one job, each under its lower-case name and aliases.
 pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {

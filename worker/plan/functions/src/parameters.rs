@@ -5,7 +5,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::{Result, plan_err};
-use datafusion_expr::type_coercion::binary::{comparison_coercion, type_union_resolution};
+use datafusion_expr::type_coercion::binary::type_union_resolution;
 use eddyline_stream::sql_type;
 
 /// What one parameter of a function takes.
@@ -94,13 +94,47 @@ fn common_type(parameters: &[Parameter], types: &[DataType]) -> Option<DataType>
     let common = if shared.iter().all(|data_type| *data_type == first || *data_type == DataType::Null) {
         first
     } else if shared.iter().all(|data_type| data_type.is_numeric() || *data_type == DataType::Null) {
-        shared.iter().filter(|data_type| **data_type != DataType::Null).try_fold(first, |so_far, next| {
-            if so_far == *next { Some(so_far) } else { comparison_coercion(&so_far, next) }
-        })?
+        let numbers = shared.iter().filter(|data_type| **data_type != DataType::Null);
+        numbers.cloned().reduce(|so_far, next| common_number(&so_far, &next).unwrap_or(so_far))?
     } else {
         type_union_resolution(&shared)?
     };
     Some(if common == DataType::Null { DataType::Utf8 } else { plain(&common) })
+}
+
+/// The type of two numbers side by side, by Flink's rules: DOUBLE beside DECIMAL is DOUBLE, DECIMALs and whole numbers become
+/// a DECIMAL that holds both. `None` if one of them is no number.
+pub fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
+    let rank = |data_type: &DataType| {
+        [DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64].iter().position(|known| known == data_type)
+    };
+    if !left.is_numeric() || !right.is_numeric() {
+        return None;
+    }
+    if left.is_floating() || right.is_floating() {
+        let is_wide = |data_type: &DataType| matches!(data_type, DataType::Float64 | DataType::Decimal128(..));
+        return Some(if is_wide(left) || is_wide(right) { DataType::Float64 } else { DataType::Float32 });
+    }
+    if let (Some(first), Some(second)) = (rank(left), rank(right)) {
+        return Some(if first < second { right.clone() } else { left.clone() });
+    }
+    let ((left_precision, left_scale), (right_precision, right_scale)) = (exact(left)?, exact(right)?);
+    let scale = left_scale.max(right_scale);
+    let whole = |precision: u8, scale: i8| i16::from(precision) - i16::from(scale);
+    let digits = whole(left_precision, left_scale).max(whole(right_precision, right_scale)) + i16::from(scale);
+    Some(DataType::Decimal128(u8::try_from(digits.clamp(1, 38)).unwrap_or(38), scale))
+}
+
+/// Precision and scale of a number that is exact.
+pub fn exact(data_type: &DataType) -> Option<(u8, i8)> {
+    match data_type {
+        DataType::Int8 => Some((3, 0)),
+        DataType::Int16 => Some((5, 0)),
+        DataType::Int32 => Some((10, 0)),
+        DataType::Int64 => Some((19, 0)),
+        DataType::Decimal128(precision, scale) => Some((*precision, *scale)),
+        _ => None,
+    }
 }
 
 /// A type without the Arrow variants that batches never carry.

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Decimal128Type, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use datafusion_common::{Result, exec_err, plan_err};
 use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
 
-use super::document::push_text;
+use super::document::{push_exact_number, push_text};
 use crate::arguments::Arguments;
 use crate::cast::text::push_value;
 use crate::function::{Returns, function, literal_text};
@@ -176,6 +176,8 @@ fn push_json(array: &dyn Array, index: usize, out: &mut String) {
             }
             push_members(members.iter().map(|(key, value)| (*key, value.as_str())), out);
         }
+        DataType::Float32 => push_double(f64::from(array.as_primitive::<Float32Type>().value(index)), out),
+        DataType::Float64 => push_double(array.as_primitive::<Float64Type>().value(index), out),
         number if number.is_numeric() => {
             push_value(array, index, None, utc, out);
         }
@@ -185,6 +187,13 @@ fn push_json(array: &dyn Array, index: usize, out: &mut String) {
             push_text(&text, out);
         }
     }
+}
+
+/// Appends a DOUBLE with the digits that Java prints, in the form of a BigDecimal.
+fn push_double(value: f64, out: &mut String) {
+    let mut text = String::new();
+    crate::cast::text::push_double(value, &mut text);
+    if value.is_finite() { push_exact_number(&text, out) } else { out.push_str(&text) }
 }
 
 fn push_members<'a>(members: impl Iterator<Item = (&'a str, &'a str)>, out: &mut String) {

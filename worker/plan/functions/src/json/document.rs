@@ -45,7 +45,7 @@ impl<'a> Json<'a> {
         match self {
             Self::Null => out.push_str("null"),
             Self::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
-            Self::Number(number) => push_number(number, out),
+            Self::Number(number) => push_exact_number(number, out),
             Self::Text(text) => push_text(text, out),
             Self::Array(elements) => {
                 out.push('[');
@@ -78,6 +78,37 @@ pub(super) fn push_number(number: &str, out: &mut String) {
         }
     } else {
         out.push_str(number);
+    }
+}
+
+/// Appends a number with all its digits, as Java's BigDecimal prints it: `1.50`, `1E+5`, `0.000010`.
+pub(super) fn push_exact_number(number: &str, out: &mut String) {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let Ok(exponent) = exponent.parse::<i32>() else { return out.push_str(number) };
+    let all = format!("{whole}{fraction}");
+    let trimmed = all.trim_start_matches('0');
+    let digits = if trimmed.is_empty() { "0" } else { trimmed };
+    let (length, scale) = (digits.len() as i64, fraction.len() as i64 - i64::from(exponent));
+    // The power of ten of the first digit.
+    let magnitude = length - 1 - scale;
+    if mantissa.len() > unsigned.len() && digits != "0" {
+        out.push('-');
+    }
+    if scale < 0 || magnitude < -6 {
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        // Writing to a String does not fail.
+        let _ = write!(out, "{first}{point}{rest}E{magnitude:+}");
+    } else if scale == 0 {
+        out.push_str(digits);
+    } else {
+        // The zeros in front: at most six, as the magnitude is not smaller.
+        let zeros = usize::try_from(scale + 1 - length).unwrap_or(0);
+        let padded = format!("{}{digits}", "0".repeat(zeros));
+        let (whole, fraction) = padded.split_at(padded.len() - usize::try_from(scale).unwrap_or(0));
+        let _ = write!(out, "{whole}.{fraction}");
     }
 }
 

@@ -42,7 +42,8 @@ impl Path {
         let (mode, rest) = match trimmed.split_once(char::is_whitespace) {
             Some((word, rest)) if word.eq_ignore_ascii_case("strict") => (Mode::Strict, rest.trim()),
             Some((word, rest)) if word.eq_ignore_ascii_case("lax") => (Mode::Lax, rest.trim()),
-            _ => (Mode::Lax, trimmed),
+            // As in Flink: the standard would have it lax.
+            _ => (Mode::Strict, trimmed),
         };
         let Some(mut rest) = rest.strip_prefix('$') else {
             return Err(format!("JSON path '{text}' does not start with $"));

@@ -243,7 +243,7 @@ fn is_json(args: &Arguments) -> Result<ArrayRef> {
     let text = args.text(0)?;
     let kind = args.constant_text(1).map(str::to_ascii_uppercase);
     args.write_boolean(|row| {
-        let document = Json::parse(text.get(row)?);
+        let document = text.get(row).and_then(Json::parse);
         Some(match (document, kind.as_deref()) {
             (None, _) => false,
             (Some(document), Some("SCALAR")) => document.is_scalar(),

@@ -51,7 +51,7 @@ impl Charset {
                 _ => b'?',
             })),
             Self::Utf16 { little_endian, mark } => {
-                if mark {
+                if mark && !text.is_empty() {
                     out.extend_from_slice(&[0xFE, 0xFF]);
                 }
                 for unit in text.encode_utf16() {

@@ -130,6 +130,7 @@ fn split(args: &Arguments) -> Result<ArrayRef> {
     let mut builder = ListBuilder::new(StringBuilder::new()).with_field(element);
     for row in 0..args.rows {
         match (text.get(row), separator.get(row)) {
+            (Some(""), Some(_)) => builder.append(true),
             (Some(text), Some("")) => {
                 text.chars().for_each(|character| builder.values().append_value(character.encode_utf8(&mut [0; 4])));
                 builder.append(true);

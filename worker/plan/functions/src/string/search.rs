@@ -41,7 +41,9 @@ fn locate(args: &Arguments) -> Result<ArrayRef> {
     let from = if args.len() > 2 { Some(args.int(2)?) } else { None };
     args.write::<Int32Type>(|row| {
         let from = from.as_ref().map_or(Some(1), |from| from.get(row))?;
-        Some(find(text.get(row)?, sought.get(row)?, from))
+        let (text, sought) = (text.get(row)?, sought.get(row)?);
+        // What is empty is at the start, wherever the search begins.
+        Some(if sought.is_empty() { 1 } else { find(text, sought, from) })
     })
 }
 

@@ -1,5 +1,6 @@
 //! Casts.
 
+use arrow::array::StructArray;
 use arrow::datatypes::TimeUnit;
 
 use super::*;
@@ -192,4 +193,38 @@ fn arrow_casts_where_it_does_the_same() {
     ] {
         assert!(flink_cast(&from, &to, false, &utc()).is_none(), "{from} to {to}");
     }
+}
+
+#[test]
+fn rows_are_cast_field_by_field_in_their_order_whatever_the_names_are() {
+    let row = |fields: &[(&str, DataType)]| {
+        DataType::Struct(fields.iter().map(|(name, to)| Field::new(*name, to.clone(), true)).collect())
+    };
+    let column = |value: ScalarValue| value.to_array().expect("an array");
+    let fields = |columns: Vec<(&str, ArrayRef)>| {
+        let field =
+            |(name, column): (&str, ArrayRef)| (Arc::new(Field::new(name, column.data_type().clone(), true)), column);
+        StructArray::from(columns.into_iter().map(field).collect::<Vec<_>>())
+    };
+    let inner: ArrayRef = Arc::new(fields(vec![("EXPR$0", column(" 1.5 ".into()))]));
+    let outer = fields(vec![("a", column(1.into())), ("EXPR$1", inner)]);
+    let value = ScalarValue::Struct(Arc::new(outer));
+    let to = row(&[("b", TEXT), ("a", row(&[("x", DataType::Float64)]))]);
+    assert_eq!(cast(&value, &to, false, &utc()).expect("a cast"), "(1, (1.5))");
+    let null = ScalarValue::try_from(&value.data_type()).expect("a NULL");
+    assert_eq!(cast(&null, &to, false, &utc()).expect("a cast"), "NULL");
+}
+
+#[test]
+fn elements_are_cast_one_by_one() {
+    let list = |element: DataType| DataType::List(Arc::new(Field::new("element", element, true)));
+    let strings = |texts: [&str; 2]| {
+        let texts = texts.map(ScalarValue::from);
+        let array = ScalarValue::new_list_nullable(&texts, &TEXT);
+        ScalarValue::List(array)
+    };
+    let to = list(DataType::Int64);
+    assert_eq!(cast(&strings([" 1", "2"]), &to, false, &utc()).expect("a cast"), "[1, 2]");
+    assert!(cast(&strings(["one", "2"]), &to, false, &utc()).is_err());
+    assert_eq!(cast(&strings(["one", "2"]), &to, true, &utc()).expect("a cast"), "[NULL, 2]");
 }

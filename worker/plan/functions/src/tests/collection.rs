@@ -1,4 +1,4 @@
-//! Arrays and maps.
+//! Arrays, maps and rows.
 
 use arrow::datatypes::Int32Type;
 
@@ -36,6 +36,8 @@ fn elements_are_taken_and_counted() {
     expect(vec![
         ("array", args![1, None::<i32>, 3], "[1, NULL, 3]"),
         ("map", args!["a", 1, "b", None::<i32>], "{a=1, b=NULL}"),
+        ("row", args![1, "a"], "(1, a)"),
+        ("row", args![None::<i32>], "(NULL)"),
         ("cardinality", args![list(&[Some(1), None])], "2"),
         ("cardinality", args![map()], "2"),
         ("item_at", args![list(&[Some(7), Some(8)]), 2], "8"),

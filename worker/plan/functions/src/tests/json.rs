@@ -17,6 +17,7 @@ fn a_scalar_is_taken_from_a_document() {
         ("json_value", args![DOCUMENT, "lax $.x", "STRING", "DEFAULT", false], "false"),
         ("json_value", args![DOCUMENT, "strict $.x", "STRING", "NULL", NULL, "DEFAULT", "wrong"], "wrong"),
         ("json_value", args![DOCUMENT, "$.a", "INTEGER", "NULL", NULL, "DEFAULT", 7], "7"),
+        ("json_value", args![DOCUMENT, "$.x", "STRING", "DEFAULT", "empty", "DEFAULT", "wrong"], "wrong"),
         ("json_value", args!["not json", "$.a"], "NULL"),
         ("json_value", args![None::<&str>, "$.a"], "NULL"),
         ("json_value", args!["1e3", "$"], "1000.0"),
@@ -24,7 +25,7 @@ fn a_scalar_is_taken_from_a_document() {
     expect_refusal(vec![
         ("json_value", args![DOCUMENT, "$..a"], "JSON path '$..a' is not supported from '..a' on"),
         ("json_value", args![DOCUMENT, "$.a", "DATE"], "JSON_VALUE cannot return DATE"),
-        ("json_value", args![DOCUMENT, "$.x", "STRING", "ERROR"], "the result of path '$.x' is empty"),
+        ("json_value", args![DOCUMENT, "lax $.x", "STRING", "ERROR"], "the result of path 'lax $.x' is empty"),
     ]);
     expect_types(vec![("json_value", args![DOCUMENT, "$.a", "INTEGER"], DataType::Int32)]);
 }
@@ -38,7 +39,14 @@ fn a_part_is_taken_from_a_document() {
         ("json_query", args![DOCUMENT, "$.b.z"], "NULL"),
         ("json_query", args![DOCUMENT, "$.b.z", "UNCONDITIONAL"], "[1]"),
         ("json_query", args![DOCUMENT, "$.b.a", "CONDITIONAL"], "[1,2]"),
-        ("json_query", args![DOCUMENT, "$.x", "WITHOUT", "EMPTY ARRAY"], "[]"),
+        ("json_query", args![DOCUMENT, "lax $.x", "WITHOUT", "EMPTY ARRAY"], "[]"),
+        ("json_query", args![DOCUMENT, "$.x", "WITHOUT", "EMPTY ARRAY"], "NULL"),
+        ("json_query", args![DOCUMENT, "$.x", "WITHOUT", "NULL", "EMPTY ARRAY"], "[]"),
+        (
+            "json_query",
+            args!["[1.50, 1e5, -0.0, 0.00001, 12e-1, 100, 1.5E-9]", "$"],
+            "[1.50,1E+5,0.0,0.00001,1.2,100,1.5E-9]",
+        ),
         ("json_query", args!["{", "$.x", "WITHOUT", "NULL", "EMPTY OBJECT"], "{}"),
         ("json_exists", args![DOCUMENT, "$.c[1].d"], "TRUE"),
         ("json_exists", args![DOCUMENT, "$.c[2]"], "FALSE"),
@@ -49,7 +57,7 @@ fn a_part_is_taken_from_a_document() {
         ("is_json", args!["{}", "ARRAY"], "FALSE"),
         ("is_json", args!["{} x"], "FALSE"),
         ("is_json", args!["01"], "FALSE"),
-        ("is_json", args![None::<&str>], "NULL"),
+        ("is_json", args![None::<&str>], "FALSE"),
     ]);
     expect_refusal(vec![("json_exists", args![DOCUMENT, "strict $.x", "ERROR"], "is an error")]);
 }
@@ -65,6 +73,7 @@ fn documents_are_written() {
         ("json_object", args!["NULL", "k2", 2, "k1", None::<&str>], r#"{"k1":null,"k2":2}"#),
         ("json_object", args!["ABSENT", "k1", None::<&str>, "k2", "x"], r#"{"k2":"x"}"#),
         ("json_object", args!["NULL"], "{}"),
+        ("json_array", args!["NULL", 1e21, 123_456_789.5, 0.1_f32], "[1.0E+21,123456789.5,0.10000000149011612]"),
         ("json_array", args!["ABSENT", 1, None::<i32>, "x"], r#"[1,"x"]"#),
         ("json_array", args!["NULL", 1, None::<i32>], "[1,null]"),
         ("json_array", args!["ABSENT"], "[]"),

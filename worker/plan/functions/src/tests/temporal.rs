@@ -97,6 +97,18 @@ fn units_are_added_and_counted() {
 }
 
 #[test]
+fn the_fraction_of_a_second_is_cut_to_the_digits_of_a_precision() {
+    expect(vec![
+        ("fraction", args![timestamp("2026-03-01 10:00:00.987"), 0], "2026-03-01 10:00:00.000"),
+        ("fraction", args![timestamp("2026-03-01 10:00:00.987"), 2], "2026-03-01 10:00:00.980"),
+        ("fraction", args![timestamp("1969-12-31 23:59:59.999"), 0], "1969-12-31 23:59:59.000"),
+        ("fraction", args![ScalarValue::TimestampMicrosecond(Some(123_456), None), 5], "1970-01-01 00:00:00.123450"),
+        ("fraction", args![time("10:00:00.987"), 1], "10:00:00.9"),
+        ("fraction", args![ScalarValue::TimestampMillisecond(None, None), 0], "NULL"),
+    ]);
+}
+
+#[test]
 fn patterns_print_as_java_prints() {
     let moment = || timestamp("2026-03-01 09:05:06.078");
     expect(vec![
@@ -129,6 +141,8 @@ fn texts_are_read_by_java_patterns() {
         ("to_timestamp", args!["2026-02-30 00:00:00"], "2026-02-28 00:00:00.000"),
         ("to_timestamp", args!["2026-13-01 00:00:00"], "NULL"),
         ("to_timestamp", args!["x"], "NULL"),
+        ("to_timestamp", args!["2026-02-30 00:00:00", "yyyyMMdd"], "2026-03-02 00:00:00.000"),
+        ("to_timestamp_ltz", args!["2026-3-1 9:5:6", "yyyyMMdd", "Asia/Shanghai"], "2026-03-01 01:05:06.000"),
         ("to_timestamp", args!["20260301 090506", "yyyyMMdd HHmmss"], "2026-03-01 09:05:06.000"),
         ("to_timestamp", args!["01/Mar/2026:09:05", "dd/MMM/yyyy:HH:mm"], "2026-03-01 09:05:00.000"),
         ("to_timestamp", args!["2026-03-01T09:05:06.123Z", "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"], "2026-03-01 09:05:06.123"),
@@ -149,6 +163,11 @@ fn texts_are_read_by_java_patterns() {
         ("to_timestamp_ltz", args![100, 0], "1970-01-01 00:01:40.000"),
         ("to_timestamp_ltz", args![100_i64, 3], "1970-01-01 00:00:00.100"),
         ("to_timestamp_ltz", args![1.5, 0], "1970-01-01 00:00:01.500"),
+        ("to_timestamp_ltz", args![-1.5, 3], "1969-12-31 23:59:59.998"),
+        ("to_timestamp_ltz", args![15, 1], "1970-01-01 00:00:01.500"),
+        ("to_timestamp_ltz", args![1_700_000_000_123_456_i64, 6], "2023-11-14 22:13:20.123456"),
+        ("to_timestamp_ltz", args![1_700_000_000_123_456_789_i64, 9], "2023-11-14 22:13:20.123456"),
+        ("to_timestamp_ltz", args![1_700_000_000_123_456_789_i64, 6], "NULL"),
         ("to_timestamp_ltz", args![decimal("1.5", 3, 1), 3], "1970-01-01 00:00:00.001"),
         ("to_timestamp_ltz", args![i64::MAX, 0], "NULL"),
         (
@@ -157,7 +176,7 @@ fn texts_are_read_by_java_patterns() {
             "2026-02-28 16:00:00.000",
         ),
     ]);
-    expect_refusal(vec![("to_timestamp_ltz", args![1, 6], "precision is 0 (seconds) or 3")]);
+    expect_refusal(vec![("to_timestamp_ltz", args![1, 10], "the precision is from 0 (seconds) to 9")]);
     expect_types(vec![
         ("to_timestamp", args!["x"], crate::moments::timestamp_type()),
         ("to_timestamp_ltz", args![1, 3], crate::moments::instant_type()),

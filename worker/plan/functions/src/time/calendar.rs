@@ -58,16 +58,19 @@ pub(crate) fn add_months(days: i64, months: i64) -> i64 {
 
 /// Whole months from one local time to another, in microseconds.
 pub(crate) fn months_between(from: i64, to: i64) -> i64 {
-    if to < from {
-        return -months_between(to, from);
-    }
     let (from_days, to_days) = (from.div_euclid(super::DAY), to.div_euclid(super::DAY));
-    let (start, end) = (Civil::of(from_days), Civil::of(to_days));
+    let months =
+        if to_days < from_days { -months_of_days(to_days, from_days) } else { months_of_days(from_days, to_days) };
+    // As Flink has it, also backwards: there the last day counts as a month more when it is not full.
+    let is_short = add_months(from_days, months) == to_days && to.rem_euclid(super::DAY) < from.rem_euclid(super::DAY);
+    if is_short { months - 1 } else { months }
+}
+
+/// Whole months from one day to another that is not before it.
+fn months_of_days(from: i64, to: i64) -> i64 {
+    let (start, end) = (Civil::of(from), Civil::of(to));
     let months = (end.year - start.year) * 12 + end.month - start.month;
-    let reached = add_months(from_days, months);
-    let overshoots =
-        reached > to_days || (reached == to_days && from.rem_euclid(super::DAY) > to.rem_euclid(super::DAY));
-    if overshoots { months - 1 } else { months }
+    if add_months(from, months) > to { months - 1 } else { months }
 }
 
 /// The day of the week: 1 for Monday to 7 for Sunday.
@@ -110,7 +113,9 @@ mod tests {
         };
         assert_eq!(months_between(at(2026, 1, 31, 0), at(2026, 2, 28, 0)), 1);
         assert_eq!(months_between(at(2026, 1, 15, 12), at(2026, 2, 15, 11)), 0);
-        assert_eq!(months_between(at(2026, 2, 15, 11), at(2026, 1, 15, 12)), 0);
+        assert_eq!(months_between(at(2026, 2, 15, 11), at(2026, 1, 15, 12)), -1);
+        assert_eq!(months_between(at(2024, 2, 29, 12), at(2024, 2, 29, 0)), -1);
+        assert_eq!(months_between(at(2024, 3, 31, 2), at(2024, 2, 29, 0)), -2);
         assert_eq!(months_between(at(2026, 3, 15, 0), at(2025, 3, 15, 0)), -12);
     }
 

@@ -217,8 +217,21 @@ fn fraction_micros(digits: &str) -> i64 {
     micros
 }
 
-/// A timestamp as SQL writes it: `yyyy-[M]M-[d]d[ [H]H:[m]m:[s]s[.fraction]]`, in microseconds.
+/// A timestamp as SQL writes it: `yyyy-[M]M-[d]d[ [H]H:[m]m:[s]s[.fraction]]`, in microseconds. A day that the month does
+/// not have is its last.
 pub(crate) fn timestamp(text: &str) -> Option<i64> {
+    sql_fields(text)?.local(Dialect::Formatter)
+}
+
+/// What Flink reads when a text does not fit the pattern: a timestamp as SQL writes it, but a day up to 31 that the month
+/// does not have is one of the next month.
+pub(crate) fn lenient_timestamp(text: &str) -> Option<i64> {
+    let found = sql_fields(text.trim())?;
+    let day_too_many = found.day? - found.day?.min(days_in_month(found.year?, found.month?));
+    Some(found.local(Dialect::Formatter)? + day_too_many * DAY)
+}
+
+fn sql_fields(text: &str) -> Option<Found> {
     let (date, time) = match text.split_once(' ') {
         Some((date, time)) => (date, Some(time)),
         None => (text, None),
@@ -242,7 +255,7 @@ pub(crate) fn timestamp(text: &str) -> Option<i64> {
             found.micros = Some(digits.then(|| fraction_micros(fraction))?);
         }
     }
-    found.local(Dialect::Formatter)
+    Some(found)
 }
 
 /// A date as SQL writes it: `yyyy[-M[-d]]`; what follows the first blank is ignored. Days since 1970-01-01.

@@ -1,0 +1,120 @@
+//! Casts between ARRAYs, between MAPs and between ROWs: element by element, fields by their place and not by their name.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, make_array, new_null_array};
+use arrow::buffer::NullBuffer;
+use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::{Result, internal_err};
+use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
+
+use super::flink_cast;
+use crate::context::FunctionContext;
+use crate::parameters::plain;
+
+/// How the values of one array become values of another type.
+pub(crate) enum Caster {
+    /// They stay as they are.
+    Same,
+    /// They have no type but NULL.
+    Null(DataType),
+    /// By a function of this crate, from one type to another.
+    Function(Arc<ScalarUDF>, FieldRef, FieldRef),
+    /// By Arrow's kernel.
+    Kernel(DataType, CastOptions<'static>),
+    /// The elements of an ARRAY.
+    Elements(Box<Caster>, FieldRef),
+    /// The keys and values of a MAP.
+    Entries(Box<Caster>, Box<Caster>, FieldRef, Fields),
+    /// The fields of a ROW.
+    Fields(Vec<Caster>, Fields),
+}
+
+impl Caster {
+    /// `None` when there is no such cast.
+    pub(crate) fn of(from: &DataType, to: &DataType, try_: bool, context: &FunctionContext) -> Option<Self> {
+        let inner = |from: &DataType, to: &DataType| Self::of(from, to, try_, context);
+        match (from, to) {
+            (from, to) if from == to => Some(Self::Same),
+            (DataType::Null, to) => Some(Self::Null(to.clone())),
+            (DataType::List(from), DataType::List(to)) => {
+                Some(Self::Elements(Box::new(inner(from.data_type(), to.data_type())?), Arc::clone(to)))
+            }
+            (DataType::Map(from, _), DataType::Map(to, _)) => match (from.data_type(), to.data_type()) {
+                (DataType::Struct(from), DataType::Struct(fields)) if from.len() == 2 && fields.len() == 2 => {
+                    let key = inner(from[0].data_type(), fields[0].data_type())?;
+                    let value = inner(from[1].data_type(), fields[1].data_type())?;
+                    Some(Self::Entries(Box::new(key), Box::new(value), Arc::clone(to), fields.clone()))
+                }
+                _ => None,
+            },
+            (DataType::Struct(from), DataType::Struct(to)) if from.len() == to.len() => {
+                let casters = from.iter().zip(to).map(|(from, to)| inner(from.data_type(), to.data_type()));
+                Some(Self::Fields(casters.collect::<Option<_>>()?, to.clone()))
+            }
+            (from, to) => match flink_cast(from, to, try_, context) {
+                Some(udf) => {
+                    let field = |data_type: &DataType| Arc::new(Field::new("value", data_type.clone(), true));
+                    Some(Self::Function(udf, field(from), field(to)))
+                }
+                None if !from.is_nested() && !to.is_nested() && can_cast_types(&plain(from), to) => {
+                    Some(Self::Kernel(to.clone(), CastOptions { safe: try_, ..CastOptions::default() }))
+                }
+                None => None,
+            },
+        }
+    }
+
+    /// The array with its values cast.
+    pub(crate) fn cast(&self, array: &ArrayRef) -> Result<ArrayRef> {
+        Ok(match self {
+            Self::Same => Arc::clone(array),
+            Self::Null(to) => new_null_array(to, array.len()),
+            Self::Function(udf, from, to) => {
+                let result = udf.invoke_with_args(ScalarFunctionArgs {
+                    args: vec![ColumnarValue::Array(Arc::clone(array))],
+                    arg_fields: vec![Arc::clone(from)],
+                    number_rows: array.len(),
+                    return_field: Arc::clone(to),
+                    config_options: Arc::new(ConfigOptions::default()),
+                })?;
+                result.into_array(array.len())?
+            }
+            Self::Kernel(to, options) => cast_with_options(array, to, options)?,
+            Self::Elements(element, field) => {
+                let list = array.as_list::<i32>();
+                let values = element.cast(list.values())?;
+                let nulls = list.nulls().cloned();
+                Arc::new(ListArray::try_new(Arc::clone(field), list.offsets().clone(), values, nulls)?)
+            }
+            Self::Entries(key, value, field, fields) => {
+                let map = array.as_map();
+                let columns = vec![key.cast(map.keys())?, value.cast(map.values())?];
+                let entries = StructArray::try_new(fields.clone(), columns, None)?;
+                let nulls = map.nulls().cloned();
+                Arc::new(MapArray::try_new(Arc::clone(field), map.offsets().clone(), entries, nulls, false)?)
+            }
+            Self::Fields(casters, fields) => {
+                let row = array.as_struct();
+                if casters.len() != row.columns().len() {
+                    return internal_err!("a ROW of {} fields arrived as {}", casters.len(), row.data_type());
+                }
+                let columns = casters.iter().zip(row.columns());
+                let columns = columns.map(|(caster, column)| caster.cast(&masked(column, row.nulls())?));
+                let columns = columns.collect::<Result<Vec<_>>>()?;
+                Arc::new(StructArray::try_new(fields.clone(), columns, row.nulls().cloned())?)
+            }
+        })
+    }
+}
+
+/// A field of a row without the values it has where the row is NULL: nothing is said about those.
+fn masked(column: &ArrayRef, of_rows: Option<&NullBuffer>) -> Result<ArrayRef> {
+    if of_rows.is_none() || *column.data_type() == DataType::Null {
+        return Ok(Arc::clone(column));
+    }
+    let nulls = NullBuffer::union(column.nulls(), of_rows);
+    Ok(make_array(column.to_data().into_builder().nulls(nulls).build()?))
+}
