@@ -1,6 +1,6 @@
 //! Turns a job graph into tasks and runs them on slot threads.
 //!
-//! A slot is one thread; it owns one subtask of every operator and steps them in turn, those nearest to the sinks first,
+//! A slot is one thread; it owns at most one subtask of every operator and steps them in turn, those nearest to the sinks first,
 //! so that rows leave before others come in. Nothing here waits for I/O: what must wait runs on the I/O runtime and wakes
 //! the slot when it is done.
 
@@ -8,6 +8,7 @@ pub mod alignment_group;
 pub mod build;
 pub mod chain;
 pub mod connectors;
+pub mod layout;
 pub mod metrics;
 pub mod operator_task;
 pub mod output;

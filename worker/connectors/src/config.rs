@@ -1,5 +1,7 @@
 //! Which connector a table has: the one place that knows them all.
 
+use std::num::NonZeroU16;
+
 use crate::{OptionError, TableDescriptor, blackhole, datagen, filesystem, kafka, nexmark, print};
 
 const SOURCES: &str = "'kafka', 'filesystem', 'datagen' and 'nexmark' can be read";
@@ -46,6 +48,15 @@ impl SourceConfig {
             Self::Nexmark(_) => "nexmark",
         }
     }
+
+    /// How many readers the table may have at most, if it says so. As in Flink, not every connector has the option.
+    pub fn parallelism(&self) -> Option<NonZeroU16> {
+        match self {
+            Self::Kafka(config) => config.parallelism,
+            Self::Datagen(config) => config.parallelism,
+            Self::Filesystem(_) | Self::Nexmark(_) => None,
+        }
+    }
 }
 
 /// A table that is written.
@@ -87,6 +98,16 @@ impl SinkConfig {
             Self::Filesystem(_) => "filesystem",
             Self::Print(_) => "print",
             Self::Blackhole(_) => "blackhole",
+        }
+    }
+
+    /// How many writers the table may have at most, if it says so. As in Flink, not every connector has the option.
+    pub fn parallelism(&self) -> Option<NonZeroU16> {
+        match self {
+            Self::Kafka(config) => config.parallelism,
+            Self::Filesystem(config) => config.sink_parallelism,
+            Self::Print(config) => config.parallelism,
+            Self::Blackhole(_) => None,
         }
     }
 }

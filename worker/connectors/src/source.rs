@@ -1,7 +1,8 @@
 //! The contract of sources: an enumerator that finds splits, and readers that read them.
 //!
 //! Which split goes to which reader is the runtime's decision. There is no state of assignment to keep: a checkpoint
-//! holds the splits that readers report, finished ones too, and what is discovered but not reported is still to be read.
+//! holds the splits that readers report, finished ones too, and restored ones as they were until a reader has them. What is
+//! discovered and in neither is still to be read.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,13 @@
 //! A table as its DDL describes it, and its WITH options while they are being read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+
+/// No job has more slots than this.
+const PARALLELISM_MAX: NonZeroU16 = NonZeroU16::new(1 << 15).expect("it is not 0");
 
 /// A table as its DDL describes it: what a connector needs to know to read or write it.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +115,14 @@ impl<'a> Options<'a> {
     /// A duration in Flink's notation, such as `10 s` or `500ms`.
     pub fn duration(&mut self, key: &str) -> Result<Option<Duration>, OptionError> {
         self.parsed(key, parse_duration)
+    }
+
+    /// How many readers or writers a table may have at most: `scan.parallelism` and `sink.parallelism`.
+    pub fn parallelism(&mut self, key: &str) -> Result<Option<NonZeroU16>, OptionError> {
+        self.parsed(key, |text| {
+            let parallelism = text.trim().parse().ok().filter(|number| *number <= PARALLELISM_MAX);
+            parallelism.ok_or_else(|| format!("expected a whole number from 1 to {PARALLELISM_MAX}"))
+        })
     }
 
     /// All options whose key starts with `prefix`, with the prefix taken off.

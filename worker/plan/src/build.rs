@@ -1,6 +1,7 @@
 //! Makes the job graph from bound inserts: one source a table, then the operators of each insert down to its sink.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -82,9 +83,10 @@ impl Builder {
                 let Object::Table(found) = tables.get(table, span)? else {
                     return Err(Diagnostic::at(span, format!("'{table}' is not a table")));
                 };
-                SourceConfig::parse(&found.descriptor).map_err(|error| found.option_error(&error, span))?;
+                let config =
+                    SourceConfig::parse(&found.descriptor).map_err(|error| found.option_error(&error, span))?;
                 let none = BTreeSet::new();
-                let (node, output, positions) = source(found, usage.get(table).unwrap_or(&none));
+                let (node, output, positions) = source(found, config.parallelism(), usage.get(table).unwrap_or(&none));
                 let uid = self.uids.source(table);
                 let id =
                     self.push(uid, format!("Source {table}"), Vec::new(), NodeKind::Source(Box::new(node)), output);
@@ -103,12 +105,12 @@ impl Builder {
 
     fn add_insert(&mut self, tables: &Catalog, insert: BoundInsert, output: SchemaRef) -> Result<()> {
         let table = tables.table(&insert.table, insert.span)?;
-        SinkConfig::parse(&table.descriptor).map_err(|error| table.option_error(&error, insert.span))?;
+        let config = SinkConfig::parse(&table.descriptor).map_err(|error| table.option_error(&error, insert.span))?;
         let mut path = self.uids.path(&insert.table);
         let last = self.add(insert.rel, &mut path)?;
         let last = self.with_schema(last, &output, &mut path);
         let uid = self.uids.sink(&path);
-        let node = SinkNode { table: table.descriptor.clone() };
+        let node = SinkNode { table: table.descriptor.clone(), parallelism: config.parallelism() };
         let inputs = vec![Edge { from: last, partitioning: Partitioning::Forward }];
         self.push(uid, format!("Sink {}", insert.table), inputs, NodeKind::Sink(Box::new(node)), output);
         Ok(())
@@ -218,7 +220,11 @@ fn calc_columns(node: &mut Node) -> &mut [Projection] {
 }
 
 /// The source of a table that gives the columns in `used`, and those of its watermark.
-fn source(table: &Table, used: &BTreeSet<usize>) -> (SourceNode, SchemaRef, BTreeMap<usize, usize>) {
+fn source(
+    table: &Table,
+    parallelism: Option<NonZeroU16>,
+    used: &BTreeSet<usize>,
+) -> (SourceNode, SchemaRef, BTreeMap<usize, usize>) {
     let mut needed = used.clone();
     if let Some(watermark) = &table.watermark {
         needed.insert(watermark.column);
@@ -260,6 +266,7 @@ fn source(table: &Table, used: &BTreeSet<usize>) -> (SourceNode, SchemaRef, BTre
         columns,
         watermark,
         alignment: table.alignment.clone(),
+        parallelism,
     };
     (node, output, positions)
 }

@@ -79,7 +79,11 @@ fn details(node: &Node, graph: &JobGraph) -> Vec<String> {
             format!("aggregates: {}", calls(&over.aggregates, input)),
         ],
         NodeKind::Union => Vec::new(),
-        NodeKind::Sink(sink) => vec![format!("connector: {}", connector(&sink.table.options))],
+        NodeKind::Sink(sink) => {
+            let mut lines = vec![format!("connector: {}", connector(&sink.table.options))];
+            lines.extend(sink.parallelism.map(|writers| format!("writers: at most {writers}")));
+            lines
+        }
     }
 }
 
@@ -96,6 +100,7 @@ fn source_details(source: &SourceNode, node: &Node) -> Vec<String> {
         let keys: Vec<&str> = source.metadata.iter().map(|index| source.table.metadata[*index].key.as_str()).collect();
         lines.push(format!("metadata: {}", keys.join(", ")));
     }
+    lines.extend(source.parallelism.map(|readers| format!("readers: at most {readers}")));
     lines.push(format!("select: {}", projections(&source.columns)));
     if let Some(watermark) = &source.watermark {
         let delay = watermark.delay_ms.map_or_else(String::new, |delay| format!(" (delay {})", display(delay)));

@@ -43,6 +43,39 @@ const CASES: &[(&str, &str, &str)] = &[
         "'scan.watermark.alignment.update-interval' must be longer than 0",
         "",
     ),
+    (
+        "CREATE TABLE t (a INT) WITH ('connector' = 'datagen', «'scan.parallelism' = '0'»); INSERT INTO numbers SELECT a FROM t;",
+        "'scan.parallelism' = '0': expected a whole number from 1 to 32768",
+        "",
+    ),
+    (
+        "CREATE TABLE t (a INT) WITH ('connector' = 'print', «'sink.parallelism' = '-2'»); INSERT INTO t SELECT v FROM kv;",
+        "'sink.parallelism' = '-2': expected a whole number from 1 to 32768",
+        "",
+    ),
+    (
+        "CREATE TABLE t (a INT) WITH ('connector' = 'filesystem', 'path' = '/out', 'format' = 'csv', \
+         «'sink.parallelism' = 'all'»); INSERT INTO t SELECT v FROM kv;",
+        "'sink.parallelism' = 'all': expected a whole number from 1 to 32768",
+        "",
+    ),
+    (
+        "CREATE TABLE t (a INT) WITH ('connector' = 'kafka', 'topic' = 't', 'properties.bootstrap.servers' = 'b:9092', \
+         'format' = 'json', «'sink.parallelism' = '32769'»); INSERT INTO t SELECT v FROM kv;",
+        "'sink.parallelism' = '32769': expected a whole number from 1 to 32768",
+        "",
+    ),
+    (
+        "CREATE TABLE t (a INT) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'csv', \
+         «'scan.parallelism' = '2'»); INSERT INTO numbers SELECT a FROM t;",
+        "unknown option 'scan.parallelism'",
+        "",
+    ),
+    (
+        "CREATE TABLE t (a INT) WITH ('connector' = 'blackhole', «'sink.parallelism' = '2'»); INSERT INTO t SELECT v FROM kv;",
+        "unknown option 'sink.parallelism'",
+        "",
+    ),
     ("CREATE TABLE t (a INT) WITH (connector = 'print');", "", ""),
     ("CREATE «FUNCTION» f AS 'x';", "CREATE FUNCTION is not supported", ""),
     ("CREATE «OR REPLACE» TABLE t (a INT);", "CREATE OR REPLACE is not supported", ""),

@@ -199,6 +199,15 @@ fn several_inserts_into_one_table_have_different_uids() {
 }
 
 #[test]
+fn tables_say_how_many_readers_and_writers_they_have_at_most() {
+    insta::assert_snapshot!(explained(
+        "CREATE TABLE few WITH ('scan.parallelism' = '2') LIKE orders;
+         CREATE TABLE one_file (a STRING) WITH ('connector' = 'filesystem', 'path' = '/out', 'format' = 'csv', 'sink.parallelism' = '1');
+         INSERT INTO one_file SELECT region FROM few;"
+    ));
+}
+
+#[test]
 fn insert_with_columns_fills_the_others_with_null() {
     insta::assert_snapshot!(explained("INSERT INTO pairs (b) SELECT `value` FROM kv;"));
 }

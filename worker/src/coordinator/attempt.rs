@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use eddyline_api::Phase;
 use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
 use eddyline_connectors::sink::{Committable, SinkCommitter};
-use eddyline_connectors::source::{Discovery, SplitEnumerator};
+use eddyline_connectors::source::{Discovery, Split, SplitEnumerator};
 use eddyline_state::Frozen;
 use eddyline_stream::{Assignment, Barrier, BarrierKind, CheckpointId, OperatorUid, SlotIndex};
 use futures::FutureExt;
@@ -389,16 +389,21 @@ impl Running {
     fn store(&mut self, barrier: Barrier) {
         eddyline_stream::crash_point("coordinator.acknowledged");
         let mut frozen = Vec::new();
-        let mut splits: BTreeMap<OperatorUid, Vec<serde_json::Value>> = BTreeMap::new();
+        let mut splits: BTreeMap<OperatorUid, Vec<Split>> = BTreeMap::new();
         let mut staged = std::mem::take(&mut self.carried);
         for (slot, part) in std::mem::take(&mut self.parts) {
             frozen.extend(part.operators.into_iter().map(|(uid, state)| (uid, slot, state)));
             if let Some((uid, part)) = part.splits {
-                let values = part.iter().map(|split| serde_json::to_value(split).expect("a split is plain data"));
-                splits.entry(uid).or_default().extend(values);
+                splits.entry(uid).or_default().extend(part);
             }
             staged.extend(part.staged);
         }
+        for source in &self.attempt.deployment.sources {
+            let mut pool = source.pool.lock().expect("no holder of the pool panics");
+            pool.complete(splits.entry(source.uid.clone()).or_default());
+        }
+        let value = |split: Split| serde_json::to_value(split).expect("a split is plain data");
+        let splits = splits.into_iter().map(|(uid, splits)| (uid, splits.into_iter().map(value).collect())).collect();
         let writer = Arc::clone(&self.attempt.writer);
         let assignment = Assignment::clone(&self.attempt.assignment);
         // What an ordinary checkpoint was under way for when it was asked for is taken with the next one.

@@ -13,6 +13,9 @@ pub struct Partitioner {
     partitioning: Partitioning,
     assignment: Arc<Assignment>,
     own_slot: usize,
+    /// How many subtasks the receiver has.
+    subtasks: usize,
+
     next: usize,
 }
 
@@ -28,9 +31,23 @@ pub enum Error {
 }
 
 impl Partitioner {
-    /// A partitioner for the sender in slot `own_slot`.
-    pub fn new(partitioning: Partitioning, assignment: Arc<Assignment>, own_slot: usize) -> Self {
-        Self { partitioning, assignment, own_slot, next: own_slot }
+    /// A partitioner for the sender in slot `own_slot`. The receiver has `subtasks`, in the first slots; one in every slot
+    /// if rows go by key.
+    pub fn new(partitioning: Partitioning, assignment: Arc<Assignment>, own_slot: usize, subtasks: usize) -> Self {
+        Self { partitioning, assignment, own_slot, subtasks, next: own_slot }
+    }
+
+    /// Whether rows of this sender may go to the receiver's subtask in this slot.
+    pub fn reaches(&self, slot: usize) -> bool {
+        match self.partitioning {
+            Partitioning::Forward => slot == self.forward_to(),
+            Partitioning::Hash(_) | Partitioning::Rebalance | Partitioning::Broadcast => true,
+        }
+    }
+
+    /// Senders that share a receiver are spread over all receivers. That each has one keeps its rows in order.
+    fn forward_to(&self) -> usize {
+        self.own_slot % self.subtasks
     }
 
     /// Calls `send(slot, rows)` for the part of every slot that gets some; rows of one slot stay in order.
@@ -38,17 +55,16 @@ impl Partitioner {
     /// # Errors
     /// When a key has an unsupported type or memory for the gathered rows cannot be had.
     pub fn partition(&mut self, batch: Batch, mut send: impl FnMut(usize, Batch)) -> Result<(), Error> {
-        let slots = usize::from(self.assignment.slots());
         match &self.partitioning {
-            Partitioning::Forward => send(self.own_slot, batch),
-            Partitioning::Broadcast => (0..slots).for_each(|slot| send(slot, batch.clone())),
+            Partitioning::Forward => send(self.forward_to(), batch),
+            Partitioning::Broadcast => (0..self.subtasks).for_each(|slot| send(slot, batch.clone())),
             Partitioning::Rebalance => {
-                self.next = (self.next + 1) % slots;
+                self.next = (self.next + 1) % self.subtasks;
                 send(self.next, batch);
             }
             Partitioning::Hash(columns) => {
                 let hashes = key_hashes(&batch, columns)?;
-                if slots == 1 {
+                if self.assignment.slots() == 1 {
                     send(0, Batch::keyed(batch.rows, hashes));
                 } else {
                     scatter(&batch.rows, &hashes, &self.assignment, send)?;
@@ -110,7 +126,7 @@ mod tests {
     fn partition(partitioning: Partitioning, slots: u16) -> Vec<(usize, Batch)> {
         let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, slots));
         let mut sent = Vec::new();
-        let mut partitioner = Partitioner::new(partitioning, assignment, 0);
+        let mut partitioner = Partitioner::new(partitioning, assignment, 0, usize::from(slots));
         partitioner.partition(batch(), |slot, part| sent.push((slot, part))).expect("partitions");
         sent
     }
@@ -134,5 +150,25 @@ mod tests {
     fn broadcast_reaches_every_slot_and_forward_only_its_own() {
         assert_eq!(partition(Partitioning::Broadcast, 3).len(), 3);
         assert_eq!(partition(Partitioning::Forward, 3).iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn forward_to_fewer_subtasks_sends_all_rows_of_a_sender_to_the_same_one_and_uses_every_one() {
+        let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, 5));
+        let receiver_of = |own_slot| {
+            let mut partitioner = Partitioner::new(Partitioning::Forward, Arc::clone(&assignment), own_slot, 2);
+            let mut sent = Vec::new();
+            for _ in 0..3 {
+                partitioner.partition(batch(), |slot, part| sent.push((slot, part.num_rows()))).expect("partitions");
+            }
+            let (receiver, _) = sent[0];
+            assert_eq!(sent, [(receiver, 1000); 3]);
+            assert_eq!(
+                (0..2).map(|slot| partitioner.reaches(slot)).collect::<Vec<_>>(),
+                [receiver == 0, receiver == 1]
+            );
+            receiver
+        };
+        assert_eq!((0..5).map(receiver_of).collect::<Vec<_>>(), [0, 1, 0, 1, 0]);
     }
 }

@@ -1,7 +1,4 @@
-//! Builds the tasks of an attempt from a job graph.
-//!
-//! Operators that hand rows on to a single consumer in the same slot share a chain; a channel stands only where rows change
-//! slots, where a stream has several consumers, or where several streams meet.
+//! Builds the tasks of an attempt from a job graph: one for each chain and slot that it runs in.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,6 +19,7 @@ use eddyline_windows::{LocalWindowAggregate, WindowAggregateOperator, WindowAssi
 use super::alignment_group::{AlignmentGroup, Member};
 use super::chain::Chain;
 use super::connectors::{Connectors, OpenError};
+use super::layout::{self, ChainLayout};
 use super::metrics::{OperatorMetrics, Role};
 use super::operator_task::OperatorTask;
 use super::output::{Output, OutputEdge};
@@ -156,16 +154,13 @@ pub fn deploy(graph: &JobGraph, context: &Context, mut restored: Restored) -> Re
     builder.start()
 }
 
-/// Nodes that run in one chain, in order.
-type ChainNodes = Vec<NodeId>;
-
 struct Builder<'a> {
     graph: &'a JobGraph,
     context: &'a Context,
     wakers: Vec<SlotWaker>,
     /// Chains in an order in which rows pass them.
-    chains: Vec<ChainNodes>,
-    /// For each chain and slot: the channels into it and the edges out of it.
+    chains: Vec<ChainLayout>,
+    /// For each chain and subtask: the channels into it and the edges out of it.
     receivers: Vec<Vec<Vec<Receiver>>>,
     edges: Vec<Vec<Vec<OutputEdge>>>,
     /// Chains that end with a local pre-aggregation, and for which node.
@@ -180,13 +175,13 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(graph: &'a JobGraph, context: &'a Context) -> Self {
         let slots = usize::from(context.assignment.slots());
-        let chains = chains(graph, slots);
+        let chains = layout::chains(graph, slots);
         Self {
             graph,
             context,
             wakers: (0..slots).map(|_| SlotWaker::default()).collect(),
-            receivers: chains.iter().map(|_| (0..slots).map(|_| Vec::new()).collect()).collect(),
-            edges: chains.iter().map(|_| (0..slots).map(|_| Vec::new()).collect()).collect(),
+            receivers: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
+            edges: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
             local_aggregates: BTreeMap::new(),
             alignment_groups: BTreeMap::new(),
             tasks: (0..slots).map(|_| Vec::new()).collect(),
@@ -195,7 +190,7 @@ impl<'a> Builder<'a> {
                 sources: Vec::new(),
                 committers: BTreeMap::new(),
                 metrics: Vec::new(),
-                tasks: chains.len() * slots,
+                tasks: chains.iter().map(|chain| chain.subtasks).sum(),
             },
             chains,
         }
@@ -207,18 +202,18 @@ impl<'a> Builder<'a> {
 
     /// Makes the channels between chains.
     fn connect(&mut self) {
-        let consumers = consumers(self.graph);
+        let consumers = layout::consumers(self.graph);
         for receiver in 0..self.chains.len() {
-            let head = &self.graph.nodes[self.chains[receiver][0]];
+            let head = &self.graph.nodes[self.chains[receiver].nodes[0]];
             for edge in &head.inputs {
                 let sender = self
                     .chains
                     .iter()
-                    .position(|chain| chain.last() == Some(&edge.from))
+                    .position(|chain| chain.nodes.last() == Some(&edge.from))
                     .expect("the sender of an edge between chains ends its chain");
                 let single_consumer = consumers[edge.from] == 1;
                 if single_consumer && self.is_pre_aggregated(head, edge) {
-                    self.local_aggregates.insert(sender, self.chains[receiver][0]);
+                    self.local_aggregates.insert(sender, self.chains[receiver].nodes[0]);
                 }
                 self.connect_edge(sender, receiver, &edge.partitioning);
             }
@@ -226,10 +221,13 @@ impl<'a> Builder<'a> {
     }
 
     fn connect_edge(&mut self, sender: usize, receiver: usize, partitioning: &Partitioning) {
-        for from in 0..self.slots() {
-            let channels: Vec<Option<Sender>> = (0..self.slots())
+        for from in 0..self.chains[sender].subtasks {
+            let subtasks = self.chains[receiver].subtasks;
+            let assignment = Arc::clone(&self.context.assignment);
+            let partitioner = Partitioner::new(partitioning.clone(), assignment, from, subtasks);
+            let channels: Vec<Option<Sender>> = (0..subtasks)
                 .map(|to| {
-                    if *partitioning == Partitioning::Forward && from != to {
+                    if !partitioner.reaches(to) {
                         return None;
                     }
                     let (send, receive) = channel(self.wakers[from].clone(), self.wakers[to].clone());
@@ -237,7 +235,6 @@ impl<'a> Builder<'a> {
                     Some(send)
                 })
                 .collect();
-            let partitioner = Partitioner::new(partitioning.clone(), Arc::clone(&self.context.assignment), from);
             self.edges[sender][from].push(OutputEdge::new(partitioner, channels));
         }
     }
@@ -251,26 +248,28 @@ impl<'a> Builder<'a> {
     }
 
     fn build_chain(&mut self, chain: usize, restored: &mut Restored) -> Result<(), Error> {
-        let nodes = self.chains[chain].clone();
+        let ChainLayout { nodes, subtasks } = self.chains[chain].clone();
         let head = &self.graph.nodes[nodes[0]];
         let tail = &self.graph.nodes[*nodes.last().expect("a chain has a node")];
         let source = match &head.kind {
-            NodeKind::Source(source) => Some(self.open_source(head, source, restored)?),
+            NodeKind::Source(source) => Some(self.open_source(head, source, subtasks, restored)?),
             _ => None,
         };
         let sink = match &tail.kind {
             NodeKind::Sink(sink) => Some(self.open_sink(tail, sink)?),
             _ => None,
         };
-        for slot in 0..self.slots() {
+        for slot in 0..subtasks {
             let index = SlotIndex::new(u16::try_from(slot).expect("slots are counted in u16"));
             let operators = self.build_operators(chain, &nodes, index, restored)?;
             let output = match &sink {
-                Some(sink) => self.sink_output(tail, sink.as_ref(), index)?,
+                Some(sink) => self.sink_output(tail, sink.as_ref(), (index, subtasks))?,
                 None => Output::Channels(std::mem::take(&mut self.edges[chain][slot])),
             };
             let task: Box<dyn Task> = match &source {
-                Some(source) => Box::new(self.source_task(head, source.as_ref(), index, operators, output)?),
+                Some(source) => {
+                    Box::new(self.source_task(head, source.as_ref(), (index, subtasks), operators, output)?)
+                }
                 None => Box::new(OperatorTask::new(
                     index,
                     std::mem::take(&mut self.receivers[chain][slot]),
@@ -339,6 +338,7 @@ impl<'a> Builder<'a> {
         &mut self,
         node: &Node,
         source: &eddyline_job_graph::SourceNode,
+        readers: usize,
         restored: &mut Restored,
     ) -> Result<Box<dyn Source>, Error> {
         let opened = self
@@ -361,7 +361,7 @@ impl<'a> Builder<'a> {
             uid: node.uid.clone(),
             enumerator,
             discovery_interval: opened.discovery_interval(),
-            pool: Arc::new(Mutex::new(SplitPool::new(opened.placement(), self.slots(), splits))),
+            pool: Arc::new(Mutex::new(SplitPool::new(opened.placement(), readers, splits))),
             alignment,
             mailboxes: Vec::new(),
         });
@@ -372,7 +372,7 @@ impl<'a> Builder<'a> {
         &mut self,
         node: &Node,
         source: &dyn Source,
-        slot: SlotIndex,
+        (slot, readers): (SlotIndex, usize),
         chain: Chain,
         output: Output,
     ) -> Result<SourceTask, Error> {
@@ -380,7 +380,7 @@ impl<'a> Builder<'a> {
         let context = ReaderContext {
             io: self.context.io.clone(),
             waker: self.wakers[slot.index()].as_function(),
-            subtask: (slot.index(), self.slots()),
+            subtask: (slot.index(), readers),
         };
         let reader = source.reader(context).map_err(|source| failed_to_open(node, source.into()))?;
         let calc = eddyline_job_graph::Calc { filter: None, columns: config.columns.clone() };
@@ -423,11 +423,16 @@ impl<'a> Builder<'a> {
         Ok(opened)
     }
 
-    fn sink_output(&mut self, node: &Node, sink: &dyn Sink, slot: SlotIndex) -> Result<Output, Error> {
+    fn sink_output(
+        &mut self,
+        node: &Node,
+        sink: &dyn Sink,
+        (slot, writers): (SlotIndex, usize),
+    ) -> Result<Output, Error> {
         let context = WriterContext {
             io: self.context.io.clone(),
             waker: self.wakers[slot.index()].as_function(),
-            subtask: (slot.index(), self.slots()),
+            subtask: (slot.index(), writers),
             attempt: self.context.attempt.number(),
         };
         let writer = sink.writer(context).map_err(|source| failed_to_open(node, source.into()))?;
@@ -484,30 +489,4 @@ fn operator(graph: &JobGraph, node: &Node) -> Result<Option<Box<dyn Operator>>, 
 
 fn failed(node: &Node, source: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Operator { operator: node.uid.clone(), source: Box::new(source) }
-}
-
-/// How many edges leave each node.
-fn consumers(graph: &JobGraph) -> Vec<usize> {
-    let mut consumers = vec![0; graph.nodes.len()];
-    graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|edge| consumers[edge.from] += 1);
-    consumers
-}
-
-/// Cuts the graph into chains, in an order in which rows pass them.
-fn chains(graph: &JobGraph, slots: usize) -> Vec<ChainNodes> {
-    let consumers = consumers(graph);
-    let mut chains: Vec<ChainNodes> = Vec::new();
-    for (id, node) in graph.nodes.iter().enumerate() {
-        let upstream = match node.inputs.as_slice() {
-            [edge] if consumers[edge.from] == 1 && (slots == 1 || edge.partitioning == Partitioning::Forward) => {
-                chains.iter_mut().find(|chain| chain.last() == Some(&edge.from))
-            }
-            _ => None,
-        };
-        match upstream {
-            Some(chain) => chain.push(id),
-            None => chains.push(vec![id]),
-        }
-    }
-    chains
 }

@@ -1,7 +1,8 @@
 //! Deals the splits of a source to its readers.
 //!
-//! Nothing here is part of a checkpoint: readers report the splits they hold, finished ones too, and what a restored job
-//! discovers again is either among those or still to be read.
+//! Readers report the splits they hold, finished ones too. A split that no reader has reported was in no reader's hands at
+//! its barrier, so nothing of it has been read since the attempt began: [`SplitPool::complete`] adds it to the checkpoint as
+//! it was, or its position would be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -16,6 +17,10 @@ pub struct SplitPool {
     /// Splits from the checkpoint that are not dealt yet, at their restored positions.
     restored: BTreeMap<SplitId, Split>,
     known: BTreeSet<SplitId>,
+    /// What a checkpoint has to hold and no reader has reported yet: splits of the checkpoint that the attempt began with,
+    /// and, where all splits are dealt at once, those that were found since. On demand there may be very many, and what is
+    /// not begun is found again.
+    unreported: BTreeMap<SplitId, Split>,
     /// Unread splits: one queue for all readers, or one for each.
     queues: Vec<VecDeque<Split>>,
     /// Splits read to their end in an earlier attempt; some reader has to remember them.
@@ -32,11 +37,13 @@ impl SplitPool {
             Placement::OnDemand => 1,
             Placement::Spread => readers.max(1),
         };
+        let unreported = restored.iter().map(|split| (split.id.clone(), split.clone())).collect();
         let (finished, restored): (Vec<_>, Vec<_>) = restored.into_iter().partition(|split| split.finished);
         Self {
             placement,
             known: finished.iter().map(|split| split.id.clone()).collect(),
             restored: restored.into_iter().map(|split| (split.id.clone(), split)).collect(),
+            unreported,
             queues: vec![VecDeque::new(); queues],
             finished,
             dealt: 0,
@@ -62,11 +69,23 @@ impl SplitPool {
         let found: Vec<Split> = vanished.collect::<Vec<_>>().into_iter().chain(found).collect();
         let count = found.len();
         for split in found {
+            if self.placement == Placement::Spread {
+                self.unreported.insert(split.id.clone(), split.clone());
+            }
             let queues = self.queues.len();
             self.queues[self.dealt % queues].push_back(split);
             self.dealt += 1;
         }
         count
+    }
+
+    /// Adds to what all readers together have reported for a checkpoint what none of them had at its barrier. A reader that
+    /// has reported a split once does so at every barrier, so this ends after a few checkpoints.
+    pub fn complete(&mut self, reported: &mut Vec<Split>) {
+        for split in &*reported {
+            self.unreported.remove(&split.id);
+        }
+        reported.extend(self.unreported.values().cloned());
     }
 
     /// The next split for a reader.
@@ -141,6 +160,38 @@ mod tests {
         assert_eq!(pool.next(0), None);
         assert_eq!(pool.next(1), Some(split("b", 0, false)));
         assert_eq!(pool.next(1), Some(split("d", 0, false)));
+    }
+
+    fn completed(pool: &mut SplitPool, reported: &[Split]) -> Vec<Split> {
+        let mut splits = reported.to_vec();
+        pool.complete(&mut splits);
+        splits
+    }
+
+    #[test]
+    fn a_restored_split_stays_in_checkpoints_as_it_was_until_a_reader_reports_it() {
+        let restored = [split("a", 9, true), split("b", 5, false), split("c", 7, false)];
+        let mut pool = SplitPool::new(Placement::OnDemand, 1, restored.to_vec());
+        assert_eq!(completed(&mut pool, &[]), restored, "nothing is discovered yet");
+        pool.discovered(discovery(&["a", "b", "c", "d"], true));
+        assert_eq!(completed(&mut pool, &[]), restored, "nothing is taken yet");
+        let mut reader = pool.take_finished();
+        reader.extend(pool.next(0));
+        reader[1].position = json!(6);
+        let expected = [split("a", 9, true), split("b", 6, false), split("c", 7, false)];
+        assert_eq!(completed(&mut pool, &reader), expected);
+        reader.extend(pool.next(0));
+        reader[2].position = json!(8);
+        assert_eq!(completed(&mut pool, &reader), reader);
+        assert_eq!(completed(&mut pool, &reader), reader);
+    }
+
+    #[test]
+    fn where_a_split_begins_is_in_the_first_checkpoint_if_all_are_dealt_at_once() {
+        let mut pool = SplitPool::new(Placement::Spread, 2, Vec::new());
+        pool.discovered(discovery(&["a", "b"], false));
+        let one: Vec<Split> = pool.next(0).into_iter().collect();
+        assert_eq!(completed(&mut pool, &one), [split("a", 0, false), split("b", 0, false)]);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl fmt::Display for OperatorUid {
     }
 }
 
-/// One of the job's slots: a thread that runs one subtask of every operator. Counted from 0.
+/// One of the job's slots: a thread that runs at most one subtask of every operator. Counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SlotIndex(u16);
 

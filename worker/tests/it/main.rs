@@ -7,6 +7,7 @@ mod full_disk;
 mod golden;
 mod memory_tables;
 mod outage;
+mod parallelism;
 mod pod;
 mod running;
 mod vanished_folders;

@@ -1,5 +1,7 @@
 //! The options of datagen: how many rows, how fast, and a rule for each column.
 
+use std::num::NonZeroU16;
+
 use arrow::datatypes::{DataType, TimeUnit};
 
 use crate::{OptionError, Options, TableDescriptor};
@@ -25,6 +27,8 @@ pub struct Config {
     /// `clock.start` (Eddyline's own), in milliseconds since 1970: timestamps are those of a clock that shows this time
     /// at the first row and moves on by `rows-per-second`. Without it they come from the machine's clock, as in Flink.
     pub clock_start_ms: Option<i64>,
+    /// `scan.parallelism`: how many readers there are at most.
+    pub parallelism: Option<NonZeroU16>,
     /// The rules, one for each physical column.
     pub columns: Vec<Rule>,
 }
@@ -115,6 +119,7 @@ impl Config {
         let number_of_rows: Option<u64> = options.number("number-of-rows")?;
         let seed = options.number("seed")?.unwrap_or_default();
         let clock_start_ms = options.parsed("clock.start", parse_timestamp)?;
+        let parallelism = options.parallelism("scan.parallelism")?;
         let columns = table
             .schema
             .fields()
@@ -128,7 +133,7 @@ impl Config {
         }
         options.finish()?;
         let rows = columns.iter().filter_map(Rule::sequence_rows).chain(number_of_rows).min();
-        Ok(Self { rows_per_second, rows, seed, clock_start_ms, columns })
+        Ok(Self { rows_per_second, rows, seed, clock_start_ms, parallelism, columns })
     }
 }
 

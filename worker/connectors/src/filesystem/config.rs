@@ -3,7 +3,7 @@
 //! One table can be read and written, so all options are read in either case.
 
 use std::fmt;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU16, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub struct Config {
     pub split_bytes: Option<NonZeroU64>,
     /// `sink.rolling-policy.file-size`: a part ends at the end of the batch that takes it past so many bytes.
     pub part_bytes: u64,
+    /// `sink.parallelism`: how many writers there are at most.
+    pub sink_parallelism: Option<NonZeroU16>,
     /// Put an empty file of this name into a partition when rows have been committed to it.
     pub success_file: Option<String>,
 }
@@ -161,6 +163,7 @@ impl Config {
             })?,
             split_bytes: options.parsed("source.split.size", parse_size)?.and_then(NonZeroU64::new),
             part_bytes: options.parsed("sink.rolling-policy.file-size", parse_size)?.unwrap_or(PART_BYTES).max(1),
+            sink_parallelism: options.parallelism("sink.parallelism")?,
             success_file: success_file(&mut options)?,
         };
         refuse_unsupported(&mut options)?;

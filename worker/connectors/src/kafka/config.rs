@@ -2,6 +2,7 @@
 //!
 //! One table can be read and written, so both configurations read all options and each keeps its part.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,8 +96,8 @@ pub struct SourceConfig {
     pub dead_letter_topic: Option<String>,
     /// Whether to commit group offsets when a checkpoint is complete.
     pub commit_group_offsets: bool,
-    /// The number of readers asked for by `scan.parallelism`.
-    pub parallelism: Option<u16>,
+    /// `scan.parallelism`: how many readers there are at most.
+    pub parallelism: Option<NonZeroU16>,
 }
 
 /// What a sink promises about rows after a failure.
@@ -136,8 +137,8 @@ pub struct SinkConfig {
     pub transactional_id_prefix: Option<String>,
     /// How partitions are chosen.
     pub partitioner: Partitioner,
-    /// The number of writers asked for by `sink.parallelism`.
-    pub parallelism: Option<u16>,
+    /// `sink.parallelism`: how many writers there are at most.
+    pub parallelism: Option<NonZeroU16>,
 }
 
 /// All options of a table, read once.
@@ -150,11 +151,11 @@ struct TableOptions {
     discovery_interval: Option<Duration>,
     dead_letter_topic: Option<String>,
     commit_group_offsets: bool,
-    scan_parallelism: Option<u16>,
+    scan_parallelism: Option<NonZeroU16>,
     guarantee: DeliveryGuarantee,
     transactional_id_prefix: Option<String>,
     partitioner: Partitioner,
-    sink_parallelism: Option<u16>,
+    sink_parallelism: Option<NonZeroU16>,
 }
 
 impl SourceConfig {
@@ -243,7 +244,7 @@ impl TableOptions {
             discovery_interval: Some(discovery).filter(|interval| !interval.is_zero()),
             dead_letter_topic: options.get("scan.dead-letter.topic").map(str::to_owned),
             commit_group_offsets: commits,
-            scan_parallelism: options.number("scan.parallelism")?,
+            scan_parallelism: options.parallelism("scan.parallelism")?,
             guarantee: choice(
                 &mut options,
                 "sink.delivery-guarantee",
@@ -265,7 +266,7 @@ impl TableOptions {
                     ("round-robin", Partitioner::RoundRobin),
                 ],
             )?,
-            sink_parallelism: options.number("sink.parallelism")?,
+            sink_parallelism: options.parallelism("sink.parallelism")?,
         };
         options.finish()?;
         Ok(parsed)

@@ -1,5 +1,7 @@
 //! The options of print.
 
+use std::num::NonZeroU16;
+
 use crate::{OptionError, Options, TableDescriptor};
 
 /// A print table.
@@ -9,6 +11,8 @@ pub struct Config {
     pub identifier: String,
     /// `standard-error`: print there instead of on standard output.
     pub standard_error: bool,
+    /// `sink.parallelism`: how many writers there are at most.
+    pub parallelism: Option<NonZeroU16>,
 }
 
 impl Config {
@@ -20,8 +24,9 @@ impl Config {
         let mut options = Options::new(&table.options);
         let identifier = options.get("print-identifier").unwrap_or_default().to_owned();
         let standard_error = options.boolean("standard-error")?.unwrap_or(false);
+        let parallelism = options.parallelism("sink.parallelism")?;
         options.finish()?;
-        Ok(Self { identifier, standard_error })
+        Ok(Self { identifier, standard_error, parallelism })
     }
 
     /// What stands before each row of subtask `index` of `parallelism`.
@@ -41,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_prefix_names_identifier_and_subtask() {
-        let named = Config { identifier: "out".to_owned(), standard_error: false };
+        let named = Config { identifier: "out".to_owned(), ..Config::default() };
         assert_eq!(named.prefix((0, 1)), "out> ");
         assert_eq!(named.prefix((2, 4)), "out:3> ");
         assert_eq!(Config::default().prefix((0, 1)), "");

@@ -68,6 +68,7 @@ fn source(name: &str, zone: Option<&str>) -> Node {
         columns: columns(&schema),
         watermark: Some(WatermarkSpec { column: 1, expression, delay_ms: None, future_skew_max: None }),
         alignment: None,
+        parallelism: None,
     };
     node(&[], NodeKind::Source(Box::new(source)), schema)
 }
@@ -93,7 +94,7 @@ fn run(middle: NodeKind, schema: SchemaRef, batch: RecordBatch) -> Result<Vec<Ro
         DataType::Timestamp(_, zone) => zone.clone(),
         other => panic!("{other} is no time"),
     };
-    let sink = NodeKind::Sink(Box::new(SinkNode { table: table("results", &schema) }));
+    let sink = NodeKind::Sink(Box::new(SinkNode { table: table("results", &schema), parallelism: None }));
     let nodes = vec![source("events", zone.as_deref()), node(&[0], middle, schema.clone()), node(&[1], sink, schema)];
     let graph = JobGraph { nodes, settings: Settings::default() };
     let inputs = BTreeMap::from([("events".to_owned(), vec![batch])]);
@@ -231,7 +232,7 @@ fn a_filter_drops_rows_and_a_union_waits_for_its_slowest_input() {
     let schema = input(None);
     let big = binary(Arc::new(Column::new("value", 2)), Sign::Gt, lit(1i32), &schema).expect("types agree");
     let calc = NodeKind::Calc(Calc { filter: Some(big), columns: columns(&schema) });
-    let sink = NodeKind::Sink(Box::new(SinkNode { table: table("results", &schema) }));
+    let sink = NodeKind::Sink(Box::new(SinkNode { table: table("results", &schema), parallelism: None }));
     let nodes = vec![
         source("left", None),
         source("right", None),

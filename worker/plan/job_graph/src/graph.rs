@@ -1,5 +1,6 @@
 //! Nodes, edges and the graph itself.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,8 @@ pub struct Edge {
 /// Which subtask of the receiver gets a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Partitioning {
-    /// The one in the same slot.
+    /// The one in the same slot. Where the receiver has fewer subtasks, always the same one of them, so that rows stay in
+    /// order.
     Forward,
     /// The owner of the row's key group; the key is these columns, in order. No columns: one owner for all rows.
     Hash(Vec<usize>),
@@ -94,6 +96,8 @@ pub struct SourceNode {
     pub watermark: Option<WatermarkSpec>,
     /// Holds back its splits when they run ahead, if the table asks for it.
     pub alignment: Option<Alignment>,
+    /// How many subtasks read it at most (`scan.parallelism`); one in each slot if the table does not say.
+    pub parallelism: Option<NonZeroU16>,
 }
 
 /// Watermark alignment: which splits are held back when they run ahead, and of which others.
@@ -146,4 +150,6 @@ pub struct Calc {
 pub struct SinkNode {
     /// The table, with its options.
     pub table: TableDescriptor,
+    /// How many subtasks write it at most (`sink.parallelism`); one for each subtask before it if the table does not say.
+    pub parallelism: Option<NonZeroU16>,
 }

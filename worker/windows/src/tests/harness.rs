@@ -90,7 +90,7 @@ impl Job {
         match &mut self.local {
             Some(local) => {
                 // Either is right at any time; which it is follows from the rows alone.
-                local.set_bypass(rows.num_rows() % 3 == 0, &mut out).expect("flushes");
+                local.set_bypass(rows.num_rows().is_multiple_of(3), &mut out).expect("flushes");
                 local.process_batch(Batch::new(rows), &mut out).expect("valid rows");
             }
             None => {
@@ -145,7 +145,7 @@ impl Job {
         }
         self.exchange(out);
         self.late = self.late_rows();
-        let snapshots: Vec<Snapshot> = self.subtasks.iter_mut().map(|subtask| snapshot_of(subtask)).collect();
+        let snapshots: Vec<Snapshot> = self.subtasks.iter_mut().map(snapshot_of).collect();
         for (table, rows) in self.subtasks[0]
             .state_tables()
             .iter()

@@ -40,6 +40,16 @@ fn defaults_are_those_of_flink() {
     let sink = SinkConfig::parse(&table(&[])).unwrap();
     assert_eq!(sink.guarantee, DeliveryGuarantee::AtLeastOnce);
     assert_eq!(sink.partitioner, Partitioner::Default);
+    assert_eq!((source.parallelism, sink.parallelism), (None, None));
+}
+
+#[test]
+fn a_table_has_its_own_numbers_of_readers_and_writers() {
+    let both = table(&[("scan.parallelism", "3"), ("sink.parallelism", " 2 ")]);
+    assert_eq!(SourceConfig::parse(&both).unwrap().parallelism, NonZeroU16::new(3));
+    assert_eq!(SinkConfig::parse(&both).unwrap().parallelism, NonZeroU16::new(2));
+    let error = SourceConfig::parse(&table(&[("sink.parallelism", "0")])).unwrap_err();
+    assert_eq!(error.key.as_deref(), Some("sink.parallelism"), "an option is never wrong unnoticed");
 }
 
 #[test]
