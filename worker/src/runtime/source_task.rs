@@ -15,7 +15,7 @@ use super::alignment_group::Member;
 use super::chain::Chain;
 use super::metrics::OperatorMetrics;
 use super::output::Output;
-use super::splits::SplitPool;
+use super::splits::{Outlook, SplitPool};
 use super::task::{Error, Event, EventSender, Progress, Task, TaskSnapshot};
 
 /// Reads in one step before the slot looks at its other tasks.
@@ -146,10 +146,13 @@ impl SourceTask {
         Ok(())
     }
 
-    /// Takes splits from the pool: one at a time on demand, all of this reader's otherwise.
-    fn take_splits(&mut self) -> Result<(), Error> {
+    /// Takes splits from the pool: one at a time on demand, all of this reader's otherwise. Says whether more can come.
+    ///
+    /// That is looked up together with the splits: were something discovered in between, a reader would call itself idle
+    /// although a split waits for it, and with the others at their end event time would be over before it had begun.
+    fn take_splits(&mut self) -> Result<Outlook, Error> {
         let subtask = self.parts.slot.index();
-        let (finished, mut found) = {
+        let (finished, found, outlook) = {
             let mut pool = self.pool();
             let finished = pool.take_finished();
             let mut found = Vec::new();
@@ -158,9 +161,9 @@ impl SourceTask {
                 let Some(split) = pool.next(subtask) else { break };
                 found.push(split);
             }
-            (finished, found)
+            (finished, found, pool.outlook(subtask))
         };
-        for split in finished.into_iter().chain(found.drain(..)) {
+        for split in finished.into_iter().chain(found) {
             if !split.finished {
                 self.open += 1;
                 if let Some(spec) = &self.parts.watermark {
@@ -172,7 +175,7 @@ impl SourceTask {
             }
             self.parts.reader.add_split(split).map_err(|source| self.failed(source))?;
         }
-        Ok(())
+        Ok(outlook)
     }
 
     fn rows(&mut self, split: &SplitId, rows: arrow::array::RecordBatch) -> Result<(), Error> {
@@ -267,24 +270,27 @@ impl SourceTask {
         Ok(())
     }
 
-    fn read(&mut self) -> Result<Progress, Error> {
-        if self.open == 0 || self.pool().placement() == eddyline_connectors::source::Placement::Spread {
-            self.take_splits()?;
-        }
-        if self.open == 0 {
-            let (discovered, exhausted) = {
-                let pool = self.pool();
-                (pool.is_discovered(), pool.is_exhausted(self.parts.slot.index()))
-            };
-            if exhausted {
+    fn without_splits(&mut self, outlook: Outlook) -> Result<Progress, Error> {
+        match outlook {
+            Outlook::Never => {
                 self.end()?;
                 return Ok(Progress::Worked);
             }
-            if discovered {
+            Outlook::Later => {
                 let combined = self.watermarks.await_splits(false);
                 self.advance(combined)?;
             }
-            return Ok(Progress::Idle);
+            Outlook::Unknown => {}
+        }
+        Ok(Progress::Idle)
+    }
+
+    fn read(&mut self) -> Result<Progress, Error> {
+        if self.open == 0 || self.pool().placement() == eddyline_connectors::source::Placement::Spread {
+            let outlook = self.take_splits()?;
+            if self.open == 0 {
+                return self.without_splits(outlook);
+            }
         }
         let started = Instant::now();
         let polled = self.parts.reader.poll(self.parts.rows_per_read).map_err(|source| self.failed(source))?;

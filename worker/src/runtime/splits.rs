@@ -9,6 +9,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use eddyline_connectors::source::{Discovery, Placement, Split};
 use eddyline_stream::SplitId;
 
+/// Whether a reader will get more splits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Nobody knows: nothing has been discovered yet.
+    Unknown,
+    /// Perhaps, when they are discovered.
+    Later,
+    /// No.
+    Never,
+}
+
 /// The splits of one source that no reader has yet.
 #[derive(Debug)]
 pub struct SplitPool {
@@ -99,9 +110,14 @@ impl SplitPool {
         std::mem::take(&mut self.finished)
     }
 
-    /// Whether a reader will never get another split.
-    pub fn is_exhausted(&self, reader: usize) -> bool {
-        self.complete && self.queues.get(self.queue_of(reader)).is_none_or(VecDeque::is_empty)
+    /// What a reader can expect that has taken all splits that wait for it.
+    pub fn outlook(&self, reader: usize) -> Outlook {
+        let is_waited_for = self.queues.get(self.queue_of(reader)).is_some_and(|queue| !queue.is_empty());
+        match (self.discovered, self.complete && !is_waited_for) {
+            (false, _) => Outlook::Unknown,
+            (true, true) => Outlook::Never,
+            (true, false) => Outlook::Later,
+        }
     }
 
     fn queue_of(&self, reader: usize) -> usize {
@@ -141,9 +157,9 @@ mod tests {
         let mut pool = SplitPool::new(Placement::OnDemand, 2, vec![split("a", 9, true), split("b", 5, false)]);
         assert_eq!(pool.discovered(discovery(&["a", "b", "c"], true)), 2);
         assert_eq!(pool.next(1), Some(split("b", 5, false)));
-        assert!(!pool.is_exhausted(0));
+        assert_eq!(pool.outlook(0), Outlook::Later);
         assert_eq!(pool.next(0), Some(split("c", 0, false)));
-        assert!(pool.is_exhausted(0));
+        assert_eq!(pool.outlook(0), Outlook::Never);
         assert_eq!(pool.take_finished(), vec![split("a", 9, true)]);
     }
 
