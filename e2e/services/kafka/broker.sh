@@ -133,6 +133,8 @@ start() {
     -Dlog4j2.configurationFile="$data/log4j2.properties" \
     -cp "$lib/*" kafka.Kafka "$data/server.properties" >"$data/logs/stdout.log" 2>&1 </dev/null 9>&- &
   echo $! >"$pid_file"
+  # Until then it is still this shell, by its command line.
+  until alive || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
   local i
   for ((i = 0; i < ${KAFKA_WAIT:-90} * 10; i++)); do
     if ! alive; then
