@@ -8,11 +8,15 @@
 mod columns;
 mod config;
 #[cfg(feature = "io")]
+mod pages;
+#[cfg(feature = "io")]
 mod reader;
 #[cfg(feature = "io")]
 mod writer;
 
 pub use config::{Compression, Config};
+#[cfg(feature = "io")]
+pub use pages::SharedPages;
 #[cfg(feature = "io")]
 pub use reader::{FOOTER_GUESS_BYTES, FetchedRanges, FileReader, FileRows, Footer, footer};
 #[cfg(feature = "io")]

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::compression::Compression;
 use super::config::Config;
 use super::location::Glob;
-use super::piece::Piece;
+use super::piece::{Cut, Piece};
 use super::store::{File, Store};
 use crate::Error;
 use crate::source::{Discovery, SplitEnumerator};
@@ -34,7 +34,7 @@ pub(super) struct FileEnumerator {
     io: tokio::runtime::Handle,
     // Changing.
     /// Size and cut of every file seen so far. Files are immutable: what was seen once stays cut as it was.
-    seen: BTreeMap<String, (u64, u64)>,
+    seen: BTreeMap<String, (u64, Cut)>,
     /// Whether the folder that is watched was there when it was last looked at.
     was_there: Option<bool>,
 }
@@ -44,14 +44,16 @@ impl FileEnumerator {
         Self { config, store, io, seen: BTreeMap::new(), was_there: None }
     }
 
-    /// By what size to cut a file: text may be cut at any line, packed files not at all. A CSV record may go over several
-    /// lines, so CSV is not cut either.
-    fn cut(&self, file: &File) -> Result<u64, Error> {
+    /// How to cut a file: text may be cut at any line, packed files not at all. A CSV record may go over several lines, so
+    /// CSV is not cut either. Row groups are cut too, so that two slots read rows of about the same time; but not where a
+    /// row group that is read twice costs requests.
+    fn cut(&self, file: &File) -> Result<Cut, Error> {
         if Compression::of_path(&file.path)?.is_some() || self.config.format.name() == "csv" {
-            return Ok(0);
+            return Ok(Cut::NONE);
         }
-        let cut = self.config.split_bytes.map_or_else(|| usual_cut(file.size, &self.store), NonZeroU64::get);
-        Ok(if file.size <= cut { 0 } else { cut })
+        let bytes = self.config.split_bytes.map_or_else(|| usual_cut(file.size, &self.store), NonZeroU64::get);
+        let by_halves = self.config.format.parquet().is_some() && matches!(self.store, Store::Local);
+        Ok(if file.size <= bytes { Cut::NONE } else { Cut { bytes, by_halves } })
     }
 
     /// What was found in a place that is watched, and may not be there yet, or not any more.

@@ -14,7 +14,7 @@ use crate::source::Split;
 pub(super) struct Piece {
     /// The file, as it was when it was first listed.
     pub(super) file: File,
-    /// The first byte. The piece has the lines, or row groups, that start in `start..end`.
+    /// The first byte. The piece has the lines, row groups or [halves](Self::by_halves) of them that start in `start..end`.
     pub(super) start: u64,
     /// Behind the last byte.
     pub(super) end: u64,
@@ -30,12 +30,33 @@ pub(super) struct Piece {
     /// Row groups: rows of it that are behind.
     #[serde(default)]
     pub(super) row: u64,
+    /// Row groups: whether they are cut as well, into halves, of which the second one counts as starting in the middle of
+    /// the row group's bytes. Pieces of older checkpoints have row groups as a whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) by_halves: bool,
 }
 
+/// How a file is cut into pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Bytes of a piece; 0 leaves the file whole.
+    pub(super) bytes: u64,
+    /// Whether row groups are cut too.
+    pub(super) by_halves: bool,
+}
+
+impl Cut {
+    /// One piece.
+    pub(super) const NONE: Self = Self { bytes: 0, by_halves: false };
+}
+
+/// In front of the byte range in the id of a piece that has halves of row groups.
+const BY_HALVES: &str = "halves:";
+
 impl Piece {
-    /// The pieces of a file, in order. A `cut` of 0 leaves it whole. An empty file has none.
-    pub(super) fn of_file(file: &File, cut: u64) -> impl Iterator<Item = Self> + '_ {
-        let size = if cut == 0 { file.size.max(1) } else { cut };
+    /// The pieces of a file, in order. An empty file has none.
+    pub(super) fn of_file(file: &File, cut: Cut) -> impl Iterator<Item = Self> + '_ {
+        let size = if cut.bytes == 0 { file.size.max(1) } else { cut.bytes };
         (0..file.size.div_ceil(size)).map(move |index| {
             let start = index * size;
             Self {
@@ -46,29 +67,55 @@ impl Piece {
                 lines: 0,
                 row_group: None,
                 row: 0,
+                by_halves: cut.by_halves,
             }
         })
     }
 
     pub(super) fn id(&self) -> SplitId {
-        SplitId::new(format!("{}#{}-{}/{}", self.file.path, self.start, self.end, self.file.size))
+        let by_halves = if self.by_halves { BY_HALVES } else { "" };
+        SplitId::new(format!("{}#{by_halves}{}-{}/{}", self.file.path, self.start, self.end, self.file.size))
     }
 
     /// Path, size and cut of the file that a split id is of; `None` when it is not an id of this connector. The cut of a
     /// last piece is not known from its id, unless it is the only one.
-    pub(super) fn file_of_id(id: &SplitId) -> Option<(&str, u64, Option<u64>)> {
+    pub(super) fn file_of_id(id: &SplitId) -> Option<(&str, u64, Option<Cut>)> {
         let (path, place) = id.as_str().rsplit_once('#')?;
+        let (by_halves, place) = place.strip_prefix(BY_HALVES).map_or((false, place), |place| (true, place));
         let (range, size) = place.split_once('/')?;
         let (start, end) = range.split_once('-')?;
         let (start, end, size): (u64, u64, u64) = (start.parse().ok()?, end.parse().ok()?, size.parse().ok()?);
         let cut = if end < size {
-            end.checked_sub(start)
+            end.checked_sub(start).map(|bytes| Cut { bytes, by_halves })
         } else if start == 0 {
-            Some(0)
+            Some(Cut::NONE)
         } else {
             None
         };
         Some((path, size, cut))
+    }
+
+    /// The first row of the second half of a row group with so many rows.
+    pub(super) fn middle_of(rows: u64) -> u64 {
+        rows.div_ceil(2)
+    }
+
+    /// The rows that this piece has of a row group with so many rows, which takes these bytes of the file.
+    pub(super) fn rows_of_group(&self, bytes: Range<u64>, rows: u64) -> Range<u64> {
+        let first_from = |offset: u64| {
+            let into = offset.saturating_sub(bytes.start);
+            let length = bytes.end.saturating_sub(bytes.start);
+            if into == 0 {
+                0
+            } else if self.by_halves && into <= length / 2 {
+                Self::middle_of(rows)
+            } else {
+                rows
+            }
+        };
+        let start = first_from(self.start);
+        let end = if self.end >= self.file.size { rows } else { first_from(self.end) };
+        start..end.max(start)
     }
 
     pub(super) fn into_split(self, finished: bool) -> Split {
@@ -171,6 +218,10 @@ mod tests {
         File { path: "/in/a.json".to_owned(), size, modified_ms: 0 }
     }
 
+    fn by_lines(bytes: u64) -> Cut {
+        Cut { bytes, by_halves: false }
+    }
+
     fn read(piece: &Piece, bytes: &[u8], block: usize) -> Vec<u8> {
         let mut lines = piece.lines();
         let mut out = Vec::new();
@@ -201,7 +252,7 @@ mod tests {
             }
             let file = file(text.len() as u64);
             let mut joined = Vec::new();
-            for piece in Piece::of_file(&file, cut) {
+            for piece in Piece::of_file(&file, by_lines(cut)) {
                 let bytes = read(&piece, text.as_bytes(), block);
                 let begin = joined.len();
                 // Every line of a piece starts inside it.
@@ -217,7 +268,7 @@ mod tests {
         fn a_piece_continues_at_any_line(lines in prop::collection::vec("[a-z]{0,6}", 1..20), cut in 1u64..30) {
             let text = lines.join("\n");
             let file = file(text.len() as u64);
-            for piece in Piece::of_file(&file, cut) {
+            for piece in Piece::of_file(&file, by_lines(cut)) {
                 let whole = read(&piece, text.as_bytes(), 7);
                 let begin = find(&text, &piece);
                 for (end, _) in whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
@@ -231,6 +282,60 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn pieces_of_any_size_have_every_row_of_every_row_group_once_and_in_order(
+            groups in prop::collection::vec((0u64..50, 0u64..40), 1..5),
+            before in 0u64..9,
+            behind in 0u64..9,
+            bytes in 1u64..60,
+            by_halves: bool,
+        ) {
+            let size = (before + groups.iter().map(|(bytes, _)| bytes).sum::<u64>() + behind).max(1);
+            let mut seen = vec![0; groups.len()];
+            let mut last = 0;
+            for piece in Piece::of_file(&file(size), Cut { bytes, by_halves }) {
+                let mut offset = before;
+                for (index, (group_bytes, rows)) in groups.iter().enumerate() {
+                    let range = piece.rows_of_group(offset..offset + group_bytes, *rows);
+                    offset += group_bytes;
+                    if range.is_empty() {
+                        continue;
+                    }
+                    prop_assert!(index >= last && range.start == seen[index] && range.end <= *rows);
+                    prop_assert!(by_halves || range == (0..*rows));
+                    (last, seen[index]) = (index, range.end);
+                }
+            }
+            prop_assert_eq!(seen, groups.iter().map(|(_, rows)| *rows).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_half_of_a_row_group_is_in_the_piece_where_it_starts() {
+        let of = |bytes, start, end| {
+            let file = file(1000);
+            let pieces = Piece::of_file(&file, Cut { bytes, by_halves: true });
+            pieces.map(|piece| piece.rows_of_group(start..end, 51)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(100, 100, 300)[..4], [0..0, 0..26, 26..51, 51..51]);
+        assert_eq!(of(100, 110, 300)[..4], [0..0, 0..26, 26..51, 51..51]);
+        assert_eq!(of(100, 50, 140)[..3], [0..51, 51..51, 51..51]);
+        assert_eq!(of(500, 400, 700), [0..26, 26..51]);
+    }
+
+    #[test]
+    fn an_id_tells_how_its_file_was_cut() {
+        for cut in [Cut { bytes: 4, by_halves: false }, Cut { bytes: 4, by_halves: true }] {
+            let ids: Vec<_> = Piece::of_file(&file(10), cut).map(|piece| piece.id()).collect();
+            assert_eq!(Piece::file_of_id(&ids[1]), Some(("/in/a.json", 10, Some(cut))));
+            assert_eq!(Piece::file_of_id(&ids[2]), Some(("/in/a.json", 10, None)));
+        }
+        let whole = Piece::of_file(&file(10), Cut::NONE).next().expect("one piece").id();
+        assert_eq!(Piece::file_of_id(&whole), Some(("/in/a.json", 10, Some(Cut::NONE))));
+        assert_eq!(Piece::file_of_id(&SplitId::new("topic-3".to_owned())), None);
+    }
+
     /// Where the first line of a piece starts.
     fn find(text: &str, piece: &Piece) -> usize {
         let start = piece.start as usize;
@@ -239,8 +344,9 @@ mod tests {
 
     #[test]
     fn a_file_is_cut_by_size_and_an_empty_one_has_no_pieces() {
-        let ranges =
-            |size, cut| Piece::of_file(&file(size), cut).map(|piece| (piece.start, piece.end)).collect::<Vec<_>>();
+        let ranges = |size, cut| {
+            Piece::of_file(&file(size), by_lines(cut)).map(|piece| (piece.start, piece.end)).collect::<Vec<_>>()
+        };
         assert_eq!(ranges(10, 4), [(0, 4), (4, 8), (8, 10)]);
         assert_eq!(ranges(10, 0), [(0, 10)]);
         assert_eq!(ranges(0, 4), []);
@@ -249,7 +355,7 @@ mod tests {
     #[test]
     fn a_changed_file_is_refused() {
         let file = file(10);
-        let piece = Piece::of_file(&file, 0).next().expect("one piece");
+        let piece = Piece::of_file(&file, Cut::NONE).next().expect("one piece");
         assert!(piece.check_size(10).is_ok());
         let error = piece.check_size(11).expect_err("another size").to_string();
         assert!(error.contains("/in/a.json#0-10/10") && error.contains("11 now"), "{error}");

@@ -1,11 +1,13 @@
 //! Reads the row groups of a piece. A file on a disk is read where it is decoded; of an object the byte ranges of the
 //! wanted columns are fetched ahead, one row group at a time.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, Weak};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use eddyline_formats::parquet::{self, FetchedRanges, FileReader, FileRows, Footer};
+use eddyline_formats::parquet::{self, FetchedRanges, FileReader, FileRows, Footer, SharedPages};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -28,6 +30,26 @@ pub(super) struct Plan {
     pub(super) config: parquet::Config,
     pub(super) schema: SchemaRef,
     pub(super) projection: Vec<usize>,
+    pub(super) divided: Arc<DividedRowGroups>,
+}
+
+/// The row groups of which a reader of this process reads a half now.
+#[derive(Default)]
+pub(super) struct DividedRowGroups(Mutex<HashMap<(String, usize), Weak<SharedPages>>>);
+
+impl DividedRowGroups {
+    /// The pages of a row group whose second half begins with this row.
+    fn pages(&self, path: &str, row_group: usize, middle: u64) -> Arc<SharedPages> {
+        let mut open = self.0.lock().expect("no holder of the row groups panics");
+        let key = (path.to_owned(), row_group);
+        if let Some(pages) = open.get(&key).and_then(Weak::upgrade) {
+            return pages;
+        }
+        open.retain(|_, pages| pages.strong_count() > 0);
+        let pages = Arc::new(SharedPages::divided_at(middle));
+        open.insert(key, Arc::downgrade(&pages));
+        pages
+    }
 }
 
 /// Reads the row groups of one piece.
@@ -36,36 +58,81 @@ pub(super) struct RowGroupReader {
     path: String,
     // Changing.
     input: Input,
-    rows: Option<FileRows>,
-    /// Decoded rows that were more than asked for.
-    left: Option<RecordBatch>,
+    decoding: Option<Decoding>,
+    /// Where in the row group that is being decoded the piece ends.
+    end: u64,
     row_group: Option<usize>,
     row: u64,
-    /// Rows to leave out of the row group that comes next: they were read before the checkpoint.
-    skip: u64,
     /// Bytes of the row groups begun since it was made.
     pub(super) bytes: u64,
 }
 
+/// A row group that has been read in part.
+pub(super) struct Decoding {
+    path: String,
+    row_group: usize,
+    /// The row that comes next.
+    row: u64,
+    rows: FileRows,
+    /// Decoded rows that were more than asked for.
+    left: Option<RecordBatch>,
+}
+
+impl Decoding {
+    /// Up to `rows_max` rows; `None` behind the last one.
+    fn next(&mut self, rows_max: u64) -> Result<Option<RecordBatch>, Error> {
+        let batch = match self.left.take() {
+            Some(batch) => batch,
+            None => match self.rows.next() {
+                Some(batch) => batch.map_err(|error| format_failed(&self.path, error))?,
+                None => return Ok(None),
+            },
+        };
+        let count = usize::try_from(rows_max).unwrap_or(usize::MAX).min(batch.num_rows());
+        if count < batch.num_rows() {
+            self.left = Some(batch.slice(count, batch.num_rows() - count));
+        }
+        self.row += count as u64;
+        Ok(Some(batch.slice(0, count)))
+    }
+}
+
 enum Input {
-    Disk { file: std::fs::File, reader: FileReader, row_groups: std::ops::Range<usize> },
+    Disk { file: std::fs::File, reader: FileReader, parts: std::vec::IntoIter<Part>, divided: Arc<DividedRowGroups> },
     Objects(mpsc::Receiver<Result<Fetched, Error>>),
 }
 
 struct Fetched {
     reader: FileReader,
-    row_group: usize,
+    part: Part,
     ranges: FetchedRanges,
-    bytes: u64,
+}
+
+/// The rows of a row group that are in a piece and not behind.
+struct Part {
+    row_group: usize,
+    rows: Range<u64>,
+    /// Where the row group's second half begins, if its halves can be in different pieces.
+    middle: Option<u64>,
+}
+
+impl Part {
+    /// The bytes of the wanted columns of these rows, if all rows have the same size.
+    fn bytes(&self, reader: &FileReader) -> u64 {
+        let bytes: u64 = reader.byte_ranges(self.row_group).iter().map(|range| range.end - range.start).sum();
+        let (rows, all) = (self.rows.end - self.rows.start, reader.row_group_rows(self.row_group).max(1));
+        (u128::from(bytes) * u128::from(rows) / u128::from(all)) as u64
+    }
 }
 
 impl RowGroupReader {
+    /// Starts to read a piece. `behind` is where the one before it ended: to continue there saves unpacking pages anew.
     pub(super) fn start(
         store: &Store,
         piece: &Piece,
         plan: &Plan,
-        io: &Handle,
-        waker: Arc<dyn Fn() + Send + Sync>,
+        (io, waker): (&Handle, Arc<dyn Fn() + Send + Sync>),
+        behind: Option<Decoding>,
     ) -> Result<Self, Error> {
         let input = match store {
             Store::Local => open_disk(piece, plan)?,
@@ -82,16 +149,14 @@ impl RowGroupReader {
                 Input::Objects(queue)
             }
         };
-        Ok(Self {
-            path: piece.file.path.clone(),
-            input,
-            rows: None,
-            left: None,
-            row_group: piece.row_group,
-            row: piece.row,
-            skip: piece.row,
-            bytes: 0,
-        })
+        let path = piece.file.path.clone();
+        let decoding = behind.filter(|decoding| decoding.path == path);
+        Ok(Self { path, input, decoding, end: 0, row_group: piece.row_group, row: piece.row, bytes: 0 })
+    }
+
+    /// What the next piece may continue.
+    pub(super) fn into_decoding(self) -> Option<Decoding> {
+        self.decoding
     }
 
     /// Writes down where the piece continues.
@@ -103,65 +168,73 @@ impl RowGroupReader {
     /// Decodes up to `rows_max` rows.
     pub(super) fn poll(&mut self, rows_max: usize) -> Result<Progress, Error> {
         loop {
-            if let Some(batch) = self.left.take() {
-                let count = batch.num_rows().min(rows_max.max(1));
-                if count < batch.num_rows() {
-                    self.left = Some(batch.slice(count, batch.num_rows() - count));
-                }
-                self.row += count as u64;
-                return Ok(Progress::Rows(batch.slice(0, count)));
+            let left = self.end.saturating_sub(self.row);
+            if let Some(decoding) = self.decoding.as_mut().filter(|_| left > 0)
+                && let Some(batch) = decoding.next(left.min(rows_max.max(1) as u64))?
+            {
+                self.row = decoding.row;
+                return Ok(Progress::Rows(batch));
             }
-            match self.rows.as_mut().and_then(Iterator::next) {
-                Some(batch) => self.left = Some(batch.map_err(|error| format_failed(&self.path, error))?),
-                None => {
-                    if let Some(progress) = self.next_row_group()? {
-                        return Ok(progress);
-                    }
-                }
+            if let Some(progress) = self.next_row_group()? {
+                return Ok(progress);
             }
         }
     }
 
     /// Begins the next row group; what to report instead when there is none, or not yet.
     fn next_row_group(&mut self) -> Result<Option<Progress>, Error> {
-        let skip = self.skip;
-        let (row_group, rows) = match &mut self.input {
-            Input::Disk { file, reader, row_groups } => {
-                let Some(row_group) = row_groups.next() else { return Ok(Some(Progress::End)) };
-                let file = file.try_clone().map_err(|error| open_failed(&self.path, error))?;
-                self.bytes += bytes_of(reader, row_group);
-                (row_group, reader.read(file, row_group..row_group + 1, skip, BATCH_ROWS))
+        let (bytes, part, rows) = match &mut self.input {
+            Input::Disk { file, reader, parts, divided } => {
+                let Some(part) = parts.next() else { return Ok(Some(Progress::End)) };
+                let continues =
+                    |decoding: &Decoding| (decoding.row_group, decoding.row) == (part.row_group, part.rows.start);
+                let rows = match self.decoding.as_ref().is_some_and(continues) {
+                    true => None,
+                    false => {
+                        let file = file.try_clone().map_err(|error| open_failed(&self.path, error))?;
+                        let shared = part.middle.map(|middle| divided.pages(&self.path, part.row_group, middle));
+                        let pages = shared.unwrap_or_default();
+                        Some(reader.read(file, part.row_group, part.rows.start, BATCH_ROWS, pages))
+                    }
+                };
+                (part.bytes(reader), part, rows)
             }
             Input::Objects(queue) => match queue.try_recv() {
                 Ok(fetched) => {
-                    let Fetched { reader, row_group, ranges, bytes } = fetched?;
-                    self.bytes += bytes;
-                    (row_group, reader.read(ranges, row_group..row_group + 1, skip, BATCH_ROWS))
+                    let Fetched { reader, part, ranges } = fetched?;
+                    let rows = reader.read(ranges, part.row_group, part.rows.start, BATCH_ROWS, Arc::default());
+                    (part.bytes(&reader), part, Some(rows))
                 }
                 Err(TryRecvError::Empty) => return Ok(Some(Progress::Pending)),
                 Err(TryRecvError::Disconnected) => return Ok(Some(Progress::End)),
             },
         };
-        self.rows = Some(rows.map_err(|error| format_failed(&self.path, error))?);
-        self.row_group = Some(row_group);
-        self.row = skip;
-        self.skip = 0;
+        if let Some(rows) = rows {
+            let rows = rows.map_err(|error| format_failed(&self.path, error))?;
+            let (path, row_group, row) = (self.path.clone(), part.row_group, part.rows.start);
+            self.decoding = Some(Decoding { path, row_group, row, rows, left: None });
+        }
+        self.bytes += bytes;
+        self.row_group = Some(part.row_group);
+        (self.row, self.end) = (part.rows.start, part.rows.end);
         Ok(None)
     }
 }
 
-fn bytes_of(reader: &FileReader, row_group: usize) -> u64 {
-    reader.byte_ranges(row_group..row_group + 1).iter().map(|range| range.end - range.start).sum()
-}
-
-/// The row groups of a piece that are still to be read: those that start inside it, from the position on.
-fn row_groups(reader: &FileReader, piece: &Piece) -> std::ops::Range<usize> {
-    let first_from = |offset: u64| {
-        (0..reader.row_groups()).find(|group| reader.row_group_start(*group) >= offset).unwrap_or(reader.row_groups())
-    };
-    let end = if piece.end >= piece.file.size { reader.row_groups() } else { first_from(piece.end) };
-    let start = piece.row_group.unwrap_or_else(|| if piece.start == 0 { 0 } else { first_from(piece.start) });
-    start.min(end)..end
+/// What a piece has of each row group, from its position on.
+fn parts(reader: &FileReader, piece: &Piece) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for row_group in piece.row_group.unwrap_or(0)..reader.row_groups() {
+        let all = reader.row_group_rows(row_group);
+        let mut rows = piece.rows_of_group(reader.row_group_bytes(row_group), all);
+        if piece.row_group == Some(row_group) {
+            rows.start = rows.start.max(piece.row);
+        }
+        if !rows.is_empty() {
+            parts.push(Part { row_group, rows, middle: piece.by_halves.then(|| Piece::middle_of(all)) });
+        }
+    }
+    parts
 }
 
 fn open_disk(piece: &Piece, plan: &Plan) -> Result<Input, Error> {
@@ -170,8 +243,8 @@ fn open_disk(piece: &Piece, plan: &Plan) -> Result<Input, Error> {
     piece.check_size(file.metadata().map_err(|error| open_failed(path, error))?.len())?;
     let reader = FileReader::open(path, &file, &plan.config, &plan.schema, &plan.projection)
         .map_err(|error| format_failed(path, error))?;
-    let row_groups = row_groups(&reader, piece);
-    Ok(Input::Disk { file, reader, row_groups })
+    let parts = parts(&reader, piece).into_iter();
+    Ok(Input::Disk { file, reader, parts, divided: Arc::clone(&plan.divided) })
 }
 
 async fn fetch(
@@ -197,14 +270,12 @@ async fn fetch(
     };
     let reader = FileReader::new(path, metadata, &plan.config, &plan.schema, &plan.projection)
         .map_err(|error| format_failed(path, error))?;
-    for row_group in row_groups(&reader, piece) {
-        let mut parts = Vec::new();
-        let mut bytes = 0;
-        for range in reader.byte_ranges(row_group..row_group + 1) {
-            bytes += range.end - range.start;
-            parts.push((range.start, store.read(path, range).await?));
+    for part in parts(&reader, piece) {
+        let mut columns = Vec::new();
+        for range in reader.byte_ranges(part.row_group) {
+            columns.push((range.start, store.read(path, range).await?));
         }
-        let fetched = Fetched { reader: reader.clone(), row_group, ranges: FetchedRanges::new(size, parts), bytes };
+        let fetched = Fetched { reader: reader.clone(), part, ranges: FetchedRanges::new(size, columns) };
         if sender.send(Ok(fetched)).await.is_err() {
             return Ok(());
         }

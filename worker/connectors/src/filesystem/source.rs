@@ -12,7 +12,7 @@ use super::discovery::FileEnumerator;
 use super::fields::{Fields, FileFields};
 use super::piece::Piece;
 use super::read_lines::LineReader;
-use super::read_parquet::{Plan, RowGroupReader};
+use super::read_parquet::{Decoding, DividedRowGroups, Plan, RowGroupReader};
 use super::store::Store;
 use crate::source::{Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator};
 use crate::{Error, TableDescriptor};
@@ -38,6 +38,8 @@ pub(crate) struct FileSource {
     table: TableDescriptor,
     fields: Fields,
     store: Store,
+    /// Shared by the readers of this process.
+    divided: Arc<DividedRowGroups>,
 }
 
 impl FileSource {
@@ -50,7 +52,7 @@ impl FileSource {
     ) -> Result<Self, Error> {
         let store = Store::open(&config.location, &config.s3)?;
         let fields = Fields::new(&config, &table, projection, metadata);
-        Ok(Self { config: Arc::new(config), table, fields, store })
+        Ok(Self { config: Arc::new(config), table, fields, store, divided: Arc::default() })
     }
 }
 
@@ -63,7 +65,12 @@ impl Source for FileSource {
         let schema = self.config.file_schema(&self.table);
         let projection = self.fields.file_projection.clone();
         Ok(Box::new(FileSourceReader {
-            plan: self.config.format.parquet().map(|config| Plan { config: config.clone(), schema, projection }),
+            plan: self.config.format.parquet().map(|config| Plan {
+                config: config.clone(),
+                schema,
+                projection,
+                divided: Arc::clone(&self.divided),
+            }),
             config: Arc::clone(&self.config),
             table: self.table.clone(),
             fields: self.fields.clone(),
@@ -72,6 +79,7 @@ impl Source for FileSource {
             pieces: Vec::new(),
             open: None,
             decoder: None,
+            decoding: None,
             closed: ReaderCounters::default(),
         }))
     }
@@ -100,6 +108,8 @@ struct FileSourceReader {
     open: Option<(usize, Open)>,
     /// Kept from piece to piece: it has learned what the records look like.
     decoder: Option<Box<dyn RecordDecoder>>,
+    /// Where the last piece ended, in the middle of a row group.
+    decoding: Option<Decoding>,
     /// What finished pieces counted.
     closed: ReaderCounters,
 }
@@ -152,7 +162,8 @@ impl FileSourceReader {
         let (io, waker) = (&self.context.io, Arc::clone(&self.context.waker));
         let reader = match (&self.plan, self.config.format.framing()) {
             (Some(plan), Framing::Files) => {
-                PieceReader::RowGroups(Box::new(RowGroupReader::start(&self.store, piece, plan, io, waker)?))
+                let behind = self.decoding.take();
+                PieceReader::RowGroups(Box::new(RowGroupReader::start(&self.store, piece, plan, (io, waker), behind)?))
             }
             _ => {
                 let decoder = match self.decoder.take() {
@@ -208,8 +219,9 @@ impl SourceReader for FileSourceReader {
                 let (bytes, bad_records) = open.reader.counters();
                 self.closed.bytes += bytes;
                 self.closed.bad_records += bad_records;
-                if let PieceReader::Lines(reader) = open.reader {
-                    self.decoder = Some(reader.into_decoder());
+                match open.reader {
+                    PieceReader::Lines(reader) => self.decoder = Some(reader.into_decoder()),
+                    PieceReader::RowGroups(reader) => self.decoding = reader.into_decoding(),
                 }
                 return Ok(Poll::Finished(id));
             }

@@ -7,18 +7,19 @@ use arrow::array::{Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use bytes::{Buf, Bytes};
 use eddyline_stream::sql_type;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowGroups, RowSelection, RowSelector,
 };
+use parquet::arrow::{FieldLevels, ProjectionMask, parquet_to_arrow_field_levels};
 use parquet::basic::Type as PhysicalType;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::Error;
 use crate::parquet::columns::{convert, fits, read_as};
 use crate::parquet::config::Config;
+use crate::parquet::pages::{RowGroupPages, SharedPages};
 
 /// How many bytes at the end of a file mostly hold all of its metadata: a good first read.
 pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;
@@ -58,6 +59,8 @@ pub struct FileReader {
     metadata: ArrowReaderMetadata,
     /// The columns of the file that are read, in the file's order.
     mask: ProjectionMask,
+    /// The same, with the types in which they are read.
+    levels: Arc<FieldLevels>,
     /// For each column of the output, its place among those read.
     places: Vec<usize>,
     schema: SchemaRef,
@@ -86,13 +89,16 @@ impl FileReader {
         let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let natural = ArrowReaderMetadata::try_new(Arc::clone(&metadata), options()).map_err(failed)?;
         let (roots, asked) = match_columns(name, &natural, &schema)?;
-        let metadata = ArrowReaderMetadata::try_new(metadata, options().with_schema(asked)).map_err(failed)?;
+        let metadata =
+            ArrowReaderMetadata::try_new(metadata, options().with_schema(Arc::clone(&asked))).map_err(failed)?;
         let mut order: Vec<usize> = roots.clone();
         order.sort_unstable();
         order.dedup();
         let places = roots.iter().map(|root| order.partition_point(|other| other < root)).collect();
         let mask = ProjectionMask::roots(metadata.parquet_schema(), order);
-        Ok(Self { name: name.to_owned(), metadata, mask, places, schema })
+        let levels = parquet_to_arrow_field_levels(metadata.parquet_schema(), mask.clone(), Some(asked.fields()));
+        let levels = Arc::new(levels.map_err(failed)?);
+        Ok(Self { name: name.to_owned(), metadata, mask, levels, places, schema })
     }
 
     /// Prepares to read a file that is at hand, whose metadata it reads first.
@@ -130,35 +136,34 @@ impl FileReader {
         u64::try_from(self.metadata.metadata().row_group(row_group).num_rows()).unwrap_or(0)
     }
 
-    /// The row group that holds a row of the file, and the row's number in it; `None` behind the last row.
-    pub fn row_group_at(&self, row: u64) -> Option<(usize, u64)> {
-        let mut row = row;
-        for row_group in 0..self.row_groups() {
-            let rows = self.row_group_rows(row_group);
-            if row < rows {
-                return Some((row_group, row));
-            }
-            row -= rows;
-        }
-        None
-    }
-
-    /// Where in the file a row group starts, in bytes: what decides to which part of a cut file it belongs.
+    /// The bytes of the file from the start of a row group to the start of the next one, or to the end of the last one's
+    /// columns: what decides to which part of a cut file its rows belong.
     ///
     /// # Panics
     /// There is no such row group.
-    pub fn row_group_start(&self, row_group: usize) -> u64 {
+    pub fn row_group_bytes(&self, row_group: usize) -> Range<u64> {
+        let groups = self.metadata.metadata().row_groups();
+        let start_of = |group: &RowGroupMetaData| group.columns().iter().map(|column| column.byte_range().0).min();
+        let start = start_of(&groups[row_group]).unwrap_or(0);
+        let end = groups.get(row_group + 1).and_then(start_of).unwrap_or_else(|| {
+            let end_of = |column: &ColumnChunkMetaData| {
+                let (start, length) = column.byte_range();
+                start.saturating_add(length)
+            };
+            groups[row_group].columns().iter().map(end_of).max().unwrap_or(start)
+        });
+        start..end.max(start)
+    }
+
+    /// The bytes of the file that reading a row group needs, in order, near ones joined.
+    ///
+    /// # Panics
+    /// There is no such row group.
+    pub fn byte_ranges(&self, row_group: usize) -> Vec<Range<u64>> {
         let columns = self.metadata.metadata().row_group(row_group).columns();
-        columns.iter().map(|column| column.byte_range().0).min().unwrap_or(0)
-    }
-
-    /// The bytes of the file that reading these row groups needs, in order, near ones joined.
-    ///
-    /// # Panics
-    /// There is no such row group.
-    pub fn byte_ranges(&self, row_groups: Range<usize>) -> Vec<Range<u64>> {
-        let mut ranges: Vec<Range<u64>> = row_groups
-            .flat_map(|row_group| self.metadata.metadata().row_group(row_group).columns().iter().enumerate())
+        let mut ranges: Vec<Range<u64>> = columns
+            .iter()
+            .enumerate()
             .filter(|(leaf, _)| self.mask.leaf_included(*leaf))
             .map(|(_, column)| {
                 let (start, len) = column.byte_range();
@@ -178,24 +183,40 @@ impl FileReader {
         joined
     }
 
-    /// Starts to read rows: those of these row groups, without the first `skip_rows`, in batches of `batch_rows`.
+    /// Starts to read a row group without the first `skip_rows` rows, in batches of `batch_rows`. Pages of skipped rows only
+    /// are not unpacked; `pages` has those that another reader of the row group may need too.
     ///
     /// # Errors
-    /// The file cannot be read, or has no such row groups.
+    /// The file cannot be read.
+    ///
+    /// # Panics
+    /// There is no such row group.
     pub fn read<R: ChunkReader + 'static>(
         &self,
         input: R,
-        row_groups: Range<usize>,
+        row_group: usize,
         skip_rows: u64,
         batch_rows: usize,
+        pages: Arc<SharedPages>,
     ) -> Result<FileRows, Error> {
-        let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.metadata.clone())
-            .with_projection(self.mask.clone())
-            .with_row_groups(row_groups.collect())
-            .with_offset(usize::try_from(skip_rows).unwrap_or(usize::MAX))
-            .with_batch_size(batch_rows)
-            .build()
-            .map_err(|source| Error::ReadFile { file: self.name.clone(), source })?;
+        let skip = usize::try_from(skip_rows).unwrap_or(usize::MAX);
+        let row_group = RowGroupPages {
+            input: Arc::new(input),
+            metadata: Arc::clone(self.metadata.metadata()),
+            row_group,
+            shared: pages,
+        };
+        let rows = row_group.num_rows();
+        let selection = (skip > 0).then(|| {
+            RowSelection::from(vec![RowSelector::skip(skip.min(rows)), RowSelector::select(rows.saturating_sub(skip))])
+        });
+        let rows = ParquetRecordBatchReader::try_new_with_row_groups(
+            &self.levels,
+            &row_group,
+            batch_rows.min(rows.max(1)),
+            selection,
+        )
+        .map_err(|source| Error::ReadFile { file: self.name.clone(), source })?;
         Ok(FileRows { rows, name: self.name.clone(), places: self.places.clone(), schema: Arc::clone(&self.schema) })
     }
 }

@@ -49,7 +49,12 @@ fn foreign(columns: Vec<(&str, ArrayRef)>) -> Bytes {
 
 fn read_all(file: &Bytes, schema: &SchemaRef, projection: &[usize]) -> Result<RecordBatch, Error> {
     let reader = FileReader::open("f.parquet", file, &Config::default(), schema, projection)?;
-    let batches: Vec<_> = reader.read(file.clone(), 0..reader.row_groups(), 0, 8)?.collect::<Result<_, _>>()?;
+    let mut batches = Vec::new();
+    for row_group in 0..reader.row_groups() {
+        for batch in reader.read(file.clone(), row_group, 0, 8, Arc::default())? {
+            batches.push(batch?);
+        }
+    }
     arrow::compute::concat_batches(reader.schema(), &batches).map_err(Error::Build)
 }
 
@@ -93,25 +98,27 @@ fn a_part_of_a_file_is_read_from_fetched_ranges() {
     let Ok(Footer::Complete(metadata)) = footer("f", &tail, bytes) else { panic!("it asked for so many") };
     let reader = FileReader::new("f", metadata, &Config::default(), &events(), &[2]).expect("a reader");
     assert_eq!((reader.row_groups(), reader.row_group_rows(1)), (2, 40));
-    assert_eq!(reader.row_group_at(59), Some((0, 59)));
-    assert_eq!(reader.row_group_at(60), Some((1, 0)));
-    assert_eq!(reader.row_group_at(100), None);
-    assert!(reader.row_group_start(0) < reader.row_group_start(1));
+    assert!(reader.row_group_bytes(0).start < reader.row_group_bytes(0).end);
+    assert_eq!(reader.row_group_bytes(0).end, reader.row_group_bytes(1).start);
+    assert!(reader.row_group_bytes(1).end < bytes);
 
     let parts: Vec<_> = reader
-        .byte_ranges(1..2)
+        .byte_ranges(1)
         .into_iter()
         .map(|range| (range.start, file.slice(range.start as usize..range.end as usize)))
         .collect();
     let fetched = FetchedRanges::new(bytes, parts);
-    let rows: Vec<_> =
-        reader.read(fetched.clone(), 1..2, 10, 7).expect("a reader").map(|rows| rows.expect("rows")).collect();
+    let rows: Vec<_> = reader
+        .read(fetched.clone(), 1, 10, 7, Arc::default())
+        .expect("a reader")
+        .map(|rows| rows.expect("rows"))
+        .collect();
     let times: Vec<_> = rows
         .iter()
         .flat_map(|rows| rows.column(0).as_primitive::<TimestampMillisecondType>().values().to_vec())
         .collect();
     assert_eq!(times, (70..100).collect::<Vec<_>>());
-    let outside = reader.read(fetched, 0..1, 0, 7).map(|mut rows| rows.next());
+    let outside = reader.read(fetched, 0, 0, 7, Arc::default()).map(|mut rows| rows.next());
     assert!(matches!(outside, Err(_) | Ok(Some(Err(_)))), "the first row group was not fetched");
 }
 

@@ -3,14 +3,18 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use eddyline_formats::parquet::{Config as ParquetConfig, FileWriter};
+use eddyline_stream::SplitId;
 use proptest::prelude::*;
 
 use super::{lines, people};
+use crate::TableDescriptor;
 use crate::harness::{Harness, metadata, table};
-use crate::source::SourceReader;
+use crate::source::{SourceReader, Split};
 
 /// The first column; a source without any rows left gives no batch, and so no columns.
 fn ids(rows: &RecordBatch) -> Vec<i64> {
@@ -183,7 +187,7 @@ fn a_watched_folder_gives_new_files_only() {
     assert!(error.contains("files must not change once they are there"), "{error}");
 }
 
-fn ids_of(splits: &[crate::source::Split]) -> Vec<String> {
+fn ids_of(splits: &[Split]) -> Vec<String> {
     splits.iter().map(|split| split.id.to_string()).collect()
 }
 
@@ -251,31 +255,76 @@ proptest! {
     }
 }
 
+/// A file of three row groups, with the ids from 0 to 2999.
+fn three_row_groups(folder: &Path) -> TableDescriptor {
+    let table = people(text(folder), "parquet", &[("source.split.size", "500")]);
+    let config = ParquetConfig::default();
+    let mut writer = FileWriter::new(&config, &table.schema).expect("a writer");
+    for from in [0, 1000, 2000] {
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + 1000));
+        let names = arrow::array::new_null_array(&DataType::Utf8, 1000);
+        let rows = RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns");
+        writer.write(&rows).expect("it takes rows");
+        writer.end_row_group().expect("it takes rows");
+    }
+    fs::write(folder.join("a.parquet"), writer.finish().expect("a file")).expect("a file");
+    table
+}
+
 #[test]
 fn row_groups_continue_at_any_row() {
     let folder = tempfile::tempdir().expect("a folder");
     let harness = Harness::new();
-    let table = people(
-        text(folder.path()),
-        "parquet",
-        &[("sink.rolling-policy.file-size", "2 kb"), ("source.split.size", "500")],
-    );
-    let sink = harness.sink(&table, 1);
-    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
-    for from in [0, 1000, 2000] {
-        let ids: arrow::array::ArrayRef =
-            std::sync::Arc::new(arrow::array::Int64Array::from_iter_values(from..from + 1000));
-        let names = arrow::array::new_null_array(&DataType::Utf8, 1000);
-        let rows = RecordBatch::try_new(std::sync::Arc::clone(&table.schema), vec![ids, names]).expect("two columns");
-        writer.write(&rows).expect("it takes rows");
-    }
-    let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
-    assert_eq!(parts.len(), 3);
-    harness.commit(sink.as_ref(), 1, &parts).expect("committed");
-    let source = harness.source(&table);
-    // More pieces than row groups: those in which none starts are empty.
-    assert!(harness.discover(source.as_ref()).expect("splits").len() > 3);
+    let source = harness.source(&three_row_groups(folder.path()));
+    assert!(harness.discover(source.as_ref()).expect("splits").len() > 6, "more pieces than halves of row groups");
     for steps in [&[][..], &[1, 999, 1, 1], &[500, 499, 2, 700, 3]] {
         assert_eq!(read_with_restores(&harness, source.as_ref(), steps), (0..3000).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn two_readers_read_one_row_group_side_by_side() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let source = harness.source(&three_row_groups(folder.path()));
+    let mut readers = [harness.reader(source.as_ref()), harness.reader(source.as_ref())];
+    let mut halves = Vec::new();
+    let mut turn = 0;
+    for split in harness.discover(source.as_ref()).expect("splits") {
+        readers[turn].add_split(split).expect("a split");
+        let rows = ids(&harness.drain(readers[turn].as_mut(), 300).expect("rows"));
+        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+            halves.push((*first, *last));
+            assert!(rows.iter().copied().eq(*first..=*last));
+            turn = 1 - turn;
+        }
+    }
+    let starts = [0, 500, 1000, 1500, 2000, 2500];
+    assert_eq!(halves, starts.map(|start| (start, start + 499)));
+}
+
+#[test]
+fn a_file_that_an_older_checkpoint_cut_between_row_groups_stays_cut_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let source = harness.source(&three_row_groups(folder.path()));
+    let new: Vec<Split> = harness.discover(source.as_ref()).expect("splits");
+    let old_id = |split: &Split| split.id.to_string().replace("#halves:", "#");
+    let mut enumerator = source.enumerator(harness.io()).expect("an enumerator");
+    enumerator.restored(&[SplitId::new(old_id(&new[0]))]);
+    let old = harness.block_on(enumerator.discover()).expect("splits").splits;
+    assert_eq!(ids_of(&old), new.iter().map(old_id).collect::<Vec<_>>());
+    let mut reader = harness.reader(source.as_ref());
+    let mut sizes = Vec::new();
+    for split in old {
+        assert!(
+            !split.position.to_string().contains("halves"),
+            "positions are those of that version: {}",
+            split.position
+        );
+        reader.add_split(split).expect("a split");
+        sizes.push(ids(&harness.drain(reader.as_mut(), 5000).expect("rows")).len());
+    }
+    sizes.retain(|rows| *rows > 0);
+    assert_eq!(sizes, [1000; 3]);
 }

@@ -1,0 +1,239 @@
+//! The pages of a row group that two readers read side by side: those that both need are unpacked once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parquet::arrow::arrow_reader::RowGroups;
+use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
+use parquet::errors::Result;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
+use parquet::file::reader::ChunkReader;
+use parquet::file::serialized_reader::SerializedPageReader;
+
+/// Unpacked pages of a row group that is read in two parts. Only those are kept that have rows of both, and dictionaries:
+/// of a row group with many pages that is one for each column, of one that was written as a single page the whole of it.
+#[derive(Debug, Default)]
+pub struct SharedPages {
+    /// The first row of the second part; none when one reader reads all.
+    boundary: Option<u64>,
+    /// By column and place in it.
+    pages: Mutex<BTreeMap<(usize, usize), SharedPage>>,
+}
+
+/// Locked while it is unpacked: who comes second waits, which takes less than to do it as well.
+type SharedPage = Arc<Mutex<Option<Page>>>;
+
+impl SharedPages {
+    /// No pages yet, of a row group whose second part begins with this row.
+    pub fn divided_at(row: u64) -> Self {
+        Self { boundary: Some(row), pages: Mutex::default() }
+    }
+
+    fn page(&self, column: usize, place: usize) -> SharedPage {
+        Arc::clone(lock(&self.pages).entry((column, place)).or_default())
+    }
+}
+
+/// Nothing is left half done when a holder panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One row group of a file.
+pub(super) struct RowGroupPages<R> {
+    pub(super) input: Arc<R>,
+    pub(super) metadata: Arc<ParquetMetaData>,
+    pub(super) row_group: usize,
+    pub(super) shared: Arc<SharedPages>,
+}
+
+impl<R: ChunkReader + 'static> RowGroups for RowGroupPages<R> {
+    fn num_rows(&self) -> usize {
+        usize::try_from(self.metadata.row_group(self.row_group).num_rows()).unwrap_or(0)
+    }
+
+    fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
+        let chunk = self.metadata.row_group(self.row_group).column(column);
+        let pages = SerializedPageReader::new(Arc::clone(&self.input), chunk, self.num_rows(), None)?;
+        let reader = SharingReader {
+            pages,
+            shared: Arc::clone(&self.shared),
+            column,
+            is_nested: chunk.column_descr().max_rep_level() > 0,
+            place: 0,
+            rows: 0,
+        };
+        Ok(Box::new(OneChunk(Some(Box::new(reader)))))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        Box::new(std::iter::once(self.metadata.row_group(self.row_group)))
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        &self.metadata
+    }
+}
+
+struct OneChunk(Option<Box<dyn PageReader>>);
+
+impl Iterator for OneChunk {
+    type Item = Result<Box<dyn PageReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.take().map(Ok)
+    }
+}
+
+impl PageIterator for OneChunk {}
+
+/// Reads the pages of a column chunk in order.
+struct SharingReader<R: ChunkReader> {
+    // Fixed at start.
+    shared: Arc<SharedPages>,
+    column: usize,
+    is_nested: bool,
+    // Changing.
+    pages: SerializedPageReader<R>,
+    /// How many pages are behind, and how many rows.
+    place: usize,
+    rows: u64,
+}
+
+impl<R: ChunkReader> SharingReader<R> {
+    /// The rows of a page; `None` when its header does not tell.
+    fn rows_of(&self, page: &PageMetadata) -> Option<u64> {
+        let levels = page.num_levels.filter(|_| !self.is_nested);
+        page.num_rows.or(levels).map(|rows| rows as u64)
+    }
+
+    fn is_shared(&self, page: &PageMetadata) -> bool {
+        let Some(boundary) = self.shared.boundary else { return false };
+        page.is_dict || self.rows_of(page).is_some_and(|rows| self.rows < boundary && boundary < self.rows + rows)
+    }
+
+    fn pass(&mut self, page: &PageMetadata) {
+        self.place += 1;
+        if !page.is_dict {
+            self.rows += self.rows_of(page).unwrap_or(0);
+        }
+    }
+}
+
+impl<R: ChunkReader> PageReader for SharingReader<R> {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        let Some(metadata) = self.pages.peek_next_page()? else { return Ok(None) };
+        let page = if self.is_shared(&metadata) {
+            let shared = self.shared.page(self.column, self.place);
+            let mut shared = lock(&shared);
+            match &*shared {
+                Some(page) => {
+                    self.pages.skip_next_page()?;
+                    Some(page.clone())
+                }
+                None => {
+                    *shared = self.pages.get_next_page()?;
+                    shared.clone()
+                }
+            }
+        } else {
+            self.pages.get_next_page()?
+        };
+        self.pass(&metadata);
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        self.pages.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        if let Some(metadata) = self.pages.peek_next_page()? {
+            self.pass(&metadata);
+        }
+        self.pages.skip_next_page()
+    }
+
+    fn at_record_boundary(&mut self) -> Result<bool> {
+        self.pages.at_record_boundary()
+    }
+}
+
+impl<R: ChunkReader> Iterator for SharingReader<R> {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
+    use arrow::compute::concat_batches;
+    use arrow::datatypes::Int64Type;
+    use bytes::Bytes;
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::WriterProperties;
+
+    use super::*;
+    use crate::parquet::{Config, FileReader};
+
+    const ROWS: i64 = 1_000;
+
+    fn rows() -> RecordBatch {
+        let texts = StringArray::from_iter_values((0..ROWS).map(|row| format!("text {row}")));
+        let few: StringArray = (0..ROWS).map(|row| (row % 9 > 0).then(|| format!("k{}", row % 7))).collect();
+        let lists = (0..ROWS).map(|row| (row % 5 > 0).then(|| (0..row % 4).map(Some)));
+        let columns: [(&str, ArrayRef); 4] = [
+            ("text", Arc::new(texts)),
+            ("few", Arc::new(few)),
+            ("number", Arc::new(Int64Array::from_iter_values(0..ROWS))),
+            ("list", Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists))),
+        ];
+        RecordBatch::try_from_iter(columns).expect("columns of one length")
+    }
+
+    fn file(rows_of_page: usize) -> Bytes {
+        let properties = WriterProperties::builder()
+            .set_data_page_row_count_limit(rows_of_page)
+            .set_write_batch_size(rows_of_page.min(64))
+            .set_column_dictionary_enabled("text".into(), false);
+        let mut writer = ArrowWriter::try_new(Vec::new(), rows().schema(), Some(properties.build())).expect("a writer");
+        writer.write(&rows()).expect("written");
+        writer.into_inner().expect("a file").into()
+    }
+
+    #[test]
+    fn two_readers_side_by_side_give_what_one_gives_and_unpack_what_both_need_once() {
+        for rows_of_page in [usize::MAX, 90] {
+            let file = file(rows_of_page);
+            let reader =
+                FileReader::open("f", &file, &Config::default(), &rows().schema(), &[0, 1, 2, 3]).expect("opens");
+            for boundary in [1, 500, 540, 999] {
+                let pages = Arc::new(SharedPages::divided_at(boundary));
+                let read = |skip| reader.read(file.clone(), 0, skip, 64, Arc::clone(&pages)).expect("a reader");
+                let (mut first, mut second) = (read(0), read(boundary));
+                let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
+                // By turns; the first one stops at the boundary.
+                loop {
+                    let rows_read: usize = firsts.iter().map(RecordBatch::num_rows).sum();
+                    let left = boundary as usize - rows_read;
+                    let (a, b) = (if left > 0 { first.next() } else { None }, second.next());
+                    if a.is_none() && b.is_none() {
+                        break;
+                    }
+                    firsts.extend(
+                        a.map(|batch| batch.expect("rows")).map(|batch| batch.slice(0, left.min(batch.num_rows()))),
+                    );
+                    seconds.extend(b.map(|batch| batch.expect("rows")));
+                }
+                let read = concat_batches(reader.schema(), firsts.iter().chain(&seconds)).expect("one schema");
+                assert_eq!(read.columns(), rows().columns(), "{rows_of_page} rows in a page, divided at {boundary}");
+                let kept = lock(&pages.pages).len();
+                // A dictionary each for `few`, `number` and `list`, and the pages with rows of both halves.
+                assert!((3..=6).contains(&kept), "{kept} pages, divided at {boundary}");
+            }
+        }
+    }
+}
