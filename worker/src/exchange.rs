@@ -6,4 +6,5 @@
 
 pub mod alignment;
 pub mod channel;
+mod gather;
 pub mod partitioner;

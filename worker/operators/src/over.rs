@@ -24,7 +24,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use eddyline_job_graph::{Over, OverFrame};
 use eddyline_state::{Frozen, Snapshot, StateTable};
-use eddyline_stream::{Batch, Watermark, key_hash};
+use eddyline_stream::{Batch, KeyHashes, Watermark, key_hash};
 
 use self::aggregates::Aggregate;
 use self::frames::Frames;
@@ -183,7 +183,7 @@ impl Operator for OverOperator {
             return Ok(());
         }
         let hashes = match &batch.key_hashes {
-            Some(hashes) => Arc::clone(hashes),
+            Some(hashes) => hashes.clone(),
             None => key_hashes(&batch.rows, &self.config.keys)?,
         };
         let times = self.times(&batch.rows)?;
@@ -248,7 +248,7 @@ impl Operator for OverOperator {
     }
 }
 
-fn key_hashes(rows: &RecordBatch, keys: &[usize]) -> Result<Arc<[u64]>> {
+fn key_hashes(rows: &RecordBatch, keys: &[usize]) -> Result<KeyHashes> {
     let columns: Vec<&dyn Array> = keys.iter().map(|key| rows.column(*key).as_ref()).collect();
     let hashes = key_hash::hash_columns(&columns, rows.num_rows());
     Ok(hashes.map_err(|error| Error::Unsupported(error.to_string()))?.into())

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
 use eddyline_job_graph::Partitioning;
-use eddyline_stream::{Assignment, Batch, key_hash};
+use eddyline_stream::{Assignment, Batch, KeyHashes, key_hash};
+
+use crate::exchange::gather::gather;
 
 /// Splits batches over the subtasks of a receiver.
 #[derive(Debug)]
@@ -75,9 +76,9 @@ impl Partitioner {
     }
 }
 
-fn key_hashes(batch: &Batch, columns: &[usize]) -> Result<Arc<[u64]>, Error> {
+fn key_hashes(batch: &Batch, columns: &[usize]) -> Result<KeyHashes, Error> {
     if let Some(hashes) = &batch.key_hashes {
-        return Ok(Arc::clone(hashes));
+        return Ok(hashes.clone());
     }
     let columns: Vec<&dyn Array> = columns.iter().map(|&column| batch.rows.column(column).as_ref()).collect();
     Ok(key_hash::hash_columns(&columns, batch.num_rows())?.into())
@@ -86,22 +87,22 @@ fn key_hashes(batch: &Batch, columns: &[usize]) -> Result<Arc<[u64]>, Error> {
 /// Counting sort of row numbers by owner, then one gather for each owner.
 fn scatter(
     rows: &RecordBatch,
-    hashes: &[u64],
+    hashes: &KeyHashes,
     assignment: &Assignment,
     mut send: impl FnMut(usize, Batch),
 ) -> Result<(), Error> {
     let slots = usize::from(assignment.slots());
     let mut rows_of_slot: Vec<Vec<u32>> =
         (0..slots).map(|_| Vec::with_capacity(hashes.len() / slots * 5 / 4)).collect();
-    for (row, hash) in (0u32..).zip(hashes) {
+    for (row, hash) in (0u32..).zip(hashes.iter()) {
         rows_of_slot[assignment.owner_of_hash(*hash).index()].push(row);
     }
     for (slot, numbers) in rows_of_slot.into_iter().enumerate() {
         if numbers.len() == rows.num_rows() {
-            send(slot, Batch::keyed(rows.clone(), hashes.into()));
+            send(slot, Batch::keyed(rows.clone(), hashes.clone()));
         } else if !numbers.is_empty() {
-            let part_hashes: Arc<[u64]> = numbers.iter().map(|&row| hashes[row as usize]).collect();
-            let part = take_record_batch(rows, &UInt32Array::from(numbers))?;
+            let part_hashes: KeyHashes = numbers.iter().map(|&row| hashes[row as usize]).collect();
+            let part = gather(rows, &UInt32Array::from(numbers))?;
             send(slot, Batch::keyed(part, part_hashes));
         }
     }

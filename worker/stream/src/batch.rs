@@ -1,8 +1,10 @@
 //! A batch of rows: the unit in which operators, channels and connectors handle data.
 
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
+use arrow::buffer::ScalarBuffer;
+
+/// The [key hash v1](crate::key_hash) of each row of a batch. Shared, and made of a `Vec` without copying it.
+pub type KeyHashes = ScalarBuffer<u64>;
 
 /// Rows in columns, and what is known about them.
 ///
@@ -11,9 +13,9 @@ use arrow::array::RecordBatch;
 pub struct Batch {
     /// The columns.
     pub rows: RecordBatch,
-    /// [Key hash v1](crate::key_hash) of each row under the keys of the edge that carried the batch, if it was keyed.
+    /// The hashes under the keys of the edge that carried the batch, if it was keyed.
     /// Computed once by the exchange and carried along, so that state does not hash again.
-    pub key_hashes: Option<Arc<[u64]>>,
+    pub key_hashes: Option<KeyHashes>,
 }
 
 impl Batch {
@@ -23,7 +25,7 @@ impl Batch {
     }
 
     /// A batch whose key hashes are known; there must be one for each row.
-    pub fn keyed(rows: RecordBatch, key_hashes: Arc<[u64]>) -> Self {
+    pub fn keyed(rows: RecordBatch, key_hashes: KeyHashes) -> Self {
         debug_assert_eq!(rows.num_rows(), key_hashes.len());
         Self { rows, key_hashes: Some(key_hashes) }
     }

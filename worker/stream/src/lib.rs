@@ -16,7 +16,7 @@ pub mod watermark;
 
 pub use assignment::Assignment;
 pub use barrier::{Barrier, BarrierKind, CheckpointId};
-pub use batch::Batch;
+pub use batch::{Batch, KeyHashes};
 pub use crash::crash_point;
 pub use element::Element;
 pub use ids::{Attempt, OperatorUid, SlotIndex, SplitId};

@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use eddyline_job_graph::WindowAggregate;
 use eddyline_operators::{Collector, Counters, Operator, Result};
 use eddyline_state::fixed;
-use eddyline_stream::{Batch, Watermark};
+use eddyline_stream::{Batch, KeyHashes, Watermark};
 
 use crate::groups::{Input, Rows, key_hashes};
 use crate::layout::Layout;
@@ -136,7 +136,7 @@ impl LocalWindowAggregate {
         mut columns: Vec<ArrayRef>,
         slice: Slice,
         accumulators: Vec<ArrayRef>,
-        hashes: Arc<[u64]>,
+        hashes: KeyHashes,
         out: &mut Collector,
     ) -> Result<()> {
         let count = hashes.len();
