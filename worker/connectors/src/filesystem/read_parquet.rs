@@ -73,6 +73,8 @@ pub(super) struct Decoding {
     row_group: usize,
     /// The row that comes next.
     row: u64,
+    /// How many rows there are.
+    end: u64,
     rows: FileRows,
     /// Decoded rows that were more than asked for.
     left: Option<RecordBatch>,
@@ -112,6 +114,8 @@ struct Fetched {
 struct Part {
     row_group: usize,
     rows: Range<u64>,
+    /// How many rows the row group has.
+    all: u64,
     /// Where the row group's second half begins, if its halves can be in different pieces.
     middle: Option<u64>,
 }
@@ -120,8 +124,8 @@ impl Part {
     /// The bytes of the wanted columns of these rows, if all rows have the same size.
     fn bytes(&self, reader: &FileReader) -> u64 {
         let bytes: u64 = reader.byte_ranges(self.row_group).iter().map(|range| range.end - range.start).sum();
-        let (rows, all) = (self.rows.end - self.rows.start, reader.row_group_rows(self.row_group).max(1));
-        (u128::from(bytes) * u128::from(rows) / u128::from(all)) as u64
+        let rows = self.rows.end - self.rows.start;
+        (u128::from(bytes) * u128::from(rows) / u128::from(self.all.max(1))) as u64
     }
 }
 
@@ -154,9 +158,9 @@ impl RowGroupReader {
         Ok(Self { path, input, decoding, end: 0, row_group: piece.row_group, row: piece.row, bytes: 0 })
     }
 
-    /// What the next piece may continue.
+    /// What the next piece may continue: a row group that is not at its end.
     pub(super) fn into_decoding(self) -> Option<Decoding> {
-        self.decoding
+        self.decoding.filter(|decoding| decoding.row < decoding.end)
     }
 
     /// Writes down where the piece continues.
@@ -212,7 +216,7 @@ impl RowGroupReader {
         if let Some(rows) = rows {
             let rows = rows.map_err(|error| format_failed(&self.path, error))?;
             let (path, row_group, row) = (self.path.clone(), part.row_group, part.rows.start);
-            self.decoding = Some(Decoding { path, row_group, row, rows, left: None });
+            self.decoding = Some(Decoding { path, row_group, row, end: part.all, rows, left: None });
         }
         self.bytes += bytes;
         self.row_group = Some(part.row_group);
@@ -231,7 +235,7 @@ fn parts(reader: &FileReader, piece: &Piece) -> Vec<Part> {
             rows.start = rows.start.max(piece.row);
         }
         if !rows.is_empty() {
-            parts.push(Part { row_group, rows, middle: piece.by_halves.then(|| Piece::middle_of(all)) });
+            parts.push(Part { row_group, rows, all, middle: piece.by_halves.then(|| Piece::middle_of(all)) });
         }
     }
     parts

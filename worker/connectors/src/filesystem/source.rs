@@ -237,6 +237,10 @@ impl SourceReader for FileSourceReader {
     }
 
     fn snapshot(&mut self) -> Result<Vec<Split>, Error> {
+        if self.open.is_none() {
+            // Unpacked pages are not kept for a piece that may never come.
+            self.decoding = None;
+        }
         let split = |held: &Held| Split {
             id: held.id.clone(),
             position: serde_json::json!(held.piece),
