@@ -24,7 +24,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use eddyline_job_graph::{Over, OverFrame};
 use eddyline_state::{Frozen, Snapshot, StateTable};
-use eddyline_stream::{Batch, KeyHashes, Watermark, key_hash};
+use eddyline_stream::{Batch, Watermark};
 
 use self::aggregates::Aggregate;
 use self::frames::Frames;
@@ -182,10 +182,7 @@ impl Operator for OverOperator {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let hashes = match &batch.key_hashes {
-            Some(hashes) => hashes.clone(),
-            None => key_hashes(&batch.rows, &self.config.keys)?,
-        };
+        let hashes = batch.key_hashes_by(&self.config.keys).map_err(|error| Error::Unsupported(error.to_string()))?;
         let times = self.times(&batch.rows)?;
         let keys = self.keys.ids(&batch.rows, &hashes)?;
         let on_time: Vec<bool> =
@@ -246,12 +243,6 @@ impl Operator for OverOperator {
             state_rows: self.pending.len() + self.kept.len() + self.keys.len(),
         }
     }
-}
-
-fn key_hashes(rows: &RecordBatch, keys: &[usize]) -> Result<KeyHashes> {
-    let columns: Vec<&dyn Array> = keys.iter().map(|key| rows.column(*key).as_ref()).collect();
-    let hashes = key_hash::hash_columns(&columns, rows.num_rows());
-    Ok(hashes.map_err(|error| Error::Unsupported(error.to_string()))?.into())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, UInt32Array};
 use eddyline_job_graph::Partitioning;
 use eddyline_stream::{Assignment, Batch, KeyHashes, key_hash};
 
@@ -64,7 +64,7 @@ impl Partitioner {
                 send(self.next, batch);
             }
             Partitioning::Hash(columns) => {
-                let hashes = key_hashes(&batch, columns)?;
+                let hashes = batch.key_hashes_by(columns)?;
                 if self.assignment.slots() == 1 {
                     send(0, Batch::keyed(batch.rows, hashes));
                 } else {
@@ -74,14 +74,6 @@ impl Partitioner {
         }
         Ok(())
     }
-}
-
-fn key_hashes(batch: &Batch, columns: &[usize]) -> Result<KeyHashes, Error> {
-    if let Some(hashes) = &batch.key_hashes {
-        return Ok(hashes.clone());
-    }
-    let columns: Vec<&dyn Array> = columns.iter().map(|&column| batch.rows.column(column).as_ref()).collect();
-    Ok(key_hash::hash_columns(&columns, batch.num_rows())?.into())
 }
 
 /// Counting sort of row numbers by owner, then one gather for each owner.
@@ -111,7 +103,7 @@ fn scatter(
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringArray};
+    use arrow::array::{Array, Int64Array, StringArray};
     use arrow::datatypes::{DataType, Field, Schema};
     use eddyline_stream::MaxParallelism;
 

@@ -1,7 +1,9 @@
 //! A batch of rows: the unit in which operators, channels and connectors handle data.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::buffer::ScalarBuffer;
+
+use crate::key_hash::{UnsupportedKey, hash_columns};
 
 /// The [key hash v1](crate::key_hash) of each row of a batch. Shared, and made of a `Vec` without copying it.
 pub type KeyHashes = ScalarBuffer<u64>;
@@ -28,6 +30,18 @@ impl Batch {
     pub fn keyed(rows: RecordBatch, key_hashes: KeyHashes) -> Self {
         debug_assert_eq!(rows.num_rows(), key_hashes.len());
         Self { rows, key_hashes: Some(key_hashes) }
+    }
+
+    /// The hashes that the batch carries, or else those of its columns `keys`.
+    ///
+    /// # Errors
+    /// When a column's type cannot be a key.
+    pub fn key_hashes_by(&self, keys: &[usize]) -> Result<KeyHashes, UnsupportedKey> {
+        if let Some(hashes) = &self.key_hashes {
+            return Ok(hashes.clone());
+        }
+        let columns: Vec<&dyn Array> = keys.iter().map(|key| self.rows.column(*key).as_ref()).collect();
+        Ok(hash_columns(&columns, self.num_rows())?.into())
     }
 
     /// How many rows there are.

@@ -79,20 +79,15 @@ impl<'a> Rows<'a> {
         let columns: Vec<&dyn Array> = keys.iter().map(AsRef::as_ref).collect();
         let hashes = match hashes {
             Some(hashes) => Cow::Borrowed(hashes),
-            None => Cow::Owned(key_hashes(keys, num_rows)?),
+            None => Cow::Owned(hash_columns(&columns, num_rows).map_err(|error| key_error(&error))?),
         };
         let keys = encode_keys(&columns, num_rows).map_err(|error| key_error(&error))?;
         Ok(Self { keys, hashes, input })
     }
 }
 
-/// The key hash of each row.
-pub(crate) fn key_hashes(keys: &[ArrayRef], num_rows: usize) -> Result<Vec<u64>, operators::Error> {
-    let columns: Vec<&dyn Array> = keys.iter().map(AsRef::as_ref).collect();
-    hash_columns(&columns, num_rows).map_err(|error| key_error(&error))
-}
-
-fn key_error(error: &UnsupportedKey) -> operators::Error {
+/// A column's type cannot be a key.
+pub(crate) fn key_error(error: &UnsupportedKey) -> operators::Error {
     operators::Error::InvalidRow(error.to_string())
 }
 

@@ -13,7 +13,7 @@ use eddyline_operators::{Collector, Counters, Operator, Result};
 use eddyline_state::fixed;
 use eddyline_stream::{Batch, KeyHashes, Watermark};
 
-use crate::groups::{Input, Rows, key_hashes};
+use crate::groups::{Input, Rows, key_error};
 use crate::layout::Layout;
 use crate::operator::{Cut, hashes, prepare, runs};
 use crate::output::BATCH_ROWS_MAX;
@@ -120,13 +120,7 @@ impl LocalWindowAggregate {
 
     /// Emits rows as they are. They are hashed here, for the exchange and for the receiver.
     fn pass(&self, batch: Batch, out: &mut Collector) -> Result<()> {
-        let hashes = match batch.key_hashes {
-            Some(hashes) => hashes,
-            None => {
-                let keys = self.shape.key_columns(batch.rows.columns());
-                key_hashes(&keys, batch.rows.num_rows())?.into()
-            }
-        };
+        let hashes = batch.key_hashes_by(&self.shape.keys).map_err(|error| key_error(&error))?;
         out.emit(Batch::keyed(batch.rows, hashes));
         Ok(())
     }

@@ -104,18 +104,15 @@ impl Piece {
     pub(super) fn rows_of_group(&self, bytes: Range<u64>, rows: u64) -> Range<u64> {
         let first_from = |offset: u64| {
             let into = offset.saturating_sub(bytes.start);
-            let length = bytes.end.saturating_sub(bytes.start);
             if into == 0 {
                 0
-            } else if self.by_halves && into <= length / 2 {
+            } else if self.by_halves && into <= (bytes.end - bytes.start) / 2 {
                 Self::middle_of(rows)
             } else {
                 rows
             }
         };
-        let start = first_from(self.start);
-        let end = if self.end >= self.file.size { rows } else { first_from(self.end) };
-        start..end.max(start)
+        first_from(self.start)..if self.end >= self.file.size { rows } else { first_from(self.end) }
     }
 
     pub(super) fn into_split(self, finished: bool) -> Split {

@@ -19,8 +19,6 @@ use crate::Error;
 
 /// Rows of a decoded batch.
 const BATCH_ROWS: usize = 8_192;
-/// The first guess of how long the end of a file is that tells what is in it.
-const FOOTER_BYTES: u64 = 64 << 10;
 /// Row groups that are fetched ahead.
 const QUEUE_ROW_GROUPS: usize = 1;
 
@@ -264,7 +262,7 @@ async fn fetch(
         Some(file) => piece.check_size(file.size)?,
         None => return Err(open_failed(path, std::io::ErrorKind::NotFound.into())),
     }
-    let mut tail = FOOTER_BYTES;
+    let mut tail = parquet::FOOTER_GUESS_BYTES;
     let metadata = loop {
         let bytes = store.read(path, size.saturating_sub(tail)..size).await?;
         match parquet::footer(path, &bytes, size).map_err(|error| format_failed(path, error))? {

@@ -101,7 +101,7 @@ struct SharingReader<R: ChunkReader> {
 }
 
 impl<R: ChunkReader> SharingReader<R> {
-    /// The rows of a page; `None` when its header does not tell.
+    /// The rows of a page; `None` when its header does not tell, or it is a dictionary.
     fn rows_of(&self, page: &PageMetadata) -> Option<u64> {
         let levels = page.num_levels.filter(|_| !self.is_nested);
         page.num_rows.or(levels).map(|rows| rows as u64)
@@ -114,9 +114,7 @@ impl<R: ChunkReader> SharingReader<R> {
 
     fn pass(&mut self, page: &PageMetadata) {
         self.place += 1;
-        if !page.is_dict {
-            self.rows += self.rows_of(page).unwrap_or(0);
-        }
+        self.rows += self.rows_of(page).unwrap_or(0);
     }
 }
 
