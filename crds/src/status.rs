@@ -44,6 +44,9 @@ pub struct StreamJobStatus {
     /// The latest savepoint that the controller has taken of the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_savepoint: Option<SavepointTaken>,
+    /// The savepoint that the job was suspended with, until it resumes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suspended_with: Option<String>,
     /// The revision that runs or is meant to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,

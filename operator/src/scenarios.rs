@@ -150,6 +150,13 @@ pub(crate) fn delete_job(world: &World) {
     state.objects.delete(JOBS, "orders", &Value::Null, now);
 }
 
+/// Deletes the job with `--cascade=foreground`: its children go before it does.
+pub(crate) fn delete_job_in_foreground(world: &World) {
+    let mut state = world.state();
+    let now = state.now;
+    state.objects.delete(JOBS, "orders", &json!({"propagationPolicy": "Foreground"}), now);
+}
+
 /// Whether the job is gone.
 pub(crate) fn is_gone(world: &World) -> bool {
     world.job("orders").is_none()

@@ -93,7 +93,8 @@ pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stoppi
     Stopping::UnderWay
 }
 
-fn has_storage(pass: &Pass<'_>) -> bool {
+/// Whether the revision has checkpoint storage.
+pub(super) fn has_storage(pass: &Pass<'_>) -> bool {
     pass.record.as_ref().is_some_and(|record| record.storage.is_some())
 }
 

@@ -81,13 +81,11 @@ fn save(pass: &mut Pass<'_>) {
             }
         }
         Some(worker) => give_up(pass, &format!("the job is {:?}", worker.phase)),
-        // Suspended: there is a savepoint already.
-        None if pass.seen.pods.is_empty() && is_at_rest(pass, before) => {
-            match pass.status.last_savepoint.as_ref().map(|last| last.uri.clone()) {
-                Some(uri) => leave(pass, uri, None),
-                None => give_up(pass, "no worker runs"),
-            }
-        }
+        // Only the savepoint of a suspension that still lasts is the job's last state: after every other one it ran on.
+        None if pass.seen.pods.is_empty() && is_at_rest(pass, before) => match pass.status.suspended_with.clone() {
+            Some(uri) => leave(pass, uri, None),
+            None => give_up(pass, "no worker runs"),
+        },
         None => {
             let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
             let trouble = pass.seen.trouble(number).map(|trouble| trouble.message.clone());

@@ -30,26 +30,31 @@ pub(super) fn suspend(pass: &mut Pass<'_>) {
             if let Some(uri) = &uri {
                 pass.savepoint_taken(uri, "the job was suspended");
             }
-            let from = uri.unwrap_or_else(|| "nothing: it has no checkpoint storage".to_owned());
-            suspended(pass, Reason::Suspended, &format!("goes on from {from}"));
+            let from = match &uri {
+                Some(uri) => uri.clone(),
+                None if change::has_storage(pass) => "its latest checkpoint".to_owned(),
+                None => "nothing: it has no checkpoint storage".to_owned(),
+            };
+            suspended(pass, uri, &format!("goes on from {from}"));
         }
         Stopping::Ended(WorkerPhase::Finished) => steady::finish(pass),
         Stopping::Ended(phase) => {
             let story =
                 format!("without a savepoint, because the job is {phase:?}; goes on from its latest checkpoint");
-            suspended(pass, Reason::Suspended, &story);
+            suspended(pass, None, &story);
         }
         Stopping::Hopeless(why) => {
             let story = format!("without a savepoint, because {why}; goes on from its latest checkpoint");
-            suspended(pass, Reason::Suspended, &story);
+            suspended(pass, None, &story);
         }
     }
 }
 
-fn suspended(pass: &mut Pass<'_>, reason: Reason, story: &str) {
+fn suspended(pass: &mut Pass<'_>, savepoint: Option<String>, story: &str) {
     pass.status.operation = None;
     pass.status.phase = Phase::Suspended;
-    pass.tell(reason, story);
+    pass.status.suspended_with = savepoint;
+    pass.tell(Reason::Suspended, story);
 }
 
 /// A job that is suspended.
@@ -58,16 +63,18 @@ pub(super) fn stay(pass: &mut Pass<'_>) {
         return;
     }
     pass.status.phase = Phase::Starting;
+    // From now on the job may have gone further than that.
+    let suspended_with = pass.status.suspended_with.take();
     // The process that starts now is the first of its kind, and no restart.
     pass.status.process = None;
     let Some(wanted) = pass.wanted_change() else {
         pass.begin(OperationKind::Resume, None, None);
         return;
     };
-    // The savepoint of the suspension is the latest checkpoint.
+    // A revision that does not work must not become what its successor starts from.
     let from = match pass.seen.job.spec.upgrade.mode {
         UpgradeMode::Stateless => From::Empty,
-        UpgradeMode::Savepoint | UpgradeMode::LastState => From::Latest,
+        UpgradeMode::Savepoint | UpgradeMode::LastState => suspended_with.map_or(From::Latest, From::Savepoint),
     };
     let previous = pass.status.revision.clone();
     pass.begin(OperationKind::Upgrade, None, previous);

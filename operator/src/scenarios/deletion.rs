@@ -58,6 +58,75 @@ async fn a_suspended_job_leaves_the_savepoint_it_has() {
     assert!(savepoint["status"]["uri"].as_str().is_some_and(|uri| uri.contains("/suspend-1-")), "{savepoint}");
 }
 
+/// A job with `Final` that was upgraded once, so that there is a savepoint of a state that it has left behind.
+async fn upgraded(requests: Option<usize>) -> Scenario {
+    let mut scenario = requests.map_or_else(Scenario::new, Scenario::dying_after);
+    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
+    scenario.until("ready", is_settled).await;
+    let sql = testing::SQL.replace("SELECT n", "SELECT n + 1");
+    scenario.world.edit("orders", &json!({"sql": sql}));
+    let is_upgraded =
+        |world: &World| world.job("orders").and_then(|job| job.status?.revision).is_some_and(|r| r.number == 2);
+    scenario.until("upgraded", |world| is_settled(world) && is_upgraded(world)).await;
+    assert!(scenario.status().last_savepoint.is_some_and(|last| last.uri.contains("/rev-2")));
+    scenario
+}
+
+/// The savepoint that the job's end has left, if any, is not one from before its end.
+fn assert_not_stale(world: &World, case: &str) {
+    let uri = last_savepoint(world).map(|savepoint| savepoint["status"]["uri"].clone());
+    let is_stale = uri.as_ref().and_then(Value::as_str).is_some_and(|uri| !uri.contains("/final"));
+    assert!(!is_stale, "{case}: {uri:?}");
+}
+
+#[tokio::test]
+async fn no_savepoint_from_before_the_end_is_left_as_the_last_one() {
+    for requests in [None, Some(1), Some(4), Some(8)] {
+        let mut scenario = upgraded(requests).await;
+        delete_job_in_foreground(&scenario.world);
+        scenario.world.state().tick(Duration::from_secs(1));
+        scenario.until("gone", is_gone).await;
+        assert_not_stale(&scenario.world, "deleted in the foreground");
+
+        let mut scenario = upgraded(requests).await;
+        for worker in scenario.world.state().workers.values_mut() {
+            worker.status.phase = eddyline_api::Phase::Finished;
+        }
+        scenario.until("no pods", |world| world.state().objects.get(PODS, "orders-worker-0").is_none()).await;
+        delete_in_time(&mut scenario).await;
+        assert_not_stale(&scenario.world, "finished");
+
+        let mut scenario = upgraded(requests).await;
+        for worker in scenario.world.state().workers.values_mut() {
+            worker.status.phase = eddyline_api::Phase::Failed;
+        }
+        scenario.world.edit("orders", &json!({"state": "Suspended"}));
+        scenario.until("no pods", |world| world.state().objects.get(PODS, "orders-worker-0").is_none()).await;
+        scenario.passes(2).await;
+        let status = scenario.status();
+        assert_eq!(status.summary, "suspended without a savepoint, resumes from its latest checkpoint");
+        delete_in_time(&mut scenario).await;
+        assert_not_stale(&scenario.world, "suspended without a savepoint");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_has_resumed_does_not_leave_the_savepoint_of_its_suspension() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
+    scenario.until("ready", is_settled).await;
+    scenario.world.edit("orders", &json!({"state": "Suspended"}));
+    scenario.until("no pods", |world| world.state().objects.get(PODS, "orders-worker-0").is_none()).await;
+    scenario.passes(2).await;
+    assert!(scenario.status().summary.starts_with("suspended, resumes from s3://"), "{}", scenario.status().summary);
+    scenario.world.edit("orders", &json!({"state": "Running"}));
+    scenario.until("ready again", is_settled).await;
+    delete_job_in_foreground(&scenario.world);
+    scenario.world.state().tick(Duration::from_secs(1));
+    scenario.until("gone", is_gone).await;
+    assert_not_stale(&scenario.world, "resumed");
+}
+
 #[tokio::test]
 async fn the_state_of_a_job_is_deleted_after_its_pods() {
     for requests in [None, Some(1), Some(4), Some(8)] {

@@ -30,9 +30,13 @@ fn text(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
             Verdict::Rejected(rejection) => rejection.message.clone(),
             Verdict::Accepted(_) => super::conditions::waiting(pass).unwrap_or_else(|| "not started yet".to_owned()),
         },
-        Phase::Suspended => match &status.last_savepoint {
-            Some(last) => format!("suspended, goes on from {}", last.uri),
-            None => "suspended".to_owned(),
+        Phase::Suspended => match (&status.suspended_with, &pass.record) {
+            (Some(uri), _) => format!("suspended, resumes from {uri}"),
+            (None, Some(record)) if record.storage.is_some() => {
+                "suspended without a savepoint, resumes from its latest checkpoint".to_owned()
+            }
+            (None, Some(_)) => "suspended, resumes without state: it has no checkpoint storage".to_owned(),
+            (None, None) => "suspended before it was started".to_owned(),
         },
         Phase::Finished => "all input has been read".to_owned(),
         Phase::Failed => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use eddyline_api::{WorkerConfig, mounts};
 use serde_json::{Value, json};
 
+use super::objects::FOREGROUND;
 use super::workers::Worker;
 use super::world::{BATCH, CONFIG_MAPS, PODS, SECRETS, SETS, State};
 
@@ -13,6 +14,7 @@ impl State {
     /// Everything that others do: pods come and go, workers do what they were asked, time passes.
     pub(crate) fn tick(&mut self, passes: Duration) {
         self.now = self.now.checked_add(passes).expect("no test lasts that long");
+        self.delete_dependents();
         self.collect_garbage();
         let sets: Vec<Value> = self.objects.of(SETS).cloned().collect();
         let names: Vec<String> =
@@ -42,6 +44,37 @@ impl State {
             worker.go_on(now, has_storage);
         }
         self.finish_batch_jobs();
+    }
+
+    /// What the garbage collector does for an object that is deleted in the foreground: those that it owns go first, other
+    /// finalizers or not.
+    fn delete_dependents(&mut self) {
+        let is_waiting = |object: &Value| {
+            let finalizers = object["metadata"]["finalizers"].as_array();
+            object["metadata"]["deletionTimestamp"].is_string()
+                && finalizers.is_some_and(|finalizers| finalizers.contains(&json!(FOREGROUND)))
+        };
+        let owners: Vec<_> = self.objects.all.iter().filter(|(_, object)| is_waiting(object)).collect();
+        let owners: Vec<_> = owners.into_iter().map(|(key, object)| (key.clone(), object.clone())).collect();
+        let now = self.now;
+        for ((collection, name), mut owner) in owners {
+            let uid = owner["metadata"]["uid"].clone();
+            let is_owned = |object: &Value| {
+                let references = object["metadata"]["ownerReferences"].as_array();
+                references.is_some_and(|references| references.iter().any(|reference| reference["uid"] == uid))
+            };
+            let dependents: Vec<_> =
+                self.objects.all.iter().filter(|(_, object)| is_owned(object)).map(|(key, _)| key.clone()).collect();
+            for (collection, name) in &dependents {
+                self.objects.delete(collection, name, &Value::Null, now);
+            }
+            if dependents.is_empty()
+                && let Some(finalizers) = owner["metadata"]["finalizers"].as_array_mut()
+            {
+                finalizers.retain(|finalizer| *finalizer != json!(FOREGROUND));
+                self.objects.store(&collection, &name, owner);
+            }
+        }
     }
 
     fn collect_garbage(&mut self) {

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 
+/// Holds an object until those that it owns are gone.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+
 /// Where an object is: the path of its collection, and its name.
 pub(crate) type Key = (String, String);
 
@@ -149,6 +152,9 @@ impl Objects {
             going["metadata"]["deletionTimestamp"] = json!(now.to_string());
             going["metadata"]["generation"] = json!(going["metadata"]["generation"].as_i64().unwrap_or(0) + 1);
         }
+        if options["propagationPolicy"] == json!("Foreground") {
+            add_finalizer(&mut going, FOREGROUND);
+        }
         // A pod on a node that does not answer stays until somebody forces it to go.
         let is_stuck = going["lost"] == json!(true) && options["gracePeriodSeconds"] != json!(0);
         if is_stuck {
@@ -157,6 +163,14 @@ impl Objects {
             return (200, going);
         }
         self.store(collection, name, going)
+    }
+}
+
+fn add_finalizer(object: &mut Value, finalizer: &str) {
+    match object["metadata"]["finalizers"].as_array_mut() {
+        Some(finalizers) if finalizers.contains(&json!(finalizer)) => {}
+        Some(finalizers) => finalizers.push(json!(finalizer)),
+        None => object["metadata"]["finalizers"] = json!([finalizer]),
     }
 }
 
