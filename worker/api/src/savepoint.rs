@@ -50,12 +50,30 @@ pub enum SavepointState {
 }
 
 /// Asks to stop the job. The process stays, to be asked about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StopRequest {
     /// The savepoint to stop with; without it the job stops with a checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub savepoint: Option<SavepointRequest>,
+    /// How long the stop may take. When the time is over, the worker takes the stop back as
+    /// [`RESUME`](crate::endpoint::RESUME) does: the savepoint has failed and the job runs on. Without it a stop takes as
+    /// long as it takes, and sources read nothing meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// What `eddyline savepoint copy` writes into the file of `--report`: the termination message of its pod. When it fails, it
+/// writes a [`Problem`] instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CopiedSavepoint {
+    /// Where the savepoint is.
+    pub uri: String,
+    /// The number of the checkpoint that it is a copy of.
+    pub checkpoint: u64,
+    /// When that checkpoint was stored, by the clock of the storage.
+    pub taken_at_ms: i64,
 }
 
 /// Asks to run the job on another number of slots.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use eddyline_state::{Snapshot, StateTable, TableRows};
 use eddyline_stream::{
     Assignment, Attempt, CheckpointId, KeyGroup, KeyGroupSet, MaxParallelism, OperatorUid, key_hash,
@@ -25,6 +26,7 @@ use crate::paths;
 use crate::record::Record;
 use crate::run_file::BlockEntry;
 use crate::run_file::reader::{BlockRows, RunFile};
+use crate::staged;
 use crate::storage::Storage;
 
 /// Rows of one bucket are handed back in pieces of about this size.
@@ -140,6 +142,43 @@ impl CheckpointHandle {
     /// What each sink had staged.
     pub fn committables(&self) -> &BTreeMap<OperatorUid, Vec<serde_json::Value>> {
         &self.inner.manifest.committables
+    }
+
+    /// Whether this is a savepoint with output that is not known to be visible: then the history that its number belongs to,
+    /// see [`crate::JobStore::history`]. Whoever restores it must commit that output before anything else, with what
+    /// [`CheckpointHandle::get_staged`] gives. Savepoints of earlier releases hold none.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn open_output(&self) -> Result<Option<String>> {
+        let (manifest, folder) = (&self.inner.manifest, &self.inner.base);
+        if !manifest.is_savepoint || manifest.committables.is_empty() {
+            return Ok(None);
+        }
+        let Some(history) = folder.get(paths::HISTORY).await? else { return Ok(None) };
+        let is_committed = folder.get(paths::COMMITTED).await?.is_some();
+        Ok((!is_committed).then(|| String::from_utf8_lossy(&history).into_owned()))
+    }
+
+    /// Staged output that the savepoint holds.
+    ///
+    /// # Errors
+    /// When it does not, or storage fails.
+    pub async fn get_staged(&self, name: &str) -> Result<Bytes> {
+        staged::get(&self.inner.base, name).await
+    }
+
+    /// The output of the savepoint is visible.
+    ///
+    /// # Errors
+    /// When storage fails; its output is then made visible once more by the next who restores it.
+    pub async fn mark_committed(&self) -> Result<()> {
+        staged::mark_committed(&self.inner.base).await
+    }
+
+    /// What the names of run files are relative to.
+    pub(crate) fn base(&self) -> &Storage {
+        &self.inner.base
     }
 
     pub(crate) fn manifest(&self) -> &Manifest {

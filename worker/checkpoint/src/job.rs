@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::handle::CheckpointHandle;
 use crate::paths;
 use crate::record::{CheckpointRef, Leader, Record};
+use crate::staged;
 use crate::storage::{self, Storage};
 use crate::writer::Writer;
 
@@ -83,6 +84,11 @@ impl JobStore {
     /// The job's name.
     pub fn job(&self) -> &str {
         &self.job
+    }
+
+    /// The location of the job's folder.
+    pub fn uri(&self) -> String {
+        self.storage.uri()
     }
 
     pub(crate) fn storage(&self) -> &Storage {
@@ -224,11 +230,7 @@ impl JobStore {
 
     /// Reads staged output.
     pub async fn get_staged(&self, name: &str) -> Result<Bytes> {
-        let name = paths::staged(name);
-        match self.storage.get(&name).await? {
-            Some(data) => Ok(data),
-            None => Err(Error::Storage(storage::Error::Absent { object: self.storage.name_of(&name) })),
-        }
+        staged::get(&self.storage, name).await
     }
 
     /// Removes staged output; what is not there counts as removed.

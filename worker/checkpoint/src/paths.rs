@@ -16,7 +16,10 @@ pub(crate) const STATE: &str = "state";
 pub(crate) const STAGED: &str = "staged";
 pub(crate) const MANIFEST: &str = "manifest";
 
-/// The object that names a job folder's history.
+/// The object in a savepoint's folder that says that its output is visible.
+pub(crate) const COMMITTED: &str = "committed";
+
+/// The object that names a job folder's history. A savepoint has a copy: its number belongs to it.
 pub(crate) const HISTORY: &str = "history";
 
 /// The folder of a job whose name may have any characters.

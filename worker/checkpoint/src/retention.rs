@@ -92,7 +92,7 @@ fn attempt_of(name: &str) -> Option<Attempt> {
 }
 
 /// All texts in a value: among them are the names of staged objects, wherever the connector has put them.
-fn texts(value: &serde_json::Value, found: &mut BTreeSet<String>) {
+pub(crate) fn texts(value: &serde_json::Value, found: &mut BTreeSet<String>) {
     match value {
         serde_json::Value::String(text) => {
             found.insert(text.clone());

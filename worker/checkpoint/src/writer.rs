@@ -24,6 +24,7 @@ use crate::retention::{self, Collected};
 use crate::run_file::writer::Finished;
 use crate::run_file::{RunIdentity, RunKind};
 use crate::schema;
+use crate::staged;
 use crate::storage::{Abandoned, PART_BYTES, Part, Storage};
 
 /// Run files below this size go into the manifest.
@@ -153,6 +154,9 @@ impl Writer {
     /// Writes a savepoint: a folder of its own below `dir`, which needs nothing outside of it and may be copied anywhere.
     /// Returns its location. It does not count as a checkpoint.
     ///
+    /// It holds a copy of what is staged, so that whoever restores it can make its output visible, also when this job dies
+    /// before it has done so. When the job has, [`Writer::mark_savepoint_committed`] says so.
+    ///
     /// # Errors
     /// When storage fails; the folder may be there without a manifest then, and nothing will take it for a savepoint.
     pub async fn write_savepoint(
@@ -182,10 +186,20 @@ impl Writer {
         proto.union_values = union_values;
         proto.splits = manifest::values_proto(&contents.splits);
         proto.committables = manifest::values_proto(&contents.committables);
+        storage.put_once(paths::HISTORY, inner.store.history().await?.into_bytes().into()).await?;
+        staged::copy(inner.store.storage(), &storage, &contents.committables).await?;
         crash_point("savepoint.before-manifest");
         storage.put_once(paths::MANIFEST, envelope::seal(envelope::MANIFEST, &proto)).await?;
         crash_point("savepoint.after-manifest");
         Ok(storage.uri())
+    }
+
+    /// The output of a savepoint is visible: restoring it need not see to that.
+    ///
+    /// # Errors
+    /// When storage fails. Whoever restores it makes its output visible once more then, which changes nothing.
+    pub async fn mark_savepoint_committed(&self, uri: &str) -> Result<()> {
+        staged::mark_committed(&self.inner.store.storage().open_beside(uri)?).await
     }
 
     /// The commits of a checkpoint, and of all before it, are done. Becomes durable with the next checkpoint, or with

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use eddyline_api::{WorkerConfig, mounts};
+use eddyline_api::mounts;
 use eddyline_checkpoint::{JobStore, Storage};
 
+use super::savepoint::worker_config;
 use crate::pod::settings::credentials;
 
 /// Arguments of `eddyline cleanup`.
@@ -35,9 +36,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut endpoint = arguments.endpoint;
     let config = match &arguments.config {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let config: WorkerConfig = serde_json::from_str(&text)
-                .with_context(|| format!("{} does not hold the settings of a worker", path.display()))?;
+            let config = worker_config(path)?;
             endpoint = endpoint.or_else(|| config.checkpoint.endpoint.clone());
             Some(config)
         }

@@ -160,3 +160,27 @@ fn wait_for(mut condition: impl FnMut() -> bool) {
         let _timeout = receiver.recv_timeout(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn a_savepoint_of_the_latest_checkpoint_is_made_without_the_job() {
+    let folder = folder_with(&[("job.sql", JOB), ("readings.json", READINGS)]);
+    let run = eddyline(folder.path(), &["run", "job.sql", "--checkpoint-dir", "checkpoints"]);
+    assert!(run.status.success(), "{}", text(&run.stderr));
+
+    let arguments = ["savepoint", "copy", "--from", "checkpoints/job", "--to", "final", "--report", "report.json"];
+    let copied = eddyline(folder.path(), &arguments);
+    assert!(copied.status.success(), "{}", text(&copied.stderr));
+    let report = std::fs::read(folder.path().join("report.json")).expect("a report");
+    let report: eddyline_api::savepoint::CopiedSavepoint = serde_json::from_slice(&report).expect("its form");
+    assert!(report.uri.ends_with("/final") && report.checkpoint > 0, "{report:?}");
+    std::fs::remove_dir_all(folder.path().join("checkpoints")).expect("removed");
+    let inspected = eddyline(folder.path(), &["savepoint", "inspect", "final"]);
+    assert!(text(&inspected.stdout).starts_with("savepoint "), "{}", text(&inspected.stdout));
+
+    let arguments = ["savepoint", "copy", "--from", "nothing", "--to", "other", "--report", "report.json"];
+    let copied = eddyline(folder.path(), &arguments);
+    assert!(!copied.status.success());
+    let report = std::fs::read(folder.path().join("report.json")).expect("a report");
+    let report: eddyline_api::savepoint::Problem = serde_json::from_slice(&report).expect("its form");
+    assert!(report.message.contains("there is no checkpoint or savepoint"), "{report:?}");
+}

@@ -1,5 +1,6 @@
 //! Checkpoints end to end: written, restored, damaged, cut off, taken over, tidied up.
 
+mod copy;
 mod corruption;
 mod crash;
 mod fencing;
