@@ -169,7 +169,7 @@ pub struct Failure {
     /// The ordinal of the pod.
     pub worker: u32,
     /// What happened: Killed, OutOfMemory, Crashed, Evicted, NodeLost, ImageUnavailable, JobFailed, SourceUnreachable,
-    /// SinkUnreachable or StorageUnreachable.
+    /// SinkUnreachable, StorageUnreachable, BadRecord, EvaluationFailed or StateMismatch.
     pub reason: String,
     /// The whole story, for people.
     pub message: String,

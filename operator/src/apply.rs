@@ -234,7 +234,7 @@ async fn ask_worker(context: &Context, seen: &Observed, step: &Step) -> Result<(
     };
     let answer = match step {
         Step::Rescale { parallelism } => client.rescale(*parallelism).await,
-        Step::Stop { savepoint } => client.stop(StopRequest { savepoint: savepoint.clone() }).await,
+        Step::Stop { savepoint } => client.stop(StopRequest { savepoint: savepoint.clone(), timeout_ms: None }).await,
         _ => client.cancel().await,
     };
     answer.map_err(|source| {

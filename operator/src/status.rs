@@ -164,6 +164,9 @@ fn follow(status: &mut StreamJobStatus, worker: &JobStatus, now: Timestamp) {
             api::FailureCause::Source => "SourceUnreachable",
             api::FailureCause::Sink => "SinkUnreachable",
             api::FailureCause::Storage => "StorageUnreachable",
+            api::FailureCause::Record => "BadRecord",
+            api::FailureCause::Evaluation => "EvaluationFailed",
+            api::FailureCause::State => "StateMismatch",
             api::FailureCause::Job => "JobFailed",
         };
         // A clock of a node that is ahead must not hide what happens next.

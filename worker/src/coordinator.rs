@@ -5,7 +5,10 @@
 
 pub mod attempt;
 pub mod job;
+mod recovery;
 pub mod request;
 pub mod rounds;
 pub mod staging;
 pub mod status;
+mod stop;
+mod storing;

@@ -37,7 +37,7 @@ const fn post(
     Operation { path, method: "post", id, summary, takes, status: 202, gives }
 }
 
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 10] = [
     get(endpoint::JOB, "getJob", "The state of the job.", schema_of::<JobStatus>),
     get(endpoint::PLAN, "getPlan", "The operators of the job.", schema_of::<Plan>),
     get(endpoint::CHECKPOINTS, "listCheckpoints", "Checkpoints of this process.", schema_of::<Checkpoints>),
@@ -62,6 +62,13 @@ const OPERATIONS: [Operation; 9] = [
         "stop",
         "Stops the job with a savepoint or a checkpoint.",
         Some(schema_of::<StopRequest>),
+        schema_of::<JobStatus>,
+    ),
+    post(
+        endpoint::RESUME,
+        "resume",
+        "Takes back a stop that has not come to its end: sources read on.",
+        None,
         schema_of::<JobStatus>,
     ),
     post(endpoint::CANCEL, "cancel", "Ends the job at once.", None, schema_of::<JobStatus>),

@@ -184,6 +184,12 @@ pub enum FailureCause {
     Sink,
     /// The checkpoint storage, or what is in it.
     Storage,
+    /// A record that cannot be read, under the policy `fail`.
+    Record,
+    /// A row for which an expression has no value, such as a division by zero.
+    Evaluation,
+    /// State that does not fit the job: another `maxParallelism`, other operators, or a form of a newer release.
+    State,
     /// The job itself.
     Job,
 }

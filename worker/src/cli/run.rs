@@ -161,7 +161,7 @@ fn requests(savepoint_dir: String) -> std::io::Result<(UnboundedSender<Request>,
             asked = true;
             info!("stopping with a savepoint; once more stops without one");
             let order = SavepointOrder { name: "stop".to_owned(), folder: savepoint_dir.clone() };
-            if requests.send(Request::Stop { savepoint: Some(order) }).is_err() {
+            if requests.send(Request::Stop { savepoint: Some(order), deadline: None }).is_err() {
                 return;
             }
         }

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddyline_api::Phase;
-use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
-use eddyline_connectors::sink::{Committable, SinkCommitter};
+use eddyline_checkpoint::{HeldState, Writer};
 use eddyline_connectors::source::{Discovery, Split, SplitEnumerator};
-use eddyline_state::Frozen;
 use eddyline_stream::{Assignment, Barrier, BarrierKind, CheckpointId, OperatorUid, SlotIndex};
 use futures::FutureExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -18,6 +16,8 @@ use tracing::{debug, info, warn};
 use super::request::{Request, SavepointOrder};
 use super::rounds::{self, Rounds};
 use super::status::Status;
+use super::stop::Stop;
+use super::storing::{self, BySink, Committers, StoreError, Stored, Written};
 use crate::runtime::build::Deployment;
 use crate::runtime::output::Staged;
 use crate::runtime::source_task::Command as SourceCommand;
@@ -160,30 +160,6 @@ enum Done {
     },
 }
 
-struct Stored {
-    completed: CompletedCheckpoint,
-    /// What it was made of, if the next attempt goes on with it.
-    held: Option<HeldState>,
-    savepoints: Written,
-}
-
-/// What a job is stopped for.
-enum Stop {
-    With(Option<SavepointOrder>),
-    Rescale { parallelism: u16, requested: Instant },
-}
-
-enum StoreError {
-    Stage { sink: OperatorUid, source: Box<eddyline_connectors::Error> },
-    Gather { operator: OperatorUid, source: arrow::error::ArrowError },
-    Write(Box<eddyline_checkpoint::Error>),
-}
-
-/// Savepoints that were asked for, each with its location or why it could not be written.
-type Written = Vec<(SavepointOrder, Result<String, String>)>;
-type BySink = BTreeMap<OperatorUid, Vec<Committable>>;
-type Committers = BTreeMap<OperatorUid, Box<dyn SinkCommitter>>;
-
 struct Running {
     attempt: Attempt,
     started: Instant,
@@ -200,6 +176,8 @@ struct Running {
     /// Savepoints that are waited for, in the order in which they were asked for.
     orders: Vec<SavepointOrder>,
     stop: Option<Stop>,
+    /// Savepoints of the checkpoint that is stored and not yet committed. They are complete when it is.
+    written: Written,
     /// The state that the job was stopped with, to go on with other slots.
     held: Option<HeldState>,
     /// Where the savepoint is that the job was stopped with.
@@ -237,6 +215,7 @@ pub async fn run(
         committers: Some(committers),
         orders: Vec::new(),
         stop: None,
+        written: Written::new(),
         held: None,
         stopped_with: None,
         undiscovered: attempt_sources,
@@ -258,8 +237,8 @@ pub async fn run(
                 running.discover(source);
                 None
             }
-            Some(request) = requests.recv() => Some(running.request(request)),
-            _ = tick.tick() => Some(rounds::Event::Tick),
+            Some(request) = requests.recv() => running.request(request),
+            _ = tick.tick() => running.tick(),
         };
         if let Some(event) = event
             && let Some(ending) = running.step(event)
@@ -276,11 +255,8 @@ impl Drop for Running {
         if let (Some(committers), Ok(runtime)) = (self.committers.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn_blocking(move || drop(committers));
         }
-        let stop = match self.stop.take() {
-            Some(Stop::With(order)) => order,
-            Some(Stop::Rescale { .. }) | None => None,
-        };
-        for order in self.orders.drain(..).chain(stop) {
+        let stop = self.stop.take();
+        for order in self.orders.iter().chain(stop.as_ref().and_then(Stop::order)) {
             let error = "the attempt ended before the savepoint was complete".to_owned();
             self.attempt.status.savepoint_ended(&order.name, None, Err(error));
         }
@@ -288,26 +264,43 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn request(&mut self, request: Request) -> rounds::Event {
+    fn request(&mut self, request: Request) -> Option<rounds::Event> {
         let stop = match request {
             Request::Savepoint(order) => {
                 self.orders.push(order);
-                return rounds::Event::SavepointRequested { stop: false };
+                return Some(rounds::Event::SavepointRequested { stop: false });
             }
-            Request::Stop { savepoint } => Stop::With(savepoint),
+            Request::Resume => return self.take_back_stop("the stop was taken back before the savepoint was complete"),
+            Request::Stop { savepoint, deadline } => Stop::With { order: savepoint, deadline },
             Request::Rescale { parallelism } => Stop::Rescale { parallelism, requested: Instant::now() },
         };
-        match (&mut self.stop, stop) {
-            // A stop is for good: nothing takes it back, and a savepoint that somebody waits for is written all the same.
-            (Some(Stop::With(_)), Stop::With(order)) => self.orders.extend(order),
-            (Some(Stop::With(_)), Stop::Rescale { .. }) => {}
-            (waiting, stop) => {
-                let phase = if matches!(stop, Stop::With(_)) { Phase::Stopping } else { Phase::Rescaling };
-                self.attempt.status.enter(phase, None);
-                *waiting = Some(stop);
-            }
+        match &mut self.stop {
+            // A savepoint that somebody waits for is written all the same.
+            Some(waiting) => self.orders.extend(waiting.join(stop)),
+            None => self.stop = Some(stop),
         }
-        rounds::Event::SavepointRequested { stop: true }
+        let phase = if matches!(self.stop, Some(Stop::With { .. })) { Phase::Stopping } else { Phase::Rescaling };
+        self.attempt.status.enter(phase, None);
+        Some(rounds::Event::SavepointRequested { stop: true })
+    }
+
+    /// The job runs on. A change of parallelism is not taken back: nobody waits for it to end.
+    fn take_back_stop(&mut self, reason: &str) -> Option<rounds::Event> {
+        let stop = self.stop.take_if(|stop| matches!(stop, Stop::With { .. }))?;
+        warn!(reason, "the job is not stopped and runs on");
+        if let Some(order) = stop.order() {
+            self.attempt.status.savepoint_ended(&order.name, None, Err(reason.to_owned()));
+        }
+        self.attempt.status.enter(Phase::Running, None);
+        self.tell_sources(SourceCommand::Resume);
+        Some(rounds::Event::StopTakenBack { savepoint: !self.orders.is_empty() })
+    }
+
+    fn tick(&mut self) -> Option<rounds::Event> {
+        if self.stop.as_ref().is_some_and(|stop| stop.is_overdue(Instant::now())) {
+            return self.take_back_stop("the job could not be stopped within the time that was given for it");
+        }
+        Some(rounds::Event::Tick)
     }
 
     fn stopped(&mut self) -> Ending {
@@ -316,8 +309,8 @@ impl Running {
                 let (paused, held) = (self.barrier_sent, self.held.take());
                 Ending::Rescaling(Rescaling { parallelism, requested, paused, held })
             }
-            Some(Stop::With(None)) | None => Ending::Stopped(None),
-            Some(Stop::With(Some(order))) => match self.stopped_with.take() {
+            Some(Stop::With { order: None, .. }) | None => Ending::Stopped(None),
+            Some(Stop::With { order: Some(order), .. }) => match self.stopped_with.take() {
                 Some(savepoint) => Ending::Stopped(Some(savepoint)),
                 None => {
                     let error = "the job was being stopped for something else; ask again".to_owned();
@@ -335,6 +328,7 @@ impl Running {
                 rounds::Command::Store(barrier) => self.store(barrier),
                 rounds::Command::Commit(checkpoint) => self.commit(checkpoint),
                 rounds::Command::GiveUp(checkpoint) => self.give_up(checkpoint),
+                rounds::Command::Overdue(checkpoint) => self.overdue(checkpoint),
                 rounds::Command::Stopped(_) => return Some(self.stopped()),
                 rounds::Command::Finished(_) => return Some(Ending::Finished),
             }
@@ -368,6 +362,17 @@ impl Running {
         for (_, part) in std::mem::take(&mut self.parts) {
             self.carried.extend(part.staged);
         }
+        if self.stop.is_some() {
+            // The next barrier stops them again. Until then rows need not wait for whatever is in the way.
+            self.tell_sources(SourceCommand::Resume);
+        }
+    }
+
+    fn overdue(&self, checkpoint: CheckpointId) {
+        let failures = self.rounds.consecutive_failures();
+        let since_ms = self.barrier_sent.elapsed().as_millis() as u64;
+        warn!(%checkpoint, failures, since_ms, "checkpoint is not stored and committed in time");
+        self.attempt.status.checkpoint_overdue(failures);
     }
 
     fn task_event(&mut self, event: Event) -> Result<Option<rounds::Event>, Error> {
@@ -405,51 +410,22 @@ impl Running {
         let value = |split: Split| serde_json::to_value(split).expect("a split is plain data");
         let splits = splits.into_iter().map(|(uid, splits)| (uid, splits.into_iter().map(value).collect())).collect();
         let writer = Arc::clone(&self.attempt.writer);
-        let assignment = Assignment::clone(&self.attempt.assignment);
         // What an ordinary checkpoint was under way for when it was asked for is taken with the next one.
         let mut orders = Vec::new();
         if barrier.kind != BarrierKind::Checkpoint {
             orders.clone_from(&self.orders);
-            if let (BarrierKind::Savepoint { stop: true }, Some(Stop::With(Some(order)))) = (barrier.kind, &self.stop) {
-                orders.push(order.clone());
+            if barrier.kind == (BarrierKind::Savepoint { stop: true }) {
+                orders.extend(self.stop.as_ref().and_then(Stop::order).cloned());
             }
         }
         let checkpoint = barrier.checkpoint;
         let is_last = barrier.kind == BarrierKind::Savepoint { stop: true };
         let goes_on = is_last && matches!(self.stop, Some(Stop::Rescale { .. }));
+        let assignment = Assignment::clone(&self.attempt.assignment);
+        let parts = storing::Parts { checkpoint, frozen, splits, staged, assignment, orders, goes_on };
         self.background.spawn(async move {
-            // At once, not when output is staged: as long as state is held, changing it costs its operator a copy.
-            let gathering = tokio::task::spawn_blocking(|| gather(frozen));
-            let mut by_sink = BySink::new();
-            for (sink, staged) in staged {
-                match staged.await {
-                    Ok(committables) => by_sink.entry(sink).or_default().extend(committables),
-                    Err(source) => {
-                        let result = Err(StoreError::Stage { sink, source: Box::new(source) });
-                        return Done::Stored { checkpoint, staged: by_sink, result };
-                    }
-                }
-            }
-            eddyline_stream::crash_point("coordinator.staged");
-            let committables = by_sink
-                .iter()
-                .map(|(sink, committables)| {
-                    let values =
-                        committables.iter().map(|one| serde_json::to_value(one).expect("a committable is plain data"));
-                    (sink.clone(), values.collect())
-                })
-                .collect();
-            let snapshots = match gathering.await.expect("gathering does not panic and is not given up") {
-                Ok(snapshots) => Arc::new(snapshots),
-                Err(failed) => return Done::Stored { checkpoint, staged: by_sink, result: Err(failed) },
-            };
-            let contents = CheckpointContents { snapshots, splits, committables, assignment };
-            let result = write(&writer, checkpoint, contents, orders, goes_on).await;
-            Done::Stored {
-                checkpoint,
-                staged: by_sink,
-                result: result.map_err(|error| StoreError::Write(Box::new(error))),
-            }
+            let (staged, result) = storing::store(parts, &writer).await;
+            Done::Stored { checkpoint, staged, result }
         });
     }
 
@@ -458,8 +434,9 @@ impl Running {
         let mut committers = self.committers.take().expect("one checkpoint is committed at a time");
         let to_commit = std::mem::take(&mut self.to_commit);
         let writer = Arc::clone(&self.attempt.writer);
+        let savepoints: Vec<String> = self.written.iter().filter_map(|(_, written)| written.clone().ok()).collect();
         self.background.spawn(async move {
-            let result = commit_all(&mut committers, checkpoint, &to_commit, &writer).await;
+            let result = storing::commit(&mut committers, checkpoint, &to_commit, &writer, &savepoints).await;
             Done::Committed { checkpoint, committers, result }
         });
     }
@@ -480,7 +457,7 @@ impl Running {
                     let took = self.barrier_sent.elapsed();
                     info!(%checkpoint, bytes = stored.completed.bytes, duration_ms = took.as_millis() as u64, "checkpoint stored");
                     self.attempt.status.checkpoint_stored(&stored.completed, took, self.alignment_max);
-                    self.savepoints_written(checkpoint, stored.savepoints);
+                    self.written = stored.savepoints;
                     self.held = stored.held;
                     self.to_commit = staged;
                     Ok(Some(rounds::Event::Stored(checkpoint)))
@@ -502,6 +479,8 @@ impl Running {
             Done::Committed { checkpoint, committers, result } => {
                 self.committers = Some(committers);
                 result?;
+                self.attempt.status.checkpoint_committed();
+                self.savepoints_complete(checkpoint);
                 self.tell_sources(SourceCommand::Completed(checkpoint));
                 let writer = Arc::clone(&self.attempt.writer);
                 self.background.spawn(async move { Done::Collected(writer.collect_garbage().await.map(|_| ())) });
@@ -520,15 +499,18 @@ impl Running {
         }
     }
 
-    fn savepoints_written(&mut self, checkpoint: CheckpointId, written: Written) {
+    /// A savepoint is complete when what it was taken with is visible, and not when it is stored: a commit that fails
+    /// brings the job back to before it, and then somebody could restore what the job has gone beyond.
+    fn savepoints_complete(&mut self, checkpoint: CheckpointId) {
+        let written = std::mem::take(&mut self.written);
         self.orders.retain(|order| written.iter().all(|(done, _)| done != order));
         for (order, result) in written {
             match &result {
-                Ok(uri) => info!(savepoint = %order.name, %uri, "savepoint written"),
+                Ok(uri) => info!(savepoint = %order.name, %uri, "savepoint complete"),
                 Err(error) => warn!(savepoint = %order.name, %error, "savepoint could not be written"),
             }
-            if let (Some(Stop::With(Some(stop))), Ok(uri)) = (&self.stop, &result)
-                && *stop == order
+            if let Ok(uri) = &result
+                && self.stop.as_ref().and_then(Stop::order) == Some(&order)
             {
                 self.stopped_with = Some((order.name.clone(), uri.clone()));
             }
@@ -590,61 +572,4 @@ impl SplitEnumerator for Away {
     fn discover(&mut self) -> futures::future::BoxFuture<'_, Result<Discovery, eddyline_connectors::Error>> {
         futures::future::ready(Ok(Discovery::default())).boxed()
     }
-}
-
-/// Gathers what subtasks have handed over at a barrier, part by part, so that each is let go as soon as it can be.
-fn gather(frozen: Vec<(OperatorUid, SlotIndex, Frozen)>) -> Result<Snapshots, StoreError> {
-    let mut snapshots = Snapshots::new();
-    for (operator, slot, frozen) in frozen {
-        match frozen.gather() {
-            Ok(snapshot) if snapshot.is_empty() => {}
-            Ok(snapshot) => snapshots.push((operator, slot, snapshot)),
-            Err(source) => return Err(StoreError::Gather { operator, source }),
-        }
-    }
-    Ok(snapshots)
-}
-
-/// Writes a checkpoint and the savepoints that are taken with it. If the job `goes_on` from it in this process, its state is
-/// held.
-async fn write(
-    writer: &Writer,
-    checkpoint: CheckpointId,
-    contents: CheckpointContents,
-    orders: Vec<SavepointOrder>,
-    goes_on: bool,
-) -> Result<Stored, eddyline_checkpoint::Error> {
-    let mut savepoints = Vec::with_capacity(orders.len());
-    for order in orders {
-        let written = writer.write_savepoint(&order.folder, checkpoint, &contents).await;
-        let result = match written {
-            Err(error) if error.ends_attempt() => return Err(error),
-            written => written.map_err(|error| crate::chain_of(&error)),
-        };
-        savepoints.push((order, result));
-    }
-    let snapshots = goes_on.then(|| Arc::clone(&contents.snapshots));
-    let completed = writer.write(checkpoint, contents).await?;
-    let held = snapshots.map(|snapshots| HeldState::new(completed.clone(), snapshots));
-    Ok(Stored { completed, held, savepoints })
-}
-
-/// Makes visible what was staged for a checkpoint, and records that it is. Also what recovery does first.
-pub async fn commit_all(
-    committers: &mut Committers,
-    checkpoint: CheckpointId,
-    to_commit: &BySink,
-    writer: &Writer,
-) -> Result<(), Error> {
-    for (sink, committer) in committers {
-        let committables = to_commit.get(sink).map_or(&[][..], Vec::as_slice);
-        committer.commit(checkpoint, committables).await.map_err(|source| Error::Commit {
-            sink: sink.clone(),
-            checkpoint,
-            source: Box::new(source),
-        })?;
-        eddyline_stream::crash_point("coordinator.committed-one");
-    }
-    eddyline_stream::crash_point("coordinator.committed");
-    writer.mark_committed(checkpoint).await.map_err(|error| Error::Checkpoint(Box::new(error)))
 }

@@ -7,20 +7,18 @@ use std::time::{Duration, Instant};
 use eddyline_api::Phase;
 use eddyline_api::status::{FailureCause, Rescale};
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointHandle, HeldState, JobIdentity, JobStore, Storage};
-use eddyline_connectors::sink::Committable;
-use eddyline_connectors::source::Split;
+use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobStore, Storage};
 use eddyline_job_graph::{JobGraph, NodeKind};
-use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex, key_hash};
+use eddyline_stream::{Assignment, CheckpointId, OperatorUid, key_hash};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::{info, warn};
 
 use super::attempt::{self, Attempt, Ending, Rescaling};
 use super::request::{Request, SavepointOrder};
-use super::rounds;
 use super::staging::CheckpointStaging;
 use super::status::{Status, now_ms};
-use crate::runtime::build::{self, Context, Restored};
+use super::{recovery, rounds, storing};
+use crate::runtime::build::{self, Context};
 use crate::runtime::connectors::{Connectors, OpenError};
 use crate::runtime::metrics::OperatorMetrics;
 
@@ -104,6 +102,17 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
+    /// A savepoint holds output that is not visible yet, of a sink that the job does not have.
+    #[error(
+        "the savepoint {uri} holds output of {sink} that is not visible yet, and this job has no such sink: start the job \
+         that wrote it from the savepoint once, or write to that table here too"
+    )]
+    OpenOutput {
+        /// The savepoint.
+        uri: String,
+        /// The sink.
+        sink: OperatorUid,
+    },
     /// The tasks could not be built.
     #[error(transparent)]
     Build(#[from] build::Error),
@@ -122,7 +131,7 @@ impl Error {
                 OpenError::Connector(eddyline_connectors::Error::Unavailable { retryable: true, .. })
             ),
             Error::Attempt(error) => error.is_retryable(),
-            Error::Build(_) | Error::Decode { .. } => false,
+            Error::Build(_) | Error::Decode { .. } | Error::OpenOutput { .. } => false,
         }
     }
 
@@ -140,6 +149,7 @@ impl Error {
     fn cause(&self, graph: &JobGraph) -> FailureCause {
         match self {
             Error::Checkpoint(_) | Error::Decode { .. } => FailureCause::Storage,
+            Error::OpenOutput { .. } => FailureCause::State,
             Error::Build(build::Error::Open { operator, .. }) => cause_of(graph, operator),
             Error::Build(_) => FailureCause::Job,
             Error::Attempt(error) => match error {
@@ -221,7 +231,7 @@ pub async fn run(
                 return Ok(Outcome::Finished);
             }
             Ok(Ending::Stopped(savepoint)) => {
-                view.status.stopped(savepoint.as_ref().map(|(name, _)| name.as_str()));
+                view.status.stopped(savepoint.as_ref().map(|(name, uri)| (name.as_str(), uri.as_str())));
                 return Ok(Outcome::Stopped { savepoint: savepoint.map(|(_, uri)| uri) });
             }
             Ok(Ending::SavepointFailed) => continue,
@@ -259,29 +269,6 @@ pub async fn run(
     }
 }
 
-/// What an attempt restores, and whether that is the latest checkpoint of the job's own folder. `start_after` is the
-/// latest checkpoint that was there when the decision to start was made: those up to it count only if it says so.
-async fn starting_point(
-    config: &Config,
-    store: &JobStore,
-    latest: Option<CheckpointHandle>,
-    start_after: CheckpointId,
-) -> Result<(Option<CheckpointHandle>, bool), Error> {
-    let latest = latest.filter(|latest| config.restore == Restore::Latest || latest.id() > start_after);
-    if latest.is_some() {
-        return Ok((latest, true));
-    }
-    let uri = match &config.restore {
-        Restore::Uri(uri) => Some(uri),
-        Restore::Latest => config.restore_first.as_ref(),
-        Restore::None => None,
-    };
-    Ok(match uri {
-        Some(uri) => (Some(store.open_uri(uri, &config.storage_options).await?), false),
-        None => (None, false),
-    })
-}
-
 /// Runs the attempts of a job.
 struct Runner<'a> {
     graph: &'a JobGraph,
@@ -298,13 +285,15 @@ impl Runner<'_> {
     fn request_between_attempts(&mut self, request: Request) -> Option<Outcome> {
         let status = &self.view.status;
         match request {
-            Request::Savepoint(order) | Request::Stop { savepoint: Some(order) } => {
+            Request::Savepoint(order) | Request::Stop { savepoint: Some(order), .. } => {
                 let SavepointOrder { name, .. } = order;
                 warn!(savepoint = %name, "no savepoint can be written while an attempt has failed; ask again when the job runs");
                 status.savepoint_ended(&name, None, Err("the job does not run: an attempt has failed".to_owned()));
                 None
             }
-            Request::Stop { savepoint: None } => {
+            // What it would take back has ended with its attempt.
+            Request::Resume => None,
+            Request::Stop { savepoint: None, .. } => {
                 status.stopped(None);
                 Some(Outcome::Stopped { savepoint: None })
             }
@@ -330,12 +319,13 @@ impl Runner<'_> {
         let started = store.start_attempt(identity).await?;
         view.status.attempt_started(started.attempt.number(), self.parallelism);
         let writer = Arc::new(started.writer);
-        let (handle, is_latest) = starting_point(config, store, started.latest.clone(), started.start_after).await?;
+        let (handle, is_latest) =
+            recovery::starting_point(config, store, started.latest.clone(), started.start_after).await?;
         // Numbers go on behind those of the state that is restored, also in a folder that has no checkpoint of its own yet.
         let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
         let assignment = assignment(handle.as_ref(), graph, self.parallelism);
         let held = rescaling.as_mut().and_then(|rescaling| rescaling.held.take());
-        let restored = restore(graph, handle.as_ref(), held, &assignment, started.attempt).await?;
+        let restored = recovery::restore(graph, handle.as_ref(), held, &assignment, started.attempt).await?;
         view.status.restored(handle.as_ref().map(|handle| handle.uri().to_owned()));
         let (events_sender, events) = unbounded_channel();
         let context = Context {
@@ -353,10 +343,13 @@ impl Runner<'_> {
         *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
 
         // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
+        if let Some(savepoint) = handle.as_ref().filter(|_| !is_latest) {
+            recovery::commit_savepoint(graph, savepoint, self.connectors).await?;
+        }
         for completed in started.uncommitted.iter().filter(|_| is_latest) {
             info!(checkpoint = %completed.id, "finishing the commits of a checkpoint");
-            let to_commit = committables(&store.read(completed).await?)?;
-            attempt::commit_all(&mut deployment.committers, completed.id, &to_commit, &writer).await?;
+            let to_commit = recovery::committables(&store.read(completed).await?)?;
+            storing::commit_all(&mut deployment.committers, completed.id, &to_commit, &writer).await?;
         }
         for (sink, committer) in &mut deployment.committers {
             committer.abort_stale(last).await.map_err(|source| attempt::Error::Commit {
@@ -386,8 +379,10 @@ impl Runner<'_> {
         };
         let finished = Arc::clone(&attempt.writer);
         let ending = attempt::run(attempt, rounds, last, requests).await?;
-        // The next start need not repeat the last commit.
-        finished.flush().await?;
+        // The next start need not repeat the last commit. When that cannot be noted it does, which changes nothing.
+        if let Err(error) = finished.flush().await {
+            warn!(error = %crate::chain_of(&error), "it could not be noted that the last commit is done");
+        }
         Ok(ending)
     }
 }
@@ -421,61 +416,4 @@ fn assignment(handle: Option<&CheckpointHandle>, graph: &JobGraph, parallelism: 
         Some(handle) => handle.assignment().rescaled(parallelism),
         None => Assignment::even(graph.settings.max_parallelism, parallelism),
     })
-}
-
-/// Reads what every subtask needs, unless the process still holds it; refuses state that does not fit the job.
-async fn restore(
-    graph: &JobGraph,
-    handle: Option<&CheckpointHandle>,
-    held: Option<HeldState>,
-    assignment: &Assignment,
-    attempt: eddyline_stream::Attempt,
-) -> Result<Restored, Error> {
-    let parallelism = assignment.slots();
-    let mut restored = Restored::default();
-    let Some(handle) = handle else {
-        info!(%attempt, parallelism, "starting without state");
-        return Ok(restored);
-    };
-    handle.check_max_parallelism(graph.settings.max_parallelism)?;
-    handle.check(&build::state_tables(graph)?)?;
-    let held = held.filter(|held| held.is_of(handle));
-    let from_memory = held.is_some();
-    info!(%attempt, parallelism, checkpoint = %handle.id(), from = %handle.uri(), from_memory, "restoring");
-    for node in &graph.nodes {
-        for slot in (0..parallelism).map(SlotIndex::new) {
-            let key_groups = assignment.key_groups_of(slot);
-            let snapshot = match &held {
-                Some(held) => held.restore(&node.uid, &key_groups).await?,
-                None => handle.restore(&node.uid, &key_groups).await?,
-            };
-            if !snapshot.is_empty() {
-                restored.operators.insert((node.uid.clone(), slot), snapshot);
-            }
-        }
-        let splits: Vec<Split> = decode(handle.splits(&node.uid), "a source split")?;
-        if !splits.is_empty() {
-            restored.splits.insert(node.uid.clone(), splits);
-        }
-    }
-    let mut splits = restored.splits.values().flatten().peekable();
-    if splits.peek().is_some() && splits.all(|split| split.finished) {
-        info!("all input that is known has been read already; `--restore none` begins anew");
-    }
-    Ok(restored)
-}
-
-fn committables(handle: &CheckpointHandle) -> Result<BTreeMap<OperatorUid, Vec<Committable>>, Error> {
-    handle
-        .committables()
-        .iter()
-        .map(|(sink, values)| Ok((sink.clone(), decode(values, "a sink's committable")?)))
-        .collect()
-}
-
-fn decode<T: serde::de::DeserializeOwned>(values: &[serde_json::Value], what: &'static str) -> Result<Vec<T>, Error> {
-    values
-        .iter()
-        .map(|value| serde_json::from_value(value.clone()).map_err(|source| Error::Decode { what, source }))
-        .collect()
 }

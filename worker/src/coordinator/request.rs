@@ -1,5 +1,7 @@
 //! What the outside asks of a running job.
 
+use std::time::Instant;
+
 /// A savepoint that somebody waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavepointOrder {
@@ -18,7 +20,11 @@ pub enum Request {
     Stop {
         /// The savepoint.
         savepoint: Option<SavepointOrder>,
+        /// When the stop is taken back if it has not come to its end.
+        deadline: Option<Instant>,
     },
+    /// Take back a stop that has not come to its end.
+    Resume,
     /// Run on another number of slots.
     Rescale {
         /// How many.

@@ -25,7 +25,7 @@ pub struct Config {
     pub interval: Option<Duration>,
     /// How soon after the start the first one is taken, if the interval is longer; [`Duration::MAX`] for after an interval.
     pub first_after: Duration,
-    /// How long one may take from its barrier until it is stored.
+    /// How long one may take from its barrier until it is committed.
     pub timeout: Duration,
     /// How many tasks have to acknowledge.
     pub tasks: usize,
@@ -40,6 +40,11 @@ pub enum Event {
     SavepointRequested {
         /// Whether the job stops with it.
         stop: bool,
+    },
+    /// The job is not to stop after all.
+    StopTakenBack {
+        /// Whether somebody still waits for a savepoint.
+        savepoint: bool,
     },
     /// A task has sent on everything it will ever send.
     TaskEnded,
@@ -64,6 +69,8 @@ pub enum Command {
     Commit(CheckpointId),
     /// It is given up: keep what was staged for the next one.
     GiveUp(CheckpointId),
+    /// It has taken the whole time that it may take, and is still being stored or committed.
+    Overdue(CheckpointId),
     /// The job has been stopped with a savepoint.
     Stopped(CheckpointId),
     /// All input has been read and everything is committed.
@@ -74,8 +81,8 @@ pub enum Command {
 enum Phase {
     Waiting,
     Aligning { barrier: Barrier, since: Now, acknowledged: usize },
-    Storing { barrier: Barrier },
-    Committing { barrier: Barrier },
+    Storing { barrier: Barrier, since: Now },
+    Committing { barrier: Barrier, since: Now },
     Over,
 }
 
@@ -119,7 +126,7 @@ impl Rounds {
     /// The checkpoint on its way, if any.
     pub fn in_flight(&self) -> Option<CheckpointId> {
         match self.phase {
-            Phase::Aligning { barrier, .. } | Phase::Storing { barrier } | Phase::Committing { barrier } => {
+            Phase::Aligning { barrier, .. } | Phase::Storing { barrier, .. } | Phase::Committing { barrier, .. } => {
                 Some(barrier.checkpoint)
             }
             Phase::Waiting | Phase::Over => None,
@@ -135,29 +142,31 @@ impl Rounds {
                 let stop = stop || self.savepoint == Some(BarrierKind::Savepoint { stop: true });
                 self.savepoint = Some(BarrierKind::Savepoint { stop });
             }
+            (Event::StopTakenBack { savepoint }, _) => self.take_back_stop(savepoint),
             (Event::TaskEnded, _) => self.tasks_ended += 1,
             (Event::Acknowledged(checkpoint), Phase::Aligning { barrier, since, acknowledged })
                 if checkpoint == barrier.checkpoint =>
             {
                 let acknowledged = acknowledged + 1;
                 if acknowledged == self.config.tasks {
-                    self.phase = Phase::Storing { barrier };
+                    self.phase = Phase::Storing { barrier, since };
                     commands.push(Command::Store(barrier));
                 } else {
                     self.phase = Phase::Aligning { barrier, since, acknowledged };
                 }
             }
-            (Event::Stored(checkpoint), Phase::Storing { barrier }) if checkpoint == barrier.checkpoint => {
+            (Event::Stored(checkpoint), Phase::Storing { barrier, since }) if checkpoint == barrier.checkpoint => {
                 self.failures = 0;
-                self.phase = Phase::Committing { barrier };
+                self.phase = Phase::Committing { barrier, since };
                 commands.push(Command::Commit(checkpoint));
             }
-            (Event::StoreFailed(checkpoint), Phase::Storing { barrier }) if checkpoint == barrier.checkpoint => {
+            (Event::StoreFailed(checkpoint), Phase::Storing { barrier, .. }) if checkpoint == barrier.checkpoint => {
                 self.give_up(barrier, &mut commands);
                 let doubled = PAUSE.0.saturating_mul(1 << (self.failures - 1).min(16));
                 self.not_before = now + doubled.min(PAUSE.1);
             }
-            (Event::Committed(checkpoint), Phase::Committing { barrier }) if checkpoint == barrier.checkpoint => {
+            (Event::Committed(checkpoint), Phase::Committing { barrier, .. }) if checkpoint == barrier.checkpoint => {
+                self.failures = 0;
                 self.phase = Phase::Waiting;
                 if barrier.kind == (BarrierKind::Savepoint { stop: true }) {
                     self.phase = Phase::Over;
@@ -170,10 +179,35 @@ impl Rounds {
             (Event::Tick, Phase::Aligning { barrier, since, .. }) if now >= since + self.config.timeout => {
                 self.give_up(barrier, &mut commands);
             }
+            // What is staged and written cannot be called back; said once for each time that has gone by.
+            (Event::Tick, Phase::Storing { barrier, since }) if now >= since + self.config.timeout => {
+                self.failures += 1;
+                self.phase = Phase::Storing { barrier, since: now };
+                commands.push(Command::Overdue(barrier.checkpoint));
+            }
+            (Event::Tick, Phase::Committing { barrier, since }) if now >= since + self.config.timeout => {
+                self.failures += 1;
+                self.phase = Phase::Committing { barrier, since: now };
+                commands.push(Command::Overdue(barrier.checkpoint));
+            }
             _ => {}
         }
         self.start(now, &mut commands);
         commands
+    }
+
+    /// What is on its way becomes an ordinary checkpoint or savepoint, and what is asked for too.
+    fn take_back_stop(&mut self, savepoint: bool) {
+        let stop = BarrierKind::Savepoint { stop: true };
+        if self.savepoint == Some(stop) {
+            self.savepoint = savepoint.then_some(BarrierKind::Savepoint { stop: false });
+        }
+        if let Phase::Aligning { barrier, .. } | Phase::Storing { barrier, .. } | Phase::Committing { barrier, .. } =
+            &mut self.phase
+            && barrier.kind == stop
+        {
+            barrier.kind = if savepoint { BarrierKind::Savepoint { stop: false } } else { BarrierKind::Checkpoint };
+        }
     }
 
     fn give_up(&mut self, barrier: Barrier, commands: &mut Vec<Command>) {
@@ -305,6 +339,47 @@ mod tests {
         rounds.step(Event::Acknowledged(id(1)), SECOND);
         assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::GiveUp(id(1))]);
         assert_eq!(rounds.step(Event::Tick, SECOND + PAUSE.0), [Command::Trigger(barrier(2, stop))]);
+    }
+
+    #[test]
+    fn a_stop_that_is_taken_back_leaves_a_checkpoint_like_any_other() {
+        let resumed = Event::StopTakenBack { savepoint: false };
+        for (events, commits) in [
+            (vec![resumed, Event::Acknowledged(id(1)), Event::Stored(id(1)), Event::Committed(id(1))], 1),
+            (vec![Event::Acknowledged(id(1)), resumed, Event::Stored(id(1)), Event::Committed(id(1))], 1),
+            (vec![Event::Acknowledged(id(1)), Event::Stored(id(1)), resumed, Event::Committed(id(1))], 1),
+            (vec![Event::Acknowledged(id(1)), resumed, Event::StoreFailed(id(1))], 0),
+        ] {
+            let mut rounds = rounds(1);
+            rounds.step(Event::SavepointRequested { stop: true }, SECOND);
+            let commands: Vec<Command> = events.into_iter().flat_map(|event| rounds.step(event, SECOND)).collect();
+            assert!(!commands.contains(&Command::Stopped(id(1))), "{commands:?}");
+            assert_eq!(commands.iter().filter(|command| matches!(command, Command::Commit(_))).count(), commits);
+            assert_eq!(rounds.in_flight(), None);
+            assert_eq!(rounds.step(Event::Tick, 2 * SECOND), [], "nothing is asked for any more");
+        }
+        let mut rounds = rounds(1);
+        rounds.step(Event::SavepointRequested { stop: true }, SECOND);
+        rounds.step(Event::StopTakenBack { savepoint: true }, SECOND);
+        let kept = barrier(1, BarrierKind::Savepoint { stop: false });
+        assert_eq!(rounds.step(Event::Acknowledged(id(1)), SECOND), [Command::Store(kept)]);
+    }
+
+    #[test]
+    fn what_is_stored_or_committed_for_too_long_is_told_and_counts_as_failed_until_it_is_done() {
+        let mut rounds = rounds(1);
+        rounds.step(Event::Tick, 10 * SECOND);
+        rounds.step(Event::Acknowledged(id(1)), 11 * SECOND);
+        assert_eq!(rounds.step(Event::Tick, 69 * SECOND), []);
+        assert_eq!(rounds.step(Event::Tick, 70 * SECOND), [Command::Overdue(id(1))]);
+        assert_eq!(rounds.step(Event::Tick, 71 * SECOND), []);
+        assert_eq!(rounds.step(Event::Tick, 130 * SECOND), [Command::Overdue(id(1))]);
+        assert_eq!(rounds.consecutive_failures(), 2);
+        assert_eq!(rounds.step(Event::Stored(id(1)), 131 * SECOND), [Command::Commit(id(1))]);
+        assert_eq!(rounds.step(Event::Tick, 190 * SECOND), [Command::Overdue(id(1))]);
+        assert_eq!(rounds.consecutive_failures(), 1);
+        rounds.step(Event::Committed(id(1)), 191 * SECOND);
+        assert_eq!(rounds.consecutive_failures(), 0);
     }
 
     #[test]

@@ -133,6 +133,20 @@ impl Status {
         state.checkpoint_error.get_or_insert_with(|| "not all tasks acknowledged it in time".to_owned());
     }
 
+    /// What sinks had staged for it is visible.
+    pub fn checkpoint_committed(&self) {
+        let mut state = self.state();
+        state.consecutive_failures = 0;
+        state.checkpoint_error = None;
+    }
+
+    /// A checkpoint takes longer than it may.
+    pub fn checkpoint_overdue(&self, consecutive: u32) {
+        let mut state = self.state();
+        state.consecutive_failures = consecutive;
+        state.checkpoint_error.get_or_insert_with(|| "it is not stored and committed in time".to_owned());
+    }
+
     /// Why a checkpoint could not be stored, said before it is given up.
     pub fn checkpoint_error(&self, error: String) {
         self.state().checkpoint_error = Some(error);
@@ -193,6 +207,14 @@ impl Status {
         true
     }
 
+    /// A savepoint is asked for to stop the job with. One of this name that is complete is not what the job is stopped
+    /// with now: it has run on since.
+    pub fn savepoint_to_stop_with(&self, name: &str) {
+        let is_open = |known: &Savepoint| known.state == SavepointState::InProgress;
+        self.state().savepoints.retain(|known| known.name != name || is_open(known));
+        self.savepoint_requested(name);
+    }
+
     /// A savepoint is complete, or given up; the first word counts.
     pub fn savepoint_ended(&self, name: &str, checkpoint: Option<u64>, result: Result<String, String>) {
         let mut state = self.state();
@@ -224,13 +246,15 @@ impl Status {
         }
     }
 
-    /// The job has been stopped as asked, with the savepoint of this name if there is one.
-    pub fn stopped(&self, savepoint: Option<&str>) {
+    /// The job has been stopped as asked, with the savepoint of this name and location if there is one.
+    pub fn stopped(&self, savepoint: Option<(&str, &str)>) {
         let mut state = self.state();
         state.phase = Phase::Stopped;
         state.message = None;
-        state.stopped_with =
-            savepoint.and_then(|name| state.savepoints.iter().find(|known| known.name == name).cloned());
+        state.stopped_with = savepoint.and_then(|(name, uri)| {
+            let known = state.savepoints.iter().find(|known| known.name == name)?.clone();
+            Some(Savepoint { state: SavepointState::Completed, uri: Some(uri.to_owned()), ..known })
+        });
     }
 
     /// The savepoint of this name.

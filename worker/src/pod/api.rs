@@ -54,6 +54,7 @@ pub fn router(supervisor: Arc<Supervisor>) -> Router {
         .route(endpoint::SAVEPOINT, get(savepoint))
         .route(endpoint::RESCALE, post(rescale))
         .route(endpoint::STOP, post(stop))
+        .route(endpoint::RESUME, post(resume))
         .route(endpoint::CANCEL, post(cancel))
         .route(endpoint::OPENAPI, get(async || json(StatusCode::OK, &openapi::document())))
         .fallback(async || problem(StatusCode::NOT_FOUND, "there is no such path".to_owned()))
@@ -79,6 +80,10 @@ async fn rescale(State(job): Job, body: Bytes) -> Response {
 async fn stop(State(job): Job, body: Bytes) -> Response {
     let done = parse::<StopRequest>(&body).and_then(|request| job.stop(request));
     answer(StatusCode::ACCEPTED, done.map(|()| job.status()))
+}
+
+async fn resume(State(job): Job) -> Response {
+    answer(StatusCode::ACCEPTED, job.resume().map(|()| job.status()))
 }
 
 async fn cancel(State(job): Job) -> Response {

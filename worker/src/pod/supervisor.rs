@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eddyline_api::savepoint::{Savepoint, SavepointRequest, StopRequest};
 use eddyline_api::status::{Checkpoints, OperatorStatus, Plan, Savepoints};
@@ -190,7 +190,7 @@ impl Supervisor {
         self.send(Request::Rescale { parallelism })
     }
 
-    /// Stops the job with a savepoint or a checkpoint.
+    /// Stops the job with a savepoint or a checkpoint. Asking again for a stop that is on its way changes nothing.
     ///
     /// # Errors
     /// When it does not run and has not been stopped already.
@@ -198,16 +198,31 @@ impl Supervisor {
         if self.phase() == Phase::Stopped {
             return Ok(());
         }
+        let deadline = request.timeout_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
         let order = request.savepoint.map(|savepoint| self.order(savepoint)).transpose()?;
         if self.phase() == Phase::Stopping {
             return Ok(());
         }
         self.must_run("stop")?;
         if let Some(order) = &order {
-            self.view.status.savepoint_requested(&order.name);
+            self.view.status.savepoint_to_stop_with(&order.name);
         }
         info!(savepoint = order.is_some(), "asked to stop");
-        self.send(Request::Stop { savepoint: order })
+        self.send(Request::Stop { savepoint: order, deadline })
+    }
+
+    /// Takes back a stop that has not come to its end.
+    ///
+    /// # Errors
+    /// When the job has ended.
+    pub fn resume(&self) -> Result<(), Refused> {
+        match self.phase() {
+            Phase::Starting | Phase::Running | Phase::Restarting | Phase::Rescaling | Phase::Stopping => {
+                info!("asked to take back a stop");
+                self.send(Request::Resume)
+            }
+            phase => Err(Refused::Conflict(format!("cannot run on: the job is {phase:?}"))),
+        }
     }
 
     /// Ends the job at once, if it has not ended.
@@ -226,7 +241,7 @@ impl Supervisor {
     /// Ends the job with a checkpoint if it runs. Returns when it has ended.
     pub async fn stop_for_exit(&self) {
         let has_tasks = matches!(self.phase(), Phase::Running | Phase::Rescaling | Phase::Stopping);
-        if !has_tasks || self.requests.send(Request::Stop { savepoint: None }).is_err() {
+        if !has_tasks || self.requests.send(Request::Stop { savepoint: None, deadline: None }).is_err() {
             self.cancel();
             return;
         }

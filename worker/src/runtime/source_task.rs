@@ -28,6 +28,8 @@ pub enum Command {
     Barrier(Barrier),
     /// This checkpoint is complete.
     Completed(CheckpointId),
+    /// Read on behind a barrier that was to stop the job.
+    Resume,
 }
 
 /// The way from the coordinator to a source task.
@@ -76,7 +78,7 @@ pub struct SourceTask {
     /// Splits being read.
     open: usize,
     ended: bool,
-    /// No rows may follow: a savepoint that stops the job has passed.
+    /// No rows may follow, unless the stop is taken back: a savepoint that stops the job has passed.
     stopped: bool,
     /// Whether the last read found nothing.
     waits: bool,
@@ -119,6 +121,7 @@ impl SourceTask {
                 None => return Ok(()),
                 Some(Command::Barrier(barrier)) => self.checkpoint(barrier)?,
                 Some(Command::Completed(checkpoint)) => self.parts.reader.checkpoint_complete(checkpoint),
+                Some(Command::Resume) => self.stopped = false,
             }
         }
     }

@@ -168,7 +168,9 @@ impl Case {
                         // At least some rows of each source are in the savepoint; which ones does not matter.
                         until(|| rows_read(view) >= sources).await;
                         let savepoint = SavepointOrder { name: "middle".to_owned(), folder: savepoints };
-                        requests.send(Request::Stop { savepoint: Some(savepoint) }).expect("the job runs");
+                        requests
+                            .send(Request::Stop { savepoint: Some(savepoint), deadline: None })
+                            .expect("the job runs");
                     }
                     std::future::pending::<()>().await;
                 })

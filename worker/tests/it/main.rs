@@ -10,5 +10,7 @@ mod outage;
 mod parallelism;
 mod pod;
 mod running;
+mod savepoint_elsewhere;
+mod stopping;
 mod vanished_folders;
 mod watermark_alignment;

@@ -1,7 +1,7 @@
 //! Tables in memory: a source that gives as many rows as the test lets it, a sink whose rows count when committed.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,10 @@ pub struct MemoryTables {
     pub inputs: Arc<BTreeMap<String, RecordBatch>>,
     /// How many rows of each table may be read so far.
     pub released: Arc<AtomicUsize>,
+    /// How many of the next commits fail.
+    pub failing_commits: Arc<AtomicUsize>,
+    /// Whether commits wait.
+    pub held_commits: Arc<AtomicBool>,
     staged: Arc<Mutex<BTreeMap<u64, RecordBatch>>>,
     committed: Arc<Mutex<BTreeMap<String, Committed>>>,
 }
@@ -185,6 +189,30 @@ impl SinkWriter for MemoryWriter {
 
 impl SinkCommitter for MemorySink {
     fn commit<'a>(&'a mut self, _: CheckpointId, committables: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>> {
+        async move {
+            let mut turns = tokio::time::interval(Duration::from_millis(1));
+            while self.tables.held_commits.load(Ordering::SeqCst) {
+                turns.tick().await;
+            }
+            let is_failing = |left: usize| left.checked_sub(1);
+            let failing = &self.tables.failing_commits;
+            if failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_failing).is_ok() {
+                let what = "the table is away".to_owned();
+                return Err(Error::Unavailable { what, source: None, retryable: true });
+            }
+            self.commit_now(committables);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn abort_stale<'a>(&'a mut self, _: CheckpointId) -> BoxFuture<'a, Result<(), Error>> {
+        ready(Ok(())).boxed()
+    }
+}
+
+impl MemorySink {
+    fn commit_now(&self, committables: &[Committable]) {
         let staged = self.tables.staged.lock().expect("no panic");
         let mut committed = self.tables.committed.lock().expect("no panic");
         let table = committed.entry(self.table.clone()).or_default();
@@ -194,10 +222,5 @@ impl SinkCommitter for MemorySink {
                 table.rows.push(staged[&number].clone());
             }
         }
-        ready(Ok(())).boxed()
-    }
-
-    fn abort_stale<'a>(&'a mut self, _: CheckpointId) -> BoxFuture<'a, Result<(), Error>> {
-        ready(Ok(())).boxed()
     }
 }

@@ -287,6 +287,10 @@ impl Client {
     }
 }
 
+fn stop_with(name: &str) -> StopRequest {
+    StopRequest { savepoint: Some(savepoint(name)), timeout_ms: None }
+}
+
 fn savepoint(name: &str) -> SavepointRequest {
     SavepointRequest { name: name.to_owned(), folder: None }
 }
@@ -334,7 +338,7 @@ async fn a_job_is_watched_rescaled_saved_and_stopped_through_the_api() {
     let again: Savepoint = client.post(&worker, endpoint::SAVEPOINTS, &savepoint("first")).await;
     assert_eq!(again, taken, "the same name asks for the same one");
 
-    let _: JobStatus = client.post(&worker, endpoint::STOP, &StopRequest { savepoint: Some(savepoint("last")) }).await;
+    let _: JobStatus = client.post(&worker, endpoint::STOP, &stop_with("last")).await;
     let stopped = client.until(&worker, "stopped", |status| status.phase == Phase::Stopped).await;
     let last = stopped.stopped_with.expect("the savepoint it was stopped with");
     assert_eq!((last.name.as_str(), last.state), ("last", SavepointState::Completed));
@@ -385,7 +389,7 @@ async fn a_decision_to_start_is_carried_out_once() {
     let second = pod.start("uid/1", StartFrom::Empty);
     let status = client.until_running(&second).await;
     assert!(status.restored_from.is_some(), "{status:?}");
-    let _: JobStatus = client.post(&second, endpoint::STOP, &StopRequest { savepoint: Some(savepoint("s")) }).await;
+    let _: JobStatus = client.post(&second, endpoint::STOP, &stop_with("s")).await;
     let stopped = client.until(&second, "stopped", |status| status.phase == Phase::Stopped).await;
     let uri = stopped.stopped_with.and_then(|savepoint| savepoint.uri).expect("a savepoint");
     pod.assert_exactly_once();

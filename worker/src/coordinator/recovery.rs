@@ -1,0 +1,145 @@
+//! How an attempt takes up where an earlier one has left off: what it starts from, the state it restores, and the output
+//! that is made visible before anything new.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use eddyline_checkpoint::{CheckpointHandle, HeldState, JobStore};
+use eddyline_connectors::OpenContext;
+use eddyline_connectors::sink::Committable;
+use eddyline_connectors::source::Split;
+use eddyline_job_graph::{JobGraph, NodeKind};
+use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex};
+use tracing::{info, warn};
+
+use super::attempt;
+use super::job::{Config, Error, Restore};
+use super::staging::SavepointStaging;
+use crate::runtime::build::{self, Restored};
+use crate::runtime::connectors::Connectors;
+
+/// What an attempt restores, and whether that is the latest checkpoint of the job's own folder. `start_after` is the
+/// latest checkpoint that was there when the decision to start was made: those up to it count only if it says so.
+pub(super) async fn starting_point(
+    config: &Config,
+    store: &JobStore,
+    latest: Option<CheckpointHandle>,
+    start_after: CheckpointId,
+) -> Result<(Option<CheckpointHandle>, bool), Error> {
+    let latest = latest.filter(|latest| config.restore == Restore::Latest || latest.id() > start_after);
+    if latest.is_some() {
+        return Ok((latest, true));
+    }
+    let uri = match &config.restore {
+        Restore::Uri(uri) => Some(uri),
+        Restore::Latest => config.restore_first.as_ref(),
+        Restore::None => None,
+    };
+    Ok(match uri {
+        Some(uri) => (Some(store.open_uri(uri, &config.storage_options).await?), false),
+        None => (None, false),
+    })
+}
+
+/// Makes visible what a savepoint holds and what its job has not, because it died in between. The sinks are opened as that
+/// job had them: what it has made visible already is found by its names.
+pub(super) async fn commit_savepoint(
+    graph: &JobGraph,
+    savepoint: &CheckpointHandle,
+    connectors: &Arc<dyn Connectors>,
+) -> Result<(), Error> {
+    let Some(history) = savepoint.open_output().await? else { return Ok(()) };
+    info!(savepoint = %savepoint.uri(), "finishing the commits of a savepoint");
+    for (sink, committables) in committables(savepoint)?.into_iter().filter(|(_, of_sink)| !of_sink.is_empty()) {
+        let of_sink = graph.nodes.iter().find(|node| node.uid == sink).map(|node| node.kind.clone());
+        let Some(NodeKind::Sink(node)) = of_sink else {
+            return Err(Error::OpenOutput { uri: savepoint.uri().to_owned(), sink });
+        };
+        let context = OpenContext {
+            job: savepoint.job().to_owned(),
+            history: history.clone(),
+            uid: sink.to_string(),
+            attempt: savepoint.attempt().number(),
+            staging: Arc::new(SavepointStaging::new(savepoint.clone())),
+        };
+        let (connectors, io) = (Arc::clone(connectors), tokio::runtime::Handle::current());
+        // Opening may wait for brokers.
+        let opened = tokio::task::spawn_blocking(move || {
+            let opened = connectors.open_sink(&node, &context)?;
+            Ok::<_, crate::runtime::connectors::OpenError>(opened.committer(io)?)
+        });
+        let opened = opened.await.map_err(|_| attempt::Error::Lost)?;
+        let open_failed = |source| build::Error::Open { operator: sink.clone(), source: Box::new(source) };
+        if let Some(mut committer) = opened.map_err(open_failed)? {
+            committer.commit(savepoint.id(), &committables).await.map_err(|source| attempt::Error::Commit {
+                sink: sink.clone(),
+                checkpoint: savepoint.id(),
+                source: Box::new(source),
+            })?;
+            eddyline_stream::crash_point("savepoint.committed-one");
+        }
+    }
+    if let Err(error) = savepoint.mark_committed().await {
+        // It may be where this job may only read. The next who restores it does the same once more.
+        warn!(uri = %savepoint.uri(), error = %crate::chain_of(&error), "the savepoint could not be told that its output is visible");
+    }
+    Ok(())
+}
+
+/// Reads what every subtask needs, unless the process still holds it; refuses state that does not fit the job.
+pub(super) async fn restore(
+    graph: &JobGraph,
+    handle: Option<&CheckpointHandle>,
+    held: Option<HeldState>,
+    assignment: &Assignment,
+    attempt: eddyline_stream::Attempt,
+) -> Result<Restored, Error> {
+    let parallelism = assignment.slots();
+    let mut restored = Restored::default();
+    let Some(handle) = handle else {
+        info!(%attempt, parallelism, "starting without state");
+        return Ok(restored);
+    };
+    handle.check_max_parallelism(graph.settings.max_parallelism)?;
+    handle.check(&build::state_tables(graph)?)?;
+    let held = held.filter(|held| held.is_of(handle));
+    let from_memory = held.is_some();
+    info!(%attempt, parallelism, checkpoint = %handle.id(), from = %handle.uri(), from_memory, "restoring");
+    for node in &graph.nodes {
+        for slot in (0..parallelism).map(SlotIndex::new) {
+            let key_groups = assignment.key_groups_of(slot);
+            let snapshot = match &held {
+                Some(held) => held.restore(&node.uid, &key_groups).await?,
+                None => handle.restore(&node.uid, &key_groups).await?,
+            };
+            if !snapshot.is_empty() {
+                restored.operators.insert((node.uid.clone(), slot), snapshot);
+            }
+        }
+        let splits: Vec<Split> = decode(handle.splits(&node.uid), "a source split")?;
+        if !splits.is_empty() {
+            restored.splits.insert(node.uid.clone(), splits);
+        }
+    }
+    let mut splits = restored.splits.values().flatten().peekable();
+    if splits.peek().is_some() && splits.all(|split| split.finished) {
+        info!("all input that is known has been read already; `--restore none` begins anew");
+    }
+    Ok(restored)
+}
+
+/// What the sinks had staged for a checkpoint or savepoint.
+pub(super) fn committables(handle: &CheckpointHandle) -> Result<BTreeMap<OperatorUid, Vec<Committable>>, Error> {
+    handle
+        .committables()
+        .iter()
+        .map(|(sink, values)| Ok((sink.clone(), decode(values, "a sink's committable")?)))
+        .collect()
+}
+
+fn decode<T: serde::de::DeserializeOwned>(values: &[serde_json::Value], what: &'static str) -> Result<Vec<T>, Error> {
+    values
+        .iter()
+        .map(|value| serde_json::from_value(value.clone()).map_err(|source| Error::Decode { what, source }))
+        .collect()
+}

@@ -1,0 +1,153 @@
+//! What happens to a checkpoint beside the loop of an attempt: it is put together, written, and its output made visible.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
+use eddyline_connectors::sink::{Committable, SinkCommitter};
+use eddyline_state::Frozen;
+use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex};
+use tracing::warn;
+
+use super::attempt::Error;
+use super::request::SavepointOrder;
+use crate::runtime::output::Staged;
+
+/// What is staged for a checkpoint.
+pub(super) type BySink = BTreeMap<OperatorUid, Vec<Committable>>;
+/// What makes it visible.
+pub(super) type Committers = BTreeMap<OperatorUid, Box<dyn SinkCommitter>>;
+/// Savepoints that were asked for, each with its location or why it could not be written.
+pub(super) type Written = Vec<(SavepointOrder, Result<String, String>)>;
+
+/// A checkpoint that counts.
+pub(super) struct Stored {
+    pub(super) completed: CompletedCheckpoint,
+    /// What it was made of, if the next attempt goes on with it.
+    pub(super) held: Option<HeldState>,
+    pub(super) savepoints: Written,
+}
+
+/// Why a checkpoint does not count.
+pub(super) enum StoreError {
+    Stage { sink: OperatorUid, source: Box<eddyline_connectors::Error> },
+    Gather { operator: OperatorUid, source: arrow::error::ArrowError },
+    Write(Box<eddyline_checkpoint::Error>),
+}
+
+/// Everything that tasks have handed over for a checkpoint.
+pub(super) struct Parts {
+    pub(super) checkpoint: CheckpointId,
+    pub(super) frozen: Vec<(OperatorUid, SlotIndex, Frozen)>,
+    pub(super) splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
+    /// With what was staged for checkpoints that were given up.
+    pub(super) staged: Vec<(OperatorUid, Staged)>,
+    pub(super) assignment: Assignment,
+    /// Savepoints that are taken with it.
+    pub(super) orders: Vec<SavepointOrder>,
+    /// Whether the job goes on from it in this process: then its state is held.
+    pub(super) goes_on: bool,
+}
+
+/// Stores a checkpoint. Gives what is staged also when that fails, for the next one.
+pub(super) async fn store(parts: Parts, writer: &Writer) -> (BySink, Result<Stored, StoreError>) {
+    let Parts { checkpoint, frozen, splits, staged, assignment, orders, goes_on } = parts;
+    // At once, not when output is staged: as long as state is held, changing it costs its operator a copy.
+    let gathering = tokio::task::spawn_blocking(|| gather(frozen));
+    let mut by_sink = BySink::new();
+    for (sink, staged) in staged {
+        match staged.await {
+            Ok(committables) => by_sink.entry(sink).or_default().extend(committables),
+            Err(source) => return (by_sink, Err(StoreError::Stage { sink, source: Box::new(source) })),
+        }
+    }
+    eddyline_stream::crash_point("coordinator.staged");
+    let value = |one: &Committable| serde_json::to_value(one).expect("a committable is plain data");
+    let committables =
+        by_sink.iter().map(|(sink, of_sink)| (sink.clone(), of_sink.iter().map(value).collect())).collect();
+    let snapshots = match gathering.await.expect("gathering does not panic and is not given up") {
+        Ok(snapshots) => Arc::new(snapshots),
+        Err(failed) => return (by_sink, Err(failed)),
+    };
+    let contents = CheckpointContents { snapshots, splits, committables, assignment };
+    let written = write(writer, checkpoint, contents, orders, goes_on).await;
+    (by_sink, written.map_err(|error| StoreError::Write(Box::new(error))))
+}
+
+/// Gathers what subtasks have handed over at a barrier, part by part, so that each is let go as soon as it can be.
+fn gather(frozen: Vec<(OperatorUid, SlotIndex, Frozen)>) -> Result<Snapshots, StoreError> {
+    let mut snapshots = Snapshots::new();
+    for (operator, slot, frozen) in frozen {
+        match frozen.gather() {
+            Ok(snapshot) if snapshot.is_empty() => {}
+            Ok(snapshot) => snapshots.push((operator, slot, snapshot)),
+            Err(source) => return Err(StoreError::Gather { operator, source }),
+        }
+    }
+    Ok(snapshots)
+}
+
+/// Writes a checkpoint and the savepoints that are taken with it.
+async fn write(
+    writer: &Writer,
+    checkpoint: CheckpointId,
+    contents: CheckpointContents,
+    orders: Vec<SavepointOrder>,
+    goes_on: bool,
+) -> Result<Stored, eddyline_checkpoint::Error> {
+    let mut savepoints = Vec::with_capacity(orders.len());
+    for order in orders {
+        let written = writer.write_savepoint(&order.folder, checkpoint, &contents).await;
+        let result = match written {
+            Err(error) if error.ends_attempt() => return Err(error),
+            written => written.map_err(|error| crate::chain_of(&error)),
+        };
+        savepoints.push((order, result));
+    }
+    let snapshots = goes_on.then(|| Arc::clone(&contents.snapshots));
+    let completed = writer.write(checkpoint, contents).await?;
+    let held = snapshots.map(|snapshots| HeldState::new(completed.clone(), snapshots));
+    Ok(Stored { completed, held, savepoints })
+}
+
+/// Makes visible what was staged for a checkpoint, and notes so in the savepoints that were taken with it.
+pub(super) async fn commit(
+    committers: &mut Committers,
+    checkpoint: CheckpointId,
+    to_commit: &BySink,
+    writer: &Writer,
+    savepoints: &[String],
+) -> Result<(), Error> {
+    if !savepoints.is_empty() {
+        eddyline_stream::crash_point("savepoint.stored");
+    }
+    commit_all(committers, checkpoint, to_commit, writer).await?;
+    for uri in savepoints {
+        eddyline_stream::crash_point("savepoint.before-mark");
+        if let Err(error) = writer.mark_savepoint_committed(uri).await {
+            // Whoever restores it makes its output visible again, which changes nothing.
+            warn!(%uri, error = %crate::chain_of(&error), "the savepoint could not be told that its output is visible");
+        }
+    }
+    Ok(())
+}
+
+/// Makes visible what was staged for a checkpoint, and records that it is. Also what recovery does first.
+pub(super) async fn commit_all(
+    committers: &mut Committers,
+    checkpoint: CheckpointId,
+    to_commit: &BySink,
+    writer: &Writer,
+) -> Result<(), Error> {
+    for (sink, committer) in committers {
+        let committables = to_commit.get(sink).map_or(&[][..], Vec::as_slice);
+        committer.commit(checkpoint, committables).await.map_err(|source| Error::Commit {
+            sink: sink.clone(),
+            checkpoint,
+            source: Box::new(source),
+        })?;
+        eddyline_stream::crash_point("coordinator.committed-one");
+    }
+    eddyline_stream::crash_point("coordinator.committed");
+    writer.mark_committed(checkpoint).await.map_err(|error| Error::Checkpoint(Box::new(error)))
+}

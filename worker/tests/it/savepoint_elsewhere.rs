@@ -1,0 +1,85 @@
+//! A savepoint whose job died around its commit is restored in another folder: nothing is lost and nothing comes twice.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::broker::broker;
+use crate::running::{Running, assert_gapless, numbers_in};
+
+fn job(broker: &str, topic: &str, files: &Path) -> String {
+    format!(
+        "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '2000',
+  'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000');
+CREATE TABLE files (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+CREATE TABLE topic (n BIGINT) WITH ('connector' = 'kafka', 'topic' = '{topic}', 'format' = 'csv',
+  'properties.bootstrap.servers' = '{broker}', 'sink.delivery-guarantee' = 'exactly-once');
+EXECUTE STATEMENT SET BEGIN
+  INSERT INTO files SELECT n FROM numbers;
+  INSERT INTO topic SELECT n FROM numbers;
+END;
+",
+        files.display()
+    )
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for item in std::fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(item.file_name());
+        if item.path().is_dir() {
+            copy(&item.path(), &target);
+        } else {
+            std::fs::copy(item.path(), target).expect("copied");
+        }
+    }
+}
+
+/// Stops a job with a savepoint, which dies at a point on the way, and goes on from that savepoint without anything else.
+fn dies_at(point: &str, topic: &str) {
+    let broker = broker();
+    broker.create_topic(topic, 1);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (files, first) = (folder.path().join("files"), folder.path().join("first"));
+    let (job_file, log) = (folder.path().join("job.sql"), folder.path().join("log"));
+    std::fs::write(&job_file, job(&broker.address(), topic, &files)).expect("a file");
+
+    let mut program = Running::eddyline();
+    program.env("EDDYLINE_CRASH_AT", format!("{point}:1"));
+    let mut running = Running::start(program, &job_file, &first, &log);
+    running.until("results", |_| !numbers_in(&files).is_empty());
+    running.terminate();
+    assert!(!running.ended().success(), "it dies at {point}: {}", running.log());
+
+    let saved = std::fs::read_dir(first.join("savepoints")).expect("a folder").flatten().next().expect("a savepoint");
+    let kept = folder.path().join("kept");
+    copy(&saved.path(), &kept);
+    std::fs::remove_dir_all(&first).expect("removed");
+    let second = folder.path().join("second");
+    let restore = kept.display().to_string();
+    let (log, so_far) = (folder.path().join("log-of-second"), numbers_in(&files).len());
+    let mut running = Running::start_with(Running::eddyline(), &job_file, &second, &log, &["--restore", &restore]);
+    running.until("more results", |_| numbers_in(&files).len() > so_far + 1000);
+    running.terminate();
+    assert!(running.ended().success(), "{}", running.log());
+
+    let visible = assert_gapless(&numbers_in(&files));
+    let enough = |rows: &[String]| rows.len() as u64 >= visible;
+    let mut published: Vec<u64> = broker
+        .consume_committed(topic, 1, Duration::from_secs(60), enough)
+        .iter()
+        .map(|row| row.trim().parse().expect("a number"))
+        .collect();
+    published.sort_unstable();
+    assert_eq!(assert_gapless(&published), visible, "files and topic have the same rows");
+    assert!(kept.join("committed").exists(), "whoever restores it next need not commit it");
+}
+
+#[test]
+fn a_savepoint_that_was_stored_and_not_committed_brings_its_output_along() {
+    dies_at("savepoint.stored", "elsewhere-stored");
+}
+
+#[test]
+fn a_savepoint_that_was_committed_without_being_told_so_gives_its_output_once() {
+    dies_at("savepoint.before-mark", "elsewhere-committed");
+}
