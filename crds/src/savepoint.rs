@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::stream_job::NameRef;
+use crate::stream_job::{CheckpointStorage, NameRef, any_object};
 
 /// A savepoint of a StreamJob: everything the job needs to go on from that moment, at any parallelism, in any cluster.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,9 +69,28 @@ pub struct SavepointStatus {
     /// When it was completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,
+    /// The batch job that makes it of the job's latest checkpoint, when no worker was there to take it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copied_by: Option<String>,
+    /// How its data is deleted when the job is gone; only where it is deleted with this object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Why it waits or has failed, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// What reaches the data of a savepoint: the worker that has taken it, as far as that matters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Origin {
+    /// The image that can read it.
+    pub image: String,
+    /// The storage it is in.
+    pub storage: CheckpointStorage,
+    /// The job's `workers.template`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub template: Option<serde_json::Value>,
 }
 
 /// Where a savepoint is in its life.

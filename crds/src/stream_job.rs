@@ -152,7 +152,7 @@ pub struct Workers {
     pub template: Option<serde_json::Value>,
 }
 
-fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(crate) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
@@ -251,13 +251,23 @@ pub enum OnDelete {
 }
 
 /// How a change of SQL or image is carried out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [rules::at_least("upgrade.stopDeadline", "stopDeadline", "1s")]))]
 pub struct Upgrade {
     /// What the new revision starts from.
     pub mode: UpgradeMode,
+    /// How long a job may take to stop with a savepoint, for a new revision or a suspension. After that it stops without
+    /// one, and the next start goes on from the latest checkpoint.
+    pub stop_deadline: Duration,
     /// When to go back.
     pub rollback: Rollback,
+}
+
+impl Default for Upgrade {
+    fn default() -> Self {
+        Self { mode: UpgradeMode::default(), stop_deadline: Duration::from_secs(600), rollback: Rollback::default() }
+    }
 }
 
 /// What a new revision starts from.

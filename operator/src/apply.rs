@@ -9,6 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Resource};
 use serde::Serialize;
@@ -21,6 +22,7 @@ use crate::desired::{self, Children};
 use crate::identity::{self, Identity};
 use crate::names;
 use crate::observed::{Applied, Observed};
+use crate::ownership::{self, Ownership};
 use crate::plan::Step;
 use crate::worker_client::{self, WorkerClient};
 
@@ -43,6 +45,24 @@ pub enum Error {
         /// Why.
         source: worker_client::Error,
     },
+    /// There is an object of that name that is not the job's.
+    #[error(
+        "{kind} {name} is not the job's, and the job needs that name: rename or delete it, or give the job another name"
+    )]
+    Foreign {
+        /// The kind of the object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// There is an object of that name that goes with a job that had this name before.
+    #[error("{kind} {name} belongs to a deleted job of the same name and is about to go")]
+    NotYetGone {
+        /// The kind of the object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// No identity could be made.
     #[error(transparent)]
     Identity(#[from] identity::Error),
@@ -60,6 +80,9 @@ impl Error {
 
     /// What the API server says about an object that it refuses for good.
     pub fn objection(&self) -> Option<String> {
+        if let Self::Foreign { .. } = self {
+            return Some(self.to_string());
+        }
         let Self::Api { step, source: kube::Error::Api(status) } = self else { return None };
         matches!(status.code, 400 | 403 | 422).then(|| format!("failed to {step}: {}", status.message))
     }
@@ -85,11 +108,15 @@ async fn carry_out(context: &Context, seen: &Observed, step: &Step) -> Result<()
     match step {
         Step::SetFinalizer(is_set) => set_finalizer(&api, seen, *is_set).await.map_err(failed),
         Step::EnsureIdentity => ensure_identity(context, &api, seen, step).await,
-        Step::Apply(children) => apply_children(&api, children).await.map_err(failed).map(|()| {
-            let applied = Applied { fingerprint: children.fingerprint(), at: context.clock.now() };
-            context.set_applied(seen.uid(), Some(applied));
-            context.forget_records(seen.uid());
-        }),
+        Step::Apply(children) => {
+            // Nothing is changed before it is sure that all of it is the job's.
+            check_children(&api, seen, children, failed).await?;
+            apply_children(&api, children).await.map_err(failed).map(|()| {
+                let applied = Applied { fingerprint: children.fingerprint(), at: context.clock.now() };
+                context.set_applied(seen.uid(), Some(applied));
+                context.forget_records(seen.uid());
+            })
+        }
         Step::ReplaceStatefulSet => {
             let orphan =
                 DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
@@ -112,7 +139,7 @@ async fn carry_out(context: &Context, seen: &Observed, step: &Step) -> Result<()
         Step::DeleteSavepoint { name } => {
             delete::<Savepoint>(&api.of(), name, &DeleteParams::default()).await.map_err(failed)
         }
-        Step::CreateCleanup(job) => create::<Job>(&api.of(), job).await.map_err(failed),
+        Step::CreateBatchJob(job) => create::<Job>(&api.of(), job).await.map_err(failed),
         Step::PruneRevisions { keep } => prune_revisions(&api, seen, *keep).await.map_err(failed),
     }
 }
@@ -125,6 +152,40 @@ struct Apis<'a> {
 impl Apis<'_> {
     fn of<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(&self) -> Api<K> {
         Api::namespaced(self.context.client.clone(), self.namespace)
+    }
+}
+
+async fn check_children(
+    api: &Apis<'_>,
+    seen: &Observed,
+    children: &Children,
+    failed: impl Fn(kube::Error) -> Error + Copy,
+) -> Result<(), Error> {
+    let Children { service_account, service, config_map, network_policy, disruption_budget, stateful_set } = children;
+    check(api.of(), seen, service_account, failed).await?;
+    check(api.of(), seen, service, failed).await?;
+    check(api.of(), seen, config_map, failed).await?;
+    check(api.of(), seen, network_policy, failed).await?;
+    check(api.of(), seen, disruption_budget, failed).await?;
+    check(api.of(), seen, stateful_set, failed).await
+}
+
+/// Makes sure that a child's name is free or that the object of that name is the job's.
+async fn check<K>(api: Api<K>, seen: &Observed, child: &K, failed: impl Fn(kube::Error) -> Error) -> Result<(), Error>
+where
+    K: k8s_openapi::Resource + Resource + Clone + Debug + DeserializeOwned,
+{
+    let name = child.meta().name.as_deref().unwrap_or_default();
+    let found = api.get_metadata_opt(name).await.map_err(failed)?;
+    found.map_or(Ok(()), |found| own(K::KIND, &found.metadata, seen))
+}
+
+fn own(kind: &'static str, metadata: &ObjectMeta, seen: &Observed) -> Result<(), Error> {
+    let name = metadata.name.clone().unwrap_or_default();
+    match ownership::of(metadata, &seen.job) {
+        Ownership::Own => Ok(()),
+        Ownership::Predecessor => Err(Error::NotYetGone { kind, name }),
+        Ownership::Foreign => Err(Error::Foreign { kind, name }),
     }
 }
 
@@ -208,10 +269,10 @@ async fn ensure_identity(context: &Context, api: &Apis<'_>, seen: &Observed, ste
     let secrets = api.of::<Secret>();
     let name = names::identity(seen.name());
     let known = secrets.get_opt(&name).await.map_err(failed)?;
-    let owner = desired::owner(&seen.job);
-    let is_own =
-        |secret: &Secret| secret.metadata.owner_references.iter().flatten().any(|reference| reference.uid == owner.uid);
-    let old = known.as_ref().filter(|secret| is_own(secret)).and_then(Identity::read);
+    if let Some(known) = &known {
+        own("Secret", &known.metadata, seen)?;
+    }
+    let old = known.as_ref().and_then(Identity::read);
     let now = context.clock.now();
     let identity = match old {
         Some(identity) if identity.renew_after() > now => identity,
@@ -266,8 +327,9 @@ async fn prune_revisions(api: &Apis<'_>, seen: &Observed, keep: u64) -> Result<(
     let prefix = stays.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
     let selector = ListParams::default().labels(&names::selector(seen.name()));
     for config_map in config_maps.list_metadata(&selector).await?.items {
+        let is_own = ownership::of(&config_map.metadata, &seen.job) == Ownership::Own;
         let name = config_map.metadata.name.unwrap_or_default();
-        if name != stays && name.starts_with(&prefix) {
+        if is_own && name != stays && name.starts_with(&prefix) {
             delete(&config_maps, &name, &DeleteParams::default()).await?;
         }
     }

@@ -81,9 +81,13 @@ impl Children {
     }
 }
 
-impl Inputs<'_> {
-    fn name(&self) -> &str {
+impl<'a> Inputs<'a> {
+    fn name(self) -> &'a str {
         self.job.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    fn uid(self) -> &'a str {
+        self.job.metadata.uid.as_deref().unwrap_or_default()
     }
 
     fn namespace(&self) -> &str {

@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod names;
 pub mod observe;
 pub mod observed;
+pub mod ownership;
 pub mod plan;
 pub mod rbac;
 pub mod reconcile;

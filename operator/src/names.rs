@@ -12,10 +12,12 @@ pub const SCHEDULED_FOR_LABEL: &str = "eddyline.io/scheduled-for";
 pub const REVISION_ANNOTATION: &str = "eddyline.io/revision";
 /// When the certificates of an identity are made anew.
 pub const RENEW_AFTER_ANNOTATION: &str = "eddyline.io/renew-after";
-/// How a savepoint is deleted when its job is gone: the storage and the image, as JSON.
-pub const STORAGE_ANNOTATION: &str = "eddyline.io/storage";
+/// The settings of a worker, for a pod that deals with its data when its ConfigMap may be gone.
+pub const CONFIG_ANNOTATION: &str = "eddyline.io/worker-config";
 /// Keeps an object until what Kubernetes cannot collect is dealt with.
 pub const FINALIZER: &str = "eddyline.io/cleanup";
+/// The name label of batch jobs that deal with stored data, and of their pods.
+pub const CLEANUP_NAME: &str = "eddyline-cleanup";
 /// The name label of the controller's own pods.
 pub const CONTROLLER_NAME: &str = "eddyline-operator";
 /// The Lease that the leading controller holds.
@@ -39,22 +41,27 @@ pub fn revision(job: &str, number: u64) -> String {
     format!("{job}-rev-{number}")
 }
 
-/// The batch job that deletes a job's data.
-pub fn cleanup(job: &str) -> String {
-    format!("{job}-cleanup")
+/// The batch job that deletes a job's data. It may still run when there is another job of that name.
+pub fn cleanup(job: &str, uid: &str) -> String {
+    format!("{job}-cleanup-{}", short(uid))
 }
 
 /// The batch job that deletes the data of a savepoint.
-pub fn savepoint_cleanup(savepoint: &str) -> String {
+pub fn savepoint_cleanup(savepoint: &str, uid: &str) -> String {
+    let end = format!("-{}", short(uid));
     let mut name = format!("svp-{savepoint}");
     // A batch job's name becomes a label of its pods.
-    name.truncate(63 - "-cleanup".len());
-    format!("{}-cleanup", name.trim_end_matches(['-', '.']))
+    name.truncate(63 - end.len());
+    format!("{}{end}", name.trim_end_matches(['-', '.']))
 }
 
-/// The Savepoint object that outlives a job.
+/// The Savepoint object that outlives a job, the batch job that makes it where no worker does, and its folder.
 pub fn last_savepoint(job: &str, uid: &str) -> String {
-    format!("{job}-final-{}", uid.get(..8).unwrap_or(uid))
+    format!("{job}-final-{}", short(uid))
+}
+
+fn short(uid: &str) -> &str {
+    uid.get(..8).unwrap_or(uid)
 }
 
 /// The token of a revision's start.
@@ -95,7 +102,9 @@ mod tests {
 
     #[test]
     fn the_name_of_a_cleanup_fits_a_label() {
-        let name = savepoint_cleanup(&"long-".repeat(40));
-        assert!(name.len() <= 63 && name.ends_with("-cleanup"), "{name}");
+        let uid = "11111111-2222-3333-4444-555555555555";
+        for name in [savepoint_cleanup(&"long-".repeat(40), uid), cleanup(&"o".repeat(45), uid)] {
+            assert!(name.len() <= 63 && name.ends_with("-11111111"), "{name}");
+        }
     }
 }

@@ -12,10 +12,11 @@ use kube::Api;
 use kube::api::ListParams;
 
 use crate::context::Context;
-use crate::desired::{self, config_map};
+use crate::desired::config_map;
 use crate::identity::Identity;
 use crate::names;
-use crate::observed::{Cleanup, Observed, Pod, Sql, StatefulSet, Trouble, TroubleKind, Worker};
+use crate::observed::{BatchJob, Observed, Pod, Sql, StatefulSet, Trouble, TroubleKind, Worker};
+use crate::ownership::{self, Ownership};
 use crate::revision::Record;
 use crate::validate;
 use crate::worker_client::Address;
@@ -55,7 +56,9 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
         restore_from: view.restore_from(status.revision.is_some()).await?,
         scheduled: view.scheduled().await?,
         retained: view.retained().await?,
-        cleanup: view.cleanup().await?,
+        cleanup: view.errand(OnDelete::Delete, names::cleanup(name, &uid)).await?,
+        copy: view.errand(OnDelete::Final, names::last_savepoint(name, &uid)).await?,
+        predecessors: view.predecessors().await?,
         applied: context.applied(&uid),
         objection: context.objection(&uid),
         is_namespace_going: false,
@@ -95,6 +98,8 @@ impl View<'_> {
 
     async fn stateful_set(&self) -> Result<Option<StatefulSet>, kube::Error> {
         let set = self.api::<v1::StatefulSet>().get_opt(&names::worker(self.name)).await?;
+        // Another one of that name is not the job's, whatever becomes of the job.
+        let set = set.filter(|set| ownership::of(&set.metadata, self.job) == Ownership::Own);
         Ok(set.map(|set| {
             let is_going = set.metadata.deletion_timestamp.is_some();
             let spec = set.spec;
@@ -146,11 +151,8 @@ impl View<'_> {
             return Ok(Some(record));
         }
         let config_map = self.api::<ConfigMap>().get_opt(&names::revision(self.name, revision)).await?;
-        let owner = desired::owner(self.job);
         // A ConfigMap of a job that had this name before says nothing about this one.
-        let own = config_map.filter(|config_map| {
-            config_map.metadata.owner_references.iter().flatten().any(|reference| reference.uid == owner.uid)
-        });
+        let own = config_map.filter(|config_map| ownership::has_owner(&config_map.metadata, self.job));
         let record = own.as_ref().and_then(config_map::record).map(Arc::new);
         if let Some(record) = &record {
             self.context.set_record(self.uid, revision, record.clone());
@@ -204,26 +206,62 @@ impl View<'_> {
         Ok(savepoints.into_iter().filter(stays).filter_map(|savepoint| savepoint.status?.uri).collect())
     }
 
-    async fn cleanup(&self) -> Result<Cleanup, kube::Error> {
-        if self.job.metadata.deletion_timestamp.is_none() {
-            return Ok(Cleanup::Absent);
+    /// The batch job that the end of this job has begun, of the two that there can be.
+    async fn errand(&self, policy: OnDelete, name: String) -> Result<BatchJob, kube::Error> {
+        if self.job.metadata.deletion_timestamp.is_none() || self.job.spec.savepoints.on_delete != policy {
+            return Ok(BatchJob::Absent);
         }
-        let job = self.api::<Job>().get_opt(&names::cleanup(self.name)).await?;
-        Ok(cleanup(job.as_ref()))
+        batch_job(self.context, self.namespace, &name).await
+    }
+
+    /// A job that has not started yet shares its folder with what is still done to that of its predecessor.
+    async fn predecessors(&self) -> Result<Vec<String>, kube::Error> {
+        let is_new = self.job.status.as_ref().is_none_or(|status| status.revision.is_none());
+        if !is_new || self.job.metadata.deletion_timestamp.is_some() {
+            return Ok(Vec::new());
+        }
+        let selector =
+            format!("app.kubernetes.io/name={},app.kubernetes.io/instance={}", names::CLEANUP_NAME, self.name);
+        let jobs = self.api::<Job>().list(&ListParams::default().labels(&selector)).await?.items;
+        let kinds = ["cleanup", "final"].map(|kind| format!("{}-{kind}-", self.name));
+        let name = |job: &Job| job.metadata.name.clone().unwrap_or_default();
+        let runs = |job: &Job| end_of(job).is_none() && kinds.iter().any(|kind| name(job).starts_with(kind));
+        Ok(jobs.iter().filter(|job| runs(job)).map(name).collect())
     }
 }
 
-/// How far a batch job that deletes data has come.
-pub fn cleanup(job: Option<&Job>) -> Cleanup {
-    let Some(job) = job else { return Cleanup::Absent };
+/// How far a batch job has come.
+///
+/// # Errors
+/// The API server does not answer.
+pub async fn batch_job(context: &Context, namespace: &str, name: &str) -> Result<BatchJob, kube::Error> {
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), namespace);
+    let Some(job) = jobs.get_opt(name).await? else { return Ok(BatchJob::Absent) };
+    let Some(end) = end_of(&job) else { return Ok(BatchJob::Running) };
+    let words = pods::last_words_of_batch_job(context, namespace, name).await?;
+    Ok(match end {
+        Ok(()) => {
+            let report = words.and_then(|words| serde_json::from_str::<serde_json::Value>(&words).ok());
+            BatchJob::Done { checkpoint: report.and_then(|report| report["checkpoint"].as_u64()) }
+        }
+        Err(why) => {
+            let problem = |words: String| {
+                let report = serde_json::from_str::<serde_json::Value>(&words).ok();
+                report.and_then(|report| Some(report["message"].as_str()?.to_owned())).unwrap_or(words)
+            };
+            let why = words.map_or(why, problem);
+            BatchJob::Failed(format!("the batch job {name} has failed: {why}"))
+        }
+    })
+}
+
+/// How a batch job has ended, if it has.
+fn end_of(job: &Job) -> Option<Result<(), String>> {
     let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let holds = |kind: &str| conditions.iter().find(|condition| condition.type_ == kind && condition.status == "True");
-    if holds("Complete").is_some() {
-        Cleanup::Done
-    } else if let Some(failed) = holds("Failed") {
-        let why = failed.message.clone().unwrap_or_default();
-        Cleanup::Failed(format!("the batch job {} has failed: {why}", job.metadata.name.as_deref().unwrap_or_default()))
-    } else {
-        Cleanup::Running
+    match (holds("Complete"), holds("Failed")) {
+        (Some(_), _) => Some(Ok(())),
+        (None, Some(failed)) => Some(Err(failed.message.clone().unwrap_or_default())),
+        (None, None) => None,
     }
 }

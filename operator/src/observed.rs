@@ -41,7 +41,11 @@ pub struct Observed {
     /// Where the savepoints are that stay when the state of the job is deleted.
     pub retained: Vec<String>,
     /// The batch job that deletes the job's data.
-    pub cleanup: Cleanup,
+    pub cleanup: BatchJob,
+    /// The batch job that makes the last savepoint where no worker does.
+    pub copy: BatchJob,
+    /// Batch jobs that still deal with the data of a job that had this name before.
+    pub predecessors: Vec<String>,
     /// The children as this process has last applied them.
     pub applied: Option<Applied>,
     /// What the API server had against a child when it was last applied.
@@ -151,16 +155,19 @@ pub enum Worker {
     Says(Box<JobStatus>),
 }
 
-/// A batch job that deletes data.
+/// A batch job that deletes data, or makes a savepoint of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Cleanup {
+pub enum BatchJob {
     /// There is none.
     #[default]
     Absent,
     /// It runs.
     Running,
-    /// All is deleted.
-    Done,
+    /// All is done. A copy reports the number of the checkpoint that it has copied.
+    Done {
+        /// The number.
+        checkpoint: Option<u64>,
+    },
     /// It has given up.
     Failed(String),
 }

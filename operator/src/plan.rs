@@ -94,8 +94,8 @@ pub enum Step {
         /// Its name.
         name: String,
     },
-    /// Creates the batch job that deletes the job's data.
-    CreateCleanup(Box<Job>),
+    /// Creates the batch job that deletes the job's data, or makes a savepoint of it.
+    CreateBatchJob(Box<Job>),
     /// Deletes the ConfigMaps of other revisions than this one.
     PruneRevisions {
         /// The one that stays.
@@ -119,7 +119,7 @@ impl Step {
             Self::Cancel => "cancel",
             Self::CreateSavepoint(_) => "create a Savepoint",
             Self::DeleteSavepoint { .. } => "delete a Savepoint",
-            Self::CreateCleanup(_) => "create the cleanup",
+            Self::CreateBatchJob(_) => "create a batch job",
             Self::PruneRevisions { .. } => "prune revisions",
         }
     }

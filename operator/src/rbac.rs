@@ -28,12 +28,12 @@ pub const SERVED: [Rule; 16] = [
     rule("apps", "statefulsets", &["get", "list", "watch", "create", "patch", "delete"]),
     rule("", "pods", &["list", "watch", "delete"]),
     rule("", "configmaps", &["get", "list", "watch", "create", "patch", "delete"]),
-    rule("", "services", &["create", "patch"]),
-    rule("", "serviceaccounts", &["create", "patch"]),
+    rule("", "services", &["get", "create", "patch"]),
+    rule("", "serviceaccounts", &["get", "create", "patch"]),
     rule("", "secrets", &["get", "create", "patch"]),
-    rule("policy", "poddisruptionbudgets", &["create", "patch"]),
-    rule("networking.k8s.io", "networkpolicies", &["create", "patch"]),
-    rule("batch", "jobs", &["get", "create"]),
+    rule("policy", "poddisruptionbudgets", &["get", "create", "patch"]),
+    rule("networking.k8s.io", "networkpolicies", &["get", "create", "patch"]),
+    rule("batch", "jobs", &["get", "list", "create"]),
     rule("events.k8s.io", "events", &["create"]),
 ];
 

@@ -9,13 +9,13 @@ use eddyline_crds::{Savepoint, SavepointStatus, StreamJob};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Resource as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::info;
 
 use crate::apply;
 use crate::clock::whole_seconds;
 use crate::context::Context;
-use crate::desired::cleanup::{self, Origin};
+use crate::desired::cleanup;
 use crate::events::{Event, Reason};
 use crate::names;
 use crate::observe;
@@ -69,6 +69,9 @@ pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Opti
     if decision::is_over(&savepoint) {
         return Ok(None);
     }
+    if let Some(by) = decision::copied_by(&savepoint) {
+        return at.follow_copy(&savepoint, by).await;
+    }
     let job = &savepoint.spec.job_ref.name;
     let seen =
         observe::observe(context, namespace, job).await.map_err(|source| at.failed("observe the job", source))?;
@@ -86,7 +89,7 @@ pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Opti
         return Ok(Some(CHANGED_MEANWHILE));
     }
     if ask && let Some(client) = client {
-        at.prepare(&savepoint, seen.as_ref()).await?;
+        at.prepare(&savepoint).await?;
         let request = SavepointRequest { name: uid, folder: savepoint.spec.uri.clone() };
         client.take_savepoint(request).await.map_err(|source| at.unanswered(source))?;
     }
@@ -117,28 +120,25 @@ impl Place<'_> {
         Error::Worker { savepoint: format!("{}/{}", self.namespace, self.name), source }
     }
 
-    /// Makes sure that what is about to be written can be deleted, also when its job is gone.
-    async fn prepare(&self, savepoint: &Savepoint, seen: Option<&Observed>) -> Result<(), Error> {
-        if savepoint.spec.deletion_policy != DeletionPolicy::Delete {
-            return Ok(());
-        }
-        let failed = |source| self.failed("prepare its deletion", source);
-        if let Some(origin) = seen.and_then(origin)
-            && read_origin(savepoint).as_ref() != Some(&origin)
-        {
-            let annotations = json!({ names::STORAGE_ANNOTATION: json!(origin).to_string() });
-            self.patch(json!({ "metadata": { "annotations": annotations } })).await.map_err(failed)?;
-        }
-        let finalizers = savepoint.metadata.finalizers.as_deref().unwrap_or_default();
-        if !finalizers.iter().any(|finalizer| finalizer == names::FINALIZER) {
-            apply::finalizer(self.api, savepoint, true).await.map_err(failed)?;
-        }
-        Ok(())
+    /// A savepoint that a batch job makes.
+    async fn follow_copy(&self, savepoint: &Savepoint, by: &str) -> Result<Option<Duration>, Error> {
+        let copy = observe::batch_job(self.context, self.namespace, by).await;
+        let copy = copy.map_err(|source| self.failed("read the batch job", source))?;
+        let now = whole_seconds(self.context.clock.now());
+        let Decision { status, again, .. } = decision::follow_copy(savepoint, by, &copy, now);
+        let is_recorded = self.record(savepoint, &status, None).await?;
+        Ok(if is_recorded { again } else { Some(CHANGED_MEANWHILE) })
     }
 
-    async fn patch(&self, changes: Value) -> Result<(), kube::Error> {
-        let parameters = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
-        self.api.patch_metadata(self.name, &parameters, &Patch::Merge(changes)).await.map(|_| ())
+    /// Makes sure that what is about to be written can be deleted, also when its job is gone.
+    async fn prepare(&self, savepoint: &Savepoint) -> Result<(), Error> {
+        let finalizers = savepoint.metadata.finalizers.as_deref().unwrap_or_default();
+        let is_set = finalizers.iter().any(|finalizer| finalizer == names::FINALIZER);
+        if savepoint.spec.deletion_policy != DeletionPolicy::Delete || is_set {
+            return Ok(());
+        }
+        let set = apply::finalizer(self.api, savepoint, true).await;
+        set.map_err(|source| self.failed("prepare its deletion", source))
     }
 
     /// Stores the status, unless the object has changed since it was read: then nothing is decided, and `false` given.
@@ -172,12 +172,12 @@ impl Place<'_> {
     /// An object that is being deleted: its data goes first, where that is wished and possible.
     async fn end(&self, savepoint: &Savepoint) -> Result<Option<Duration>, Error> {
         let jobs: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
-        let found = jobs.get_opt(&names::savepoint_cleanup(self.name)).await;
-        let job = found.map_err(|source| self.failed("read the batch job", source))?;
-        let origin = read_origin(savepoint);
-        let (cleanup, writing) = (observe::cleanup(job.as_ref()), self.writing(savepoint).await?);
+        let uid = savepoint.metadata.uid.as_deref().unwrap_or_default();
+        let found = observe::batch_job(self.context, self.namespace, &names::savepoint_cleanup(self.name, uid)).await;
+        let cleanup = found.map_err(|source| self.failed("read the batch job", source))?;
+        let writing = self.writing(savepoint).await?;
         let now = whole_seconds(self.context.clock.now());
-        let (ending, again) = decision::end(savepoint, origin.as_ref(), &cleanup, &writing, now);
+        let (ending, again) = decision::end(savepoint, &cleanup, &writing, now);
         match ending {
             Ending::Wait => return Ok(again),
             Ending::Record(status) => {
@@ -229,16 +229,4 @@ impl Place<'_> {
         let events = [Event::new(Reason::StorageUnreachable, story)];
         self.context.recorder.publish(&savepoint.object_ref(&()), &events, self.context.clock.now()).await;
     }
-}
-
-/// How the savepoints of a job can be deleted.
-fn origin(seen: &Observed) -> Option<Origin> {
-    let record = seen.record.as_ref()?;
-    let revision = seen.job.status.as_ref()?.revision.as_ref()?;
-    Some(Origin { job: seen.name().to_owned(), image: revision.image.clone(), storage: record.storage.clone()? })
-}
-
-fn read_origin(savepoint: &Savepoint) -> Option<Origin> {
-    let text = savepoint.metadata.annotations.as_ref()?.get(names::STORAGE_ANNOTATION)?;
-    serde_json::from_str(text).ok()
 }

@@ -19,6 +19,7 @@ use crate::{reconcile, savepoint};
 mod deletion;
 mod failures;
 mod life;
+mod ownership;
 mod rights;
 mod savepoints;
 

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::names;
-use crate::observed::{Cleanup, Observed, Sql, Worker};
+use crate::observed::{BatchJob, Observed, Sql, Worker};
 
 mod cluster;
 mod objects;
@@ -109,7 +109,9 @@ pub(crate) fn observed(job: StreamJob) -> Observed {
         restore_from: None,
         scheduled: Vec::new(),
         retained: Vec::new(),
-        cleanup: Cleanup::Absent,
+        cleanup: BatchJob::Absent,
+        copy: BatchJob::Absent,
+        predecessors: Vec::new(),
         applied: None,
         objection: None,
         is_namespace_going: false,

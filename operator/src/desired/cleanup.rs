@@ -1,42 +1,75 @@
-//! Batch jobs that delete data which Kubernetes cannot collect: a job's folder, or a savepoint.
+//! Batch jobs that do with data what Kubernetes cannot: they delete a job's folder or a savepoint, and make a savepoint of
+//! the latest checkpoint of a job that has no worker.
+//!
+//! They belong to nobody: they outlive the object whose data they deal with, and go some time after they have ended.
 
 use eddyline_api::mounts;
 use eddyline_crds::Savepoint;
+use eddyline_crds::savepoint::Origin;
 use eddyline_crds::stream_job::CheckpointStorage;
+use k8s_openapi::DeepMerge as _;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::Resource;
-use serde::{Deserialize, Serialize};
+use k8s_openapi::api::core::v1::{
+    Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource, ObjectFieldSelector, PodSpec, PodTemplateSpec,
+    ResourceRequirements, Volume,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 
-use super::stateful_set::{config_volume, container, data_volume, mount, pod, storage_mounts, storage_volume};
-use super::{Inputs, labels};
+use super::stateful_set::{container, data_volume, mount, pod, storage_mounts, storage_volume};
+use super::{Inputs, config_map, labels};
 use crate::names;
 use crate::settings::Settings;
+use crate::validate;
 
-/// How a savepoint can be deleted when its job is gone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The job's name.
-    pub job: String,
-    /// The image that can read it.
-    pub image: String,
-    /// The storage it is in.
-    pub storage: CheckpointStorage,
+/// How long a batch job may take, and how long it stays when it has ended.
+struct Times {
+    max: i64,
+    kept: i32,
 }
+
+const DELETION: Times = Times { max: 120, kept: 300 };
+/// A copy reads and writes the whole state, and somebody wants to know how it has ended.
+const COPY: Times = Times { max: 3600, kept: 86_400 };
+/// The container of a worker's template, whose settings count for these pods too.
+const WORKER: &str = "worker";
 
 /// The batch job that deletes the folder of a job and its savepoints, but those in `keep`.
 pub fn of_job(inputs: Inputs<'_>, keep: &[String]) -> Job {
-    let config = format!("{}/{}", mounts::CONFIG, mounts::CONFIG_FILE);
-    let mut arguments = vec!["cleanup".to_owned(), "--config".to_owned(), config];
+    let mut arguments = with_config("cleanup");
     arguments.extend(keep.iter().map(|uri| format!("--keep={uri}")));
-    let mut metadata = inputs.metadata(names::cleanup(inputs.name()));
-    relabel(&mut metadata, inputs.name());
-    let (mut pod, mut container) =
-        deleting(&inputs.revision.image, inputs.record.storage.as_ref(), &arguments, inputs.settings);
-    container.volume_mounts.get_or_insert_default().push(mount("config", mounts::CONFIG, true));
-    pod.volumes.get_or_insert_default().push(config_volume(inputs));
-    batch(metadata, PodSpec { containers: vec![container], ..pod })
+    let name = names::cleanup(inputs.name(), inputs.uid());
+    errand_of(inputs, arguments).batch_job(name, inputs.job.metadata.namespace.clone(), &DELETION)
+}
+
+/// The batch job that makes a savepoint in the folder `to` of the latest complete checkpoint of a job.
+pub fn copy_of_job(inputs: Inputs<'_>, to: &str) -> Job {
+    let mut arguments = vec!["savepoint".to_owned()];
+    arguments.extend(with_config("copy"));
+    let report = ["--to", to, "--report", "/dev/termination-log"];
+    arguments.extend(report.into_iter().map(str::to_owned));
+    let name = names::last_savepoint(inputs.name(), inputs.uid());
+    errand_of(inputs, arguments).batch_job(name, inputs.job.metadata.namespace.clone(), &COPY)
+}
+
+fn with_config(command: &str) -> Vec<String> {
+    vec![command.to_owned(), "--config".to_owned(), format!("{}/{}", mounts::CONFIG, mounts::CONFIG_FILE)]
+}
+
+fn errand_of(inputs: Inputs<'_>, arguments: Vec<String>) -> Errand<'_> {
+    // Where the folders are matters, and not what the job computes.
+    let mut config = config_map::worker_config(inputs);
+    config.config.clear();
+    Errand {
+        job: inputs.name(),
+        image: &inputs.revision.image,
+        storage: inputs.record.storage.as_ref(),
+        template: inputs.record.spec.workers.template.as_ref(),
+        config: Some(config_map::json(&config)),
+        arguments,
+        settings: inputs.settings,
+    }
 }
 
 /// The batch job that deletes the data of a savepoint.
@@ -45,68 +78,146 @@ pub fn of_savepoint(savepoint: &Savepoint, uri: &str, origin: &Origin, settings:
     if let Some(endpoint) = &origin.storage.endpoint {
         arguments.extend(["--endpoint".to_owned(), endpoint.clone()]);
     }
-    let name = savepoint.metadata.name.clone().unwrap_or_default();
-    let mut metadata = ObjectMeta {
-        name: Some(names::savepoint_cleanup(&name)),
-        namespace: savepoint.metadata.namespace.clone(),
-        owner_references: Some(vec![OwnerReference {
-            api_version: Savepoint::api_version(&()).into_owned(),
-            kind: Savepoint::kind(&()).into_owned(),
-            name,
-            uid: savepoint.metadata.uid.clone().unwrap_or_default(),
-            controller: Some(true),
-            block_owner_deletion: Some(true),
-        }]),
-        ..ObjectMeta::default()
+    let errand = Errand {
+        job: &savepoint.spec.job_ref.name,
+        image: &origin.image,
+        storage: Some(&origin.storage),
+        template: origin.template.as_ref(),
+        config: None,
+        arguments,
+        settings,
     };
-    relabel(&mut metadata, &origin.job);
-    let (pod, container) = deleting(&origin.image, Some(&origin.storage), &arguments, settings);
-    batch(metadata, PodSpec { containers: vec![container], ..pod })
+    let metadata = &savepoint.metadata;
+    let uid = metadata.uid.as_deref().unwrap_or_default();
+    let name = names::savepoint_cleanup(metadata.name.as_deref().unwrap_or_default(), uid);
+    errand.batch_job(name, metadata.namespace.clone(), &DELETION)
 }
 
-fn deleting(
-    image: &str,
-    storage: Option<&CheckpointStorage>,
-    arguments: &[String],
-    settings: &Settings,
-) -> (PodSpec, Container) {
-    let mut volumes = vec![data_volume()];
-    volumes.extend(storage_volume(storage));
-    let container = Container {
-        name: "cleanup".to_owned(),
-        volume_mounts: Some(storage_mounts(storage)),
-        ..container(image, settings, arguments)
+/// One command about stored data, and what its pod needs.
+struct Errand<'a> {
+    job: &'a str,
+    image: &'a str,
+    storage: Option<&'a CheckpointStorage>,
+    template: Option<&'a Value>,
+    /// The settings of a worker, as the file that a worker has. The ConfigMap may be gone by now.
+    config: Option<String>,
+    arguments: Vec<String>,
+    settings: &'a Settings,
+}
+
+impl Errand<'_> {
+    fn batch_job(self, name: String, namespace: Option<String>, times: &Times) -> Job {
+        // These pods are not workers: nothing that selects workers may select them.
+        let mut own = labels(self.job);
+        own.remove(names::JOB_LABEL);
+        own.insert("app.kubernetes.io/name".to_owned(), names::CLEANUP_NAME.to_owned());
+        let mut template = self.template();
+        let metadata = template.metadata.get_or_insert_default();
+        let labels = metadata.labels.get_or_insert_default();
+        labels.remove(names::JOB_LABEL);
+        labels.extend(own.clone());
+        if let Some(config) = self.config {
+            metadata.annotations.get_or_insert_default().insert(names::CONFIG_ANNOTATION.to_owned(), config);
+        }
+        Job {
+            metadata: ObjectMeta { name: Some(name), namespace, labels: Some(own), ..ObjectMeta::default() },
+            spec: Some(JobSpec {
+                backoff_limit: Some(3),
+                active_deadline_seconds: Some(times.max),
+                ttl_seconds_after_finished: Some(times.kept),
+                template,
+                ..JobSpec::default()
+            }),
+            ..Job::default()
+        }
+    }
+
+    /// The pod, with what the job's template says about its workers: who they are, where images come from, on which nodes
+    /// they run, how they reach storage.
+    fn template(&self) -> PodTemplateSpec {
+        let mut volumes = vec![data_volume()];
+        volumes.extend(storage_volume(self.storage));
+        let mut volume_mounts = storage_mounts(self.storage);
+        if self.config.is_some() {
+            volumes.push(annotation_volume());
+            volume_mounts.push(mount("config", mounts::CONFIG, true));
+        }
+        let container = Container {
+            name: WORKER.to_owned(),
+            volume_mounts: Some(volume_mounts),
+            resources: Some(resources()),
+            termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+            ..container(self.image, self.settings, &self.arguments)
+        };
+        // The ServiceAccount of the workers may be gone by now.
+        let spec = PodSpec {
+            containers: vec![container],
+            volumes: Some(volumes),
+            service_account_name: None,
+            termination_grace_period_seconds: None,
+            ..pod("")
+        };
+        let mut template = PodTemplateSpec { metadata: None, spec: Some(spec) };
+        if let Some(own) = self.template.and_then(|own| validate::pod_template(own).ok()) {
+            template.merge_from(without_work(own));
+        }
+        let spec = template.spec.get_or_insert_default();
+        spec.restart_policy = Some("OnFailure".to_owned());
+        spec.termination_grace_period_seconds = Some(1);
+        for container in &mut spec.containers {
+            container.name = "cleanup".to_owned();
+        }
+        template
+    }
+}
+
+/// The template of a worker without what only a worker does.
+fn without_work(mut template: PodTemplateSpec) -> PodTemplateSpec {
+    if let Some(spec) = &mut template.spec {
+        spec.init_containers = None;
+        spec.containers.retain(|container| container.name == WORKER);
+        for container in &mut spec.containers {
+            *container = Container {
+                name: WORKER.to_owned(),
+                image: container.image.take(),
+                image_pull_policy: container.image_pull_policy.take(),
+                env: container.env.take(),
+                env_from: container.env_from.take(),
+                volume_mounts: container.volume_mounts.take(),
+                security_context: container.security_context.take(),
+                ..Container::default()
+            };
+        }
+    }
+    template
+}
+
+/// Small, and complete: where a quota asks for limits, a pod without them is refused.
+fn resources() -> ResourceRequirements {
+    let quantities = |cpu: &str, memory: &str| {
+        let pairs = [("cpu", cpu), ("memory", memory)];
+        Some(pairs.into_iter().map(|(name, value)| (name.to_owned(), Quantity(value.to_owned()))).collect())
     };
-    // The ServiceAccount of the workers may be gone by now.
-    (PodSpec { volumes: Some(volumes), service_account_name: None, ..pod("") }, container)
+    ResourceRequirements {
+        requests: quantities("50m", "64Mi"),
+        limits: quantities("500m", "256Mi"),
+        ..ResourceRequirements::default()
+    }
 }
 
-/// These pods are not workers: nothing that selects workers may select them.
-fn relabel(metadata: &mut ObjectMeta, job: &str) {
-    let mut labels = labels(job);
-    labels.remove(names::JOB_LABEL);
-    labels.insert("app.kubernetes.io/name".to_owned(), "eddyline-cleanup".to_owned());
-    metadata.labels = Some(labels);
-}
-
-fn batch(metadata: ObjectMeta, pod: PodSpec) -> Job {
-    let labels = metadata.labels.clone();
-    Job {
-        metadata,
-        spec: Some(JobSpec {
-            backoff_limit: Some(3),
-            active_deadline_seconds: Some(120),
-            ttl_seconds_after_finished: Some(300),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels, ..ObjectMeta::default() }),
-                spec: Some(PodSpec {
-                    restart_policy: Some("OnFailure".to_owned()),
-                    termination_grace_period_seconds: Some(1),
-                    ..pod
-                }),
-            },
-            ..JobSpec::default()
+/// The pod's own annotation as a file.
+fn annotation_volume() -> Volume {
+    let file = DownwardAPIVolumeFile {
+        path: mounts::CONFIG_FILE.to_owned(),
+        field_ref: Some(ObjectFieldSelector {
+            field_path: format!("metadata.annotations['{}']", names::CONFIG_ANNOTATION),
+            ..ObjectFieldSelector::default()
         }),
-        ..Job::default()
+        ..DownwardAPIVolumeFile::default()
+    };
+    Volume {
+        name: "config".to_owned(),
+        downward_api: Some(DownwardAPIVolumeSource { items: Some(vec![file]), ..DownwardAPIVolumeSource::default() }),
+        ..Volume::default()
     }
 }

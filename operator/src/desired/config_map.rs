@@ -27,7 +27,7 @@ pub(super) fn config_map(inputs: Inputs<'_>) -> ConfigMap {
     }
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("these types have only string keys and finite numbers")
 }
 

@@ -242,7 +242,7 @@ fn volumes(inputs: Inputs<'_>) -> Vec<Volume> {
     volumes
 }
 
-pub(super) fn config_volume(inputs: Inputs<'_>) -> Volume {
+fn config_volume(inputs: Inputs<'_>) -> Volume {
     Volume {
         name: "config".to_owned(),
         config_map: Some(ConfigMapVolumeSource {

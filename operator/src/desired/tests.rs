@@ -1,3 +1,4 @@
+use eddyline_crds::savepoint::Origin;
 use eddyline_crds::stream_job::{CheckpointStorage, LocalStorage, NameRef};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
@@ -53,18 +54,83 @@ fn the_batch_jobs_that_delete_data() {
     let keep = ["s3://bucket/jobs/savepoints/shop.orders/by-hand".to_owned()];
     let of_job = with(|_| {}, |inputs| cleanup::of_job(inputs, &keep));
     insta::assert_snapshot!("cleanup_of_a_job", yaml(&of_job));
-    let origin = cleanup::Origin {
-        job: "orders".to_owned(),
+    let copy = with(|_| {}, |inputs| cleanup::copy_of_job(inputs, "s3://bucket/jobs/savepoints/shop.orders/last"));
+    insta::assert_snapshot!("copy_of_a_job", yaml(&copy));
+    let origin = Origin {
         image: "eddyline-worker:1.0".to_owned(),
         storage: CheckpointStorage {
             uri: "s3://bucket/jobs".to_owned(),
             endpoint: None,
             secret_ref: Some(NameRef { name: "s3".to_owned() }),
         },
+        template: None,
     };
     let savepoint = testing::savepoint("nightly", "orders");
     let of_savepoint = cleanup::of_savepoint(&savepoint, "s3://bucket/s/1", &origin, &Settings::of_a_test());
     insta::assert_snapshot!("cleanup_of_a_savepoint", yaml(&of_savepoint));
+}
+
+#[test]
+fn batch_jobs_take_the_pod_fields_of_the_template_and_none_of_its_work() {
+    let template = json!({
+        "metadata": {
+            "labels": {"azure.workload.identity/use": "true", "eddyline.io/job": "orders"},
+            "annotations": {"sidecar.istio.io/inject": "false"},
+        },
+        "spec": {
+            "serviceAccountName": "with-access", "imagePullSecrets": [{"name": "registry"}],
+            "nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "team", "operator": "Exists"}],
+            "affinity": {"nodeAffinity": {}}, "securityContext": {"runAsUser": 1000},
+            "initContainers": [{"name": "wait", "image": "busybox"}],
+            "volumes": [{"name": "authority", "configMap": {"name": "authority"}}],
+            "containers": [
+                {"name": "proxy", "image": "proxy:1"},
+                {
+                    "name": "worker", "command": ["sh"], "args": ["-c"], "ports": [{"containerPort": 1}],
+                    "resources": {"requests": {"memory": "16Gi"}},
+                    "env": [{"name": "AWS_REGION", "value": "eu-central-1"}],
+                    "volumeMounts": [{"name": "authority", "mountPath": "/etc/ssl/certs"}],
+                },
+            ],
+        },
+    });
+    let origin = Origin {
+        image: "eddyline-worker:1.0".to_owned(),
+        storage: CheckpointStorage { uri: "s3://bucket/jobs".to_owned(), endpoint: None, secret_ref: None },
+        template: Some(template.clone()),
+    };
+    let of_savepoint =
+        cleanup::of_savepoint(&testing::savepoint("nightly", "orders"), "s3://s", &origin, &Settings::of_a_test());
+    let change = |job: &mut StreamJob| job.spec.workers.template = Some(template.clone());
+    for job in [
+        with(change, |inputs| cleanup::of_job(inputs, &[])),
+        with(change, |inputs| cleanup::copy_of_job(inputs, "s3://to")),
+        of_savepoint,
+    ] {
+        let template = job.spec.expect("a spec").template;
+        let metadata = template.metadata.expect("metadata");
+        let labels = metadata.labels.expect("labels");
+        assert_eq!(labels["azure.workload.identity/use"], "true");
+        assert!(!labels.contains_key(names::JOB_LABEL), "it is no worker");
+        assert_eq!(metadata.annotations.expect("annotations")["sidecar.istio.io/inject"], "false");
+        let pod = template.spec.expect("a pod");
+        assert_eq!(pod.service_account_name.as_deref(), Some("with-access"));
+        assert_eq!(pod.image_pull_secrets.expect("secrets")[0].name, "registry");
+        assert_eq!(pod.node_selector.expect("a selector")["disk"], "ssd");
+        assert_eq!(pod.tolerations.expect("tolerations").len(), 1);
+        assert!(pod.affinity.is_some());
+        assert_eq!(pod.security_context.and_then(|context| context.run_as_user), Some(1000));
+        assert_eq!((pod.init_containers, pod.restart_policy.as_deref()), (None, Some("OnFailure")));
+        assert_eq!(pod.containers.len(), 1, "{:?}", pod.containers);
+        let container = &pod.containers[0];
+        assert_eq!((container.name.as_str(), &container.command), ("cleanup", &None));
+        assert_ne!(container.args.as_deref(), Some(["-c".to_owned()].as_slice()));
+        assert!(container.ports.is_none());
+        let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref()).expect("limits");
+        assert_eq!(limits.keys().collect::<Vec<_>>(), ["cpu", "memory"], "a quota may ask for each");
+        assert!(container.env.iter().flatten().any(|variable| variable.name == "AWS_REGION"));
+        assert!(container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == "/etc/ssl/certs"));
+    }
 }
 
 #[test]

@@ -18,7 +18,8 @@ pub(super) async fn pods(
     job: &str,
 ) -> Result<(Vec<Pod>, Option<IpAddr>), kube::Error> {
     let api: Api<v1::Pod> = Api::namespaced(context.client.clone(), namespace);
-    let found = api.list(&ListParams::default().labels(&names::selector(job))).await?.items;
+    let mut found = api.list(&ListParams::default().labels(&names::selector(job))).await?.items;
+    found.retain(|pod| is_worker(pod, job));
     let mut pods = Vec::new();
     let mut address = None;
     for pod in &found {
@@ -41,6 +42,41 @@ pub(super) async fn pods(
         pods.push(seen);
     }
     Ok((pods, address))
+}
+
+/// Whether a pod with the job's label is one of its workers. The label alone makes no worker of it.
+fn is_worker(pod: &v1::Pod, job: &str) -> bool {
+    let set = names::worker(job);
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    match owners.find(|owner| owner.controller == Some(true)) {
+        Some(owner) => owner.kind == "StatefulSet" && owner.name == set,
+        // A pod that its StatefulSet has lost is taken back by the next one of that name.
+        None => {
+            let name = pod.metadata.name.as_deref().unwrap_or_default();
+            let ordinal = name.strip_prefix(&set).and_then(|rest| rest.strip_prefix('-'));
+            ordinal.is_some_and(|text| text.parse::<u32>().is_ok())
+        }
+    }
+}
+
+/// What the last pod of a batch job that has ended has said as its last words.
+pub(super) async fn last_words_of_batch_job(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<String>, kube::Error> {
+    let api: Api<v1::Pod> = Api::namespaced(context.client.clone(), namespace);
+    let selector = format!("batch.kubernetes.io/job-name={name}");
+    let pods = api.list(&ListParams::default().labels(&selector)).await?.items;
+    let words = pods.iter().filter_map(|pod| {
+        let statuses = pod.status.as_ref()?.container_statuses.as_deref()?;
+        let ended = statuses.iter().filter_map(|container| {
+            let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+            now.or(container.last_state.as_ref().and_then(|state| state.terminated.as_ref()))
+        });
+        ended.filter_map(|end| Some((end.finished_at.clone()?.0, end.message.clone()?))).max()
+    });
+    Ok(words.max().map(|(_, message)| message.trim().to_owned()).filter(|message| !message.is_empty()))
 }
 
 fn address_of(pod: &v1::Pod) -> Option<IpAddr> {

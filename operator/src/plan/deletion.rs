@@ -18,12 +18,16 @@ use crate::clock::since;
 use crate::desired::{cleanup, config_map, labels};
 use crate::events::Reason;
 use crate::names;
-use crate::observed::{Cleanup, Worker};
+use crate::observed::BatchJob;
 
 /// How long after the deletion was asked for the object stays at most.
 pub const DEADLINE: Duration = Duration::from_secs(45);
 /// When a worker that does not answer is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long a worker may take for a last savepoint. After that it is made without it.
+const STOP_MAX: Duration = Duration::from_secs(25);
+/// Seconds that a worker gets to save what it has before its latest checkpoint is copied.
+const STOP_GRACE: u32 = 10;
 
 pub(super) fn decide(pass: &mut Pass<'_>) {
     pass.status.phase = Phase::Deleting;
@@ -42,7 +46,7 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
     if pass.seen.is_namespace_going {
         return give_up(pass, "the namespace is being deleted");
     }
-    if asked_for_since(pass) >= DEADLINE {
+    if asked_for_since(pass) >= DEADLINE && pass.seen.copy != BatchJob::Running {
         return give_up(pass, &format!("not done within {} s", DEADLINE.as_secs()));
     }
     match policy {
@@ -57,72 +61,109 @@ fn asked_for_since(pass: &Pass<'_>) -> Duration {
     asked.map(|asked| since(asked.0, pass.now)).unwrap_or_default()
 }
 
-/// Takes a last savepoint, and leaves an object that says where it is.
+/// Takes a last savepoint, and leaves an object that says where it is. A worker that can be asked stops with it. Where none
+/// can, it is a copy of the latest checkpoint.
 fn save(pass: &mut Pass<'_>) {
-    if pass.record.as_ref().is_none_or(|record| record.storage.is_none()) {
-        return pass.step(Step::SetFinalizer(false));
+    match has_storage(pass) {
+        Some(true) => {}
+        Some(false) => return pass.step(Step::SetFinalizer(false)),
+        None => return give_up(pass, "what the job was made of is not known any more"),
     }
-    let before = pass.seen.job.status.as_ref().map(|status| status.phase).unwrap_or_default();
+    if pass.seen.copy != BatchJob::Absent {
+        return copy(pass);
+    }
+    // Only the savepoint of a suspension that still lasts is the job's last state: after every other one it ran on.
+    if let Some(uri) = pass.status.suspended_with.clone() {
+        return leave(pass, uri, SavepointPhase::Completed, None);
+    }
+    let waited = asked_for_since(pass);
     match pass.worker() {
         Some(worker) if worker.phase == WorkerPhase::Stopped => {
             let with = worker.stopped_with.as_ref().filter(|with| with.state == SavepointState::Completed);
             match with.and_then(|with| with.uri.clone().map(|uri| (uri, with.checkpoint))) {
                 Some((uri, checkpoint)) => {
                     pass.savepoint_taken(&uri, "the job was deleted");
-                    leave(pass, uri, checkpoint);
+                    leave(pass, uri, SavepointPhase::Completed, checkpoint);
                 }
-                None => give_up(pass, "the worker has stopped without a savepoint"),
+                None => copy(pass),
             }
         }
-        Some(worker) if pass.can_be_stopped() => {
+        Some(worker) if pass.can_be_stopped() && waited < STOP_MAX => {
             if worker.phase == WorkerPhase::Running {
                 let name = "final".to_owned();
                 pass.step(Step::Stop { savepoint: Some(SavepointRequest { name, folder: None }) });
             }
         }
-        Some(worker) => give_up(pass, &format!("the job is {:?}", worker.phase)),
-        // Only the savepoint of a suspension that still lasts is the job's last state: after every other one it ran on.
-        None if pass.seen.pods.is_empty() && is_at_rest(pass, before) => match pass.status.suspended_with.clone() {
-            Some(uri) => leave(pass, uri, None),
-            None => give_up(pass, "no worker runs"),
-        },
+        Some(_) => copy(pass),
         None => {
             let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
-            let trouble = pass.seen.trouble(number).map(|trouble| trouble.message.clone());
-            let silence = match &pass.seen.worker {
-                Worker::Silent(why) => why.clone(),
-                Worker::Absent | Worker::Says(_) => "no worker runs".to_owned(),
-            };
-            if let Some(trouble) = trouble {
-                give_up(pass, &trouble);
-            } else if asked_for_since(pass) >= SILENCE_MAX {
-                give_up(pass, &silence);
+            let is_hopeless = pass.seen.trouble(number).is_some();
+            let is_at_rest = pass.seen.stateful_set.as_ref().is_none_or(|set| set.replicas == 0 || set.is_going);
+            if is_hopeless || is_at_rest || waited >= SILENCE_MAX {
+                copy(pass);
             }
         }
     }
 }
 
-/// Whether no worker is on its way.
-fn is_at_rest(pass: &Pass<'_>, before: Phase) -> bool {
-    matches!(before, Phase::Suspended | Phase::Finished)
-        || pass.seen.stateful_set.as_ref().is_none_or(|set| set.replicas == 0 || set.is_going)
+/// Whether the job has checkpoint storage; nothing, if that is not known any more.
+fn has_storage(pass: &Pass<'_>) -> Option<bool> {
+    pass.record.as_ref().map(|record| record.storage.is_some())
 }
 
-fn leave(pass: &mut Pass<'_>, uri: String, checkpoint: Option<u64>) {
+/// Makes the last savepoint of the latest checkpoint, once nothing writes there any more.
+fn copy(pass: &mut Pass<'_>) {
+    let Some(to) = pass.inputs().map(config_map::worker_config).and_then(|config| config.savepoint_folder()) else {
+        return give_up(pass, "it is not known where to");
+    };
+    let to = format!("{to}/{}", names::last_savepoint(pass.seen.name(), pass.seen.uid()));
+    match pass.seen.copy.clone() {
+        BatchJob::Done { checkpoint } => {
+            pass.savepoint_taken(&to, "the job was deleted; it is a copy of its latest checkpoint");
+            leave(pass, to, SavepointPhase::Completed, checkpoint);
+        }
+        BatchJob::Failed(why) => give_up(pass, &why),
+        // State may be large: the copy does not hold the job, and its end is recorded in the object that is left.
+        BatchJob::Running if asked_for_since(pass) >= DEADLINE => leave(pass, to, SavepointPhase::InProgress, None),
+        BatchJob::Running => {}
+        BatchJob::Absent if pass.status.checkpoint.is_none() => give_up(pass, "it has not completed a checkpoint"),
+        BatchJob::Absent => {
+            // A worker that has only lost touch saves what it has when it is asked to go.
+            stop_writing(pass, STOP_GRACE);
+            if pass.seen.pods.is_empty()
+                && let Some(inputs) = pass.inputs()
+            {
+                let job = cleanup::copy_of_job(inputs, &to);
+                pass.step(Step::CreateBatchJob(Box::new(job)));
+            }
+        }
+    }
+}
+
+fn leave(pass: &mut Pass<'_>, uri: String, phase: SavepointPhase, checkpoint: Option<u64>) {
     let job = pass.seen.name();
+    let name = names::last_savepoint(job, pass.seen.uid());
     let spec =
         SavepointSpec { job_ref: NameRef { name: job.to_owned() }, uri: None, deletion_policy: DeletionPolicy::Retain };
-    let mut savepoint = Savepoint::new(&names::last_savepoint(job, pass.seen.uid()), spec);
+    let mut savepoint = Savepoint::new(&name, spec);
     savepoint.metadata.namespace = pass.seen.job.metadata.namespace.clone();
     savepoint.metadata.labels = Some(labels(job));
+    let is_complete = phase == SavepointPhase::Completed;
+    let copied_by = (pass.seen.copy != BatchJob::Absent).then_some(name);
+    let message = match (&copied_by, is_complete) {
+        (None, _) => format!("the last savepoint of {job}, taken when it was deleted"),
+        (Some(_), true) => format!("the last savepoint of {job}: its latest checkpoint when it was deleted"),
+        (Some(by), false) => format!("the latest checkpoint of {job} is being copied by the batch job {by}"),
+    };
     savepoint.status = Some(SavepointStatus {
         observed_generation: 1,
-        phase: SavepointPhase::Completed,
+        phase,
         uri: Some(uri),
         checkpoint: checkpoint.and_then(|number| i64::try_from(number).ok()),
-        started_at: None,
-        completed_at: Some(Time(pass.now)),
-        message: Some(format!("the last savepoint of {job}, taken when it was deleted")),
+        completed_at: is_complete.then_some(Time(pass.now)),
+        copied_by,
+        message: Some(message),
+        ..SavepointStatus::default()
     });
     pass.step(Step::CreateSavepoint(Box::new(savepoint)));
     pass.step(Step::SetFinalizer(false));
@@ -130,30 +171,37 @@ fn leave(pass: &mut Pass<'_>, uri: String, checkpoint: Option<u64>) {
 
 /// Deletes the job's folder and its savepoints, once nothing can write there any more.
 fn delete(pass: &mut Pass<'_>) {
-    if pass.record.as_ref().is_none_or(|record| record.storage.is_none()) {
-        return pass.step(Step::SetFinalizer(false));
+    match has_storage(pass) {
+        Some(true) => {}
+        Some(false) => return pass.step(Step::SetFinalizer(false)),
+        None => return give_up(pass, "what the job was made of is not known any more"),
     }
     match pass.seen.cleanup.clone() {
-        Cleanup::Done => pass.step(Step::SetFinalizer(false)),
-        Cleanup::Failed(why) => give_up(pass, &why),
-        Cleanup::Running => {}
-        Cleanup::Absent => {
-            if pass.seen.stateful_set.as_ref().is_some_and(|set| !set.is_going) {
-                pass.step(Step::DeleteStatefulSet);
-            }
-            for pod in &pass.seen.pods {
-                // What a worker would still save is deleted right after; on a lost node nobody waits for its end.
-                let grace = if pod.is_lost(pass.now) { 0 } else { 1 };
-                if pod.going_since.is_none() || grace == 0 {
-                    pass.step(pods::delete(pod, Some(grace)));
-                }
-            }
+        BatchJob::Done { .. } => pass.step(Step::SetFinalizer(false)),
+        BatchJob::Failed(why) => give_up(pass, &why),
+        BatchJob::Running => {}
+        BatchJob::Absent => {
+            // What a worker would still save is deleted right after.
+            stop_writing(pass, 1);
             if pass.seen.pods.is_empty()
                 && let Some(inputs) = pass.inputs()
             {
                 let job = cleanup::of_job(inputs, &pass.seen.retained);
-                pass.step(Step::CreateCleanup(Box::new(job)));
+                pass.step(Step::CreateBatchJob(Box::new(job)));
             }
+        }
+    }
+}
+
+/// Deletes the StatefulSet and the pods. On a lost node nobody waits for their end.
+fn stop_writing(pass: &mut Pass<'_>, grace: u32) {
+    if pass.seen.stateful_set.as_ref().is_some_and(|set| !set.is_going) {
+        pass.step(Step::DeleteStatefulSet);
+    }
+    for pod in &pass.seen.pods {
+        let is_lost = pod.is_lost(pass.now);
+        if pod.going_since.is_none() || is_lost {
+            pass.step(pods::delete(pod, Some(if is_lost { 0 } else { grace })));
         }
     }
 }

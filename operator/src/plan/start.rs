@@ -19,7 +19,9 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
         pass.wait(WAITING);
         return;
     }
-    let Ok(from) = source(pass) else {
+    // A batch job of the predecessor would take this job's state for that one's.
+    let is_free = pass.seen.predecessors.is_empty();
+    let Some(from) = source(pass).ok().filter(|_| is_free) else {
         pass.wait(UNREADY);
         return;
     };

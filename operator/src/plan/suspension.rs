@@ -107,5 +107,13 @@ pub(super) fn resume(pass: &mut Pass<'_>) {
 
 /// Why a job that was never started does not start, if it has to wait for something.
 pub(crate) fn waits_for(pass: &Pass<'_>) -> Option<String> {
-    (pass.status.revision.is_none() && !pass.seen.wants_suspension()).then(|| start::source(pass).err()).flatten()
+    if pass.status.revision.is_some() || pass.seen.wants_suspension() {
+        return None;
+    }
+    match pass.seen.predecessors.first() {
+        Some(job) => {
+            Some(format!("waiting for the batch job {job}, which deals with the data of a job of this name before"))
+        }
+        None => start::source(pass).err(),
+    }
 }

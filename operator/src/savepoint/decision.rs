@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use eddyline_api::{Phase, SavepointState};
-use eddyline_crds::savepoint::{DeletionPolicy, SavepointPhase};
+use eddyline_crds::savepoint::{DeletionPolicy, Origin, SavepointPhase};
 use eddyline_crds::{Savepoint, SavepointStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::clock::{Timestamp, at_ms, since, whole_seconds};
-use crate::desired::cleanup::Origin;
 use crate::events::Reason;
 use crate::names;
-use crate::observed::{Cleanup, Observed, Worker};
+use crate::observed::{BatchJob, Observed, Worker};
 
 /// How long after the deletion was asked for the object stays at most.
 const DEADLINE: Duration = Duration::from_secs(45);
@@ -73,6 +72,41 @@ pub(super) fn is_asked_for(savepoint: &Savepoint) -> bool {
     phase(savepoint) == SavepointPhase::InProgress
 }
 
+/// The batch job that makes a savepoint, if one does.
+pub(super) fn copied_by(savepoint: &Savepoint) -> Option<&str> {
+    savepoint.status.as_ref()?.copied_by.as_deref()
+}
+
+/// A savepoint that a batch job makes of a checkpoint.
+pub(super) fn follow_copy(savepoint: &Savepoint, by: &str, copy: &BatchJob, now: Timestamp) -> Decision {
+    let mut status = savepoint.status.clone().unwrap_or_default();
+    status.observed_generation = savepoint.metadata.generation.unwrap_or_default();
+    let mut fail = |why: String| {
+        status.phase = SavepointPhase::Failed;
+        status.message = Some(format!("{why}. What it was to be a copy of is left where it was"));
+    };
+    match copy {
+        BatchJob::Running => return Decision { status, ask: false, again: Some(PENDING) },
+        BatchJob::Done { checkpoint } => {
+            status.phase = SavepointPhase::Completed;
+            status.checkpoint = checkpoint.and_then(|number| i64::try_from(number).ok());
+            status.completed_at = Some(Time(now));
+            status.message = Some("a copy of the latest checkpoint of a job that was deleted".to_owned());
+        }
+        BatchJob::Failed(why) => fail(why.clone()),
+        BatchJob::Absent => fail(format!("there is no batch job {by} any more")),
+    }
+    Decision { status, ask: false, again: None }
+}
+
+/// How the savepoints of a job can be deleted.
+fn origin(seen: &Observed) -> Option<Origin> {
+    let record = seen.record.as_ref()?;
+    let revision = seen.job.status.as_ref()?.revision.as_ref()?;
+    let template = record.spec.workers.template.clone();
+    Some(Origin { image: revision.image.clone(), storage: record.storage.clone()?, template })
+}
+
 pub(super) fn decide(seen: &Seen<'_>) -> Decision {
     let mut status = seen.savepoint.status.clone().unwrap_or_default();
     status.observed_generation = seen.savepoint.metadata.generation.unwrap_or_default();
@@ -96,6 +130,9 @@ pub(super) fn decide(seen: &Seen<'_>) -> Decision {
         Worker::Says(worker) if worker.phase == Phase::Running => {
             status.phase = SavepointPhase::InProgress;
             status.started_at = status.started_at.or(Some(Time(seen.now)));
+            if seen.savepoint.spec.deletion_policy == DeletionPolicy::Delete {
+                status.origin = origin(observed);
+            }
             status.message = None;
             Decision { status, ask: true, again: Some(SOON) }
         }
@@ -146,8 +183,7 @@ pub(super) fn told_by(savepoint: &Savepoint, next: &SavepointStatus) -> Option<(
 
 pub(super) fn end(
     savepoint: &Savepoint,
-    origin: Option<&Origin>,
-    cleanup: &Cleanup,
+    cleanup: &BatchJob,
     writing: &Writing,
     now: Timestamp,
 ) -> (Ending, Option<Duration>) {
@@ -177,16 +213,16 @@ pub(super) fn end(
             }
         };
     };
-    let Some(origin) = origin else {
+    let Some(origin) = savepoint.status.as_ref().and_then(|status| status.origin.as_ref()) else {
         return (Ending::Leave(format!("{uri} was not deleted: it is not known how to reach it")), None);
     };
     match cleanup {
-        Cleanup::Done => (Ending::LetGo, None),
-        Cleanup::Failed(why) => (Ending::Leave(format!("{uri} was not deleted: {why}")), None),
+        BatchJob::Done { .. } => (Ending::LetGo, None),
+        BatchJob::Failed(why) => (Ending::Leave(format!("{uri} was not deleted: {why}")), None),
         _ if asked >= DEADLINE => {
             (Ending::Leave(format!("{uri} was not deleted within {} s", DEADLINE.as_secs())), None)
         }
-        Cleanup::Running => (Ending::Wait, Some(SOON)),
-        Cleanup::Absent => (Ending::Delete { uri, origin: origin.clone() }, Some(SOON)),
+        BatchJob::Running => (Ending::Wait, Some(SOON)),
+        BatchJob::Absent => (Ending::Delete { uri, origin: origin.clone() }, Some(SOON)),
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::since;
-use crate::testing::world::{BATCH, PODS, SAVEPOINTS};
+use crate::testing::world::{BATCH, CONFIG_MAPS, PODS, SAVEPOINTS};
 
 /// Deletes the job and waits until it is gone, which must not take longer than a minute.
 async fn delete_in_time(scenario: &mut Scenario) {
@@ -72,11 +72,22 @@ async fn upgraded(requests: Option<usize>) -> Scenario {
     scenario
 }
 
-/// The savepoint that the job's end has left, if any, is not one from before its end.
-fn assert_not_stale(world: &World, case: &str) {
-    let uri = last_savepoint(world).map(|savepoint| savepoint["status"]["uri"].clone());
-    let is_stale = uri.as_ref().and_then(Value::as_str).is_some_and(|uri| !uri.contains("/final"));
-    assert!(!is_stale, "{case}: {uri:?}");
+/// Where the copy of a job's latest checkpoint is.
+const COPY: &str = "s3://bucket/jobs/savepoints/shop.orders/orders-final-11111111";
+
+/// The savepoint that the job's end has left is a copy of its latest checkpoint.
+fn assert_copied(world: &World, case: &str) {
+    let savepoint = last_savepoint(world).unwrap_or_else(|| panic!("{case}: no Savepoint; {:?}", world.events()));
+    let status = &savepoint["status"];
+    assert_eq!((&status["phase"], &status["uri"]), (&json!("Completed"), &json!(COPY)), "{case}");
+    assert_eq!(status["checkpoint"], json!(9), "{case}: the copy has said so");
+    let job = world.state().objects.get(BATCH, "orders-final-11111111").cloned().expect("the batch job");
+    assert!(job["metadata"]["ownerReferences"].is_null(), "{case}: it outlives the job");
+    let arguments = job["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    assert!(
+        arguments.starts_with(r#"["savepoint","copy","--config","/etc/eddyline/job/worker.json","--to","#),
+        "{arguments}"
+    );
 }
 
 #[tokio::test]
@@ -86,7 +97,8 @@ async fn no_savepoint_from_before_the_end_is_left_as_the_last_one() {
         delete_job_in_foreground(&scenario.world);
         scenario.world.state().tick(Duration::from_secs(1));
         scenario.until("gone", is_gone).await;
-        assert_not_stale(&scenario.world, "deleted in the foreground");
+        assert!(scenario.world.state().objects.get(CONFIG_MAPS, "orders-rev-2").is_none(), "it went with the pods");
+        assert_copied(&scenario.world, "deleted in the foreground");
 
         let mut scenario = upgraded(requests).await;
         for worker in scenario.world.state().workers.values_mut() {
@@ -94,7 +106,7 @@ async fn no_savepoint_from_before_the_end_is_left_as_the_last_one() {
         }
         scenario.until("no pods", |world| world.state().objects.get(PODS, "orders-worker-0").is_none()).await;
         delete_in_time(&mut scenario).await;
-        assert_not_stale(&scenario.world, "finished");
+        assert_copied(&scenario.world, "finished");
 
         let mut scenario = upgraded(requests).await;
         for worker in scenario.world.state().workers.values_mut() {
@@ -106,7 +118,7 @@ async fn no_savepoint_from_before_the_end_is_left_as_the_last_one() {
         let status = scenario.status();
         assert_eq!(status.summary, "suspended without a savepoint, resumes from its latest checkpoint");
         delete_in_time(&mut scenario).await;
-        assert_not_stale(&scenario.world, "suspended without a savepoint");
+        assert_copied(&scenario.world, "suspended without a savepoint");
     }
 }
 
@@ -124,7 +136,7 @@ async fn a_job_that_has_resumed_does_not_leave_the_savepoint_of_its_suspension()
     delete_job_in_foreground(&scenario.world);
     scenario.world.state().tick(Duration::from_secs(1));
     scenario.until("gone", is_gone).await;
-    assert_not_stale(&scenario.world, "resumed");
+    assert_copied(&scenario.world, "resumed");
 }
 
 #[tokio::test]
@@ -135,7 +147,9 @@ async fn the_state_of_a_job_is_deleted_after_its_pods() {
         scenario.until("ready", is_settled).await;
         let before = scenario.world.state().now;
         delete_job(&scenario.world);
-        scenario.until("the batch job", |world| world.state().objects.get(BATCH, "orders-cleanup").is_some()).await;
+        scenario
+            .until("the batch job", |world| world.state().objects.get(BATCH, "orders-cleanup-11111111").is_some())
+            .await;
         assert!(scenario.world.state().objects.get(PODS, "orders-worker-0").is_none(), "nobody writes any more");
         scenario.until("gone", is_gone).await;
         assert!(since(before, scenario.world.state().now) <= Duration::from_secs(60));
@@ -152,8 +166,73 @@ async fn a_deletion_ends_in_time_although_storage_is_away() {
         scenario.world.state().has_storage = false;
         delete_in_time(&mut scenario).await;
         let events = scenario.world.events();
-        assert_eq!(events.last().map(String::as_str), Some("StorageUnreachable"), "{policy:?}: {events:?}");
+        if policy == OnDelete::Delete {
+            assert_eq!(events.last().map(String::as_str), Some("StorageUnreachable"), "{events:?}");
+            continue;
+        }
+        let savepoint = last_savepoint(&scenario.world).expect("a Savepoint");
+        assert_eq!(savepoint["status"]["phase"], json!("InProgress"), "{savepoint}");
+        scenario.world.state().has_storage = true;
+        scenario.passes(10).await;
+        assert_copied(&scenario.world, "once storage is back");
     }
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_is_reported_with_its_own_words() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
+    scenario.until("ready", is_settled).await;
+    scenario.world.state().has_network = false;
+    scenario.world.state().has_storage = false;
+    delete_job(&scenario.world);
+    let batch = |world: &World| world.state().objects.get(BATCH, "orders-final-11111111").is_some();
+    scenario.until("the batch job", batch).await;
+    {
+        let mut state = scenario.world.state();
+        let now = state.now;
+        let failed = json!({"status": {"conditions": [{"type": "Failed", "status": "True", "message": "too often"}]}});
+        state.objects.patch(BATCH, "orders-final-11111111", Some("status"), &failed, false, now);
+        let ended = json!({"terminated": {"exitCode": 1, "finishedAt": now.to_string(),
+            "message": "{\"message\": \"there is no such bucket\"}"}});
+        let statuses = json!([{
+            "name": "cleanup", "image": "", "imageID": "", "ready": false, "restartCount": 3, "state": ended}]);
+        let pod = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "p", "labels": {"batch.kubernetes.io/job-name": "orders-final-11111111"}},
+            "spec": {"containers": []}, "status": {"containerStatuses": statuses}});
+        state.objects.create(PODS, pod, now);
+    }
+    scenario.until("gone", is_gone).await;
+    assert!(last_savepoint(&scenario.world).is_none());
+    let notes = scenario.world.notes();
+    assert!(notes.last().is_some_and(|note| note.contains("there is no such bucket")), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_new_job_waits_for_what_is_still_done_to_its_predecessors_data() {
+    let mut scenario = Scenario::new();
+    {
+        let mut state = scenario.world.state();
+        state.has_storage = false;
+        let now = state.now;
+        let labels = json!({"app.kubernetes.io/name": "eddyline-cleanup", "app.kubernetes.io/instance": "orders"});
+        let cleanup = json!({"metadata": {"name": "orders-cleanup-99999999", "labels": labels}});
+        state.objects.create(BATCH, cleanup, now);
+        let of_a_savepoint = json!({"metadata": {"name": "svp-nightly-88888888", "labels": labels}});
+        state.objects.create(BATCH, of_a_savepoint, now);
+    }
+    scenario.create(|_| {});
+    scenario.passes(5).await;
+    assert_eq!(scenario.status().phase, Phase::Pending);
+    assert!(scenario.status().summary.contains("orders-cleanup-99999999"), "{}", scenario.status().summary);
+    let done = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
+    {
+        let mut state = scenario.world.state();
+        let now = state.now;
+        state.objects.patch(BATCH, "orders-cleanup-99999999", Some("status"), &done, false, now);
+        state.has_storage = true;
+    }
+    scenario.until("ready", is_settled).await;
 }
 
 #[tokio::test]
@@ -163,7 +242,7 @@ async fn a_deletion_ends_in_time_although_no_worker_answers() {
     scenario.until("ready", is_settled).await;
     scenario.world.state().has_network = false;
     delete_in_time(&mut scenario).await;
-    assert!(last_savepoint(&scenario.world).is_none());
+    assert_copied(&scenario.world, "silent");
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ async fn savepoints_that_are_to_be_retained_stay_when_the_state_of_the_job_is_de
         scenario.until("complete", is_complete(name)).await;
     }
     delete_job(&scenario.world);
-    let batch = |world: &World| world.state().objects.get(BATCH, "orders-cleanup").cloned();
+    let batch = |world: &World| world.state().objects.get(BATCH, "orders-cleanup-11111111").cloned();
     scenario.until("the batch job", |world| batch(world).is_some()).await;
     let arguments =
         batch(&scenario.world).expect("a batch job")["spec"]["template"]["spec"]["containers"][0]["args"].clone();
@@ -89,8 +89,8 @@ async fn the_data_of_a_savepoint_goes_with_its_object_also_without_the_job() {
         let now = state.now;
         state.objects.delete(SAVEPOINTS, "temporary", &Value::Null, now);
     }
-    scenario.until("the batch job", |world| world.state().objects.get(BATCH, "svp-temporary-cleanup").is_some()).await;
-    let job = scenario.world.state().objects.get(BATCH, "svp-temporary-cleanup").cloned().expect("a batch job");
+    scenario.until("the batch job", |world| world.state().objects.get(BATCH, "svp-temporary-uid-of-t").is_some()).await;
+    let job = scenario.world.state().objects.get(BATCH, "svp-temporary-uid-of-t").cloned().expect("a batch job");
     let container = &job["spec"]["template"]["spec"]["containers"][0];
     let uri = "s3://bucket/jobs/savepoints/shop.orders/uid-of-temporary";
     assert_eq!(container["args"], json!(["cleanup", "--uri", uri, "--endpoint", "http://s3:7070"]));
@@ -120,8 +120,8 @@ async fn deleted_while_it_is_taken() -> Scenario {
 async fn a_savepoint_deleted_while_it_is_taken_is_completed_and_its_data_deleted() {
     let mut scenario = deleted_while_it_is_taken().await;
     scenario.world.state().has_storage = true;
-    scenario.until("the batch job", |world| world.state().objects.get(BATCH, "svp-temporary-cleanup").is_some()).await;
-    let job = scenario.world.state().objects.get(BATCH, "svp-temporary-cleanup").cloned().expect("a batch job");
+    scenario.until("the batch job", |world| world.state().objects.get(BATCH, "svp-temporary-uid-of-t").is_some()).await;
+    let job = scenario.world.state().objects.get(BATCH, "svp-temporary-uid-of-t").cloned().expect("a batch job");
     let uri = "s3://bucket/jobs/savepoints/shop.orders/uid-of-temporary";
     assert_eq!(job["spec"]["template"]["spec"]["containers"][0]["args"][2], uri);
     scenario.until("gone", |world| found(world, "temporary").is_none()).await;

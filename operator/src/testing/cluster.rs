@@ -19,8 +19,13 @@ impl State {
         let sets: Vec<Value> = self.objects.of(SETS).cloned().collect();
         let names: Vec<String> =
             sets.iter().map(|set| set["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect();
-        let pods: Vec<String> =
-            self.objects.of(PODS).map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect();
+        let is_of_a_set = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["kind"] == json!("StatefulSet");
+        let pods: Vec<String> = self
+            .objects
+            .of(PODS)
+            .filter(is_of_a_set)
+            .map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+            .collect();
         for pod in pods {
             let set = pod.trim_end_matches("-0").to_owned();
             let wanted = sets
@@ -129,6 +134,10 @@ impl State {
             "metadata": {
                 "name": name, "namespace": "shop",
                 "labels": template["metadata"]["labels"], "annotations": template["metadata"]["annotations"],
+                "ownerReferences": [{
+                    "apiVersion": "apps/v1", "kind": "StatefulSet", "controller": true,
+                    "name": set["metadata"]["name"], "uid": set["metadata"]["uid"],
+                }],
             },
             "spec": {"containers": template["spec"]["containers"], "nodeName": "node-1"},
             "status": {
@@ -157,6 +166,20 @@ impl State {
             self.objects.of(BATCH).map(|job| job["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect();
         let now = self.now;
         for name in names {
+            let pod = format!("{name}-x");
+            if self.objects.get(PODS, &pod).is_none() {
+                let ended = json!({"terminated": {
+                    "exitCode": 0, "finishedAt": now.to_string(),
+                    "message": json!({"uri": "", "checkpoint": 9, "takenAtMs": 0}).to_string(),
+                }});
+                let labels = json!({"batch.kubernetes.io/job-name": name});
+                let statuses = json!([{
+                    "name": "cleanup", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": ended,
+                }]);
+                let object = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "labels": labels},
+                    "spec": {"containers": []}, "status": {"containerStatuses": statuses}});
+                self.objects.create(PODS, object, now);
+            }
             let done = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
             self.objects.patch(BATCH, &name, Some("status"), &done, false, now);
         }

@@ -153,17 +153,26 @@ impl World {
 
     /// The reasons of all events, oldest first.
     pub(crate) fn events(&self) -> Vec<String> {
+        self.of_events("reason")
+    }
+
+    /// What all events say, oldest first.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.of_events("note")
+    }
+
+    fn of_events(&self, field: &str) -> Vec<String> {
         let state = self.state();
         let mut events: Vec<(String, String)> = state
             .objects
             .of(EVENTS)
             .map(|event| {
                 let at = event["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-                (format!("{at:0>9}"), event["reason"].as_str().unwrap_or_default().to_owned())
+                (format!("{at:0>9}"), event[field].as_str().unwrap_or_default().to_owned())
             })
             .collect();
         events.sort();
-        events.into_iter().map(|(_, reason)| reason).collect()
+        events.into_iter().map(|(_, text)| text).collect()
     }
 
     /// Changes the spec of a job.

@@ -1,0 +1,69 @@
+//! Whose an object is that has the name of a job's child. What is somebody else's is neither changed nor deleted.
+
+use eddyline_crds::StreamJob;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource as _;
+
+use crate::names;
+
+/// Whose an object is, from a job's point of view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// The job's, or one that a job of this name has left without an owner.
+    Own,
+    /// A job's that had this name before. It goes with that job.
+    Predecessor,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// Whose an object is.
+pub fn of(metadata: &ObjectMeta, job: &StreamJob) -> Ownership {
+    if has_owner(metadata, job) {
+        return Ownership::Own;
+    }
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let name = job.metadata.name.as_deref().unwrap_or_default();
+    let label = |key: &str| metadata.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
+    let is_of_this_name = |kind: &str, owner: &str| kind == StreamJob::kind(&()) && owner == name;
+    if owners.iter().any(|owner| is_of_this_name(&owner.kind, &owner.name)) {
+        Ownership::Predecessor
+    } else if owners.is_empty()
+        && label(names::MANAGED_BY_LABEL) == Some(names::MANAGER)
+        && label(names::JOB_LABEL) == Some(name)
+    {
+        Ownership::Own
+    } else {
+        Ownership::Foreign
+    }
+}
+
+/// Whether an object names the job, and no other of its name, as an owner.
+pub fn has_owner(metadata: &ObjectMeta, job: &StreamJob) -> bool {
+    metadata.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+    use super::*;
+    use crate::desired;
+    use crate::testing;
+
+    #[test]
+    fn what_does_not_come_from_a_job_of_this_name_is_somebody_elses() {
+        let job = testing::job("orders");
+        let own = desired::owned(&job, "orders-worker".to_owned());
+        assert_eq!(of(&own, &job), Ownership::Own);
+        let left = ObjectMeta { owner_references: None, ..own.clone() };
+        assert_eq!(of(&left, &job), Ownership::Own, "the job was deleted with its children orphaned");
+        let before = OwnerReference { uid: "another".to_owned(), ..desired::owner(&job) };
+        let predecessor = ObjectMeta { owner_references: Some(vec![before]), ..own.clone() };
+        assert_eq!(of(&predecessor, &job), Ownership::Predecessor);
+        assert_eq!(of(&ObjectMeta::default(), &job), Ownership::Foreign);
+        let deployment = OwnerReference { kind: "Deployment".to_owned(), ..desired::owner(&job) };
+        let deployment = OwnerReference { uid: "another".to_owned(), ..deployment };
+        assert_eq!(of(&ObjectMeta { owner_references: Some(vec![deployment]), ..own }, &job), Ownership::Foreign);
+    }
+}
