@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::BinaryExpr;
 use datafusion_sql::sqlparser::tokenizer::Span;
-use eddyline_functions::{DecimalOperator, DecimalType, decimal_operator, exact};
+use eddyline_functions::{DecimalOperator, DecimalType, calculation, decimal_operator, exact};
 use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
@@ -59,7 +59,7 @@ impl ExpressionBinder<'_> {
         // Flink gives FLOAT + DOUBLE the type of the left side.
         let narrows = left.data_type == DataType::Float32 && right.data_type == DataType::Float64;
         let (left, right) = (self.cast(left, &common, span)?, self.cast(right, &common, span)?);
-        let result = self.binary(operator, left, right, span)?;
+        let result = self.calculated(operator, left, right, span)?;
         if narrows { self.cast(result, &DataType::Float32, span) } else { Ok(result) }
     }
 
@@ -104,6 +104,14 @@ impl ExpressionBinder<'_> {
         let cast = datafusion_physical_expr::expressions::cast(bound.expression, &self.scope.schema, to.clone())
             .map_err(|error| Diagnostic::at(span, error.strip_backtrace()))?;
         self.bound(cast, span)
+    }
+
+    /// An operator on two operands of one type, as Java computes it.
+    fn calculated(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        match calculation(operator, &left.data_type) {
+            Some(udf) => self.call_exact(udf, vec![left, right], span),
+            None => self.binary(operator, left, right, span),
+        }
     }
 
     /// An operator of Arrow, whose operands have the types it takes.

@@ -9,6 +9,7 @@ use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_expr::Operator;
 use datafusion_physical_expr::ScalarFunctionExpr;
 use datafusion_physical_expr::expressions::{BinaryExpr, CaseExpr, CastExpr, Column, Literal};
+use eddyline_functions::never_fails;
 use eddyline_job_graph::Projection;
 
 use crate::cast::evaluate;
@@ -174,7 +175,7 @@ pub(crate) fn can_fail(expression: &Expression) -> bool {
     let own = if let Some(binary) = expression.downcast_ref::<BinaryExpr>() {
         matches!(binary.op(), Operator::Divide | Operator::Modulo)
     } else if let Some(call) = expression.downcast_ref::<ScalarFunctionExpr>() {
-        call.fun().name() != "get_field"
+        call.fun().name() != "get_field" && !never_fails(call.fun().name())
     } else {
         expression.downcast_ref::<CastExpr>().is_some()
     };

@@ -11,6 +11,7 @@ use datafusion_sql::sqlparser::ast::{
     Value,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_functions::{comparison, negation};
 use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
@@ -255,6 +256,9 @@ impl<'a> ExpressionBinder<'a> {
                     let name = sql_type(&bound.data_type);
                     return Err(Diagnostic::at(span, format!("'-' takes a number, not {name}")));
                 }
+                if let Some(udf) = negation(&bound.data_type) {
+                    return self.call_exact(udf, vec![bound], span);
+                }
                 let is_literal = as_literal(&bound.expression).is_some();
                 let negative = expressions::negative(bound.expression, &self.scope.schema);
                 let negative = self.bound(negative.map_err(|e| internal(&e, span))?, span)?;
@@ -332,7 +336,10 @@ impl<'a> ExpressionBinder<'a> {
         if matches!(left.data_type, DataType::Map(..)) {
             return Err(Diagnostic::at(span, format!("{} cannot be compared", sql_type(&left.data_type))));
         }
-        self.binary(operator, left, right, span)
+        match comparison(operator, &left.data_type) {
+            Some(udf) => self.call_exact(udf, vec![left, right], span),
+            None => self.binary(operator, left, right, span),
+        }
     }
 
     fn is_boolean(&self, inner: &Expr, value: Option<bool>, negated: bool, span: Span) -> Result<Bound> {
@@ -362,6 +369,11 @@ impl<'a> ExpressionBinder<'a> {
         }
         let mut values = self.unify_all(values, "IN", span)?.into_iter();
         let Some(value) = values.next() else { return Err(Diagnostic::at(span, "IN takes a list of values")) };
+        if comparison(Operator::Eq, &value.data_type).is_some() {
+            let list: Vec<Bound> = values.collect();
+            let any = self.equals_any(&value, &list, span)?;
+            return if negated { self.negated(any, span) } else { Ok(any) };
+        }
         let list: Vec<Expression> = values.map(|item| item.expression).collect();
         let in_list = InListExpr::try_new(value.expression, list, negated, &self.scope.schema);
         self.bound(Arc::new(in_list.map_err(|e| Diagnostic::at(span, first_line(&e)))?), span)
@@ -378,10 +390,24 @@ impl<'a> ExpressionBinder<'a> {
             });
         }
         let any = any.ok_or_else(|| Diagnostic::at(span, "IN takes a list of values"))?;
-        if !negated {
-            return Ok(any);
+        if negated { self.negated(any, span) } else { Ok(any) }
+    }
+
+    fn negated(&self, condition: Bound, span: Span) -> Result<Bound> {
+        self.bound(expressions::not(condition.expression).map_err(|e| internal(&e, span))?, span)
+    }
+
+    /// Whether the value equals one in the list; the list is halved so that a long one does not nest deeply.
+    fn equals_any(&self, value: &Bound, list: &[Bound], span: Span) -> Result<Bound> {
+        match list {
+            [] => Ok(self.literal(ScalarValue::Boolean(Some(false)))),
+            [item] => self.compare_bound(Operator::Eq, value.clone(), item.clone(), span),
+            _ => {
+                let (first, second) = list.split_at(list.len() / 2);
+                let (first, second) = (self.equals_any(value, first, span)?, self.equals_any(value, second, span)?);
+                self.binary(Operator::Or, first, second, span)
+            }
         }
-        self.bound(expressions::not(any.expression).map_err(|e| internal(&e, span))?, span)
     }
 
     fn bind_case(
@@ -408,7 +434,16 @@ impl<'a> ExpressionBinder<'a> {
                 let mut values = self.unify_all(values, "CASE", span)?.into_iter();
                 let operand = values.next();
                 whens = values.collect();
-                operand
+                match operand {
+                    // Arrow would compare them otherwise.
+                    Some(operand) if comparison(Operator::Eq, &operand.data_type).is_some() => {
+                        for when in &mut whens {
+                            *when = self.compare_bound(Operator::Eq, operand.clone(), when.clone(), span)?;
+                        }
+                        None
+                    }
+                    operand => operand,
+                }
             }
             None => None,
         };

@@ -1,5 +1,6 @@
 //! Whole-process and whole-job tests, in one binary because linking it takes longer than most of them.
 
+mod answers;
 mod broker;
 mod command_line;
 mod exactly_once;

@@ -16,6 +16,7 @@ use eddyline_stream::sql_type;
 use crate::arguments::Arguments;
 use crate::decimal::{Computation, DecimalOperator};
 use crate::function::{Returns, function};
+use crate::operators::Canonical;
 use crate::parameters::Parameter;
 
 /// Evaluates a body for the primitive type of a number, bound to `$native` type name `$T`.
@@ -113,7 +114,7 @@ fn doubles() -> Vec<Arc<ScalarUDF>> {
         .map(|(name, compute)| {
             function(name, DOUBLE, Returns::Type(DataType::Float64), move |args| {
                 let number = args.double(0)?;
-                args.write::<Float64Type>(|row| Some(compute(number.get(row)?)))
+                args.write::<Float64Type>(|row| Some(compute(number.get(row)?).canonical()))
             })
             .into_udf()
         })
@@ -122,7 +123,7 @@ fn doubles() -> Vec<Arc<ScalarUDF>> {
     functions.extend(two.into_iter().map(|(name, compute)| {
         function(name, TWO_DOUBLES, Returns::Type(DataType::Float64), move |args| {
             let (first, second) = (args.double(0)?, args.double(1)?);
-            args.write::<Float64Type>(|row| Some(compute(first.get(row)?, second.get(row)?)))
+            args.write::<Float64Type>(|row| Some(compute(first.get(row)?, second.get(row)?).canonical()))
         })
         .into_udf()
     }));
@@ -134,10 +135,10 @@ fn doubles() -> Vec<Arc<ScalarUDF>> {
             |args| {
                 let first = args.double(0)?;
                 if args.len() == 1 {
-                    return args.write::<Float64Type>(|row| Some(first.get(row)?.ln()));
+                    return args.write::<Float64Type>(|row| Some(first.get(row)?.ln().canonical()));
                 }
                 let second = args.double(1)?;
-                args.write::<Float64Type>(|row| Some(second.get(row)?.ln() / first.get(row)?.ln()))
+                args.write::<Float64Type>(|row| Some((second.get(row)?.ln() / first.get(row)?.ln()).canonical()))
             },
         )
         .into_udf(),
@@ -234,7 +235,7 @@ fn remainder_type(args: &ReturnFieldArgs) -> Result<DataType> {
 fn remainder(args: &Arguments) -> Result<ArrayRef> {
     if args.return_type == DataType::Float64 {
         let (dividend, divisor) = (as_double(args, 0)?, as_double(args, 1)?);
-        return args.write::<Float64Type>(|row| Some(dividend(row)? % divisor(row)?));
+        return args.write::<Float64Type>(|row| Some((dividend(row)? % divisor(row)?).canonical()));
     }
     let types = (precision_and_scale(args.data_type(0)), precision_and_scale(args.data_type(1)));
     let ((Some(left), Some(right)), Some(result)) = (types, precision_and_scale(&args.return_type)) else {

@@ -4,9 +4,11 @@
 //! `(a, b)` as `row(a, b)`. An index counts from 1; outside the array it gives NULL. `ELEMENT` of more than one element is
 //! an error. The fields of a new ROW are `EXPR$0`, `EXPR$1`, …; they are read with DataFusion's `get_field`.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, UInt64Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type};
@@ -17,6 +19,7 @@ use eddyline_stream::sql_type;
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
+use crate::operators::equality;
 use crate::parameters::Parameter;
 
 /// The functions of this module.
@@ -122,7 +125,37 @@ fn map(args: &Arguments) -> Result<ArrayRef> {
     let values = woven(args, (1..args.len()).step_by(2))?;
     let offsets = OffsetBuffer::from_repeated_length(args.len() / 2, args.rows);
     let pairs = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
-    Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, None, false)?))
+    with_one_entry_a_key(&MapArray::try_new(Arc::clone(entries), offsets, pairs, None, false)?)
+}
+
+/// The map with the last value of each key, at the place of the key's first.
+pub(crate) fn with_one_entry_a_key(map: &MapArray) -> Result<ArrayRef> {
+    let converter = RowConverter::new(vec![SortField::new(map.keys().data_type().clone())])?;
+    let keys = converter.convert_columns(&[Arc::clone(map.keys())])?;
+    let (mut kept, mut lengths) = (Vec::with_capacity(map.keys().len()), Vec::with_capacity(map.len()));
+    for row in 0..map.len() {
+        let (from, to) = (map.value_offsets()[row] as usize, map.value_offsets()[row + 1] as usize);
+        let mut places = BTreeMap::new();
+        let before = kept.len();
+        for entry in from..to {
+            match places.entry(keys.row(entry)) {
+                Entry::Occupied(place) => kept[*place.get()] = entry as u64,
+                Entry::Vacant(place) => {
+                    place.insert(kept.len());
+                    kept.push(entry as u64);
+                }
+            }
+        }
+        lengths.push(kept.len() - before);
+    }
+    if kept.len() == map.keys().len() {
+        return Ok(Arc::new(map.clone()));
+    }
+    let DataType::Map(field, sorted) = map.data_type() else { return internal_err!("a map has the type of a map") };
+    let entries = take(map.entries(), &UInt64Array::from(kept), None)?;
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    let entries = entries.as_struct().clone();
+    Ok(Arc::new(MapArray::try_new(Arc::clone(field), offsets, entries, map.nulls().cloned(), *sorted)?))
 }
 
 fn row(args: &Arguments) -> Result<ArrayRef> {
@@ -207,8 +240,10 @@ fn array_contains(args: &Arguments) -> Result<ArrayRef> {
         return plan_err!("ARRAY_CONTAINS takes an ARRAY, not {}", sql_type(container.data_type()));
     }
     let extents = extents(&container)?;
-    let (elements, sought) = comparable(container.as_list::<i32>().values(), &args.spread(1)?)?;
-    args.write_boolean(|row| Some(range(&extents, row)?.any(|element| elements.row(element) == sought.row(row))))
+    let elements = container.as_list::<i32>().values();
+    let sought = arrow::compute::cast(&args.spread(1)?, elements.data_type())?;
+    let equal = equality(elements, &sought)?;
+    args.write_boolean(|row| Some(range(&extents, row)?.any(|element| equal(element, row))))
 }
 
 fn entries(args: &Arguments, side: usize) -> Result<ArrayRef> {

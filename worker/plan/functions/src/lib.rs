@@ -5,9 +5,9 @@
 //!
 //! - Strings are Utf8, never Utf8View; a result has exactly the declared type.
 //! - Functions that tell the time or draw random numbers are volatile; all others are pure.
-//! - A literal that can never work (a unit, a date pattern, a regular expression) is refused while planning.
-//! - Aggregates, window functions and table functions are not here. Of the operators, those of decimals are:
-//!   [`decimal_operator`].
+//! - A literal that can never work (a unit, a date pattern, a look-ahead) is refused while planning.
+//! - Aggregates, window functions and table functions are not here. Of the operators, those that
+//!   Arrow computes otherwise are: [`decimal_operator`], [`comparison`], [`calculation`], [`negation`].
 
 #![expect(
     clippy::unit_arg,
@@ -26,6 +26,7 @@ mod function;
 mod json;
 mod moments;
 mod now;
+mod operators;
 mod parameters;
 mod random;
 mod rounding;
@@ -44,6 +45,7 @@ pub use cast::flink_cast;
 pub use cast::text::PRECISION_KEY;
 pub use context::{Clock, FunctionContext};
 pub use decimal::{DecimalOperator, DecimalType, decimal_operator};
+pub use operators::{calculation, comparison, negation, never_fails};
 pub use parameters::{common_number, exact};
 
 /// All scalar functions for one job, each under its lower-case name and aliases.

@@ -9,14 +9,13 @@
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit};
 use datafusion_common::{Result, exec_err, plan_err};
 use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
 
 use crate::arguments::Arguments;
 use crate::context::FunctionContext;
 use crate::function::{Returns, function, literal_text};
-use crate::moments::timestamp_type;
 use crate::parameters::Parameter;
 use crate::time::unit::Unit;
 use crate::time::zone::{Overlap, Zone};
@@ -100,7 +99,7 @@ fn round_to(args: &Arguments, zone: Zone, round: fn(Unit, i64) -> i64) -> Result
     })
 }
 
-/// The type of the point in time; a DATE becomes a TIMESTAMP when the unit is shorter than a day.
+/// The type of the point in time; a DATE becomes a TIMESTAMP(6) when the unit is shorter than a day.
 fn added_type(args: &ReturnFieldArgs) -> Result<DataType> {
     let Some(field) = args.arg_fields.get(2) else {
         return plan_err!("TIMESTAMPADD takes a unit, a number and a point in time");
@@ -110,7 +109,7 @@ fn added_type(args: &ReturnFieldArgs) -> Result<DataType> {
         None => false,
     };
     Ok(if *field.data_type() == DataType::Date32 && shorter_than_day {
-        timestamp_type()
+        DataType::Timestamp(TimeUnit::Microsecond, None)
     } else {
         field.data_type().clone()
     })

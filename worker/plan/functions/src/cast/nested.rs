@@ -11,6 +11,7 @@ use datafusion_common::{Result, internal_err};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
 use super::flink_cast;
+use crate::collection::with_one_entry_a_key;
 use crate::context::FunctionContext;
 use crate::parameters::plain;
 
@@ -94,7 +95,9 @@ impl Caster {
                 let columns = vec![key.cast(map.keys())?, value.cast(map.values())?];
                 let entries = StructArray::try_new(fields.clone(), columns, None)?;
                 let nulls = map.nulls().cloned();
-                Arc::new(MapArray::try_new(Arc::clone(field), map.offsets().clone(), entries, nulls, false)?)
+                let map = MapArray::try_new(Arc::clone(field), map.offsets().clone(), entries, nulls, false)?;
+                // Keys that were different may have become one.
+                with_one_entry_a_key(&map)?
             }
             Self::Fields(casters, fields) => {
                 let row = array.as_struct();

@@ -91,6 +91,8 @@ fn look_up<'a>(document: &'a str, path: &Path) -> Outcome<'a> {
     match Json::parse(document).map(|document| path.find(&document)) {
         Some(Ok(Found::Value(value))) => Outcome::Value(value),
         Some(Ok(Found::Nothing)) => Outcome::Empty,
+        // In lax mode a text that is no JSON has nothing in it.
+        None if path.mode == Mode::Lax => Outcome::Empty,
         Some(Err(())) | None => Outcome::Error,
     }
 }

@@ -3,7 +3,7 @@
 //! Patterns are Java's, translated: `\d`, `\w`, `\s` and `\b` are ASCII, `.` stops at every line end. Look-around,
 //! backreferences and possessive quantifiers are not supported; a literal pattern that has them is refused while planning,
 //! one that comes with the data fails its row's batch. A pattern that is wrong in Java too gives Flink's NULL (FALSE for
-//! `REGEXP`) when it comes with the data.
+//! `REGEXP`), and so does a group that the pattern does not have, whether literals or data.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
 use regex::Regex;
 
 use crate::arguments::Arguments;
-use crate::function::{Returns, function, literal_integer, literal_text};
+use crate::function::{Returns, function, literal_text};
 use crate::parameters::Parameter;
 
 /// Compiled patterns that a function keeps; a query whose patterns come with the data may have many more.
@@ -26,8 +26,8 @@ const PATTERNS_MAX: usize = 128;
 enum Refusal {
     /// Java has it, we do not.
     Unsupported(&'static str),
-    /// It is not a regular expression.
-    Malformed(String),
+    /// It is not a regular expression, in Java neither.
+    Malformed,
 }
 
 /// The patterns one function has compiled.
@@ -56,7 +56,10 @@ impl Patterns {
 
 fn compile(pattern: &str) -> std::result::Result<Regex, Refusal> {
     let translated = translate(pattern)?;
-    Regex::new(&translated).map_err(|error| Refusal::Malformed(error.to_string()))
+    Regex::new(&translated).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => Refusal::Unsupported("too many repetitions"),
+        _ => Refusal::Malformed,
+    })
 }
 
 /// A Java pattern in the syntax of the `regex` crate.
@@ -123,7 +126,7 @@ fn translate_escape(
     out: &mut String,
 ) -> std::result::Result<(), Refusal> {
     let Some(escaped) = chars.next() else {
-        return Err(Refusal::Malformed("it ends in a backslash".to_owned()));
+        return Err(Refusal::Malformed);
     };
     match escaped {
         'd' => out.push_str("[0-9]"),
@@ -202,20 +205,9 @@ fn check_pattern_at(args: &ReturnFieldArgs, position: usize) -> Result<()> {
         Err(Refusal::Unsupported(what)) => {
             plan_err!("regular expression '{pattern}' uses {what}, which is not supported")
         }
-        Err(Refusal::Malformed(reason)) => plan_err!("'{pattern}' is not a regular expression: {reason}"),
+        // As with one that comes with the data: NULL, or FALSE.
+        Err(Refusal::Malformed) => Ok(()),
     }
-}
-
-/// Also refuses a literal group number that the literal pattern does not have.
-fn check_extract(args: &ReturnFieldArgs) -> Result<()> {
-    check_pattern(args)?;
-    if let (Some(pattern), Some(group)) = (literal_text(args, 1), literal_integer(args, 2)) {
-        let groups = compile(pattern).map_or(0, |regex| regex.captures_len() - 1);
-        if usize::try_from(group).is_ok_and(|group| group > groups) {
-            return plan_err!("REGEXP_EXTRACT asks for group {group}, but '{pattern}' has {groups}");
-        }
-    }
-    Ok(())
 }
 
 /// The functions of this module.
@@ -239,7 +231,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         function("regexp_extract", &[&[Text, Text], &[Text, Text, Int]], Returns::Type(DataType::Utf8), move |args| {
             regexp_extract(args, &extracts)
         })
-        .check(check_extract)
+        .check(check_pattern)
         .into_udf(),
         function("str_to_map", &[&[Text], &[Text, Text, Text]], Returns::Type(text_map_type()), move |args| {
             str_to_map(args, &maps)

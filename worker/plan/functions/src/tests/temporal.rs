@@ -82,7 +82,7 @@ fn units_are_added_and_counted() {
     expect(vec![
         ("timestampadd", args!["MONTH", 1, timestamp("2026-01-31 10:00:00")], "2026-02-28 10:00:00.000"),
         ("timestampadd", args!["week", -1, date("2026-03-01")], "2026-02-22"),
-        ("timestampadd", args!["HOUR", 3, date("2026-03-01")], "2026-03-01 03:00:00.000"),
+        ("timestampadd", args!["HOUR", 3, date("2026-03-01")], "2026-03-01 03:00:00.000000"),
         ("timestampadd", args!["SQL_TSI_SECOND", 90, timestamp("2026-03-01 00:00:00")], "2026-03-01 00:01:30.000"),
         ("timestampadd", args!["DAY", None::<i32>, date("2026-03-01")], "NULL"),
         ("timestampadd", args!["HOUR", 2, time("23:00:00")], "01:00:00"),
