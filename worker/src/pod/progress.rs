@@ -18,6 +18,10 @@ const WINDOW: usize = 5;
 /// The share of time that an operator waits for room downstream before it is called back-pressured.
 const BACKPRESSURED_SHARE: f64 = 0.5;
 
+/// In how many looks rows must have been read, without the watermark moving, until it is called stuck. Two minutes of
+/// steady input: timestamps that are cut to whole minutes move the watermark more often than that.
+const STUCK_LOOKS: u32 = 120;
+
 /// What the counters said at one moment.
 #[derive(Clone, Debug)]
 struct Sample {
@@ -31,9 +35,34 @@ struct Sample {
 #[derive(Debug, Default)]
 struct Seen {
     samples: VecDeque<Sample>,
+    stillness: Stillness,
+}
+
+/// Whether event time stands still although rows are read. Time in which nothing is read does not count: without rows
+/// there is nothing that could move the watermark.
+#[derive(Debug, Default)]
+struct Stillness {
     watermark: Option<Watermark>,
-    /// Since when it is the same, and how many rows had been read by then.
-    stuck: Option<(u64, u64)>,
+    /// When the watermark was first seen where it is.
+    since_ms: u64,
+    rows_in: u64,
+    /// Looks since then in which rows had been read.
+    reading: u32,
+}
+
+impl Stillness {
+    fn look(&mut self, watermark: Option<Watermark>, rows_in: u64, now_ms: u64) {
+        if watermark != self.watermark {
+            *self = Self { watermark, since_ms: now_ms, rows_in, reading: 0 };
+        } else if rows_in != self.rows_in {
+            self.rows_in = rows_in;
+            self.reading = self.reading.saturating_add(1);
+        }
+    }
+
+    fn stuck_since_ms(&self) -> Option<u64> {
+        (self.watermark.is_some() && self.reading >= STUCK_LOOKS).then_some(self.since_ms)
+    }
 }
 
 /// Looks at the counters and remembers the last seconds.
@@ -64,11 +93,7 @@ impl Sampler {
         if seen.samples.back().is_some_and(|last| last.attempt != sample.attempt) {
             *seen = Seen::default();
         }
-        let watermark = totals.watermark;
-        if watermark != seen.watermark {
-            seen.watermark = watermark;
-            seen.stuck = Some((now_ms(), sample.rows_in));
-        }
+        seen.stillness.look(totals.watermark, totals.rows_in, now_ms());
         seen.samples.push_back(sample);
         while seen.samples.len() > WINDOW + 1 {
             seen.samples.pop_front();
@@ -82,11 +107,11 @@ impl Sampler {
         let watermark_ms = totals.watermark.map(Watermark::time_ms);
         let lag = watermark_ms.map(|time| now_ms().saturating_sub(u64::try_from(time).unwrap_or(0)));
         let seen = self.seen.lock().expect("no holder of the samples panics");
-        let stuck = seen.stuck.filter(|(_, rows)| totals.rows_in > *rows).map(|(since, _)| since);
+        let has_moved = totals.watermark != seen.stillness.watermark;
         Progress {
             watermark_ms,
             watermark_lag_ms: lag,
-            watermark_stuck_since_ms: watermark_ms.and(stuck),
+            watermark_stuck_since_ms: seen.stillness.stuck_since_ms().filter(|_| !has_moved),
             lag_records: totals.source_lag,
             records_in_per_second: rate(&seen.samples),
             records_in: totals.rows_in,
@@ -161,20 +186,50 @@ mod tests {
         (view, source, sink)
     }
 
+    /// Looks once a second, at rows that have been read by then and at the watermark. Whether it was ever called stuck.
+    fn is_ever_stuck(seconds: u64, rows: impl Fn(u64) -> u64, watermark: impl Fn(u64) -> i64) -> bool {
+        let mut stillness = Stillness::default();
+        (0..seconds).any(|second| {
+            stillness.look(Some(Watermark::new(watermark(second))), rows(second), second * 1000);
+            stillness.stuck_since_ms().is_some()
+        })
+    }
+
     #[test]
-    fn a_watermark_that_stays_while_rows_are_read_is_stuck() {
+    fn a_watermark_that_moves_with_what_is_read_is_never_stuck() {
+        let at = |second: u64| i64::try_from(second).expect("seconds");
+        assert!(!is_ever_stuck(3_600, |second| second * 50, at), "steady input");
+        assert!(!is_ever_stuck(3_600, |second| second * 50, |second| at(second / 60 * 60)), "whole minutes");
+        assert!(!is_ever_stuck(3_600, |second| second / 60 * 50, |second| at(second / 60)), "a burst each minute");
+        assert!(!is_ever_stuck(3_600, |second| second.min(5), |_| 7), "nothing is read any more");
+    }
+
+    #[test]
+    fn a_watermark_that_stays_while_rows_are_read_for_long_is_stuck_until_it_moves() {
+        let mut stillness = Stillness::default();
+        let limit = u64::from(STUCK_LOOKS);
+        for second in 0..=limit {
+            assert_eq!(stillness.stuck_since_ms(), None, "after {second} looks");
+            stillness.look(Some(Watermark::new(1_000)), second * 10, 5_000 + second * 1000);
+        }
+        assert_eq!(stillness.stuck_since_ms(), Some(5_000), "since it was first seen there");
+        stillness.look(Some(Watermark::new(2_000)), limit * 10 + 5, 900_000);
+        assert_eq!(stillness.stuck_since_ms(), None);
+        assert!(!is_ever_stuck(100, |second| second, |_| 7) && is_ever_stuck(200, |second| second, |_| 7));
+    }
+
+    #[test]
+    fn a_job_that_has_just_read_more_than_at_its_last_look_is_not_stuck() {
         let (view, source, _) = view();
         let sampler = Sampler::default();
         source.set_watermark(Watermark::new(1_000));
         source.rows_in.add(5);
         sampler.look(&view);
-        assert_eq!(sampler.progress(&view).watermark_stuck_since_ms, None, "nothing was read since");
         source.rows_in.add(5);
         sampler.look(&view);
-        assert!(sampler.progress(&view).watermark_stuck_since_ms.is_some());
-        source.set_watermark(Watermark::new(2_000));
-        sampler.look(&view);
-        assert_eq!(sampler.progress(&view).watermark_stuck_since_ms, None);
+        source.rows_in.add(5);
+        let progress = sampler.progress(&view);
+        assert_eq!((progress.watermark_ms, progress.watermark_stuck_since_ms), (Some(1_000), None));
     }
 
     #[test]
