@@ -16,6 +16,9 @@ pub struct InvalidDuration(String);
 
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 
+/// What is longer than ten thousand years is taken for that, so that no sum of a time and a duration overflows.
+const LONGEST_MS: u64 = 3_650_000 * 86_400_000;
+
 impl Duration {
     /// The duration with this many seconds.
     pub const fn from_secs(seconds: u64) -> Self {
@@ -25,6 +28,11 @@ impl Duration {
     /// The duration with this many milliseconds.
     pub const fn from_millis(millis: u64) -> Self {
         Self(std::time::Duration::from_millis(millis))
+    }
+
+    /// The value in whole milliseconds.
+    pub fn millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The value.
@@ -39,7 +47,8 @@ impl TryFrom<String> for Duration {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let parsed = UNITS.iter().find_map(|(unit, unit_ms)| {
             let number: u64 = text.trim().strip_suffix(unit)?.trim().parse().ok()?;
-            Some(std::time::Duration::from_millis(number.checked_mul(*unit_ms)?))
+            let millis = number.saturating_mul(*unit_ms).min(LONGEST_MS);
+            Some(std::time::Duration::from_millis(millis))
         });
         parsed.map(Self).ok_or(InvalidDuration(text))
     }
@@ -71,7 +80,7 @@ impl schemars::JsonSchema for Duration {
         schemars::json_schema!({
             "type": "string",
             "pattern": "^[0-9]+(ms|s|m|h|d)$",
-            "maxLength": 20,
+            "maxLength": 12,
             "description": "A duration such as 500ms, 10s, 2m, 6h or 7d.",
         })
     }
@@ -89,7 +98,10 @@ mod tests {
             let duration = Duration::try_from(text.to_owned()).expect(text);
             assert_eq!(duration.to_string(), shown);
         }
-        for text in ["", "10", "s", "-1s", "1.5h", "99999999999999999d"] {
+        for text in ["999999999999d", "18446744073709551615h"] {
+            assert_eq!(Duration::try_from(text.to_owned()).expect(text).to_string(), "3650000d");
+        }
+        for text in ["", "10", "s", "-1s", "1.5h", "99999999999999999999d"] {
             assert!(Duration::try_from(text.to_owned()).is_err(), "{text}");
         }
     }

@@ -1,9 +1,10 @@
 //! `Savepoint`, version v1alpha1: a savepoint that was asked for, and where it is.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use crate::status::known_or_default;
 use crate::stream_job::{CheckpointStorage, NameRef, any_object};
 
 /// A savepoint of a StreamJob: everything the job needs to go on from that moment, at any parallelism, in any cluster.
@@ -19,12 +20,13 @@ use crate::stream_job::{CheckpointStorage, NameRef, any_object};
     derive = "PartialEq",
     printcolumn(name = "JOB", type_ = "string", json_path = ".spec.jobRef.name"),
     printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "COMPLETED", type_ = "date", json_path = ".status.completedAt"),
     printcolumn(name = "URI", type_ = "string", json_path = ".status.uri", priority = 1),
     printcolumn(name = "MESSAGE", type_ = "string", json_path = ".status.message", priority = 1),
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self == oldSelf").message("a Savepoint is one request: its spec never changes. Create another one"))]
 pub struct SavepointSpec {
     /// The StreamJob, in the same namespace.
@@ -56,6 +58,7 @@ pub struct SavepointStatus {
     /// The generation of the spec that this is about.
     pub observed_generation: i64,
     /// Where it is in its life.
+    #[serde(deserialize_with = "known_or_default")]
     pub phase: SavepointPhase,
     /// Where the data is, once it is completed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +81,10 @@ pub struct SavepointStatus {
     /// Why it waits or has failed, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What can be said about the savepoint by type: Ready, Stalled, Reconciling.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
 }
 
 /// What reaches the data of a savepoint: the worker that has taken it, as far as that matters.
@@ -105,4 +112,16 @@ pub enum SavepointPhase {
     Completed,
     /// It was given up.
     Failed,
+}
+
+impl SavepointPhase {
+    /// The name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::InProgress => "InProgress",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+        }
+    }
 }

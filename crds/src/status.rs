@@ -1,8 +1,11 @@
 //! The status of a `StreamJob`: what was seen of it, and what is meant with it.
+//!
+//! A phase or an operation that another release has written and this one does not know never makes a job unreadable.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Duration;
 
@@ -13,6 +16,7 @@ pub struct StreamJobStatus {
     /// The generation of the spec that the controller has seen.
     pub observed_generation: i64,
     /// Where the job is in its life.
+    #[serde(deserialize_with = "known_or_starting")]
     pub phase: Phase,
     /// One line about the job, for people.
     pub summary: String,
@@ -51,15 +55,31 @@ pub struct StreamJobStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
     /// What the controller is in the middle of. Recorded before it acts, so that another controller can go on.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "known_or_default")]
     pub operation: Option<Operation>,
     /// A change of the spec that was taken back because it did not work; it is not tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<RolledBack>,
-    /// What can be said about the job by type: Ready, Reconciling, Stalled, Accepted, WorkersReady, CheckpointHealthy,
-    /// WatermarkAdvancing, Backpressured, Warning.
+    /// What can be said about the job by type: Ready, Stalled, Reconciling, Accepted, Running, WorkersReady,
+    /// CheckpointHealthy, WatermarkAdvancing, Backpressured, Warning.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A value; the default in place of one that this release does not know.
+pub(crate) fn known_or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+/// A phase. A job in one that this release does not know is looked at anew, as one that starts.
+fn known_or_starting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Phase, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or(Phase::Starting))
 }
 
 /// Where a job is in its life.
@@ -90,6 +110,42 @@ pub enum Phase {
     Failed,
     /// The job is being deleted.
     Deleting,
+}
+
+impl Phase {
+    /// All phases, in the order in which jobs meet them.
+    pub const ALL: [Self; 12] = [
+        Self::Pending,
+        Self::Starting,
+        Self::Running,
+        Self::Savepointing,
+        Self::Rescaling,
+        Self::Upgrading,
+        Self::RollingBack,
+        Self::Suspending,
+        Self::Suspended,
+        Self::Finished,
+        Self::Failed,
+        Self::Deleting,
+    ];
+
+    /// The name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::Savepointing => "Savepointing",
+            Self::Rescaling => "Rescaling",
+            Self::Upgrading => "Upgrading",
+            Self::RollingBack => "RollingBack",
+            Self::Suspending => "Suspending",
+            Self::Suspended => "Suspended",
+            Self::Finished => "Finished",
+            Self::Failed => "Failed",
+            Self::Deleting => "Deleting",
+        }
+    }
 }
 
 /// The pods of a job.
@@ -226,6 +282,9 @@ pub struct Operation {
     pub kind: OperationKind,
     /// When it was begun.
     pub started_at: Time,
+    /// Since when the worker gives no answer that the operation can go on with; unset while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<Time>,
     /// The savepoint that it takes or has taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub savepoint: Option<String>,
@@ -265,4 +324,39 @@ pub struct RolledBack {
     pub message: String,
     /// When it was taken back.
     pub at: Time,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_phase_is_written_by_its_name() {
+        for phase in Phase::ALL {
+            assert_eq!(json!(phase), json!(phase.as_str()));
+        }
+    }
+
+    #[test]
+    fn what_another_release_has_written_is_read_as_far_as_it_is_known() {
+        let status: StreamJobStatus = serde_json::from_value(json!({
+            "phase": "Thinking",
+            "operation": {"kind": "Think", "startedAt": "2026-05-01T12:00:00Z"},
+            "attempt": 3,
+            "mood": "good",
+        }))
+        .expect("a status");
+        assert_eq!((status.phase, status.operation, status.attempt), (Phase::Starting, None, 3));
+        let known: StreamJobStatus = serde_json::from_value(json!({
+            "phase": "Suspended",
+            "operation": {"kind": "Stop", "startedAt": "2026-05-01T12:00:00Z"},
+        }))
+        .expect("a status");
+        assert_eq!(
+            (known.phase, known.operation.map(|known| known.kind)),
+            (Phase::Suspended, Some(OperationKind::Stop))
+        );
+    }
 }

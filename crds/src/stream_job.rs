@@ -1,10 +1,13 @@
 //! `StreamJob`, version v1alpha1: a job in SQL and how it is run.
+//!
+//! Unknown fields are read over: the API server has dropped or refused what its definition does not know, and a controller
+//! that was rolled back meets objects of its successor.
 
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::status::StreamJobStatus;
 use crate::{Duration, rules};
@@ -34,6 +37,7 @@ pub const NAME_LENGTH_MAX: usize = 45;
     validation = rules::job_name(),
     printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "REASON", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "PARALLELISM", type_ = "integer", json_path = ".status.parallelism"),
     printcolumn(name = "LAG", type_ = "integer", json_path = ".status.progress.lagRecords"),
     printcolumn(name = "WM-LAG", type_ = "string", json_path = ".status.progress.watermarkLag"),
@@ -44,7 +48,7 @@ pub const NAME_LENGTH_MAX: usize = 45;
     printcolumn(name = "ATTEMPT", type_ = "integer", json_path = ".status.attempt", priority = 1),
     printcolumn(name = "MESSAGE", type_ = "string", json_path = ".status.summary", priority = 1)
 )]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.sql) != has(self.sqlFrom)").message("exactly one of sql and sqlFrom must be set"),
     validation = Rule::new("self.parallelism <= self.maxParallelism").message("parallelism must not be greater than maxParallelism")
@@ -103,7 +107,7 @@ fn default_max_parallelism() -> u32 {
 
 /// Where SQL stands besides the spec itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct SqlSource {
     /// A key of a ConfigMap in the job's namespace.
     pub config_map_key_ref: ConfigMapKey,
@@ -111,7 +115,6 @@ pub struct SqlSource {
 
 /// A key of a ConfigMap.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ConfigMapKey {
     /// The ConfigMap's name.
     #[schemars(length(min = 1, max = 253))]
@@ -133,7 +136,7 @@ pub enum DesiredState {
 
 /// The pods that run a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Workers {
     /// Slots in a worker; 0 puts all slots into one worker.
     pub slots: u16,
@@ -158,7 +161,6 @@ pub(crate) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema 
 
 /// A volume of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct LocalStorage {
     /// Its size, as a quantity such as `5Gi`.
     #[schemars(length(max = 20), extend("pattern" = r"^[0-9]+(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$"))]
@@ -167,7 +169,7 @@ pub struct LocalStorage {
 
 /// How and where checkpoints are taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
     rules::at_least("checkpoint.interval", "interval", "100ms"),
     rules::at_least("checkpoint.timeout", "timeout", "1s"),
@@ -193,7 +195,7 @@ impl Default for Checkpoint {
 
 /// Object storage for checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct CheckpointStorage {
     /// A folder: `s3://bucket/path` or `file:///path`. Jobs may share it: each has its own folder in it, by namespace
     /// and name.
@@ -211,7 +213,6 @@ pub struct CheckpointStorage {
 
 /// An object of the same namespace by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct NameRef {
     /// The object's name.
     #[schemars(length(min = 1, max = 253))]
@@ -220,7 +221,7 @@ pub struct NameRef {
 
 /// How savepoints are taken without being asked for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least_if_set("savepoints.maxAge", "maxAge", "1s")]))]
 pub struct Savepoints {
     /// A cron expression with five fields, in UTC: `0 */6 * * *` is every six hours.
@@ -252,7 +253,7 @@ pub enum OnDelete {
 
 /// How a change of SQL or image is carried out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least("upgrade.stopDeadline", "stopDeadline", "1s")]))]
 pub struct Upgrade {
     /// What the new revision starts from.
@@ -284,7 +285,7 @@ pub enum UpgradeMode {
 
 /// When a new revision is given up for the old one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least("upgrade.rollback.deadline", "deadline", "1s")]))]
 pub struct Rollback {
     /// Whether it is given up at all.
@@ -301,15 +302,22 @@ impl Default for Rollback {
 
 /// How often a failing job is started again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least("restart.window", "window", "1s")]))]
 pub struct Restart {
     /// Restarts within a window after which the job has failed.
+    #[serde(deserialize_with = "at_most_u32")]
+    #[schemars(range(max = 1_000_000))]
     pub max_per_window: u32,
     /// The time over which restarts are counted.
     pub window: Duration,
     /// The waits between restarts.
     pub backoff: Backoff,
+}
+
+/// A number that was stored before the definition had a limit.
+fn at_most_u32<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Ok(u32::try_from(u64::deserialize(deserializer)?).unwrap_or(u32::MAX))
 }
 
 impl Default for Restart {
@@ -320,7 +328,7 @@ impl Default for Restart {
 
 /// Waits that double.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::not_longer("restart.backoff", "initial", "max")]))]
 pub struct Backoff {
     /// The first wait.
@@ -337,7 +345,7 @@ impl Default for Backoff {
 
 /// What the first start of a job restores from; at most one of the two.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_most_one("restoreFrom", "savepointRef", "uri")]))]
 pub struct RestoreFrom {
     /// A Savepoint object of the same namespace.
@@ -366,11 +374,11 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_field_is_named() {
-        let error = serde_norway::from_str::<StreamJob>(
-            "apiVersion: eddyline.io/v1alpha1\nkind: StreamJob\nmetadata: {name: orders}\nspec: {sql: 'SELECT 1', paralelism: 4}\n",
+    fn what_a_later_or_an_earlier_release_has_stored_is_read() {
+        let job: StreamJob = serde_norway::from_str(
+            "apiVersion: eddyline.io/v1alpha1\nkind: StreamJob\nmetadata: {name: orders}\nspec: {sql: 'SELECT 1', autoscale: {max: 4}, restart: {jitter: 1s, maxPerWindow: 5000000000}}\n",
         )
-        .expect_err("an unknown field");
-        assert!(error.to_string().contains("paralelism"), "{error}");
+        .expect("what is known of it");
+        assert_eq!((job.spec.sql.as_deref(), job.spec.restart.max_per_window), (Some("SELECT 1"), u32::MAX));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use eddyline_api::savepoint::StopRequest;
 use eddyline_crds::{Savepoint, StreamJob};
+use futures::future::BoxFuture;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
@@ -17,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::{info, warn};
 
+use crate::clock::{Timestamp, whole_seconds};
 use crate::context::Context;
 use crate::desired::{self, Children};
 use crate::identity::{self, Identity};
@@ -24,6 +26,7 @@ use crate::names;
 use crate::observed::{Applied, Observed};
 use crate::ownership::{self, Ownership};
 use crate::plan::Step;
+use crate::savepoint::conditions::conditions;
 use crate::worker_client::{self, WorkerClient};
 
 /// A step that could not be carried out.
@@ -134,8 +137,16 @@ async fn carry_out(context: &Context, seen: &Observed, step: &Step) -> Result<()
             };
             delete::<Pod>(&api.of(), name, &parameters).await.map_err(failed)
         }
-        Step::Rescale { .. } | Step::Stop { .. } | Step::Cancel => ask_worker(context, seen, step).await,
-        Step::CreateSavepoint(savepoint) => create_savepoint(&api, savepoint).await.map_err(failed),
+        Step::Rescale { parallelism } => ask_worker(context, seen, step, |worker| worker.rescale(*parallelism)).await,
+        Step::Stop { savepoint } => {
+            ask_worker(context, seen, step, |worker| {
+                worker.stop(StopRequest { savepoint: savepoint.clone(), timeout_ms: None })
+            })
+            .await
+        }
+        Step::CreateSavepoint(savepoint) => {
+            create_savepoint(&api, savepoint, whole_seconds(context.clock.now())).await.map_err(failed)
+        }
         Step::DeleteSavepoint { name } => {
             delete::<Savepoint>(&api.of(), name, &DeleteParams::default()).await.map_err(failed)
         }
@@ -235,6 +246,19 @@ async fn set_finalizer(api: &Apis<'_>, seen: &Observed, is_set: bool) -> Result<
     finalizer(&api.of::<StreamJob>(), &*seen.job, is_set).await
 }
 
+/// Takes the finalizer off a job that is being deleted and that this release cannot read: what it would do first is not to
+/// be known, and the object must not stay for ever.
+///
+/// # Errors
+/// The API server has refused, or does not answer.
+pub async fn release_unreadable(api: &Api<StreamJob>, name: &str) -> Result<(), kube::Error> {
+    let Some(bare) = api.get_metadata_opt(name).await? else { return Ok(()) };
+    if bare.metadata.deletion_timestamp.is_none() {
+        return Ok(());
+    }
+    set_finalizer_of(api, bare.metadata, false).await
+}
+
 /// Sets or takes off the project's finalizer of an object.
 pub(crate) async fn finalizer<K>(api: &Api<K>, object: &K, is_set: bool) -> Result<(), kube::Error>
 where
@@ -247,7 +271,15 @@ where
         Some(fresh) if fresh.metadata.uid.as_deref() == uid => fresh,
         _ => return Ok(()),
     };
-    let mut finalizers = fresh.metadata.finalizers.unwrap_or_default();
+    set_finalizer_of(api, fresh.metadata, is_set).await
+}
+
+async fn set_finalizer_of<K>(api: &Api<K>, fresh: ObjectMeta, is_set: bool) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let name = fresh.name.unwrap_or_default();
+    let mut finalizers = fresh.finalizers.unwrap_or_default();
     if finalizers.iter().any(|finalizer| finalizer == names::FINALIZER) == is_set {
         return Ok(());
     }
@@ -255,9 +287,9 @@ where
     if is_set {
         finalizers.push(names::FINALIZER.to_owned());
     }
-    let metadata = json!({ "resourceVersion": fresh.metadata.resource_version, "finalizers": finalizers });
+    let metadata = json!({ "resourceVersion": fresh.resource_version, "finalizers": finalizers });
     let parameters = PatchParams { field_manager: Some(names::MANAGER.to_owned()), ..PatchParams::default() };
-    match api.patch_metadata(name, &parameters, &Patch::Merge(json!({ "metadata": metadata }))).await {
+    match api.patch_metadata(&name, &parameters, &Patch::Merge(json!({ "metadata": metadata }))).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         other => other.map(|_| ()),
     }
@@ -287,18 +319,18 @@ async fn ensure_identity(context: &Context, api: &Apis<'_>, seen: &Observed, ste
     Ok(())
 }
 
-async fn ask_worker(context: &Context, seen: &Observed, step: &Step) -> Result<(), Error> {
+async fn ask_worker(
+    context: &Context,
+    seen: &Observed,
+    step: &Step,
+    ask: impl for<'a> FnOnce(&'a dyn WorkerClient) -> BoxFuture<'a, Result<(), worker_client::Error>>,
+) -> Result<(), Error> {
     let Some(client) = connected(context, seen) else {
         // Decided on what the worker said a moment ago; the next pass finds it, or finds out that it is gone.
         warn!(namespace = seen.namespace(), job = seen.name(), step = step.name(), "the worker is gone");
         return Ok(());
     };
-    let answer = match step {
-        Step::Rescale { parallelism } => client.rescale(*parallelism).await,
-        Step::Stop { savepoint } => client.stop(StopRequest { savepoint: savepoint.clone(), timeout_ms: None }).await,
-        _ => client.cancel().await,
-    };
-    answer.map_err(|source| {
+    ask(&*client).await.map_err(|source| {
         context.metrics.worker_call_failed(step.name());
         Error::Worker { step: step.name(), source }
     })
@@ -310,10 +342,13 @@ fn connected(context: &Context, seen: &Observed) -> Option<Arc<dyn WorkerClient>
     context.worker(seen.uid(), &address, identity).ok()
 }
 
-async fn create_savepoint(api: &Apis<'_>, savepoint: &Savepoint) -> Result<(), kube::Error> {
+async fn create_savepoint(api: &Apis<'_>, savepoint: &Savepoint, now: Timestamp) -> Result<(), kube::Error> {
     let savepoints = api.of::<Savepoint>();
     let mut bare = savepoint.clone();
-    let status = bare.status.take();
+    let status = bare.status.take().map(|mut status| {
+        status.conditions = conditions(&status, now);
+        status
+    });
     create(&savepoints, &bare).await?;
     let Some(status) = status else { return Ok(()) };
     let name = savepoint.metadata.name.as_deref().unwrap_or_default();

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use eddyline_api::JobStatus;
 use kube::Client;
 
 use crate::clock::{Clock, Timestamp, since};
@@ -47,9 +48,24 @@ struct Remembered {
     identity: Option<(Arc<Identity>, Timestamp)>,
     records: Vec<(u64, Arc<Record>)>,
     worker: Option<(IpAddr, Arc<Identity>, Arc<dyn WorkerClient>)>,
+    answer: Option<Answer>,
     objection: Option<String>,
     failures: u32,
+    stored_at: Option<Timestamp>,
 }
+
+/// What a worker has answered the last time that it did.
+struct Answer {
+    from: IpAddr,
+    status: JobStatus,
+    /// How often it was asked in vain since, and since when.
+    missed: u32,
+    silent_since: Option<Timestamp>,
+}
+
+/// For how long and for how many questions in vain a worker's last answer stands for it.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+const MISSES_MAX: u32 = 3;
 
 /// How many records of a job are remembered: what runs, and what it has replaced.
 const RECORDS_MAX: usize = 2;
@@ -172,6 +188,36 @@ impl Context {
         let client = self.connect.connect(address, &identity.credentials())?;
         self.with(uid, |known| known.worker = Some((address.ip, identity.clone(), client.clone())));
         Ok(client)
+    }
+
+    /// Notes what a worker has answered.
+    pub fn answered(&self, uid: &str, from: IpAddr, status: &JobStatus) {
+        let answer = Answer { from, status: status.clone(), missed: 0, silent_since: None };
+        self.with(uid, |known| known.answer = Some(answer));
+    }
+
+    /// Notes that a worker has not answered. Gives what it has said before, while that stands for it: one answer that is
+    /// lost says nothing about a job.
+    pub fn missed(&self, uid: &str, from: IpAddr) -> Option<JobStatus> {
+        let now = self.clock.now();
+        self.with(uid, |known| {
+            let answer = known.answer.as_mut().filter(|answer| answer.from == from)?;
+            answer.missed = answer.missed.saturating_add(1);
+            let silent_for = since(*answer.silent_since.get_or_insert(now), now);
+            (answer.missed < MISSES_MAX || silent_for < SILENCE_MAX).then(|| answer.status.clone())
+        })
+    }
+
+    /// How long ago the status of a job was stored, if this process has done it.
+    pub fn stored_ago(&self, uid: &str) -> Option<Duration> {
+        let now = self.clock.now();
+        self.with(uid, |known| known.stored_at.map(|at| since(at, now)))
+    }
+
+    /// Notes that the status of a job was stored.
+    pub fn stored(&self, uid: &str) {
+        let now = self.clock.now();
+        self.with(uid, |known| known.stored_at = Some(now));
     }
 
     /// Drops the connection to a job's worker, and reads its identity again: one of them may be why it does not answer.

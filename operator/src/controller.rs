@@ -1,6 +1,6 @@
-//! What makes passes happen: watches, a queue, and times to look again.
+//! What makes reconciles happen: watches, a queue, and times to look again.
 //!
-//! Everything is watched by metadata alone. A pass reads what it needs, so what is watched only has to say when.
+//! Everything is watched by metadata alone. A reconcile reads what it needs, so what is watched only has to say when.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -26,8 +26,8 @@ use tracing::{debug, warn};
 use crate::context::Context;
 use crate::{backoff, causes, names, reconcile, savepoint};
 
-/// How many passes run at a time.
-const CONCURRENCY: u16 = 8;
+/// How many reconciles run at a time. Most of one is waiting: a worker that does not answer takes seconds.
+const CONCURRENCY: u16 = 32;
 
 type Meta<K> = PartialObjectMeta<K>;
 type Requests<K> = BoxStream<'static, Result<ReconcileRequest<Meta<K>>, watcher::Error>>;
@@ -124,7 +124,7 @@ async fn run_queue<K, Queue, Pass, Passing>(
         let passing = pass(context.clone(), namespace, name);
         async move {
             let result = passing.await;
-            context.metrics.pass_ended(kind, result.is_ok(), begun.elapsed());
+            context.metrics.reconciled(kind, result.is_ok(), begun.elapsed());
             if result.is_ok() {
                 context.succeeded(&uid);
             }
@@ -137,14 +137,21 @@ async fn run_queue<K, Queue, Pass, Passing>(
         Action::requeue(backoff::after(context.failed(&uid), &uid))
     };
     let config = controller::Config::default().concurrency(CONCURRENCY);
+    let metrics = &context.metrics.clone();
     let queue = Box::pin(queue);
     Box::pin(applier(reconciler, error_policy, context, reader, queue, config))
         .for_each(|result| async move {
             match result {
-                Ok((object, _)) => debug!(kind, %object, "pass ended"),
-                Err(controller::Error::ObjectNotFound(object)) => debug!(kind, %object, "gone"),
+                Ok((object, _)) => debug!(kind, %object, "reconciled"),
+                Err(controller::Error::ObjectNotFound(object)) => {
+                    // A reconcile that was under way when its job was deleted may have exported it once more.
+                    if kind == StreamJob::kind(&()) {
+                        metrics.job_gone(object.namespace.as_deref().unwrap_or_default(), &object.name);
+                    }
+                    debug!(kind, %object, "gone");
+                }
                 Err(controller::Error::ReconcilerFailed(error, object)) => {
-                    warn!(kind, %object, error = causes::of(&error), "pass failed");
+                    warn!(kind, %object, error = causes::of(&error), "reconcile failed");
                 }
                 Err(error) => warn!(kind, error = causes::of(&error), "watch failed"),
             }
@@ -156,15 +163,28 @@ async fn run_queue<K, Queue, Pass, Passing>(
 /// the status.
 fn main_stream<K: Watched>(context: &Arc<Context>, scope: Option<&String>) -> (Store<Meta<K>>, Requests<K>) {
     let (reader, writer) = reflector::store();
-    let forgetting = context.clone();
+    let (forgetting, known, scope_of_jobs) = (context.clone(), reader.clone(), scope.cloned());
+    let is_of_jobs = K::kind(&()) == StreamJob::kind(&());
     let changes = watcher(api::<Meta<K>>(&context.client, scope), watcher::Config::default())
         .default_backoff()
         .modify(|object| slim(&mut object.metadata))
         .reflect(writer)
-        .inspect(move |event| {
-            if let Ok(watcher::Event::Delete(object)) = event {
-                forgetting.forget(object.metadata.uid.as_deref().unwrap_or_default());
+        .inspect(move |event| match event {
+            Ok(watcher::Event::Delete(object)) => {
+                let metadata = &object.metadata;
+                forgetting.forget(metadata.uid.as_deref().unwrap_or_default());
+                if is_of_jobs {
+                    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+                    forgetting.metrics.job_gone(namespace.unwrap_or_default(), name.unwrap_or_default());
+                }
             }
+            // What was deleted while nobody watched is missing in the list that a new watch begins with.
+            Ok(watcher::Event::InitDone) if is_of_jobs => {
+                let is_there =
+                    |namespace: &str, name: &str| known.get(&ObjectRef::new(name).within(namespace)).is_some();
+                forgetting.metrics.jobs_left(scope_of_jobs.as_deref(), is_there);
+            }
+            _ => {}
         })
         .applied_objects()
         .predicate_filter(predicates::generation, Default::default());

@@ -1,4 +1,7 @@
-//! Events: what happened to a job, told once, when it happens.
+//! Events: what happened to a job, emitted once, when it happens.
+//!
+//! The API `events.k8s.io/v1` refuses new events with `deprecatedLastTimestamp`, `deprecatedFirstTimestamp` or
+//! `deprecatedCount`, so those are unset.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
@@ -8,7 +11,8 @@ use kube::api::PostParams;
 use tracing::warn;
 
 use crate::clock::Timestamp;
-use crate::{causes, names};
+use crate::vocabulary::named;
+use crate::{causes, message, names, validate};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,69 +23,86 @@ pub struct Event {
     pub message: String,
 }
 
-/// What happens to jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The job runs for the first time.
-    Started,
-    /// An attempt goes on from a checkpoint.
-    CheckpointRestored,
-    /// A savepoint is in storage.
-    SavepointCompleted,
-    /// The number of slots is being changed.
-    RescaleStarted,
-    /// The number of slots was changed.
-    RescaleCompleted,
-    /// A new revision runs.
-    Upgraded,
-    /// An old revision runs again.
-    RolledBack,
-    /// The job is stopped and has no pods.
-    Suspended,
-    /// The job runs again.
-    Resumed,
-    /// All input was read.
-    Finished,
-    /// The spec was refused.
-    SqlInvalid,
-    /// A worker has failed.
-    WorkerFailed,
-    /// The job is started again.
-    Restarting,
-    /// A checkpoint was given up.
-    CheckpointFailed,
-    /// The checkpoint storage cannot be reached.
-    StorageUnreachable,
-    /// The job has failed too often.
-    RestartLimitReached,
-    /// A source cannot be reached.
-    SourceUnreachable,
-    /// A sink cannot be reached.
-    SinkUnreachable,
+named! {
+    /// What happens to jobs.
+    Reason {
+        /// The job runs for the first time.
+        Started = "Started",
+        /// An attempt resumes from a checkpoint.
+        CheckpointRestored = "CheckpointRestored",
+        /// A savepoint is in storage.
+        SavepointCompleted = "SavepointCompleted",
+        /// The number of slots is being changed.
+        RescaleStarted = "RescaleStarted",
+        /// The number of slots was changed.
+        RescaleCompleted = "RescaleCompleted",
+        /// A new revision runs.
+        Upgraded = "Upgraded",
+        /// The job is stopped and has no pods.
+        Suspended = "Suspended",
+        /// The job runs again.
+        Resumed = "Resumed",
+        /// All input was read.
+        Finished = "Finished",
+        /// An old revision runs again.
+        RolledBack = "RolledBack",
+        /// The SQL was refused.
+        SqlInvalid = "SqlInvalid",
+        /// The SQL is not where the spec says.
+        SqlNotFound = "SqlNotFound",
+        /// A field of the spec was refused.
+        SpecInvalid = "SpecInvalid",
+        /// The spec asks for what this version cannot do.
+        NotYetSupported = "NotYetSupported",
+        /// A worker has failed.
+        WorkerFailed = "WorkerFailed",
+        /// The job is started again.
+        Restarting = "Restarting",
+        /// A source cannot be reached.
+        SourceUnreachable = "SourceUnreachable",
+        /// A sink cannot be reached.
+        SinkUnreachable = "SinkUnreachable",
+        /// The checkpoint storage cannot be reached.
+        StorageUnreachable = "StorageUnreachable",
+        /// Checkpoints began to fail.
+        CheckpointFailed = "CheckpointFailed",
+        /// A Savepoint has failed.
+        SavepointFailed = "SavepointFailed",
+        /// The next revision starts without the savepoint that was meant.
+        SavepointSkipped = "SavepointSkipped",
+        /// The job has failed for good, in a way that another attempt would meet again.
+        JobFailed = "JobFailed",
+        /// The job has failed for good: it was started again too often.
+        RestartLimitReached = "RestartLimitReached",
+        /// Data stays in storage that was to be saved or deleted.
+        StateLeft = "StateLeft",
+    }
 }
 
 impl Reason {
     /// Whether somebody should look at it.
     pub fn is_warning(self) -> bool {
-        match self {
+        !matches!(
+            self,
             Self::Started
-            | Self::CheckpointRestored
-            | Self::SavepointCompleted
-            | Self::RescaleStarted
-            | Self::RescaleCompleted
-            | Self::Upgraded
-            | Self::Suspended
-            | Self::Resumed
-            | Self::Finished => false,
-            Self::RolledBack
-            | Self::SqlInvalid
-            | Self::WorkerFailed
-            | Self::Restarting
-            | Self::CheckpointFailed
-            | Self::StorageUnreachable
-            | Self::RestartLimitReached
-            | Self::SourceUnreachable
-            | Self::SinkUnreachable => true,
+                | Self::CheckpointRestored
+                | Self::SavepointCompleted
+                | Self::RescaleStarted
+                | Self::RescaleCompleted
+                | Self::Upgraded
+                | Self::Suspended
+                | Self::Resumed
+                | Self::Finished
+        )
+    }
+
+    /// The event of a refused spec.
+    pub fn of_refusal(refusal: validate::Reason) -> Self {
+        match refusal {
+            validate::Reason::SqlInvalid => Self::SqlInvalid,
+            validate::Reason::SqlNotFound => Self::SqlNotFound,
+            validate::Reason::SpecInvalid => Self::SpecInvalid,
+            validate::Reason::NotYetSupported => Self::NotYetSupported,
         }
     }
 }
@@ -92,9 +113,6 @@ impl Event {
         Self { reason, message: message.into() }
     }
 }
-
-/// The longest note that an event takes.
-const NOTE_BYTES_MAX: usize = 1000;
 
 /// Publishes events.
 #[derive(Clone)]
@@ -116,7 +134,7 @@ impl Recorder {
         for (index, event) in events.iter().enumerate() {
             let published = self.describe(about, event, now, index);
             if let Err(error) = api.create(&PostParams::default(), &published).await {
-                warn!(error = causes::of(&error), reason = ?event.reason, "event lost");
+                warn!(error = causes::of(&error), reason = event.reason.as_str(), "event lost");
             }
         }
     }
@@ -131,33 +149,13 @@ impl Recorder {
             },
             event_time: Some(MicroTime(now)),
             regarding: Some(about.clone()),
-            reason: Some(format!("{:?}", event.reason)),
-            note: Some(shortened(&event.message)),
+            reason: Some(event.reason.as_str().to_owned()),
+            note: Some(message::shown(&event.message)),
             type_: Some(if event.reason.is_warning() { "Warning" } else { "Normal" }.to_owned()),
             action: Some("Reconcile".to_owned()),
             reporting_controller: Some(names::MANAGER.to_owned()),
             reporting_instance: Some(self.identity.clone()),
             ..v1::Event::default()
         }
-    }
-}
-
-fn shortened(text: &str) -> String {
-    if text.len() <= NOTE_BYTES_MAX {
-        return text.to_owned();
-    }
-    let end = (0..=NOTE_BYTES_MAX - 3).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", &text[..end])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_note_is_cut_between_characters() {
-        let note = shortened(&"ä".repeat(1000));
-        assert!(note.len() <= NOTE_BYTES_MAX && note.ends_with('…'), "{}", note.len());
-        assert_eq!(shortened("short"), "short");
     }
 }

@@ -25,6 +25,7 @@ pub mod desired;
 pub mod events;
 pub mod identity;
 pub mod leader;
+pub mod message;
 pub mod metrics;
 pub mod names;
 pub mod observe;
@@ -40,6 +41,7 @@ pub mod server;
 pub mod settings;
 pub mod status;
 pub mod validate;
+mod vocabulary;
 pub mod worker_client;
 
 #[cfg(test)]

@@ -1,26 +1,38 @@
-//! Numbers about the controller itself, in the form that Prometheus reads. Those about jobs come from their workers.
+//! Numbers in the form that Prometheus reads: about the controller itself, and about jobs as it knows them, so that they
+//! are there also for jobs without a worker. What only a worker knows comes from the workers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use eddyline_crds::StreamJobStatus;
 use eddyline_crds::status::Phase;
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-/// Numbers about the controller.
+/// Numbers about the controller and its jobs.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
-    passes: IntCounterVec,
+    reconciles: IntCounterVec,
     durations: HistogramVec,
     worker_failures: IntCounterVec,
     leader: IntGauge,
     jobs: IntGaugeVec,
+    conditions: IntGaugeVec,
+    restarts: IntGaugeVec,
 
-    /// The phase of each job, by namespace and name.
-    phases: Arc<Mutex<BTreeMap<String, Phase>>>,
+    /// What is exported of each job, by namespace and name.
+    exported: Arc<Mutex<BTreeMap<(String, String), Exported>>>,
+}
+
+/// What is exported of a job.
+#[derive(Debug)]
+struct Exported {
+    phase: Phase,
+    /// Type and status.
+    conditions: Vec<(String, String)>,
 }
 
 impl Metrics {
@@ -29,12 +41,12 @@ impl Metrics {
     /// # Errors
     /// Two numbers have one name.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let passes = IntCounterVec::new(
-            Opts::new("eddyline_operator_passes_total", "Passes over objects, by kind and result"),
+        let reconciles = IntCounterVec::new(
+            Opts::new("eddyline_operator_reconciles_total", "Reconciles of objects, by kind and result"),
             &["kind", "result"],
         )?;
         let durations = HistogramVec::new(
-            HistogramOpts::new("eddyline_operator_pass_seconds", "How long passes took, by kind")
+            HistogramOpts::new("eddyline_operator_reconcile_seconds", "How long reconciles took, by kind")
                 .buckets(vec![0.005, 0.02, 0.1, 0.5, 2.0, 10.0]),
             &["kind"],
         )?;
@@ -44,43 +56,95 @@ impl Metrics {
         )?;
         let leader = IntGauge::new("eddyline_operator_leader", "Whether this replica leads")?;
         let jobs = IntGaugeVec::new(Opts::new("eddyline_operator_jobs", "Jobs by phase"), &["phase"])?;
+        let conditions = IntGaugeVec::new(
+            Opts::new("eddyline_streamjob_condition", "1 for the status that each condition of a job has"),
+            &["namespace", "streamjob", "type", "status"],
+        )?;
+        let restarts = IntGaugeVec::new(
+            Opts::new(
+                "eddyline_streamjob_restarts",
+                "Restarts of a job by any of its processes, since its revision began",
+            ),
+            &["namespace", "streamjob"],
+        )?;
         let registry = Registry::new();
         registry.register(Box::new(jobs.clone()))?;
-        registry.register(Box::new(passes.clone()))?;
+        registry.register(Box::new(conditions.clone()))?;
+        registry.register(Box::new(restarts.clone()))?;
+        registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(worker_failures.clone()))?;
         registry.register(Box::new(leader.clone()))?;
-        Ok(Self { registry, passes, durations, worker_failures, leader, jobs, phases: Arc::default() })
+        let exported = Arc::default();
+        Ok(Self { registry, reconciles, durations, worker_failures, leader, jobs, conditions, restarts, exported })
     }
 
-    /// A pass has ended.
-    pub fn pass_ended(&self, kind: &str, is_ok: bool, took: Duration) {
-        self.passes.with_label_values(&[kind, if is_ok { "ok" } else { "error" }]).inc();
+    /// A reconcile has ended.
+    pub fn reconciled(&self, kind: &str, is_ok: bool, took: Duration) {
+        self.reconciles.with_label_values(&[kind, if is_ok { "ok" } else { "error" }]).inc();
         self.durations.with_label_values(&[kind]).observe(took.as_secs_f64());
     }
 
-    /// A job was seen, or has gone.
-    pub fn job_seen(&self, job: &str, phase: Option<Phase>) {
-        let mut phases = self.phases.lock().expect("no holder of the phases panics");
-        let before = match phase {
-            Some(phase) => phases.insert(job.to_owned(), phase),
-            None => phases.remove(job),
-        };
-        if before == phase {
-            return;
+    fn exported(&self) -> MutexGuard<'_, BTreeMap<(String, String), Exported>> {
+        self.exported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job has this status.
+    pub fn job_seen(&self, namespace: &str, job: &str, status: &StreamJobStatus) {
+        let conditions = status.conditions.iter().map(|known| (known.type_.clone(), known.status.clone())).collect();
+        let now = Exported { phase: status.phase, conditions };
+        let mut exported = self.exported();
+        let before = exported.remove(&(namespace.to_owned(), job.to_owned()));
+        if before.as_ref().map(|before| before.phase) != Some(now.phase) {
+            if let Some(before) = &before {
+                self.jobs.with_label_values(&[before.phase.as_str()]).dec();
+            }
+            self.jobs.with_label_values(&[now.phase.as_str()]).inc();
         }
-        if let Some(before) = before {
-            self.jobs.with_label_values(&[format!("{before:?}")]).dec();
+        for (kind, status) in before.iter().flat_map(|before| &before.conditions) {
+            if !now.conditions.iter().any(|known| (&known.0, &known.1) == (kind, status)) {
+                self.forget_condition(namespace, job, kind, status);
+            }
         }
-        if let Some(now) = phase {
-            self.jobs.with_label_values(&[format!("{now:?}")]).inc();
+        for (kind, status) in &now.conditions {
+            self.conditions.with_label_values(&[namespace, job, kind, status]).set(1);
+        }
+        let restarts = i64::try_from(status.restarts).unwrap_or(i64::MAX);
+        self.restarts.with_label_values(&[namespace, job]).set(restarts);
+        exported.insert((namespace.to_owned(), job.to_owned()), now);
+    }
+
+    fn forget_condition(&self, namespace: &str, job: &str, kind: &str, status: &str) {
+        // It was set under these labels, so it is there to be removed.
+        let _ = self.conditions.remove_label_values(&[namespace, job, kind, status]);
+    }
+
+    /// A job is gone.
+    pub fn job_gone(&self, namespace: &str, job: &str) {
+        let Some(before) = self.exported().remove(&(namespace.to_owned(), job.to_owned())) else { return };
+        self.jobs.with_label_values(&[before.phase.as_str()]).dec();
+        for (kind, status) in &before.conditions {
+            self.forget_condition(namespace, job, kind, status);
+        }
+        let _ = self.restarts.remove_label_values(&[namespace, job]);
+    }
+
+    /// Of all jobs in a namespace, or everywhere, only these are there.
+    pub fn jobs_left(&self, scope: Option<&str>, is_there: impl Fn(&str, &str) -> bool) {
+        let known: Vec<(String, String)> = self.exported().keys().cloned().collect();
+        for (namespace, job) in known {
+            if scope.is_none_or(|scope| scope == namespace) && !is_there(&namespace, &job) {
+                self.job_gone(&namespace, &job);
+            }
         }
     }
 
     /// Who does not lead knows nothing of jobs.
     fn forget_jobs(&self) {
-        self.phases.lock().expect("no holder of the phases panics").clear();
+        self.exported().clear();
         self.jobs.reset();
+        self.conditions.reset();
+        self.restarts.reset();
     }
 
     /// A worker has not answered a request, or has refused it.
@@ -108,24 +172,4 @@ impl Metrics {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_counted_is_in_the_text() {
-        let metrics = Metrics::new().expect("metrics");
-        metrics.pass_ended("StreamJob", true, Duration::from_millis(3));
-        metrics.worker_call_failed("status");
-        metrics.job_seen("default/a", Some(Phase::Starting));
-        metrics.job_seen("default/a", Some(Phase::Running));
-        metrics.job_seen("default/b", Some(Phase::Running));
-        metrics.job_seen("default/b", None);
-        let text = metrics.text().expect("text");
-        assert!(text.contains("eddyline_operator_passes_total{kind=\"StreamJob\",result=\"ok\"} 1"), "{text}");
-        assert!(text.contains("eddyline_operator_jobs{phase=\"Running\"} 1"), "{text}");
-        assert!(text.contains("eddyline_operator_jobs{phase=\"Starting\"} 0"), "{text}");
-        metrics.set_leader(false);
-        assert!(!metrics.text().expect("text").contains("eddyline_operator_jobs{"), "a replica that does not lead");
-        assert!(text.contains("eddyline_operator_worker_failures_total{request=\"status\"} 1"), "{text}");
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eddyline_crds::savepoint::DeletionPolicy;
 use eddyline_crds::stream_job::OnDelete;
-use eddyline_crds::{Savepoint, StreamJob};
+use eddyline_crds::{Savepoint, StreamJob, StreamJobStatus};
 use k8s_openapi::api::apps::v1;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -18,6 +18,7 @@ use crate::names;
 use crate::observed::{BatchJob, Observed, Pod, Sql, StatefulSet, Trouble, TroubleKind, Worker};
 use crate::ownership::{self, Ownership};
 use crate::revision::Record;
+use crate::status::conditions::{self, Type};
 use crate::validate;
 use crate::worker_client::Address;
 
@@ -36,9 +37,10 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
     let view = View { context, namespace, name, uid: &uid, job: &job };
     let status = job.status.clone().unwrap_or_default();
     let identity = view.identity().await?;
-    let (mut pods, address) = pods::pods(context, namespace, name).await?;
+    let (mut pods, address) = pods::pods(context, namespace, name, known_pull_failure(&status)).await?;
     let address = address.map(|ip| Address { namespace: namespace.to_owned(), job: name.to_owned(), ip });
-    let worker = view.worker(identity.as_ref(), address.as_ref()).await;
+    let is_troubled = pods.iter().any(|pod| pod.trouble.is_some());
+    let (worker, has_missed) = view.worker(identity.as_ref(), address.as_ref(), is_troubled).await;
     let record = view.record(status.revision.as_ref().map(|revision| revision.number)).await?;
     if let Some(record) = &record {
         view.note_missing_secrets(&mut pods, record).await?;
@@ -49,6 +51,7 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
         stateful_set: view.stateful_set().await?,
         pods,
         worker,
+        has_missed,
         address,
         record,
         previous: view.record(previous.map(|revision| revision.number)).await?,
@@ -64,6 +67,12 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
         is_namespace_going: false,
         job: job.clone(),
     }))
+}
+
+/// That the image of the workers cannot be pulled, if that is what was last said of them.
+fn known_pull_failure(status: &StreamJobStatus) -> Option<&str> {
+    let known = conditions::find(&status.conditions, Type::Running)?;
+    (known.reason == TroubleKind::ImagePullFailed.as_str()).then_some(&*known.message)
 }
 
 struct View<'a> {
@@ -129,18 +138,29 @@ impl View<'_> {
         Ok(identity)
     }
 
-    async fn worker(&self, identity: Option<&Arc<Identity>>, address: Option<&Address>) -> Worker {
-        let (Some(identity), Some(address)) = (identity, address) else { return Worker::Absent };
+    /// What the worker says, and whether that is only what it has said before, because it does not answer.
+    async fn worker(
+        &self,
+        identity: Option<&Arc<Identity>>,
+        address: Option<&Address>,
+        is_troubled: bool,
+    ) -> (Worker, bool) {
+        let (Some(identity), Some(address)) = (identity, address) else { return (Worker::Absent, false) };
         let answer = match self.context.worker(self.uid, address, identity) {
             Ok(client) => client.status().await,
             Err(error) => Err(error),
         };
         match answer {
-            Ok(status) => Worker::Says(Box::new(status)),
+            Ok(status) => {
+                self.context.answered(self.uid, address.ip, &status);
+                (Worker::Says(Box::new(status)), false)
+            }
             Err(error) => {
                 self.context.disconnect(self.uid);
                 self.context.metrics.worker_call_failed("status");
-                Worker::Silent(error.to_string())
+                // Where Kubernetes says that something is wrong, silence is no accident.
+                let known = self.context.missed(self.uid, address.ip).filter(|_| !is_troubled);
+                (known.map_or(Worker::Silent(error.to_string()), |known| Worker::Says(Box::new(known))), true)
             }
         }
     }

@@ -11,6 +11,7 @@ use eddyline_crds::{Savepoint, StreamJob};
 use crate::clock::{Timestamp, since};
 use crate::identity::Identity;
 use crate::revision::Record;
+use crate::vocabulary::named;
 use crate::worker_client::Address;
 
 /// Everything that was seen.
@@ -24,8 +25,10 @@ pub struct Observed {
     pub stateful_set: Option<StatefulSet>,
     /// Its pods.
     pub pods: Vec<Pod>,
-    /// What its worker says.
+    /// What its worker says, or has said not long ago.
     pub worker: Worker,
+    /// Whether the worker was asked and has not answered this time.
+    pub has_missed: bool,
     /// Where its worker is.
     pub address: Option<Address>,
     /// The record of the revision in the status, from its ConfigMap.
@@ -112,23 +115,24 @@ pub struct Trouble {
     pub message: String,
 }
 
-/// What keeps a pod from running, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleKind {
-    /// The process ends again and again.
-    CrashLoopBackOff,
-    /// The process needed more memory than its limit.
-    OutOfMemory,
-    /// The image is not to be had.
-    ImagePullFailed,
-    /// The container cannot be made, for example because a Secret is missing.
-    ContainerConfigInvalid,
-    /// The pod was evicted.
-    Evicted,
-    /// No node takes the pod.
-    Unschedulable,
-    /// The node does not answer.
-    NodeLost,
+named! {
+    /// What keeps a pod from running, by name.
+    TroubleKind {
+        /// The process ends again and again.
+        CrashLoopBackOff = "CrashLoopBackOff",
+        /// The process needed more memory than its limit.
+        OutOfMemory = "OutOfMemory",
+        /// The image is not to be had.
+        ImagePullFailed = "ImagePullFailed",
+        /// The container cannot be made, for example because a Secret is missing.
+        ContainerConfigInvalid = "ContainerConfigInvalid",
+        /// The pod was evicted.
+        Evicted = "Evicted",
+        /// No node takes the pod.
+        Unschedulable = "Unschedulable",
+        /// The node does not answer.
+        NodeLost = "NodeLost",
+    }
 }
 
 /// How a container ended.
@@ -225,7 +229,7 @@ impl Pod {
 }
 
 impl TroubleKind {
-    /// Whether the pod was running before and is tried again, which is no news by itself.
+    /// Whether nothing is to be expected of the pod, as far as can be seen. A node that takes it may still come.
     pub fn is_hopeless(self) -> bool {
         !matches!(self, Self::Unschedulable)
     }

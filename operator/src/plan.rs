@@ -85,8 +85,6 @@ pub enum Step {
         /// The savepoint.
         savepoint: Option<SavepointRequest>,
     },
-    /// Asks the worker to end the job at once.
-    Cancel,
     /// Creates a Savepoint object with its status.
     CreateSavepoint(Box<Savepoint>),
     /// Deletes a Savepoint object.
@@ -116,7 +114,6 @@ impl Step {
             Self::DeletePod { .. } => "delete a pod",
             Self::Rescale { .. } => "rescale",
             Self::Stop { .. } => "stop",
-            Self::Cancel => "cancel",
             Self::CreateSavepoint(_) => "create a Savepoint",
             Self::DeleteSavepoint { .. } => "delete a Savepoint",
             Self::CreateBatchJob(_) => "create a batch job",

@@ -52,12 +52,22 @@ const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
 /// The pass was not finished; the next one goes on.
 pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
     let job = || format!("{namespace}/{name}");
-    let observed = observe::observe(context, namespace, name).await;
-    let Some(mut seen) = observed.map_err(|source| Error::Observe { job: job(), source })? else {
-        context.metrics.job_seen(&job(), None);
-        return Ok(None);
+    let mut seen = match observe::observe(context, namespace, name).await {
+        Ok(Some(seen)) => seen,
+        Ok(None) => {
+            context.metrics.job_gone(namespace, name);
+            return Ok(None);
+        }
+        Err(source) => {
+            if matches!(source, kube::Error::SerdeError(_)) {
+                let api: Api<StreamJob> = Api::namespaced(context.client.clone(), namespace);
+                let released = apply::release_unreadable(&api, name).await;
+                released.map_err(|source| Error::Observe { job: job(), source })?;
+            }
+            return Err(Error::Observe { job: job(), source });
+        }
     };
-    let verdict = validate::validate(&seen, &context.settings, &context.planner);
+    let verdict = validate::validate(&seen, &context.settings, &context.planner).await;
     match record_and_apply(context, &seen, &verdict).await {
         Err(Error::Apply { source, .. }) if source.is_namespace_going() => {
             // Where nothing can be made any more, nothing is to be waited for.
@@ -76,9 +86,9 @@ async fn record_and_apply(context: &Context, seen: &Observed, verdict: &Verdict)
     let plan = plan::plan(verdict, seen, &context.settings, context.clock.now());
     let job = || format!("{}/{}", seen.namespace(), seen.name());
     let api: Api<StreamJob> = Api::namespaced(context.client.clone(), seen.namespace());
-    context.metrics.job_seen(&job(), Some(plan.status.phase));
-    match status::record(&api, &seen.job, &plan.status).await {
-        Ok(_) => {}
+    match status::record(&api, &seen.job, &plan.status, context.stored_ago(seen.uid())).await {
+        Ok(true) => context.stored(seen.uid()),
+        Ok(false) => {}
         Err(kube::Error::Api(status)) if status.code == 409 => {
             debug!(job = job(), "the job has changed meanwhile");
             return Ok(Some(CHANGED_MEANWHILE));
@@ -86,8 +96,9 @@ async fn record_and_apply(context: &Context, seen: &Observed, verdict: &Verdict)
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
         Err(source) => return Err(Error::Record { job: job(), source }),
     }
+    context.metrics.job_seen(seen.namespace(), seen.name(), &plan.status);
     for event in &plan.events {
-        info!(job = job(), reason = ?event.reason, message = event.message, "transition");
+        info!(job = job(), reason = event.reason.as_str(), message = event.message, "transition");
     }
     context.recorder.publish(&seen.job.object_ref(&()), &plan.events, context.clock.now()).await;
     carry_out(context, seen, &plan).await?;

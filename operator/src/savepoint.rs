@@ -17,12 +17,14 @@ use crate::clock::whole_seconds;
 use crate::context::Context;
 use crate::desired::cleanup;
 use crate::events::{Event, Reason};
+use crate::message;
 use crate::names;
 use crate::observe;
 use crate::observed::{Observed, Worker};
 use crate::status::difference;
 use crate::worker_client::{self, WorkerClient};
 
+pub(crate) mod conditions;
 mod decision;
 
 use decision::{Decision, Ending, Seen, Writing};
@@ -66,10 +68,11 @@ pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Opti
     if savepoint.metadata.deletion_timestamp.is_some() {
         return at.end(&savepoint).await;
     }
-    if decision::is_over(&savepoint) {
+    let is_described = savepoint.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
+    if decision::is_over(&savepoint) && is_described {
         return Ok(None);
     }
-    if let Some(by) = decision::copied_by(&savepoint) {
+    if let Some(by) = decision::copied_by(&savepoint).filter(|_| !decision::is_over(&savepoint)) {
         return at.follow_copy(&savepoint, by).await;
     }
     let job = &savepoint.spec.job_ref.name;
@@ -149,6 +152,9 @@ impl Place<'_> {
         job: Option<&StreamJob>,
     ) -> Result<bool, Error> {
         let before = savepoint.status.as_ref().map_or_else(|| json!({}), |status| json!(status));
+        let mut next = next.clone();
+        next.message = next.message.as_deref().map(message::shown);
+        next.conditions = conditions::conditions(&next, whole_seconds(self.context.clock.now()));
         let changes = difference(&before, &json!(next));
         if changes.is_null() {
             return Ok(true);
@@ -161,7 +167,7 @@ impl Place<'_> {
             other => other.map_err(|source| self.failed("record the status", source))?,
         };
         let Some(job) = job else { return Ok(true) };
-        if let Some((reason, story)) = decision::told_by(savepoint, next) {
+        if let Some((reason, story)) = decision::told_by(savepoint, &next) {
             info!(savepoint = self.name, story, "transition");
             let events = [Event::new(reason, story)];
             self.context.recorder.publish(&job.object_ref(&()), &events, self.context.clock.now()).await;
@@ -226,7 +232,7 @@ impl Place<'_> {
     }
 
     async fn leave(&self, savepoint: &Savepoint, story: &str) {
-        let events = [Event::new(Reason::StorageUnreachable, story)];
+        let events = [Event::new(Reason::StateLeft, story)];
         self.context.recorder.publish(&savepoint.object_ref(&()), &events, self.context.clock.now()).await;
     }
 }

@@ -18,6 +18,7 @@ use crate::{reconcile, savepoint};
 
 mod deletion;
 mod failures;
+mod health;
 mod life;
 mod ownership;
 mod rights;

@@ -15,14 +15,18 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::clock::{Timestamp, at_ms, since, whole_seconds};
+use crate::clock::{Timestamp, at_ms, whole_seconds};
 use crate::events::Reason;
+use crate::message;
 use crate::names;
-use crate::observed::{End, Pod, TroubleKind};
+use crate::observed::{End, Pod, TroubleKind, Worker};
 use crate::plan::Pass;
+
+use conditions::Type;
 
 pub mod conditions;
 pub mod events;
+pub mod reasons;
 mod summary;
 
 /// Whether a job runs and has shown that it can be recovered.
@@ -31,18 +35,40 @@ pub fn is_ready(worker: &JobStatus, has_storage: bool) -> bool {
     worker.phase == WorkerPhase::Running && (is_saved || !has_storage)
 }
 
-/// Stores the next status, if it differs from the one that is stored. The version of the object that was observed goes
-/// along, so that a decision on what has changed meanwhile is refused.
+/// How old the figures of a job that runs well may get in its status. They change with every look at it, and each write
+/// goes to everyone who watches the job.
+const FIGURES_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// The parts of a status that hold figures and nothing that anyone decides on.
+const FIGURES: [&str; 3] = ["checkpoint", "progress", "summary"];
+
+/// What is to be stored of the next status, given how long ago figures were stored: null if nothing is.
+fn changes(before: Option<&StreamJobStatus>, next: &StreamJobStatus, stored_ago: Option<Duration>) -> Value {
+    let is_figures = |changes: &Value| {
+        changes.as_object().is_some_and(|all| all.keys().all(|field| FIGURES.contains(&field.as_str())))
+    };
+    let changes = difference(&before.map_or_else(|| json!({}), |status| json!(status)), &json!(next));
+    let is_fresh = stored_ago.is_some_and(|ago| ago < FIGURES_AGE_MAX);
+    if is_fresh && next.phase == Phase::Running && is_figures(&changes) { Value::Null } else { changes }
+}
+
+/// Stores the next status, if it differs from the one that is stored in more than figures, or those have become old. The
+/// version of the object that was observed goes along, so that a decision on what has changed meanwhile is refused. Gives
+/// whether something was stored.
 ///
 /// # Errors
 /// The API server refuses, or cannot be reached.
-pub async fn record(api: &Api<StreamJob>, job: &StreamJob, next: &StreamJobStatus) -> Result<bool, kube::Error> {
-    let before = job.status.as_ref().map(|status| json!(status)).unwrap_or_else(|| json!({}));
-    let mut changes = difference(&before, &json!(next));
+pub async fn record(
+    api: &Api<StreamJob>,
+    job: &StreamJob,
+    next: &StreamJobStatus,
+    stored_ago: Option<Duration>,
+) -> Result<bool, kube::Error> {
+    let changes = changes(job.status.as_ref(), next, stored_ago);
     if changes.is_null() {
         return Ok(false);
     }
-    changes = json!({
+    let changes = json!({
         "metadata": { "resourceVersion": job.metadata.resource_version, "uid": job.metadata.uid },
         "status": changes,
     });
@@ -90,7 +116,7 @@ pub(crate) fn describe(pass: &mut Pass<'_>) {
         WorkersStatus { desired: u32::from(!is_at_rest), ready: u32::from(is_running && !is_at_rest) };
     if let Some(worker) = &worker {
         if let Some(from) = worker.restored_from.as_ref().filter(|_| worker.attempt > pass.status.attempt) {
-            pass.tell(Reason::CheckpointRestored, format!("attempt {} goes on from {from}", worker.attempt));
+            pass.tell(Reason::CheckpointRestored, format!("attempt {} resumes from {from}", worker.attempt));
         }
         follow(&mut pass.status, worker, pass.now);
         if is_at_rest {
@@ -103,6 +129,15 @@ pub(crate) fn describe(pass: &mut Pass<'_>) {
     note_failures(pass);
     conditions::describe(pass, worker.as_ref());
     pass.status.summary = summary::summary(pass, worker.as_ref());
+    let was = pass.seen.job.status.as_ref().map(|status| status.phase);
+    if pass.status.phase == Phase::Failed && was != Some(Phase::Failed) {
+        let is_limit = worker.is_some_and(|worker| worker.is_restart_limit_reached);
+        let reason = if is_limit { Reason::RestartLimitReached } else { Reason::JobFailed };
+        pass.tell(
+            reason,
+            conditions::find(&pass.status.conditions, Type::Stalled).map_or("", |why| &why.message).to_owned(),
+        );
+    }
 }
 
 fn phase(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Phase {
@@ -124,8 +159,9 @@ fn phase(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Phase {
             Some(WorkerPhase::Running) => Phase::Running,
             Some(WorkerPhase::Rescaling) => Phase::Rescaling,
             Some(WorkerPhase::Failed) => Phase::Failed,
-            // A worker that was not asked once is not a worker that does not run.
+            // A worker that does not answer is not a worker that does not run, and none that has been repaired.
             None if now == Phase::Running && pass.seen.pods.iter().any(|pod| pod.is_ready) => Phase::Running,
+            None if now == Phase::Failed && matches!(pass.seen.worker, Worker::Silent(_)) => Phase::Failed,
             _ => Phase::Starting,
         },
     }
@@ -247,7 +283,7 @@ fn note_failures(pass: &mut Pass<'_>) {
             .status
             .last_failure
             .as_ref()
-            .is_some_and(|known| known.reason == reason && known.message == trouble.message);
+            .is_some_and(|known| known.reason == reason && known.message == message::shown(&trouble.message));
         if !is_known {
             let failure = Failure {
                 at: Time(now),
@@ -278,15 +314,11 @@ fn ended(pod: &Pod, end: &End) -> Failure {
 }
 
 /// The latest failure is kept.
-fn note_failure(status: &mut StreamJobStatus, failure: Failure) {
+fn note_failure(status: &mut StreamJobStatus, mut failure: Failure) {
+    failure.message = message::shown(&failure.message);
     if status.last_failure.as_ref().is_none_or(|known| known.at.0 < failure.at.0) {
         status.last_failure = Some(failure);
     }
-}
-
-/// How long ago a checkpoint was completed.
-fn age(checkpoint: &CheckpointStatus, now: Timestamp) -> Duration {
-    since(checkpoint.completed_at.0, now)
 }
 
 #[cfg(test)]
@@ -299,6 +331,29 @@ mod tests {
         let after = json!({"a": 1, "b": {"c": 1, "d": 3}, "e": [1, 2]});
         assert_eq!(difference(&before, &after), json!({"b": {"d": 3}, "e": [1, 2], "f": null}));
         assert!(difference(&after, &after).is_null());
+    }
+
+    #[test]
+    fn figures_alone_are_stored_once_they_are_old_and_everything_else_at_once() {
+        let before = StreamJobStatus { phase: Phase::Running, ..StreamJobStatus::default() };
+        let figures =
+            StreamJobStatus { summary: "2/2 slots".to_owned(), progress: Some(Progress::default()), ..before.clone() };
+        let after = |seconds| changes(Some(&before), &figures, Some(Duration::from_secs(seconds)));
+        assert!(after(29).is_null(), "{}", after(29));
+        assert!(after(30).is_object());
+        assert!(changes(Some(&before), &figures, None).is_object(), "it is not known when they were stored");
+        let restarted = StreamJobStatus { restarts: 1, ..figures.clone() };
+        assert!(changes(Some(&before), &restarted, Some(Duration::ZERO)).is_object());
+        let starting = StreamJobStatus { phase: Phase::Starting, ..figures.clone() };
+        assert!(
+            changes(
+                Some(&starting),
+                &StreamJobStatus { summary: "starting".to_owned(), ..starting.clone() },
+                Some(Duration::ZERO)
+            )
+            .is_object()
+        );
+        assert!(changes(Some(&figures), &figures, None).is_null());
     }
 
     #[test]

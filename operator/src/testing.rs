@@ -14,6 +14,7 @@ use crate::names;
 use crate::observed::{BatchJob, Observed, Sql, Worker};
 
 mod cluster;
+pub(crate) mod health;
 mod objects;
 pub(crate) mod workers;
 pub(crate) mod world;
@@ -65,6 +66,7 @@ pub(crate) fn worker(revision: u64, phase: Phase) -> JobStatus {
         start: names::start_token("11111111-2222-3333-4444-555555555555", revision),
         phase,
         message: None,
+        is_restart_limit_reached: false,
         attempt: revision,
         parallelism: 2,
         max_parallelism: 128,
@@ -102,6 +104,7 @@ pub(crate) fn observed(job: StreamJob) -> Observed {
         stateful_set: None,
         pods: Vec::new(),
         worker: Worker::Absent,
+        has_missed: false,
         address: None,
         record: None,
         previous: None,

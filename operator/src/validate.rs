@@ -1,4 +1,5 @@
-//! From a spec to a job that can be run, or to the reasons against it. Pure: what stands elsewhere was read before.
+//! From a spec to a job that can be run, or to the reasons against it. What stands elsewhere was read before; only the
+//! planning of SQL is waited for, on a thread of its own.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +11,7 @@ use crate::observed::{Observed, Sql};
 use crate::revision::{self, Record};
 use crate::schedule::Schedule;
 use crate::settings::Settings;
+use crate::vocabulary::named;
 
 mod planning;
 mod secrets;
@@ -17,7 +19,7 @@ mod secrets;
 pub use planning::Planner;
 pub use secrets::{Reference, references};
 
-/// What is to be thought of a spec.
+/// The verdict on a spec.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// It can be run.
@@ -46,17 +48,18 @@ pub struct Rejection {
     pub message: String,
 }
 
-/// Kinds of reasons against a spec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The SQL does not plan.
-    SqlInvalid,
-    /// The SQL is not where the spec says.
-    SqlNotFound,
-    /// A field of the spec cannot be used.
-    SpecInvalid,
-    /// The spec asks for what this version cannot do.
-    NotYetSupported,
+named! {
+    /// Kinds of reasons against a spec.
+    Reason {
+        /// The SQL does not plan.
+        SqlInvalid = "SqlInvalid",
+        /// The SQL is not where the spec says.
+        SqlNotFound = "SqlNotFound",
+        /// A field of the spec cannot be used.
+        SpecInvalid = "SpecInvalid",
+        /// The spec asks for what this version cannot do.
+        NotYetSupported = "NotYetSupported",
+    }
 }
 
 impl Verdict {
@@ -70,14 +73,14 @@ impl Verdict {
 }
 
 /// Judges the spec of a job.
-pub fn validate(seen: &Observed, settings: &Settings, planner: &Planner) -> Verdict {
-    match check(seen, settings, planner) {
+pub async fn validate(seen: &Observed, settings: &Settings, planner: &Planner) -> Verdict {
+    match check(seen, settings, planner).await {
         Ok(accepted) => Verdict::Accepted(Box::new(accepted)),
         Err(rejection) => Verdict::Rejected(rejection),
     }
 }
 
-fn check(seen: &Observed, settings: &Settings, planner: &Planner) -> Result<Accepted, Rejection> {
+async fn check(seen: &Observed, settings: &Settings, planner: &Planner) -> Result<Accepted, Rejection> {
     let spec = &seen.job.spec;
     check_fields(seen.name(), spec)?;
     let sql = match &seen.sql {
@@ -87,7 +90,7 @@ fn check(seen: &Observed, settings: &Settings, planner: &Planner) -> Result<Acce
         }
     };
     references(sql).map_err(sql_invalid)?;
-    let mut warnings = planner.plan(sql, &spec.config).map_err(sql_invalid)?;
+    let mut warnings = planner.plan(sql, &spec.config).await.map_err(sql_invalid)?;
     let storage = spec.checkpoint.storage.clone().or_else(|| settings.default_storage.clone());
     if storage.is_none() {
         warnings.insert(0, NO_STORAGE.to_owned());

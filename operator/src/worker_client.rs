@@ -25,8 +25,6 @@ pub trait WorkerClient: Send + Sync {
     fn rescale(&self, parallelism: u16) -> BoxFuture<'_, Result<(), Error>>;
     /// Stops the job.
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<(), Error>>;
-    /// Ends the job at once.
-    fn cancel(&self) -> BoxFuture<'_, Result<(), Error>>;
     /// Takes a savepoint.
     fn take_savepoint(&self, request: SavepointRequest) -> BoxFuture<'_, Result<Savepoint, Error>>;
     /// A savepoint that was asked for, if this process knows it.
@@ -161,10 +159,6 @@ impl WorkerClient for HttpsWorker {
 
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move { self.post::<JobStatus>(endpoint::STOP, &request).await.map(|_| ()) })
-    }
-
-    fn cancel(&self) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async move { self.post::<JobStatus>(endpoint::CANCEL, &serde_json::json!({})).await.map(|_| ()) })
     }
 
     fn take_savepoint(&self, request: SavepointRequest) -> BoxFuture<'_, Result<Savepoint, Error>> {

@@ -20,7 +20,7 @@ pub fn run() -> Result<()> {
     let status = job
         .until("suspended, with no pods", |status| status["phase"] == "Suspended" && status["workers"]["ready"] == 0)?;
     ensure!(status["lastSavepoint"]["uri"].as_str().is_some(), "{status}");
-    for (kind, wanted) in [("Ready", "False"), ("Reconciling", "False"), ("Stalled", "False")] {
+    for (kind, wanted) in [("Ready", "True"), ("Running", "False"), ("Reconciling", "False"), ("Stalled", "False")] {
         let found = condition(&status, kind);
         ensure!(found.as_ref().is_some_and(|(status, ..)| status == wanted), "{kind}: {found:?}");
     }

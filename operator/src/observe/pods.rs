@@ -16,6 +16,7 @@ pub(super) async fn pods(
     context: &Context,
     namespace: &str,
     job: &str,
+    known_pull_failure: Option<&str>,
 ) -> Result<(Vec<Pod>, Option<IpAddr>), kube::Error> {
     let api: Api<v1::Pod> = Api::namespaced(context.client.clone(), namespace);
     let mut found = api.list(&ListParams::default().labels(&names::selector(job))).await?.items;
@@ -24,6 +25,9 @@ pub(super) async fn pods(
     let mut address = None;
     for pod in &found {
         let mut seen = read(pod);
+        if seen.trouble.is_none() {
+            seen.trouble = known_pull_failure.and_then(|known| still_failing_pull(pod, known));
+        }
         // A node is only asked about where it matters: reading nodes is costly.
         if let Some(node) = &seen.node
             && (!seen.is_ready || seen.going_since.is_some())
@@ -163,14 +167,14 @@ fn trouble(name: &str, pod: &v1::Pod) -> Option<Trouble> {
     match waiting.reason.as_deref()? {
         "CrashLoopBackOff" | "RunContainerError" => match end {
             Some(end) if end.reason == "OOMKilled" => {
-                because(TroubleKind::OutOfMemory, format!("{name} needs more memory than its limit, again and again"))
+                because(TroubleKind::OutOfMemory, format!("{name} was OOM-killed repeatedly"))
             }
             Some(end) => {
-                let story = format!("{name} ends with code {} again and again", end.code);
+                let story = format!("{name} exits repeatedly with code {}", end.code);
                 let words = end.last_words.map(|words| format!(": {words}")).unwrap_or_default();
                 because(TroubleKind::CrashLoopBackOff, story + &words)
             }
-            None => because(TroubleKind::CrashLoopBackOff, format!("{name} ends again and again: {why}")),
+            None => because(TroubleKind::CrashLoopBackOff, format!("{name} exits repeatedly: {why}")),
         },
         // The first failure of a pull (ErrImagePull) may be the network's; the wait after it says that it went on.
         "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => because(
@@ -184,7 +188,16 @@ fn trouble(name: &str, pod: &v1::Pod) -> Option<Trouble> {
     }
 }
 
-/// Since when a node does not answer; since ever, if there is no such node.
+/// A kubelet that tries to pull an image again says so for a moment, and then that it waits again. Neither is news as long
+/// as it is the same image.
+fn still_failing_pull(pod: &v1::Pod, known: &str) -> Option<Trouble> {
+    let container = worker_container(pod)?;
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let is_same = waiting.reason.as_deref() == Some("ErrImagePull") && known.contains(&container.image);
+    is_same.then(|| Trouble { kind: TroubleKind::ImagePullFailed, message: known.to_owned() })
+}
+
+/// Since when a node does not answer; `UNIX_EPOCH` if the node is gone.
 async fn node_lost_since(context: &Context, name: &str) -> Result<Option<Timestamp>, kube::Error> {
     let api: Api<Node> = Api::all(context.client.clone());
     // Where the controller serves single namespaces only, it may not be allowed to read nodes: no news is no loss.
@@ -241,6 +254,20 @@ mod tests {
         for (reason, last, kind) in cases {
             assert_eq!(waiting(reason, last).trouble.map(|trouble| trouble.kind), kind, "{reason}");
         }
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_pulled_stays_so_while_it_is_tried_again() {
+        let again = |image: &str| {
+            pod(json!({"containerStatuses": [{
+                "name": "worker", "image": image, "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}},
+            }]}))
+        };
+        let known = "the image w:1 of orders-worker-0 cannot be pulled: back-off";
+        let trouble = still_failing_pull(&again("w:1"), known).expect("trouble");
+        assert_eq!((trouble.kind, trouble.message.as_str()), (TroubleKind::ImagePullFailed, known));
+        assert_eq!(still_failing_pull(&again("w:2"), known), None, "another image gets another try");
     }
 
     #[test]

@@ -64,16 +64,20 @@ pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stoppi
         // Only a job that runs can be asked; one that is on its way there is waited for, but not for ever.
         match worker.phase {
             WorkerPhase::Running => {
+                pass.silence(false);
                 let savepoint = savepoint.filter(|_| has_storage(pass));
                 let name = savepoint.map(|name| attempt_of(pass, &name));
                 let savepoint = name.map(|name| SavepointRequest { name, folder: None });
                 pass.step(Step::Stop { savepoint });
             }
-            WorkerPhase::Starting | WorkerPhase::Restarting if pass.elapsed() >= SILENCE_MAX => {
+            WorkerPhase::Starting | WorkerPhase::Restarting if pass.silence(true) >= SILENCE_MAX => {
                 let why = worker.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-                return Stopping::Hopeless(format!("the job is {:?}{why}", worker.phase));
+                return Stopping::Hopeless(format!("the job is {}{why}", worker.phase));
             }
-            _ => {}
+            WorkerPhase::Starting | WorkerPhase::Restarting => {}
+            _ => {
+                pass.silence(false);
+            }
         }
         return Stopping::UnderWay;
     }
@@ -84,7 +88,7 @@ pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stoppi
     if pass.seen.pods.is_empty() && pass.seen.stateful_set.as_ref().is_none_or(|set| set.replicas == 0) {
         return Stopping::Hopeless("there is no worker".to_owned());
     }
-    if pass.elapsed() >= SILENCE_MAX {
+    if pass.silence(true) >= SILENCE_MAX {
         return Stopping::Hopeless(match &pass.seen.worker {
             Worker::Silent(why) => why.clone(),
             Worker::Absent | Worker::Says(_) => format!("no worker has answered for {} s", SILENCE_MAX.as_secs()),
@@ -129,15 +133,15 @@ pub(super) fn stop(pass: &mut Pass<'_>) {
         Stopping::Ended(phase) => {
             let from = latest(pass);
             if !matches!(phase, WorkerPhase::Finished) {
-                let story = format!("the next revision starts without a savepoint, from {from}: the job is {phase:?}");
-                pass.tell(Reason::Restarting, story);
+                let story = format!("the next revision starts without a savepoint, from {from}: the job is {phase}");
+                pass.tell(Reason::SavepointSkipped, story);
             }
             replace(pass, from, None);
         }
         Stopping::Hopeless(why) => {
             let from = latest(pass);
             let story = format!("the next revision starts without a savepoint, from {from}: {why}");
-            pass.tell(Reason::Restarting, story);
+            pass.tell(Reason::SavepointSkipped, story);
             replace(pass, from, None);
         }
     }
@@ -173,7 +177,7 @@ pub(super) fn upgrade(pass: &mut Pass<'_>) {
     if pass.seen.wants_suspension() {
         return suspension::begin(pass);
     }
-    pass.look_again(SOON);
+    pass.wait(pass.patience(SOON, pass.elapsed()).min(until_deadline(pass)));
     if steady::note_ready(pass) {
         let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
         let from = pass.status.revision.as_ref().map(|revision| revision.from.clone()).unwrap_or_default();
@@ -189,6 +193,12 @@ pub(super) fn upgrade(pass: &mut Pass<'_>) {
     if let Some(why) = failure(pass) {
         take_back(pass, why);
     }
+}
+
+/// How long until a new revision has had all its time; if it has, there is no hurry any more.
+fn until_deadline(pass: &Pass<'_>) -> Duration {
+    let deadline = pass.seen.job.spec.upgrade.rollback.deadline.get();
+    deadline.checked_sub(pass.elapsed()).filter(|left| !left.is_zero()).unwrap_or(Duration::MAX)
 }
 
 /// A spec that was changed again before its revision was ready. A revision that runs is waited for: it may have begun to
@@ -226,7 +236,7 @@ fn failure(pass: &Pass<'_>) -> Option<String> {
             (Some(trouble), _) => trouble.message.clone(),
             (None, Some(worker)) => {
                 let why = worker.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-                format!("its worker is {:?}{why}", worker.phase)
+                format!("its worker is {}{why}", worker.phase)
             }
             (None, None) => "its worker does not answer".to_owned(),
         };
@@ -255,7 +265,7 @@ pub(super) fn roll_back(pass: &mut Pass<'_>) {
     if pass.seen.wants_suspension() {
         return suspension::begin(pass);
     }
-    pass.look_again(SOON);
+    pass.wait(pass.patience(SOON, pass.elapsed()));
     if steady::note_ready(pass) {
         let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
         let why = pass.status.rolled_back.as_ref().map(|back| back.message.clone()).unwrap_or_default();

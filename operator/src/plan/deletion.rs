@@ -225,6 +225,6 @@ fn give_up(pass: &mut Pass<'_>, why: &str) {
         ),
         OnDelete::Delete | OnDelete::Retain => format!("the state was not deleted: {why}. It is left in {places}"),
     };
-    pass.tell(Reason::StorageUnreachable, story);
+    pass.tell(Reason::StateLeft, story);
     pass.step(Step::SetFinalizer(false));
 }

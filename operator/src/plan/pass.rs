@@ -17,6 +17,7 @@ use crate::observed::{Observed, Worker};
 use crate::revision::{From, Record};
 use crate::settings::Settings;
 use crate::status;
+use crate::status::conditions::{self, Type};
 use crate::validate::{Accepted, Verdict};
 
 /// How soon to look again at something that is under way.
@@ -27,6 +28,8 @@ pub(super) const AT_ONCE: Duration = Duration::from_millis(50);
 pub(super) const UNREADY: Duration = Duration::from_secs(2);
 /// How soon to look again at a job that runs well, to keep its status fresh.
 pub(super) const SETTLED: Duration = Duration::from_secs(8);
+/// How soon to look again at the latest at something that takes long.
+const LATER: Duration = Duration::from_secs(30);
 /// How soon to look again at a job that waits for its spec to change.
 pub(super) const WAITING: Duration = Duration::from_secs(120);
 /// How often children are applied again that look as they should.
@@ -35,7 +38,7 @@ const APPLY_AGAIN: Duration = Duration::from_secs(600);
 /// One pass over a job.
 #[derive(Debug)]
 pub struct Pass<'a> {
-    /// What is to be thought of the spec.
+    /// The verdict on the spec.
     pub verdict: &'a Verdict,
     /// What was seen.
     pub seen: &'a Observed,
@@ -126,7 +129,13 @@ impl<'a> Pass<'a> {
     pub fn parallelism(&self) -> u16 {
         match (self.verdict, &self.record) {
             (Verdict::Accepted(accepted), _) => accepted.record.spec.parallelism,
-            (Verdict::Rejected(_), Some(record)) => record.spec.parallelism,
+            // The number of slots is no part of a revision, so it is followed as far as the one that runs takes it.
+            (Verdict::Rejected(_), Some(record)) => {
+                let (asked, known) = (self.seen.job.spec.parallelism, &record.spec);
+                let fits_keys = u32::from(asked) <= known.max_parallelism;
+                let fits_worker = known.workers.slots == 0 || asked <= known.workers.slots;
+                if fits_keys && fits_worker { asked } else { known.parallelism }
+            }
             (Verdict::Rejected(_), None) => self.seen.job.spec.parallelism,
         }
     }
@@ -162,13 +171,39 @@ impl<'a> Pass<'a> {
 
     /// Begins something that takes several steps.
     pub fn begin(&mut self, kind: OperationKind, savepoint: Option<String>, previous: Option<Revision>) {
-        self.status.operation = Some(Operation { kind, started_at: Time(self.now), savepoint, previous });
+        self.status.operation =
+            Some(Operation { kind, started_at: Time(self.now), silent_since: None, savepoint, previous });
         self.look_again(AT_ONCE);
     }
 
     /// How long the operation has been under way.
     pub fn elapsed(&self) -> Duration {
         self.status.operation.as_ref().map(|operation| since(operation.started_at.0, self.now)).unwrap_or_default()
+    }
+
+    /// Notes whether the worker gives an answer that the operation can go on with, and gives for how long it has given none.
+    pub fn silence(&mut self, is_silent: bool) -> Duration {
+        let now = self.now;
+        let Some(operation) = &mut self.status.operation else { return Duration::ZERO };
+        if !is_silent {
+            operation.silent_since = None;
+            return Duration::ZERO;
+        }
+        since(operation.silent_since.get_or_insert(Time(now)).0, now)
+    }
+
+    /// How soon to look again at something that takes its time: soon at first, and less often the longer it takes.
+    pub fn patience(&self, first: Duration, waiting: Duration) -> Duration {
+        (waiting / 8).clamp(first, LATER)
+    }
+
+    /// How long the job has not been running.
+    pub fn not_running_for(&self) -> Duration {
+        let running = conditions::find(&self.status.conditions, Type::Running);
+        running
+            .filter(|known| known.status == conditions::FALSE)
+            .map(|known| since(known.last_transition_time.0, self.now))
+            .unwrap_or_default()
     }
 
     /// Makes the next revision the one that is meant to run.

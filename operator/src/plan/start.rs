@@ -49,6 +49,8 @@ pub(crate) fn source(pass: &Pass<'_>) -> Result<From, String> {
     let status = savepoint.status.clone().unwrap_or_default();
     match (status.phase, status.uri) {
         (SavepointPhase::Completed, Some(uri)) => Ok(From::Savepoint(uri)),
-        (phase, _) => Err(format!("waiting for the Savepoint {} of restoreFrom: it is {phase:?}", reference.name)),
+        (phase, _) => {
+            Err(format!("waiting for the Savepoint {} of restoreFrom: it is {}", reference.name, phase.as_str()))
+        }
     }
 }

@@ -15,15 +15,19 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
         return change::begin(pass);
     }
     note_ready(pass);
-    let Some(worker) = pass.worker() else {
+    let unready = pass.patience(UNREADY, pass.not_running_for());
+    if pass.seen.has_missed {
         pass.look_again(UNREADY);
+    }
+    let Some(worker) = pass.worker() else {
+        pass.wait(unready);
         return;
     };
     match worker.phase {
         WorkerPhase::Finished => finish(pass),
         // Nobody asked for it, or somebody else runs the job: a new process finds out what is to be done.
         WorkerPhase::Stopped | WorkerPhase::Canceled | WorkerPhase::Fenced => {
-            pods::replace_workers(pass, &format!("its job is {:?}", worker.phase));
+            pods::replace_workers(pass, &format!("its job is {}", worker.phase));
         }
         WorkerPhase::Running if worker.parallelism != pass.parallelism() => {
             let (from, to) = (worker.parallelism, pass.parallelism());
@@ -33,7 +37,7 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
         }
         // Nothing but a new process or a new revision helps, and both are noticed.
         WorkerPhase::Failed => {}
-        _ if !pass.is_ready() => pass.look_again(UNREADY),
+        _ if !pass.is_ready() => pass.wait(unready),
         _ => {}
     }
 }
@@ -47,7 +51,7 @@ pub(super) fn rescale(pass: &mut Pass<'_>) {
     if pass.wanted_change().is_some() {
         return change::begin(pass);
     }
-    pass.look_again(SOON);
+    pass.look_again(pass.patience(SOON, pass.elapsed()));
     let Some(worker) = pass.worker() else { return };
     let wanted = pass.parallelism();
     match worker.phase {

@@ -30,21 +30,20 @@ pub(super) fn suspend(pass: &mut Pass<'_>) {
             if let Some(uri) = &uri {
                 pass.savepoint_taken(uri, "the job was suspended");
             }
-            let from = match &uri {
-                Some(uri) => uri.clone(),
-                None if change::has_storage(pass) => "its latest checkpoint".to_owned(),
-                None => "nothing: it has no checkpoint storage".to_owned(),
+            let story = match &uri {
+                Some(uri) => format!("resumes from {uri}"),
+                None if change::has_storage(pass) => "resumes from its latest checkpoint".to_owned(),
+                None => "will start without state: no checkpoint storage".to_owned(),
             };
-            suspended(pass, uri, &format!("goes on from {from}"));
+            suspended(pass, uri, &story);
         }
         Stopping::Ended(WorkerPhase::Finished) => steady::finish(pass),
         Stopping::Ended(phase) => {
-            let story =
-                format!("without a savepoint, because the job is {phase:?}; goes on from its latest checkpoint");
+            let story = format!("without a savepoint, because the job is {phase}; resumes from its latest checkpoint");
             suspended(pass, None, &story);
         }
         Stopping::Hopeless(why) => {
-            let story = format!("without a savepoint, because {why}; goes on from its latest checkpoint");
+            let story = format!("without a savepoint, because {why}; resumes from its latest checkpoint");
             suspended(pass, None, &story);
         }
     }
@@ -89,7 +88,7 @@ pub(super) fn resume(pass: &mut Pass<'_>) {
     if pass.wanted_change().is_some() {
         return change::begin(pass);
     }
-    pass.look_again(SOON);
+    pass.wait(pass.patience(SOON, pass.elapsed()));
     if steady::note_ready(pass) {
         pass.status.operation = None;
         pass.tell(Reason::Resumed, "runs again");
@@ -99,7 +98,7 @@ pub(super) fn resume(pass: &mut Pass<'_>) {
         Some(WorkerPhase::Finished) => steady::finish(pass),
         // The pod that was suspended is still there.
         Some(phase @ (WorkerPhase::Stopped | WorkerPhase::Canceled)) => {
-            pods::replace_workers(pass, &format!("its job is {phase:?}"));
+            pods::replace_workers(pass, &format!("its job is {phase}"));
         }
         _ => {}
     }

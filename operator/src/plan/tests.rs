@@ -93,12 +93,22 @@ impl Case {
         let started_at = Time(self.now);
         self.job(|job| {
             let status = job.status.get_or_insert_default();
-            status.operation = Some(Operation { kind, started_at, savepoint: None, previous });
+            status.operation = Some(Operation { kind, started_at, silent_since: None, savepoint: None, previous });
         });
     }
 
     fn later(&mut self, seconds: i64) {
         self.now = Timestamp::from_second(self.now.as_second() + seconds).expect("a time");
+    }
+
+    /// Some time after the operation was begun, of which the worker has not answered at the end.
+    fn silent(&mut self, seconds: i64, silent_for: i64) {
+        self.later(seconds);
+        let since = Timestamp::from_second(self.now.as_second() - silent_for).expect("a time");
+        self.job(|job| {
+            let operation = job.status.as_mut().and_then(|status| status.operation.as_mut()).expect("an operation");
+            operation.silent_since = Some(Time(since));
+        });
     }
 
     fn plan(&self) -> Plan {
@@ -166,13 +176,13 @@ fn what_a_user_does_begins_what_it_should() {
             (Some(OperationKind::Suspend), Phase::Suspending, &["stop"]),
         ),
         (
-            "broken SQL",
+            "broken SQL, and parallelism",
             |c| {
                 c.job(|j| j.spec.parallelism = 9);
                 let message = "1:1: no".to_owned();
                 c.verdict = Verdict::Rejected(Rejection { reason: Reason::SqlInvalid, message });
             },
-            (None, Phase::Running, &[]),
+            (Some(OperationKind::Rescale), Phase::Rescaling, &["rescale"]),
         ),
         (
             "another policy of deletion",
@@ -201,7 +211,7 @@ fn a_decision_made_twice_is_the_same_decision() {
 
 #[test]
 fn a_job_that_cannot_be_asked_right_now_is_waited_for_and_not_for_ever() {
-    for (phase, seconds, goes_on) in [
+    for (phase, silent_for, goes_on) in [
         (Said::Starting, 0, false),
         (Said::Restarting, 59, false),
         (Said::Restarting, 60, true),
@@ -212,12 +222,46 @@ fn a_job_that_cannot_be_asked_right_now_is_waited_for_and_not_for_ever() {
         let mut case = Case::running();
         case.spec(|job| job.spec.workers.version = "2".to_owned());
         case.operation(OperationKind::Stop, None);
-        case.later(seconds);
+        case.silent(300, silent_for);
         case.says(1, phase);
         let (operation, _, steps) = case.decided();
         let expected = if goes_on { OperationKind::Upgrade } else { OperationKind::Stop };
-        assert_eq!(operation, Some(expected), "{phase:?} after {seconds} s");
+        assert_eq!(operation, Some(expected), "{phase:?} for {silent_for} s");
         assert!(!steps.contains(&"stop"), "{phase:?}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_misses_one_question_late_in_a_stop_is_not_given_up() {
+    let mut case = Case::running();
+    case.spec(|job| job.spec.workers.version = "2".to_owned());
+    case.operation(OperationKind::Stop, None);
+    case.later(90);
+    case.says(1, Said::Stopping);
+    assert_eq!(case.plan().status.operation.and_then(|operation| operation.silent_since), None);
+    case.seen.worker = Worker::Silent("timed out".to_owned());
+    let first = case.plan().status.operation.expect("the stop goes on");
+    assert_eq!((first.kind, &first.silent_since), (OperationKind::Stop, &Some(Time(case.now))));
+    case.job(|job| job.status.as_mut().expect("a status").operation = Some(first));
+    case.later(59);
+    assert_eq!(case.decided().0, Some(OperationKind::Stop));
+    case.later(1);
+    assert_eq!(case.decided().0, Some(OperationKind::Upgrade));
+}
+
+#[test]
+fn a_job_that_cannot_start_is_looked_at_less_and_less_often() {
+    let mut case = Case::running();
+    case.seen.worker = Worker::Absent;
+    case.seen.pods.clear();
+    let started = case.plan().status;
+    case.job(|job| job.status = Some(started));
+    let mut last = Duration::ZERO;
+    for (later, least, most) in [(0, 2, 2), (60, 7, 8), (600, 30, 30), (86_400, 30, 30)] {
+        case.later(later);
+        let requeue = case.plan().requeue;
+        assert!(requeue >= last && (least..=most).contains(&requeue.as_secs()), "{later} s later: {requeue:?}");
+        last = requeue;
     }
 }
 

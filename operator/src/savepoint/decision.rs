@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use eddyline_api::{Phase, SavepointState};
 use eddyline_crds::savepoint::{DeletionPolicy, Origin, SavepointPhase};
+use eddyline_crds::status::Phase as JobPhase;
 use eddyline_crds::{Savepoint, SavepointStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -16,7 +17,8 @@ use crate::observed::{BatchJob, Observed, Worker};
 const DEADLINE: Duration = Duration::from_secs(45);
 const SOON: Duration = Duration::from_secs(1);
 /// How soon to look again at a savepoint of a job that does not run.
-const PENDING: Duration = Duration::from_secs(5);
+const PENDING: Duration = Duration::from_secs(2);
+const PENDING_MAX: Duration = Duration::from_secs(30);
 
 /// What was seen of a savepoint.
 pub(super) struct Seen<'a> {
@@ -110,13 +112,17 @@ fn origin(seen: &Observed) -> Option<Origin> {
 pub(super) fn decide(seen: &Seen<'_>) -> Decision {
     let mut status = seen.savepoint.status.clone().unwrap_or_default();
     status.observed_generation = seen.savepoint.metadata.generation.unwrap_or_default();
+    if is_over(seen.savepoint) {
+        return Decision { status, ask: false, again: None };
+    }
     if let Some(taken) = &seen.taken {
         return follow(status, taken, seen.now);
     }
     let job = &seen.savepoint.spec.job_ref.name;
+    let again = pending(seen.savepoint, seen.now);
     let wait = |mut status: SavepointStatus, message: String| {
         status.message = Some(message);
-        Decision { status, ask: false, again: Some(PENDING) }
+        Decision { status, ask: false, again: Some(again) }
     };
     let Some(observed) = seen.job else { return wait(status, format!("there is no StreamJob {job}")) };
     let has_folder =
@@ -124,6 +130,13 @@ pub(super) fn decide(seen: &Seen<'_>) -> Decision {
     if !has_folder {
         status.phase = SavepointPhase::Failed;
         status.message = Some(format!("{job} has no checkpoint storage, and the Savepoint names no uri"));
+        return Decision { status, ask: false, again: None };
+    }
+    let phase = observed.job.status.as_ref().map(|status| status.phase);
+    if phase == Some(JobPhase::Finished) {
+        status.phase = SavepointPhase::Failed;
+        status.message =
+            Some(format!("{job} is Finished: all its input has been read, and no worker is left to save it"));
         return Decision { status, ask: false, again: None };
     }
     match &observed.worker {
@@ -136,9 +149,12 @@ pub(super) fn decide(seen: &Seen<'_>) -> Decision {
             status.message = None;
             Decision { status, ask: true, again: Some(SOON) }
         }
-        Worker::Says(worker) => wait(status, format!("{job} does not run: it is {:?}", worker.phase)),
+        Worker::Says(worker) => wait(status, format!("{job} does not run: it is {}", worker.phase)),
         Worker::Silent(why) => wait(status, format!("{job} does not answer: {why}")),
-        Worker::Absent => wait(status, format!("{job} has no worker")),
+        Worker::Absent => {
+            let phase = phase.map_or("not started", JobPhase::as_str);
+            wait(status, format!("{job} has no worker: it is {phase}"))
+        }
     }
 }
 
@@ -162,6 +178,12 @@ fn follow(mut status: SavepointStatus, taken: &eddyline_api::Savepoint, now: Tim
     }
 }
 
+/// How soon to look again at a savepoint that cannot be taken yet: less often the longer it waits.
+fn pending(savepoint: &Savepoint, now: Timestamp) -> Duration {
+    let waiting = savepoint.metadata.creation_timestamp.as_ref().map(|created| since(created.0, now));
+    (waiting.unwrap_or_default() / 8).clamp(PENDING, PENDING_MAX)
+}
+
 /// The event that follows from how the status differs from the one before.
 pub(super) fn told_by(savepoint: &Savepoint, next: &SavepointStatus) -> Option<(Reason, String)> {
     let name = savepoint.metadata.name.as_deref().unwrap_or_default();
@@ -175,7 +197,7 @@ pub(super) fn told_by(savepoint: &Savepoint, next: &SavepointStatus) -> Option<(
         }
         SavepointPhase::Failed => {
             let why = next.message.as_deref().unwrap_or_default();
-            Some((Reason::CheckpointFailed, format!("savepoint {name} has failed: {why}")))
+            Some((Reason::SavepointFailed, format!("savepoint {name} has failed: {why}")))
         }
         SavepointPhase::Pending | SavepointPhase::InProgress => None,
     }

@@ -153,7 +153,7 @@ async fn the_state_of_a_job_is_deleted_after_its_pods() {
         assert!(scenario.world.state().objects.get(PODS, "orders-worker-0").is_none(), "nobody writes any more");
         scenario.until("gone", is_gone).await;
         assert!(since(before, scenario.world.state().now) <= Duration::from_secs(60));
-        assert!(!scenario.world.events().contains(&"StorageUnreachable".to_owned()));
+        assert!(!scenario.world.events().contains(&"StateLeft".to_owned()));
     }
 }
 
@@ -167,7 +167,7 @@ async fn a_deletion_ends_in_time_although_storage_is_away() {
         delete_in_time(&mut scenario).await;
         let events = scenario.world.events();
         if policy == OnDelete::Delete {
-            assert_eq!(events.last().map(String::as_str), Some("StorageUnreachable"), "{events:?}");
+            assert_eq!(events.last().map(String::as_str), Some("StateLeft"), "{events:?}");
             continue;
         }
         let savepoint = last_savepoint(&scenario.world).expect("a Savepoint");

@@ -121,9 +121,26 @@ async fn broken_sql_disturbs_nothing_and_is_named_by_line_and_column() {
     assert!(accepted.message.starts_with("3:24: "), "{}", accepted.message);
     assert!(conditions::is_true(&status.conditions, Type::Ready));
     assert!(conditions::is_true(&status.conditions, Type::Stalled));
-    assert_eq!((status.phase, status.parallelism), (Phase::Running, 2));
+    assert_eq!((status.phase, status.parallelism), (Phase::Running, 4), "slots are no part of what is refused");
+    assert!(accepted.message.ends_with("its parallelism can still be changed"), "{}", accepted.message);
     assert_eq!(revision_of_pod(&scenario.world).as_deref(), Some("1"));
-    assert_eq!(scenario.world.events().last().map(String::as_str), Some("SqlInvalid"));
+    let events = scenario.world.events();
+    assert_eq!(events, ["Started", "RescaleStarted", "SqlInvalid", "RescaleCompleted"]);
+}
+
+#[tokio::test]
+async fn of_a_refused_edit_no_more_slots_are_taken_than_the_running_revision_can_have() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| job.spec.checkpoint.storage = None);
+    scenario.until("ready", is_settled).await;
+    scenario.world.edit("orders", &json!({"sql": "SELEC", "maxParallelism": 1024, "parallelism": 256}));
+    scenario.passes(5).await;
+    let status = scenario.status();
+    assert_eq!((status.phase, status.parallelism), (Phase::Running, 2));
+    let accepted = conditions::find(&status.conditions, Type::Accepted).expect("a condition");
+    assert!(accepted.message.contains("with parallelism 2: it cannot have 256"), "{}", accepted.message);
+    let warning = conditions::find(&status.conditions, Type::Warning).expect("a condition");
+    assert_eq!(warning.reason, "NoCheckpointStorage", "what runs still has none");
 }
 
 #[tokio::test]
@@ -191,7 +208,9 @@ async fn a_suspended_job_has_no_pods_and_goes_on_where_it_was() {
             let condition = conditions::find(&status.conditions, kind).expect("a condition");
             (condition.status.clone(), condition.reason.clone())
         };
-        assert_eq!(said(Type::Ready), ("False".to_owned(), "Suspended".to_owned()));
+        assert_eq!(said(Type::Ready), ("True".to_owned(), "Suspended".to_owned()));
+        assert_eq!(said(Type::Running), ("False".to_owned(), "Suspended".to_owned()));
+        assert_eq!(said(Type::CheckpointHealthy), ("Unknown".to_owned(), "NotRunning".to_owned()));
         assert_eq!(said(Type::Reconciling).0, "False");
         assert_eq!(said(Type::Stalled).0, "False");
         assert_eq!((status.parallelism, status.workers.desired), (0, 0));

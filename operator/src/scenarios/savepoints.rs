@@ -131,7 +131,7 @@ async fn a_savepoint_deleted_while_it_is_taken_is_completed_and_its_data_deleted
 async fn a_savepoint_that_does_not_end_does_not_hold_its_object() {
     let mut scenario = deleted_while_it_is_taken().await;
     scenario.until("gone", |world| found(world, "temporary").is_none()).await;
-    assert!(scenario.world.events().contains(&"StorageUnreachable".to_owned()), "it is said that something may stay");
+    assert!(scenario.world.events().contains(&"StateLeft".to_owned()), "it is said that something may stay");
 }
 
 #[tokio::test]

@@ -1,130 +1,82 @@
 //! The conditions of a job.
 //!
-//! `Ready` is about what runs: all workers run and a checkpoint of this attempt is complete. `Accepted` is about the spec,
-//! `Reconciling` and `Stalled` are about the way from one to the other, for tools that wait for it.
+//! `Ready` is about what the spec asks for: all workers run and a checkpoint of this attempt is complete, or the job is at
+//! rest because that is what is asked for. `Accepted` is about the spec, `Reconciling` and `Stalled` are about the way from
+//! one to the other, for tools that wait for it; `Running` and those after it are about the job itself.
 
 use eddyline_api::{JobStatus, Phase as WorkerPhase};
 use eddyline_crds::status::{OperationKind, Phase};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::observed::{TroubleKind, Worker};
+use super::reasons::{
+    Accepted, Checkpoints, Pressure, Ready, Reconciling, Rest, Stalled, UnderWay, Unknown, Warning, Watermark, Workers,
+};
+use crate::clock::Timestamp;
+use crate::message;
+use crate::observed::Worker;
 use crate::plan::Pass;
 use crate::validate::{NO_STORAGE, Verdict};
 
-/// What conditions are about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the module docs of the custom resource describe each")]
-pub enum Type {
-    Ready,
-    Reconciling,
-    Stalled,
-    Accepted,
-    WorkersReady,
-    CheckpointHealthy,
-    WatermarkAdvancing,
-    Backpressured,
-    Warning,
-}
-
-/// Why a condition is as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the operations guide describes each with what to do about it")]
-pub enum Reason {
-    // Ready and WorkersReady.
-    Running,
-    WaitingForCheckpoint,
-    Starting,
-    Restarting,
-    Pending,
-    Suspended,
-    Finished,
-    Deleting,
-    WorkerNotReachable,
-    // Accepted.
-    Accepted,
-    SqlInvalid,
-    SqlNotFound,
-    SpecInvalid,
-    NotYetSupported,
-    // Reconciling.
-    Settled,
-    WaitingForSavepoint,
-    Savepointing,
-    Rescaling,
-    Upgrading,
-    RollingBack,
-    Suspending,
-    Resuming,
-    // Stalled.
-    Progressing,
-    RolledBack,
-    CrashLoopBackOff,
-    OutOfMemory,
-    ImagePullFailed,
-    ContainerConfigInvalid,
-    Evicted,
-    Unschedulable,
-    NodeLost,
-    JobFailed,
-    ChildRefused,
-    // CheckpointHealthy.
-    Completing,
-    Failing,
-    Overdue,
-    NoneYet,
-    // WatermarkAdvancing.
-    Advancing,
-    Stuck,
-    NoWatermark,
-    // Backpressured.
-    KeepingUp,
-    SlowOperator,
-    // Warning.
-    NothingToReport,
-    NoCheckpointStorage,
-    SqlWarnings,
-    SourceUnreachable,
-}
+pub use super::reasons::Type;
 
 /// A condition: what it says, why, and the whole story.
-type Said = (&'static str, Reason, String);
+pub(crate) struct Said {
+    status: &'static str,
+    reason: &'static str,
+    message: String,
+}
 
-const TRUE: &str = "True";
-const FALSE: &str = "False";
+pub(crate) fn said(status: &'static str, reason: &'static str, message: impl Into<String>) -> Said {
+    Said { status, reason, message: message.into() }
+}
+
+pub(crate) const TRUE: &str = "True";
+pub(crate) const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
 /// The share of time from which an operator is said to hold up the others.
 const BACKPRESSURE_SHARE: f64 = 0.5;
 
 pub(super) fn describe(pass: &mut Pass<'_>, worker: Option<&JobStatus>) {
-    let said = [
-        (Type::Ready, ready(pass, worker)),
-        (Type::Reconciling, reconciling(pass, worker)),
-        (Type::Stalled, stalled(pass, worker)),
-        (Type::Accepted, accepted(pass)),
-        (Type::WorkersReady, workers_ready(pass, worker)),
-        (Type::CheckpointHealthy, checkpoint_healthy(pass, worker)),
-        (Type::WatermarkAdvancing, watermark_advancing(worker)),
-        (Type::Backpressured, backpressured(worker)),
-        (Type::Warning, warning(pass)),
-    ];
-    let before = std::mem::take(&mut pass.status.conditions);
-    let (generation, now) = (pass.seen.generation(), Time(pass.now));
-    pass.status.conditions = said
-        .into_iter()
-        .map(|(kind, (status, reason, message))| {
-            let name = format!("{kind:?}");
-            let known = before.iter().find(|condition| condition.type_ == name && condition.status == status);
-            Condition {
-                type_: name,
-                status: status.to_owned(),
-                reason: format!("{reason:?}"),
-                message,
-                observed_generation: Some(generation),
-                last_transition_time: known.map_or(now.clone(), |known| known.last_transition_time.clone()),
-            }
-        })
-        .collect();
+    let all = Type::ALL.iter().map(|kind| (kind.as_str(), about(*kind, pass, worker)));
+    let next = listed(all, &pass.status.conditions, pass.seen.generation(), pass.now);
+    pass.status.conditions = next;
+}
+
+fn about(kind: Type, pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
+    match kind {
+        Type::Ready => ready(pass, worker),
+        Type::Stalled => stalled(pass, worker),
+        Type::Reconciling => reconciling(pass, worker),
+        Type::Accepted => accepted(pass),
+        Type::Running => running(pass, worker),
+        Type::WorkersReady => workers_ready(pass, worker),
+        Type::CheckpointHealthy => checkpoint_healthy(pass, worker),
+        Type::WatermarkAdvancing => watermark_advancing(pass, worker),
+        Type::Backpressured => backpressured(pass, worker),
+        Type::Warning => warning(pass, worker),
+    }
+}
+
+/// Conditions as they are stored: each with the time since which it is as it is.
+pub(crate) fn listed(
+    all: impl Iterator<Item = (&'static str, Said)>,
+    before: &[Condition],
+    generation: i64,
+    now: Timestamp,
+) -> Vec<Condition> {
+    all.map(|(name, said)| {
+        let known = before.iter().find(|known| known.type_ == name && known.status == said.status);
+        Condition {
+            type_: name.to_owned(),
+            status: said.status.to_owned(),
+            reason: said.reason.to_owned(),
+            message: message::shown(&said.message),
+            observed_generation: Some(generation),
+            last_transition_time: known.map_or(Time(now), |known| known.last_transition_time.clone()),
+        }
+    })
+    .collect()
 }
 
 /// Whether a condition of a type is true.
@@ -134,8 +86,7 @@ pub fn is_true(conditions: &[Condition], kind: Type) -> bool {
 
 /// The condition of a type.
 pub fn find(conditions: &[Condition], kind: Type) -> Option<&Condition> {
-    let name = format!("{kind:?}");
-    conditions.iter().find(|condition| condition.type_ == name)
+    conditions.iter().find(|condition| condition.type_ == kind.as_str())
 }
 
 /// What a job waits for before its first start.
@@ -143,156 +94,207 @@ pub(super) fn waiting(pass: &Pass<'_>) -> Option<String> {
     crate::plan::waits_for(pass)
 }
 
-fn at_rest(pass: &Pass<'_>) -> Option<Said> {
+/// Why a job has no worker, if it needs none.
+fn rest(pass: &Pass<'_>) -> Option<(Rest, &'static str)> {
     match pass.status.phase {
-        Phase::Pending => Some((FALSE, Reason::Pending, "the job was not started yet".to_owned())),
-        Phase::Suspended => Some((FALSE, Reason::Suspended, "the job is suspended".to_owned())),
-        Phase::Finished => Some((FALSE, Reason::Finished, "all input has been read".to_owned())),
-        Phase::Deleting => Some((FALSE, Reason::Deleting, "the job is being deleted".to_owned())),
+        Phase::Pending => Some((Rest::Pending, "the job has not started yet")),
+        Phase::Suspended => Some((Rest::Suspended, "the job is suspended")),
+        Phase::Finished => Some((Rest::Finished, "all input has been read")),
+        Phase::Deleting => Some((Rest::Deleting, "the job is being deleted")),
         _ => None,
     }
 }
 
-/// The operation that the job is in the middle of.
-fn under_way(pass: &Pass<'_>) -> Option<(Reason, String)> {
-    let operation = pass.status.operation.as_ref()?;
-    let reason = match operation.kind {
-        OperationKind::Rescale => Reason::Rescaling,
-        OperationKind::Stop if operation.savepoint.is_some() => Reason::Savepointing,
-        OperationKind::Stop | OperationKind::Upgrade => Reason::Upgrading,
-        OperationKind::Rollback => Reason::RollingBack,
-        OperationKind::Suspend => Reason::Suspending,
-        OperationKind::Resume => Reason::Resuming,
-        OperationKind::Finalize => Reason::Deleting,
-    };
-    Some((reason, format!("{reason:?} since {}", operation.started_at.0)))
+/// A job at rest: whether that is what the spec asks for.
+fn at_rest(pass: &Pass<'_>) -> Option<Said> {
+    let (reason, message) = rest(pass)?;
+    let status = if matches!(reason, Rest::Suspended | Rest::Finished) { TRUE } else { FALSE };
+    Some(said(status, reason.as_str(), message))
 }
 
+/// The operation that the job is in the middle of.
+fn under_way(pass: &Pass<'_>) -> Option<(UnderWay, String)> {
+    let operation = pass.status.operation.as_ref()?;
+    let reason = match operation.kind {
+        OperationKind::Rescale => UnderWay::Rescaling,
+        OperationKind::Stop if operation.savepoint.is_some() => UnderWay::Savepointing,
+        OperationKind::Stop | OperationKind::Upgrade => UnderWay::Upgrading,
+        OperationKind::Rollback => UnderWay::RollingBack,
+        OperationKind::Suspend => UnderWay::Suspending,
+        OperationKind::Resume => UnderWay::Resuming,
+        OperationKind::Finalize => UnderWay::Deleting,
+    };
+    Some((reason, format!("since {}", operation.started_at.0)))
+}
+
+const NO_CHECKPOINT_YET: &str = "no checkpoint of this attempt is complete yet";
+
 fn ready(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
-    if let Some(said) = at_rest(pass) {
-        return said;
+    if let Some(at_rest) = at_rest(pass) {
+        return at_rest;
     }
-    let (status, reason, message) = workers_ready(pass, worker);
-    if status != TRUE {
-        return (status, reason, message);
+    let workers = workers(pass, worker);
+    if workers.status != TRUE {
+        return workers;
     }
     // What runs is not yet what the observed generation asks for.
     if let Some((reason, message)) = under_way(pass) {
-        return (FALSE, reason, message);
+        return said(FALSE, reason.as_str(), message);
     }
     if !pass.is_ready() {
-        let message = "no checkpoint of this attempt is complete yet".to_owned();
-        return (FALSE, Reason::WaitingForCheckpoint, message);
+        return said(FALSE, Ready::WaitingForCheckpoint.as_str(), NO_CHECKPOINT_YET);
     }
-    let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
-    (TRUE, Reason::Running, format!("revision {number} runs, attempt {}", pass.status.attempt))
+    let story = format!("revision {} runs, attempt {}", number(pass), pass.status.attempt);
+    said(TRUE, Ready::Running.as_str(), story)
+}
+
+fn number(pass: &Pass<'_>) -> u64 {
+    pass.status.revision.as_ref().map_or(0, |revision| revision.number)
 }
 
 fn reconciling(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
-    let settled = || (FALSE, Reason::Settled, "nothing is under way".to_owned());
+    let settled = || said(FALSE, Reconciling::Settled.as_str(), "nothing is under way");
+    let on_its_way = |reason: Reconciling, message: String| said(TRUE, reason.as_str(), message);
     if pass.status.phase == Phase::Deleting {
-        return (TRUE, Reason::Deleting, "the job is being deleted".to_owned());
+        return said(TRUE, UnderWay::Deleting.as_str(), "the job is being deleted");
     }
     if let Some((reason, message)) = under_way(pass) {
-        return (TRUE, reason, message);
+        return said(TRUE, reason.as_str(), message);
     }
     match pass.status.phase {
         Phase::Suspended | Phase::Finished | Phase::Failed => settled(),
         Phase::Pending => match (pass.verdict, waiting(pass)) {
-            (Verdict::Accepted(_), Some(story)) => (TRUE, Reason::WaitingForSavepoint, story),
-            (Verdict::Accepted(_), None) => (TRUE, Reason::Pending, "the job is about to be started".to_owned()),
+            (Verdict::Accepted(_), Some(story)) => on_its_way(Reconciling::WaitingForSavepoint, story),
+            (Verdict::Accepted(_), None) => on_its_way(Reconciling::Pending, "the job is about to be started".into()),
             (Verdict::Rejected(_), _) => settled(),
         },
         _ if pass.is_ready() => settled(),
         _ => match worker.map(|worker| worker.phase) {
-            Some(WorkerPhase::Running) => {
-                (TRUE, Reason::WaitingForCheckpoint, "no checkpoint of this attempt is complete yet".to_owned())
+            Some(WorkerPhase::Running) => on_its_way(Reconciling::WaitingForCheckpoint, NO_CHECKPOINT_YET.into()),
+            Some(WorkerPhase::Restarting) => {
+                on_its_way(Reconciling::Restarting, "the job is being started again".into())
             }
-            Some(WorkerPhase::Restarting) => (TRUE, Reason::Restarting, "the job is being started again".to_owned()),
-            _ => (TRUE, Reason::Starting, "a worker is being started".to_owned()),
+            // The job runs for all that is known: nothing is being started.
+            None if pass.status.phase == Phase::Running => settled(),
+            _ => on_its_way(Reconciling::Starting, "a worker is being started".into()),
         },
     }
 }
 
 fn stalled(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     if let Verdict::Rejected(rejection) = pass.verdict {
-        return (TRUE, accepted(pass).1, rejection.message.clone());
+        return said(TRUE, rejection.reason.as_str(), refusal(pass, &rejection.message));
     }
-    if pass.status.phase == Phase::Suspended || pass.status.phase == Phase::Deleting {
-        return (FALSE, Reason::Progressing, String::new());
+    let progressing = said(FALSE, Stalled::Progressing.as_str(), "");
+    if matches!(pass.status.phase, Phase::Suspended | Phase::Finished | Phase::Deleting) {
+        return progressing;
     }
-    if let Some(worker) = worker.filter(|worker| worker.phase == WorkerPhase::Failed) {
-        let message = worker.message.clone().unwrap_or_else(|| "the job has failed".to_owned());
-        return (TRUE, Reason::JobFailed, message);
+    if pass.status.phase == Phase::Failed || worker.is_some_and(|worker| worker.phase == WorkerPhase::Failed) {
+        return said(TRUE, Stalled::JobFailed.as_str(), failure(pass, worker));
     }
-    let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
     let is_running = worker.is_some_and(|worker| worker.phase == WorkerPhase::Running);
-    if let Some(trouble) = pass.seen.trouble(number).filter(|_| !is_running) {
-        return (TRUE, reason_of(trouble.kind), trouble.message.clone());
+    if let Some(trouble) = pass.seen.trouble(number(pass)).filter(|_| !is_running) {
+        return said(TRUE, trouble.kind.as_str(), trouble.message.clone());
     }
     if let Some(objection) = &pass.seen.objection {
-        return (TRUE, Reason::ChildRefused, objection.clone());
+        return said(TRUE, Stalled::ChildRefused.as_str(), objection.clone());
     }
     if let Some(back) = &pass.status.rolled_back {
-        return (TRUE, Reason::RolledBack, format!("generation {} was taken back: {}", back.generation, back.message));
+        let story = format!("generation {} was taken back: {}", back.generation, back.message);
+        return said(TRUE, Stalled::RolledBack.as_str(), story);
     }
-    (FALSE, Reason::Progressing, String::new())
+    progressing
 }
 
-fn reason_of(kind: TroubleKind) -> Reason {
-    match kind {
-        TroubleKind::CrashLoopBackOff => Reason::CrashLoopBackOff,
-        TroubleKind::OutOfMemory => Reason::OutOfMemory,
-        TroubleKind::ImagePullFailed => Reason::ImagePullFailed,
-        TroubleKind::ContainerConfigInvalid => Reason::ContainerConfigInvalid,
-        TroubleKind::Evicted => Reason::Evicted,
-        TroubleKind::Unschedulable => Reason::Unschedulable,
-        TroubleKind::NodeLost => Reason::NodeLost,
+/// Why a job has failed. Its worker need not answer for that to stay known.
+fn failure(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
+    let known = || {
+        let stalled = find(&pass.status.conditions, Type::Stalled)?;
+        (stalled.reason == Stalled::JobFailed.as_str()).then(|| stalled.message.clone())
+    };
+    let told = worker.and_then(|worker| worker.message.clone());
+    told.or_else(known).unwrap_or_else(|| "the job has failed".to_owned())
+}
+
+/// Why a spec is refused, and what becomes of the rest of it.
+fn refusal(pass: &Pass<'_>, why: &str) -> String {
+    if pass.record.is_none() || rest(pass).is_some() {
+        return why.to_owned();
+    }
+    let (asked, given) = (pass.seen.job.spec.parallelism, pass.parallelism());
+    if asked == given {
+        format!("{why}\nThe accepted revision runs on; its parallelism can still be changed")
+    } else {
+        format!("{why}\nThe accepted revision runs on with parallelism {given}: it cannot have {asked}")
     }
 }
 
 fn accepted(pass: &Pass<'_>) -> Said {
-    use crate::validate::Reason as Against;
     match pass.verdict {
-        Verdict::Accepted(_) => (TRUE, Reason::Accepted, "the spec can be run".to_owned()),
-        Verdict::Rejected(rejection) => {
-            let reason = match rejection.reason {
-                Against::SqlInvalid => Reason::SqlInvalid,
-                Against::SqlNotFound => Reason::SqlNotFound,
-                Against::SpecInvalid => Reason::SpecInvalid,
-                Against::NotYetSupported => Reason::NotYetSupported,
-            };
-            (FALSE, reason, rejection.message.clone())
-        }
+        Verdict::Accepted(_) => said(TRUE, Accepted::Accepted.as_str(), "the spec can be run"),
+        Verdict::Rejected(rejection) => said(FALSE, rejection.reason.as_str(), refusal(pass, &rejection.message)),
+    }
+}
+
+fn running(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
+    match rest(pass) {
+        Some((reason, message)) => said(FALSE, reason.as_str(), message),
+        None => workers(pass, worker),
     }
 }
 
 fn workers_ready(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
-    if let Some(said) = at_rest(pass) {
-        return said;
-    }
-    let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
+    at_rest(pass).unwrap_or_else(|| workers(pass, worker))
+}
+
+/// The workers of a job that needs some.
+fn workers(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     if let Some(worker) = worker {
         let last = || Some(worker.last_failure.as_ref().filter(|_| worker.restarts > 0)?.message.clone());
         let why = worker.message.clone().or_else(last);
+        let said = |status, reason: Workers, without: &str| {
+            said(status, reason.as_str(), why.clone().unwrap_or_else(|| without.to_owned()))
+        };
         return match worker.phase {
-            WorkerPhase::Running => (TRUE, Reason::Running, "1 of 1 workers runs".to_owned()),
-            WorkerPhase::Failed => (FALSE, Reason::JobFailed, why.unwrap_or_else(|| "the job has failed".to_owned())),
-            WorkerPhase::Restarting => {
-                (FALSE, Reason::Restarting, why.unwrap_or_else(|| "the job is being started again".to_owned()))
+            WorkerPhase::Running => {
+                Said { message: "1/1 workers running".to_owned(), ..said(TRUE, Workers::Running, "") }
             }
-            WorkerPhase::Rescaling => (FALSE, Reason::Rescaling, "the tasks are being replaced".to_owned()),
-            phase => (FALSE, Reason::Starting, why.unwrap_or_else(|| format!("the worker is {phase:?}"))),
+            WorkerPhase::Failed => said(FALSE, Workers::JobFailed, "the job has failed"),
+            WorkerPhase::Restarting => said(FALSE, Workers::Restarting, "the job is being started again"),
+            WorkerPhase::Rescaling => said(FALSE, Workers::Rescaling, "the tasks are being replaced"),
+            WorkerPhase::Stopping | WorkerPhase::Stopped | WorkerPhase::Canceled => {
+                said(FALSE, Workers::Stopping, &format!("the worker is {}", worker.phase))
+            }
+            WorkerPhase::Starting | WorkerPhase::Finished | WorkerPhase::Fenced => {
+                said(FALSE, Workers::Starting, &format!("the worker is {}", worker.phase))
+            }
         };
     }
-    if let Some(trouble) = pass.seen.trouble(number) {
-        return (FALSE, reason_of(trouble.kind), trouble.message.clone());
+    if pass.status.phase == Phase::Failed {
+        return said(FALSE, Workers::JobFailed.as_str(), failure(pass, worker));
+    }
+    if let Some(trouble) = pass.seen.trouble(number(pass)) {
+        return said(FALSE, trouble.kind.as_str(), trouble.message.clone());
     }
     match &pass.seen.worker {
-        Worker::Silent(why) if pass.seen.pods.iter().any(|pod| pod.is_ready && pod.revision == Some(number)) => {
-            (UNKNOWN, Reason::WorkerNotReachable, why.clone())
+        Worker::Silent(why) if pass.seen.pods.iter().any(|pod| pod.is_ready && pod.revision == Some(number(pass))) => {
+            said(UNKNOWN, Workers::WorkerNotReachable.as_str(), why.clone())
         }
-        _ => (FALSE, Reason::Starting, "no worker of this revision runs yet".to_owned()),
+        _ => said(FALSE, Workers::Starting.as_str(), "no worker of this revision runs yet"),
+    }
+}
+
+/// What is said of a worker's affairs: by the worker, if the job has one that can speak to them.
+fn by_worker(pass: &Pass<'_>, worker: Option<&JobStatus>, says: impl FnOnce(&JobStatus) -> Said) -> Said {
+    let not_running = |message: &str| said(UNKNOWN, Unknown::NotRunning.as_str(), message);
+    if let Some((_, message)) = rest(pass) {
+        return not_running(message);
+    }
+    match (worker, &pass.seen.worker) {
+        _ if pass.status.phase == Phase::Failed => not_running("the job has failed"),
+        (Some(worker), _) => says(worker),
+        (None, Worker::Silent(why)) => said(UNKNOWN, Unknown::WorkerNotReachable.as_str(), why.clone()),
+        (None, Worker::Absent | Worker::Says(_)) => not_running("no worker of this revision runs yet"),
     }
 }
 
@@ -300,32 +302,29 @@ fn workers_ready(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
 const OVERDUE_AFTER_MS: u64 = 30_000;
 
 fn checkpoint_healthy(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
-    let Some(worker) = worker else {
-        return (UNKNOWN, Reason::WorkerNotReachable, "no worker tells".to_owned());
-    };
-    if worker.checkpoint_failures > 0 {
-        let why = worker.checkpoint_error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        return (FALSE, Reason::Failing, format!("{} given up since the last one{why}", worker.checkpoint_failures));
-    }
-    let interval = pass.seen.job.spec.checkpoint.interval.get();
-    let patience = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).saturating_mul(3).max(OVERDUE_AFTER_MS);
-    let now_ms = u64::try_from(pass.now.as_millisecond()).unwrap_or(0);
-    match &worker.checkpoint {
-        Some(latest)
-            if worker.phase == WorkerPhase::Running && latest.completed_at_ms.saturating_add(patience) < now_ms =>
-        {
-            let due = eddyline_crds::Duration::from_millis(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX));
-            let message = format!(
-                "none was completed for more than {} s although one is due every {due}: storage or a sink does not answer",
+    by_worker(pass, worker, |worker| {
+        if worker.checkpoint_failures > 0 {
+            let why = worker.checkpoint_error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let story = format!("{} abandoned since the last complete one{why}", worker.checkpoint_failures);
+            return said(FALSE, Checkpoints::Failing.as_str(), story);
+        }
+        let Some(latest) = &worker.checkpoint else {
+            return said(UNKNOWN, Checkpoints::NoneYet.as_str(), "no checkpoint is complete yet");
+        };
+        let interval = pass.seen.job.spec.checkpoint.interval;
+        let patience = interval.millis().saturating_mul(3).max(OVERDUE_AFTER_MS);
+        let now_ms = u64::try_from(pass.now.as_millisecond()).unwrap_or(0);
+        if worker.phase == WorkerPhase::Running && latest.completed_at_ms.saturating_add(patience) < now_ms {
+            let story = format!(
+                "none was completed for more than {} s although one is due every {interval}: storage or a sink does not \
+                 answer",
                 patience / 1000
             );
-            (FALSE, Reason::Overdue, message)
+            return said(FALSE, Checkpoints::Overdue.as_str(), story);
         }
-        Some(latest) => {
-            (TRUE, Reason::Completing, format!("checkpoints complete, the latest in {}", folder_of(&latest.uri)))
-        }
-        None => (UNKNOWN, Reason::NoneYet, "no checkpoint was completed yet".to_owned()),
-    }
+        let story = format!("checkpoints complete, the latest in {}", folder_of(&latest.uri));
+        said(TRUE, Checkpoints::Completing.as_str(), story)
+    })
 }
 
 /// The folder of a checkpoint: its last part changes with each one, which is no news.
@@ -333,41 +332,53 @@ fn folder_of(uri: &str) -> &str {
     uri.trim_end_matches('/').rsplit_once('/').map_or(uri, |(folder, _)| folder)
 }
 
-fn watermark_advancing(worker: Option<&JobStatus>) -> Said {
-    let Some(worker) = worker else {
-        return (UNKNOWN, Reason::WorkerNotReachable, "no worker tells".to_owned());
-    };
-    match (worker.progress.watermark_ms, worker.progress.watermark_stuck_since_ms) {
+fn watermark_advancing(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
+    by_worker(pass, worker, |worker| match (worker.progress.watermark_ms, worker.progress.watermark_stuck_since_ms) {
         (_, Some(since)) => {
             let since = super::time(since).0;
-            (FALSE, Reason::Stuck, format!("records are read, and the watermark has not advanced since {since}"))
+            let story = format!("records are read, and the watermark has not advanced since {since}");
+            said(FALSE, Watermark::Stuck.as_str(), story)
         }
-        (Some(_), None) => (TRUE, Reason::Advancing, "results become complete".to_owned()),
-        (None, None) => (UNKNOWN, Reason::NoWatermark, "no operator has a watermark".to_owned()),
-    }
+        (Some(_), None) => said(TRUE, Watermark::Advancing.as_str(), "results become complete"),
+        (None, None) => said(UNKNOWN, Watermark::NoWatermark.as_str(), "no source has a watermark"),
+    })
 }
 
-fn backpressured(worker: Option<&JobStatus>) -> Said {
-    let Some(worker) = worker else {
-        return (UNKNOWN, Reason::WorkerNotReachable, "no worker tells".to_owned());
-    };
-    match &worker.progress.backpressure {
+fn backpressured(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
+    by_worker(pass, worker, |worker| match &worker.progress.backpressure {
         Some(pressure) if pressure.share >= BACKPRESSURE_SHARE => {
-            (TRUE, Reason::SlowOperator, format!("{} holds up those before it", pressure.operator))
+            said(TRUE, Pressure::SlowOperator.as_str(), format!("{} holds up those before it", pressure.operator))
         }
-        _ => (FALSE, Reason::KeepingUp, "every operator keeps up".to_owned()),
-    }
+        _ => said(FALSE, Pressure::KeepingUp.as_str(), "every operator keeps up"),
+    })
 }
 
-fn warning(pass: &Pass<'_>) -> Said {
-    let mut warnings = pass.verdict.accepted().map(|accepted| accepted.warnings.clone()).unwrap_or_default();
-    let unreachable = pass.worker().map(|worker| worker.progress.unreachable_sources.clone()).unwrap_or_default();
-    let is_cut_off = !unreachable.is_empty();
-    warnings.splice(0..0, unreachable);
-    match warnings.first() {
-        Some(_) if is_cut_off => (TRUE, Reason::SourceUnreachable, warnings.join("\n")),
-        None => (FALSE, Reason::NothingToReport, String::new()),
-        Some(first) if first == NO_STORAGE => (TRUE, Reason::NoCheckpointStorage, warnings.join("\n")),
-        Some(_) => (TRUE, Reason::SqlWarnings, warnings.join("\n")),
-    }
+fn warning(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
+    let unreachable = worker.map(|worker| worker.progress.unreachable_sources.clone()).unwrap_or_default();
+    let warnings = match pass.verdict {
+        Verdict::Accepted(accepted) => accepted.warnings.clone(),
+        // What runs on is what was accepted before.
+        Verdict::Rejected(_) => warnings_before(pass),
+    };
+    let reason = match warnings.first() {
+        _ if !unreachable.is_empty() => Warning::SourceUnreachable,
+        Some(first) if first == NO_STORAGE => Warning::NoCheckpointStorage,
+        Some(_) => Warning::SqlWarnings,
+        None => return said(FALSE, Warning::NothingToReport.as_str(), ""),
+    };
+    let lines: Vec<String> = unreachable.into_iter().chain(warnings).collect();
+    said(TRUE, reason.as_str(), lines.join("\n"))
+}
+
+/// What was worth saying about the spec that runs on while a newer one is refused.
+fn warnings_before(pass: &Pass<'_>) -> Vec<String> {
+    let Some(record) = &pass.record else { return Vec::new() };
+    let of_sql = find(&pass.status.conditions, Type::Warning)
+        .filter(|known| {
+            [Warning::SqlWarnings, Warning::NoCheckpointStorage].iter().any(|reason| known.reason == reason.as_str())
+        })
+        .map(|known| known.message.as_str())
+        .unwrap_or_default();
+    let no_storage = record.storage.is_none().then_some(NO_STORAGE);
+    no_storage.into_iter().chain(of_sql.lines().filter(|line| *line != NO_STORAGE)).map(str::to_owned).collect()
 }

@@ -4,7 +4,9 @@ use eddyline_crds::StreamJobStatus;
 use eddyline_crds::status::Phase;
 
 use super::conditions::{self, Type};
+use super::reasons::Warning;
 use crate::events::{Event, Reason};
+use crate::validate;
 
 /// What has happened between two statuses. What a plan does is told by the plan.
 pub fn told_by(before: &StreamJobStatus, after: &StreamJobStatus) -> Vec<Event> {
@@ -20,7 +22,9 @@ pub fn told_by(before: &StreamJobStatus, after: &StreamJobStatus) -> Vec<Event> 
         events.push(Event::new(Reason::CheckpointFailed, now.message));
     }
     let cut_off = |status: &StreamJobStatus| {
-        conditions::find(&status.conditions, Type::Warning).filter(|now| now.reason == "SourceUnreachable").cloned()
+        conditions::find(&status.conditions, Type::Warning)
+            .filter(|now| now.reason == Warning::SourceUnreachable.as_str())
+            .cloned()
     };
     if let Some(now) = cut_off(after)
         && cut_off(before).is_none()
@@ -36,12 +40,14 @@ fn refused(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<E
         && now.status == "False"
         && accepted(before).is_none_or(|then| then.status != "False" || then.message != now.message)
     {
-        events.push(Event::new(Reason::SqlInvalid, now.message));
+        let known = validate::Reason::ALL.iter().find(|reason| reason.as_str() == now.reason);
+        let reason = known.map_or(Reason::SpecInvalid, |known| Reason::of_refusal(*known));
+        events.push(Event::new(reason, now.message));
     }
 }
 
 fn failed(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<Event>) {
-    let runs = |status: &StreamJobStatus| conditions::is_true(&status.conditions, Type::WorkersReady);
+    let runs = |status: &StreamJobStatus| conditions::is_true(&status.conditions, Type::Running);
     let known = before.last_failure.as_ref();
     // A job that fails in the same way again and again is told about once.
     if let Some(failure) = after.last_failure.as_ref().filter(|failure| Some(*failure) != known)
@@ -58,15 +64,13 @@ fn failed(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<Ev
     let is_meant = after.operation.is_some()
         || matches!(after.phase, Phase::Suspended | Phase::Finished | Phase::Deleting | Phase::Failed);
     if runs(before) && !is_meant {
-        if !runs(after) {
-            let why = conditions::find(&after.conditions, Type::WorkersReady).map(|now| now.message.clone());
-            events.push(Event::new(Reason::Restarting, why.unwrap_or_default()));
+        let now = conditions::find(&after.conditions, Type::Running);
+        // Of a worker that does not answer it is not known that it does anything else.
+        if let Some(now) = now.filter(|now| now.status == conditions::FALSE) {
+            events.push(Event::new(Reason::Restarting, now.message.clone()));
         } else if after.restarts > before.restarts {
-            events.push(Event::new(Reason::Restarting, format!("restarted, {} times by now", after.restarts)));
+            events.push(Event::new(Reason::Restarting, format!("restarted ({} restarts so far)", after.restarts)));
         }
-    }
-    if after.phase == Phase::Failed && before.phase != Phase::Failed {
-        events.push(Event::new(Reason::RestartLimitReached, after.summary.clone()));
     }
 }
 
@@ -74,7 +78,13 @@ fn started(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<E
     let was_ready = |status: &StreamJobStatus| status.revision.as_ref().is_some_and(|revision| revision.was_ready);
     let is_first = after.revision.as_ref().is_some_and(|revision| revision.number == 1);
     if is_first && was_ready(after) && !was_ready(before) {
-        let story = format!("runs on {} slots, attempt {}", after.parallelism, after.attempt);
+        let slots = match after.parallelism {
+            // A job whose input has ended has none any more.
+            0 => String::new(),
+            1 => " on 1 slot".to_owned(),
+            several => format!(" on {several} slots"),
+        };
+        let story = format!("runs{slots}, attempt {}", after.attempt);
         events.push(Event::new(Reason::Started, story));
     }
 }

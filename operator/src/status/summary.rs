@@ -3,7 +3,7 @@
 use eddyline_api::JobStatus;
 use eddyline_crds::status::Phase;
 
-use super::age;
+use crate::message;
 use crate::observed::Worker;
 use crate::plan::Pass;
 use crate::validate::Verdict;
@@ -12,7 +12,7 @@ use crate::validate::Verdict;
 const LENGTH_MAX: usize = 160;
 
 pub(super) fn summary(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
-    let line = text(pass, worker);
+    let line = message::shown(&text(pass, worker));
     let first = line.lines().next().unwrap_or_default();
     if first.chars().count() <= LENGTH_MAX {
         return first.to_owned();
@@ -47,7 +47,7 @@ fn text(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
             (Some(trouble), _) => format!("{}: {trouble}", verb(phase)),
             (None, Some(worker)) => {
                 let why = worker.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-                format!("{}, the worker is {:?}{why}", verb(phase), worker.phase)
+                format!("{}, the worker is {}{why}", verb(phase), worker.phase)
             }
             (None, None) => match &pass.seen.worker {
                 Worker::Silent(_) => format!("{}, the worker does not answer", verb(phase)),
@@ -82,7 +82,7 @@ fn running(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
     };
     let mut parts = vec![format!("{}/{wanted} slots", worker.parallelism)];
     if let Some(lag) = worker.progress.watermark_lag_ms {
-        parts.push(format!("watermark lag {}", seconds(lag)));
+        parts.push(format!("watermark lag {}", super::coarse(lag)));
     }
     if let Some(records) = worker.progress.lag_records {
         parts.push(format!("{records} records behind"));
@@ -91,12 +91,8 @@ fn running(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
         Some(latest) if latest.consecutive_failures > 0 => {
             parts.push(format!("{} checkpoints failed in a row", latest.consecutive_failures));
         }
-        Some(latest) => parts.push(format!("checkpoint {} s ago", age(latest, pass.now).as_secs())),
+        Some(latest) => parts.push(format!("checkpoint {} at {}", latest.last_id, latest.completed_at.0)),
         None => parts.push("no checkpoint yet".to_owned()),
     }
     parts.join(", ")
-}
-
-fn seconds(ms: u64) -> String {
-    if ms < 10_000 { format!("{}.{} s", ms / 1000, ms % 1000 / 100) } else { format!("{} s", ms / 1000) }
 }

@@ -136,10 +136,6 @@ impl WorkerClient for Connection {
         })
     }
 
-    fn cancel(&self) -> BoxFuture<'_, Result<(), Error>> {
-        self.asked("cancel", |worker| worker.status.phase = Phase::Canceled)
-    }
-
     fn take_savepoint(&self, request: SavepointRequest) -> BoxFuture<'_, Result<Savepoint, Error>> {
         let taken = self.with("savepoint", |worker| {
             Ok(worker.savepoints.entry(request.name.clone()).or_insert_with(|| savepoint(&request)).clone())

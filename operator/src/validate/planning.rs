@@ -1,7 +1,7 @@
 //! Planning of SQL, remembered: a pass over a job whose SQL has not changed costs nothing.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use eddyline_plan::{PlanOptions, Script};
 use serde_json::json;
@@ -14,12 +14,14 @@ const REMEMBERED_MAX: usize = 1024;
 const SHOWN_MAX: usize = 5;
 
 /// Warnings, or what is wrong.
-type Outcome = Result<Vec<String>, String>;
+pub type Outcome = Result<Vec<String>, String>;
 
 /// Plans SQL, each script once.
 #[derive(Debug, Default)]
 pub struct Planner {
     remembered: Mutex<Remembered>,
+    /// One script at a time: planning needs memory, and the limit of the controller is small.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -29,26 +31,40 @@ struct Remembered {
 }
 
 impl Planner {
-    /// Plans a script with the settings beside it. Gives warnings.
+    /// Plans a script with the settings beside it, on a thread that nothing else waits for. Gives warnings.
     ///
     /// # Errors
     /// What is wrong, a line each, with line and column.
-    pub fn plan(&self, sql: &str, config: &BTreeMap<String, String>) -> Outcome {
+    pub async fn plan(&self, sql: &str, config: &BTreeMap<String, String>) -> Outcome {
         let key = fingerprint(&json!([sql, config]));
-        // One script at a time: planning needs memory, and the limit of the controller is small.
-        let mut remembered = self.remembered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(outcome) = remembered.outcomes.get(&key) {
-            return outcome.clone();
+        if let Some(outcome) = self.known(&key) {
+            return outcome;
         }
-        let outcome = plan(sql, config);
+        let _turn = self.turn.lock().await;
+        if let Some(outcome) = self.known(&key) {
+            return outcome;
+        }
+        let (sql, config) = (sql.to_owned(), config.clone());
+        let planned = tokio::task::spawn_blocking(move || plan(&sql, &config)).await;
+        // Planning never panics, and a process that ends asks for nothing any more.
+        let outcome = planned.unwrap_or_else(|error| Err(format!("1:1: the SQL could not be planned: {error}")));
+        self.remember(key, outcome.clone());
+        outcome
+    }
+
+    fn known(&self, key: &str) -> Option<Outcome> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner).outcomes.get(key).cloned()
+    }
+
+    fn remember(&self, key: String, outcome: Outcome) {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.oldest_first.len() >= REMEMBERED_MAX
             && let Some(oldest) = remembered.oldest_first.pop_front()
         {
             remembered.outcomes.remove(&oldest);
         }
         remembered.oldest_first.push_back(key.clone());
-        remembered.outcomes.insert(key, outcome.clone());
-        outcome
+        remembered.outcomes.insert(key, outcome);
     }
 }
 

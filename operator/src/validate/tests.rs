@@ -4,14 +4,14 @@ use serde_json::json;
 use super::*;
 use crate::testing;
 
-fn judged(change: impl FnOnce(&mut StreamJob)) -> Verdict {
+async fn judged(change: impl FnOnce(&mut StreamJob)) -> Verdict {
     let mut job = testing::job("orders");
     change(&mut job);
     let mut seen = testing::observed(job);
     if let Some(sql) = &seen.job.spec.sql {
         seen.sql = Sql::Text(sql.clone());
     }
-    validate(&seen, &Settings::of_a_test(), &Planner::default())
+    validate(&seen, &Settings::of_a_test(), &Planner::default()).await
 }
 
 fn rejection(verdict: Verdict) -> Rejection {
@@ -21,9 +21,9 @@ fn rejection(verdict: Verdict) -> Rejection {
     }
 }
 
-#[test]
-fn a_good_spec_is_accepted_with_everything_resolved() {
-    let verdict = judged(|job| job.spec.workers.version = "1.2".to_owned());
+#[tokio::test]
+async fn a_good_spec_is_accepted_with_everything_resolved() {
+    let verdict = judged(|job| job.spec.workers.version = "1.2".to_owned()).await;
     let accepted = verdict.accepted().expect("accepted");
     assert_eq!(accepted.record.image, "eddyline-worker:1.2");
     assert_eq!(accepted.record.sql(), testing::SQL);
@@ -31,46 +31,47 @@ fn a_good_spec_is_accepted_with_everything_resolved() {
     assert!(accepted.warnings.is_empty(), "{:?}", accepted.warnings);
 }
 
-#[test]
-fn what_is_wrong_with_the_sql_is_named_by_line_and_column() {
+#[tokio::test]
+async fn what_is_wrong_with_the_sql_is_named_by_line_and_column() {
     for (sql, place) in [
         ("SELEC 1", "1:1: "),
         (&testing::SQL.replace("SELECT n FROM", "SELECT m FROM"), "3:24: "),
         (&testing::SQL.replace("'datagen'", "'dategen'"), "1:"),
         (&testing::SQL.replace("'10'", "'${secret:oops}'"), "1:"),
     ] {
-        let rejection = rejection(judged(|job| job.spec.sql = Some(sql.to_owned())));
+        let rejection = rejection(judged(|job| job.spec.sql = Some(sql.to_owned())).await);
         assert_eq!(rejection.reason, Reason::SqlInvalid);
         assert!(rejection.message.starts_with(place), "{}", rejection.message);
     }
 }
 
-#[test]
-fn an_unknown_setting_is_a_warning_and_not_ignored_silently() {
+#[tokio::test]
+async fn an_unknown_setting_is_a_warning_and_not_ignored_silently() {
     let verdict = judged(|job| {
         job.spec.config.insert("table.exec.source.idle-timeot".to_owned(), "10 s".to_owned());
-    });
+    })
+    .await;
     let warnings = &verdict.accepted().expect("accepted").warnings;
     assert!(warnings.iter().any(|warning| warning.contains("table.exec.source.idle-timeot")), "{warnings:?}");
 }
 
-#[test]
-fn a_job_without_storage_gets_the_default_one_or_a_warning() {
-    let verdict = judged(|job| job.spec.checkpoint.storage = None);
+#[tokio::test]
+async fn a_job_without_storage_gets_the_default_one_or_a_warning() {
+    let verdict = judged(|job| job.spec.checkpoint.storage = None).await;
     let without = verdict.accepted().expect("accepted").clone();
     assert_eq!(without.warnings, [NO_STORAGE]);
     let mut job = testing::job("orders");
     let storage = job.spec.checkpoint.storage.take();
     let settings = Settings { default_storage: storage.clone(), ..Settings::of_a_test() };
-    let verdict = validate(&testing::observed(job), &settings, &Planner::default());
+    let verdict = validate(&testing::observed(job), &settings, &Planner::default()).await;
     let with = verdict.accepted().expect("accepted").clone();
     assert_eq!(with.record.storage, storage);
     assert!(with.warnings.is_empty());
     assert_eq!(with.hash, without.hash, "the controller's default is no part of the spec");
 }
 
-#[test]
-fn a_field_that_cannot_be_used_is_named() {
+#[tokio::test]
+async fn a_field_that_cannot_be_used_is_named() {
     type Change = fn(&mut StreamJob);
     let cases: [(Change, Reason, &str); 7] = [
         (|job| job.metadata.name = Some("1st".to_owned()), Reason::SpecInvalid, "'1st'"),
@@ -93,19 +94,19 @@ fn a_field_that_cannot_be_used_is_named() {
         (|job| job.spec.sql = None, Reason::SpecInvalid, "sql"),
     ];
     for (change, reason, word) in cases {
-        let rejection = rejection(judged(change));
+        let rejection = rejection(judged(change).await);
         assert_eq!(rejection.reason, reason, "{}", rejection.message);
         assert!(rejection.message.contains(word), "{}", rejection.message);
     }
 }
 
-#[test]
-fn sql_that_is_not_there_is_missed_by_name() {
+#[tokio::test]
+async fn sql_that_is_not_there_is_missed_by_name() {
     let mut job = testing::job("orders");
     job.spec.sql = None;
     job.spec.sql_from = serde_json::from_value(json!({"configMapKeyRef": {"name": "queries", "key": "a"}})).ok();
     let mut seen = testing::observed(job);
     seen.sql = Sql::Missing("there is no ConfigMap queries".to_owned());
-    let rejection = rejection(validate(&seen, &Settings::of_a_test(), &Planner::default()));
+    let rejection = rejection(validate(&seen, &Settings::of_a_test(), &Planner::default()).await);
     assert_eq!((rejection.reason, rejection.message.as_str()), (Reason::SqlNotFound, "there is no ConfigMap queries"));
 }

@@ -18,6 +18,9 @@ pub struct JobStatus {
     /// Why it is there, if that needs a word; the whole error of a failed job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Whether it has failed because it was started again too often within the window of its restart strategy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_restart_limit_reached: bool,
     /// The fencing number of the running attempt; 0 before the first.
     pub attempt: u64,
     /// How many slots run the job.
@@ -75,6 +78,30 @@ pub enum Phase {
     Failed,
     /// Another process runs the job; this one does nothing any more.
     Fenced,
+}
+
+impl Phase {
+    /// The name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::Restarting => "Restarting",
+            Self::Rescaling => "Rescaling",
+            Self::Stopping => "Stopping",
+            Self::Stopped => "Stopped",
+            Self::Canceled => "Canceled",
+            Self::Finished => "Finished",
+            Self::Failed => "Failed",
+            Self::Fenced => "Fenced",
+        }
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// A completed checkpoint.

@@ -247,7 +247,11 @@ pub async fn run(
         failures.push(now);
         let message = crate::chain_of(&error);
         view.status.attempt_failed(error.cause(graph), message.clone());
-        if !error.is_retryable() || failures.len() > config.restart.max_per_window {
+        let is_too_often = failures.len() > config.restart.max_per_window;
+        if !error.is_retryable() || is_too_often {
+            if error.is_retryable() {
+                view.status.restart_limit_reached();
+            }
             view.status.enter(if error.is_fenced() { Phase::Fenced } else { Phase::Failed }, Some(message));
             return Err(error);
         }

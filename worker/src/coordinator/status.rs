@@ -28,6 +28,8 @@ pub struct State {
     pub phase: Phase,
     /// Why it is there, if that needs a word.
     pub message: Option<String>,
+    /// Whether it has failed because it was started again too often.
+    pub is_restart_limit_reached: bool,
     /// The number of the running attempt; 0 before the first.
     pub attempt: u64,
     /// How many slots run the job, or ran it last.
@@ -65,6 +67,7 @@ impl Default for State {
         Self {
             phase: Phase::Starting,
             message: None,
+            is_restart_limit_reached: false,
             attempt: 0,
             parallelism: 0,
             restarts: 0,
@@ -110,6 +113,11 @@ impl Status {
         let mut state = self.state();
         state.phase = phase;
         state.message = message;
+    }
+
+    /// The job has failed so often that it is not started again.
+    pub fn restart_limit_reached(&self) {
+        self.state().is_restart_limit_reached = true;
     }
 
     /// A checkpoint is stored.

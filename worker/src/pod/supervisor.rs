@@ -95,6 +95,7 @@ impl Supervisor {
             job: self.config.job.clone(),
             start: self.config.start.token.clone(),
             phase: state.phase,
+            is_restart_limit_reached: state.is_restart_limit_reached,
             message: state.message,
             attempt: state.attempt,
             parallelism: state.parallelism,

@@ -374,6 +374,37 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// Windows over generated rows that come all the time.
+const WINDOWS: &str = "CREATE TABLE numbers (n BIGINT, ts AS CURRENT_TIMESTAMP, WATERMARK FOR ts AS ts) WITH (
+  'connector' = 'datagen', 'rows-per-second' = '200',
+  'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '100000000');
+CREATE TABLE counts (window_start TIMESTAMP_LTZ(3), numbers BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO counts SELECT window_start, COUNT(*)
+FROM TABLE(TUMBLE(TABLE numbers, DESCRIPTOR(ts), INTERVAL '1' SECOND)) GROUP BY window_start, window_end;
+";
+
+#[tokio::test]
+async fn a_job_with_steady_input_says_nothing_bad_of_itself() {
+    let pod = Pod::new();
+    pod.write(&format!("config/{}", mounts::SQL_FILE), WINDOWS);
+    let worker = pod.start("uid/1", StartFrom::Empty);
+    let client = pod.client();
+    client.until_running(&worker).await;
+    let watermarks = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    let steady = |status: &JobStatus| {
+        let progress = &status.progress;
+        assert_eq!((status.phase, status.message.as_ref()), (Phase::Running, None), "{status:?}");
+        assert_eq!((status.restarts, &status.last_failure, status.is_restart_limit_reached), (0, &None, false));
+        assert_eq!((status.checkpoint_failures, &status.checkpoint_error), (0, &None), "{status:?}");
+        assert_eq!(progress.watermark_stuck_since_ms, None, "{progress:?}");
+        assert_eq!((&progress.backpressure, &progress.unreachable_sources), (&None, &Vec::new()), "{progress:?}");
+        assert_eq!((progress.late_records, progress.bad_records), (0, 0));
+        watermarks.borrow_mut().extend(progress.watermark_ms);
+        watermarks.borrow().len() >= 50 && progress.records_in_per_second > 0.0
+    };
+    client.until(&worker, "event time that goes on", steady).await;
+}
+
 #[tokio::test]
 async fn a_decision_to_start_is_carried_out_once() {
     let pod = Pod::new();
