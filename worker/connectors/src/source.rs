@@ -88,6 +88,10 @@ pub trait SourceReader: Send {
     /// Reads up to about `max_rows` rows.
     fn poll(&mut self, max_rows: usize) -> Result<Poll, Error>;
 
+    /// Looks whether nothing of a split waits to be read now: what is on its way to this reader is not nothing. Asked when
+    /// the split has given no rows for the idle timeout. If so, event time does not wait for it until its next rows.
+    fn is_empty(&mut self, split: &SplitId) -> bool;
+
     /// Holds back or lets go a split, for watermark alignment.
     fn pause(&mut self, _split: &SplitId, _paused: bool) {}
 

@@ -23,27 +23,128 @@ pub fn execute(
     graph: &JobGraph,
     inputs: &BTreeMap<String, Vec<RecordBatch>>,
 ) -> Result<BTreeMap<String, Vec<Row>>, String> {
-    let mut job = Job::new(graph)?;
-    for (node, source) in sources(graph) {
-        let batches =
-            inputs.get(&source.table.name).ok_or_else(|| format!("no input for table {}", source.table.name))?;
-        job.read(node, source, batches)?;
+    let mut reference = Reference::new(graph, 1)?;
+    for (source, table) in reference.sources().into_iter().enumerate() {
+        let batches = inputs.get(&table).ok_or_else(|| format!("no input for table {table}"))?;
+        batches.iter().try_for_each(|batch| reference.rows(source, 0, batch))?;
+        reference.end(source, 0)?;
     }
-    Ok(job.written)
+    Ok(reference.job.written)
 }
 
-fn sources(graph: &JobGraph) -> impl Iterator<Item = (NodeId, &SourceNode)> {
-    graph.nodes.iter().enumerate().filter_map(|(id, node)| match &node.kind {
-        NodeKind::Source(source) => Some((id, source.as_ref())),
-        _ => None,
-    })
+/// A job graph that runs step by step: the caller says which split of which source has rows, falls idle, or ends.
+///
+/// Event time is that of the slowest split that is neither idle nor at its end. While there is none, it stands where the
+/// furthest of them has been. The same holds for the inputs of a node.
+pub struct Reference<'a> {
+    job: Job<'a>,
+    /// The nodes of the sources.
+    sources: Vec<NodeId>,
 }
 
-/// What flows between nodes.
-#[derive(Clone)]
-enum Element {
-    Row(Row),
-    Watermark(i64),
+impl<'a> Reference<'a> {
+    /// Every source has so many splits, which are active and have said nothing.
+    ///
+    /// # Errors
+    /// When a node of the graph cannot run.
+    pub fn new(graph: &'a JobGraph, splits: usize) -> Result<Self, String> {
+        let is_source = |id: &NodeId| matches!(graph.nodes[*id].kind, NodeKind::Source(_));
+        let sources = (0..graph.nodes.len()).filter(is_source).collect();
+        Ok(Self { job: Job::new(graph, splits)?, sources })
+    }
+
+    /// The table of each source. A table that is read twice has two.
+    pub fn sources(&self) -> Vec<String> {
+        self.sources.iter().map(|node| self.source(*node).table.name.clone()).collect()
+    }
+
+    fn source(&self, node: NodeId) -> &'a SourceNode {
+        match &self.job.graph.nodes[node].kind {
+            NodeKind::Source(source) => source,
+            _ => unreachable!("only sources are in the list of sources"),
+        }
+    }
+
+    /// Rows of a split come, in this order. It is active from now on.
+    ///
+    /// # Errors
+    /// When an expression fails or rows break the query's contract.
+    pub fn rows(&mut self, source: usize, split: usize, batch: &RecordBatch) -> Result<(), String> {
+        let node = self.sources[source];
+        let source = self.source(node);
+        let physical = source.table.schema.fields().len();
+        let columns = source.projection.iter().copied().chain(source.metadata.iter().map(|column| physical + column));
+        let columns: Vec<usize> = columns.collect();
+        let schema = &self.job.graph.nodes[node].schema;
+        let batch = batch.project(&columns).map_err(|error| format!("table {}: {error}", source.table.name))?;
+        for read in rows_of(&batch)? {
+            let mut time = Time { state: State::Active, ..self.job.nodes[node].inputs[split] };
+            self.job.time(node, split, time)?;
+            let row = project(&source.columns, &read, &batch.schema(), schema)?;
+            let risen = match &source.watermark {
+                Some(spec) => milliseconds(&evaluate(&spec.expression, &row, schema)?)?,
+                None => None,
+            };
+            self.job.send(node, row)?;
+            time.watermark = risen.map_or(time.watermark, |risen| risen.max(time.watermark));
+            self.job.time(node, split, time)?;
+        }
+        Ok(())
+    }
+
+    /// A split falls idle.
+    ///
+    /// # Errors
+    /// When a result that is due cannot be computed.
+    pub fn idle(&mut self, source: usize, split: usize) -> Result<(), String> {
+        self.change(source, split, State::Idle)
+    }
+
+    /// A split has come to its end.
+    ///
+    /// # Errors
+    /// When a result that is due cannot be computed.
+    pub fn end(&mut self, source: usize, split: usize) -> Result<(), String> {
+        self.change(source, split, State::Ended)
+    }
+
+    fn change(&mut self, source: usize, split: usize, state: State) -> Result<(), String> {
+        let node = self.sources[source];
+        let time = Time { state, ..self.job.nodes[node].inputs[split] };
+        self.job.time(node, split, time)
+    }
+
+    /// The rows of every sink table so far, in the order in which they were written.
+    pub fn written(&self) -> &BTreeMap<String, Vec<Row>> {
+        &self.job.written
+    }
+}
+
+/// What an input says of event time. For a source, its inputs are its splits.
+#[derive(Clone, Copy)]
+struct Time {
+    /// How far it has come.
+    watermark: i64,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Active,
+    Idle,
+    Ended,
+}
+
+/// What inputs say together, of which the last word was `before`.
+fn combine(inputs: &[Time], before: i64) -> Time {
+    let of = |state| inputs.iter().filter(move |input| input.state == state).map(|input| input.watermark);
+    let furthest = inputs.iter().map(|input| input.watermark).max().unwrap_or(i64::MIN);
+    let (watermark, state) = match (of(State::Active).min(), of(State::Idle).next()) {
+        (Some(slowest), _) => (slowest, State::Active),
+        (None, Some(_)) => (furthest, State::Idle),
+        (None, None) => (i64::MAX, State::Ended),
+    };
+    Time { watermark: watermark.max(before), state }
 }
 
 /// A graph while it runs.
@@ -51,14 +152,13 @@ struct Job<'a> {
     graph: &'a JobGraph,
     /// For each node, who takes its output: the node, and which of its inputs.
     receivers: Vec<Vec<(NodeId, usize)>>,
-    nodes: Vec<State>,
+    nodes: Vec<Node>,
     written: BTreeMap<String, Vec<Row>>,
 }
 
 /// What a node remembers.
-struct State {
-    /// The watermark of each input, and the smallest of them.
-    watermarks: Vec<i64>,
+struct Node {
+    inputs: Vec<Time>,
     watermark: i64,
     operator: Operator,
 }
@@ -70,7 +170,7 @@ enum Operator {
 }
 
 impl<'a> Job<'a> {
-    fn new(graph: &'a JobGraph) -> Result<Self, String> {
+    fn new(graph: &'a JobGraph, splits: usize) -> Result<Self, String> {
         let mut receivers = vec![Vec::new(); graph.nodes.len()];
         let mut nodes = Vec::new();
         let mut written = BTreeMap::new();
@@ -89,43 +189,17 @@ impl<'a> Job<'a> {
                 }
                 _ => Operator::Stateless,
             };
-            nodes.push(State { watermarks: vec![i64::MIN; node.inputs.len()], watermark: i64::MIN, operator });
+            let inputs = if matches!(node.kind, NodeKind::Source(_)) { splits } else { node.inputs.len() };
+            let unknown = Time { watermark: i64::MIN, state: State::Active };
+            nodes.push(Node { inputs: vec![unknown; inputs], watermark: i64::MIN, operator });
         }
         Ok(Self { graph, receivers, nodes, written })
     }
 
-    /// Reads a source to its end.
-    fn read(&mut self, node: NodeId, source: &SourceNode, batches: &[RecordBatch]) -> Result<(), String> {
-        let physical = source.table.schema.fields().len();
-        let columns = source.projection.iter().copied().chain(source.metadata.iter().map(|column| physical + column));
-        let columns: Vec<usize> = columns.collect();
-        let schema = &self.graph.nodes[node].schema;
-        let mut watermark = i64::MIN;
-        for batch in batches {
-            let batch = batch.project(&columns).map_err(|error| format!("table {}: {error}", source.table.name))?;
-            for read in rows_of(&batch)? {
-                let row = project(&source.columns, &read, &batch.schema(), schema)?;
-                let risen = match &source.watermark {
-                    Some(spec) => milliseconds(&evaluate(&spec.expression, &row, schema)?)?,
-                    None => None,
-                };
-                self.send(node, Element::Row(row))?;
-                if let Some(risen) = risen.filter(|risen| *risen > watermark) {
-                    watermark = risen;
-                    self.send(node, Element::Watermark(watermark))?;
-                }
-            }
-        }
-        self.send(node, Element::Watermark(i64::MAX))
-    }
-
-    /// Hands an element to all who take the output of a node.
-    fn send(&mut self, from: NodeId, element: Element) -> Result<(), String> {
-        for (to, input) in self.receivers[from].clone() {
-            match element.clone() {
-                Element::Row(row) => self.row(to, self.graph.nodes[from].schema.clone(), row)?,
-                Element::Watermark(watermark) => self.watermark(to, input, watermark)?,
-            }
+    /// Hands a row to all who take the output of a node.
+    fn send(&mut self, from: NodeId, row: Row) -> Result<(), String> {
+        for (to, _) in self.receivers[from].clone() {
+            self.row(to, self.graph.nodes[from].schema.clone(), row.clone())?;
         }
         Ok(())
     }
@@ -144,24 +218,30 @@ impl<'a> Job<'a> {
             }
             _ => vec![row],
         };
-        results.into_iter().try_for_each(|row| self.send(node, Element::Row(row)))
+        results.into_iter().try_for_each(|row| self.send(node, row))
     }
 
-    fn watermark(&mut self, node: NodeId, input: usize, watermark: i64) -> Result<(), String> {
-        let state = &mut self.nodes[node];
-        state.watermarks[input] = watermark;
-        let smallest = state.watermarks.iter().copied().min().unwrap_or(i64::MAX);
-        if smallest <= state.watermark {
-            return Ok(());
+    /// An input of a node says how far event time is for it.
+    fn time(&mut self, node: NodeId, input: usize, time: Time) -> Result<(), String> {
+        let this = &mut self.nodes[node];
+        this.inputs[input] = time;
+        let combined = combine(&this.inputs, this.watermark);
+        if combined.watermark > this.watermark {
+            this.watermark = combined.watermark;
+            let results = match &mut this.operator {
+                Operator::Stateless => Vec::new(),
+                Operator::Windows(windows) => windows.watermark(combined.watermark)?,
+                Operator::Over(over) => over.watermark(combined.watermark)?,
+            };
+            results.into_iter().try_for_each(|row| self.send(node, row))?;
         }
-        state.watermark = smallest;
-        let results = match &mut state.operator {
-            Operator::Stateless => Vec::new(),
-            Operator::Windows(windows) => windows.watermark(smallest)?,
-            Operator::Over(over) => over.watermark(smallest)?,
-        };
-        results.into_iter().try_for_each(|row| self.send(node, Element::Row(row)))?;
-        self.send(node, Element::Watermark(smallest))
+        for (to, input) in self.receivers[node].clone() {
+            // What has ended stays where it was: others are not to go by the end of its time.
+            let known = self.nodes[to].inputs[input].watermark;
+            let watermark = if combined.state == State::Ended { known } else { combined.watermark };
+            self.time(to, input, Time { watermark, ..combined })?;
+        }
+        Ok(())
     }
 }
 

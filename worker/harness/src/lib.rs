@@ -4,7 +4,8 @@
 //! everything in memory, and it shares nothing with the operators that it is compared with, except the job graph and the
 //! evaluation of expressions.
 //!
-//! [`execute`] runs a graph over given rows, [`compare_as_multisets`] compares what comes out with what a job wrote.
+//! [`execute`] runs a graph over given rows, [`Reference`] lets the splits of its sources speak and fall idle in turn,
+//! [`compare_as_multisets`] compares what comes out with what a job wrote.
 
 mod aggregate;
 mod compare;
@@ -15,4 +16,4 @@ mod row;
 mod window;
 
 pub use compare::compare_as_multisets;
-pub use execute::execute;
+pub use execute::{Reference, execute};

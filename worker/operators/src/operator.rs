@@ -86,7 +86,7 @@ pub struct Counters {
 /// One parallel instance of an operator. Driven by a single thread.
 ///
 /// Order of calls: `restore` at most once and first; then, as elements arrive, `process_batch` and `on_watermark`;
-/// at a barrier `before_barrier`, then `snapshot`.
+/// at a barrier `before_barrier`, then `snapshot`; `on_idle` when the inputs fall silent.
 pub trait Operator: Send {
     /// Handles rows. `batch.key_hashes` is set when the edge into this operator is keyed.
     fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<()>;
@@ -94,6 +94,13 @@ pub trait Operator: Send {
     /// Event time has come to `watermark`, which is greater than in any earlier call. What is emitted here goes out before
     /// the watermark; the task forwards the watermark itself. [`Watermark::MAX`] is the end of a bounded input.
     fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Collector) -> Result<()> {
+        Ok(())
+    }
+
+    /// No input has anything to say for now: emit whatever is buffered but not part of [`Operator::snapshot`]. What is emitted
+    /// here goes out before [`Element::Idle`](eddyline_stream::Element::Idle). Afterwards receivers go on without this subtask,
+    /// so that rows which it still held would be late. The next call that brings anything is `on_watermark` or `process_batch`.
+    fn on_idle(&mut self, _out: &mut Collector) -> Result<()> {
         Ok(())
     }
 

@@ -1,7 +1,10 @@
 //! A bounded channel between two subtasks.
+//!
+//! Who has to be woken is decided under the lock, from what the queue was before and is afterwards. An end that finds the
+//! channel full or empty and goes to sleep is therefore woken by the very next step that changes that.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use eddyline_stream::Element;
@@ -13,11 +16,42 @@ pub const ROWS_MAX: usize = 32 * 1024;
 /// Elements that may wait in a channel, for streams of tiny batches and watermarks.
 pub const ELEMENTS_MAX: usize = 64;
 
+/// What waits in a channel.
+#[derive(Debug, Default)]
+struct Queue {
+    elements: VecDeque<Element>,
+    rows: usize,
+}
+
+impl Queue {
+    fn has_room(&self) -> bool {
+        self.rows < ROWS_MAX && self.elements.len() < ELEMENTS_MAX
+    }
+
+    /// Appends an element. Says whether the receiver may be asleep: there was nothing.
+    fn push(&mut self, element: Element) -> bool {
+        let was_empty = self.elements.is_empty();
+        self.rows += rows_of(&element);
+        self.elements.push_back(element);
+        was_empty
+    }
+
+    /// Takes the next element. Says with it whether the sender may be asleep: there was no room, and there is now.
+    fn pop(&mut self) -> Option<(Element, bool)> {
+        let had_room = self.has_room();
+        let element = self.elements.pop_front()?;
+        self.rows -= rows_of(&element);
+        let makes_room = !had_room && self.has_room();
+        Some((element, makes_room))
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
-    queue: Mutex<VecDeque<Element>>,
-    rows: AtomicUsize,
-    elements: AtomicUsize,
+    queue: Mutex<Queue>,
+    /// What the queue says of itself, to be read without the lock. Changed under it.
+    has_room: AtomicBool,
+    is_empty: AtomicBool,
     receiver: SlotWaker,
     sender: SlotWaker,
 }
@@ -33,9 +67,9 @@ pub struct Receiver(Arc<Shared>);
 /// Makes a channel between two slots, which may be the same one.
 pub fn channel(sender: SlotWaker, receiver: SlotWaker) -> (Sender, Receiver) {
     let shared = Arc::new(Shared {
-        queue: Mutex::new(VecDeque::new()),
-        rows: AtomicUsize::new(0),
-        elements: AtomicUsize::new(0),
+        queue: Mutex::default(),
+        has_room: AtomicBool::new(true),
+        is_empty: AtomicBool::new(true),
         receiver,
         sender,
     });
@@ -50,29 +84,25 @@ fn rows_of(element: &Element) -> usize {
 }
 
 impl Shared {
-    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<Element>> {
-        self.queue.lock().expect("no holder of the queue panics")
-    }
-
-    fn has_room(&self) -> bool {
-        self.rows.load(Ordering::Acquire) < ROWS_MAX && self.elements.load(Ordering::Acquire) < ELEMENTS_MAX
+    /// Does one thing with the queue.
+    fn with_queue<T>(&self, act: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut queue = self.queue.lock().expect("no holder of the queue panics");
+        let result = act(&mut queue);
+        self.has_room.store(queue.has_room(), Ordering::Release);
+        self.is_empty.store(queue.elements.is_empty(), Ordering::Release);
+        result
     }
 }
 
 impl Sender {
     /// Whether the sender may start another step.
     pub fn has_room(&self) -> bool {
-        self.0.has_room()
+        self.0.has_room.load(Ordering::Acquire)
     }
 
     /// Sends an element, whether there is room or not.
     pub fn send(&self, element: Element) {
-        let mut queue = self.0.queue();
-        self.0.rows.fetch_add(rows_of(&element), Ordering::AcqRel);
-        let before = self.0.elements.fetch_add(1, Ordering::AcqRel);
-        queue.push_back(element);
-        drop(queue);
-        if before == 0 {
+        if self.0.with_queue(|queue| queue.push(element)) {
             self.0.receiver.wake();
         }
     }
@@ -81,18 +111,78 @@ impl Sender {
 impl Receiver {
     /// Takes the next element, if there is one.
     pub fn receive(&self) -> Option<Element> {
-        if self.0.elements.load(Ordering::Acquire) == 0 {
+        if self.0.is_empty.load(Ordering::Acquire) {
             return None;
         }
-        let had_room = self.0.has_room();
-        let mut queue = self.0.queue();
-        let element = queue.pop_front()?;
-        self.0.rows.fetch_sub(rows_of(&element), Ordering::AcqRel);
-        self.0.elements.fetch_sub(1, Ordering::AcqRel);
-        drop(queue);
-        if !had_room && self.0.has_room() {
+        let (element, makes_room) = self.0.with_queue(Queue::pop)?;
+        if makes_room {
             self.0.sender.wake();
         }
         Some(element)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use eddyline_stream::Watermark;
+
+    use super::*;
+
+    fn element(number: usize) -> Element {
+        Element::Watermark(Watermark::new(i64::try_from(number).expect("small")))
+    }
+
+    #[test]
+    fn the_end_that_may_sleep_is_woken_by_the_step_that_ends_its_reason() {
+        let mut queue = Queue::default();
+        assert!(queue.push(element(0)), "the receiver saw an empty queue");
+        for number in 1..ELEMENTS_MAX + 2 {
+            assert!(!queue.push(element(number)));
+        }
+        assert!(!queue.has_room());
+        let woken: Vec<bool> = std::iter::from_fn(|| queue.pop()).map(|(_, makes_room)| makes_room).collect();
+        // Two elements more than there is room for, and one place to be free.
+        assert_eq!(woken.iter().position(|woken| *woken), Some(2));
+        assert_eq!(woken.iter().filter(|woken| **woken).count(), 1);
+        assert!(queue.push(element(0)), "the receiver saw an empty queue again");
+    }
+
+    /// Both ends sleep for ever when they are not woken.
+    #[test]
+    fn no_end_misses_what_the_other_does_while_it_goes_to_sleep() {
+        const ELEMENTS: usize = 300_000;
+        const FOR_EVER: Duration = Duration::from_secs(3_600);
+        let (to_sender, to_receiver) = (SlotWaker::default(), SlotWaker::default());
+        let (sender, receiver) = channel(to_sender.clone(), to_receiver.clone());
+        let (done, ended) = std::sync::mpsc::channel();
+        let sent = done.clone();
+        std::thread::spawn(move || {
+            to_sender.bind();
+            for number in 0..ELEMENTS {
+                while !sender.has_room() {
+                    to_sender.sleep(FOR_EVER);
+                }
+                sender.send(element(number));
+            }
+            let _test_has_failed = sent.send(());
+        });
+        std::thread::spawn(move || {
+            to_receiver.bind();
+            let mut received = 0;
+            while received < ELEMENTS {
+                match receiver.receive() {
+                    Some(_) => received += 1,
+                    None => to_receiver.sleep(FOR_EVER),
+                }
+            }
+            let _test_has_failed = done.send(());
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        for _ in 0..2 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            ended.recv_timeout(left).expect("both ends come to their end");
+        }
     }
 }

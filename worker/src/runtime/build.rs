@@ -1,6 +1,6 @@
 //! Builds the tasks of an attempt from a job graph: one for each chain and slot that it runs in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ use super::chain::Chain;
 use super::connectors::{Connectors, OpenError};
 use super::layout::{self, ChainLayout};
 use super::metrics::{OperatorMetrics, Role};
-use super::operator_task::OperatorTask;
+use super::operator_task::{Input, OperatorTask};
 use super::output::{Output, OutputEdge};
 use super::slot::Slot;
 use super::source_task::{Mailbox, Parts, SourceTask};
 use super::splits::SplitPool;
 use super::task::{EventSender, Task};
 use super::waker::SlotWaker;
-use crate::exchange::channel::{Receiver, Sender, channel};
+use crate::exchange::channel::{Sender, channel};
 use crate::exchange::partitioner::Partitioner;
 
 /// Why an attempt could not be built.
@@ -161,7 +161,7 @@ struct Builder<'a> {
     /// Chains in an order in which rows pass them.
     chains: Vec<ChainLayout>,
     /// For each chain and subtask: the channels into it and the edges out of it.
-    receivers: Vec<Vec<Vec<Receiver>>>,
+    inputs: Vec<Vec<Vec<Input>>>,
     edges: Vec<Vec<Vec<OutputEdge>>>,
     /// Chains that end with a local pre-aggregation, and for which node.
     local_aggregates: BTreeMap<usize, NodeId>,
@@ -180,7 +180,7 @@ impl<'a> Builder<'a> {
             graph,
             context,
             wakers: (0..slots).map(|_| SlotWaker::default()).collect(),
-            receivers: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
+            inputs: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
             edges: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
             local_aggregates: BTreeMap::new(),
             alignment_groups: BTreeMap::new(),
@@ -222,6 +222,7 @@ impl<'a> Builder<'a> {
 
     fn connect_edge(&mut self, sender: usize, receiver: usize, partitioning: &Partitioning) {
         for from in 0..self.chains[sender].subtasks {
+            let woken_by = self.woken_by(sender, from);
             let subtasks = self.chains[receiver].subtasks;
             let assignment = Arc::clone(&self.context.assignment);
             let partitioner = Partitioner::new(partitioning.clone(), assignment, from, subtasks);
@@ -231,12 +232,21 @@ impl<'a> Builder<'a> {
                         return None;
                     }
                     let (send, receive) = channel(self.wakers[from].clone(), self.wakers[to].clone());
-                    self.receivers[receiver][to].push(receive);
+                    self.inputs[receiver][to].push(Input { channel: receive, woken_by: woken_by.clone() });
                     Some(send)
                 })
                 .collect();
             self.edges[sender][from].push(OutputEdge::new(partitioner, channels));
         }
+    }
+
+    /// The source readers that wake a subtask, each with a number of its own. Its inputs are connected.
+    fn woken_by(&self, chain: usize, subtask: usize) -> BTreeSet<usize> {
+        let inputs = &self.inputs[chain][subtask];
+        if inputs.is_empty() {
+            return BTreeSet::from([chain * self.slots() + subtask]);
+        }
+        inputs.iter().flat_map(|input| input.woken_by.iter().copied()).collect()
     }
 
     /// Whether rows are aggregated before they go over this edge. Only where the edge crosses slots is it worth it.
@@ -272,7 +282,7 @@ impl<'a> Builder<'a> {
                 }
                 None => Box::new(OperatorTask::new(
                     index,
-                    std::mem::take(&mut self.receivers[chain][slot]),
+                    std::mem::take(&mut self.inputs[chain][slot]),
                     operators,
                     output,
                     self.context.events.clone(),

@@ -45,6 +45,11 @@ impl Chain {
         })
     }
 
+    /// Tells every operator that its input is idle, and has it emit what must not wait until the input goes on.
+    pub fn idle(&mut self, end: &mut dyn FnMut(Batch) -> Result<(), Error>) -> Result<(), Error> {
+        each(&mut self.links, end, &mut |link| link.operator.on_idle(&mut link.out))
+    }
+
     /// Has every operator emit what must not wait behind a barrier.
     pub fn before_barrier(&mut self, end: &mut dyn FnMut(Batch) -> Result<(), Error>) -> Result<(), Error> {
         each(&mut self.links, end, &mut |link| link.operator.before_barrier(&mut link.out))

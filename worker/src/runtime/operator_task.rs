@@ -1,5 +1,6 @@
 //! A task that reads from channels: aligns barriers, merges watermarks, drives a chain.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use eddyline_operators::watermark::ChannelWatermarks;
@@ -13,6 +14,14 @@ use crate::exchange::channel::Receiver;
 
 /// Elements handled in one step before the slot looks at its other tasks.
 const ELEMENTS_PER_STEP: usize = 16;
+
+/// A channel into a task.
+pub struct Input {
+    /// What is read.
+    pub channel: Receiver,
+    /// Which source readers wake its sender.
+    pub woken_by: BTreeSet<usize>,
+}
 
 /// A subtask of a chain whose first operator reads from channels.
 pub struct OperatorTask {
@@ -32,16 +41,17 @@ pub struct OperatorTask {
 
 impl OperatorTask {
     /// A task that reads these channels.
-    pub fn new(slot: SlotIndex, inputs: Vec<Receiver>, chain: Chain, output: Output, events: EventSender) -> Self {
-        let channels = inputs.len();
+    pub fn new(slot: SlotIndex, inputs: Vec<Input>, chain: Chain, output: Output, events: EventSender) -> Self {
+        let (inputs, woken_by): (Vec<_>, Vec<_>) =
+            inputs.into_iter().map(|input| (input.channel, input.woken_by)).unzip();
         Self {
             slot,
             chain,
             output,
             events,
-            alignment: Alignment::new(channels),
+            alignment: Alignment::new(inputs.len()),
             alignment_started: None,
-            watermarks: ChannelWatermarks::new(channels),
+            watermarks: ChannelWatermarks::new(&woken_by),
             watermark: Watermark::MIN,
             inputs,
             next_input: 0,
@@ -67,9 +77,6 @@ impl OperatorTask {
     fn handle(&mut self, input: usize, element: Element) -> Result<(), Error> {
         match element {
             Element::Data(batch) => {
-                if let Some(woken) = self.watermarks.rows(input) {
-                    self.advance(woken)?;
-                }
                 let output = &mut self.output;
                 self.chain.process(batch, &mut |batch| output.send_batch(batch))
             }
@@ -82,10 +89,11 @@ impl OperatorTask {
                 None => Ok(()),
             },
             Element::EndOfInput => {
-                if let Some(combined) = self.watermarks.end(input) {
-                    self.advance(combined)?;
-                }
-                if self.watermarks.is_ended() {
+                let combined = self.watermarks.end(input);
+                if !self.watermarks.is_ended() {
+                    combined.map_or(Ok(()), |combined| self.advance(combined))?;
+                } else {
+                    self.advance_chain()?;
                     self.output.broadcast(&Element::EndOfInput);
                     // The coordinator outlives its tasks; when it is gone, so is the job.
                     let _gone = self.events.send(Event::Ended);
@@ -104,15 +112,28 @@ impl OperatorTask {
 
     /// Passes on what the channels together say about event time.
     fn advance(&mut self, combined: Element) -> Result<(), Error> {
-        if let Element::Watermark(watermark) = combined
-            && watermark > self.watermark
-        {
-            self.watermark = watermark;
+        let risen = self.advance_chain()?;
+        if matches!(combined, Element::Idle) {
+            if let Some(watermark) = risen {
+                self.output.broadcast(&Element::Watermark(watermark));
+            }
             let output = &mut self.output;
-            self.chain.watermark(watermark, &mut |batch| output.send_batch(batch))?;
+            self.chain.idle(&mut |batch| output.send_batch(batch))?;
         }
         self.output.broadcast(&combined);
         Ok(())
+    }
+
+    /// Tells the chain the watermark, if it has risen.
+    fn advance_chain(&mut self) -> Result<Option<Watermark>, Error> {
+        let watermark = self.watermarks.watermark();
+        if watermark <= self.watermark {
+            return Ok(None);
+        }
+        self.watermark = watermark;
+        let output = &mut self.output;
+        self.chain.watermark(watermark, &mut |batch| output.send_batch(batch))?;
+        Ok(Some(watermark))
     }
 
     fn checkpoint(&mut self, barrier: Barrier) -> Result<(), Error> {

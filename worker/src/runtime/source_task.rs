@@ -47,7 +47,7 @@ pub struct Parts {
     pub watermark: Option<WatermarkSpec>,
     /// How many rows are read at a time.
     pub rows_per_read: usize,
-    /// After which time without rows a split is idle; zero is never.
+    /// After which time without rows a split is idle, if nothing of it waits to be read; zero is never.
     pub idle_timeout: Duration,
     /// The splits that no reader has yet.
     pub pool: Arc<Mutex<SplitPool>>,
@@ -70,6 +70,9 @@ pub struct SourceTask {
     parts: Parts,
     started: Instant,
 
+    /// For how long there was no room downstream, until it last came back.
+    held_up: Duration,
+    held_up_since: Option<Instant>,
     generators: BTreeMap<SplitId, WatermarkGenerator>,
     watermarks: SplitWatermarks,
     /// What the chain has been told.
@@ -91,6 +94,8 @@ impl SourceTask {
         Self {
             parts,
             started: Instant::now(),
+            held_up: Duration::ZERO,
+            held_up_since: None,
             generators: BTreeMap::new(),
             watermarks,
             watermark: Watermark::MIN,
@@ -103,7 +108,24 @@ impl SourceTask {
     }
 
     fn now_ms(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+        milliseconds(self.started.elapsed())
+    }
+
+    /// The clock of idleness. It stands while there is no room downstream: a reader that may not read hears nothing.
+    fn listening_ms(&self) -> i64 {
+        let now = self.held_up_since.unwrap_or_else(Instant::now);
+        milliseconds(now.duration_since(self.started).saturating_sub(self.held_up))
+    }
+
+    /// Whether a read may begin.
+    fn has_room(&mut self) -> Result<bool, Error> {
+        let has_room = self.parts.output.has_room()?;
+        if !has_room {
+            self.held_up_since.get_or_insert_with(Instant::now);
+        } else if let Some(since) = self.held_up_since.take() {
+            self.held_up += since.elapsed();
+        }
+        Ok(has_room)
     }
 
     fn pool(&self) -> MutexGuard<'_, SplitPool> {
@@ -171,7 +193,7 @@ impl SourceTask {
                 self.open += 1;
                 if let Some(spec) = &self.parts.watermark {
                     self.generators.insert(split.id.clone(), WatermarkGenerator::new(spec.clone()));
-                    let now = self.now_ms();
+                    let now = self.listening_ms();
                     let combined = self.watermarks.add(split.id.clone(), Watermark::MIN, now);
                     self.advance(combined)?;
                 }
@@ -190,7 +212,7 @@ impl SourceTask {
             .process_batch(Batch::new(rows), &mut self.columns_out)
             .map_err(|source| operator_failed(&metrics, source))?;
         let batches: Vec<Batch> = self.columns_out.drain().collect();
-        let now = self.now_ms();
+        let now = self.listening_ms();
         let mut elements = Vec::new();
         let woken = self.watermarks.rows(split, now);
         self.advance(woken)?;
@@ -225,16 +247,36 @@ impl SourceTask {
     /// Passes on what the splits together say about event time, if it has changed.
     fn advance(&mut self, combined: Option<Element>) -> Result<(), Error> {
         let Some(combined) = combined else { return Ok(()) };
-        if let Element::Watermark(watermark) = combined
-            && watermark > self.watermark
-        {
-            self.watermark = watermark;
-            self.parts.metrics.set_watermark(watermark);
+        let risen = self.advance_chain(self.watermarks.watermark())?;
+        if matches!(combined, Element::Idle) {
+            if let Some(watermark) = risen {
+                self.parts.output.broadcast(&Element::Watermark(watermark));
+            }
             let output = &mut self.parts.output;
-            self.parts.chain.watermark(watermark, &mut |batch| output.send_batch(batch))?;
+            self.parts.chain.idle(&mut |batch| output.send_batch(batch))?;
         }
         self.parts.output.broadcast(&combined);
         Ok(())
+    }
+
+    /// Tells the chain a watermark, if it has risen.
+    fn advance_chain(&mut self, watermark: Watermark) -> Result<Option<Watermark>, Error> {
+        if watermark <= self.watermark {
+            return Ok(None);
+        }
+        self.watermark = watermark;
+        self.parts.metrics.set_watermark(watermark);
+        let output = &mut self.parts.output;
+        self.parts.chain.watermark(watermark, &mut |batch| output.send_batch(batch))?;
+        Ok(Some(watermark))
+    }
+
+    /// Finds splits that have fallen silent. Each counts for itself, whether or not others have rows.
+    fn find_idle_splits(&mut self) -> Result<(), Error> {
+        let now = self.listening_ms();
+        let reader = &mut self.parts.reader;
+        let combined = self.watermarks.tick(now, &mut |split| reader.is_empty(split));
+        self.advance(combined)
     }
 
     /// Compares the splits with those of the other readers, now and then.
@@ -252,7 +294,7 @@ impl SourceTask {
     /// Holds back splits that are too far ahead of what is known of the others, and lets go those that are not any more.
     fn hold_back(&mut self) {
         let Some(member) = &self.parts.alignment else { return };
-        let now = self.now_ms();
+        let now = self.listening_ms();
         for (split, paused) in self.watermarks.align(member.minimum, member.drift_max, now) {
             self.parts.reader.pause(&split, paused);
         }
@@ -267,7 +309,7 @@ impl SourceTask {
 
     fn end(&mut self) -> Result<(), Error> {
         self.ended = true;
-        self.advance(Some(Element::Watermark(Watermark::MAX)))?;
+        self.advance_chain(Watermark::MAX)?;
         self.parts.output.broadcast(&Element::EndOfInput);
         let _gone = self.parts.events.send(Event::Ended);
         Ok(())
@@ -279,11 +321,11 @@ impl SourceTask {
                 self.end()?;
                 return Ok(Progress::Worked);
             }
-            Outlook::Later => {
-                let combined = self.watermarks.await_splits(false);
+            Outlook::Later if self.parts.watermark.is_some() => {
+                let combined = self.watermarks.without_further_splits();
                 self.advance(combined)?;
             }
-            Outlook::Unknown => {}
+            Outlook::Later | Outlook::Unknown => {}
         }
         Ok(Progress::Idle)
     }
@@ -308,19 +350,12 @@ impl SourceTask {
                 self.rows(&split, rows)?;
                 // At once: until the next comparison it could run ahead by any number of batches.
                 self.hold_back();
-                Ok(Progress::Worked)
             }
-            Poll::Finished(split) => {
-                self.finished(&split)?;
-                Ok(Progress::Worked)
-            }
-            Poll::Pending => {
-                let now = self.now_ms();
-                let combined = self.watermarks.tick(now);
-                self.advance(combined)?;
-                Ok(Progress::Idle)
-            }
+            Poll::Finished(split) => self.finished(&split)?,
+            Poll::Pending => {}
         }
+        self.find_idle_splits()?;
+        Ok(if waits { Progress::Idle } else { Progress::Worked })
     }
 
     fn publish_counters(&self) {
@@ -337,6 +372,10 @@ fn operator_failed(metrics: &OperatorMetrics, source: eddyline_operators::Error)
     Error::Operator { operator: metrics.uid.clone(), label: metrics.label.clone(), source: Box::new(source) }
 }
 
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// The wall clock, for the check of times that lie in the future.
 fn wall_clock_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
@@ -351,7 +390,7 @@ impl Task for SourceTask {
         }
         let mut progress = Progress::Idle;
         for _ in 0..READS_PER_STEP {
-            if !self.parts.output.has_room()? {
+            if !self.has_room()? {
                 if progress == Progress::Idle {
                     progress = Progress::Backpressured;
                 }

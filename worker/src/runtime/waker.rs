@@ -35,7 +35,8 @@ impl SlotWaker {
     pub fn sleep(&self, timeout: Duration) {
         if !self.0.awake.swap(false, Ordering::AcqRel) {
             std::thread::park_timeout(timeout);
-            self.0.awake.store(false, Ordering::Release);
+            // A swap: what a second waker did before it found the flag set is seen from here on.
+            self.0.awake.swap(false, Ordering::AcqRel);
         }
     }
 

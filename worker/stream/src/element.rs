@@ -7,10 +7,12 @@ use crate::{Barrier, Batch, Watermark};
 pub enum Element {
     /// Rows.
     Data(Batch),
-    /// Event time has come this far. Never falls within a channel.
+    /// Event time has come this far. Never falls within a channel. Not sent for [`Watermark::MAX`]: that event time is over is
+    /// what [`Self::EndOfInput`] says.
     Watermark(Watermark),
-    /// The sender has had nothing to say for its idle timeout: it does not hold back the watermark of its receiver
-    /// until its next element that is not a barrier.
+    /// The sender has had nothing to say for its idle timeout: it does not hold back the watermark of its receiver until its
+    /// next watermark. Before this element it sends all rows that it holds back, and before its next rows a watermark: the
+    /// same one again if event time has not risen. Rows do not end idleness, whatever flushed them.
     Idle,
     /// A checkpoint cuts the stream here.
     Barrier(Barrier),

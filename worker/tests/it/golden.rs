@@ -1,5 +1,6 @@
 //! Golden SQL: every query runs plain, at batch sizes 1 and 8192, checkpointed all the time, restored after a crash, and
-//! rescaled 1→3→2 through savepoints. All give what the row-at-a-time reference executor gives.
+//! rescaled 1→3→2 through savepoints. All give what the row-at-a-time reference executor gives. Over splits that fall idle
+//! each runs at parallelism 1, 2 and 3.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use eddyline_worker::coordinator::request::{Request, SavepointOrder};
 use eddyline_worker::runtime::connectors::Connectors;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::idle_splits;
 use crate::memory_tables::MemoryTables;
 
 macro_rules! golden {
@@ -50,27 +52,38 @@ fn every_golden_file_is_run() {
 }
 
 const ALL: usize = usize::MAX;
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a run may take.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-struct Case {
-    name: String,
-    graph: JobGraph,
-    inputs: BTreeMap<String, RecordBatch>,
+/// A query over the tables of `tables.sql`.
+pub struct Case {
+    /// What it is called.
+    pub name: String,
+    sql: String,
+    /// The query as it is planned.
+    pub graph: JobGraph,
+    /// The rows of each source table, over its physical columns.
+    pub inputs: BTreeMap<String, RecordBatch>,
     /// Rows of each sink table.
     expected: BTreeMap<String, Vec<String>>,
 }
 
 /// How a job is run once.
-struct Run<'a> {
-    parallelism: u16,
-    rows_per_read: usize,
-    checkpoint_interval: Option<Duration>,
-    checkpoint_dir: Option<&'a Path>,
-    restore: Restore,
+pub struct Run<'a> {
+    /// On so many slots.
+    pub parallelism: u16,
+    /// In batches of so many rows.
+    pub rows_per_read: usize,
+    /// With checkpoints so often.
+    pub checkpoint_interval: Option<Duration>,
+    /// Which go into this folder.
+    pub checkpoint_dir: Option<&'a Path>,
+    /// From where it goes on.
+    pub restore: Restore,
 }
 
 impl Default for Run<'_> {
@@ -85,18 +98,56 @@ impl Default for Run<'_> {
     }
 }
 
+impl Run<'_> {
+    /// How the job is configured for it.
+    pub fn config(&self, name: &str) -> Config {
+        Config {
+            name: name.to_owned(),
+            parallelism: self.parallelism,
+            rows_per_read: self.rows_per_read,
+            checkpoint_dir: self.checkpoint_dir.map(|path| path.display().to_string()),
+            storage_options: BTreeMap::new(),
+            checkpoint_interval: self.checkpoint_interval,
+            first_checkpoint_after: Duration::MAX,
+            start: None,
+            restore: self.restore.clone(),
+            restore_first: None,
+            restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
+        }
+    }
+}
+
+fn planned(name: &str, sql: &str, settings: &str) -> JobGraph {
+    let tables = std::fs::read_to_string(folder().join("tables.sql")).expect("the tables");
+    let script = Script { name: format!("{name}.sql"), text: format!("{settings}\n{tables}\n{sql}") };
+    let planned = plan(&script, &PlanOptions::default());
+    planned.unwrap_or_else(|diagnostics| panic!("{}", diagnostics.render(&script))).graph
+}
+
 impl Case {
     fn load(name: &str) -> Self {
-        let read = |file: &str| std::fs::read_to_string(folder().join(file)).expect("a golden file");
-        let text = format!("{}\n{}", read("tables.sql"), read(&format!("{name}.sql")));
-        let script = Script { name: format!("{name}.sql"), text };
-        let planned = plan(&script, &PlanOptions::default())
-            .unwrap_or_else(|diagnostics| panic!("{}", diagnostics.render(&script)));
-        let inputs = inputs(&planned.graph);
+        let sql = std::fs::read_to_string(folder().join(format!("{name}.sql"))).expect("a golden file");
+        Self::of(name, &sql)
+    }
+
+    /// A query that is no golden one.
+    pub fn of(name: &str, sql: &str) -> Self {
+        let graph = planned(name, sql, "");
+        let inputs = inputs(&graph);
         let tables = inputs.iter().map(|(table, rows)| (table.clone(), vec![rows.clone()])).collect();
-        let reference = eddyline_harness::execute(&planned.graph, &tables).expect("the reference executor runs");
+        let reference = eddyline_harness::execute(&graph, &tables).expect("the reference executor runs");
         let expected = reference.into_iter().map(|(table, rows)| (table, sorted(rows))).collect();
-        Self { name: name.to_owned(), graph: planned.graph, inputs, expected }
+        Self { name: name.to_owned(), sql: sql.to_owned(), graph, inputs, expected }
+    }
+
+    /// The query as it is planned behind these settings.
+    pub fn graph_with(&self, settings: &str) -> JobGraph {
+        planned(&self.name, &self.sql, settings)
+    }
+
+    /// Rows of a source table, from one object a line.
+    pub fn decode(&self, table: &str, lines: &[u8]) -> RecordBatch {
+        decode(&self.inputs[table].schema(), lines)
     }
 
     fn run(&self) {
@@ -113,6 +164,7 @@ impl Case {
         self.run_restored();
         self.run_rescaled();
         self.run_rescaled_in_place();
+        idle_splits::run_golden(self);
     }
 
     fn run_whole(&self, what: &str, run: &Run<'_>) {
@@ -228,19 +280,7 @@ impl Case {
         run: &Run<'_>,
         until: impl for<'v> FnOnce(&'v View, UnboundedSender<Request>) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'v>>,
     ) -> Option<Outcome> {
-        let config = Config {
-            name: self.name.clone(),
-            parallelism: run.parallelism,
-            rows_per_read: run.rows_per_read,
-            checkpoint_dir: run.checkpoint_dir.map(|path| path.display().to_string()),
-            storage_options: BTreeMap::new(),
-            checkpoint_interval: run.checkpoint_interval,
-            first_checkpoint_after: Duration::MAX,
-            start: None,
-            restore: run.restore.clone(),
-            restore_first: None,
-            restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
-        };
+        let config = run.config(&self.name);
         let connectors: Arc<dyn Connectors> = Arc::new(tables.clone());
         let view = View::default();
         let runtime =
@@ -307,7 +347,7 @@ fn sources_ended(view: &View) -> usize {
 }
 
 /// Waits until a condition holds; the caller has the deadline.
-async fn until(mut condition: impl FnMut() -> bool) {
+pub async fn until(mut condition: impl FnMut() -> bool) {
     let mut turns = tokio::time::interval(Duration::from_millis(1));
     while !condition() {
         turns.tick().await;
@@ -315,7 +355,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 /// Elements of one sorted list that are not in the other.
-fn difference(from: &[String], other: &[String]) -> Vec<String> {
+pub fn difference(from: &[String], other: &[String]) -> Vec<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for row in other {
         *counts.entry(row).or_default() += 1;
@@ -332,12 +372,14 @@ fn difference(from: &[String], other: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn rows_of(batch: &RecordBatch) -> Vec<Vec<ScalarValue>> {
+/// The rows of a batch.
+pub fn rows_of(batch: &RecordBatch) -> Vec<Vec<ScalarValue>> {
     let value = |column: usize, row| ScalarValue::try_from_array(batch.column(column), row).expect("a value");
     (0..batch.num_rows()).map(|row| (0..batch.num_columns()).map(|column| value(column, row)).collect()).collect()
 }
 
-fn sorted(rows: Vec<Vec<ScalarValue>>) -> Vec<String> {
+/// Rows as text, in order.
+pub fn sorted(rows: Vec<Vec<ScalarValue>>) -> Vec<String> {
     let mut rows: Vec<String> =
         rows.iter().map(|row| row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")).collect();
     rows.sort();

@@ -137,6 +137,10 @@ impl SourceReader for MemoryReader {
         Ok(Poll::Rows { split: split.id.clone(), rows: self.rows.slice(position, count) })
     }
 
+    fn is_empty(&mut self, _: &SplitId) -> bool {
+        self.position() == self.released.load(Ordering::SeqCst).min(self.rows.num_rows())
+    }
+
     fn snapshot(&mut self) -> Result<Vec<Split>, Error> {
         Ok(self.split.iter().cloned().collect())
     }

@@ -154,6 +154,12 @@ impl Layout {
         self.slots.iter().enumerate().flat_map(|(index, slot)| slot.fields(index)).collect()
     }
 
+    /// Which of the columns of all slots counts rows, if one was asked for.
+    pub(crate) fn rows_column(&self) -> Option<usize> {
+        let before = &self.slots[..self.rows_slot?];
+        Some(before.iter().map(|slot| slot.fields(0).len()).sum())
+    }
+
     /// The state of these groups as columns.
     pub(crate) fn columns(&self, view: View<'_>, groups: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
         let mut columns = Vec::new();

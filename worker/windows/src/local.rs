@@ -1,6 +1,7 @@
 //! Aggregation in front of the exchange: fewer rows to send when keys repeat, no loss of time when they do not.
 //!
-//! A slice is sent before the watermark that passes it, and everything before a barrier: there is no state to snapshot.
+//! A slice is sent before the watermark that passes it, and everything before a barrier and before the subtask falls idle:
+//! there is no state to snapshot, and no row waits for a watermark that does not come.
 //! Rows of slices that the watermark has passed already are sent at once, since the receiver may be about to fire them.
 
 use std::borrow::Cow;
@@ -15,7 +16,7 @@ use eddyline_stream::{Batch, KeyHashes, Watermark};
 
 use crate::groups::{Input, Rows, key_error};
 use crate::layout::Layout;
-use crate::operator::{Cut, hashes, prepare, runs};
+use crate::operator::{Cut, hashes, partial_layout, prepare, runs};
 use crate::output::BATCH_ROWS_MAX;
 use crate::shape::{LOCAL_TIME, Shape};
 use crate::slice::{Slice, gather, reorder};
@@ -34,7 +35,8 @@ const BYPASS_ROWS: usize = 5_000_000;
 /// The columns between local and global aggregation: keys, `slice_end` (with `slice_start` before it for windows that rows
 /// carry), accumulators. `None` when the aggregation cannot be computed in parts, or cannot run at all.
 pub fn partial_schema(config: &WindowAggregate, input: &SchemaRef) -> Option<SchemaRef> {
-    let (layout, shape, cut, _) = prepare(config, input).ok()?;
+    let (_, shape, cut, _) = prepare(config, input).ok()?;
+    let layout = partial_layout(config, input).ok()?;
     can_be_local(&layout, cut).then(|| shape.partial(&layout))
 }
 
@@ -73,7 +75,8 @@ impl LocalWindowAggregate {
     /// in parts (DISTINCT, LISTAGG, FIRST_VALUE, LAST_VALUE, sessions), or cannot run at all: then
     /// [`WindowAggregateOperator::new`](crate::WindowAggregateOperator::new) says why.
     pub fn new(config: &WindowAggregate, input: &SchemaRef) -> Option<Self> {
-        let (layout, shape, cut, zone) = prepare(config, input).ok()?;
+        let (_, shape, cut, zone) = prepare(config, input).ok()?;
+        let layout = partial_layout(config, input).ok()?;
         if !can_be_local(&layout, cut) {
             return None;
         }
@@ -220,6 +223,10 @@ impl Operator for LocalWindowAggregate {
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<()> {
         self.watermark = watermark;
         self.flush_passed(out)
+    }
+
+    fn on_idle(&mut self, out: &mut Collector) -> Result<()> {
+        self.flush_all(out)
     }
 
     fn before_barrier(&mut self, out: &mut Collector) -> Result<()> {

@@ -3,10 +3,11 @@
 mod state;
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray};
-use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
+use arrow::datatypes::{Int64Type, SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_job_graph::{WindowAggregate, WindowAssigner};
 use eddyline_operators::{Collector, Counters, Operator, Result};
@@ -51,6 +52,8 @@ pub struct WindowAggregateOperator {
     layout: Arc<Layout>,
     cut: Cut,
     partial: SchemaRef,
+    /// Which column of partial accumulators says of how many rows they are.
+    partial_rows: usize,
     // Changing.
     zone: Zone,
     windows: Windows,
@@ -84,6 +87,12 @@ pub(crate) fn prepare(
     Ok((layout, shape, cut, zone))
 }
 
+/// The layout of partial accumulators: the slots of the aggregation first, and one that counts rows, because late ones are
+/// counted by who finds them late.
+pub(crate) fn partial_layout(config: &WindowAggregate, input: &SchemaRef) -> std::result::Result<Layout, Error> {
+    Layout::new(&config.aggregates, input, true)
+}
+
 /// Checks that sizes are positive and fit each other.
 pub(crate) fn check_sizes(assigner: &WindowAssigner) -> std::result::Result<(), Error> {
     let (kind, size, part) = match *assigner {
@@ -110,6 +119,10 @@ impl WindowAggregateOperator {
     /// sizes that do not fit, an unknown time zone.
     pub fn new(config: WindowAggregate, input: SchemaRef) -> std::result::Result<Self, Error> {
         let (layout, shape, cut, zone) = prepare(&config, &input)?;
+        let partial_layout = partial_layout(&config, &input)?;
+        let partial = shape.partial(&partial_layout);
+        let before = partial.fields().len() - partial_layout.fields().len();
+        let partial_rows = before + partial_layout.rows_column().unwrap_or(0);
         let layout = Arc::new(layout);
         let (types, shared) = (&shape.key_types, layout.clone());
         let windows = match config.assigner {
@@ -124,7 +137,8 @@ impl WindowAggregateOperator {
         };
         let output = Output::new(&shape, &config.window_columns);
         Ok(Self {
-            partial: shape.partial(&layout),
+            partial,
+            partial_rows,
             shape: Arc::new(shape),
             layout,
             cut,
@@ -163,8 +177,8 @@ impl WindowAggregateOperator {
         let keys = self.shape.key_columns(&columns);
         let input = Input::raw(&self.layout, &columns);
         let rows = Rows::new(&keys, hashes.as_deref(), batch.num_rows(), input)?;
-        self.late_rows +=
-            self.windows.add_runs(&self.layout, (&rows, &runs), (&self.zone, self.watermark), &mut self.scratch);
+        let late = self.windows.add_runs(&self.layout, (&rows, &runs), (&self.zone, self.watermark), &mut self.scratch);
+        self.late_rows += late.iter().map(|rows| rows.len() as u64).sum::<u64>();
         Ok(())
     }
 
@@ -211,8 +225,9 @@ impl WindowAggregateOperator {
         let hashes = hashes(batch, order.as_ref());
         let input = Input::Partial(&columns[keys + slice_columns..]);
         let rows = Rows::new(&columns[..keys], hashes.as_deref(), batch.num_rows(), input)?;
-        self.late_rows +=
-            self.windows.add_runs(&self.layout, (&rows, &runs), (&self.zone, self.watermark), &mut self.scratch);
+        let late = self.windows.add_runs(&self.layout, (&rows, &runs), (&self.zone, self.watermark), &mut self.scratch);
+        let counts = columns[self.partial_rows].as_primitive::<Int64Type>().values();
+        self.late_rows += late.into_iter().flat_map(|groups| &counts[groups]).map(|count| *count as u64).sum::<u64>();
         Ok(())
     }
 }
@@ -240,15 +255,15 @@ pub(crate) fn hashes<'a>(batch: &'a Batch, order: Option<&arrow::array::UInt32Ar
 }
 
 impl Windows {
-    /// Adds runs of rows; gives how many rows were late.
+    /// Adds runs of rows; gives those that were late.
     fn add_runs(
         &mut self,
         layout: &Layout,
         (rows, runs): (&Rows<'_>, &[Run]),
         (zone, watermark): (&Zone, Watermark),
         scratch: &mut Vec<u32>,
-    ) -> u64 {
-        let mut late = 0;
+    ) -> Vec<Range<usize>> {
+        let mut late = Vec::new();
         for run in runs {
             let is_late = match self {
                 Windows::Hop(hop) => !hop.add(layout, (rows, run), (zone, watermark), scratch),
@@ -268,7 +283,9 @@ impl Windows {
                 },
                 Windows::Session(_) => false,
             };
-            late += if is_late { run.rows.len() as u64 } else { 0 };
+            if is_late {
+                late.push(run.rows.clone());
+            }
         }
         late
     }

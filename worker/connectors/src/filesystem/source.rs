@@ -230,6 +230,11 @@ impl SourceReader for FileSourceReader {
         Ok(poll)
     }
 
+    /// A piece has rows until it ends, however long the storage takes to give them.
+    fn is_empty(&mut self, split: &SplitId) -> bool {
+        self.pieces.iter().all(|held| held.id != *split || held.finished)
+    }
+
     fn pause(&mut self, split: &SplitId, paused: bool) {
         if let Some(held) = self.pieces.iter_mut().find(|held| held.id == *split) {
             held.paused = paused;

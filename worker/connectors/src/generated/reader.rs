@@ -101,6 +101,11 @@ impl SourceReader for Reader {
         Ok(Poll::Rows { split: split.id.clone(), rows })
     }
 
+    /// Splits share the pace: when no row is due, none is of any of them.
+    fn is_empty(&mut self, _split: &SplitId) -> bool {
+        self.due() == 0
+    }
+
     fn pause(&mut self, split: &SplitId, paused: bool) {
         if let Some(split) = self.splits.iter_mut().find(|running| running.id == *split) {
             split.paused = paused;

@@ -58,6 +58,12 @@ impl PartitionQueue {
         }
     }
 
+    /// Whether no record is there now.
+    pub fn is_empty(&self) -> bool {
+        // SAFETY: the queue is alive.
+        unsafe { sys::rd_kafka_queue_length(self.queue.as_ptr()) == 0 }
+    }
+
     /// Appends up to `max` records that are there now; never waits.
     pub fn take(&self, into: &mut Vec<Message>, max: usize) {
         into.reserve(max);

@@ -91,6 +91,13 @@ struct Partition {
     queue: Option<PartitionQueue>,
 }
 
+impl Partition {
+    /// Whether no record waits here. The client fetches each partition for itself, so a busy one keeps none from others.
+    fn is_empty(&self) -> bool {
+        self.next == self.taken.len() && self.queue.as_ref().is_none_or(PartitionQueue::is_empty)
+    }
+}
+
 /// Reads partitions on a slot thread.
 struct KafkaReader {
     config: Arc<SourceConfig>,
@@ -390,6 +397,10 @@ impl SourceReader for KafkaReader {
             }
         }
         Ok(Poll::Pending)
+    }
+
+    fn is_empty(&mut self, split: &SplitId) -> bool {
+        self.partitions.iter().filter(|partition| partition.id == *split).all(Partition::is_empty)
     }
 
     fn pause(&mut self, split: &SplitId, paused: bool) {

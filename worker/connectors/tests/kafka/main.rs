@@ -6,6 +6,7 @@
 mod bounds;
 mod broker;
 mod certificates;
+mod idle;
 mod outage;
 mod records;
 mod security;

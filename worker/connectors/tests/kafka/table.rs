@@ -136,6 +136,18 @@ impl Reading {
         rows
     }
 
+    /// Reads up to so many rows at once.
+    pub fn batch(&mut self, max_rows: usize) -> Vec<String> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.reader.poll(max_rows).expect("readable records") {
+                Poll::Rows { rows, .. } => return as_text(&rows),
+                Poll::Finished(_) => self.finished += 1,
+                Poll::Pending => self.bell.wait(deadline),
+            }
+        }
+    }
+
     /// Reads until all splits have ended.
     pub fn all_rows(&mut self) -> Vec<String> {
         let splits = self.given.len();

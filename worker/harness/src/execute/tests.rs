@@ -15,7 +15,7 @@ use eddyline_job_graph::{
 };
 use eddyline_stream::OperatorUid;
 
-use super::execute;
+use super::{Reference, execute};
 use crate::row::Row;
 
 const MINUTE: i64 = 60_000;
@@ -249,4 +249,50 @@ fn a_filter_drops_rows_and_a_union_waits_for_its_slowest_input() {
     assert_eq!(values, [&ScalarValue::Int32(Some(2)), &ScalarValue::Int32(Some(0))]);
     let error = execute(&graph, &BTreeMap::new()).expect_err("no input");
     assert_eq!(error, "no input for table left");
+}
+
+#[test]
+fn splits_that_are_idle_or_at_their_end_hold_nothing_back() {
+    let windows = WindowAggregate {
+        assigner: WindowAssigner::Tumble { size_ms: 10, offset_ms: 0 },
+        time: Some(TimeColumn { column: 1, time_zone: None }),
+        keys: vec![0],
+        aggregates: vec![sum()],
+        window_columns: vec![WindowColumn::Start],
+    };
+    let results = Arc::new(Schema::new(vec![
+        Field::new("key", DataType::Utf8, true),
+        Field::new("sum", DataType::Int32, true),
+        Field::new("window_start", timestamp(None), true),
+    ]));
+    let sink = NodeKind::Sink(Box::new(SinkNode { table: table("results", &results), parallelism: None }));
+    let nodes = vec![
+        source("input", None),
+        node(&[0], NodeKind::WindowAggregate(windows), Arc::clone(&results)),
+        node(&[1], sink, results),
+    ];
+    let graph = JobGraph { nodes, settings: Settings::default() };
+    let mut reference = Reference::new(&graph, 3).expect("a graph that runs");
+    let sums = |reference: &Reference<'_>| -> Vec<ScalarValue> {
+        reference.written()["results"].iter().map(|row| row[1].clone()).collect()
+    };
+    let sum = |sum| ScalarValue::Int32(Some(sum));
+
+    reference.rows(0, 0, &rows(&[("a", 3, 1), ("a", 12, 2)], 0, None)).expect("rows");
+    reference.rows(0, 1, &rows(&[("a", 5, 4)], 0, None)).expect("rows");
+    reference.idle(0, 2).expect("no rows");
+    assert_eq!(sums(&reference), [], "the second split is at 5");
+    reference.idle(0, 0).expect("no rows");
+    assert_eq!(sums(&reference), [], "it still is");
+    reference.idle(0, 1).expect("no rows");
+    assert_eq!(sums(&reference), [sum(5)], "event time stands at 12, where the furthest has been");
+    // It goes on behind the others, and is late for what has fired.
+    reference.rows(0, 1, &rows(&[("a", 6, 8), ("a", 13, 16)], 0, None)).expect("rows");
+    reference.end(0, 1).expect("no rows");
+    assert_eq!(sums(&reference), [sum(5)], "an end beside idle splits is not the end of event time");
+    reference.rows(0, 2, &rows(&[("a", 15, 32), ("a", 25, 64)], 0, None)).expect("rows");
+    assert_eq!(sums(&reference), [sum(5), sum(50)]);
+    reference.end(0, 0).expect("no rows");
+    reference.end(0, 2).expect("no rows");
+    assert_eq!(sums(&reference), [sum(5), sum(50), sum(64)]);
 }

@@ -1,16 +1,27 @@
 //! The watermark of a task, from those of its input channels.
 
+use std::collections::BTreeSet;
+
 use eddyline_stream::{Element, Watermark};
 
-/// Combines the watermarks of a task's input channels: the smallest of the active ones counts. Idle channels do not;
-/// channels that have ended stand at [`Watermark::MAX`].
+/// Combines the watermarks of a task's input channels: the smallest of the active ones counts. Idle channels do not, nor do
+/// channels that have ended. A channel is idle until its next watermark: see [`Element::Idle`].
+///
+/// Senders that the same source reader wakes do not wake at the same moment. So an idle channel counts while one is active
+/// that has a reader in common with it: its sender is about to wake, and its rows must not be late by the other one's
+/// watermark. If it was another reader that woke the active one, event time stands longer than it had to.
+///
+/// While no channel is active, event time stands at the greatest watermark that any of them has told. Where it stands is
+/// the same in whatever order they fell idle, and however many channels share the splits of a source.
 ///
 /// The methods return what changes for the task: a watermark, greater than all before, or equal to the last one when the
-/// task wakes from idleness; or [`Element::Idle`]. Operators are to be told of a watermark only when it is greater
-/// ([`ChannelWatermarks::watermark`] before and after), receivers in either case.
+/// task wakes from idleness; or [`Element::Idle`], for which [`ChannelWatermarks::watermark`] may have risen too. Operators
+/// are to be told of a watermark only when it is greater than the last one, receivers in either case.
 #[derive(Debug)]
 pub struct ChannelWatermarks {
     channels: Vec<Channel>,
+    /// For each channel the others that have a reader in common with it.
+    woken_with: Vec<Vec<usize>>,
     watermark: Watermark,
     idle: bool,
 }
@@ -29,20 +40,20 @@ enum State {
 }
 
 impl ChannelWatermarks {
-    /// For `channels` input channels, all active and without a watermark.
-    pub fn new(channels: usize) -> Self {
+    /// For input channels that are all active and without a watermark; `woken_by` says for each which source readers wake its
+    /// sender, by any numbers.
+    pub fn new(woken_by: &[BTreeSet<usize>]) -> Self {
         let channel = Channel { watermark: Watermark::MIN, state: State::Active };
-        Self { channels: vec![channel; channels], watermark: Watermark::MIN, idle: false }
-    }
-
-    /// Rows have come from a channel: it is active. To be called before the rows are handled.
-    #[inline]
-    pub fn rows(&mut self, channel: usize) -> Option<Element> {
-        if self.channels[channel].state == State::Idle {
-            self.channels[channel].state = State::Active;
-            return self.combine();
+        let woken_with = |channel: usize| {
+            let shares = |other: &usize| *other != channel && !woken_by[*other].is_disjoint(&woken_by[channel]);
+            (0..woken_by.len()).filter(shares).collect()
+        };
+        Self {
+            channels: vec![channel; woken_by.len()],
+            woken_with: (0..woken_by.len()).map(woken_with).collect(),
+            watermark: Watermark::MIN,
+            idle: false,
         }
-        None
     }
 
     /// A watermark has come from a channel.
@@ -69,7 +80,7 @@ impl ChannelWatermarks {
 
     /// A channel has ended. The watermark is [`Watermark::MAX`] when all have.
     pub fn end(&mut self, channel: usize) -> Option<Element> {
-        self.channels[channel] = Channel { watermark: Watermark::MAX, state: State::Ended };
+        self.channels[channel].state = State::Ended;
         self.combine()
     }
 
@@ -88,15 +99,29 @@ impl ChannelWatermarks {
         self.channels.iter().all(|channel| channel.state == State::Ended)
     }
 
+    /// The greatest watermark that any channel has told; of those with a reader in common what all of them have, since the
+    /// others are about to follow.
+    fn furthest(&self) -> Watermark {
+        let told = |channel: usize| self.channels[channel].watermark;
+        let with_others =
+            |channel: usize| self.woken_with[channel].iter().map(|other| told(*other)).fold(told(channel), Ord::min);
+        (0..self.channels.len()).map(with_others).max().unwrap_or(Watermark::MIN)
+    }
+
     fn combine(&mut self) -> Option<Element> {
-        let active = self.channels.iter().filter(|channel| channel.state == State::Active);
-        let minimum = match active.map(|channel| channel.watermark).min() {
+        let is_active = |channel: &usize| self.channels[*channel].state == State::Active;
+        let counts = |channel: &usize| match self.channels[*channel].state {
+            State::Active => true,
+            State::Idle => self.woken_with[*channel].iter().any(is_active),
+            State::Ended => false,
+        };
+        let counting = (0..self.channels.len()).filter(counts);
+        let minimum = match counting.map(|channel| self.channels[channel].watermark).min() {
             Some(minimum) => minimum,
             None if self.is_ended() => Watermark::MAX,
-            // All that could still say something is silent: event time stands, however far the ended channels were.
             None => {
-                let falls_idle = !self.idle;
-                self.idle = true;
+                self.watermark = self.watermark.max(self.furthest());
+                let falls_idle = !std::mem::replace(&mut self.idle, true);
                 return falls_idle.then_some(Element::Idle);
             }
         };

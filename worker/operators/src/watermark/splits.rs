@@ -6,10 +6,14 @@ use std::time::Duration;
 use eddyline_stream::{Element, SplitId, Watermark};
 
 /// Combines the watermarks of the splits that one reader reads: the smallest counts, so that a fast split cannot make the
-/// rows of a slow one late.
+/// rows of a slow one late. Idle splits do not count.
 ///
-/// Methods that return an [`Element`] return what has to be sent on: a watermark, or [`Element::Idle`]. A watermark that
-/// was sent before is sent again when the reader wakes from idleness.
+/// While no split counts, event time stands at the greatest watermark that any split has had, as
+/// [`ChannelWatermarks`](super::ChannelWatermarks) have it between tasks.
+///
+/// Methods that return an [`Element`] return what has to be sent on: a watermark; or [`Element::Idle`], for which
+/// [`SplitWatermarks::watermark`] may have risen too. A watermark that was sent before is sent again when the reader wakes
+/// from idleness.
 #[derive(Debug)]
 pub struct SplitWatermarks {
     /// Zero is never.
@@ -18,7 +22,11 @@ pub struct SplitWatermarks {
     /// Whether a reader without splits waits for one and holds the watermark back.
     awaits_splits: bool,
     sent: Watermark,
+    /// The greatest watermark of any split so far.
+    furthest: Watermark,
     idle: bool,
+    /// Before this time no split can become idle.
+    idle_not_before_ms: i64,
 }
 
 #[derive(Debug)]
@@ -39,31 +47,46 @@ impl SplitWatermarks {
             splits: BTreeMap::new(),
             awaits_splits: true,
             sent: Watermark::MIN,
+            furthest: Watermark::MIN,
             idle: false,
+            idle_not_before_ms: i64::MIN,
         }
     }
 
-    /// Adds a split. It counts at once, with `watermark` ([`Watermark::MIN`] for a new one).
+    /// Adds a split. It counts at once, with `watermark` ([`Watermark::MIN`] for a new one). When it has come to its end, the
+    /// reader waits for another one.
     pub fn add(&mut self, split: SplitId, watermark: Watermark, now_ms: i64) -> Option<Element> {
         self.splits.insert(split, Split { watermark, active_at_ms: now_ms, idle: false, paused: false });
+        self.furthest = self.furthest.max(watermark);
+        self.awaits_splits = true;
+        self.idle_not_before_ms = i64::MIN;
         self.combine()
     }
 
     /// Rows of a split have come: it is not idle. To be called before its rows are sent on.
     pub fn rows(&mut self, split: &SplitId, now_ms: i64) -> Option<Element> {
-        let split = self.splits.get_mut(split)?;
-        split.active_at_ms = now_ms;
-        std::mem::replace(&mut split.idle, false).then(|| self.combine()).flatten()
+        self.wake(split, now_ms).then(|| self.combine()).flatten()
     }
 
     /// The watermark of a split has risen.
     pub fn advance(&mut self, split: &SplitId, watermark: Watermark, now_ms: i64) -> Option<Element> {
+        let was_idle = self.wake(split, now_ms);
         let split = self.splits.get_mut(split)?;
-        split.active_at_ms = now_ms;
-        let was_idle = std::mem::replace(&mut split.idle, false);
         let held_back = split.watermark <= self.sent;
         split.watermark = split.watermark.max(watermark);
+        self.furthest = self.furthest.max(watermark);
         (was_idle || held_back).then(|| self.combine()).flatten()
+    }
+
+    /// Notes that a split is active, and says whether it was idle.
+    fn wake(&mut self, split: &SplitId, now_ms: i64) -> bool {
+        let Some(split) = self.splits.get_mut(split) else { return false };
+        split.active_at_ms = now_ms;
+        let was_idle = std::mem::replace(&mut split.idle, false);
+        if was_idle {
+            self.idle_not_before_ms = i64::MIN;
+        }
+        was_idle
     }
 
     /// A split has come to its end: it no longer counts. The watermark does not fall by it.
@@ -72,32 +95,38 @@ impl SplitWatermarks {
         self.combine()
     }
 
-    /// Says whether further splits are on their way to this reader. While they are, a reader without splits holds the
-    /// watermark back; otherwise it is idle.
-    pub fn await_splits(&mut self, awaited: bool) -> Option<Element> {
-        self.awaits_splits = awaited;
+    /// There is no further split for this reader at the moment. Until it gets one, a reader without splits is idle; it is not
+    /// between two splits that follow each other.
+    pub fn without_further_splits(&mut self) -> Option<Element> {
+        self.awaits_splits = false;
         self.combine()
     }
 
-    /// Finds splits that have become idle by now. Not to be called while the reader is held up by back-pressure, which
-    /// looks the same from here.
-    pub fn tick(&mut self, now_ms: i64) -> Option<Element> {
-        let due = self.idle_at_ms().is_some_and(|at| at <= now_ms);
-        if !due {
+    /// Finds splits that have become idle: those without rows for the timeout of which `is_empty` says that nothing waits to
+    /// be read. `now_ms` is a clock that stands while the reader cannot read, so that back-pressure is not taken for silence.
+    pub fn tick(&mut self, now_ms: i64, is_empty: &mut dyn FnMut(&SplitId) -> bool) -> Option<Element> {
+        if self.idle_timeout_ms == 0 || now_ms < self.idle_not_before_ms {
             return None;
         }
-        let timeout = self.idle_timeout_ms;
-        for split in self.splits.values_mut().filter(|split| !split.paused) {
-            split.idle |= split.active_at_ms.saturating_add(timeout) <= now_ms;
+        let mut found = false;
+        for (id, split) in self.splits.iter_mut().filter(|(_, split)| !split.idle && !split.paused) {
+            if split.active_at_ms.saturating_add(self.idle_timeout_ms) > now_ms {
+                continue;
+            }
+            if is_empty(id) {
+                split.idle = true;
+                found = true;
+            } else {
+                // It has rows, only the reader has not come to them.
+                split.active_at_ms = now_ms;
+            }
         }
-        self.combine()
+        self.idle_not_before_ms = self.idle_at_ms().unwrap_or(i64::MAX);
+        if found { self.combine() } else { None }
     }
 
-    /// When the next split becomes idle if nothing comes, in milliseconds since the epoch.
-    pub fn idle_at_ms(&self) -> Option<i64> {
-        if self.idle_timeout_ms == 0 {
-            return None;
-        }
+    /// When the next split becomes idle if nothing comes, by the clock of [`Self::tick`].
+    fn idle_at_ms(&self) -> Option<i64> {
         let waiting = self.splits.values().filter(|split| !split.idle && !split.paused);
         waiting.map(|split| split.active_at_ms.saturating_add(self.idle_timeout_ms)).min()
     }
@@ -131,6 +160,7 @@ impl SplitWatermarks {
             if split.paused != ahead {
                 split.paused = ahead;
                 split.active_at_ms = now_ms;
+                self.idle_not_before_ms = i64::MIN;
                 changed.push((id.clone(), ahead));
             }
         }
@@ -139,9 +169,11 @@ impl SplitWatermarks {
 
     fn combine(&mut self) -> Option<Element> {
         let Some(minimum) = self.minimum() else {
-            let holds = self.splits.is_empty() && self.awaits_splits;
-            let falls_idle = !holds && !self.idle;
-            self.idle |= falls_idle;
+            if self.splits.is_empty() && self.awaits_splits {
+                return None;
+            }
+            self.sent = self.furthest;
+            let falls_idle = !std::mem::replace(&mut self.idle, true);
             return falls_idle.then_some(Element::Idle);
         };
         let woke = std::mem::replace(&mut self.idle, false);

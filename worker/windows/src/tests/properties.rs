@@ -67,9 +67,7 @@ fn check(assigner: WindowAssigner, calls: &[Call], case: &Case, is_local: bool) 
     let job = Job::new(config(assigner, &case.keys, calls), case.subtasks, is_local);
     let (lines, late_rows) = job.run(&case.events, case.restart);
     prop_assert_eq!(lines, expected);
-    if !is_local {
-        prop_assert_eq!(late_rows, late);
-    }
+    prop_assert_eq!(late_rows, late);
     Ok(())
 }
 

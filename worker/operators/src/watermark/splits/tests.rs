@@ -39,13 +39,17 @@ fn the_slowest_split_counts() {
     assert_eq!(sent(splits.advance(&split("b"), at(90), 0)), Some(50));
 }
 
+/// Nothing of any split waits to be read.
+fn dry(_: &SplitId) -> bool {
+    true
+}
+
 #[test]
 fn an_idle_split_does_not_hold_the_others_back() {
     let mut splits = two();
     splits.advance(&split("a"), at(50), 900);
-    assert_eq!(splits.idle_at_ms(), Some(1_000));
-    assert_eq!(sent(splits.tick(999)), None);
-    assert_eq!(sent(splits.tick(1_000)), Some(50));
+    assert_eq!(sent(splits.tick(999, &mut dry)), None);
+    assert_eq!(sent(splits.tick(1_000, &mut dry)), Some(50));
     // It comes back behind the others: the watermark waits for it, but does not fall.
     assert_eq!(sent(splits.advance(&split("b"), at(10), 1_100)), None);
     assert_eq!(sent(splits.advance(&split("a"), at(70), 1_100)), None);
@@ -53,23 +57,69 @@ fn an_idle_split_does_not_hold_the_others_back() {
 }
 
 #[test]
+fn a_split_whose_rows_wait_to_be_read_is_not_idle() {
+    let mut splits = two();
+    splits.advance(&split("a"), at(50), 0);
+    let mut asked = Vec::new();
+    let told = splits.tick(1_000, &mut |id| {
+        asked.push(id.clone());
+        *id == split("b")
+    });
+    assert_eq!(sent(told), Some(50), "b is empty, a is not");
+    assert_eq!(asked, [split("a"), split("b")]);
+    // It is asked again when it has given nothing for the timeout since.
+    assert!(splits.tick(1_999, &mut |_| panic!("asked before the timeout")).is_none());
+    assert!(is_idle(&splits.tick(2_000, &mut dry)));
+}
+
+#[test]
+fn a_split_falls_idle_while_another_one_gives_rows_all_the_time() {
+    let mut splits = two();
+    splits.advance(&split("a"), at(1), 0);
+    let mut told = Vec::new();
+    for now in (0..3_000).step_by(100) {
+        told.extend(sent(splits.rows(&split("a"), now)));
+        told.extend(sent(splits.advance(&split("a"), at(now), now)));
+        told.extend(sent(splits.tick(now, &mut |id| *id == split("b"))));
+    }
+    assert_eq!(told.first(), Some(&1_000));
+    assert_eq!(told.last(), Some(&2_900));
+}
+
+#[test]
 fn a_reader_whose_splits_are_all_idle_says_so_once_and_wakes_with_its_watermark() {
     let mut splits = two();
     splits.advance(&split("a"), at(50), 0);
     splits.advance(&split("b"), at(40), 0);
-    assert!(is_idle(&splits.tick(1_000)));
+    assert!(is_idle(&splits.tick(1_000, &mut dry)));
     assert!(splits.is_idle());
-    assert!(splits.tick(5_000).is_none());
-    assert_eq!(sent(splits.rows(&split("a"), 5_000)), Some(50));
+    assert_eq!(splits.watermark(), at(50), "nobody holds back what the furthest of them has said");
+    assert!(splits.tick(5_000, &mut dry).is_none());
+    assert_eq!(sent(splits.rows(&split("b"), 5_000)), Some(50));
     assert!(!splits.is_idle());
+    // And falls idle again.
+    assert!(splits.tick(5_999, &mut dry).is_none());
+    assert!(is_idle(&splits.tick(6_000, &mut dry)));
+}
+
+#[test]
+fn where_event_time_stands_does_not_depend_on_the_order_in_which_splits_fall_idle() {
+    for (a, b) in [(0, 500), (500, 0), (0, 0)] {
+        let mut splits = two();
+        splits.advance(&split("a"), at(50), a);
+        splits.advance(&split("b"), at(40), b);
+        splits.tick(1_000, &mut dry);
+        splits.tick(1_500, &mut dry);
+        assert!(splits.is_idle());
+        assert_eq!(splits.watermark(), at(50));
+    }
 }
 
 #[test]
 fn a_zero_timeout_means_that_no_split_is_ever_idle() {
     let mut splits = SplitWatermarks::new(Duration::ZERO);
     splits.add(split("a"), Watermark::MIN, 0);
-    assert_eq!(splits.idle_at_ms(), None);
-    assert!(splits.tick(i64::MAX).is_none());
+    assert!(splits.tick(i64::MAX, &mut dry).is_none());
 }
 
 #[test]
@@ -88,8 +138,21 @@ fn a_reader_without_splits_is_idle_only_when_none_will_come() {
     let mut splits = SplitWatermarks::new(Duration::ZERO);
     splits.add(split("a"), Watermark::MIN, 0);
     assert!(splits.finish(&split("a")).is_none());
-    assert!(is_idle(&splits.await_splits(false)));
+    assert!(is_idle(&splits.without_further_splits()));
     assert_eq!(sent(splits.add(split("b"), at(7), 0)), Some(7));
+}
+
+#[test]
+fn a_reader_is_not_idle_between_two_splits_after_it_once_had_none() {
+    let mut splits = SplitWatermarks::new(Duration::ZERO);
+    splits.add(split("a"), Watermark::MIN, 0);
+    splits.finish(&split("a"));
+    assert!(is_idle(&splits.without_further_splits()));
+    splits.add(split("b"), Watermark::MIN, 0);
+    assert!(splits.finish(&split("b")).is_none(), "the next one may follow");
+    assert!(splits.add(split("c"), Watermark::MIN, 0).is_none());
+    splits.finish(&split("c"));
+    assert!(is_idle(&splits.without_further_splits()));
 }
 
 #[test]
@@ -104,7 +167,9 @@ fn a_split_too_far_ahead_of_its_group_is_held_back_and_let_go() {
     assert_eq!(splits.align(at(150), drift, 0), []);
     // Held back, it is silent without being idle.
     splits.rows(&split("b"), 2_000);
-    assert!(splits.tick(2_000).is_none());
+    assert!(splits.tick(2_000, &mut dry).is_none());
     assert_eq!(splits.align(at(200), drift, 2_500), [(split("a"), false)]);
-    assert_eq!(splits.idle_at_ms(), Some(3_000));
+    assert_eq!(sent(splits.tick(3_000, &mut dry)), Some(500), "only b is idle");
+    assert!(splits.tick(3_499, &mut dry).is_none());
+    assert!(is_idle(&splits.tick(3_500, &mut dry)));
 }

@@ -1,0 +1,205 @@
+//! Tables in memory whose sources have several splits. The test gives each split its rows, when it wants to.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use eddyline_connectors::sink::Sink;
+use eddyline_connectors::source::{
+    Discovery, Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator,
+};
+use eddyline_connectors::{Error, OpenContext};
+use eddyline_job_graph::{SinkNode, SourceNode};
+use eddyline_stream::SplitId;
+use eddyline_worker::runtime::connectors::{Connectors, OpenError};
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+
+use crate::memory_tables::MemoryTables;
+
+/// Sources of one job, in the order of its graph, each with so many splits.
+#[derive(Clone)]
+pub struct SplitTables {
+    /// What is written.
+    pub sinks: MemoryTables,
+    state: Arc<Mutex<State>>,
+    opened: Arc<AtomicUsize>,
+}
+
+struct State {
+    sources: Vec<Vec<SplitState>>,
+    wakers: Vec<Arc<dyn Fn() + Send + Sync>>,
+    ended: bool,
+}
+
+#[derive(Clone, Default)]
+struct SplitState {
+    waiting: VecDeque<RecordBatch>,
+    read: usize,
+    /// Whether its reader has been asked since its last rows, and has said that nothing waits: then the split is idle.
+    idle: bool,
+}
+
+impl SplitTables {
+    /// Sources without rows.
+    pub fn new(sources: usize, splits: usize) -> Self {
+        let sources = vec![vec![SplitState::default(); splits]; sources];
+        Self {
+            sinks: MemoryTables::default(),
+            state: Arc::new(Mutex::new(State { sources, wakers: Vec::new(), ended: false })),
+            opened: Arc::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic")
+    }
+
+    /// Gives a split its next rows, over the physical columns of the table.
+    pub fn give(&self, source: usize, split: usize, rows: RecordBatch) {
+        let mut state = self.state();
+        let split = &mut state.sources[source][split];
+        split.waiting.push_back(rows);
+        split.idle = false;
+        state.wake();
+    }
+
+    /// How many rows of a split wait to be read.
+    pub fn waiting(&self, source: usize, split: usize) -> usize {
+        self.state().sources[source][split].waiting.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Whether every split has been read up to what it was given, and has fallen idle since. Wakes the readers, which would
+    /// see by themselves later that the time is up.
+    pub fn are_idle(&self) -> bool {
+        let state = self.state();
+        state.wake();
+        state.sources.iter().flatten().all(|split| split.idle)
+    }
+
+    /// What was given is all.
+    pub fn end(&self) {
+        let mut state = self.state();
+        state.ended = true;
+        state.wake();
+    }
+}
+
+impl State {
+    fn wake(&self) {
+        self.wakers.iter().for_each(|wake| wake());
+    }
+}
+
+impl Connectors for SplitTables {
+    fn open_source(&self, source: &SourceNode, _: &OpenContext) -> Result<Box<dyn Source>, OpenError> {
+        let number = self.opened.fetch_add(1, Ordering::SeqCst) % self.state().sources.len();
+        Ok(Box::new(Opened { tables: self.clone(), number, projection: source.projection.clone() }))
+    }
+
+    fn open_sink(&self, sink: &SinkNode, context: &OpenContext) -> Result<Box<dyn Sink>, OpenError> {
+        self.sinks.open_sink(sink, context)
+    }
+}
+
+struct Opened {
+    tables: SplitTables,
+    number: usize,
+    projection: Vec<usize>,
+}
+
+impl Source for Opened {
+    fn enumerator(&self, _: tokio::runtime::Handle) -> Result<Box<dyn SplitEnumerator>, Error> {
+        Ok(Box::new(Splits(self.tables.state().sources[self.number].len())))
+    }
+
+    fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>, Error> {
+        let (tables, number) = (self.tables.clone(), self.number);
+        tables.state().wakers.push(context.waker);
+        Ok(Box::new(Reader { tables, number, projection: self.projection.clone(), splits: Vec::new(), turn: 0 }))
+    }
+
+    fn placement(&self) -> Placement {
+        Placement::Spread
+    }
+
+    fn discovery_interval(&self) -> Option<Duration> {
+        None
+    }
+}
+
+struct Splits(usize);
+
+impl SplitEnumerator for Splits {
+    fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>> {
+        let split = |number: usize| Split {
+            id: SplitId::new(number.to_string()),
+            position: serde_json::json!(0),
+            finished: false,
+        };
+        ready(Ok(Discovery { splits: (0..self.0).map(split).collect(), complete: true })).boxed()
+    }
+}
+
+struct Reader {
+    tables: SplitTables,
+    number: usize,
+    projection: Vec<usize>,
+    splits: Vec<Split>,
+    turn: usize,
+}
+
+fn number_of(split: &SplitId) -> usize {
+    split.to_string().parse().expect("splits are numbered")
+}
+
+impl SourceReader for Reader {
+    fn add_split(&mut self, split: Split) -> Result<(), Error> {
+        self.splits.push(split);
+        Ok(())
+    }
+
+    /// One split after the other, each as long as it has rows: what is behind it may wait for ever.
+    fn poll(&mut self, max_rows: usize) -> Result<Poll, Error> {
+        let mut state = self.tables.state();
+        let ended = state.ended;
+        for _ in 0..self.splits.len() {
+            let count = self.splits.len();
+            let split = &mut self.splits[self.turn % count];
+            let this = &mut state.sources[self.number][number_of(&split.id)];
+            if let Some(rows) = this.waiting.pop_front() {
+                let taken = rows.num_rows().min(max_rows);
+                if taken < rows.num_rows() {
+                    this.waiting.push_front(rows.slice(taken, rows.num_rows() - taken));
+                }
+                this.read += taken;
+                split.position = serde_json::json!(this.read);
+                let rows = rows.slice(0, taken).project(&self.projection).expect("columns of the table");
+                return Ok(Poll::Rows { split: split.id.clone(), rows });
+            }
+            if ended && !split.finished {
+                split.finished = true;
+                return Ok(Poll::Finished(split.id.clone()));
+            }
+            self.turn += 1;
+        }
+        Ok(Poll::Pending)
+    }
+
+    fn is_empty(&mut self, split: &SplitId) -> bool {
+        let mut state = self.tables.state();
+        let this = &mut state.sources[self.number][number_of(split)];
+        this.idle = this.waiting.is_empty();
+        this.idle
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<Split>, Error> {
+        Ok(self.splits.clone())
+    }
+
+    fn counters(&self) -> ReaderCounters {
+        ReaderCounters::default()
+    }
+}
