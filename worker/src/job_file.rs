@@ -115,6 +115,7 @@ impl JobFile {
                 window: spec.restart.window.get(),
                 backoff_initial: spec.restart.backoff.initial.get(),
                 backoff_max: spec.restart.backoff.max.get(),
+                waits_at_first_start: false,
             },
         })
     }

@@ -10,7 +10,10 @@ pub mod exchange;
 pub mod job_file;
 pub mod metrics_server;
 pub mod pod;
+mod reason;
 pub mod runtime;
+
+pub use reason::reason_of;
 
 /// An error and everything behind it in one line, for people.
 pub fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {

@@ -4,6 +4,7 @@
 //! what the bytes mean. An answer to "create" is never taken for more than it says: a refusal can be one's own write
 //! whose answer was lost, so callers read back ([`Storage::put_once`], and the control log with its nonce).
 
+mod credentials;
 mod local;
 mod memory;
 mod object;
@@ -79,6 +80,31 @@ impl Error {
     /// Whether trying again may help.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Access { .. } | Self::Full { .. })
+    }
+
+    /// Whether the store does not answer, has no room, or lets nobody in: it is as it was meant to be when that is over.
+    /// A bucket that does not exist, or a path that cannot be a folder, is something else.
+    pub fn is_outage(&self) -> bool {
+        use std::io::ErrorKind;
+        let Self::Access { source, .. } = self else { return matches!(self, Self::Full { .. }) };
+        if let Some(error) = source.downcast_ref::<object_store::Error>() {
+            use object_store::Error as E;
+            return matches!(
+                error,
+                E::Generic { .. } | E::JoinError { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. }
+            );
+        }
+        let Some(error) = source.downcast_ref::<std::io::Error>() else { return true };
+        !matches!(
+            error.kind(),
+            ErrorKind::NotFound
+                | ErrorKind::PermissionDenied
+                | ErrorKind::NotADirectory
+                | ErrorKind::IsADirectory
+                | ErrorKind::AlreadyExists
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::InvalidInput
+        )
     }
 
     fn access(
@@ -164,7 +190,8 @@ impl Storage {
     ///
     /// Options for S3, each falling back to the `AWS_*` variables of the environment: `s3.endpoint`, `s3.region`
     /// (default `us-east-1`), `s3.access-key`, `s3.secret-key`, `s3.session-token`, `s3.path.style.access` (default: on
-    /// when there is an endpoint). An `http://` endpoint is used as it is, without TLS. Other options are left alone.
+    /// when there is an endpoint). `s3.credentials-dir` names a folder with files `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY` and, if there is one, `AWS_SESSION_TOKEN`, which are read anew for each request. An `http://` endpoint is used as it is, without TLS. Other options are left alone.
     ///
     /// # Errors
     /// When the location or an option is not valid. Whether it can be reached is seen at the first access.

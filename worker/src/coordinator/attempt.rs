@@ -80,20 +80,6 @@ pub enum Error {
     Lost,
 }
 
-impl Error {
-    /// Whether another attempt can succeed without anyone changing anything.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Error::Task(error) => error.is_retryable(),
-            Error::Stage { source, .. } | Error::Commit { source, .. } | Error::Discover { source, .. } => {
-                matches!(**source, eddyline_connectors::Error::Unavailable { retryable: true, .. })
-            }
-            Error::Checkpoint(error) => error.is_retryable(),
-            Error::Gather { .. } | Error::Lost => false,
-        }
-    }
-}
-
 /// How an attempt ended well.
 #[derive(Debug)]
 pub enum Ending {
@@ -178,6 +164,8 @@ struct Running {
     stop: Option<Stop>,
     /// Savepoints of the checkpoint that is stored and not yet committed. They are complete when it is.
     written: Written,
+    /// The checkpoint that was on its way when a stop was taken back: its savepoint is not what a later stop ends with.
+    taken_back: Option<CheckpointId>,
     /// The state that the job was stopped with, to go on with other slots.
     held: Option<HeldState>,
     /// Where the savepoint is that the job was stopped with.
@@ -216,6 +204,7 @@ pub async fn run(
         orders: Vec::new(),
         stop: None,
         written: Written::new(),
+        taken_back: None,
         held: None,
         stopped_with: None,
         undiscovered: attempt_sources,
@@ -291,6 +280,7 @@ impl Running {
         if let Some(order) = stop.order() {
             self.attempt.status.savepoint_ended(&order.name, None, Err(reason.to_owned()));
         }
+        self.taken_back = self.rounds.in_flight();
         self.attempt.status.enter(Phase::Running, None);
         self.tell_sources(SourceCommand::Resume);
         Some(rounds::Event::StopTakenBack { savepoint: !self.orders.is_empty() })
@@ -368,7 +358,16 @@ impl Running {
         }
     }
 
-    fn overdue(&self, checkpoint: CheckpointId) {
+    fn overdue(&mut self, checkpoint: CheckpointId) {
+        if matches!(self.stop, Some(Stop::Rescale { .. })) {
+            // Rows need not wait for whatever is in the way: another barrier stops the job when this one is through.
+            self.tell_sources(SourceCommand::Resume);
+            let again = rounds::Event::SavepointRequested { stop: true };
+            for event in [rounds::Event::StopTakenBack { savepoint: !self.orders.is_empty() }, again] {
+                let commands = self.rounds.step(event, self.started.elapsed());
+                debug_assert!(commands.is_empty(), "nothing else begins while a checkpoint is on its way");
+            }
+        }
         let failures = self.rounds.consecutive_failures();
         let since_ms = self.barrier_sent.elapsed().as_millis() as u64;
         warn!(%checkpoint, failures, since_ms, "checkpoint is not stored and committed in time");
@@ -434,9 +433,10 @@ impl Running {
         let mut committers = self.committers.take().expect("one checkpoint is committed at a time");
         let to_commit = std::mem::take(&mut self.to_commit);
         let writer = Arc::clone(&self.attempt.writer);
+        let status = Arc::clone(&self.attempt.status);
         let savepoints: Vec<String> = self.written.iter().filter_map(|(_, written)| written.clone().ok()).collect();
         self.background.spawn(async move {
-            let result = storing::commit(&mut committers, checkpoint, &to_commit, &writer, &savepoints).await;
+            let result = storing::commit(&mut committers, checkpoint, &to_commit, &writer, &savepoints, &status).await;
             Done::Committed { checkpoint, committers, result }
         });
     }
@@ -465,9 +465,8 @@ impl Running {
                 Err(StoreError::Stage { sink, source }) => Err(Error::Stage { sink, checkpoint, source }),
                 Err(StoreError::Gather { operator, source }) => Err(Error::Gather { operator, checkpoint, source }),
                 Err(StoreError::Write(error)) if error.is_retryable() && !error.ends_attempt() => {
-                    let message = crate::chain_of(&*error);
-                    warn!(%checkpoint, error = %message, "checkpoint could not be stored");
-                    self.attempt.status.checkpoint_error(message);
+                    warn!(%checkpoint, error = %crate::chain_of(&*error), "checkpoint could not be stored");
+                    self.attempt.status.checkpoint_error(crate::reason_of(&*error));
                     let ready = staged
                         .into_iter()
                         .map(|(sink, committables)| (sink, futures::future::ready(Ok(committables)).boxed()));
@@ -502,7 +501,10 @@ impl Running {
     /// A savepoint is complete when what it was taken with is visible, and not when it is stored: a commit that fails
     /// brings the job back to before it, and then somebody could restore what the job has gone beyond.
     fn savepoints_complete(&mut self, checkpoint: CheckpointId) {
-        let written = std::mem::take(&mut self.written);
+        let mut written = std::mem::take(&mut self.written);
+        if self.taken_back == Some(checkpoint) {
+            written.retain(|(order, _)| self.orders.contains(order));
+        }
         self.orders.retain(|order| written.iter().all(|(done, _)| done != order));
         for (order, result) in written {
             match &result {

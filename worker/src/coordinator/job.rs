@@ -5,21 +5,24 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use eddyline_api::Phase;
-use eddyline_api::status::{FailureCause, Rescale};
+use eddyline_api::status::Rescale;
 use eddyline_checkpoint::storage::Memory;
 use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobStore, Storage};
-use eddyline_job_graph::{JobGraph, NodeKind};
+use eddyline_job_graph::JobGraph;
 use eddyline_stream::{Assignment, CheckpointId, OperatorUid, key_hash};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::{info, warn};
 
 use super::attempt::{self, Attempt, Ending, Rescaling};
 use super::request::{Request, SavepointOrder};
+pub use super::restarts::RestartStrategy;
+use super::restarts::{Next, Restarts};
 use super::staging::CheckpointStaging;
 use super::status::{Status, now_ms};
-use super::{recovery, rounds, storing};
+use super::verdict::Verdict;
+use super::{recovery, rounds, storing, verdict};
 use crate::runtime::build::{self, Context};
-use crate::runtime::connectors::{Connectors, OpenError};
+use crate::runtime::connectors::Connectors;
 use crate::runtime::metrics::OperatorMetrics;
 
 /// How many rows sources read at a time, unless a test wants otherwise.
@@ -64,30 +67,6 @@ pub enum Restore {
     Uri(String),
 }
 
-/// How often a failing job is started again, and after which waits.
-#[derive(Clone, Copy, Debug)]
-pub struct RestartStrategy {
-    /// Restarts within the window after which the job has failed.
-    pub max_per_window: usize,
-    /// The window.
-    pub window: Duration,
-    /// The first wait; each further one is twice as long.
-    pub backoff_initial: Duration,
-    /// The longest wait.
-    pub backoff_max: Duration,
-}
-
-impl Default for RestartStrategy {
-    fn default() -> Self {
-        Self {
-            max_per_window: 10,
-            window: Duration::from_secs(600),
-            backoff_initial: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(60),
-        }
-    }
-}
-
 /// Why a job has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -122,19 +101,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another attempt can succeed without anyone changing anything.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Error::Checkpoint(error) => error.is_retryable(),
-            Error::Build(build::Error::Open { source, .. }) => matches!(
-                **source,
-                OpenError::Connector(eddyline_connectors::Error::Unavailable { retryable: true, .. })
-            ),
-            Error::Attempt(error) => error.is_retryable(),
-            Error::Build(_) | Error::Decode { .. } | Error::OpenOutput { .. } => false,
-        }
-    }
-
     /// Whether another process has taken over the job.
     pub fn is_fenced(&self) -> bool {
         let error = match self {
@@ -143,34 +109,6 @@ impl Error {
             _ => return false,
         };
         matches!(error, eddyline_checkpoint::Error::Fenced { .. })
-    }
-
-    /// Which part of the outside it is about.
-    fn cause(&self, graph: &JobGraph) -> FailureCause {
-        match self {
-            Error::Checkpoint(_) | Error::Decode { .. } => FailureCause::Storage,
-            Error::OpenOutput { .. } => FailureCause::State,
-            Error::Build(build::Error::Open { operator, .. }) => cause_of(graph, operator),
-            Error::Build(_) => FailureCause::Job,
-            Error::Attempt(error) => match error {
-                attempt::Error::Checkpoint(_) => FailureCause::Storage,
-                attempt::Error::Stage { .. } | attempt::Error::Commit { .. } => FailureCause::Sink,
-                attempt::Error::Discover { .. } => FailureCause::Source,
-                attempt::Error::Task(crate::runtime::task::Error::Connector { operator, .. }) => {
-                    cause_of(graph, operator)
-                }
-                attempt::Error::Task(_) | attempt::Error::Gather { .. } | attempt::Error::Lost => FailureCause::Job,
-            },
-        }
-    }
-}
-
-fn cause_of(graph: &JobGraph, operator: &OperatorUid) -> FailureCause {
-    let node = graph.nodes.iter().find(|node| node.uid == *operator);
-    match node.map(|node| &node.kind) {
-        Some(NodeKind::Source(_)) => FailureCause::Source,
-        Some(NodeKind::Sink(_)) => FailureCause::Sink,
-        _ => FailureCause::Job,
     }
 }
 
@@ -222,7 +160,7 @@ pub async fn run(
         store = store.with_start(token);
     }
     let mut runner = Runner { graph, config, connectors, view, store, parallelism: config.parallelism };
-    let mut failures: Vec<Instant> = Vec::new();
+    let mut restarts = Restarts::new(config.restart);
     let mut rescaling = None;
     loop {
         let error = match runner.run_attempt(&mut requests, rescaling.take()).await {
@@ -242,23 +180,10 @@ pub async fn run(
             }
             Err(error) => error,
         };
-        let now = Instant::now();
-        failures.retain(|at| now.duration_since(*at) < config.restart.window);
-        failures.push(now);
-        let message = crate::chain_of(&error);
-        view.status.attempt_failed(error.cause(graph), message.clone());
-        let is_too_often = failures.len() > config.restart.max_per_window;
-        if !error.is_retryable() || is_too_often {
-            if error.is_retryable() {
-                view.status.restart_limit_reached();
-            }
-            view.status.enter(if error.is_fenced() { Phase::Fenced } else { Phase::Failed }, Some(message));
-            return Err(error);
-        }
-        let doubled = config.restart.backoff_initial.saturating_mul(1 << (failures.len() - 1).min(16));
-        let wait = doubled.min(config.restart.backoff_max);
-        warn!(error = %message, wait_ms = wait.as_millis() as u64, "attempt failed, restarting from the latest checkpoint");
-        view.status.restarting(message);
+        let wait = match runner.after(&error, &mut restarts) {
+            Some(wait) => wait,
+            None => return Err(error),
+        };
         let next = tokio::time::sleep(wait);
         tokio::pin!(next);
         loop {
@@ -285,6 +210,42 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
+    /// How long to wait for another attempt after a failed one; `None` when the job has failed.
+    fn after(&self, error: &Error, restarts: &mut Restarts) -> Option<Duration> {
+        let status = &self.view.status;
+        let (text, reason) = (crate::chain_of(error), crate::reason_of(error));
+        status.attempt_failed(verdict::cause(error, self.graph), reason.clone());
+        let ran = matches!(status.phase(), Phase::Running | Phase::Rescaling | Phase::Stopping);
+        let verdict = verdict::verdict(error);
+        match restarts.failed(verdict, ran, Instant::now()) {
+            Next::GiveUp => {
+                if verdict != Verdict::Mistake {
+                    status.restart_limit_reached();
+                }
+                // What the status has no room for.
+                tracing::error!(error = %text, "attempt failed, and with it the job");
+                status.enter(if error.is_fenced() { Phase::Fenced } else { Phase::Failed }, Some(reason));
+                None
+            }
+            Next::Attempt(wait) => {
+                let wait_ms = wait.as_millis() as u64;
+                warn!(error = %text, wait_ms, "attempt failed, restarting from the latest checkpoint");
+                status.restarting(reason);
+                Some(wait)
+            }
+            Next::AttemptWhenBack(wait) => {
+                let wait_ms = wait.as_millis() as u64;
+                warn!(error = %text, wait_ms, "what the job needs is away; it is tried again until it is back");
+                if ran {
+                    status.restarting(reason)
+                } else {
+                    status.waiting(reason)
+                }
+                Some(wait)
+            }
+        }
+    }
+
     /// Answers a request while no attempt runs.
     fn request_between_attempts(&mut self, request: Request) -> Option<Outcome> {
         let status = &self.view.status;
@@ -332,6 +293,8 @@ impl Runner<'_> {
         let restored = recovery::restore(graph, handle.as_ref(), held, &assignment, started.attempt).await?;
         view.status.restored(handle.as_ref().map(|handle| handle.uri().to_owned()));
         let (events_sender, events) = unbounded_channel();
+        // Gone with this attempt, however it ends.
+        let (_attempt, running) = tokio::sync::watch::channel(());
         let context = Context {
             job: config.name.clone(),
             history: store.history().await?,
@@ -340,7 +303,7 @@ impl Runner<'_> {
             connectors: Arc::clone(self.connectors),
             rows_per_read: config.rows_per_read,
             io: tokio::runtime::Handle::current(),
-            staging: Arc::new(CheckpointStaging::new(store.clone())),
+            staging: Arc::new(CheckpointStaging::new(store.clone(), Arc::clone(&view.status), running)),
             events: events_sender,
         };
         let mut deployment = build::deploy(graph, &context, restored)?;
@@ -379,7 +342,7 @@ impl Runner<'_> {
             assignment,
             status: Arc::clone(&view.status),
             events,
-            on_running: Box::new(move |status| running(status, rescaled)),
+            on_running: Box::new(move |status| enter_running(status, rescaled)),
         };
         let finished = Arc::clone(&attempt.writer);
         let ending = attempt::run(attempt, rounds, last, requests).await?;
@@ -399,7 +362,7 @@ struct Rescaled {
 }
 
 /// The attempt runs: its sources know what to read.
-fn running(status: &Status, rescaled: Option<Rescaled>) {
+fn enter_running(status: &Status, rescaled: Option<Rescaled>) {
     status.enter(Phase::Running, None);
     let Some(Rescaled { rescaling, from, moved_key_groups }) = rescaled else { return };
     let millis = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -1,23 +1,58 @@
 //! Staged sink output, kept beside the checkpoints that refer to it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use eddyline_checkpoint::{CheckpointHandle, JobStore};
 use eddyline_connectors::Error;
 use eddyline_connectors::sink::Staging;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::status::Status;
+
+/// The first wait before an object is staged again, and the longest; each is twice as long as the one before.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// Small named objects in the job's checkpoint folder. Garbage collection knows them: they stay until the checkpoint that
 /// names them is committed.
+///
+/// Storage that is away is waited for, as long as the attempt lasts: sinks stop taking rows when they have enough on the way,
+/// and the status says why.
 #[derive(Clone)]
 pub struct CheckpointStaging {
     store: JobStore,
+    status: Arc<Status>,
+    /// Its sender is gone when the attempt is over.
+    attempt: watch::Receiver<()>,
 }
 
 impl CheckpointStaging {
-    /// Staging beside the checkpoints of a job.
-    pub fn new(store: JobStore) -> Self {
-        Self { store }
+    /// Staging beside the checkpoints of a job, for an attempt that is over when the sender of `attempt` is gone.
+    pub fn new(store: JobStore, status: Arc<Status>, attempt: watch::Receiver<()>) -> Self {
+        Self { store, status, attempt }
+    }
+
+    async fn put_when_there(&self, name: &str, data: Bytes) -> Result<(), eddyline_checkpoint::Error> {
+        let mut attempt = self.attempt.clone();
+        let mut wait = WAITS.0;
+        loop {
+            let error = match self.store.put_staged(name, data.clone()).await {
+                Err(error) if error.is_retryable() => error,
+                done => return done,
+            };
+            let wait_ms = wait.as_millis() as u64;
+            warn!(name, error = %crate::chain_of(&error), wait_ms, "output could not be staged; it is tried again");
+            self.status.checkpoint_error(crate::reason_of(&error));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(WAITS.1),
+                // Nothing is ever sent.
+                _ = attempt.changed() => return Err(error),
+            }
+        }
     }
 }
 
@@ -31,7 +66,7 @@ fn unavailable(action: &str, name: &str, source: eddyline_checkpoint::Error) -> 
 
 impl Staging for CheckpointStaging {
     fn put(&self, name: String, data: Bytes) -> BoxFuture<'_, Result<(), Error>> {
-        async move { self.store.put_staged(&name, data).await.map_err(|error| unavailable("write", &name, error)) }
+        async move { self.put_when_there(&name, data).await.map_err(|error| unavailable("write", &name, error)) }
             .boxed()
     }
 

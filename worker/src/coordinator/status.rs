@@ -189,6 +189,11 @@ impl Status {
         state.message = Some(message);
     }
 
+    /// Another attempt follows one that could not begin, because something outside is away.
+    pub fn waiting(&self, message: String) {
+        self.enter(Phase::Restarting, Some(message));
+    }
+
     /// The job runs on another number of slots.
     pub fn rescaled(&self, rescale: Rescale) {
         self.state().last_rescale = Some(rescale);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
 use eddyline_connectors::sink::{Committable, SinkCommitter};
@@ -11,7 +12,12 @@ use tracing::warn;
 
 use super::attempt::Error;
 use super::request::SavepointOrder;
+use super::status::Status;
+use super::verdict::{self, Verdict};
 use crate::runtime::output::Staged;
+
+/// The first wait before a commit is tried again, and the longest; each is twice as long as the one before.
+const COMMIT_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// What is staged for a checkpoint.
 pub(super) type BySink = BTreeMap<OperatorUid, Vec<Committable>>;
@@ -117,11 +123,24 @@ pub(super) async fn commit(
     to_commit: &BySink,
     writer: &Writer,
     savepoints: &[String],
+    status: &Status,
 ) -> Result<(), Error> {
     if !savepoints.is_empty() {
         eddyline_stream::crash_point("savepoint.stored");
     }
-    commit_all(committers, checkpoint, to_commit, writer).await?;
+    let mut wait = COMMIT_WAITS.0;
+    while let Err(error) = commit_all(committers, checkpoint, to_commit, writer).await {
+        let Error::Commit { source, .. } = &error else { return Err(error) };
+        if verdict::of_connector(source) != Verdict::Outage {
+            return Err(error);
+        }
+        // Another attempt could do no more than this, and the rows behind it would be read twice.
+        let wait_ms = wait.as_millis() as u64;
+        warn!(%checkpoint, error = %crate::chain_of(&error), wait_ms, "what was staged could not be committed; it is tried again");
+        status.checkpoint_error(crate::reason_of(&error));
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(COMMIT_WAITS.1);
+    }
     for uri in savepoints {
         eddyline_stream::crash_point("savepoint.before-mark");
         if let Err(error) = writer.mark_savepoint_committed(uri).await {

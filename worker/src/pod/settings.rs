@@ -6,13 +6,10 @@ use std::path::{Path, PathBuf};
 use eddyline_api::{WorkerConfig, mounts};
 use eddyline_plan::Script;
 
-/// The options of the checkpoint storage, and the keys of the Secret they are read from.
-const CREDENTIALS: [(&str, &str); 4] = [
-    ("AWS_ACCESS_KEY_ID", "s3.access-key"),
-    ("AWS_SECRET_ACCESS_KEY", "s3.secret-key"),
-    ("AWS_SESSION_TOKEN", "s3.session-token"),
-    ("AWS_REGION", "s3.region"),
-];
+/// The key of the storage's Secret that says that it has credentials.
+const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
+/// The key of the region.
+const REGION: &str = "AWS_REGION";
 
 /// Where the files are.
 #[derive(Clone, Debug)]
@@ -79,21 +76,23 @@ impl Settings {
     }
 }
 
-/// Reads the credentials that are there, as options of the storage.
+/// The credentials of the storage, as options: by the folder they are in, so that a Secret that is changed counts from the
+/// next request on, and the job goes on as soon as its key is right.
 ///
 /// # Errors
 /// Names a file that is there and cannot be read.
 pub fn credentials(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
     let mut options = BTreeMap::new();
-    for (key, option) in CREDENTIALS {
-        let path = folder.join(key);
-        match std::fs::read_to_string(&path) {
-            Ok(value) => {
-                options.insert(option.to_owned(), value.trim_end_matches('\n').to_owned());
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::Read { path, source }),
+    if folder.join(ACCESS_KEY).exists() {
+        options.insert("s3.credentials-dir".to_owned(), folder.display().to_string());
+    }
+    let path = folder.join(REGION);
+    match std::fs::read_to_string(&path) {
+        Ok(value) => {
+            options.insert("s3.region".to_owned(), value.trim_end_matches('\n').to_owned());
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(Error::Read { path, source }),
     }
     Ok(options)
 }

@@ -306,6 +306,7 @@ fn job_config(settings: &Settings, planned: &Planned) -> Config {
             window: Duration::from_millis(config.restart.window_ms),
             backoff_initial: Duration::from_millis(config.restart.backoff_initial_ms),
             backoff_max: Duration::from_millis(config.restart.backoff_max_ms),
+            waits_at_first_start: true,
         },
     }
 }

@@ -41,18 +41,6 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Whether another attempt can succeed without anyone changing anything.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Error::Connector { source, .. } => {
-                matches!(&**source, eddyline_connectors::Error::Unavailable { retryable: true, .. })
-            }
-            _ => false,
-        }
-    }
-}
-
 /// One task's part of a checkpoint.
 #[derive(Default)]
 pub struct TaskSnapshot {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use eddyline_connectors::sink::{Committable, Sink, SinkCommitter, SinkWriter, WriterContext};
+use eddyline_connectors::sink::{Committable, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
 use eddyline_connectors::source::{
     Discovery, Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator,
 };
@@ -28,6 +28,10 @@ pub struct MemoryTables {
     pub released: Arc<AtomicUsize>,
     /// How many of the next commits fail.
     pub failing_commits: Arc<AtomicUsize>,
+    /// How many of the next times that a source is opened nobody answers.
+    pub failing_opens: Arc<AtomicUsize>,
+    /// Whether sinks also keep something in the staging area of the job, as Kafka's does.
+    pub stages: Arc<AtomicBool>,
     /// Whether commits wait.
     pub held_commits: Arc<AtomicBool>,
     staged: Arc<Mutex<BTreeMap<u64, RecordBatch>>>,
@@ -59,13 +63,17 @@ impl MemoryTables {
 
 impl Connectors for MemoryTables {
     fn open_source(&self, source: &SourceNode, _: &OpenContext) -> Result<Box<dyn Source>, OpenError> {
+        if counted_down(&self.failing_opens) {
+            return Err(away("the broker").into());
+        }
         let rows = self.inputs.get(&source.table.name).expect("input rows for every source table of the test");
         let rows = rows.project(&source.projection).expect("columns of the table");
         Ok(Box::new(MemorySource { rows, released: Arc::clone(&self.released) }))
     }
 
-    fn open_sink(&self, sink: &SinkNode, _: &OpenContext) -> Result<Box<dyn Sink>, OpenError> {
-        Ok(Box::new(MemorySink { table: sink.table.name.clone(), tables: self.clone() }))
+    fn open_sink(&self, sink: &SinkNode, context: &OpenContext) -> Result<Box<dyn Sink>, OpenError> {
+        let (table, staging) = (sink.table.name.clone(), Arc::clone(&context.staging));
+        Ok(Box::new(MemorySink { table, tables: self.clone(), staging, attempt: context.attempt }))
     }
 }
 
@@ -150,23 +158,36 @@ impl SourceReader for MemoryReader {
     }
 }
 
+/// Whether there was still something to count down.
+fn counted_down(left: &AtomicUsize) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+fn away(what: &str) -> Error {
+    Error::Unavailable { what: format!("{what} is away"), source: None, retryable: true }
+}
+
+#[derive(Clone)]
 struct MemorySink {
     table: String,
     tables: MemoryTables,
+    staging: Arc<dyn Staging>,
+    attempt: u64,
 }
 
 impl Sink for MemorySink {
-    fn writer(&self, _: WriterContext) -> Result<Box<dyn SinkWriter>, Error> {
-        Ok(Box::new(MemoryWriter { tables: self.tables.clone(), rows: Vec::new() }))
+    fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, Error> {
+        Ok(Box::new(MemoryWriter { sink: self.clone(), io: context.io, rows: Vec::new() }))
     }
 
     fn committer(&self, _: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error> {
-        Ok(Some(Box::new(MemorySink { table: self.table.clone(), tables: self.tables.clone() })))
+        Ok(Some(Box::new(self.clone())))
     }
 }
 
 struct MemoryWriter {
-    tables: MemoryTables,
+    sink: MemorySink,
+    io: tokio::runtime::Handle,
     rows: Vec<RecordBatch>,
 }
 
@@ -176,14 +197,20 @@ impl SinkWriter for MemoryWriter {
         Ok(())
     }
 
-    fn prepare_commit(&mut self, _: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
+    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
         let Some(schema) = self.rows.first().map(RecordBatch::schema) else { return ready(Ok(Vec::new())).boxed() };
         let schema: SchemaRef = schema;
         let rows = concat_batches(&schema, &std::mem::take(&mut self.rows)).expect("one schema");
-        let mut staged = self.tables.staged.lock().expect("no panic");
+        let mut staged = self.sink.tables.staged.lock().expect("no panic");
         let number = staged.len() as u64;
         staged.insert(number, rows);
-        ready(Ok(vec![Committable { description: serde_json::json!(number) }])).boxed()
+        let committable = Committable { description: serde_json::json!(number) };
+        if !self.sink.tables.stages.load(Ordering::SeqCst) {
+            return ready(Ok(vec![committable])).boxed();
+        }
+        let (staging, name) = (Arc::clone(&self.sink.staging), format!("attempt-{}/{checkpoint}", self.sink.attempt));
+        let staged = self.io.spawn(async move { staging.put(name, bytes::Bytes::from_static(b"rows")).await });
+        async move { staged.await.expect("it does not panic").map(|()| vec![committable]) }.boxed()
     }
 
     fn bytes(&self) -> u64 {
@@ -198,11 +225,8 @@ impl SinkCommitter for MemorySink {
             while self.tables.held_commits.load(Ordering::SeqCst) {
                 turns.tick().await;
             }
-            let is_failing = |left: usize| left.checked_sub(1);
-            let failing = &self.tables.failing_commits;
-            if failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_failing).is_ok() {
-                let what = "the table is away".to_owned();
-                return Err(Error::Unavailable { what, source: None, retryable: true });
+            if counted_down(&self.tables.failing_commits) {
+                return Err(away("the table"));
             }
             self.commit_now(committables);
             Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig};
 use tokio::sync::mpsc;
 
+use super::credentials::MountedCredentials;
 use super::{Backend, Created, Entry, Error, Part};
 
 /// How long one request may take, with the transfer of its body.
@@ -64,6 +66,9 @@ pub(crate) fn s3(
     }
     if let Some(token) = option(&["s3.session-token", "s3.session.token"]) {
         builder = builder.with_token(token);
+    }
+    if let Some(folder) = option(&["s3.credentials-dir"]) {
+        builder = builder.with_credentials(Arc::new(MountedCredentials::new(folder)));
     }
     let store = builder.build().map_err(|error| invalid(error.to_string()))?;
     Ok(Objects { store, uri: format!("s3://{bucket}") })

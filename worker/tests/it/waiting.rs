@@ -1,0 +1,93 @@
+//! What is away is waited for, however long it takes: rows flow on as far as they can, and the status says why.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use eddyline_api::Phase;
+use eddyline_api::status::FailureCause;
+use eddyline_worker::coordinator::job::{Outcome, RestartStrategy, Restore, View};
+use eddyline_worker::coordinator::request::Request;
+
+use crate::numbers::{ROWS, config, run, tables, try_run, until, until_read, visible};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_that_cannot_be_staged_fails_no_attempt_and_rows_flow_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let checkpoints = folder.path().join("checkpoints");
+    let staged = checkpoints.join("numbers/staged");
+    let tables = tables(10);
+    tables.stages.store(true, Ordering::SeqCst);
+    let view = Arc::new(View::default());
+    let mut config = config(&checkpoints, Restore::Latest);
+    config.checkpoint_interval = Some(Duration::from_millis(10));
+    config.restart = RestartStrategy { max_per_window: 0, ..config.restart };
+    let outcome = run(&tables, &config, &view, async |view, requests| {
+        until_read(&view, 10).await;
+        until(|| visible(&tables) == 10).await;
+        std::fs::remove_dir_all(&staged).expect("removed");
+        std::fs::write(&staged, "no folder any more").expect("a file");
+        tables.release(20);
+        until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains("/staged/"))).await;
+        tables.release(30);
+        until_read(&view, 30).await;
+        assert_eq!(visible(&tables), 10, "nothing is committed meanwhile");
+        std::fs::remove_file(&staged).expect("removed");
+        until(|| visible(&tables) == 30).await;
+        until(|| view.status.snapshot().checkpoint_error.is_none()).await;
+        tables.release(ROWS);
+        drop(requests);
+    })
+    .await;
+    assert!(matches!(outcome, Outcome::Finished), "{outcome:?}");
+    assert_eq!((view.status.snapshot().restarts, visible(&tables)), (0, ROWS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_finds_nobody_at_its_start_waits_and_spends_no_restart_on_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tables = tables(ROWS);
+    tables.failing_opens.store(12, Ordering::SeqCst);
+    let view = Arc::new(View::default());
+    let mut config = config(&folder.path().join("checkpoints"), Restore::Latest);
+    let backoff_max = Duration::from_millis(2);
+    config.restart = RestartStrategy { max_per_window: 1, backoff_max, waits_at_first_start: true, ..config.restart };
+    let outcome = run(&tables, &config, &view, async |view, _requests| {
+        until(|| view.status.phase() == Phase::Restarting).await;
+        let why = view.status.snapshot().message.expect("a reason");
+        assert!(why.contains("the broker is away"), "{why}");
+        until(|| view.status.phase() == Phase::Finished).await;
+    })
+    .await;
+    assert!(matches!(outcome, Outcome::Finished), "{outcome:?}");
+    let state = view.status.snapshot();
+    assert_eq!((state.restarts, state.last_failure.map(|last| last.cause)), (0, Some(FailureCause::Source)));
+    assert_eq!(visible(&tables), ROWS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_can_be_stopped() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tables = tables(ROWS);
+    tables.failing_opens.store(usize::MAX, Ordering::SeqCst);
+    let view = Arc::new(View::default());
+    let mut config = config(&folder.path().join("checkpoints"), Restore::Latest);
+    config.restart.waits_at_first_start = true;
+    let outcome = run(&tables, &config, &view, async |view, requests| {
+        until(|| view.status.phase() == Phase::Restarting).await;
+        requests.send(Request::Stop { savepoint: None, deadline: None }).expect("the job runs");
+    })
+    .await;
+    assert!(matches!(outcome, Outcome::Stopped { savepoint: None }), "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_somebody_looks_on_a_job_that_finds_nobody_ends_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tables = tables(ROWS);
+    tables.failing_opens.store(usize::MAX, Ordering::SeqCst);
+    let mut config = config(&folder.path().join("checkpoints"), Restore::Latest);
+    config.restart.max_per_window = 2;
+    let error = try_run(&tables, &config, &Arc::new(View::default()), async |_, _| ()).await.expect_err("it fails");
+    assert!(eddyline_worker::chain_of(&error).contains("the broker is away"), "{error}");
+}
