@@ -4,9 +4,12 @@ use anyhow::Result;
 
 mod controller_loss;
 mod deletion;
+mod ending;
 mod failure;
 mod first_job;
 mod footprint;
+mod health;
+mod neighbours;
 mod outage;
 mod rescale;
 mod savepoint;
@@ -44,7 +47,15 @@ pub const SCENARIOS: &[Scenario] = &[
     core("savepoint", "savepoints by object, and a new job from one", savepoint::run),
     core("deletion", "deleted with each policy, also with storage out of reach", deletion::run),
     core("namespace", "a namespace is deleted with jobs in every state", deletion::namespace),
+    core("foreground", "deleted in the foreground, with the last savepoint of its end", ending::foreground),
     core("security", "another job's pod has no way in; an invalid spec is refused by the API server", security::run),
+    long("ending", "a last savepoint of a finished and of a failed job", ending::without_worker),
+    long("foreign-objects", "objects of others are neither changed nor deleted", neighbours::foreign_objects),
+    long("quota", "state is deleted under a quota and a LimitRange", neighbours::quota),
+    long("releases", "two releases in one namespace both serve", neighbours::releases),
+    long("gitops", "every state that lasts settles for kstatus, Flux and Argo CD", health::gitops),
+    long("lost-poll", "a worker that pauses for 3 s changes no condition", health::lost_poll),
+    long("rotated-keys", "wrong keys of the storage, and right ones again", health::rotated_keys),
     long("out-of-memory", "a worker that needs too much memory is reported by name", failure::out_of_memory),
     long("node-loss", "drained, paused and stopped nodes", failure::node_loss),
     long("controller-loss", "the controller killed at every step of a rescale and of an upgrade", controller_loss::run),
