@@ -38,7 +38,11 @@ has 'namespace: views' 'a watched namespace gets no role'
 accepts --set defaultStorage.uri=s3://bucket/jobs --set defaultStorage.secretRef.name=s3
 has '{\\"secretRef\\":{\\"name\\":\\"s3\\"},\\"uri\\":\\"s3://bucket/jobs\\"}' 'the default storage does not reach the controller'
 accepts --set replicas=1 --set leaderElection=false
+has 'type: Recreate' 'without election two controllers act during a rolling update'
 lacks 'kind: PodDisruptionBudget' 'a single replica has a disruption budget, which would block every drain'
+accepts
+lacks 'type: Recreate' 'replicas that elect one are not replaced one by one'
+has '--lease-name=eddyline-operator' 'the release has no Lease of its own'
 accepts --set metrics.serviceMonitor.enabled=true --set metrics.podMonitor.enabled=true \
   --set metrics.prometheusRule.enabled=true --set metrics.dashboard.enabled=true
 for kind in ServiceMonitor PodMonitor PrometheusRule ConfigMap; do

@@ -272,6 +272,9 @@ pub struct Revision {
     /// Whether it has ever been Ready.
     #[serde(default)]
     pub was_ready: bool,
+    /// Whether no revision before it has ever been Ready.
+    #[serde(default)]
+    pub is_first: bool,
 }
 
 /// Something that takes several steps.

@@ -11,7 +11,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -120,11 +120,6 @@ async fn carry_out(context: &Context, seen: &Observed, step: &Step) -> Result<()
                 context.forget_records(seen.uid());
             })
         }
-        Step::ReplaceStatefulSet => {
-            let orphan =
-                DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
-            delete::<StatefulSet>(&api.of(), &names::worker(seen.name()), &orphan).await.map_err(failed)
-        }
         Step::DeleteStatefulSet => {
             let all = DeleteParams::background();
             delete::<StatefulSet>(&api.of(), &names::worker(seen.name()), &all).await.map_err(failed)
@@ -138,12 +133,12 @@ async fn carry_out(context: &Context, seen: &Observed, step: &Step) -> Result<()
             delete::<Pod>(&api.of(), name, &parameters).await.map_err(failed)
         }
         Step::Rescale { parallelism } => ask_worker(context, seen, step, |worker| worker.rescale(*parallelism)).await,
-        Step::Stop { savepoint } => {
-            ask_worker(context, seen, step, |worker| {
-                worker.stop(StopRequest { savepoint: savepoint.clone(), timeout_ms: None })
-            })
-            .await
+        Step::Stop { savepoint, timeout } => {
+            let timeout_ms = u64::try_from(timeout.as_millis()).ok();
+            let request = StopRequest { savepoint: savepoint.clone(), timeout_ms };
+            ask_worker(context, seen, step, |worker| worker.stop(request)).await
         }
+        Step::TakeBackStop => ask_worker(context, seen, step, |worker| worker.resume()).await,
         Step::CreateSavepoint(savepoint) => {
             create_savepoint(&api, savepoint, whole_seconds(context.clock.now())).await.map_err(failed)
         }

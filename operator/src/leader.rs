@@ -1,17 +1,22 @@
 //! Which replica acts: the one that holds the Lease.
 //!
-//! A holder that cannot renew in time stops acting before another one may take over. Others measure by their own clock
-//! since they have last seen the Lease change, so that clocks need not agree.
+//! A holder that cannot renew in time stops acting before another one may take over: its time counts from before it asked.
+//! Others measure by their own clock since they have last seen the Lease change, so that clocks need not agree.
+//!
+//! Each release has a Lease of its own. Who takes one says in it which namespaces are served, and looks whether another
+//! release of its namespace serves the same.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use tracing::{info, warn};
 
 use crate::clock::{Clock, Timestamp, since};
+use crate::settings::Settings;
 use crate::{causes, names};
 
 /// How long a holder is believed to hold without renewing.
@@ -26,9 +31,13 @@ const TRY_MAX: Duration = Duration::from_secs(5);
 /// A replica's turn at the Lease.
 pub struct Leadership<'a> {
     api: Api<Lease>,
+    lease: String,
+    namespaces: Vec<String>,
     identity: String,
     clock: &'a dyn Clock,
     seen: Option<Seen>,
+    /// When the try began that has last got the Lease.
+    renewed: Option<Timestamp>,
 }
 
 /// A Lease as it was seen, and since when it has not changed.
@@ -48,8 +57,16 @@ enum Decision {
 
 impl<'a> Leadership<'a> {
     /// A replica that does not lead yet.
-    pub fn new(client: Client, namespace: &str, identity: &str, clock: &'a dyn Clock) -> Self {
-        Self { api: Api::namespaced(client, namespace), identity: identity.to_owned(), clock, seen: None }
+    pub fn new(client: Client, settings: &Settings, clock: &'a dyn Clock) -> Self {
+        Self {
+            api: Api::namespaced(client, &settings.namespace),
+            lease: settings.lease.clone(),
+            namespaces: settings.watch_namespaces.clone(),
+            identity: settings.identity.clone(),
+            clock,
+            seen: None,
+            renewed: None,
+        }
     }
 
     /// Waits for the turn.
@@ -59,7 +76,8 @@ impl<'a> Leadership<'a> {
             ticks.tick().await;
             match self.attempt().await {
                 Ok(true) => {
-                    info!(identity = self.identity, "leading");
+                    info!(identity = self.identity, lease = self.lease, "leading");
+                    self.report_overlap().await;
                     return;
                 }
                 Ok(false) => {}
@@ -70,36 +88,55 @@ impl<'a> Leadership<'a> {
 
     /// Keeps the turn; ends when it is lost.
     pub async fn keep(&mut self) {
-        let mut renewed = self.clock.now();
         let mut ticks = tokio::time::interval(RETRY);
         loop {
-            ticks.tick().await;
-            match self.attempt().await {
-                Ok(true) => renewed = self.clock.now(),
-                Ok(false) => {
+            let Some(left) = self.left() else { break };
+            let renewed = async {
+                ticks.tick().await;
+                self.attempt().await
+            };
+            match tokio::time::timeout(left, renewed).await {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => {
                     warn!(identity = self.identity, "another replica leads");
                     return;
                 }
-                Err(error) => warn!(error = causes::of(&error), "cannot renew the lease"),
+                Ok(Err(error)) => warn!(error = causes::of(&error), "cannot renew the lease"),
+                Err(_) => break,
             }
-            if since(renewed, self.clock.now()) >= RENEW_MAX {
-                warn!(identity = self.identity, "the lease could not be renewed in time");
-                return;
-            }
+        }
+        warn!(identity = self.identity, "the lease could not be renewed in time");
+    }
+
+    /// How long this replica may go on without renewing; nothing, if no longer.
+    fn left(&self) -> Option<Duration> {
+        let left = RENEW_MAX.checked_sub(since(self.renewed?, self.clock.now()))?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Says so if another release of this namespace serves the same namespaces: both would act on their jobs.
+    async fn report_overlap(&self) {
+        let leases = match tokio::time::timeout(TRY_MAX, self.api.list(&ListParams::default())).await {
+            Ok(Ok(leases)) => leases.items,
+            Ok(Err(error)) => return warn!(error = causes::of(&error), "cannot look for other releases"),
+            Err(_) => return warn!("cannot look for other releases in time"),
+        };
+        for (lease, namespaces) in overlapping(&leases, &self.lease, &self.namespaces) {
+            warn!(lease, namespaces, "another release serves the same namespaces: set watchNamespaces of both apart");
         }
     }
 
     /// Gives the turn to whoever comes next.
     pub async fn release(&mut self) {
         let released = async {
-            let Some(mut lease) = self.api.get_opt(names::LEASE).await? else { return Ok(()) };
+            let Some(mut lease) = self.api.get_opt(&self.lease).await? else { return Ok(()) };
             let spec = lease.spec.get_or_insert_default();
             if spec.holder_identity.as_deref() != Some(&self.identity) {
                 return Ok(());
             }
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
-            self.api.replace(names::LEASE, &PostParams::default(), &lease).await.map(|_| ())
+            self.api.replace(&self.lease, &PostParams::default(), &lease).await.map(|_| ())
         };
         match tokio::time::timeout(TRY_MAX, released).await {
             Ok(Ok(())) => info!(identity = self.identity, "lease released"),
@@ -110,7 +147,13 @@ impl<'a> Leadership<'a> {
 
     /// Takes or renews the Lease if that is this replica's to do. Gives whether it holds it.
     async fn attempt(&mut self) -> Result<bool, kube::Error> {
+        // Others may count from the moment on at which the server has taken it, which is not before now.
+        let begun = self.clock.now();
         match tokio::time::timeout(TRY_MAX, self.try_once()).await {
+            Ok(Ok(true)) => {
+                self.renewed = Some(begun);
+                Ok(true)
+            }
             Ok(result) => result,
             Err(_) => Err(kube::Error::Service(format!("no answer within {} s", TRY_MAX.as_secs()).into())),
         }
@@ -118,9 +161,13 @@ impl<'a> Leadership<'a> {
 
     async fn try_once(&mut self) -> Result<bool, kube::Error> {
         let now = self.clock.now();
-        let Some(mut lease) = self.api.get_opt(names::LEASE).await? else {
+        let Some(mut lease) = self.api.get_opt(&self.lease).await? else {
             let lease = Lease {
-                metadata: ObjectMeta { name: Some(names::LEASE.to_owned()), ..ObjectMeta::default() },
+                metadata: ObjectMeta {
+                    name: Some(self.lease.clone()),
+                    annotations: Some(self.annotation()),
+                    ..ObjectMeta::default()
+                },
                 spec: Some(self.held(None, now)),
             };
             return held(self.api.create(&PostParams::default(), &lease).await);
@@ -134,10 +181,15 @@ impl<'a> Leadership<'a> {
         match decide(&spec, &self.identity, unchanged) {
             Decision::Wait => Ok(false),
             Decision::Renew | Decision::Take => {
+                lease.metadata.annotations.get_or_insert_default().extend(self.annotation());
                 lease.spec = Some(self.held(Some(spec), now));
-                held(self.api.replace(names::LEASE, &PostParams::default(), &lease).await)
+                held(self.api.replace(&self.lease, &PostParams::default(), &lease).await)
             }
         }
+    }
+
+    fn annotation(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(names::NAMESPACES_ANNOTATION.to_owned(), self.namespaces.join(","))])
     }
 
     fn held(&self, before: Option<LeaseSpec>, now: Timestamp) -> LeaseSpec {
@@ -162,6 +214,31 @@ fn held(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// The held Leases of other releases that serve namespaces of these, and which.
+fn overlapping<'a>(leases: &'a [Lease], own: &str, namespaces: &[String]) -> Vec<(&'a str, String)> {
+    let mut found = Vec::new();
+    for lease in leases {
+        let name = lease.metadata.name.as_deref().unwrap_or_default();
+        let annotations = lease.metadata.annotations.as_ref();
+        let Some(theirs) = annotations.and_then(|all| all.get(names::NAMESPACES_ANNOTATION)) else { continue };
+        let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
+        if name == own || holder.is_empty() {
+            continue;
+        }
+        let theirs: Vec<&str> = theirs.split(',').filter(|name| !name.is_empty()).collect();
+        let both: Vec<&str> = match (theirs.as_slice(), namespaces) {
+            ([], []) => vec!["all"],
+            ([], ours) => ours.iter().map(String::as_str).collect(),
+            (theirs, []) => theirs.to_vec(),
+            (theirs, ours) => theirs.iter().copied().filter(|name| ours.iter().any(|own| own == name)).collect(),
+        };
+        if !both.is_empty() {
+            found.push((name, both.join(",")));
+        }
+    }
+    found
 }
 
 fn decide(lease: &LeaseSpec, identity: &str, unchanged: Duration) -> Decision {
@@ -192,5 +269,74 @@ mod tests {
         assert_eq!(decide(&lease("b"), "a", seconds(14)), Decision::Wait);
         assert_eq!(decide(&lease("b"), "a", seconds(15)), Decision::Take);
         assert_eq!(decide(&lease(""), "a", seconds(0)), Decision::Take);
+    }
+
+    use crate::testing::world::{LEASES, World};
+
+    fn settings(lease: &str, namespaces: &[&str], replica: &str) -> Settings {
+        Settings {
+            lease: lease.to_owned(),
+            watch_namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+            identity: replica.to_owned(),
+            ..Settings::of_a_test()
+        }
+    }
+
+    #[tokio::test]
+    async fn two_releases_of_one_namespace_both_lead() {
+        let world = World::new();
+        let (one, two) = (settings("one-operator", &["a"], "one-0"), settings("two-operator", &["b"], "two-0"));
+        let standby = settings("one-operator", &["a"], "one-1");
+        let mut first = Leadership::new(world.client(), &one, &world);
+        let mut second = Leadership::new(world.client(), &two, &world);
+        let mut waiting = Leadership::new(world.client(), &standby, &world);
+        assert!(first.attempt().await.expect("an answer"));
+        assert!(second.attempt().await.expect("an answer"));
+        assert!(!waiting.attempt().await.expect("an answer"), "a replica of the same release waits");
+        first.release().await;
+        assert!(waiting.attempt().await.expect("an answer"));
+        let holder = |name: &str| {
+            let state = world.state();
+            state.objects.get(LEASES, name).map(|lease| lease["spec"]["holderIdentity"].clone())
+        };
+        assert_eq!(holder("one-operator"), Some("one-1".into()));
+        assert_eq!(holder("two-operator"), Some("two-0".into()), "its own namespaces are still served");
+    }
+
+    #[tokio::test]
+    async fn the_time_of_a_holder_counts_from_before_it_asked() {
+        let world = World::new();
+        let one = settings("one-operator", &[], "one-0");
+        let mut leadership = Leadership::new(world.client(), &one, &world);
+        world.state().slowness = Duration::from_secs(4);
+        assert!(leadership.attempt().await.expect("an answer"));
+        // Read and created: eight seconds have passed, of which two are left.
+        assert_eq!(leadership.left(), Some(Duration::from_secs(2)));
+        world.state().slowness = Duration::from_secs(6);
+        assert!(leadership.attempt().await.expect("an answer"));
+        assert_eq!(leadership.left(), None, "another one may take it before this one would have stopped");
+    }
+
+    #[test]
+    fn releases_that_serve_the_same_namespaces_are_named() {
+        let lease = |name: &str, holder: &str, namespaces: &str| {
+            let annotations = BTreeMap::from([(names::NAMESPACES_ANNOTATION.to_owned(), namespaces.to_owned())]);
+            let metadata =
+                ObjectMeta { name: Some(name.to_owned()), annotations: Some(annotations), ..ObjectMeta::default() };
+            let spec = LeaseSpec { holder_identity: Some(holder.to_owned()), ..LeaseSpec::default() };
+            Lease { metadata, spec: Some(spec) }
+        };
+        let leases = [
+            lease("own", "me", "a,b"),
+            lease("apart", "x", "c"),
+            lease("shares", "y", "b,c"),
+            lease("all", "z", ""),
+            lease("gone", "", "a"),
+            Lease { metadata: ObjectMeta { name: Some("no release".to_owned()), ..ObjectMeta::default() }, spec: None },
+        ];
+        let ours = ["a".to_owned(), "b".to_owned()];
+        let found = overlapping(&leases, "own", &ours);
+        assert_eq!(found, [("shares", "b".to_owned()), ("all", "a,b".to_owned())]);
+        assert_eq!(overlapping(&leases[3..4], "own", &[]), [("all", "all".to_owned())]);
     }
 }

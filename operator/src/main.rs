@@ -49,7 +49,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let clock = Arc::new(SystemClock);
     info!(version = env!("CARGO_PKG_VERSION"), identity = settings.identity, "started");
     let (listen, elects) = (settings.listen, settings.leader_elect);
-    let mut leadership = Leadership::new(client.clone(), &settings.namespace, &settings.identity, &*clock);
+    let mut leadership = Leadership::new(client.clone(), &settings, &*clock);
     let context = Arc::new(Context::new(client, settings, clock.clone(), Arc::new(Https), metrics.clone()));
     let act = async {
         if !elects {

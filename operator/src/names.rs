@@ -20,8 +20,10 @@ pub const FINALIZER: &str = "eddyline.io/cleanup";
 pub const CLEANUP_NAME: &str = "eddyline-cleanup";
 /// The name label of the controller's own pods.
 pub const CONTROLLER_NAME: &str = "eddyline-operator";
-/// The Lease that the leading controller holds.
+/// The Lease that the leading controller holds, unless its release has another name.
 pub const LEASE: &str = "eddyline-operator";
+/// On a Lease: the namespaces that its holder serves, separated by commas; all if empty.
+pub const NAMESPACES_ANNOTATION: &str = "eddyline.io/namespaces";
 
 /// The longest name of a job: pods and their labels get longer names made of it.
 pub const JOB_NAME_LENGTH_MAX: usize = 45;

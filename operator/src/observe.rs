@@ -22,6 +22,7 @@ use crate::status::conditions::{self, Type};
 use crate::validate;
 use crate::worker_client::Address;
 
+mod nodes;
 mod pods;
 
 /// Everything that matters to a decision about a job. `None` if the job is gone.
@@ -56,7 +57,7 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
         record,
         previous: view.record(previous.map(|revision| revision.number)).await?,
         identity,
-        restore_from: view.restore_from(status.revision.is_some()).await?,
+        restore_from: view.restore_from(status.checkpoint.is_some()).await?,
         scheduled: view.scheduled().await?,
         retained: view.retained().await?,
         cleanup: view.errand(OnDelete::Delete, names::cleanup(name, &uid)).await?,
@@ -113,13 +114,10 @@ impl View<'_> {
             let is_going = set.metadata.deletion_timestamp.is_some();
             let spec = set.spec;
             let annotations = spec.template.metadata.unwrap_or_default().annotations.unwrap_or_default();
-            let claims = spec.volume_claim_templates.unwrap_or_default();
-            let size =
-                claims.into_iter().next().and_then(|claim| Some(claim.spec?.resources?.requests?.remove("storage")?.0));
             StatefulSet {
                 replicas: spec.replicas.unwrap_or(1),
                 revision: annotations.get(names::REVISION_ANNOTATION).and_then(|text| text.parse().ok()),
-                storage: size,
+                has_claims: spec.volume_claim_templates.is_some_and(|claims| !claims.is_empty()),
                 is_going,
             }
         }))
@@ -199,15 +197,17 @@ impl View<'_> {
         Ok(())
     }
 
-    async fn restore_from(&self, has_started: bool) -> Result<Option<Savepoint>, kube::Error> {
+    async fn restore_from(&self, has_run: bool) -> Result<Option<Savepoint>, kube::Error> {
         match &self.job.spec.restore_from.savepoint_ref {
-            Some(reference) if !has_started => self.api::<Savepoint>().get_opt(&reference.name).await,
+            Some(reference) if !has_run => self.api::<Savepoint>().get_opt(&reference.name).await,
             _ => Ok(None),
         }
     }
 
     async fn scheduled(&self) -> Result<Vec<Savepoint>, kube::Error> {
-        if self.job.spec.savepoints.schedule.is_none() {
+        let rules = &self.job.spec.savepoints;
+        // What was taken by a schedule is kept as the rules say, also when there is none any more.
+        if rules.schedule.is_none() && rules.keep.is_none() && rules.max_age.is_none() {
             return Ok(Vec::new());
         }
         let selector = format!("{}={}", names::SCHEDULED_FOR_LABEL, self.name);

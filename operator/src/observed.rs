@@ -73,8 +73,8 @@ pub struct StatefulSet {
     pub replicas: i32,
     /// The revision of its pods.
     pub revision: Option<u64>,
-    /// The size of its volumes, if it has any.
-    pub storage: Option<String>,
+    /// Whether it makes claims for volumes, as earlier versions did. That cannot be changed in place.
+    pub has_claims: bool,
     /// Whether it is being deleted.
     pub is_going: bool,
 }
@@ -98,6 +98,11 @@ pub struct Pod {
     pub going_since: Option<Timestamp>,
     /// Since when its node does not answer, or is gone.
     pub node_lost_since: Option<Timestamp>,
+    /// Whether its node is known to run nothing any more: its Node object is gone, or somebody has marked it as out of
+    /// service.
+    pub is_node_out: bool,
+    /// Whether so many nodes do not answer that the trouble is more likely between them and the API server.
+    pub is_cut_off: bool,
     /// What keeps it from running.
     pub trouble: Option<Trouble>,
     /// How its container ended the last time.
@@ -222,9 +227,11 @@ const NODE_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Pod {
     /// Whether the pod is bound to a node that has not answered for so long that nothing is to be expected of it.
-    /// Replacing it is safe even if it runs on: the next attempt fences it.
+    /// Replacing it is safe even if it runs on, if the job has checkpoint storage: the next attempt fences it. Without,
+    /// it is safe only where the pod [cannot run any more](Self::is_node_out).
     pub fn is_lost(&self, now: Timestamp) -> bool {
-        self.node_lost_since.is_some_and(|then| since(then, now) >= NODE_PATIENCE)
+        self.is_node_out
+            || !self.is_cut_off && self.node_lost_since.is_some_and(|then| since(then, now) >= NODE_PATIENCE)
     }
 }
 

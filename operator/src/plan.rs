@@ -62,8 +62,6 @@ pub enum Step {
     EnsureIdentity,
     /// Applies the children.
     Apply(Box<Children>),
-    /// Deletes the StatefulSet and leaves its pods to the next one: its volumes cannot be changed in place.
-    ReplaceStatefulSet,
     /// Deletes the StatefulSet with its pods.
     DeleteStatefulSet,
     /// Deletes a pod.
@@ -84,7 +82,11 @@ pub enum Step {
     Stop {
         /// The savepoint.
         savepoint: Option<SavepointRequest>,
+        /// After which time the worker resumes by itself, if it has not stopped by then.
+        timeout: Duration,
     },
+    /// Asks the worker to resume instead of stopping.
+    TakeBackStop,
     /// Creates a Savepoint object with its status.
     CreateSavepoint(Box<Savepoint>),
     /// Deletes a Savepoint object.
@@ -109,11 +111,11 @@ impl Step {
             Self::SetFinalizer(false) => "take off the finalizer",
             Self::EnsureIdentity => "ensure the identity",
             Self::Apply(_) => "apply the children",
-            Self::ReplaceStatefulSet => "replace the StatefulSet",
             Self::DeleteStatefulSet => "delete the StatefulSet",
             Self::DeletePod { .. } => "delete a pod",
             Self::Rescale { .. } => "rescale",
             Self::Stop { .. } => "stop",
+            Self::TakeBackStop => "take back the stop",
             Self::CreateSavepoint(_) => "create a Savepoint",
             Self::DeleteSavepoint { .. } => "delete a Savepoint",
             Self::CreateBatchJob(_) => "create a batch job",

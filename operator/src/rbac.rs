@@ -39,7 +39,7 @@ pub const SERVED: [Rule; 16] = [
 
 /// What the controller does outside of namespaces: it asks about nodes that hold up a pod. Without it, the pods of a lost
 /// node wait for Kubernetes to give the node up.
-pub const CLUSTER: [Rule; 1] = [rule("", "nodes", &["get"])];
+pub const CLUSTER: [Rule; 1] = [rule("", "nodes", &["get", "list"])];
 
-/// What the controller does in its own namespace.
-pub const OWN: [Rule; 1] = [rule("coordination.k8s.io", "leases", &["get", "create", "update"])];
+/// What the controller does in its own namespace: it takes its turn, and looks for other releases.
+pub const OWN: [Rule; 1] = [rule("coordination.k8s.io", "leases", &["get", "list", "create", "update"])];

@@ -23,6 +23,7 @@ mod life;
 mod ownership;
 mod rights;
 mod savepoints;
+mod stops;
 
 /// The passes after which a scenario has gone wrong.
 const PASSES_MAX: usize = 400;

@@ -30,12 +30,15 @@ struct Flags {
     /// The name of this replica [env: POD_NAME]
     #[arg(long)]
     identity: Option<String>,
-    /// Where health and metrics are served
-    #[arg(long, default_value = "0.0.0.0:8080")]
+    /// Where health and metrics are served; [::] is every address, of IPv4 too
+    #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
     /// Whether to wait for the Lease before acting
     #[arg(long, default_value_t = true, action = ArgAction::Set)]
     leader_elect: bool,
+    /// The Lease that the replicas of this release share
+    #[arg(long, default_value = crate::names::LEASE)]
+    lease_name: String,
     /// The form of log lines
     #[arg(long, value_enum, default_value_t = LogFormat::Json)]
     log: LogFormat,
@@ -71,6 +74,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Whether to wait for the Lease before acting.
     pub leader_elect: bool,
+    /// The Lease that the replicas of this release share.
+    pub lease: String,
     /// The form of log lines.
     pub log: LogFormat,
 }
@@ -133,6 +138,7 @@ impl Settings {
                 .unwrap_or_else(|| format!("{}-{}", crate::names::MANAGER, std::process::id())),
             listen: flags.listen,
             leader_elect: flags.leader_elect,
+            lease: flags.lease_name,
             log: flags.log,
         })
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use eddyline_crds::StreamJobSpec;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use serde_json::json;
 
 use crate::names;
 use crate::observed::{Observed, Sql};
@@ -13,6 +14,7 @@ use crate::schedule::Schedule;
 use crate::settings::Settings;
 use crate::vocabulary::named;
 
+mod fields;
 mod planning;
 mod secrets;
 
@@ -89,6 +91,12 @@ async fn check(seen: &Observed, settings: &Settings, planner: &Planner) -> Resul
             return Err(Rejection { reason: Reason::SqlNotFound, message: message.clone() });
         }
     };
+    if sql.len() > SQL_BYTES_MAX {
+        return Err(sql_invalid(format!(
+            "the SQL has {} bytes; at most {SQL_BYTES_MAX} fit into the ConfigMap of a revision. Split the job",
+            sql.len()
+        )));
+    }
     references(sql).map_err(sql_invalid)?;
     let mut warnings = planner.plan(sql, &spec.config).await.map_err(sql_invalid)?;
     let storage = spec.checkpoint.storage.clone().or_else(|| settings.default_storage.clone());
@@ -102,6 +110,9 @@ async fn check(seen: &Observed, settings: &Settings, planner: &Planner) -> Resul
     };
     Ok(Accepted { hash: revision::hash(spec, sql), record, warnings })
 }
+
+/// The longest SQL: a ConfigMap holds 1 MiB, with the rest of the spec.
+const SQL_BYTES_MAX: usize = 768 * 1024;
 
 /// The warning of a job without storage.
 pub const NO_STORAGE: &str =
@@ -126,10 +137,15 @@ fn check_fields(name: &str, spec: &StreamJobSpec) -> Result<(), Rejection> {
             spec.parallelism, spec.max_parallelism
         ));
     }
-    if let Some(template) = &spec.workers.template
-        && let Err(error) = pod_template(template)
-    {
-        return invalid(format!("workers.template is no PodTemplateSpec: {error}"));
+    if let Some(template) = &spec.workers.template {
+        let known = match pod_template(template) {
+            Ok(known) => json!(known),
+            Err(error) => return invalid(format!("workers.template is no PodTemplateSpec: {error}")),
+        };
+        let unknown = fields::dropped(template, &known, "workers.template");
+        if !unknown.is_empty() {
+            return invalid(format!("a PodTemplateSpec has no field {}", unknown.join(", ")));
+        }
     }
     if let Some(schedule) = &spec.savepoints.schedule
         && let Err(error) = Schedule::parse(schedule)

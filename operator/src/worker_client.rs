@@ -25,6 +25,8 @@ pub trait WorkerClient: Send + Sync {
     fn rescale(&self, parallelism: u16) -> BoxFuture<'_, Result<(), Error>>;
     /// Stops the job.
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<(), Error>>;
+    /// Takes back a stop that has not come to its end.
+    fn resume(&self) -> BoxFuture<'_, Result<(), Error>>;
     /// Takes a savepoint.
     fn take_savepoint(&self, request: SavepointRequest) -> BoxFuture<'_, Result<Savepoint, Error>>;
     /// A savepoint that was asked for, if this process knows it.
@@ -159,6 +161,10 @@ impl WorkerClient for HttpsWorker {
 
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move { self.post::<JobStatus>(endpoint::STOP, &request).await.map(|_| ()) })
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move { self.post::<JobStatus>(endpoint::RESUME, &serde_json::json!({})).await.map(|_| ()) })
     }
 
     fn take_savepoint(&self, request: SavepointRequest) -> BoxFuture<'_, Result<Savepoint, Error>> {

@@ -1,6 +1,6 @@
 //! `/metrics` in Prometheus form, and `/healthz`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,12 +14,17 @@ use tokio::net::TcpListener;
 use crate::coordinator::job::View;
 use crate::runtime::metrics::{OperatorMetrics, Role};
 
-/// Listens.
+/// Listens. Where IPv6 is switched off, every address of IPv4 stands for every address.
 ///
 /// # Errors
 /// When the address cannot be bound; the message names it.
 pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
+    let bound = match TcpListener::bind(address).await {
+        Err(_) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
     bound.map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 

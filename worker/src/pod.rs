@@ -12,7 +12,7 @@ pub mod settings;
 pub mod supervisor;
 pub mod tls;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,10 +42,10 @@ pub struct Arguments {
     #[arg(long, default_value = mounts::IDENTITY)]
     identity_dir: PathBuf,
     /// Where the API listens, with mutual TLS.
-    #[arg(long, default_value_t = SocketAddr::from(([0, 0, 0, 0], mounts::API_PORT)))]
+    #[arg(long, default_value_t = SocketAddr::from((Ipv6Addr::UNSPECIFIED, mounts::API_PORT)))]
     api_addr: SocketAddr,
     /// Where /healthz, /readyz and /metrics listen, for everybody.
-    #[arg(long, default_value_t = SocketAddr::from(([0, 0, 0, 0], mounts::HEALTH_PORT)))]
+    #[arg(long, default_value_t = SocketAddr::from((Ipv6Addr::UNSPECIFIED, mounts::HEALTH_PORT)))]
     health_addr: SocketAddr,
 }
 

@@ -16,6 +16,8 @@ pub const RECORD_KEY: &str = "spec.json";
 pub(super) fn config_map(inputs: Inputs<'_>) -> ConfigMap {
     let mut record = inputs.record.clone();
     record.spec.parallelism = inputs.parallelism;
+    // It has a key of its own.
+    record.spec.sql = None;
     ConfigMap {
         metadata: inputs.metadata(names::revision(inputs.name(), inputs.revision.number)),
         data: Some(BTreeMap::from([
@@ -62,7 +64,12 @@ pub fn worker_config(inputs: Inputs<'_>) -> WorkerConfig {
     }
 }
 
-/// The record of a revision in its ConfigMap, if it can be read.
+/// The record of a revision in its ConfigMap, if it can be read. Earlier versions kept the SQL in it too.
 pub fn record(config_map: &ConfigMap) -> Option<Record> {
-    serde_json::from_str(config_map.data.as_ref()?.get(RECORD_KEY)?).ok()
+    let data = config_map.data.as_ref()?;
+    let mut record: Record = serde_json::from_str(data.get(RECORD_KEY)?).ok()?;
+    if record.spec.sql.is_none() {
+        record.spec.sql = Some(data.get(mounts::SQL_FILE)?.clone());
+    }
+    Some(record)
 }

@@ -7,17 +7,15 @@ use std::collections::BTreeMap;
 use eddyline_api::mounts;
 use eddyline_crds::stream_job::CheckpointStorage;
 use k8s_openapi::DeepMerge as _;
-use k8s_openapi::api::apps::v1::{
-    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
-};
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
-    KeyToPath, PersistentVolumeClaim, PersistentVolumeClaimSpec, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Toleration, Volume, VolumeMount,
-    VolumeResourceRequirements,
+    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EphemeralVolumeSource,
+    HTTPGetAction, KeyToPath, PersistentVolumeClaimSpec, PersistentVolumeClaimTemplate, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Toleration,
+    Volume, VolumeMount, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Inputs, labels};
@@ -32,7 +30,6 @@ const USER: i64 = 65532;
 pub(super) const DATA_VOLUME: &str = "data";
 
 pub(super) fn stateful_set(inputs: Inputs<'_>) -> StatefulSet {
-    let storage = inputs.record.spec.workers.storage.as_ref();
     StatefulSet {
         metadata: inputs.metadata(names::worker(inputs.name())),
         spec: StatefulSetSpec {
@@ -50,31 +47,30 @@ pub(super) fn stateful_set(inputs: Inputs<'_>) -> StatefulSet {
                 ..LabelSelector::default()
             },
             template: template(inputs),
-            volume_claim_templates: storage.map(|storage| vec![claim(&storage.size)]),
-            persistent_volume_claim_retention_policy: storage.map(|_| {
-                StatefulSetPersistentVolumeClaimRetentionPolicy {
-                    when_deleted: Some("Delete".to_owned()),
-                    when_scaled: Some("Delete".to_owned()),
-                }
-            }),
             ..StatefulSetSpec::default()
         },
         ..StatefulSet::default()
     }
 }
 
-fn claim(size: &str) -> PersistentVolumeClaim {
-    PersistentVolumeClaim {
-        metadata: ObjectMeta { name: Some(DATA_VOLUME.to_owned()), ..ObjectMeta::default() },
-        spec: Some(PersistentVolumeClaimSpec {
-            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
-            resources: Some(VolumeResourceRequirements {
-                requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(size.to_owned()))])),
-                ..VolumeResourceRequirements::default()
+/// A volume that is made and deleted with the pod: a pod that is made anew elsewhere does not wait for it.
+fn ephemeral_volume(size: &str) -> Volume {
+    Volume {
+        name: DATA_VOLUME.to_owned(),
+        ephemeral: Some(EphemeralVolumeSource {
+            volume_claim_template: Some(PersistentVolumeClaimTemplate {
+                metadata: None,
+                spec: PersistentVolumeClaimSpec {
+                    access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+                    resources: Some(VolumeResourceRequirements {
+                        requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(size.to_owned()))])),
+                        ..VolumeResourceRequirements::default()
+                    }),
+                    ..PersistentVolumeClaimSpec::default()
+                },
             }),
-            ..PersistentVolumeClaimSpec::default()
         }),
-        ..PersistentVolumeClaim::default()
+        ..Volume::default()
     }
 }
 
@@ -232,9 +228,8 @@ fn volumes(inputs: Inputs<'_>) -> Vec<Volume> {
     });
     let mut volumes =
         vec![config_volume(inputs), secret_volume("identity", names::identity(inputs.name()), Some(items.collect()))];
-    if inputs.record.spec.workers.storage.is_none() {
-        volumes.push(data_volume());
-    }
+    let storage = inputs.record.spec.workers.storage.as_ref();
+    volumes.push(storage.map_or_else(data_volume, |storage| ephemeral_volume(&storage.size)));
     for (index, secret) in validate::secrets(inputs.record.sql()).into_iter().enumerate() {
         volumes.push(secret_volume(&format!("secret-{index}"), secret, None));
     }

@@ -15,6 +15,7 @@ fn revision() -> Revision {
         from: "s3://bucket/jobs/savepoints/shop.orders/rev-3".to_owned(),
         started_at: Time(testing::start()),
         was_ready: false,
+        is_first: false,
     }
 }
 
@@ -194,14 +195,17 @@ fn a_template_is_merged_and_cannot_take_the_labels_away() {
 }
 
 #[test]
-fn local_storage_is_a_claim_and_no_empty_directory() {
+fn local_storage_comes_and_goes_with_the_pod() {
     let storage = LocalStorage { size: "5Gi".to_owned() };
     let children = with(|job| job.spec.workers.storage = Some(storage), Children::of);
     let spec = children.stateful_set.spec;
-    let claims = spec.volume_claim_templates.expect("claims");
-    assert_eq!(claims[0].metadata.name.as_deref(), Some("data"));
+    assert_eq!(spec.volume_claim_templates, None, "a claim of the StatefulSet outlives pods, sizes and the job");
     let volumes = spec.template.spec.and_then(|pod| pod.volumes).expect("volumes");
-    assert!(volumes.iter().all(|volume| volume.name != "data"));
+    let data: Vec<_> = volumes.iter().filter(|volume| volume.name == "data").collect();
+    assert_eq!(data.len(), 1);
+    let claim = data[0].ephemeral.as_ref().and_then(|volume| volume.volume_claim_template.as_ref()).expect("a claim");
+    let requests = claim.spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()).expect("requests");
+    assert_eq!(requests["storage"].0, "5Gi");
 }
 
 #[test]
@@ -210,7 +214,13 @@ fn the_record_of_a_revision_is_read_back_with_the_parallelism_of_now() {
     let written = with(|_| {}, Children::of).config_map;
     let mut expected = record(&job);
     expected.spec.parallelism = 4;
-    assert_eq!(config_map::record(&written), Some(expected));
+    assert_eq!(config_map::record(&written).as_ref(), Some(&expected));
+    let data = written.data.clone().expect("data");
+    let with_sql = data.values().filter(|value| value.contains("INSERT INTO")).count();
+    assert_eq!(with_sql, 1, "a ConfigMap has room for 1 MiB");
+    let mut of_before = written;
+    of_before.data.get_or_insert_default().insert("spec.json".to_owned(), json!(expected).to_string());
+    assert_eq!(config_map::record(&of_before), Some(expected), "one that an earlier version has written");
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{self, ContainerStatus, Node, PodCondition};
+use k8s_openapi::api::core::v1::{self, ContainerStatus, PodCondition};
 use kube::Api;
 use kube::api::ListParams;
 
-use crate::clock::Timestamp;
+use super::nodes::{self, NodeSeen};
 use crate::context::Context;
 use crate::names;
 use crate::observed::{End, Pod, Trouble, TroubleKind};
@@ -32,11 +32,19 @@ pub(super) async fn pods(
         if let Some(node) = &seen.node
             && (!seen.is_ready || seen.going_since.is_some())
         {
-            seen.node_lost_since = node_lost_since(context, node).await?;
-            if let Some(since) = seen.node_lost_since
-                && seen.trouble.is_none()
-            {
-                let message = format!("{}: its node {node} does not answer since {since}", seen.name);
+            let message = match nodes::look_at(context, node).await? {
+                NodeSeen::Answers => None,
+                NodeSeen::Silent(since) => {
+                    seen.node_lost_since = Some(since);
+                    seen.is_cut_off = nodes::most_are_silent(context).await?;
+                    Some(format!("{}: its node {node} does not answer since {since}", seen.name))
+                }
+                NodeSeen::Out => {
+                    seen.is_node_out = true;
+                    Some(format!("{}: its node {node} is gone or out of service", seen.name))
+                }
+            };
+            if let (None, Some(message)) = (&seen.trouble, message) {
                 seen.trouble = Some(Trouble { kind: TroubleKind::NodeLost, message });
             }
         }
@@ -116,6 +124,8 @@ pub(super) fn read(pod: &v1::Pod) -> Pod {
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         going_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
         node_lost_since: None,
+        is_node_out: false,
+        is_cut_off: false,
         trouble: trouble(&name, pod),
         last_end: container.and_then(last_end),
         has_run: runs(pod) || container.is_some_and(|container| container.restart_count > 0),
@@ -195,22 +205,6 @@ fn still_failing_pull(pod: &v1::Pod, known: &str) -> Option<Trouble> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let is_same = waiting.reason.as_deref() == Some("ErrImagePull") && known.contains(&container.image);
     is_same.then(|| Trouble { kind: TroubleKind::ImagePullFailed, message: known.to_owned() })
-}
-
-/// Since when a node does not answer; `UNIX_EPOCH` if the node is gone.
-async fn node_lost_since(context: &Context, name: &str) -> Result<Option<Timestamp>, kube::Error> {
-    let api: Api<Node> = Api::all(context.client.clone());
-    // Where the controller serves single namespaces only, it may not be allowed to read nodes: no news is no loss.
-    let node = match api.get_opt(name).await {
-        Ok(node) => node,
-        Err(kube::Error::Api(status)) if status.code == 403 => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let Some(node) = node else { return Ok(Some(Timestamp::UNIX_EPOCH)) };
-    let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
-    let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
-    // "False" is a kubelet that answers and has trouble of its own.
-    Ok(ready.filter(|ready| ready.status == "Unknown").and_then(|ready| ready.last_transition_time).map(|time| time.0))
 }
 
 #[cfg(test)]

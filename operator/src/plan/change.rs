@@ -26,7 +26,7 @@ pub(super) fn begin(pass: &mut Pass<'_>) {
     let next = pass.status.revision.as_ref().map_or(0, |revision| revision.number) + 1;
     let has_storage = pass.record.as_ref().is_some_and(|record| record.storage.is_some());
     match pass.seen.job.spec.upgrade.mode {
-        UpgradeMode::LastState => replace(pass, From::Latest, None),
+        UpgradeMode::LastState => replace(pass, without_savepoint(pass), None),
         UpgradeMode::Savepoint if has_storage => {
             pass.begin(OperationKind::Stop, Some(format!("rev-{next}")), None);
             stop(pass);
@@ -61,14 +61,23 @@ pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stoppi
         if !pass.can_be_stopped() {
             return Stopping::Ended(worker.phase);
         }
+        let deadline = pass.seen.job.spec.upgrade.stop_deadline.get();
+        let Some(left) = deadline.checked_sub(pass.elapsed()).filter(|left| !left.is_zero()) else {
+            let why = worker.checkpoint_error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            return Stopping::Hopeless(format!("it has not stopped within {} s{why}", deadline.as_secs()));
+        };
         // Only a job that runs can be asked; one that is on its way there is waited for, but not for ever.
         match worker.phase {
+            // A job whose checkpoints fail could not stop either. As long as it is not asked, it reads on.
+            WorkerPhase::Running if worker.checkpoint_failures > 0 && has_storage(pass) => {
+                pass.silence(false);
+            }
             WorkerPhase::Running => {
                 pass.silence(false);
                 let savepoint = savepoint.filter(|_| has_storage(pass));
                 let name = savepoint.map(|name| attempt_of(pass, &name));
                 let savepoint = name.map(|name| SavepointRequest { name, folder: None });
-                pass.step(Step::Stop { savepoint });
+                pass.step(Step::Stop { savepoint, timeout: left.min(attempt_max(pass)) });
             }
             WorkerPhase::Starting | WorkerPhase::Restarting if pass.silence(true) >= SILENCE_MAX => {
                 let why = worker.message.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -102,12 +111,28 @@ pub(super) fn has_storage(pass: &Pass<'_>) -> bool {
     pass.record.as_ref().is_some_and(|record| record.storage.is_some())
 }
 
+/// How long one try to stop may take. After that the worker resumes by itself, and is asked again.
+fn attempt_max(pass: &Pass<'_>) -> Duration {
+    let timeout = pass.record.as_ref().map_or(Duration::ZERO, |record| record.spec.checkpoint.timeout.get());
+    timeout + Duration::from_secs(10)
+}
+
 /// The name to ask by. The same name asks for the same savepoint, also if that has failed, so the name changes when one
 /// has had all the time that it gets.
 fn attempt_of(pass: &Pass<'_>, name: &str) -> String {
-    let timeout = pass.record.as_ref().map_or(Duration::ZERO, |record| record.spec.checkpoint.timeout.get());
-    let attempt = pass.elapsed().as_secs() / (timeout.as_secs() + 10);
+    let attempt = pass.elapsed().as_secs() / attempt_max(pass).as_secs();
     if attempt == 0 { name.to_owned() } else { format!("{name}-{}", attempt + 1) }
+}
+
+/// Lets a job run on that nobody wants to stop any more, if it has not stopped yet.
+pub(super) fn take_back_stop(pass: &mut Pass<'_>) -> bool {
+    if !pass.can_be_stopped() {
+        return false;
+    }
+    pass.step(Step::TakeBackStop);
+    pass.status.operation = None;
+    pass.look_again(AT_ONCE);
+    true
 }
 
 /// The old revision is being stopped.
@@ -116,6 +141,9 @@ pub(super) fn stop(pass: &mut Pass<'_>) {
         return suspension::begin(pass);
     }
     pass.look_again(SOON);
+    if pass.wanted_change().is_none() && take_back_stop(pass) {
+        return;
+    }
     let name = pass.status.operation.as_ref().and_then(|operation| operation.savepoint.clone());
     let is_stateless = pass.seen.job.spec.upgrade.mode == UpgradeMode::Stateless;
     let latest = |pass: &Pass<'_>| if is_stateless { From::Empty } else { without_savepoint(pass) };
@@ -149,7 +177,7 @@ pub(super) fn stop(pass: &mut Pass<'_>) {
 
 /// What goes on from where the revision is, without a savepoint of its own. A revision that has never completed a
 /// checkpoint has left nothing behind, and what was there before it is not its own.
-fn without_savepoint(pass: &Pass<'_>) -> From {
+pub(super) fn without_savepoint(pass: &Pass<'_>) -> From {
     let Some(revision) = &pass.status.revision else { return From::Empty };
     let completed_at = pass.status.checkpoint.as_ref().map(|checkpoint| checkpoint.completed_at.0);
     let has_own = revision.was_ready
@@ -248,6 +276,11 @@ fn failure(pass: &Pass<'_>) -> Option<String> {
 fn take_back(pass: &mut Pass<'_>, why: String) {
     let rules = &pass.seen.job.spec.upgrade.rollback;
     let Some(operation) = pass.status.operation.clone() else { return };
+    if operation.previous.as_ref().is_some_and(|previous| rules.enabled && !previous.was_ready) {
+        // There is nothing that works to go back to: what is said about the job is that it does not work.
+        pass.status.operation = None;
+        return;
+    }
     let (true, Some(previous), Some(record), Some(failed)) =
         (rules.enabled, operation.previous, pass.seen.previous.clone(), pass.status.revision.clone())
     else {
@@ -275,7 +308,16 @@ pub(super) fn roll_back(pass: &mut Pass<'_>) {
     if pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Finished) {
         return steady::finish(pass);
     }
-    change_again(pass);
+    if change_again(pass) {
+        return;
+    }
+    if let Some(why) = failure(pass) {
+        // What comes before it is not known to fit the state that is there now.
+        let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
+        pass.tell(Reason::RolledBack, format!("revision {number}, which is like the one before, does not run: {why}"));
+        pass.status.operation = None;
+        pass.look_again(AT_ONCE);
+    }
 }
 
 fn settle(pass: &mut Pass<'_>, number: u64) {

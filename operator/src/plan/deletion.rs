@@ -91,7 +91,8 @@ fn save(pass: &mut Pass<'_>) {
         Some(worker) if pass.can_be_stopped() && waited < STOP_MAX => {
             if worker.phase == WorkerPhase::Running {
                 let name = "final".to_owned();
-                pass.step(Step::Stop { savepoint: Some(SavepointRequest { name, folder: None }) });
+                let savepoint = Some(SavepointRequest { name, folder: None });
+                pass.step(Step::Stop { savepoint, timeout: DEADLINE });
             }
         }
         Some(_) => copy(pass),

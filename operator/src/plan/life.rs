@@ -14,6 +14,12 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
         start::decide(pass);
         return;
     }
+    if let Some(from) = start::corrected(pass) {
+        start::again(pass, &from);
+        pass.apply_children();
+        pods::keep(pass);
+        return;
+    }
     match pass.status.operation.as_ref().map(|operation| operation.kind) {
         Some(OperationKind::Stop) => change::stop(pass),
         Some(OperationKind::Upgrade) => change::upgrade(pass),

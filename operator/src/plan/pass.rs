@@ -8,7 +8,7 @@ use eddyline_crds::StreamJobStatus;
 use eddyline_crds::status::{Operation, OperationKind, Phase, Revision, SavepointTaken};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Plan, Step};
+use super::{Plan, Step, start};
 use crate::clock::{Timestamp, since, whole_seconds};
 use crate::desired::{Children, Inputs};
 use crate::events::{Event, Reason};
@@ -208,7 +208,9 @@ impl<'a> Pass<'a> {
 
     /// Makes the next revision the one that is meant to run.
     pub fn begin_revision(&mut self, record: Arc<Record>, hash: String, generation: i64, from: &From) {
-        let number = self.status.revision.as_ref().map_or(0, |revision| revision.number) + 1;
+        let before = self.status.revision.as_ref();
+        let number = before.map_or(0, |revision| revision.number) + 1;
+        let is_first = before.is_none_or(start::is_untried);
         self.status.revision = Some(Revision {
             number,
             generation,
@@ -217,6 +219,7 @@ impl<'a> Pass<'a> {
             from: from.to_string(),
             started_at: Time(self.now),
             was_ready: false,
+            is_first,
         });
         self.status.restarts = 0;
         self.status.process = None;
@@ -246,7 +249,6 @@ impl<'a> Pass<'a> {
     /// Applies the children, if they are not as they should be.
     pub fn apply_children(&mut self) {
         let Some(inputs) = self.inputs() else { return };
-        let storage = inputs.record.spec.workers.storage.as_ref().map(|storage| storage.size.clone());
         let children = Children::of(inputs);
         let fingerprint = children.fingerprint();
         let is_applied = self
@@ -264,8 +266,8 @@ impl<'a> Pass<'a> {
         if is_applied && is_there {
             return;
         }
-        if stateful_set.is_some_and(|set| set.storage != storage) {
-            self.step(Step::ReplaceStatefulSet);
+        if stateful_set.is_some_and(|set| set.has_claims) {
+            self.step(Step::DeleteStatefulSet);
         }
         self.step(Step::Apply(Box::new(children)));
     }

@@ -13,10 +13,12 @@ use crate::observed::Pod;
 pub(super) fn keep(pass: &mut Pass<'_>) {
     let Some(revision) = pass.status.revision.as_ref().map(|revision| revision.number) else { return };
     let is_fenced = pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Fenced);
+    let has_fence = pass.record.as_ref().is_some_and(|record| record.storage.is_some());
     let mut deleted = BTreeSet::new();
     for pod in &pass.seen.pods {
-        if pod.is_lost(pass.now) {
-            // Nobody on that node can say that the pod has ended. It need not have: whatever it does, it is fenced off.
+        if pod.is_lost(pass.now) && (has_fence || pod.is_node_out) {
+            // Nobody on that node can say that the pod has ended. With storage it need not have: whatever it does, it is
+            // fenced off. Without, two would both publish.
             let node = pod.node.as_deref().unwrap_or_default();
             pass.tell(Reason::WorkerFailed, format!("{} is replaced: its node {node} does not answer", pod.name));
             pass.step(delete(pod, Some(0)));

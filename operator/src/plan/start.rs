@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use eddyline_crds::savepoint::SavepointPhase;
-use eddyline_crds::status::Phase;
+use eddyline_crds::status::{Phase, Revision};
 
 use super::pass::{Pass, UNREADY, WAITING};
+use crate::events::Reason;
 use crate::revision::From;
 
 pub(super) fn decide(pass: &mut Pass<'_>) {
@@ -29,6 +30,34 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
     pass.begin_revision(record, accepted.hash.clone(), pass.seen.generation(), &from);
     pass.status.phase = Phase::Starting;
     pass.apply_children();
+}
+
+/// What the job should start from, if nothing of it has ever run and `restoreFrom` has been corrected.
+pub(super) fn corrected(pass: &Pass<'_>) -> Option<From> {
+    let revision = pass.status.revision.as_ref()?;
+    pass.wanted()?;
+    if !is_untried(revision) || pass.status.checkpoint.is_some() || pass.seen.wants_suspension() {
+        return None;
+    }
+    // One that was taken out is no correction: to begin without state takes more than that.
+    let from = source(pass).ok().filter(|from| matches!(from, From::Savepoint(_)))?;
+    (from != From::of(revision)).then_some(from)
+}
+
+/// Whether neither the revision nor one before it was ever Ready.
+pub(super) fn is_untried(revision: &Revision) -> bool {
+    (revision.is_first || revision.number == 1) && !revision.was_ready
+}
+
+/// Starts once more, from somewhere else.
+pub(super) fn again(pass: &mut Pass<'_>, from: &From) {
+    let Some(accepted) = pass.verdict.accepted() else { return };
+    let was = pass.status.revision.as_ref().map(|revision| revision.from.clone()).unwrap_or_default();
+    let record = Arc::new(accepted.record.clone());
+    pass.status.operation = None;
+    pass.status.phase = Phase::Starting;
+    pass.begin_revision(record, accepted.hash.clone(), pass.seen.generation(), from);
+    pass.tell(Reason::Restarting, format!("starts from {from} instead of {was}, as restoreFrom says now"));
 }
 
 /// What the first revision starts from.

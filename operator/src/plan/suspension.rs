@@ -23,6 +23,10 @@ pub(super) fn begin(pass: &mut Pass<'_>) {
 /// to take one, it goes on from its latest checkpoint one day.
 pub(super) fn suspend(pass: &mut Pass<'_>) {
     pass.look_again(SOON);
+    if !pass.seen.wants_suspension() && change::take_back_stop(pass) {
+        pass.tell(Reason::Resumed, "runs on: it had not stopped yet");
+        return;
+    }
     let name = pass.status.operation.as_ref().and_then(|operation| operation.savepoint.clone());
     match change::stopping(pass, name) {
         Stopping::UnderWay => {}
@@ -73,7 +77,9 @@ pub(super) fn stay(pass: &mut Pass<'_>) {
     // A revision that does not work must not become what its successor starts from.
     let from = match pass.seen.job.spec.upgrade.mode {
         UpgradeMode::Stateless => From::Empty,
-        UpgradeMode::Savepoint | UpgradeMode::LastState => suspended_with.map_or(From::Latest, From::Savepoint),
+        UpgradeMode::Savepoint | UpgradeMode::LastState => {
+            suspended_with.map_or_else(|| change::without_savepoint(pass), From::Savepoint)
+        }
     };
     let previous = pass.status.revision.clone();
     pass.begin(OperationKind::Upgrade, None, previous);

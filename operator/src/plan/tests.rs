@@ -35,6 +35,7 @@ fn revision(number: u64, hash: &str) -> Revision {
         from: "empty".to_owned(),
         started_at: Time(testing::start()),
         was_ready: true,
+        is_first: false,
     }
 }
 
@@ -48,6 +49,8 @@ fn pod(revision: u64) -> Pod {
         node: Some("n1".to_owned()),
         going_since: None,
         node_lost_since: None,
+        is_node_out: false,
+        is_cut_off: false,
         trouble: None,
         last_end: None,
         has_run: true,
@@ -228,6 +231,19 @@ fn a_job_that_cannot_be_asked_right_now_is_waited_for_and_not_for_ever() {
         let expected = if goes_on { OperationKind::Upgrade } else { OperationKind::Stop };
         assert_eq!(operation, Some(expected), "{phase:?} for {silent_for} s");
         assert!(!steps.contains(&"stop"), "{phase:?}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_stop_has_a_deadline() {
+    for (seconds, goes_on) in [(599, false), (600, true)] {
+        let mut case = Case::running();
+        case.spec(|job| job.spec.workers.version = "2".to_owned());
+        case.operation(OperationKind::Stop, None);
+        case.later(seconds);
+        case.says(1, Said::Stopping);
+        let expected = if goes_on { OperationKind::Upgrade } else { OperationKind::Stop };
+        assert_eq!(case.decided().0, Some(expected), "{seconds} s");
     }
 }
 

@@ -45,24 +45,76 @@ async fn a_stateful_set_that_was_deleted_comes_back() {
     assert!(scenario.world.state().objects.get(SETS, "orders-worker").is_some());
 }
 
+fn set_ready(world: &World, node: &str, status: &str) {
+    let mut state = world.state();
+    let now = state.now;
+    let ready = json!({"status": {"conditions": [
+        {"type": "Ready", "status": status, "lastTransitionTime": now.to_string()}]}});
+    state.objects.patch(NODES, node, Some("status"), &ready, false, now);
+}
+
+/// The node of the job's pod does not answer any more.
+fn lose_node(world: &World) {
+    set_ready(world, "node-1", "Unknown");
+    let mut state = world.state();
+    state.has_network = false;
+    let mut pod = state.objects.get(PODS, "orders-worker-0").cloned().expect("a pod");
+    pod["lost"] = json!(true);
+    pod["status"]["conditions"][0]["status"] = json!("False");
+    state.objects.store(PODS, "orders-worker-0", pod);
+}
+
+#[tokio::test]
+async fn a_job_without_a_fence_is_not_doubled_on_a_node_that_may_still_run_it() {
+    type Say = fn(&World);
+    let is_gone: Say = |world| {
+        let mut state = world.state();
+        let now = state.now;
+        state.objects.delete(NODES, "node-1", &Value::Null, now);
+    };
+    let is_out: Say = |world| {
+        let mut state = world.state();
+        let now = state.now;
+        let taints = json!({"spec": {"taints": [{"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]}});
+        state.objects.patch(NODES, "node-1", None, &taints, false, now);
+    };
+    for (what, say) in [("the Node is gone", is_gone), ("it is out of service", is_out)] {
+        let mut scenario = Scenario::new();
+        scenario.create(|job| job.spec.checkpoint.storage = None);
+        scenario.until("ready", is_settled).await;
+        let before = pod_uid(&scenario.world);
+        lose_node(&scenario.world);
+        scenario.passes(120).await;
+        assert_eq!(pod_uid(&scenario.world), before, "{what}: nobody has said that it has ended");
+        let status = scenario.status();
+        let workers = conditions::find(&status.conditions, Type::WorkersReady).expect("a condition");
+        assert_eq!(workers.reason, "NodeLost", "{}", workers.message);
+        say(&scenario.world);
+        scenario.until("replaced", |world| pod_uid(world).is_some_and(|uid| Some(uid) != before)).await;
+    }
+}
+
+#[tokio::test]
+async fn no_pod_is_forced_to_go_while_most_nodes_are_silent() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    let before = pod_uid(&scenario.world);
+    set_ready(&scenario.world, "node-2", "Unknown");
+    lose_node(&scenario.world);
+    scenario.passes(120).await;
+    assert_eq!(pod_uid(&scenario.world), before, "two of three: it is they who have lost the API server");
+    set_ready(&scenario.world, "node-2", "True");
+    scenario.until("replaced", |world| pod_uid(world).is_some_and(|uid| Some(uid) != before)).await;
+}
+
 #[tokio::test]
 async fn the_pod_of_a_lost_node_is_forced_to_go() {
     let mut scenario = Scenario::new();
     scenario.create(|_| {});
     scenario.until("ready", is_settled).await;
     let before = pod_uid(&scenario.world);
-    {
-        let mut state = scenario.world.state();
-        state.has_network = false;
-        let now = state.now;
-        let lost = json!({"status": {"conditions": [
-            {"type": "Ready", "status": "Unknown", "lastTransitionTime": now.to_string()}]}});
-        state.objects.patch(NODES, "node-1", Some("status"), &lost, false, now);
-        let mut pod = state.objects.get(PODS, "orders-worker-0").cloned().expect("a pod");
-        pod["lost"] = json!(true);
-        pod["status"]["conditions"][0]["status"] = json!("False");
-        state.objects.store(PODS, "orders-worker-0", pod);
-    }
+    lose_node(&scenario.world);
     scenario.passes(25).await;
     assert_eq!(pod_uid(&scenario.world), before, "it may come back");
     let status = scenario.status();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::rbac::{CLUSTER, OWN, Rule, SERVED};
-use crate::testing::world::PODS;
+use crate::testing::world::{NODES, PODS};
 
 /// What only the watches of the controller do, and what Kubernetes asks for on behalf of others.
 const NOT_BY_A_PASS: [(&str, &str); 9] = [
@@ -56,7 +56,15 @@ async fn the_controller_may_do_what_it_does_and_nothing_else() {
         pod["status"]["conditions"][0]["status"] = json!("False");
         state.objects.store(PODS, "orders-worker-0", pod);
     }
+    let set_ready = |world: &World, status: &str| {
+        let mut state = world.state();
+        let now = state.now;
+        let ready = json!({"type": "Ready", "status": status, "lastTransitionTime": now.to_string()});
+        state.objects.patch(NODES, "node-1", Some("status"), &json!({"status": {"conditions": [ready]}}), false, now);
+    };
+    set_ready(&scenario.world, "Unknown");
     scenario.passes(1).await;
+    set_ready(&scenario.world, "True");
     scenario.world.edit("orders", &json!({"workers": {"version": "1.1"}}));
     scenario.passes(1).await;
     scenario.until("upgraded", is_settled).await;
@@ -85,7 +93,7 @@ async fn the_controller_may_do_what_it_does_and_nothing_else() {
 #[test]
 fn only_the_lease_is_asked_for_in_the_controllers_own_namespace() {
     let rights = granted(&OWN);
-    let leases: BTreeSet<_> = ["get", "create", "update"]
+    let leases: BTreeSet<_> = ["get", "list", "create", "update"]
         .map(|verb| (verb.to_owned(), "coordination.k8s.io:leases".to_owned()))
         .into_iter()
         .collect();

@@ -176,3 +176,20 @@ async fn savepoints_are_taken_by_schedule_and_old_ones_go() {
     let cleanups = state.objects.of(BATCH).count();
     assert!(cleanups >= 3 || state.objects.of(BATCH).count() == 0, "their data goes too: {cleanups}");
 }
+
+#[tokio::test]
+async fn what_a_schedule_has_taken_is_kept_by_its_rules_when_the_schedule_is_gone() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| {
+        job.spec.savepoints.schedule = Some("* * * * *".to_owned());
+        job.spec.savepoints.keep = Some(2);
+    });
+    scenario.until("ready", is_settled).await;
+    scenario.passes(200).await;
+    let count = |world: &World| world.state().objects.of(SAVEPOINTS).count();
+    assert_eq!(count(&scenario.world), 2);
+    scenario.world.edit("orders", &json!({"savepoints": {"schedule": null, "keep": 1}}));
+    scenario.until("one is left", |world| count(world) == 1).await;
+    scenario.passes(100).await;
+    assert_eq!(count(&scenario.world), 1, "no new ones, and the last one stays");
+}

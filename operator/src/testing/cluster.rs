@@ -153,7 +153,8 @@ impl State {
             let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
             let config: WorkerConfig = serde_json::from_str(&config).expect("a worker's configuration");
             self.attempts += 1;
-            let fails = sql.is_some_and(|sql| sql.contains("'fails'"));
+            let is_lost = serde_json::to_string(&config.start.from).is_ok_and(|from| from.contains("/nothing-here"));
+            let fails = is_lost || sql.is_some_and(|sql| sql.contains("'fails'"));
             self.workers.insert(uid, Worker::started(config, self.attempts, now, fails));
         }
     }

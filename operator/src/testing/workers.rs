@@ -136,6 +136,18 @@ impl WorkerClient for Connection {
         })
     }
 
+    fn resume(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.asked("resume", |worker| {
+            if worker.status.phase == Phase::Stopping {
+                worker.status.phase = Phase::Running;
+                let savepoint = worker.stops_with.take().flatten();
+                if let Some(savepoint) = savepoint.and_then(|request| worker.savepoints.get_mut(&request.name)) {
+                    savepoint.state = SavepointState::Failed;
+                }
+            }
+        })
+    }
+
     fn take_savepoint(&self, request: SavepointRequest) -> BoxFuture<'_, Result<Savepoint, Error>> {
         let taken = self.with("savepoint", |worker| {
             Ok(worker.savepoints.entry(request.name.clone()).or_insert_with(|| savepoint(&request)).clone())

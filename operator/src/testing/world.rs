@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::http::{Request, Response};
 use eddyline_crds::StreamJob;
@@ -24,6 +25,7 @@ pub(crate) const CONFIG_MAPS: &str = "/api/v1/namespaces/shop/configmaps";
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/shop/secrets";
 pub(crate) const BATCH: &str = "/apis/batch/v1/namespaces/shop/jobs";
 pub(crate) const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/shop/events";
+pub(crate) const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/eddyline-system/leases";
 pub(crate) const NODES: &str = "/api/v1/nodes";
 
 /// The state of a world.
@@ -41,6 +43,8 @@ pub(crate) struct State {
     pub(crate) has_storage: bool,
     /// Whether workers answer.
     pub(crate) has_network: bool,
+    /// How long the API server takes for each answer, by the world's clock.
+    pub(crate) slowness: Duration,
     /// How many attempts were begun.
     pub(super) attempts: u64,
 }
@@ -53,9 +57,11 @@ impl World {
     /// A world without anything in it.
     pub(crate) fn new() -> Self {
         let mut objects = Objects::default();
-        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}, "status": {"conditions": [
-            {"type": "Ready", "status": "True", "lastTransitionTime": testing::start().to_string()}]}});
-        objects.create(NODES, node, testing::start());
+        for name in ["node-1", "node-2", "node-3"] {
+            let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": {"conditions": [
+                {"type": "Ready", "status": "True", "lastTransitionTime": testing::start().to_string()}]}});
+            objects.create(NODES, node, testing::start());
+        }
         Self(Arc::new(Mutex::new(State {
             objects,
             workers: BTreeMap::new(),
@@ -65,6 +71,7 @@ impl World {
             missing_tags: Vec::new(),
             has_storage: true,
             has_network: true,
+            slowness: Duration::ZERO,
             attempts: 0,
         })))
     }
@@ -124,7 +131,8 @@ impl World {
         if is_apply && name.as_deref().is_some_and(|name| state.objects.get(&collection, name).is_none()) {
             state.requests.push(("create".to_owned(), resource));
         }
-        let now = state.now;
+        let now = state.now.checked_add(state.slowness).expect("no test lasts that long");
+        state.now = now;
         let name = name.unwrap_or_default();
         let (code, mut answer) = match verb {
             "get" => match state.objects.get(&collection, &name) {

@@ -110,3 +110,35 @@ async fn sql_that_is_not_there_is_missed_by_name() {
     let rejection = rejection(validate(&seen, &Settings::of_a_test(), &Planner::default()).await);
     assert_eq!((rejection.reason, rejection.message.as_str()), (Reason::SqlNotFound, "there is no ConfigMap queries"));
 }
+
+#[tokio::test]
+async fn misspelt_fields_of_a_pod_template_are_named() {
+    let right = json!({
+        "metadata": {"labels": {"any": "label"}, "annotations": {}, "creationTimestamp": null},
+        "spec": {
+            "nodeSelector": {"any": "node"}, "volumes": [{"name": "cache", "emptyDir": {}}],
+            "tolerations": [{"key": "a", "operator": "Exists"}],
+            "containers": [{
+                "name": "worker",
+                "resources": {"limits": {"cpu": 2, "memory": "1Gi"}},
+                "livenessProbe": {"httpGet": {"path": "/", "port": 8080}},
+                "env": [{"name": "A", "value": ""}],
+            }],
+        },
+    });
+    assert!(judged(|job| job.spec.workers.template = Some(right)).await.accepted().is_some());
+    let wrong = json!({
+        "spec": {"nodeSelectr": {"disk": "ssd"}, "containers": [{"name": "worker", "resources": {"limit": {"cpu": 1}}}]},
+    });
+    let said = rejection(judged(|job| job.spec.workers.template = Some(wrong)).await);
+    assert_eq!(said.reason, Reason::SpecInvalid);
+    assert!(said.message.contains("workers.template.spec.nodeSelectr"), "{}", said.message);
+    assert!(said.message.contains("workers.template.spec.containers[0].resources.limit"), "{}", said.message);
+}
+
+#[tokio::test]
+async fn sql_that_fits_no_config_map_is_refused_by_its_size() {
+    let said =
+        rejection(judged(|job| job.spec.sql = Some(format!("{}-- {}", testing::SQL, "x".repeat(800 * 1024)))).await);
+    assert!(said.message.contains("at most 786432 fit"), "{}", said.message);
+}
