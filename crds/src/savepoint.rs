@@ -110,7 +110,7 @@ pub enum SavepointPhase {
     InProgress,
     /// It is in storage.
     Completed,
-    /// It was given up.
+    /// It was abandoned.
     Failed,
 }
 

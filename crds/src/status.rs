@@ -172,7 +172,7 @@ pub struct CheckpointStatus {
     pub bytes: u64,
     /// Where it is.
     pub uri: String,
-    /// Checkpoints given up since.
+    /// Checkpoints abandoned since.
     #[serde(default)]
     pub consecutive_failures: u32,
 }
@@ -184,7 +184,7 @@ pub struct Progress {
     /// Event time up to which results are complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Time>,
-    /// How far that is behind the clock.
+    /// How far that is behind the clock. A job that reads old data shows how old that is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watermark_lag: Option<Duration>,
     /// Records known to sources and not yet read.

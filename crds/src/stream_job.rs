@@ -58,7 +58,7 @@ pub struct StreamJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 262144))]
     pub sql: Option<String>,
-    /// Where the SQL of the job stands, if not here.
+    /// Where to read the SQL from, instead of `sql`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql_from: Option<SqlSource>,
     /// How many slots run the job.
@@ -67,6 +67,7 @@ pub struct StreamJobSpec {
     pub parallelism: u16,
     /// How many key groups the state is cut into: a power of two, fixed once the job has state.
     #[serde(default = "default_max_parallelism")]
+    #[schemars(range(min = 1, max = 32768))]
     #[x_kube(validation = Rule::new(
         "self in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768]"
     ).message("maxParallelism must be a power of two, at most 32768"))]
@@ -83,7 +84,7 @@ pub struct StreamJobSpec {
     /// How and where checkpoints are taken.
     #[serde(default)]
     pub checkpoint: Checkpoint,
-    /// How savepoints are taken without being asked for.
+    /// Automatic savepoints.
     #[serde(default)]
     pub savepoints: Savepoints,
     /// How a change of SQL or image is carried out.
@@ -177,7 +178,7 @@ pub struct LocalStorage {
 pub struct Checkpoint {
     /// How often one is taken. After a start the first ones follow sooner: after 1 s, 2 s, 4 s and so on, up to this.
     pub interval: Duration,
-    /// How long one may take until it is given up.
+    /// How long one may take until it is abandoned.
     pub timeout: Duration,
     /// How many completed ones are kept.
     #[schemars(range(min = 1))]
@@ -219,7 +220,7 @@ pub struct NameRef {
     pub name: String,
 }
 
-/// How savepoints are taken without being asked for.
+/// Automatic savepoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least_if_set("savepoints.maxAge", "maxAge", "1s")]))]
@@ -228,11 +229,11 @@ pub struct Savepoints {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     pub schedule: Option<String>,
-    /// How many scheduled ones are kept; all if it is not said.
+    /// How many scheduled savepoints are kept. Unset: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub keep: Option<u16>,
-    /// How old a scheduled one gets; there is no limit if it is not said.
+    /// The maximum age of a scheduled savepoint. Unset: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,
     /// What happens to state when the job is deleted.
@@ -283,12 +284,12 @@ pub enum UpgradeMode {
     Stateless,
 }
 
-/// When a new revision is given up for the old one.
+/// When a new revision is rolled back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least("upgrade.rollback.deadline", "deadline", "1s")]))]
 pub struct Rollback {
-    /// Whether it is given up at all.
+    /// Whether to roll back.
     pub enabled: bool,
     /// How long it may take to become Ready.
     pub deadline: Duration,
@@ -326,7 +327,7 @@ impl Default for Restart {
     }
 }
 
-/// Waits that double.
+/// Exponential backoff between restarts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::not_longer("restart.backoff", "initial", "max")]))]

@@ -241,12 +241,15 @@ async fn set_finalizer(api: &Apis<'_>, seen: &Observed, is_set: bool) -> Result<
     finalizer(&api.of::<StreamJob>(), &*seen.job, is_set).await
 }
 
-/// Takes the finalizer off a job that is being deleted and that this release cannot read: what it would do first is not to
+/// Takes the finalizer off an object that is being deleted and that this release cannot read: what it would do first is not to
 /// be known, and the object must not stay for ever.
 ///
 /// # Errors
 /// The API server has refused, or does not answer.
-pub async fn release_unreadable(api: &Api<StreamJob>, name: &str) -> Result<(), kube::Error> {
+pub async fn release_unreadable<K>(api: &Api<K>, name: &str) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
     let Some(bare) = api.get_metadata_opt(name).await? else { return Ok(()) };
     if bare.metadata.deletion_timestamp.is_none() {
         return Ok(());

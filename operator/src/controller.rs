@@ -163,32 +163,45 @@ async fn run_queue<K, Queue, Pass, Passing>(
 /// the status.
 fn main_stream<K: Watched>(context: &Arc<Context>, scope: Option<&String>) -> (Store<Meta<K>>, Requests<K>) {
     let (reader, writer) = reflector::store();
-    let (forgetting, known, scope_of_jobs) = (context.clone(), reader.clone(), scope.cloned());
-    let is_of_jobs = K::kind(&()) == StreamJob::kind(&());
+    let (forgetting, known, of) = (context.clone(), reader.clone(), scope.cloned());
     let changes = watcher(api::<Meta<K>>(&context.client, scope), watcher::Config::default())
         .default_backoff()
         .modify(|object| slim(&mut object.metadata))
         .reflect(writer)
-        .inspect(move |event| match event {
-            Ok(watcher::Event::Delete(object)) => {
-                let metadata = &object.metadata;
-                forgetting.forget(metadata.uid.as_deref().unwrap_or_default());
-                if is_of_jobs {
-                    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
-                    forgetting.metrics.job_gone(namespace.unwrap_or_default(), name.unwrap_or_default());
-                }
+        .inspect(move |event| {
+            if let Ok(event) = event {
+                forget_what_is_gone(&forgetting, of.as_deref(), &known, event);
             }
-            // What was deleted while nobody watched is missing in the list that a new watch begins with.
-            Ok(watcher::Event::InitDone) if is_of_jobs => {
-                let is_there =
-                    |namespace: &str, name: &str| known.get(&ObjectRef::new(name).within(namespace)).is_some();
-                forgetting.metrics.jobs_left(scope_of_jobs.as_deref(), is_there);
-            }
-            _ => {}
         })
         .applied_objects()
         .predicate_filter(predicates::generation, Default::default());
     (reader, trigger_self(changes, ()).boxed())
+}
+
+/// Forgets an object that was deleted, and the numbers of jobs that are gone.
+fn forget_what_is_gone<K: Watched>(
+    context: &Context,
+    scope: Option<&str>,
+    known: &Store<Meta<K>>,
+    event: &watcher::Event<Meta<K>>,
+) {
+    let is_of_jobs = K::kind(&()) == StreamJob::kind(&());
+    match event {
+        watcher::Event::Delete(object) => {
+            let metadata = &object.metadata;
+            context.forget(metadata.uid.as_deref().unwrap_or_default());
+            if is_of_jobs {
+                let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+                context.metrics.job_gone(namespace.unwrap_or_default(), name.unwrap_or_default());
+            }
+        }
+        // What was deleted while nobody watched is missing in the list that a new watch begins with.
+        watcher::Event::InitDone if is_of_jobs => {
+            let is_there = |namespace: &str, name: &str| known.get(&ObjectRef::new(name).within(namespace)).is_some();
+            context.metrics.jobs_left(scope, is_there);
+        }
+        _ => {}
+    }
 }
 
 /// Only what tells when to look is kept.
@@ -233,3 +246,6 @@ fn pods(context: &Arc<Context>, scope: Option<&String>) -> Requests<StreamJob> {
 fn job_of(labels: Option<&BTreeMap<String, String>>, namespace: Option<&str>) -> Option<ObjectRef<Meta<StreamJob>>> {
     Some(ObjectRef::new(labels?.get(names::JOB_LABEL)?).within(namespace?))
 }
+
+#[cfg(test)]
+mod tests;

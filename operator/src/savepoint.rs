@@ -62,7 +62,12 @@ const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
 pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
     let api: Api<Savepoint> = Api::namespaced(context.client.clone(), namespace);
     let at = Place { context, api: &api, namespace, name };
-    let Some(savepoint) = api.get_opt(name).await.map_err(|source| at.failed("read the object", source))? else {
+    let found = api.get_opt(name).await;
+    if let Err(kube::Error::SerdeError(_)) = found {
+        let released = apply::release_unreadable(&api, name).await;
+        released.map_err(|source| at.failed("take off the finalizer", source))?;
+    }
+    let Some(savepoint) = found.map_err(|source| at.failed("read the object", source))? else {
         return Ok(None);
     };
     if savepoint.metadata.deletion_timestamp.is_some() {

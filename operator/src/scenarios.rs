@@ -84,6 +84,7 @@ impl Scenario {
     /// A pass over every object, and then everything that others do.
     pub(crate) async fn pass(&mut self) {
         self.passes += 1;
+        assert_honest(&self.world);
         if let Some(requests) = &mut self.dies_after {
             self.world.state().answers_left = Some(*requests);
             // Each controller gets a little further, so that every request is the last one once.
@@ -127,6 +128,38 @@ fn context(world: &World, settings: &Settings) -> Arc<Context> {
     let metrics = Metrics::new().expect("metrics");
     let (clock, connect) = (Arc::new(world.clone()), Arc::new(world.clone()));
     Arc::new(Context::new(world.client(), settings.clone(), clock, connect, metrics))
+}
+
+/// Of a job that is Ready, nothing says that it is not, whatever befell it before. Whether its newest spec is accepted and has
+/// warnings is another matter.
+fn assert_honest(world: &World) {
+    let state = world.state();
+    let status = state.objects.get(JOBS, "orders").map(|job| job["status"].clone()).unwrap_or_default();
+    let status: StreamJobStatus = serde_json::from_value(status).unwrap_or_default();
+    if status.phase != Phase::Running || !conditions::is_true(&status.conditions, Type::Ready) {
+        return;
+    }
+    let about_the_spec = [Type::Stalled, Type::Accepted, Type::Warning];
+    for kind in Type::ALL.iter().filter(|kind| !about_the_spec.contains(kind)) {
+        let condition = conditions::find(&status.conditions, *kind).expect("every condition is there");
+        let expected: &[(&str, &str)] = match kind {
+            Type::Reconciling => &[("False", "Settled")],
+            Type::CheckpointHealthy if !state.has_storage => continue,
+            Type::CheckpointHealthy => &[("True", "Completing"), ("Unknown", "NoneYet")],
+            Type::WatermarkAdvancing => &[("True", "Advancing"), ("Unknown", "NoWatermark")],
+            Type::Backpressured => &[("False", "KeepingUp")],
+            _ => &[("True", "Running")],
+        };
+        let found = (condition.status.as_str(), condition.reason.as_str());
+        assert!(expected.contains(&found), "{} is {found:?} although the job is Ready", kind.as_str());
+    }
+    if conditions::find(&status.conditions, Type::Stalled).is_some_and(|stalled| stalled.status == "True") {
+        let refused = conditions::find(&status.conditions, Type::Accepted).is_some_and(|known| known.status == "False");
+        assert!(
+            refused || status.rolled_back.is_some(),
+            "Stalled although the job is Ready and its spec was carried out"
+        );
+    }
 }
 
 /// Whether the job is Ready and nothing is under way.

@@ -161,18 +161,29 @@ pub(super) fn stop(pass: &mut Pass<'_>) {
         Stopping::Ended(phase) => {
             let from = latest(pass);
             if !matches!(phase, WorkerPhase::Finished) {
-                let story = format!("the next revision starts without a savepoint, from {from}: the job is {phase}");
+                let story = format!("{}: the job is {phase}", without(pass, &from));
                 pass.tell(Reason::SavepointSkipped, story);
             }
             replace(pass, from, None);
         }
         Stopping::Hopeless(why) => {
             let from = latest(pass);
-            let story = format!("the next revision starts without a savepoint, from {from}: {why}");
+            let story = format!("{}: {why}", without(pass, &from));
             pass.tell(Reason::SavepointSkipped, story);
             replace(pass, from, None);
         }
     }
+}
+
+/// That the next revision starts from something else than the savepoint that was meant.
+fn without(pass: &Pass<'_>, from: &From) -> String {
+    let next = pass.status.revision.as_ref().map_or(0, |revision| revision.number) + 1;
+    let from = match from {
+        From::Latest => "from the latest checkpoint",
+        From::Empty => "without state",
+        From::Savepoint(uri) => return format!("starting revision {next} from {uri} instead of from a new savepoint"),
+    };
+    format!("starting revision {next} {from} instead of from a savepoint")
 }
 
 /// What goes on from where the revision is, without a savepoint of its own. A revision that has never completed a

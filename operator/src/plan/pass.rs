@@ -197,13 +197,12 @@ impl<'a> Pass<'a> {
         (waiting / 8).clamp(first, LATER)
     }
 
-    /// How long the job has not been running.
-    pub fn not_running_for(&self) -> Duration {
-        let running = conditions::find(&self.status.conditions, Type::Running);
-        running
-            .filter(|known| known.status == conditions::FALSE)
-            .map(|known| since(known.last_transition_time.0, self.now))
-            .unwrap_or_default()
+    /// For how long the job has been waited for since it last began or ceased to run, or its revision was begun.
+    pub fn waited(&self) -> Duration {
+        let running =
+            conditions::find(&self.status.conditions, Type::Running).map(|known| known.last_transition_time.0);
+        let begun = self.status.revision.as_ref().map(|revision| revision.started_at.0);
+        running.into_iter().chain(begun).max().map(|at| since(at, self.now)).unwrap_or_default()
     }
 
     /// Makes the next revision the one that is meant to run.

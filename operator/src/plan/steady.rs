@@ -15,7 +15,7 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
         return change::begin(pass);
     }
     note_ready(pass);
-    let unready = pass.patience(UNREADY, pass.not_running_for());
+    let unready = pass.patience(UNREADY, pass.waited());
     if pass.seen.has_missed {
         pass.look_again(UNREADY);
     }

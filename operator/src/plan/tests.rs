@@ -279,6 +279,21 @@ fn a_job_that_cannot_start_is_looked_at_less_and_less_often() {
         assert!(requeue >= last && (least..=most).contains(&requeue.as_secs()), "{later} s later: {requeue:?}");
         last = requeue;
     }
+    // Once it runs, its first checkpoint is waited for anew.
+    case.seen.pods = vec![pod(1)];
+    let mut worker = testing::worker(1, Said::Running);
+    worker.checkpoint = None;
+    case.seen.worker = Worker::Says(Box::new(worker));
+    let running = case.plan().status;
+    case.job(|job| job.status = Some(running));
+    assert_eq!(case.plan().requeue.as_secs(), 2);
+    // What was waited for before a revision was begun is no reason to look at it seldom.
+    case.job(|job| {
+        let status = job.status.as_mut().expect("a status");
+        status.conditions.clear();
+        status.revision.as_mut().expect("a revision").started_at = Time(testing::start());
+    });
+    assert_eq!(case.plan().requeue.as_secs(), 30);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use eddyline_api::JobStatus;
 use eddyline_crds::status::Phase;
 
+use super::reasons::Type;
 use crate::message;
 use crate::observed::Worker;
 use crate::plan::Pass;
@@ -39,9 +40,8 @@ fn text(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
             (None, None) => "suspended before it was started".to_owned(),
         },
         Phase::Finished => "all input has been read".to_owned(),
-        Phase::Failed => {
-            worker.and_then(|worker| worker.message.clone()).unwrap_or_else(|| "the job has failed".to_owned())
-        }
+        Phase::Failed => super::conditions::find(&status.conditions, Type::Stalled)
+            .map_or_else(|| "the job has failed".to_owned(), |stalled| stalled.message.clone()),
         Phase::Running | Phase::Rescaling => running(pass, worker),
         phase => match (trouble, worker) {
             (Some(trouble), _) => format!("{}: {trouble}", verb(phase)),

@@ -406,6 +406,19 @@ async fn a_job_with_steady_input_says_nothing_bad_of_itself() {
 }
 
 #[tokio::test]
+async fn a_job_that_fails_at_once_was_not_started_too_often() {
+    let division = "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '100');
+CREATE TABLE results (n BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO results SELECT n / (n - n) FROM numbers;
+";
+    let pod = Pod::new();
+    pod.write(&format!("config/{}", mounts::SQL_FILE), division);
+    let worker = pod.start("uid/1", StartFrom::Empty);
+    let failed = pod.client().until(&worker, "failed", |status| status.phase == Phase::Failed).await;
+    assert_eq!((failed.is_restart_limit_reached, failed.restarts), (false, 0), "{failed:?}");
+}
+
+#[tokio::test]
 async fn a_decision_to_start_is_carried_out_once() {
     let pod = Pod::new();
     let client = pod.client();

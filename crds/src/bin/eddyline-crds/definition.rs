@@ -214,6 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn every_number_of_a_spec_has_limits_that_its_type_holds() {
+        for definition in definitions() {
+            every_node(&definition.schema()["properties"]["spec"], &mut |node| {
+                if node.get("type").and_then(Value::as_str) == Some("integer") {
+                    let limit = |name: &str| node.get(name).and_then(Value::as_f64);
+                    let (least, most) = (limit("minimum"), limit("maximum"));
+                    assert!(least >= Some(0.0) && most.is_some_and(|most| most <= f64::from(u32::MAX)), "{node:?}");
+                }
+            });
+        }
+    }
+
+    #[test]
     fn every_enumeration_is_explained() {
         for definition in definitions() {
             every_node(definition.schema(), &mut |node| {
