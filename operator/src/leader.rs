@@ -89,8 +89,7 @@ impl<'a> Leadership<'a> {
     /// Keeps the turn; ends when it is lost.
     pub async fn keep(&mut self) {
         let mut ticks = tokio::time::interval(RETRY);
-        loop {
-            let Some(left) = self.left() else { break };
+        while let Some(left) = self.left() {
             let renewed = async {
                 ticks.tick().await;
                 self.attempt().await

@@ -174,6 +174,12 @@ pub(crate) fn is_settled(world: &World) -> bool {
     )
 }
 
+/// All conditions, each with status and reason.
+pub(crate) fn said(scenario: &Scenario) -> Vec<String> {
+    let conditions = scenario.status().conditions;
+    conditions.iter().map(|known| format!("{} {} {}", known.type_, known.status, known.reason)).collect()
+}
+
 /// Whether the job is in a phase.
 pub(crate) fn is_in(phase: Phase) -> impl Fn(&World) -> bool {
     move |world| world.job("orders").and_then(|job| job.status).is_some_and(|status| status.phase == phase)

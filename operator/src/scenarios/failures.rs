@@ -6,6 +6,22 @@ use serde_json::json;
 use super::*;
 use crate::testing::world::{NODES, PODS, SETS};
 
+/// All conditions of a job whose pod does not run, for a reason.
+fn down(reason: &str) -> [String; 10] {
+    [
+        format!("Ready False {reason}"),
+        format!("Stalled True {reason}"),
+        "Reconciling True Starting".to_owned(),
+        "Accepted True Accepted".to_owned(),
+        format!("Running False {reason}"),
+        format!("WorkersReady False {reason}"),
+        "CheckpointHealthy Unknown NotRunning".to_owned(),
+        "WatermarkAdvancing Unknown NotRunning".to_owned(),
+        "Backpressured Unknown NotRunning".to_owned(),
+        "Warning False NothingToReport".to_owned(),
+    ]
+}
+
 fn pod_uid(world: &World) -> Option<String> {
     let state = world.state();
     state.objects.get(PODS, "orders-worker-0")?["metadata"]["uid"].as_str().map(str::to_owned)
@@ -27,7 +43,8 @@ async fn a_pod_that_is_gone_is_replaced_and_the_job_goes_on() {
         .await;
     assert_eq!(scenario.status().attempt, 2);
     assert_eq!(scenario.status().restarts, 1);
-    assert!(scenario.world.events().contains(&"Restarting".to_owned()), "{:?}", scenario.world.events());
+    scenario.passes(5).await;
+    assert_eq!(scenario.world.events(), ["Started", "Restarting"]);
 }
 
 #[tokio::test]
@@ -163,9 +180,11 @@ async fn a_crash_loop_and_a_lack_of_memory_are_told_by_name() {
         let status = scenario.status();
         let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
         assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", name));
-        assert!(!conditions::is_true(&status.conditions, Type::Ready));
+        assert_eq!(said(&scenario), down(name));
         assert_eq!(status.last_failure.expect("a failure").reason, failure);
-        assert!(scenario.world.events().contains(&"WorkerFailed".to_owned()));
+        scenario.passes(20).await;
+        assert_eq!(said(&scenario), down(name));
+        assert_eq!(scenario.world.events(), ["Started", "WorkerFailed", "Restarting"], "each told once");
     }
 }
 
@@ -243,4 +262,7 @@ async fn a_secret_that_is_missing_is_told_by_name() {
     let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
     assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "ContainerConfigInvalid"));
     assert!(stalled.message.contains("the Secret s3"), "{}", stalled.message);
+    scenario.passes(20).await;
+    assert_eq!(said(&scenario), down("ContainerConfigInvalid"));
+    assert_eq!(scenario.world.events(), ["Started", "Restarting"]);
 }

@@ -10,12 +10,6 @@ use super::*;
 use crate::testing::health::{Health, argo_cd, kstatus};
 use crate::testing::world::{PODS, SAVEPOINTS};
 
-/// All conditions, each with status and reason.
-fn said(scenario: &Scenario) -> Vec<String> {
-    let conditions = scenario.status().conditions;
-    conditions.iter().map(|known| format!("{} {} {}", known.type_, known.status, known.reason)).collect()
-}
-
 const WELL: [&str; 10] = [
     "Ready True Running",
     "Stalled False Progressing",
