@@ -1,18 +1,18 @@
 //! Windows of TIMESTAMP_LTZ align in the session time zone: times are shifted to the local clock before windows are cut.
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone};
-use chrono_tz::Tz;
+use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta};
+use eddyline_stream::TimeZone;
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// A session time zone; `None` is a clock that is never shifted.
 #[derive(Clone, Copy, Debug)]
-pub struct LocalClock(Option<Tz>);
+pub struct LocalClock(Option<TimeZone>);
 
 impl LocalClock {
-    /// The clock of a time zone by its IANA name.
+    /// The clock of a time zone by its name.
     pub fn new(time_zone: Option<&str>) -> Result<Self, String> {
-        let parse = |name: &str| name.parse().map_err(|error| format!("time zone {name}: {error}"));
+        let parse = |name: &str| name.parse::<TimeZone>().map_err(|error| error.to_string());
         Ok(Self(time_zone.map(parse).transpose()?))
     }
 
@@ -21,15 +21,15 @@ impl LocalClock {
         let (Some(zone), Some(instant)) = (self.0, DateTime::from_timestamp_millis(instant_ms)) else {
             return instant_ms;
         };
-        let offset = zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc();
-        instant_ms + i64::from(offset) * 1_000
+        instant_ms + i64::from(zone.offset_at(&instant.naive_utc())) * 1_000
     }
 
     /// The instant at which the local clock shows a time: the earlier of two, and behind the gap for a time that never is.
     pub fn instant(self, local_ms: i64) -> i64 {
         let (Some(zone), Some(local)) = (self.0, DateTime::from_timestamp_millis(local_ms)) else { return local_ms };
-        match zone.from_local_datetime(&local.naive_utc()) {
-            LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => instant.timestamp_millis(),
+        match zone.offset_of_local(&local.naive_utc()) {
+            LocalResult::Single(offset) => local_ms - i64::from(offset) * 1_000,
+            LocalResult::Ambiguous(one, other) => local_ms - i64::from(one.max(other)) * 1_000,
             LocalResult::None => local_ms - offset_before_gap(zone, local.naive_utc()),
         }
     }
@@ -51,8 +51,7 @@ impl LocalClock {
     }
 }
 
-fn offset_before_gap(zone: Tz, local: NaiveDateTime) -> i64 {
+fn offset_before_gap(zone: TimeZone, local: NaiveDateTime) -> i64 {
     let before = local - TimeDelta::hours(6);
-    let offset = zone.offset_from_local_datetime(&before).earliest().map_or(0, |offset| offset.fix().local_minus_utc());
-    i64::from(offset) * 1_000
+    i64::from(zone.offset_of_local(&before).earliest().unwrap_or(0)) * 1_000
 }

@@ -7,6 +7,7 @@ use datafusion_sql::sqlparser::ast::{
     visit_expressions,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_functions::{pack, unpack};
 use eddyline_job_graph::AggregateFunction;
 use eddyline_stream::sql_type;
 
@@ -58,25 +59,27 @@ impl Draft {
     }
 }
 
+/// The names of the aggregates.
+pub(crate) const NAMES: [&str; 14] = [
+    "COUNT",
+    "SUM",
+    "AVG",
+    "MIN",
+    "MAX",
+    "STDDEV_POP",
+    "STDDEV_SAMP",
+    "STDDEV",
+    "VAR_POP",
+    "VAR_SAMP",
+    "VARIANCE",
+    "FIRST_VALUE",
+    "LAST_VALUE",
+    "LISTAGG",
+];
+
 /// Whether there is an aggregate of this name (in capitals).
 pub(crate) fn is_aggregate(name: &str) -> bool {
-    matches!(
-        name,
-        "COUNT"
-            | "SUM"
-            | "AVG"
-            | "MIN"
-            | "MAX"
-            | "STDDEV_POP"
-            | "STDDEV_SAMP"
-            | "STDDEV"
-            | "VAR_POP"
-            | "VAR_SAMP"
-            | "VARIANCE"
-            | "FIRST_VALUE"
-            | "LAST_VALUE"
-            | "LISTAGG"
-    )
+    NAMES.contains(&name)
 }
 
 /// The error about a function of Flink that is known and not supported.
@@ -177,6 +180,7 @@ pub(crate) fn bind(binder: &ExpressionBinder<'_>, name: &str, function: &Functio
     let argument =
         if argument.data_type == DataType::Null { binder.cast(argument, &DataType::Int32, span)? } else { argument };
     let (function, argument, computed, result) = typed(&binder, name, argument, separator, span)?;
+    let (argument, computed) = flat(&binder, argument, computed, distinct, span)?;
     // Counting what is never NULL is counting rows, and NULLs play no part in the smallest of equal values.
     let distinct = distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
     if function == AggregateFunction::Count && !distinct && !argument.nullable {
@@ -191,6 +195,22 @@ pub(crate) fn bind(binder: &ExpressionBinder<'_>, name: &str, function: &Functio
         });
     }
     Ok(Draft { function, argument: Some(argument), distinct, filter, computed, result, name: text })
+}
+
+/// Accumulators hold flat values: an ARRAY, MAP or ROW that is kept, or told apart from others, becomes BYTES.
+fn flat(
+    binder: &ExpressionBinder<'_>,
+    argument: Bound,
+    computed: DataType,
+    distinct: bool,
+    span: Span,
+) -> Result<(Bound, DataType)> {
+    let is_kept = computed == argument.data_type;
+    if !argument.data_type.is_nested() || !(is_kept || distinct) {
+        return Ok((argument, computed));
+    }
+    let packed = binder.call_exact(pack(&argument.data_type), vec![argument], span)?;
+    Ok((packed, if is_kept { DataType::Binary } else { computed }))
 }
 
 /// The function, its argument in the type the operator takes, the type it computes and the type SQL promises.
@@ -283,9 +303,7 @@ pub(crate) fn bind_over(
 ) -> Result<Bound> {
     let below = ExpressionBinder { scope: &calls.input, ..*binder };
     if !is_aggregate(name) {
-        return Err(
-            refused(name, span).unwrap_or_else(|| Diagnostic::at(span, format!("{name} cannot be used with OVER")))
-        );
+        return Err(refused(name, span).unwrap_or_else(|| binder.not_over(name, span)));
     }
     let draft = bind(&below, name, function, span)?;
     let Some(index) = calls.drafts.iter().position(|known| known.is_same(&draft)) else {
@@ -300,6 +318,9 @@ fn result_of(binder: &ExpressionBinder<'_>, column: usize, draft: &Draft, span: 
         data_type: draft.computed.clone(),
         nullable: draft.is_nullable(),
     };
+    if draft.result.is_nested() {
+        return binder.call_exact(unpack(&draft.result), vec![computed], span);
+    }
     let is_whole = types::is_integer(&draft.result) && draft.computed == DataType::Float64;
     let computed = if is_whole { whole_again(binder, computed, span)? } else { computed };
     binder.cast(computed, &draft.result, span)

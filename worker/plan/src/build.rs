@@ -110,7 +110,8 @@ impl Builder {
         let last = self.add(insert.rel, &mut path)?;
         let last = self.with_schema(last, &output, &mut path);
         let uid = self.uids.sink(&path);
-        let node = SinkNode { table: table.descriptor.clone(), parallelism: config.parallelism() };
+        let (table, constraints) = (table.descriptor.clone(), insert.constraints);
+        let node = SinkNode { table, parallelism: config.parallelism(), constraints };
         let inputs = vec![Edge { from: last, partitioning: Partitioning::Forward }];
         self.push(uid, format!("Sink {}", insert.table), inputs, NodeKind::Sink(Box::new(node)), output);
         Ok(())

@@ -104,6 +104,10 @@ impl ExpressionBinder<'_> {
         if let Some(diagnostic) = aggregates::refused(&upper, name_span) {
             return Err(diagnostic);
         }
+        // Said before anything about its arguments: they may make sense only to the function that is meant.
+        if self.session.function(&name.value).is_none() {
+            return Err(self.no_function(&name.value, name_span));
+        }
         if function.filter.is_some() || !function.within_group.is_empty() || function.null_treatment.is_some() {
             return Err(Diagnostic::at(
                 name_span,
@@ -159,14 +163,7 @@ impl ExpressionBinder<'_> {
     }
 
     fn call_at(&self, name: &str, args: Vec<Bound>, name_span: Span, span: Span) -> Result<Bound> {
-        let Some(udf) = self.session.function(name) else {
-            let names = self.session.function_names();
-            let diagnostic = Diagnostic::at(name_span, format!("there is no function '{name}'"));
-            return Err(match nearest(name, names.iter().map(String::as_str)) {
-                Some(near) => diagnostic.help(format!("did you mean {}?", near.to_ascii_uppercase())),
-                None => diagnostic,
-            });
-        };
+        let Some(udf) = self.session.function(name) else { return Err(self.no_function(name, name_span)) };
         let fields: Vec<FieldRef> = args.iter().map(|arg| Arc::new(arg.field("argument"))).collect();
         let coerced = fields_with_udf(&fields, udf.as_ref()).map_err(|error| {
             let types: Vec<String> = args.iter().map(|arg| sql_type(&arg.data_type)).collect();
@@ -182,6 +179,25 @@ impl ExpressionBinder<'_> {
             converted.push(self.cast(arg, field.data_type(), span)?);
         }
         self.call_exact(udf, converted, span)
+    }
+
+    /// The error about a function with OVER that is no aggregate.
+    pub(crate) fn not_over(&self, name: &str, span: Span) -> Diagnostic {
+        match self.session.function(name) {
+            Some(_) => Diagnostic::at(span, format!("{} cannot be used with OVER", name.to_ascii_uppercase())),
+            None => self.no_function(name, span),
+        }
+    }
+
+    /// The error about the name of a function that there is not.
+    fn no_function(&self, name: &str, span: Span) -> Diagnostic {
+        let names = self.session.function_names();
+        let known = aggregates::NAMES.into_iter().chain(names.iter().map(String::as_str));
+        let diagnostic = Diagnostic::at(span, format!("there is no function '{name}'"));
+        match nearest(name, known) {
+            Some(near) => diagnostic.help(format!("did you mean {}?", near.to_ascii_uppercase())),
+            None => diagnostic,
+        }
     }
 
     /// Calls a function with arguments of the types it takes.

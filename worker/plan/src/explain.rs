@@ -82,6 +82,9 @@ fn details(node: &Node, graph: &JobGraph) -> Vec<String> {
         NodeKind::Sink(sink) => {
             let mut lines = vec![format!("connector: {}", connector(&sink.table.options))];
             lines.extend(sink.parallelism.map(|writers| format!("writers: at most {writers}")));
+            if !sink.constraints.is_empty() {
+                lines.push(format!("ConstraintEnforcer[{}]", sink.constraints.join(", ")));
+            }
             lines
         }
     }

@@ -11,7 +11,7 @@ use datafusion_sql::sqlparser::ast::{
     Value,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
-use eddyline_functions::{comparison, negation};
+use eddyline_functions::{comparison, cut, negation};
 use eddyline_stream::sql_type;
 
 use crate::bound::Bound;
@@ -483,16 +483,9 @@ impl<'a> ExpressionBinder<'a> {
             return Err(no_cast(&from, &to.data_type, span));
         }
         let cast = self.cast_as(bound, &to.data_type, *kind == CastKind::TryCast, span)?;
-        let cut = |function: &str, to: u32| {
-            let to = self.literal(ScalarValue::Int32(Some(i32::try_from(to).unwrap_or(i32::MAX))));
-            self.call(function, vec![cast.clone(), to], span)
-        };
-        match to.limit {
-            _ if from == DataType::Null => Ok(cast),
-            Some(types::Limit::FixedLength(length)) => cut("char", length),
-            Some(types::Limit::MaxLength(length)) => cut("varchar", length),
-            Some(types::Limit::Digits(digits)) => cut("fraction", digits),
-            None => Ok(cast),
+        match cut(&cast.data_type, &to.shape) {
+            Some(udf) if from != DataType::Null => self.call_exact(udf, vec![cast], span),
+            _ => Ok(cast),
         }
     }
 }

@@ -11,6 +11,7 @@ use eddyline_stream::sql_type;
 use crate::bound::Bound;
 use crate::calc::{calc, column};
 use crate::catalog::{Catalog, ColumnSource, Table};
+use crate::constraints;
 use crate::diagnostics::{Diagnostic, Result};
 use crate::expression::{ExpressionBinder, Place};
 use crate::query::{QueryBinder, null_of};
@@ -29,6 +30,8 @@ pub(crate) struct BoundInsert {
     pub span: Span,
     /// The rows: the physical columns, then the metadata columns that are not virtual.
     pub rel: Rel,
+    /// The enforcers of what the table's columns declare, as EXPLAIN shows them.
+    pub constraints: Vec<String>,
 }
 
 /// Binds an INSERT.
@@ -47,7 +50,10 @@ pub(crate) fn bind(session: &Session, catalog: &Catalog, insert: &Insert) -> Res
         .help(format!("it takes {}", listed(&names))));
     }
     let rel = convert(session, table, relation, &targets, insert.query.span)?;
-    Ok(BoundInsert { table: table.descriptor.name.clone(), span, rel })
+    let (rel, constraints) = constraints::constrain(session, table, rel, insert.query.span)?;
+    // The sink's columns decide what may be NULL.
+    let rel = Rel { schema: Arc::new(arrow::datatypes::Schema::new(sink_fields(table))), kind: rel.kind };
+    Ok(BoundInsert { table: table.descriptor.name.clone(), span, rel, constraints })
 }
 
 /// A column of the table that is written.
@@ -147,7 +153,5 @@ fn convert(session: &Session, table: &Table, relation: Relation, targets: &[Targ
             },
         });
     }
-    let rel = calc(relation.rel, None, complete);
-    // The sink's columns decide what may be NULL; a row that breaks it fails the job.
-    Ok(Rel { schema: Arc::new(arrow::datatypes::Schema::new(sink_fields(table))), kind: rel.kind })
+    Ok(calc(relation.rel, None, complete))
 }

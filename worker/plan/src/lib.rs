@@ -25,6 +25,7 @@ mod calc;
 mod calls;
 mod cast;
 mod catalog;
+mod constraints;
 mod ddl;
 mod diagnostics;
 mod dialect;

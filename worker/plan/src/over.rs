@@ -72,8 +72,9 @@ pub(crate) fn over(
         let name = crate::calls::function_name(function, span)?;
         let upper = name.value.to_ascii_uppercase();
         if !aggregates::is_aggregate(&upper) {
-            return Err(aggregates::refused(&upper, name.span)
-                .unwrap_or_else(|| Diagnostic::at(name.span, format!("{upper} cannot be used with OVER"))));
+            return Err(
+                aggregates::refused(&upper, name.span).unwrap_or_else(|| binder.not_over(&name.value, name.span))
+            );
         }
         let draft = aggregates::bind(&binder, &upper, function, name.span)?;
         if draft.distinct {
@@ -135,7 +136,7 @@ fn build(
     let all = columns.len();
     let input = if all == width { relation.rel.clone() } else { calc(relation.rel.clone(), None, columns) };
     let zone = match input_schema.field(window.time).data_type() {
-        arrow::datatypes::DataType::Timestamp(_, Some(_)) => Some(session.functions.time_zone.name().to_owned()),
+        arrow::datatypes::DataType::Timestamp(_, Some(_)) => Some(session.functions.time_zone.to_string()),
         _ => None,
     };
     let time = TimeColumn { column: window.time, time_zone: zone };

@@ -73,7 +73,7 @@ impl Planner {
 
     /// The session as the settings up to here make it.
     fn session(&self) -> Session {
-        Session::new(self.settings.local_time_zone.parse().unwrap_or(chrono_tz::UTC))
+        Session::new(&self.settings)
     }
 
     fn set(&mut self, key: &str, value: &str, origin: Origin) {
@@ -101,6 +101,15 @@ impl Planner {
             }
             "table.exec.source.idle-timeout" => target.source_idle_timeout = default.source_idle_timeout,
             "table.local-time-zone" => target.local_time_zone = default.local_time_zone,
+            "table.exec.sink.not-null-enforcer" => {
+                target.sink_constraints.not_null = default.sink_constraints.not_null;
+            }
+            "table.exec.sink.type-length-enforcer" => {
+                target.sink_constraints.type_length = default.sink_constraints.type_length;
+            }
+            "table.exec.sink.nested-constraint-enforcer" => {
+                target.sink_constraints.nested = default.sink_constraints.nested;
+            }
             _ => {}
         }
         if let Some(value) = options.config.get(key) {

@@ -253,8 +253,8 @@ impl<'a> QueryBinder<'a> {
             },
             |first| place(first.span(), span),
         );
-        let zone = self.session.functions.time_zone.name();
-        let (rel, positions) = aggregate(&relation, &entries, &drafts, zone, group_span)?;
+        let zone = self.session.functions.time_zone.to_string();
+        let (rel, positions) = aggregate(&relation, &entries, &drafts, &zone, group_span)?;
         let grouping = Grouping { input, entries, drafts };
         let scope = grouping.output();
         let binder =
@@ -294,8 +294,8 @@ impl<'a> QueryBinder<'a> {
                 Entry { bound, role: field.role, name: field.name.clone() }
             })
             .collect();
-        let zone = self.session.functions.time_zone.name();
-        let (rel, positions) = aggregate(&relation, &entries, &[], zone, span)?;
+        let zone = self.session.functions.time_zone.to_string();
+        let (rel, positions) = aggregate(&relation, &entries, &[], &zone, span)?;
         let columns = positions
             .iter()
             .zip(&relation.fields)

@@ -6,6 +6,8 @@ use arrow::datatypes::DataType;
 use datafusion_common::config::ConfigOptions;
 use datafusion_expr::ScalarUDF;
 use eddyline_functions::{Clock, FunctionContext};
+use eddyline_job_graph::{Settings, SinkConstraints};
+use eddyline_stream::TimeZone;
 
 /// The functions of a job.
 #[derive(Clone, Debug)]
@@ -14,12 +16,19 @@ pub(crate) struct Session {
     pub functions: FunctionContext,
     /// What DataFusion's functions ask for.
     pub config: Arc<ConfigOptions>,
+    /// What tables that are written do about values that are not as declared.
+    pub sink_constraints: SinkConstraints,
 }
 
 impl Session {
-    /// A session in a time zone. Functions that tell the time ask the machine's clock.
-    pub(crate) fn new(time_zone: chrono_tz::Tz) -> Self {
-        Self { functions: FunctionContext::new(time_zone, Clock::System), config: Arc::new(ConfigOptions::default()) }
+    /// A session with these settings. Functions that tell the time ask the machine's clock.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let time_zone = settings.local_time_zone.parse().unwrap_or(TimeZone::UTC);
+        Self {
+            functions: FunctionContext::new(time_zone, Clock::System),
+            config: Arc::new(ConfigOptions::default()),
+            sink_constraints: settings.sink_constraints,
+        }
     }
 
     /// The scalar function of a name, in any case.

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_connectors::table::parse_duration;
-use eddyline_job_graph::Settings;
-use eddyline_stream::MaxParallelism;
+use eddyline_job_graph::{NestedConstraintEnforcer, NotNullEnforcer, Settings, TypeLengthEnforcer};
+use eddyline_stream::{MaxParallelism, TimeZone};
 
 use crate::diagnostics::{Diagnostic, Result, point};
 use crate::scope::nearest;
 
 /// The keys that are understood.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 18] = [
     "pipeline.name",
     "parallelism.default",
     "table.exec.resource.default-parallelism",
@@ -25,6 +25,9 @@ const KEYS: [&str; 15] = [
     "execution.checkpointing.num-retained",
     "table.exec.source.idle-timeout",
     "table.local-time-zone",
+    "table.exec.sink.not-null-enforcer",
+    "table.exec.sink.type-length-enforcer",
+    "table.exec.sink.nested-constraint-enforcer",
     "execution.runtime-mode",
     "execution.checkpointing.mode",
     "pipeline.auto-watermark-interval",
@@ -78,11 +81,37 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
         }
         "table.exec.source.idle-timeout" => settings.source_idle_timeout = duration()?,
         "table.local-time-zone" => {
-            let zone: chrono_tz::Tz = match value {
-                "default" => chrono_tz::UTC,
-                other => other.parse().map_err(|_| wrong("expected the name of a time zone, such as Europe/Berlin"))?,
+            let zone = match value {
+                "default" => TimeZone::UTC,
+                other => other.parse().map_err(|_| {
+                    wrong("expected the name of a time zone, such as Europe/Berlin")
+                        .help("or a distance, such as GMT+08:00")
+                })?,
             };
-            settings.local_time_zone = zone.name().to_owned();
+            settings.local_time_zone = zone.to_string();
+        }
+        "table.exec.sink.not-null-enforcer" => {
+            settings.sink_constraints.not_null = match value.trim().to_ascii_uppercase().as_str() {
+                "ERROR" => NotNullEnforcer::Error,
+                "DROP" => NotNullEnforcer::Drop,
+                _ => return Err(wrong("expected ERROR or DROP")),
+            };
+        }
+        "table.exec.sink.type-length-enforcer" => {
+            settings.sink_constraints.type_length = match value.trim().to_ascii_uppercase().as_str() {
+                "IGNORE" => TypeLengthEnforcer::Ignore,
+                "TRIM_PAD" => TypeLengthEnforcer::TrimPad,
+                "ERROR" => TypeLengthEnforcer::Error,
+                _ => return Err(wrong("expected IGNORE, TRIM_PAD or ERROR")),
+            };
+        }
+        "table.exec.sink.nested-constraint-enforcer" => {
+            settings.sink_constraints.nested = match value.trim().to_ascii_uppercase().as_str() {
+                "IGNORE" => NestedConstraintEnforcer::Ignore,
+                "ROWS" => NestedConstraintEnforcer::Rows,
+                "ROWS_AND_COLLECTIONS" => NestedConstraintEnforcer::RowsAndCollections,
+                _ => return Err(wrong("expected IGNORE, ROWS or ROWS_AND_COLLECTIONS")),
+            };
         }
         "execution.runtime-mode" => match value.trim().to_ascii_lowercase().as_str() {
             "streaming" | "automatic" => {}

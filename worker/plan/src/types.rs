@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 use datafusion_sql::sqlparser::tokenizer::{Span, Token};
-use eddyline_functions::common_number;
+use eddyline_functions::{Declared, Shape, common_number};
 
 use crate::diagnostics::{Diagnostic, Result};
+use crate::scope::nearest;
 use crate::tokens::Tokens;
 
-/// A type as it is written: the Arrow type, whether NULL is allowed, and the length of character strings.
+/// A type as it is written: the Arrow type, whether NULL is allowed, and what else is declared.
+///
+/// Inside of ARRAY, MAP and ROW the Arrow type always allows NULL: what is declared there counts for sinks only.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SqlType {
     /// The Arrow type of its columns.
@@ -17,18 +20,13 @@ pub(crate) struct SqlType {
     /// Whether NULL is a value of it.
     pub nullable: bool,
     /// What is declared and not said by the Arrow type.
-    pub limit: Option<Limit>,
+    pub shape: Shape,
 }
 
-/// What a declared type has less of than its Arrow type; a CAST cuts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Limit {
-    /// `CHAR(n)`: padded with blanks.
-    FixedLength(u32),
-    /// `VARCHAR(n)`: at most so long.
-    MaxLength(u32),
-    /// `TIME(p)`, `TIMESTAMP(p)`: the digits of the fraction of a second.
-    Digits(u32),
+impl SqlType {
+    fn declared(self) -> Declared {
+        Declared { not_null: !self.nullable, shape: self.shape }
+    }
 }
 
 /// TIMESTAMP(3).
@@ -49,25 +47,26 @@ fn parse_nested(tokens: &mut Tokens<'_>, depth: usize) -> Result<SqlType> {
     if depth > 32 {
         return Err(Diagnostic::at(tokens.span(), "the type is nested too deeply"));
     }
-    let (data_type, limit) = parse_base(tokens, depth)?;
-    let mut sql_type = SqlType { data_type, nullable: true, limit };
+    let (data_type, shape) = parse_base(tokens, depth)?;
+    let mut sql_type = SqlType { data_type, nullable: true, shape };
     loop {
         if tokens.accept(&["NOT", "NULL"]) {
             sql_type.nullable = false;
         } else if tokens.accept(&["NULL"]) {
             sql_type.nullable = true;
         } else if tokens.accept(&["ARRAY"]) {
-            sql_type = SqlType { data_type: list_of(&sql_type), nullable: true, limit: None };
+            let (data_type, shape) = list_of(sql_type);
+            sql_type = SqlType { data_type, nullable: true, shape };
         } else {
             return Ok(sql_type);
         }
     }
 }
 
-fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option<Limit>)> {
+fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Shape)> {
     let span = tokens.span();
     let name = tokens.identifier("a type")?;
-    let plain = |data_type| Ok((data_type, None));
+    let plain = |data_type| Ok((data_type, Shape::Plain));
     if name.quote_style.is_some() {
         return Err(unknown_type(span, &name.value));
     }
@@ -85,27 +84,20 @@ fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option
         "DECIMAL" | "DEC" | "NUMERIC" => plain(parse_decimal(tokens, span)?),
         "STRING" => plain(DataType::Utf8),
         "CHAR" | "CHARACTER" => {
-            let varying = tokens.accept(&["VARYING"]);
-            let length = parse_length(tokens)?;
-            Ok((
-                DataType::Utf8,
-                Some(if varying {
-                    Limit::MaxLength(length.unwrap_or(1))
-                } else {
-                    Limit::FixedLength(length.unwrap_or(1))
-                }),
-            ))
+            if tokens.accept(&["VARYING"]) {
+                return Ok((DataType::Utf8, at_most(parse_length(tokens)?, Shape::Varchar)));
+            }
+            Ok((DataType::Utf8, Shape::Char(parse_length(tokens)?.unwrap_or(1))))
         }
-        "VARCHAR" => {
-            let length = parse_length(tokens)?.unwrap_or(1);
-            Ok((DataType::Utf8, (length < i32::MAX as u32).then_some(Limit::MaxLength(length))))
-        }
+        "VARCHAR" => Ok((DataType::Utf8, at_most(parse_length(tokens)?, Shape::Varchar))),
         "BYTES" => plain(DataType::Binary),
-        "BINARY" | "VARBINARY" => {
-            tokens.accept(&["VARYING"]);
-            parse_length(tokens)?;
-            plain(DataType::Binary)
+        "BINARY" => {
+            if tokens.accept(&["VARYING"]) {
+                return Ok((DataType::Binary, at_most(parse_length(tokens)?, Shape::Varbinary)));
+            }
+            Ok((DataType::Binary, Shape::Binary(parse_length(tokens)?.unwrap_or(1))))
         }
+        "VARBINARY" => Ok((DataType::Binary, at_most(parse_length(tokens)?, Shape::Varbinary))),
         "DATE" => plain(DataType::Date32),
         "TIME" => {
             let precision = parse_precision(tokens, 0)?;
@@ -121,10 +113,10 @@ fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option
             tokens.expect_token(&Token::Lt)?;
             let element = parse_nested(tokens, depth + 1)?;
             close_angle(tokens)?;
-            plain(list_of(&element))
+            Ok(list_of(element))
         }
-        "MAP" => plain(parse_map(tokens, depth)?),
-        "ROW" => plain(parse_row(tokens, depth)?),
+        "MAP" => parse_map(tokens, depth),
+        "ROW" => parse_row(tokens, depth),
         "MULTISET" | "RAW" | "VARIANT" | "BITMAP" | "NULL" => {
             Err(Diagnostic::at(span, format!("type {} is not supported", name.value.to_ascii_uppercase())))
         }
@@ -133,6 +125,30 @@ fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Option
         _ => Err(unknown_type(span, &name.value)),
     }
 }
+
+/// The names of types, for those who misspell one.
+const NAMES: [&str; 20] = [
+    "BOOLEAN",
+    "TINYINT",
+    "SMALLINT",
+    "INT",
+    "INTEGER",
+    "BIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "STRING",
+    "CHAR",
+    "VARCHAR",
+    "BYTES",
+    "BINARY",
+    "VARBINARY",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "ARRAY",
+];
 
 fn unknown_type(span: Span, name: &str) -> Diagnostic {
     let help = match name.to_ascii_uppercase().as_str() {
@@ -146,7 +162,13 @@ fn unknown_type(span: Span, name: &str) -> Diagnostic {
         "BLOB" | "BYTEA" => "use BYTES",
         "STRUCT" => "use ROW<…>",
         "JSON" | "JSONB" => "use STRING and the JSON functions",
-        _ => return Diagnostic::at(span, format!("unknown type '{name}'")),
+        _ => {
+            let diagnostic = Diagnostic::at(span, format!("unknown type '{name}'"));
+            return match nearest(name, NAMES.into_iter()) {
+                Some(near) => diagnostic.help(format!("did you mean {near}?")),
+                None => diagnostic,
+            };
+        }
     };
     Diagnostic::at(span, format!("unknown type '{name}'")).help(help)
 }
@@ -196,52 +218,63 @@ fn parse_precision(tokens: &mut Tokens<'_>, default: u32) -> Result<u32> {
     Ok(precision)
 }
 
-fn parse_timestamp(tokens: &mut Tokens<'_>, span: Span) -> Result<(DataType, Option<Limit>)> {
+fn parse_timestamp(tokens: &mut Tokens<'_>, span: Span) -> Result<(DataType, Shape)> {
     let precision = parse_precision(tokens, 6)?;
-    let (unit, limit) = (unit_of(precision), digits(precision));
+    let (unit, shape) = (unit_of(precision), digits(precision));
     if tokens.accept(&["WITH", "LOCAL", "TIME", "ZONE"]) {
-        return Ok((DataType::Timestamp(unit, Some("UTC".into())), limit));
+        return Ok((DataType::Timestamp(unit, Some("UTC".into())), shape));
     }
     if tokens.sees(&["WITH", "TIME", "ZONE"]) {
         return Err(Diagnostic::at(span, "type TIMESTAMP WITH TIME ZONE is not supported")
             .help("use TIMESTAMP_LTZ for a point in time"));
     }
     tokens.accept(&["WITHOUT", "TIME", "ZONE"]);
-    Ok((DataType::Timestamp(unit, None), limit))
+    Ok((DataType::Timestamp(unit, None), shape))
 }
 
 /// The digits of a fraction, where milliseconds or microseconds are more.
-fn digits(precision: u32) -> Option<Limit> {
-    (precision < 6 && precision != 3).then_some(Limit::Digits(precision))
+fn digits(precision: u32) -> Shape {
+    if precision < 6 && precision != 3 { Shape::Digits(precision) } else { Shape::Plain }
+}
+
+/// A length that VARCHAR and VARBINARY need not have: without one they hold any text, also in a CAST.
+fn at_most(length: Option<u32>, shape: fn(u32) -> Shape) -> Shape {
+    match length {
+        Some(length) if length < i32::MAX as u32 => shape(length),
+        _ => Shape::Plain,
+    }
 }
 
 fn unit_of(precision: u32) -> TimeUnit {
     if precision <= 3 { TimeUnit::Millisecond } else { TimeUnit::Microsecond }
 }
 
-fn list_of(element: &SqlType) -> DataType {
-    DataType::List(Arc::new(Field::new("element", element.data_type.clone(), element.nullable)))
+fn list_of(element: SqlType) -> (DataType, Shape) {
+    let data_type = DataType::List(Arc::new(Field::new("element", element.data_type.clone(), true)));
+    (data_type, Shape::Array(Box::new(element.declared())))
 }
 
-fn parse_map(tokens: &mut Tokens<'_>, depth: usize) -> Result<DataType> {
+fn parse_map(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Shape)> {
     tokens.expect_token(&Token::Lt)?;
     let key = parse_nested(tokens, depth + 1)?;
     tokens.expect_token(&Token::Comma)?;
     let value = parse_nested(tokens, depth + 1)?;
     close_angle(tokens)?;
     let entry = Fields::from(vec![
-        Field::new("key", key.data_type, false),
-        Field::new("value", value.data_type, value.nullable),
+        Field::new("key", key.data_type.clone(), false),
+        Field::new("value", value.data_type.clone(), true),
     ]);
-    Ok(DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false))
+    let data_type = DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false);
+    Ok((data_type, Shape::Map { key: Box::new(key.declared()), value: Box::new(value.declared()) }))
 }
 
-fn parse_row(tokens: &mut Tokens<'_>, depth: usize) -> Result<DataType> {
+fn parse_row(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Shape)> {
     let in_parentheses = tokens.accept_token(&Token::LParen);
     if !in_parentheses {
         tokens.expect_token(&Token::Lt)?;
     }
     let mut fields: Vec<Field> = Vec::new();
+    let mut declared = Vec::new();
     loop {
         let name = tokens.identifier("a field name")?;
         if fields.iter().any(|field| *field.name() == name.value) {
@@ -251,7 +284,8 @@ fn parse_row(tokens: &mut Tokens<'_>, depth: usize) -> Result<DataType> {
         if let Token::SingleQuotedString(_) = tokens.peek().token {
             tokens.next();
         }
-        fields.push(Field::new(name.value, field.data_type, field.nullable));
+        fields.push(Field::new(&name.value, field.data_type.clone(), true));
+        declared.push((name.value, field.declared()));
         if !tokens.accept_token(&Token::Comma) {
             break;
         }
@@ -261,7 +295,7 @@ fn parse_row(tokens: &mut Tokens<'_>, depth: usize) -> Result<DataType> {
     } else {
         close_angle(tokens)?;
     }
-    Ok(DataType::Struct(Fields::from(fields)))
+    Ok((DataType::Struct(Fields::from(fields)), Shape::Row(declared)))
 }
 
 /// Takes one `>`; the tokens have `>>` already cut in two.

@@ -31,7 +31,7 @@ pub(crate) fn bind(binder: &mut QueryBinder<'_>, call: &WindowTvf, around: Surro
     }
     let assigner = assigner(call)?;
     let time_zone = match input.data_type(time) {
-        DataType::Timestamp(_, Some(_)) => Some(binder.session.functions.time_zone.name().to_owned()),
+        DataType::Timestamp(_, Some(_)) => Some(binder.session.functions.time_zone.to_string()),
         _ => None,
     };
     Ok(windowed(input, assigner, TimeColumn { column: time, time_zone }, partition, call.span))

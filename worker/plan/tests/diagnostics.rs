@@ -96,6 +96,29 @@ const CASES: &[(&str, &str, &str)] = &[
     ("INSERT INTO out SELECT r.«c» FROM kv;", "the row has no field 'c'", "its fields are a, b"),
     ("INSERT INTO out SELECT k.«c» FROM kv;", "'c': only a ROW has fields, this is STRING", ""),
     ("INSERT INTO out SELECT «UPER»(k) FROM kv;", "there is no function 'UPER'", "did you mean UPPER"),
+    (
+        "INSERT INTO counts SELECT window_start, «AVVG»(v) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) \
+         GROUP BY window_start, window_end;",
+        "there is no function 'AVVG'",
+        "did you mean AVG",
+    ),
+    ("INSERT INTO out SELECT «UPER»(nothing) FROM kv;", "there is no function 'UPER'", "did you mean UPPER"),
+    (
+        "INSERT INTO numbers SELECT «SUMM»(v) OVER (ORDER BY ts) FROM kv;",
+        "there is no function 'SUMM'",
+        "did you mean SUM",
+    ),
+    ("INSERT INTO out SELECT CAST(v AS «VARCHA») FROM kv;", "unknown type 'VARCHA'", "did you mean VARCHAR"),
+    (
+        "SET 'table.local-time-zone' = «'GMT+25'»;",
+        "'table.local-time-zone' = 'GMT+25': expected the name of a time zone, such as Europe/Berlin",
+        "or a distance, such as GMT+08:00",
+    ),
+    (
+        "SET 'table.exec.sink.not-null-enforcer' = «'IGNORE'»;",
+        "'table.exec.sink.not-null-enforcer' = 'IGNORE': expected ERROR or DROP",
+        "",
+    ),
     ("CREATE VIEW «kv» AS SELECT 1 FROM plain;", "table or view 'kv' exists already", ""),
     ("DROP TABLE «nothing»;", "table or view 'nothing' not found", ""),
     ("CREATE TABLE t (a INT, «a» STRING) WITH ('connector' = 'print');", "column 'a' is declared twice", ""),

@@ -1,6 +1,6 @@
 //! What flows through a job, and the names of places in it.
 //!
-//! Batches, watermarks, barriers, key hashes, key groups, ids, names of types. Used by every other room, uses none of them.
+//! Batches, watermarks, barriers, key hashes, key groups, ids, names of types, time zones. Used by every other room, uses none of them.
 //! There is no I/O here, no clock and no randomness: everything is a value or a pure function.
 
 pub mod assignment;
@@ -12,6 +12,7 @@ pub mod ids;
 pub mod key_group;
 pub mod key_hash;
 pub mod sql_type;
+pub mod time_zone;
 pub mod watermark;
 
 pub use assignment::Assignment;
@@ -22,4 +23,5 @@ pub use element::Element;
 pub use ids::{Attempt, OperatorUid, SlotIndex, SplitId};
 pub use key_group::{KeyGroup, KeyGroupSet, MaxParallelism};
 pub use sql_type::sql_type;
+pub use time_zone::TimeZone;
 pub use watermark::Watermark;

@@ -3,9 +3,8 @@
 //! Windows are cut in local time: that of the session time zone for TIMESTAMP_LTZ, the time as it stands for TIMESTAMP.
 //! Watermarks are instants. Local times are milliseconds as if they were UTC.
 
-use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::Tz;
-use eddyline_stream::Watermark;
+use chrono::{DateTime, NaiveDateTime};
+use eddyline_stream::{TimeZone, Watermark};
 
 use crate::Error;
 
@@ -15,7 +14,7 @@ const HOUR_MS: i64 = 3_600_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
     // Fixed at start.
-    zone: Option<Tz>,
+    zone: Option<TimeZone>,
     // Changing: the hour of the last instant and its offset, if that is one for the whole hour.
     hour: i64,
     offset_ms: Option<i64>,
@@ -24,9 +23,9 @@ pub(crate) struct Zone {
 impl Zone {
     /// `None` and UTC need no conversion.
     pub(crate) fn new(name: Option<&str>) -> Result<Self, Error> {
-        let zone =
-            name.map(|name| name.parse::<Tz>().map_err(|_| Error::UnknownTimeZone(name.to_owned()))).transpose()?;
-        Ok(Self { zone: zone.filter(|zone| *zone != Tz::UTC), hour: i64::MIN, offset_ms: None })
+        let parse = |name: &str| name.parse().map_err(|_| Error::UnknownTimeZone(name.to_owned()));
+        let zone = name.map(parse).transpose()?;
+        Ok(Self { zone: zone.filter(|zone| *zone != TimeZone::UTC), hour: i64::MIN, offset_ms: None })
     }
 
     /// Whether local times are instants.
@@ -52,8 +51,8 @@ impl Zone {
     pub(crate) fn instant(&self, local_ms: i64) -> i64 {
         let Some(zone) = self.zone else { return local_ms };
         let Some(local) = naive(local_ms) else { return local_ms };
-        match zone.offset_from_local_datetime(&local).latest() {
-            Some(offset) => local_ms - i64::from(offset.fix().local_minus_utc()) * 1000,
+        match zone.offset_of_local(&local).latest() {
+            Some(offset) => local_ms - i64::from(offset) * 1000,
             None => {
                 // The first instant whose local time is later. Offsets are below a day.
                 let (mut before, mut after) = (local_ms - 24 * HOUR_MS, local_ms + 24 * HOUR_MS);
@@ -99,8 +98,8 @@ fn naive(time_ms: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_millis(time_ms).map(|time| time.naive_utc())
 }
 
-fn offset_ms(zone: Tz, instant_ms: i64) -> i64 {
-    naive(instant_ms).map_or(0, |time| i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc()) * 1000)
+fn offset_ms(zone: TimeZone, instant_ms: i64) -> i64 {
+    naive(instant_ms).map_or(0, |time| i64::from(zone.offset_at(&time)) * 1000)
 }
 
 #[cfg(test)]
@@ -137,6 +136,13 @@ mod tests {
         let mut berlin = Zone::new(Some("Europe/Berlin")).expect("a zone");
         let end = berlin.last_fired(HOUR_MS, 0, Watermark::new(ms("2024-10-27T01:00:00Z")));
         assert_eq!(end, ms("2024-10-27T02:00:00Z"), "02:00 to 03:00 occurs twice and is not over");
+    }
+
+    #[test]
+    fn a_fixed_offset_is_a_zone() {
+        let mut zone = Zone::new(Some("GMT+08:00")).expect("a zone");
+        assert_eq!(zone.local(0), 8 * HOUR_MS);
+        assert_eq!(zone.instant(8 * HOUR_MS), 0);
     }
 
     #[test]

@@ -94,7 +94,11 @@ fn run(middle: NodeKind, schema: SchemaRef, batch: RecordBatch) -> Result<Vec<Ro
         DataType::Timestamp(_, zone) => zone.clone(),
         other => panic!("{other} is no time"),
     };
-    let sink = NodeKind::Sink(Box::new(SinkNode { table: table("results", &schema), parallelism: None }));
+    let sink = NodeKind::Sink(Box::new(SinkNode {
+        table: table("results", &schema),
+        parallelism: None,
+        constraints: Vec::new(),
+    }));
     let nodes = vec![source("events", zone.as_deref()), node(&[0], middle, schema.clone()), node(&[1], sink, schema)];
     let graph = JobGraph { nodes, settings: Settings::default() };
     let inputs = BTreeMap::from([("events".to_owned(), vec![batch])]);
@@ -232,7 +236,11 @@ fn a_filter_drops_rows_and_a_union_waits_for_its_slowest_input() {
     let schema = input(None);
     let big = binary(Arc::new(Column::new("value", 2)), Sign::Gt, lit(1i32), &schema).expect("types agree");
     let calc = NodeKind::Calc(Calc { filter: Some(big), columns: columns(&schema) });
-    let sink = NodeKind::Sink(Box::new(SinkNode { table: table("results", &schema), parallelism: None }));
+    let sink = NodeKind::Sink(Box::new(SinkNode {
+        table: table("results", &schema),
+        parallelism: None,
+        constraints: Vec::new(),
+    }));
     let nodes = vec![
         source("left", None),
         source("right", None),
@@ -265,7 +273,11 @@ fn splits_that_are_idle_or_at_their_end_hold_nothing_back() {
         Field::new("sum", DataType::Int32, true),
         Field::new("window_start", timestamp(None), true),
     ]));
-    let sink = NodeKind::Sink(Box::new(SinkNode { table: table("results", &results), parallelism: None }));
+    let sink = NodeKind::Sink(Box::new(SinkNode {
+        table: table("results", &results),
+        parallelism: None,
+        constraints: Vec::new(),
+    }));
     let nodes = vec![
         source("input", None),
         node(&[0], NodeKind::WindowAggregate(windows), Arc::clone(&results)),

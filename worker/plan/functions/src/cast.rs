@@ -3,7 +3,7 @@
 //! [`flink_cast`] gives a function of one argument for a pair of types, or `None` when Arrow's kernel has Flink's semantics.
 //! Numbers narrow as in Java (integers cut bits, floating point numbers saturate); a DECIMAL that does not fit is NULL;
 //! strings are read without the blanks around them, and one that cannot be read is an error (NULL for TRY_CAST).
-//! `VARCHAR(n)` and `CHAR(n)` are the functions `varchar(s, n)` and `char(s, n)` on top.
+//! Lengths and digits, as of `VARCHAR(n)` and `TIME(p)`, are cut on top, in [`crate::declared`].
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ pub fn flink_cast(from: &DataType, to: &DataType, try_: bool, context: &Function
     if from == to || from == DataType::Null {
         return None;
     }
-    let zone = Zone::Named(context.time_zone);
+    let zone = Zone(context.time_zone);
     let (name, body): (&'static str, Body) = match (&from, &to) {
         (
             from @ (DataType::List(_) | DataType::Map(..) | DataType::Struct(_)),

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono_tz::Tz;
+use eddyline_stream::TimeZone;
 
 /// Where the functions that tell the time (`NOW`, `PROCTIME`, `RAND`'s seed) get it from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,14 +33,14 @@ impl Clock {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FunctionContext {
     /// The session time zone (`table.local-time-zone`): how TIMESTAMP_LTZ is read and printed.
-    pub time_zone: Tz,
+    pub time_zone: TimeZone,
     /// Where the time comes from.
     pub clock: Clock,
 }
 
 impl FunctionContext {
     /// The context of a job.
-    pub fn new(time_zone: Tz, clock: Clock) -> Self {
+    pub fn new(time_zone: TimeZone, clock: Clock) -> Self {
         Self { time_zone, clock }
     }
 }

@@ -73,7 +73,7 @@ fn check_simple(args: &ReturnFieldArgs) -> Result<()> {
 pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
     use Parameter::{Int, Long, Moment, Number, Text};
     const TEXT: &[&[Parameter]] = &[&[Text], &[Text, Text]];
-    let (zone, clock) = (Zone::Named(context.time_zone), context.clock);
+    let (zone, clock) = (Zone(context.time_zone), context.clock);
     vec![
         function("date_format", &[&[Moment, Text], &[Text, Text]], Returns::Type(DataType::Utf8), move |args| {
             date_format(args, zone)
@@ -120,7 +120,7 @@ fn date_format(args: &Arguments, zone: Zone) -> Result<ArrayRef> {
         return args.try_write_text(|row, out| {
             let (Some(text), Some(pattern)) = (text.get(row), pattern.get(row)) else { return Ok(None) };
             let compiled = last.get(pattern)?;
-            Ok(from.parse_local(text).map(|local| compiled.format(local, Zone::of_java_id("UTC"), out)))
+            Ok(from.parse_local(text).map(|local| compiled.format(local, Zone::UTC, out)))
         });
     }
     let moments = args.moments(0)?;
@@ -132,7 +132,7 @@ fn date_format(args: &Arguments, zone: Zone) -> Result<ArrayRef> {
             if moments.is_instant {
                 compiled.format_instant(raw, zone, out);
             } else {
-                compiled.format(raw, Zone::of_java_id("UTC"), out);
+                compiled.format(raw, Zone::UTC, out);
             }
             Ok(Some(()))
         }
@@ -252,7 +252,7 @@ fn to_date(args: &Arguments) -> Result<ArrayRef> {
     }
     let (pattern, last) = (args.text(1)?, LastPattern::new(Dialect::Simple));
     args.try_write_moments(|row| match (text.get(row), pattern.get(row)) {
-        (Some(text), Some(pattern)) => Ok(last.get(pattern)?.parse_instant(text, Zone::of_java_id("UTC"))),
+        (Some(text), Some(pattern)) => Ok(last.get(pattern)?.parse_instant(text, Zone::UTC)),
         _ => Ok(None),
     })
 }

@@ -22,11 +22,13 @@ mod conditional;
 mod context;
 mod conversion;
 mod decimal;
+mod declared;
 mod function;
 mod json;
 mod moments;
 mod now;
 mod operators;
+mod packed;
 mod parameters;
 mod random;
 mod rounding;
@@ -45,7 +47,9 @@ pub use cast::flink_cast;
 pub use cast::text::PRECISION_KEY;
 pub use context::{Clock, FunctionContext};
 pub use decimal::{DecimalOperator, DecimalType, decimal_operator};
+pub use declared::{Constraint, Declared, Lengths, Reach, Shape, cut, enforce, is_whole};
 pub use operators::{calculation, comparison, negation, never_fails};
+pub use packed::{pack, unpack};
 pub use parameters::{common_number, exact};
 
 /// All scalar functions for one job, each under its lower-case name and aliases.

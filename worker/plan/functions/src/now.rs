@@ -16,7 +16,7 @@ use crate::time::{DAY, MILLISECOND, SECOND};
 
 /// The functions of this module.
 pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
-    let (zone, clock) = (Zone::Named(context.time_zone), context.clock);
+    let (zone, clock) = (Zone(context.time_zone), context.clock);
     let tell = |name: &'static str, aliases: &[&str], data_type: DataType, read: fn(i64, Zone) -> i64| {
         function(name, &[&[]], Returns::Type(data_type), move |args| {
             let now = read(clock.epoch_ms().saturating_mul(MILLISECOND), zone);

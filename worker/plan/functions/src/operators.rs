@@ -80,7 +80,7 @@ pub fn negation(data_type: &DataType) -> Option<Arc<ScalarUDF>> {
 /// Whether a call of this function can fail on some values: that of an operator can only by a division.
 pub fn never_fails(name: &str) -> bool {
     let comparisons = ["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"];
-    comparisons.contains(&name) || ["+", "-", "*"].contains(&name)
+    comparisons.contains(&name) || ["+", "-", "*", "is_whole"].contains(&name)
 }
 
 fn of_two(

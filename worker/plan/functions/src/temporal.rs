@@ -22,9 +22,9 @@ use crate::time::zone::{Overlap, Zone};
 
 /// The functions of this module.
 pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
-    use Parameter::{Int, Long, Moment, Text};
+    use Parameter::{Long, Moment, Text};
     const OF_UNIT: &[&[Parameter]] = &[&[Text, Moment]];
-    let zone = Zone::Named(context.time_zone);
+    let zone = Zone(context.time_zone);
     let mut functions: Vec<_> = PARTS
         .into_iter()
         .map(|(name, unit)| {
@@ -59,7 +59,6 @@ pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
         function("timestampdiff", &[&[Text, Moment, Moment]], Returns::Type(DataType::Int32), timestampdiff)
             .check(check_unit)
             .into_udf(),
-        function("fraction", &[&[Moment, Int]], Returns::Argument(0), fraction).into_udf(),
     ]);
     functions
 }
@@ -126,16 +125,6 @@ fn timestampadd(args: &Arguments) -> Result<ArrayRef> {
             Some(moved) => Ok(Some(moved)),
             None => exec_err!("TIMESTAMPADD: {count} {unit:?} lead out of the range of a timestamp"),
         }
-    })
-}
-
-/// Cuts the fraction of a second to some digits.
-fn fraction(args: &Arguments) -> Result<ArrayRef> {
-    let (moments, digits) = (args.moments(0)?, args.int(1)?);
-    args.write_moments(|row| {
-        let cut_off = 6_u32.saturating_sub(u32::try_from(digits.get(row)?).ok()?);
-        let moment = moments.raw(row)?;
-        Some(moment - moment.rem_euclid(10_i64.pow(cut_off)))
     })
 }
 

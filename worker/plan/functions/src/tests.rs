@@ -11,6 +11,7 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::type_coercion::functions::fields_with_udf;
 use datafusion_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, Volatility};
+use eddyline_stream::TimeZone;
 
 use crate::cast::text::push_value;
 use crate::time::zone::Zone;
@@ -36,7 +37,7 @@ use args;
 
 fn in_zone(time_zone: Tz) -> FunctionContext {
     // 2026-03-01 12:34:56.789 UTC
-    FunctionContext::new(time_zone, Clock::Fixed { epoch_ms: 1_772_368_496_789 })
+    FunctionContext::new(TimeZone::Named(time_zone), Clock::Fixed { epoch_ms: 1_772_368_496_789 })
 }
 
 fn utc() -> FunctionContext {
@@ -149,7 +150,7 @@ fn call_once(udf: &Arc<ScalarUDF>, args: &[ScalarValue]) -> Result<Outcome> {
 
 fn printed(array: &ArrayRef, row: usize) -> String {
     let mut out = String::new();
-    match push_value(array.as_ref(), row, None, Zone::Named(Tz::UTC), &mut out) {
+    match push_value(array.as_ref(), row, None, Zone::UTC, &mut out) {
         Some(()) => out,
         None => "NULL".to_owned(),
     }

@@ -152,4 +152,6 @@ pub struct SinkNode {
     pub table: TableDescriptor,
     /// How many subtasks write it at most (`sink.parallelism`); one for each subtask before it if the table does not say.
     pub parallelism: Option<NonZeroU16>,
+    /// The enforcers of what its columns declare, for people.
+    pub constraints: Vec<String>,
 }

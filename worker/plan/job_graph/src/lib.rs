@@ -16,5 +16,5 @@ pub use graph::{
     WatermarkSpec,
 };
 pub use over::{Over, OverFrame};
-pub use settings::Settings;
+pub use settings::{NestedConstraintEnforcer, NotNullEnforcer, Settings, SinkConstraints, TypeLengthEnforcer};
 pub use window::{TimeColumn, WindowAggregate, WindowAssign, WindowAssigner, WindowColumn};

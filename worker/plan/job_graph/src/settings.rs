@@ -24,8 +24,55 @@ pub struct Settings {
     pub checkpoints_retained: usize,
     /// `table.exec.source.idle-timeout`; zero is never.
     pub source_idle_timeout: Duration,
-    /// `table.local-time-zone`: an IANA name.
+    /// `table.local-time-zone`: a name that a time zone is found by.
     pub local_time_zone: String,
+    /// `table.exec.sink.*-enforcer`.
+    pub sink_constraints: SinkConstraints,
+}
+
+/// What a table that is written does about values that are not as declared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SinkConstraints {
+    /// `table.exec.sink.not-null-enforcer`.
+    pub not_null: NotNullEnforcer,
+    /// `table.exec.sink.type-length-enforcer`.
+    pub type_length: TypeLengthEnforcer,
+    /// `table.exec.sink.nested-constraint-enforcer`.
+    pub nested: NestedConstraintEnforcer,
+}
+
+/// What happens to a NULL in a NOT NULL column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum NotNullEnforcer {
+    /// The job fails.
+    #[default]
+    Error,
+    /// Its row is dropped.
+    Drop,
+}
+
+/// What happens to a value that is longer, or for CHAR and BINARY shorter, than declared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum TypeLengthEnforcer {
+    /// It is written as it is.
+    #[default]
+    Ignore,
+    /// It is cut, or filled with blanks or zeros.
+    TrimPad,
+    /// The job fails.
+    Error,
+}
+
+/// Where inside of a column's value declarations count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum NestedConstraintEnforcer {
+    /// Nowhere.
+    #[default]
+    Ignore,
+    /// In the fields of a ROW.
+    Rows,
+    /// In a ROW, an ARRAY and a MAP.
+    RowsAndCollections,
 }
 
 impl Default for Settings {
@@ -40,6 +87,7 @@ impl Default for Settings {
             checkpoints_retained: 3,
             source_idle_timeout: Duration::ZERO,
             local_time_zone: "UTC".to_owned(),
+            sink_constraints: SinkConstraints::default(),
         }
     }
 }

@@ -89,7 +89,7 @@ fn json_object(args: &Arguments) -> Result<ArrayRef> {
             let key = &args.columns[position];
             let index = if key.constant { 0 } else { row };
             let mut name = String::new();
-            if push_value(key.array.as_ref(), index, None, Zone::of_java_id("UTC"), &mut name).is_none() {
+            if push_value(key.array.as_ref(), index, None, Zone::UTC, &mut name).is_none() {
                 return exec_err!("JSON_OBJECT: a key is NULL");
             }
             let mut value = String::new();
@@ -132,7 +132,7 @@ fn push_json(array: &dyn Array, index: usize, out: &mut String) {
     if is_null(array, index) {
         return out.push_str("null");
     }
-    let utc = Zone::of_java_id("UTC");
+    let utc = Zone::UTC;
     match array.data_type() {
         DataType::Boolean => out.push_str(if array.as_boolean().value(index) { "true" } else { "false" }),
         DataType::Decimal128(..) => out.push_str(&array.as_primitive::<Decimal128Type>().value_as_string(index)),

@@ -175,7 +175,7 @@ fn otherwise(args: &Arguments, row: usize, position: usize, what: &str, path: &s
             let Some(default) = args.columns.get(position + 1) else { return Ok(None) };
             let mut out = String::new();
             let index = if default.constant { 0 } else { row };
-            let printed = text::push_value(&default.array, index, None, Zone::of_java_id("UTC"), &mut out);
+            let printed = text::push_value(&default.array, index, None, Zone::UTC, &mut out);
             // A BOOLEAN default reads as JSON writes it.
             let lower = *default.array.data_type() == DataType::Boolean;
             Ok(printed.map(|()| if lower { out.to_ascii_lowercase() } else { out }))

@@ -1,4 +1,4 @@
-//! Blanks and padding: `TRIM`, `BTRIM`, `LTRIM`, `RTRIM`, `LPAD`, `RPAD`, and `CHAR(n)`, `VARCHAR(n)` as functions.
+//! Blanks and padding: `TRIM`, `BTRIM`, `LTRIM`, `RTRIM`, `LPAD`, `RPAD`.
 //!
 //! `trim(s)` removes blanks (only the space character); with a second argument any of its characters.
 
@@ -18,7 +18,6 @@ use crate::parameters::Parameter;
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     const TRIM: &[&[Parameter]] = &[&[Parameter::Text], &[Parameter::Text, Parameter::Text]];
     const PAD: &[&[Parameter]] = &[&[Parameter::Text, Parameter::Int, Parameter::Text]];
-    const LENGTH: &[&[Parameter]] = &[&[Parameter::Text, Parameter::Int]];
     let text = || Returns::Type(DataType::Utf8);
     vec![
         function("btrim", TRIM, text(), |args| trim(args, true, true)).aliases(&["trim"]).into_udf(),
@@ -26,8 +25,6 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
         function("rtrim", TRIM, text(), |args| trim(args, false, true)).into_udf(),
         function("lpad", PAD, text(), |args| pad(args, true)).into_udf(),
         function("rpad", PAD, text(), |args| pad(args, false)).into_udf(),
-        function("varchar", LENGTH, text(), |args| fit(args, false)).into_udf(),
-        function("char", LENGTH, text(), |args| fit(args, true)).into_udf(),
     ]
 }
 
@@ -79,18 +76,5 @@ fn pad(args: &Arguments, leading: bool) -> Result<ArrayRef> {
             out.extend(filling);
         }
         Ok(Some(()))
-    })
-}
-
-fn fit(args: &Arguments, fills: bool) -> Result<ArrayRef> {
-    let (text, length) = (args.text(0)?, args.int(1)?);
-    args.write_text(|row, out| {
-        let length = usize::try_from(length.get(row)?).ok()?;
-        let kept = first_characters(text.get(row)?, length);
-        out.push_str(kept);
-        if fills {
-            out.extend(std::iter::repeat_n(' ', length.saturating_sub(kept.chars().count())));
-        }
-        Some(())
     })
 }

@@ -80,8 +80,6 @@ fn strings_are_trimmed_padded_and_joined() {
         ("concat_ws", args![None::<&str>, "a"], "NULL"),
         ("elt", args![2, "a", "b"], "b"),
         ("elt", args![3, "a", "b"], "NULL"),
-        ("varchar", args!["hello", 3], "hel"),
-        ("char", args!["hi", 4], "hi  "),
     ]);
     expect_refusal(vec![("repeat", args!["abcdefgh", i32::MAX], "longer than a string may be")]);
 }

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use super::calendar::{self, Civil};
 use super::pattern::{Dialect, Item, MONTHS, Pattern, WEEKDAYS};
-use super::zone::{Zone, offset_text};
+use eddyline_stream::time_zone::offset_text;
+
+use super::zone::Zone;
 use super::{DAY, HOUR, MILLISECOND, MINUTE, SECOND};
 
 impl Pattern {

@@ -2,7 +2,10 @@
 
 use super::calendar::{Civil, days_in_month};
 use super::pattern::{Dialect, Item, MONTHS, Pattern, WEEKDAYS};
-use super::zone::{Overlap, Zone, parse_offset};
+use eddyline_stream::TimeZone;
+use eddyline_stream::time_zone::parse_offset;
+
+use super::zone::{Overlap, Zone};
 use super::{DAY, HOUR, MINUTE, SECOND};
 
 /// What a pattern found in a text. Fields that it did not find are `None`.
@@ -201,7 +204,7 @@ fn parse_zone<'a>(letter: char, text: &'a str, found: &mut Found) -> Option<&'a 
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "+-:/_".contains(c))).unwrap_or(text.len());
     let id = &text[..end];
     let zone = match parse_offset(id) {
-        Some(seconds) => chrono::FixedOffset::east_opt(seconds).map(Zone::Fixed),
+        Some(seconds) => chrono::FixedOffset::east_opt(seconds).map(|offset| Zone(TimeZone::Fixed(offset))),
         None => Zone::parse(id),
     };
     found.zone = Some(zone?);

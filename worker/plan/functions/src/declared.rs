@@ -1,0 +1,372 @@
+//! What a declared type says beyond its Arrow type: lengths, digits of a fraction, NOT NULL inside of ARRAY, MAP and ROW.
+//!
+//! A CAST cuts and fills to it with [`cut`]. A sink's table asks [`enforce`] to refuse or to fit what is written, and
+//! [`is_whole`] to drop rows with a NULL where none may be. Nothing of it is part of a value's type while it flows.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, ListArray, MapArray, PrimitiveArray, StringBuilder,
+    StructArray,
+};
+use arrow::compute::unary;
+use arrow::datatypes::{DataType, Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType};
+use datafusion_common::{Result, exec_err};
+use datafusion_expr::ScalarUDF;
+use eddyline_stream::sql_type;
+
+use crate::collection::with_one_entry_a_key;
+use crate::function::{Returns, function};
+use crate::string::pad::first_characters;
+
+/// A declared type, but for its Arrow type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// `NOT NULL`.
+    pub not_null: bool,
+    /// What else.
+    pub shape: Shape,
+}
+
+/// What a declared type has less of than its Arrow type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Nothing.
+    Plain,
+    /// `CHAR(n)`: exactly so many characters.
+    Char(u32),
+    /// `VARCHAR(n)`: at most so many characters.
+    Varchar(u32),
+    /// `BINARY(n)`: exactly so many bytes.
+    Binary(u32),
+    /// `VARBINARY(n)`: at most so many bytes.
+    Varbinary(u32),
+    /// `TIME(p)`, `TIMESTAMP(p)`: so many digits of the fraction of a second.
+    Digits(u32),
+    /// `ARRAY<…>`.
+    Array(Box<Declared>),
+    /// `MAP<…>`: what is declared of the values, and of the keys.
+    Map {
+        /// Of the keys.
+        key: Box<Declared>,
+        /// Of the values.
+        value: Box<Declared>,
+    },
+    /// `ROW<…>`: names and what is declared of the fields.
+    Row(Vec<(String, Declared)>),
+}
+
+/// How far into a value a sink's constraints reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// To the column.
+    #[default]
+    Column,
+    /// Also to the fields of a ROW.
+    Rows,
+    /// Also to the elements of an ARRAY and the entries of a MAP.
+    Collections,
+}
+
+/// What a sink's table does about a value longer or shorter than declared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lengths {
+    /// It is written as it is.
+    #[default]
+    Ignore,
+    /// It is cut, or filled with blanks or zeros.
+    Fit,
+    /// The job fails.
+    Refuse,
+}
+
+/// A column of a table that is written, and what is asked of its values.
+#[derive(Clone, Debug)]
+pub struct Constraint {
+    /// The table, for messages.
+    pub table: String,
+    /// The column, for messages.
+    pub column: String,
+    /// What is declared.
+    pub declared: Declared,
+    /// How far it counts.
+    pub reach: Reach,
+}
+
+impl Shape {
+    /// Whether a length is declared, in the value or as far into it as `reach`.
+    pub fn has_lengths(&self, reach: Reach) -> bool {
+        match self {
+            Self::Plain | Self::Digits(_) => false,
+            Self::Char(_) | Self::Varchar(_) | Self::Binary(_) | Self::Varbinary(_) => true,
+            inner => inner.parts(reach).iter().any(|part| part.shape.has_lengths(reach)),
+        }
+    }
+
+    /// Whether NOT NULL is declared inside, as far as `reach`.
+    pub fn has_not_null(&self, reach: Reach) -> bool {
+        self.parts(reach).iter().any(|part| part.not_null || part.shape.has_not_null(reach))
+    }
+
+    fn has_digits(&self) -> bool {
+        matches!(self, Self::Digits(_)) || self.parts(Reach::Collections).iter().any(|part| part.shape.has_digits())
+    }
+
+    /// What is declared of the parts of a value, where they are within reach.
+    fn parts(&self, reach: Reach) -> Vec<&Declared> {
+        match self {
+            Self::Array(element) if reach == Reach::Collections => vec![element],
+            Self::Map { key, value } if reach == Reach::Collections => vec![key, value],
+            Self::Row(fields) if reach >= Reach::Rows => fields.iter().map(|(_, field)| field).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The name of a flat type.
+    fn name(&self) -> String {
+        match self {
+            Self::Char(length) => format!("CHAR({length})"),
+            Self::Varchar(length) => format!("VARCHAR({length})"),
+            Self::Binary(length) => format!("BINARY({length})"),
+            Self::Varbinary(length) => format!("VARBINARY({length})"),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+/// The function that cuts and fills values as a CAST to the declared type does; `None` if there is nothing to do.
+pub fn cut(data_type: &DataType, shape: &Shape) -> Option<Arc<ScalarUDF>> {
+    if !shape.has_lengths(Reach::Collections) && !shape.has_digits() {
+        return None;
+    }
+    let identity = format!("{data_type} {shape:?}");
+    let shape = shape.clone();
+    let cut =
+        function("cut", &[], Returns::Argument(0), move |args| fitted(&args.spread(0)?, &shape, Reach::Collections));
+    Some(cut.exactly(vec![data_type.clone()], identity).into_udf())
+}
+
+/// The function that gives a value back, fitted to the lengths declared, or fails on one that breaks what is declared.
+/// `not_null` says whether a NULL fails too. `None` if nothing is to be looked at.
+pub fn enforce(
+    data_type: &DataType,
+    constraint: &Constraint,
+    lengths: Lengths,
+    not_null: bool,
+) -> Option<Arc<ScalarUDF>> {
+    let Constraint { declared, reach, .. } = constraint;
+    let lengths = if declared.shape.has_lengths(*reach) { lengths } else { Lengths::Ignore };
+    let not_null = not_null && (declared.not_null || declared.shape.has_not_null(*reach));
+    if lengths == Lengths::Ignore && !not_null {
+        return None;
+    }
+    let identity = format!("{data_type} {constraint:?} {lengths:?} {not_null}");
+    let constraint = constraint.clone();
+    let enforce = function("enforce", &[], Returns::Argument(0), move |args| {
+        let Constraint { table, column, declared, reach } = &constraint;
+        let array = args.spread(0)?;
+        if not_null && let Some((_, place)) = nulls(&array, declared, *reach, column).into_iter().next() {
+            return exec_err!(
+                "column '{place}' of '{table}' is NOT NULL, and a NULL would be written into it; \
+                 SET 'table.exec.sink.not-null-enforcer' = 'DROP' drops such rows"
+            );
+        }
+        match lengths {
+            Lengths::Ignore => Ok(array),
+            Lengths::Fit => fitted(&array, &declared.shape, *reach),
+            Lengths::Refuse => match misfits(&array, declared, *reach, column).into_iter().next() {
+                None => Ok(array),
+                Some((_, (place, name, length))) => exec_err!(
+                    "column '{place}' of '{table}' is {name}, and a value of length {length} would be written into it; \
+                     SET 'table.exec.sink.type-length-enforcer' = 'TRIM_PAD' cuts and fills such values"
+                ),
+            },
+        }
+    });
+    Some(enforce.exactly(vec![data_type.clone()], identity).into_udf())
+}
+
+/// The condition that a value has no NULL where none may be; `None` if NULL may be everywhere.
+pub fn is_whole(data_type: &DataType, constraint: &Constraint) -> Option<Arc<ScalarUDF>> {
+    let Constraint { declared, reach, .. } = constraint;
+    if !declared.not_null && !declared.shape.has_not_null(*reach) {
+        return None;
+    }
+    let identity = format!("{data_type} {constraint:?}");
+    let constraint = constraint.clone();
+    let is_whole = function("is_whole", &[], Returns::Type(DataType::Boolean), move |args| {
+        let mut whole = vec![true; args.rows];
+        for (row, _) in nulls(&args.spread(0)?, &constraint.declared, constraint.reach, &constraint.column) {
+            whole[row] = false;
+        }
+        args.write_boolean(|row| Some(whole[row]))
+    });
+    Some(is_whole.exactly(vec![data_type.clone()], identity).into_udf())
+}
+
+/// The rows with a NULL where none may be, and its place.
+fn nulls(array: &ArrayRef, declared: &Declared, reach: Reach, place: &str) -> Vec<(usize, String)> {
+    let test = |array: &ArrayRef, declared: &Declared, place: &str| {
+        if !declared.not_null || array.logical_null_count() == 0 {
+            return Vec::new();
+        }
+        let nulls = array.logical_nulls();
+        let is_null = |row: &usize| nulls.as_ref().is_some_and(|nulls| nulls.is_null(*row));
+        (0..array.len()).filter(is_null).map(|row| (row, place.to_owned())).collect()
+    };
+    find(array, declared, reach, place, &test)
+}
+
+/// The rows with a value of another length than declared: its place, the type's name and the length.
+fn misfits(array: &ArrayRef, declared: &Declared, reach: Reach, place: &str) -> Vec<(usize, (String, String, usize))> {
+    let test = |array: &ArrayRef, declared: &Declared, place: &str| {
+        let (limit, exact) = match declared.shape {
+            Shape::Char(limit) | Shape::Binary(limit) => (limit as usize, true),
+            Shape::Varchar(limit) | Shape::Varbinary(limit) => (limit as usize, false),
+            _ => return Vec::new(),
+        };
+        let length = |row: usize| match array.data_type() {
+            DataType::Utf8 => array.as_string::<i32>().value(row).chars().count(),
+            _ => array.as_binary::<i32>().value(row).len(),
+        };
+        let valid = (0..array.len()).filter(|row| array.is_valid(*row)).map(|row| (row, length(row)));
+        valid
+            .filter(|(_, length)| *length > limit || (exact && *length < limit))
+            .map(|(row, length)| (row, (place.to_owned(), declared.shape.name(), length)))
+            .collect()
+    };
+    find(array, declared, reach, place, &test)
+}
+
+/// What is found in an array whose place has a name, by row.
+type Test<'t, T> = dyn Fn(&ArrayRef, &Declared, &str) -> Vec<(usize, T)> + 't;
+
+/// What `test` finds in a column and in its parts within reach, by the column's row.
+fn find<T>(array: &ArrayRef, declared: &Declared, reach: Reach, place: &str, test: &Test<'_, T>) -> Vec<(usize, T)> {
+    let mut found = test(array, declared, place);
+    match &declared.shape {
+        Shape::Row(fields) if reach >= Reach::Rows => {
+            for ((name, field), column) in fields.iter().zip(array.as_struct().columns()) {
+                let inside = find(column, field, reach, &format!("{place}.{name}"), test);
+                found.extend(inside.into_iter().filter(|(row, _)| array.is_valid(*row)));
+            }
+        }
+        Shape::Array(element) if reach == Reach::Collections => {
+            let list = array.as_list::<i32>();
+            let inside = find(list.values(), element, reach, &format!("{place}[]"), test);
+            found.extend(of_rows(inside, list.value_offsets(), array));
+        }
+        Shape::Map { key, value } if reach == Reach::Collections => {
+            let map = array.as_map();
+            for (part, column) in [(key, map.keys()), (value, map.values())] {
+                let inside = find(column, part, reach, &format!("{place}[]"), test);
+                found.extend(of_rows(inside, map.value_offsets(), array));
+            }
+        }
+        _ => {}
+    }
+    found
+}
+
+/// What was found in elements, by the rows that the elements are in.
+fn of_rows<T>(found: Vec<(usize, T)>, offsets: &[i32], rows: &ArrayRef) -> Vec<(usize, T)> {
+    let row_of = |element: usize| {
+        let element = i32::try_from(element).ok()?;
+        let row = offsets.partition_point(|offset| *offset <= element).checked_sub(1)?;
+        (row < rows.len() && rows.is_valid(row)).then_some(row)
+    };
+    found.into_iter().filter_map(|(element, what)| Some((row_of(element)?, what))).collect()
+}
+
+/// The values cut and filled as declared.
+fn fitted(array: &ArrayRef, shape: &Shape, reach: Reach) -> Result<ArrayRef> {
+    Ok(match shape {
+        Shape::Char(length) => fitted_text(array, *length as usize, true),
+        Shape::Varchar(length) => fitted_text(array, *length as usize, false),
+        Shape::Binary(length) => fitted_bytes(array, *length as usize, true),
+        Shape::Varbinary(length) => fitted_bytes(array, *length as usize, false),
+        Shape::Digits(digits) => match array.data_type() {
+            DataType::Time32(_) => cut_fraction::<Time32MillisecondType>(array, 3, *digits),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                cut_fraction::<TimestampMicrosecondType>(array, 6, *digits)
+            }
+            DataType::Timestamp(..) => cut_fraction::<TimestampMillisecondType>(array, 3, *digits),
+            other => return datafusion_common::internal_err!("{} has no fraction", sql_type(other)),
+        },
+        Shape::Row(fields) if reach >= Reach::Rows => {
+            let row = array.as_struct();
+            let columns = fields.iter().zip(row.columns());
+            let columns = columns.map(|((_, field), column)| fitted(column, &field.shape, reach));
+            let columns = columns.collect::<Result<Vec<_>>>()?;
+            Arc::new(StructArray::try_new(row.fields().clone(), columns, row.nulls().cloned())?)
+        }
+        Shape::Array(element) if reach == Reach::Collections => {
+            let list = array.as_list::<i32>();
+            let DataType::List(field) = list.data_type() else { return Ok(Arc::clone(array)) };
+            let elements = fitted(list.values(), &element.shape, reach)?;
+            let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+            Arc::new(ListArray::try_new(Arc::clone(field), offsets, elements, nulls)?)
+        }
+        Shape::Map { key, value } if reach == Reach::Collections => {
+            let map = array.as_map();
+            let DataType::Map(field, sorted) = map.data_type() else { return Ok(Arc::clone(array)) };
+            let columns = vec![fitted(map.keys(), &key.shape, reach)?, fitted(map.values(), &value.shape, reach)?];
+            let entries = StructArray::try_new(map.entries().fields().clone(), columns, None)?;
+            let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
+            // Keys that were different may have become one.
+            with_one_entry_a_key(&MapArray::try_new(Arc::clone(field), offsets, entries, nulls, *sorted)?)?
+        }
+        _ => Arc::clone(array),
+    })
+}
+
+fn fitted_text(array: &ArrayRef, length: usize, fills: bool) -> ArrayRef {
+    let text = array.as_string::<i32>();
+    let mut builder = StringBuilder::with_capacity(text.len(), text.value_data().len());
+    let mut value = String::new();
+    for row in text {
+        let kept = row.map(|text| first_characters(text, length));
+        match kept {
+            Some(kept) if fills => {
+                value.clear();
+                value.push_str(kept);
+                value.extend(std::iter::repeat_n(' ', length.saturating_sub(kept.chars().count())));
+                builder.append_value(&value);
+            }
+            kept => builder.append_option(kept),
+        }
+    }
+    Arc::new(builder.finish())
+}
+
+fn fitted_bytes(array: &ArrayRef, length: usize, fills: bool) -> ArrayRef {
+    let bytes = array.as_binary::<i32>();
+    let mut builder = BinaryBuilder::with_capacity(bytes.len(), bytes.value_data().len());
+    let mut value = Vec::new();
+    for row in bytes {
+        let kept = row.map(|bytes| &bytes[..bytes.len().min(length)]);
+        match kept {
+            Some(kept) if fills => {
+                value.clear();
+                value.extend(kept);
+                value.resize(length, 0);
+                builder.append_value(&value);
+            }
+            kept => builder.append_option(kept),
+        }
+    }
+    Arc::new(builder.finish())
+}
+
+/// Cuts the fraction of a second to some of the digits that there are.
+fn cut_fraction<T: ArrowPrimitiveType>(array: &ArrayRef, digits_given: u32, digits: u32) -> ArrayRef
+where
+    T::Native: Into<i64> + TryFrom<i64> + Default,
+{
+    let unit = 10_i64.pow(digits_given.saturating_sub(digits));
+    let cut: PrimitiveArray<T> = unary(array.as_primitive::<T>(), |value: T::Native| {
+        let value: i64 = value.into();
+        T::Native::try_from(value - value.rem_euclid(unit)).unwrap_or_default()
+    });
+    Arc::new(cut.with_data_type(array.data_type().clone()))
+}
