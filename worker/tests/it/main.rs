@@ -4,6 +4,7 @@ mod answers;
 mod broker;
 mod command_line;
 mod exactly_once;
+mod file_sinks;
 mod full_disk;
 mod golden;
 mod idle_partitions;

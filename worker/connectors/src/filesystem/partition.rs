@@ -26,7 +26,7 @@ pub(super) fn escape(text: &str) -> String {
     use std::fmt::Write;
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        let is_special = character < ' ' || "\"#%'*/:=?\\\u{7f}{[]^".contains(character);
+        let is_special = character < ' ' || "\"#%'*/:=?\\\u{7f}{}[]^".contains(character);
         if is_special {
             let _ = write!(out, "%{:02X}", u32::from(character));
         } else {
@@ -77,6 +77,7 @@ mod tests {
         assert_eq!(escape("23:59"), "23%3A59");
         assert_eq!(escape("a b/c=d"), "a b%2Fc%3Dd");
         assert_eq!(escape("100%"), "100%25");
+        assert_eq!(escape("a{b}c it's"), "a%7Bb%7Dc it%27s");
         for text in ["23:59", "a/b=c%", "\u{1}x", "grün", "{[]}^", "%zz", "%"] {
             assert_eq!(unescape(&escape(text)), text);
         }

@@ -265,7 +265,7 @@ impl Uploads {
 fn create_on_disk(path: &str) -> Result<Option<File>, Error> {
     let cannot = |error| failed_on_disk(format!("cannot create file '{path}'"), error);
     if let Some(folder) = Path::new(path).parent() {
-        std::fs::create_dir_all(folder).map_err(cannot)?;
+        create_folder(folder).map_err(cannot)?;
     }
     match File::create_new(path) {
         Ok(file) => Ok(Some(file)),
@@ -274,12 +274,27 @@ fn create_on_disk(path: &str) -> Result<Option<File>, Error> {
     }
 }
 
-/// Makes the names in these folders durable, and those of the folders themselves up to that of the table.
+/// Makes a folder and those above it that are missing. The name of each one is durable before the next is made.
+fn create_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let Some(parent) = folder.parent() else { return Ok(()) };
+    create_folder(parent)?;
+    match std::fs::create_dir(folder) {
+        Ok(()) => File::open(parent)?.sync_all(),
+        // Another writer has made it in the meantime.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the names in these folders durable, and those of the folders themselves below the folder of the table. A folder
+/// that no file is in need not exist.
 pub(super) fn sync_folders(folders: Vec<PathBuf>, table: &Path) -> Result<(), Error> {
     let mut all: Vec<&Path> = folders
         .iter()
         .flat_map(|folder| folder.ancestors().take_while(|ancestor| ancestor.starts_with(table)))
-        .chain(table.parent())
         .collect();
     all.sort_unstable();
     all.dedup();

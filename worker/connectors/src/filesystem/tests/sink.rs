@@ -76,6 +76,36 @@ fn rows_are_seen_after_the_commit_and_not_before() {
 }
 
 #[test]
+fn folders_are_made_by_the_writers_that_have_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    for (name, keys) in [("plain", vec![]), ("parts", vec!["name".to_owned()])] {
+        let path = folder.path().join(name).join("missing/parents/out");
+        let mut table = people(text(&path), "json", &[]);
+        table.partition_keys = keys;
+        let sink = harness.sink(&table, 1);
+        let mut writers: Vec<_> = (0..3).map(|slot| harness.writer(sink.as_ref(), (slot, 3), 1)).collect();
+        // Nobody has rows, then one of three, then all.
+        for (checkpoint, with_rows) in [(1, 0), (2, 1), (3, 3)] {
+            let mut parts = Vec::new();
+            for (slot, writer) in writers.iter_mut().enumerate() {
+                if slot < with_rows {
+                    let from = checkpoint * 100 + slot as i64 * 10;
+                    writer.write(&rows(&table, from, from + 3)).expect("it takes rows");
+                }
+            }
+            for writer in writers.iter_mut().rev() {
+                parts.extend(harness.prepare(writer.as_mut(), checkpoint as u64).expect("staged"));
+            }
+            harness.commit(sink.as_ref(), checkpoint as u64, &parts).expect("committed");
+            assert_eq!(path.exists(), with_rows > 0, "{name}, checkpoint {checkpoint}");
+        }
+        let expected: Vec<_> = [200, 300, 310, 320].into_iter().flat_map(|from| from..from + 3).collect();
+        assert_eq!(read_back(&harness, &table), expected, "{name}");
+    }
+}
+
+#[test]
 fn a_commit_can_be_repeated_and_finished_by_another_process() {
     let folder = tempfile::tempdir().expect("a folder");
     let harness = Harness::new();
