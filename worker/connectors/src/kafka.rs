@@ -32,6 +32,8 @@ mod partition_queue;
 #[cfg(feature = "io")]
 mod producer;
 #[cfg(feature = "io")]
+mod producing;
+#[cfg(feature = "io")]
 mod publisher;
 #[cfg(feature = "io")]
 mod reachability;

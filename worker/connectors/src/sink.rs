@@ -4,14 +4,21 @@
 //! hands over committables: small, self-contained descriptions of what is staged, which become part of the checkpoint.
 //! When the checkpoint is complete the committer makes them visible; it does so again after a crash, so a commit must be
 //! idempotent.
+//!
+//! A checkpoint may be abandoned at any moment, and nobody may look at its committables until a later checkpoint takes them
+//! along. So a writer never waits for anybody to look: the work of [`SinkWriter::prepare_commit`] begins when it is called
+//! and ends by itself, and meanwhile the writer takes rows, up to a bound, and the barriers behind them.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use eddyline_stream::CheckpointId;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 
 use crate::Error;
 
@@ -20,6 +27,48 @@ use crate::Error;
 pub struct Committable {
     /// What and where, in the connector's own terms. Part of checkpoints: extend it, never change a meaning.
     pub description: serde_json::Value,
+}
+
+/// What a writer hands over at a barrier: committables, there when everything before the barrier is staged or
+/// acknowledged. The work goes on whether or not anybody waits for it.
+#[derive(Debug)]
+pub struct Prepared(Work);
+
+#[derive(Debug)]
+enum Work {
+    Done(Option<Result<Vec<Committable>, Error>>),
+    Running(JoinHandle<Result<Vec<Committable>, Error>>),
+}
+
+impl Prepared {
+    /// There is nothing to wait for.
+    pub fn done(committables: Vec<Committable>) -> Self {
+        Self(Work::Done(Some(Ok(committables))))
+    }
+
+    /// Starts the work on the I/O runtime.
+    pub fn start(
+        io: &tokio::runtime::Handle,
+        work: impl Future<Output = Result<Vec<Committable>, Error>> + Send + 'static,
+    ) -> Self {
+        Self(Work::Running(io.spawn(work)))
+    }
+}
+
+impl Future for Prepared {
+    type Output = Result<Vec<Committable>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Work::Done(result) => Poll::Ready(result.take().expect("a future is not polled after its end")),
+            Work::Running(task) => Pin::new(task).poll(context).map(|ended| {
+                ended.unwrap_or_else(|error| {
+                    let what = "the work of a sink at a barrier broke off".to_owned();
+                    Err(Error::Unavailable { what, source: Some(Box::new(error)), retryable: true })
+                })
+            }),
+        }
+    }
 }
 
 /// Writes rows on a slot thread.
@@ -32,9 +81,9 @@ pub trait SinkWriter: Send {
         Ok(true)
     }
 
-    /// A barrier: everything written so far belongs to `checkpoint`. Stages it durably, or (at-least-once) has it
-    /// acknowledged, on the I/O runtime; the checkpoint is complete only if the future is `Ok`.
-    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>>;
+    /// A barrier: everything written so far belongs to `checkpoint`. Begins at once to stage it durably, or (at-least-once)
+    /// to have it acknowledged, on the I/O runtime; the checkpoint is complete only if what it gives is `Ok`.
+    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Prepared;
 
     /// Rows that could not be written and were dropped on request, and bytes written. Totals.
     fn bytes(&self) -> u64;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use eddyline_connectors::sink::{Committable, SinkWriter};
 use eddyline_stream::{Batch, CheckpointId, Element};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::metrics::OperatorMetrics;
@@ -88,7 +89,7 @@ impl Output {
     pub fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Option<(Arc<OperatorMetrics>, Staged)> {
         match self {
             Output::Channels(_) => None,
-            Output::Sink { writer, metrics } => Some((Arc::clone(metrics), writer.prepare_commit(checkpoint))),
+            Output::Sink { writer, metrics } => Some((Arc::clone(metrics), writer.prepare_commit(checkpoint).boxed())),
         }
     }
 }

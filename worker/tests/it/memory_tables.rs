@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use eddyline_connectors::sink::{Committable, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
+use eddyline_connectors::sink::{Committable, Prepared, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
 use eddyline_connectors::source::{
     Discovery, Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator,
 };
@@ -197,8 +197,8 @@ impl SinkWriter for MemoryWriter {
         Ok(())
     }
 
-    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
-        let Some(schema) = self.rows.first().map(RecordBatch::schema) else { return ready(Ok(Vec::new())).boxed() };
+    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Prepared {
+        let Some(schema) = self.rows.first().map(RecordBatch::schema) else { return Prepared::done(Vec::new()) };
         let schema: SchemaRef = schema;
         let rows = concat_batches(&schema, &std::mem::take(&mut self.rows)).expect("one schema");
         let mut staged = self.sink.tables.staged.lock().expect("no panic");
@@ -206,11 +206,12 @@ impl SinkWriter for MemoryWriter {
         staged.insert(number, rows);
         let committable = Committable { description: serde_json::json!(number) };
         if !self.sink.tables.stages.load(Ordering::SeqCst) {
-            return ready(Ok(vec![committable])).boxed();
+            return Prepared::done(vec![committable]);
         }
         let (staging, name) = (Arc::clone(&self.sink.staging), format!("attempt-{}/{checkpoint}", self.sink.attempt));
-        let staged = self.io.spawn(async move { staging.put(name, bytes::Bytes::from_static(b"rows")).await });
-        async move { staged.await.expect("it does not panic").map(|()| vec![committable]) }.boxed()
+        Prepared::start(&self.io, async move {
+            staging.put(name, bytes::Bytes::from_static(b"rows")).await.map(|()| vec![committable])
+        })
     }
 
     fn bytes(&self) -> u64 {

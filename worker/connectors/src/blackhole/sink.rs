@@ -2,11 +2,9 @@
 
 use arrow::array::RecordBatch;
 use eddyline_stream::CheckpointId;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 
 use crate::Error;
-use crate::sink::{Committable, Sink, SinkCommitter, SinkWriter, WriterContext};
+use crate::sink::{Prepared, Sink, SinkCommitter, SinkWriter, WriterContext};
 
 /// The sink of a blackhole table.
 pub(crate) struct BlackholeSink;
@@ -31,8 +29,8 @@ impl SinkWriter for Writer {
         Ok(())
     }
 
-    fn prepare_commit(&mut self, _checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
-        async { Ok(Vec::new()) }.boxed()
+    fn prepare_commit(&mut self, _checkpoint: CheckpointId) -> Prepared {
+        Prepared::done(Vec::new())
     }
 
     fn bytes(&self) -> u64 {

@@ -51,10 +51,11 @@ impl Sink for FileSink {
             closed: Vec::new(),
             staged_number: 0,
         };
-        drop(context.io.spawn(uploads.run(queue)));
+        let io = context.io;
+        drop(io.spawn(uploads.run(queue)));
         let schema = self.config.file_schema(&self.table);
         let keys = self.table.partition_keys.clone();
-        Ok(Box::new(FileWriter::new(Arc::clone(&self.config), schema, keys, shared, commands)))
+        Ok(Box::new(FileWriter::new(Arc::clone(&self.config), schema, keys, shared, commands, io)))
     }
 
     fn committer(&self, io: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error> {

@@ -9,8 +9,6 @@ use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::{partition, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use eddyline_stream::CheckpointId;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::config::Config;
@@ -19,7 +17,7 @@ use super::partition::escape;
 use super::upload::{Command, Shared};
 use crate::Error;
 use crate::print::row::write_value;
-use crate::sink::{Committable, SinkWriter};
+use crate::sink::{Prepared, SinkWriter};
 
 /// Encoded lines are handed over in blocks of so many bytes.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -40,6 +38,7 @@ pub(super) struct FileWriter {
     partition_keys: Vec<String>,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
+    io: tokio::runtime::Handle,
     // Changing.
     parts: BTreeMap<Arc<str>, Part>,
     part_number: u64,
@@ -58,8 +57,9 @@ impl FileWriter {
         partition_keys: Vec<String>,
         shared: Arc<Shared>,
         commands: mpsc::UnboundedSender<Command>,
+        io: tokio::runtime::Handle,
     ) -> Self {
-        Self { config, schema, partition_keys, shared, commands, parts: BTreeMap::new(), part_number: 0, bytes: 0 }
+        Self { config, schema, partition_keys, shared, commands, io, parts: BTreeMap::new(), part_number: 0, bytes: 0 }
     }
 
     fn send(&self, command: Command) -> Result<(), Error> {
@@ -193,7 +193,7 @@ impl SinkWriter for FileWriter {
         Ok(self.shared.in_flight.load(Ordering::Acquire) < IN_FLIGHT_BYTES_MAX)
     }
 
-    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
+    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Prepared {
         let mut end_all = || {
             while let Some(folder) = self.parts.keys().next().cloned() {
                 self.end(&folder)?;
@@ -203,7 +203,7 @@ impl SinkWriter for FileWriter {
             Ok(answer)
         };
         let answer: Result<oneshot::Receiver<_>, Error> = end_all();
-        async move {
+        Prepared::start(&self.io, async move {
             match answer?.await {
                 Ok(staged) => Ok(staged?.into_iter().map(super::commit::Staged::into_committable).collect()),
                 Err(_) => Err(Error::Unavailable {
@@ -212,8 +212,7 @@ impl SinkWriter for FileWriter {
                     retryable: true,
                 }),
             }
-        }
-        .boxed()
+        })
     }
 
     fn bytes(&self) -> u64 {

@@ -1,23 +1,21 @@
-//! Writing: the sink, and the two kinds of writers.
+//! Writing: the sink, and the writer that stages (`exactly-once`).
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::array::RecordBatch;
 use eddyline_stream::{CheckpointId, crash_point};
-use futures::future::BoxFuture;
 use rdkafka::consumer::Consumer as _;
 use tracing::warn;
 
-use super::client::{REQUEST_TIMEOUT, TableConsumer, asking_consumer, meet, producer_config, unavailable};
+use super::client::{REQUEST_TIMEOUT, TableConsumer, asking_consumer, meet, unavailable};
 use super::committer::KafkaCommitter;
 use super::config::{DeliveryGuarantee, Partitioner, SinkConfig};
-use super::producer::Outbox;
-use super::records::{EncodedRows, PartitionChoice, RowEncoder};
+use super::producing::ProducingWriter;
+use super::records::{PartitionChoice, RowEncoder};
 use super::staged::{Staged, StagedObject, StagedWriter, VERSION};
-use crate::sink::{Committable, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
+use crate::sink::{Prepared, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
 use crate::{Error, TableDescriptor};
 
 /// A writer stages what it has collected when it has this many bytes, barrier or not: it bounds its memory.
@@ -25,12 +23,6 @@ const STAGED_OBJECT_BYTES: usize = 16 << 20;
 
 /// Objects on their way to the staging area before a writer takes no more rows.
 const UPLOADS_MAX: u64 = 2;
-
-/// Records at the client, not yet acknowledged, above which a writer takes no more rows.
-const IN_FLIGHT_MAX: usize = 80_000;
-
-/// How often a full client is looked at.
-const ROOM_CHECK: Duration = Duration::from_millis(5);
 
 /// A table that is written to Kafka.
 pub struct KafkaSink {
@@ -142,145 +134,6 @@ impl Sink for KafkaSink {
     }
 }
 
-/// Hands records to the client at once (`none`, `at-least-once`).
-struct ProducingWriter {
-    encoder: RowEncoder,
-    guarantee: DeliveryGuarantee,
-    context: WriterContext,
-
-    shared: Arc<Producing>,
-    bytes: u64,
-}
-
-/// What a producing writer shares with the flush at a barrier.
-struct Producing {
-    outbox: Outbox,
-    /// Rows for which the client had no room, and the next record of the first batch.
-    waiting: Mutex<(VecDeque<EncodedRows>, usize)>,
-    /// While the records before a barrier are flushed, those behind it wait: else a flush might never end.
-    flushing: AtomicBool,
-    /// Whether somebody will wake the slot thread when there is room.
-    watched: AtomicBool,
-}
-
-impl ProducingWriter {
-    fn new(
-        config: &SinkConfig,
-        table: &str,
-        guarantee: DeliveryGuarantee,
-        encoder: RowEncoder,
-        context: WriterContext,
-    ) -> Result<Self, Error> {
-        let mut fixed = vec![("delivery.report.only.error", "true")];
-        let acks = config.properties.producer.get("acks").map(|acks| acks.trim());
-        if guarantee == DeliveryGuarantee::AtLeastOnce
-            && acks.is_none_or(|acks| matches!(acks, "all" | "-1"))
-            && !config.properties.producer.contains_key("enable.idempotence")
-        {
-            // Retries then neither duplicate nor reorder.
-            fixed.push(("enable.idempotence", "true"));
-        }
-        let purpose = format!("sink {table}, writer {}", context.subtask.0);
-        let outbox = Outbox::open(&producer_config(&config.properties, &fixed), &purpose, &config.topic)?;
-        let shared = Producing {
-            outbox,
-            waiting: Mutex::default(),
-            flushing: AtomicBool::new(false),
-            watched: AtomicBool::new(false),
-        };
-        Ok(Self { encoder, guarantee, context, shared: Arc::new(shared), bytes: 0 })
-    }
-}
-
-impl Producing {
-    /// Hands waiting records to the client in order; whether none is left.
-    fn drain(&self) -> Result<bool, Error> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let (batches, next) = &mut *waiting;
-        while let Some(rows) = batches.front() {
-            while *next < rows.len() {
-                if !self.outbox.send(&rows.record(*next))? {
-                    return Ok(false);
-                }
-                *next += 1;
-            }
-            batches.pop_front();
-            *next = 0;
-        }
-        Ok(true)
-    }
-
-    fn flush(&self) -> Result<(), Error> {
-        while !self.drain()? {
-            self.outbox.check()?;
-            std::thread::sleep(ROOM_CHECK);
-        }
-        // The client gives up on a record after its delivery timeout, so this ends.
-        while !self.outbox.flush(Duration::from_secs(30))? {
-            warn!(in_flight = self.outbox.in_flight(), "records of a checkpoint are not acknowledged yet");
-        }
-        Ok(())
-    }
-}
-
-impl SinkWriter for ProducingWriter {
-    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
-        self.shared.outbox.check()?;
-        let rows = self.encoder.encode(rows)?;
-        self.bytes += rows.bytes();
-        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).0.push_back(rows);
-        if !self.shared.flushing.load(Ordering::Acquire) {
-            self.shared.drain()?;
-        }
-        Ok(())
-    }
-
-    fn is_ready(&mut self) -> Result<bool, Error> {
-        self.shared.outbox.check()?;
-        if self.shared.flushing.load(Ordering::Acquire) {
-            return Ok(false);
-        }
-        if self.shared.drain()? && self.shared.outbox.in_flight() < IN_FLIGHT_MAX {
-            return Ok(true);
-        }
-        if !self.shared.watched.swap(true, Ordering::AcqRel) {
-            let (shared, waker) = (Arc::clone(&self.shared), Arc::clone(&self.context.waker));
-            self.context.io.spawn(async move {
-                while shared.outbox.in_flight() > IN_FLIGHT_MAX / 2 {
-                    tokio::time::sleep(ROOM_CHECK).await;
-                }
-                shared.watched.store(false, Ordering::Release);
-                waker();
-            });
-        }
-        Ok(false)
-    }
-
-    fn prepare_commit(&mut self, _checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
-        if self.guarantee == DeliveryGuarantee::None {
-            return Box::pin(async { Ok(Vec::new()) });
-        }
-        self.shared.flushing.store(true, Ordering::Release);
-        let (shared, waker, io) = (Arc::clone(&self.shared), Arc::clone(&self.context.waker), self.context.io.clone());
-        Box::pin(async move {
-            crash_point("kafka-sink.before-flush");
-            let flushed = io.spawn_blocking({
-                let shared = Arc::clone(&shared);
-                move || shared.flush()
-            });
-            let flushed = flushed.await.unwrap_or_else(|error| Err(broken_off("a flush", error)));
-            shared.flushing.store(false, Ordering::Release);
-            waker();
-            crash_point("kafka-sink.after-flush");
-            flushed.map(|()| Vec::new())
-        })
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes
-    }
-}
-
 /// The error of work on the I/O runtime that ended without an answer.
 pub fn broken_off(what: &str, error: tokio::task::JoinError) -> Error {
     Error::Unavailable { what: format!("{what} broke off"), source: Some(Box::new(error)), retryable: true }
@@ -367,7 +220,7 @@ impl SinkWriter for StagingWriter {
         Ok(self.uploading.load(Ordering::Acquire) < UPLOADS_MAX)
     }
 
-    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
+    fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Prepared {
         self.upload(&format!("checkpoint-{checkpoint}"));
         self.last = checkpoint.number();
         let uploads = std::mem::take(&mut self.uploads);
@@ -379,7 +232,7 @@ impl SinkWriter for StagingWriter {
             staged_at_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
             objects: Vec::with_capacity(uploads.len()),
         };
-        Box::pin(async move {
+        Prepared::start(&self.context.io, async move {
             for upload in uploads {
                 staged.objects.push(upload.await.unwrap_or_else(|error| Err(broken_off("an upload", error)))?);
             }

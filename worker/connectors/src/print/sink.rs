@@ -4,13 +4,11 @@ use std::io::Write;
 
 use arrow::array::RecordBatch;
 use eddyline_stream::CheckpointId;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 
 use super::config::Config;
 use super::row::write_row;
 use crate::Error;
-use crate::sink::{Committable, Sink, SinkCommitter, SinkWriter, WriterContext};
+use crate::sink::{Prepared, Sink, SinkCommitter, SinkWriter, WriterContext};
 
 /// The sink of a print table.
 pub(crate) struct PrintSink {
@@ -61,8 +59,8 @@ impl SinkWriter for Writer {
         })
     }
 
-    fn prepare_commit(&mut self, _checkpoint: CheckpointId) -> BoxFuture<'static, Result<Vec<Committable>, Error>> {
-        async { Ok(Vec::new()) }.boxed()
+    fn prepare_commit(&mut self, _checkpoint: CheckpointId) -> Prepared {
+        Prepared::done(Vec::new())
     }
 
     fn bytes(&self) -> u64 {
