@@ -5,9 +5,9 @@
 //! each partition, and records are decoded where librdkafka put them.
 //!
 //! Writing ([`KafkaSink`]): `at-least-once` produces at once and waits for acknowledgements at the barrier.
-//! `exactly-once` stages the encoded records of an epoch beside the checkpoint; when that is complete, each slot's records
-//! are published in one short transaction that also commits the checkpoint's id as an offset of a consumer group. Whether
-//! a checkpoint has been published can so be asked of Kafka itself, and publishing it again is harmless.
+//! `exactly-once` stages the encoded records of an epoch beside the checkpoint, as objects; when that is complete, each
+//! slot's objects are published in short transactions that also commit the slot's progress as an offset of a consumer
+//! group. How much of a checkpoint has been published can so be asked of Kafka itself, and publishing it again is harmless.
 //!
 //! Invariants: a position is an offset that was known when it was taken, never "latest"; a record is either returned as a
 //! row, or counted as bad, or ends the job with its topic, partition and offset; a staged object is never deleted here.

@@ -3,19 +3,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use eddyline_stream::{CheckpointId, crash_point};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::SinkConfig;
 use super::publisher::{Names, Publication, Publisher};
 use super::sink::broken_off;
-use super::staged::Staged;
+use super::staged::{Staged, StagedObject};
 use crate::Error;
 use crate::sink::{Committable, SinkCommitter, Staging};
 
-/// Slots published at the same time. Each holds its staged records in memory meanwhile.
+/// Slots published at the same time.
 const PUBLISHING_MAX: usize = 8;
+
+/// Bytes of staged objects in memory at the same time, of all slots; an object that is larger is there alone. The client
+/// holds as much again.
+const PUBLISHING_BYTES_MAX: u32 = 64 << 20;
 
 /// Publishes staged records, each slot with its own transactional producer.
 ///
@@ -32,6 +38,8 @@ pub struct KafkaCommitter {
 
     /// One for each slot that was published in this attempt.
     publishers: BTreeMap<u16, Publisher>,
+    /// Whether what is committed was staged before this attempt.
+    is_recovering: bool,
 }
 
 impl KafkaCommitter {
@@ -52,6 +60,7 @@ impl KafkaCommitter {
             staging,
             io,
             publishers: BTreeMap::new(),
+            is_recovering: true,
         }
     }
 
@@ -67,22 +76,53 @@ impl KafkaCommitter {
     }
 }
 
-/// Reads the objects of a slot, and has them published on a thread that may wait.
+/// Reads staged objects, few at a time.
+struct Objects {
+    staging: Arc<dyn Staging>,
+    io: tokio::runtime::Handle,
+    memory: Semaphore,
+}
+
+/// A staged object in memory.
+struct Loaded<'a> {
+    bytes: Bytes,
+    _memory: SemaphorePermit<'a>,
+}
+
+impl AsRef<[u8]> for Loaded<'_> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Objects {
+    /// Reads an object as soon as there is room for it. Blocks; no thread that holds one asks for another.
+    fn load(&self, object: &StagedObject) -> Result<Loaded<'_>, Error> {
+        let size = u32::try_from(object.bytes).unwrap_or(u32::MAX).min(PUBLISHING_BYTES_MAX);
+        self.io.block_on(async {
+            let memory = self.memory.acquire_many(size).await.expect("it is never closed");
+            Ok(Loaded { bytes: self.staging.get(object.name.clone()).await?, _memory: memory })
+        })
+    }
+}
+
+/// Has the objects of a slot published on a thread that may wait.
 async fn publish(
     mut publisher: Publisher,
     checkpoint: CheckpointId,
+    is_recovered: bool,
     staged: Vec<Staged>,
-    staging: Arc<dyn Staging>,
-    io: tokio::runtime::Handle,
+    objects: Arc<Objects>,
 ) -> Result<Publisher, Error> {
-    let staged_at_ms = staged.iter().map(|part| part.staged_at_ms).min().unwrap_or(0);
-    let mut objects = Vec::new();
-    for object in staged.into_iter().flat_map(|part| part.objects) {
-        let bytes = staging.get(object.name.clone()).await?;
-        objects.push((object, bytes));
-    }
-    let publication = Publication { checkpoint: checkpoint.number(), staged_at_ms, objects };
-    let published = io.spawn_blocking(move || publisher.publish(&publication).map(|()| publisher));
+    let publication = Publication {
+        checkpoint: checkpoint.number(),
+        staged_at_ms: staged.iter().map(|part| part.staged_at_ms).min().unwrap_or(0),
+        is_recovered,
+        objects: staged.into_iter().flat_map(|part| part.objects).collect(),
+    };
+    let io = objects.io.clone();
+    let published =
+        io.spawn_blocking(move || publisher.publish(&publication, &|object| objects.load(object)).map(|()| publisher));
     published.await.unwrap_or_else(|error| Err(broken_off("publishing", error)))
 }
 
@@ -99,12 +139,14 @@ impl SinkCommitter for KafkaCommitter {
                 let staged = Staged::parse(committable)?;
                 slots.entry(staged.slot).or_default().push(staged);
             }
+            let memory = Semaphore::new(PUBLISHING_BYTES_MAX as usize);
+            let objects = Arc::new(Objects { staging: Arc::clone(&self.staging), io: self.io.clone(), memory });
             let mut work = Vec::with_capacity(slots.len());
             for (slot, mut staged) in slots {
                 // What was staged for a checkpoint that failed is published with the next one, and before its output.
                 staged.sort_by_key(|part| part.checkpoint);
                 let publisher = self.publisher(slot);
-                let work_of_slot = publish(publisher, checkpoint, staged, Arc::clone(&self.staging), self.io.clone());
+                let work_of_slot = publish(publisher, checkpoint, self.is_recovering, staged, Arc::clone(&objects));
                 work.push(async move { (slot, work_of_slot.await) });
             }
             let mut running = futures::stream::iter(work).buffer_unordered(PUBLISHING_MAX);
@@ -125,6 +167,7 @@ impl SinkCommitter for KafkaCommitter {
     fn abort_stale<'a>(&'a mut self, _last: CheckpointId) -> BoxFuture<'a, Result<(), Error>> {
         // Records of unfinished epochs never left the staging area. A transaction that a crash left open belongs to a
         // checkpoint whose commit recovery has just repeated, and that ended it.
+        self.is_recovering = false;
         Box::pin(async { Ok(()) })
     }
 }

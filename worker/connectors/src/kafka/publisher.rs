@@ -1,21 +1,25 @@
 //! One slot's transactions.
 //!
 //! The steps, each of which may be the last one of a process: init (fences whoever had the id before, and ends what it
-//! left open) → read the group's offset: the last checkpoint published → begin → produce → send the checkpoint's id as
-//! the group's next offset → commit. Records and offset become visible together, so the question "was this published?"
-//! has an exact answer, and publishing again is harmless.
+//! left open) → read the group's offset: how far it has published → for each staged object: begin → produce → send the
+//! progress as the group's next offset → commit. Records and offset become visible together, so the question "was this
+//! published?" has an exact answer, and publishing again is harmless.
+//!
+//! A transaction has one staged object, so that its size and the memory of a publication have a bound, whatever an epoch
+//! has written. The offset is always the last checkpoint that is published completely; the objects of the next one that are
+//! published already are told by the offset's metadata. A release that did not cut epochs wrote offsets without metadata:
+//! they mean the same.
 //!
 //! After any trouble the producer is thrown away and the steps begin anew: init finds out how a commit whose answer was
 //! lost has ended. Only what no repetition can cure is an error.
 //!
 //! Kafka forgets the offsets of a group that has been idle for `offsets.retention.minutes` (a week by default). When
-//! there is no offset, the topic is scanned from the time of staging on for a marker, a header of the last record of each
-//! transaction, before anything is published.
+//! there is no offset, and somebody may have published so long ago that it has been forgotten, the topic is scanned from
+//! the time of staging on for a marker, a header of the last record of each transaction, before anything is published.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use eddyline_stream::crash_point;
 use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -31,10 +35,11 @@ use super::records::Record;
 use super::staged::{StagedObject, for_each};
 use crate::Error;
 
-/// The header of the last record of a transaction. Its value is `group@checkpoint`.
+/// The header of the last record of a transaction. Its value is `group@checkpoint`, or `group@checkpoint:records` if more
+/// records of the checkpoint follow.
 pub const MARKER_HEADER: &str = "eddyline.published";
 
-/// How long one publication is tried before the commit fails.
+/// How long a publication is tried without progress before the commit fails.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Longest wait for one step.
@@ -49,6 +54,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// Another producer with the same id is met so often before this one gives way. Brokers answer the same way when a
 /// transaction took longer than its timeout, so the first time proves nothing.
 const FENCED_MAX: u32 = 3;
+
+/// Brokers remember offsets at least so long. Without an offset nothing has been published since.
+const OFFSETS_KEPT_MS: i64 = 60 * 60 * 1000;
 
 /// A scan begins so much before the time of staging, for clocks that differ.
 const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
@@ -71,8 +79,66 @@ pub struct Publication {
     pub checkpoint: u64,
     /// The earliest time at which it can have been published, in milliseconds since 1970.
     pub staged_at_ms: i64,
+    /// Whether somebody else may have published it before: another attempt or process.
+    pub is_recovered: bool,
     /// The staged objects in order.
-    pub objects: Vec<(StagedObject, Bytes)>,
+    pub objects: Vec<StagedObject>,
+}
+
+/// How far a group has published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Progress {
+    /// This checkpoint and all before it.
+    complete: u64,
+    /// Of a later checkpoint: its number, and how many of its records.
+    partial: Option<(u64, u64)>,
+}
+
+impl Progress {
+    /// As the group's offset and its metadata tell it.
+    fn read(offset: i64, metadata: &str) -> Self {
+        Self { complete: u64::try_from(offset).unwrap_or(0), partial: Self::read_partial(metadata) }
+    }
+
+    fn read_partial(text: &str) -> Option<(u64, u64)> {
+        let (checkpoint, records) = text.split_once(':')?;
+        Some((checkpoint.parse().ok()?, records.parse().ok()?))
+    }
+
+    /// The partial part as a text, for the offset's metadata and markers.
+    fn partial_text(&self) -> Option<String> {
+        self.partial.map(|(checkpoint, records)| format!("{checkpoint}:{records}"))
+    }
+
+    fn covers(&self, checkpoint: u64) -> bool {
+        self.complete >= checkpoint
+    }
+
+    /// How many records of a checkpoint that is not complete are published.
+    fn records_of(&self, checkpoint: u64) -> u64 {
+        self.partial.filter(|(partial, _)| *partial == checkpoint).map_or(0, |(_, records)| records)
+    }
+
+    /// What the last record of a transaction says, which brings a group this far.
+    fn marker(&self, group: &str) -> String {
+        let text = self.partial_text().unwrap_or_else(|| self.complete.to_string());
+        format!("{group}@{text}")
+    }
+
+    /// Takes in what a marker says, if it is of this group.
+    fn heed_marker(&mut self, marker: &[u8], group: &str) {
+        let Some((of, text)) = std::str::from_utf8(marker).ok().and_then(|marker| marker.rsplit_once('@')) else {
+            return;
+        };
+        if of != group {
+            return;
+        }
+        if let Ok(complete) = text.parse() {
+            self.complete = self.complete.max(complete);
+        } else if let Some(partial) = Self::read_partial(text) {
+            self.partial = self.partial.max(Some(partial));
+        }
+    }
 }
 
 /// Publishes one slot's records. Blocks; lives on a thread that may wait.
@@ -90,8 +156,8 @@ struct Session {
     failures: Arc<Failures>,
     /// Never subscribes: it stands for the group.
     group: TableConsumer,
-    /// The last checkpoint published, once known.
-    published: Option<u64>,
+    /// Once known.
+    progress: Option<Progress>,
 }
 
 /// Why a try failed.
@@ -102,6 +168,16 @@ enum Trouble {
     Fenced(Error),
     /// No try can help.
     Lasting(Error),
+}
+
+impl Trouble {
+    /// A staged object cannot be read: perhaps now, perhaps never.
+    fn of_staging(error: Error) -> Self {
+        match error {
+            Error::Unavailable { retryable: true, .. } => Self::Passing(error),
+            error => Self::Lasting(error),
+        }
+    }
 }
 
 impl From<Error> for Trouble {
@@ -116,16 +192,25 @@ impl Publisher {
         Self { config, names, written_timestamps, session: None }
     }
 
-    /// Publishes, unless that has been done already.
+    /// Publishes what has not been published already, with `load` to read one object at a time.
     ///
     /// # Errors
     /// Names the topic, the transactional id and what stands against it.
-    pub fn publish(&mut self, publication: &Publication) -> Result<(), Error> {
-        let deadline = Instant::now() + PUBLISH_LIMIT;
+    pub fn publish<T: AsRef<[u8]>>(
+        &mut self,
+        publication: &Publication,
+        load: &dyn Fn(&StagedObject) -> Result<T, Error>,
+    ) -> Result<(), Error> {
+        let mut deadline = Instant::now() + PUBLISH_LIMIT;
         let mut pause = BACKOFF.0;
         let mut fenced = 0;
         loop {
-            let error = match self.try_publish(publication) {
+            let mut transactions = 0;
+            let tried = self.try_publish(publication, load, &mut transactions);
+            if transactions > 0 {
+                (deadline, pause, fenced) = (Instant::now() + PUBLISH_LIMIT, BACKOFF.0, 0);
+            }
+            let error = match tried {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Lasting(error)) => return Err(error),
                 Err(Trouble::Fenced(error)) => {
@@ -148,22 +233,45 @@ impl Publisher {
         }
     }
 
-    fn try_publish(&mut self, publication: &Publication) -> Result<(), Trouble> {
+    fn try_publish<T: AsRef<[u8]>>(
+        &mut self,
+        publication: &Publication,
+        load: &dyn Fn(&StagedObject) -> Result<T, Error>,
+        transactions: &mut u32,
+    ) -> Result<(), Trouble> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => self.start()?,
         };
-        let published = match session.published {
-            Some(published) => published,
-            None => self.last_published(&session, publication)?,
+        let mut progress = match session.progress.take() {
+            Some(progress) => progress,
+            None => self.progress_of(&session, publication)?,
         };
-        session.published = Some(published);
-        if published >= publication.checkpoint {
-            info!(group = self.names.group, published, checkpoint = publication.checkpoint, "published already");
+        let checkpoint = publication.checkpoint;
+        if progress.covers(checkpoint) {
+            info!(group = self.names.group, published = progress.complete, checkpoint, "published already");
         } else {
-            self.transact(&session, publication)?;
-            session.published = Some(publication.checkpoint);
+            let published = progress.records_of(checkpoint);
+            let mut end = 0;
+            for (index, object) in publication.objects.iter().enumerate() {
+                let begin = end;
+                end += object.records;
+                let is_last = index + 1 == publication.objects.len();
+                if end <= published && !is_last {
+                    continue;
+                }
+                progress = if is_last {
+                    Progress { complete: checkpoint, partial: None }
+                } else {
+                    Progress { complete: progress.complete, partial: Some((checkpoint, end)) }
+                };
+                let bytes = load(object).map_err(Trouble::of_staging)?;
+                let skipped = published.saturating_sub(begin);
+                self.transact(&session, (object, bytes.as_ref(), skipped), &progress)?;
+                *transactions += 1;
+            }
         }
+        session.progress = Some(progress);
         self.session = Some(session);
         Ok(())
     }
@@ -187,7 +295,7 @@ impl Publisher {
         let group = create(&consumer, &purpose)?;
         self.init(&producer)?;
         crash_point("kafka-sink.after-init");
-        Ok(Session { producer, failures, group, published: None })
+        Ok(Session { producer, failures, group, progress: None })
     }
 
     /// Fences earlier producers with the same id. Looks up now and then whether brokers refuse the client.
@@ -209,8 +317,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// The checkpoint that the group's offset names; 0 before the first.
-    fn last_published(&self, session: &Session, publication: &Publication) -> Result<u64, Trouble> {
+    /// What the group's offset says; nothing is published before there is one.
+    fn progress_of(&self, session: &Session, publication: &Publication) -> Result<Progress, Trouble> {
         let mut asked = TopicPartitionList::with_capacity(1);
         asked.add_partition(&self.config.topic, 0);
         let answer = session
@@ -220,22 +328,25 @@ impl Publisher {
         for element in answer.elements() {
             element.error().map_err(|error| self.passing("read the last published checkpoint", error))?;
             if let Offset::Offset(offset) = element.offset() {
-                return Ok(u64::try_from(offset).unwrap_or(0));
+                return Ok(Progress::read(offset, element.metadata()));
             }
         }
-        if publication.checkpoint > 1 && self.find_marker(publication)? {
-            return Ok(publication.checkpoint);
-        }
-        Ok(0)
+        if is_scan_needed(publication, now_ms()) { self.scan(publication) } else { Ok(Progress::default()) }
     }
 
-    fn transact(&self, session: &Session, publication: &Publication) -> Result<(), Trouble> {
+    /// Publishes the records of an object behind those that are skipped.
+    fn transact(
+        &self,
+        session: &Session,
+        object: (&StagedObject, &[u8], u64),
+        progress: &Progress,
+    ) -> Result<(), Trouble> {
         let producer = &session.producer;
         let cannot = |what: &'static str| move |error| self.trouble(what, error);
         crash_point("kafka-sink.before-begin");
         producer.begin_transaction().map_err(cannot("begin a transaction"))?;
         crash_point("kafka-sink.after-begin");
-        self.produce(session, publication)?;
+        self.produce(session, object, &progress.marker(&self.names.group))?;
         crash_point("kafka-sink.after-produce");
         if let Err(error) = producer.flush(STEP_TIMEOUT) {
             return Err(self.trouble("flush", error));
@@ -243,10 +354,12 @@ impl Publisher {
         self.check(session)?;
         crash_point("kafka-sink.after-flush-of-transaction");
         let mut offsets = TopicPartitionList::with_capacity(1);
-        let checkpoint = i64::try_from(publication.checkpoint).unwrap_or(i64::MAX);
-        offsets
-            .add_partition_offset(&self.config.topic, 0, Offset::Offset(checkpoint))
-            .map_err(cannot("name the checkpoint"))?;
+        let complete = i64::try_from(progress.complete).unwrap_or(i64::MAX);
+        let mut offset = offsets.add_partition(&self.config.topic, 0);
+        offset.set_offset(Offset::Offset(complete)).map_err(cannot("name the checkpoint"))?;
+        if let Some(partial) = progress.partial_text() {
+            offset.set_metadata(partial);
+        }
         let group: ConsumerGroupMetadata = session
             .group
             .group_metadata()
@@ -260,28 +373,31 @@ impl Publisher {
         Ok(())
     }
 
-    fn produce(&self, session: &Session, publication: &Publication) -> Result<(), Trouble> {
-        let marker = format!("{}@{}", self.names.group, publication.checkpoint);
-        let total: u64 = publication.objects.iter().map(|(object, _)| object.records).sum();
-        let mut sent = 0;
+    fn produce(
+        &self,
+        session: &Session,
+        (object, bytes, skipped): (&StagedObject, &[u8], u64),
+        marker: &str,
+    ) -> Result<(), Trouble> {
+        let mut index = 0;
         let mut trouble = None;
-        for (object, bytes) in &publication.objects {
-            let each = for_each(object, bytes, |record| {
-                sent += 1;
-                let marker = (sent == total).then_some(marker.as_str());
-                self.send(session, record, marker).map_err(|found| {
-                    // Passed through `for_each` as a value, so that its kind is not lost.
-                    trouble = Some(found);
-                    self.error("send", None, true)
-                })
-            });
-            match (each, trouble.take()) {
-                (Ok(()), _) => {}
-                (Err(_), Some(trouble)) => return Err(trouble),
-                (Err(damaged), None) => return Err(Trouble::Lasting(damaged)),
+        let each = for_each(object, bytes, |record| {
+            index += 1;
+            if index <= skipped {
+                return Ok(());
             }
+            let marker = (index == object.records).then_some(marker);
+            self.send(session, record, marker).map_err(|found| {
+                // Passed through `for_each` as a value, so that its kind is not lost.
+                trouble = Some(found);
+                self.error("send", None, true)
+            })
+        });
+        match (each, trouble) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some(trouble)) => Err(trouble),
+            (Err(damaged), None) => Err(Trouble::Lasting(damaged)),
         }
-        Ok(())
     }
 
     fn send(&self, session: &Session, record: &Record<'_>, marker: Option<&str>) -> Result<(), Trouble> {
@@ -308,8 +424,8 @@ impl Publisher {
         Err(self.trouble("write a record", failure.error))
     }
 
-    /// Whether the marker of a publication is in the topic.
-    fn find_marker(&self, publication: &Publication) -> Result<bool, Trouble> {
+    /// How far the markers in the topic say that the group has published.
+    fn scan(&self, publication: &Publication) -> Result<Progress, Trouble> {
         let cannot = |error| self.passing("look for an earlier publication", error);
         let mut config = consumer_config(&self.config.properties, &self.names.group);
         config.set("group.id", format!("{}-scan", self.names.group));
@@ -341,25 +457,17 @@ impl Publisher {
             }
         }
         consumer.assign(&scanned).map_err(cannot)?;
-        let deadline = Instant::now() + PUBLISH_LIMIT;
-        while !open.is_empty() {
+        let (group, checkpoint) = (&self.names.group, publication.checkpoint);
+        let mut progress = Progress::default();
+        // However long the topic is: the scan ends, unless it stands still.
+        let mut deadline = Instant::now() + STEP_TIMEOUT;
+        while !open.is_empty() && !progress.covers(checkpoint) {
             match consumer.poll(Duration::from_millis(200)) {
                 Some(Ok(message)) => {
-                    let found = message.headers().is_some_and(|headers| {
-                        headers.iter().any(|header| {
-                            header.key == MARKER_HEADER
-                                && header
-                                    .value
-                                    .is_some_and(|value| covers(value, &self.names.group, publication.checkpoint))
-                        })
-                    });
-                    if found {
-                        info!(
-                            group = self.names.group,
-                            checkpoint = publication.checkpoint,
-                            "found an earlier publication"
-                        );
-                        return Ok(true);
+                    deadline = Instant::now() + STEP_TIMEOUT;
+                    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+                    for marker in headers.filter(|header| header.key == MARKER_HEADER) {
+                        progress.heed_marker(marker.value.unwrap_or_default(), group);
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => open.retain(|other| *other != partition),
@@ -370,7 +478,8 @@ impl Publisher {
                 return Err(Trouble::Passing(self.error("look for an earlier publication in time", None, true)));
             }
         }
-        Ok(false)
+        info!(group, checkpoint, ?progress, "looked for an earlier publication");
+        Ok(progress)
     }
 
     fn error(&self, what: &str, source: Option<KafkaError>, retryable: bool) -> Error {
@@ -425,24 +534,58 @@ impl Publisher {
     }
 }
 
-/// Whether a marker tells of a publication of `group` that is not older than `checkpoint`.
-fn covers(marker: &[u8], group: &str, checkpoint: u64) -> bool {
-    let Some((of, published)) = std::str::from_utf8(marker).ok().and_then(|marker| marker.rsplit_once('@')) else {
-        return false;
-    };
-    of == group && published.parse::<u64>().is_ok_and(|published| published >= checkpoint)
+/// Whether it may have been published so long ago that brokers have forgotten the offset that tells of it. What was staged
+/// in this attempt is published here for the first time.
+fn is_scan_needed(publication: &Publication, now_ms: i64) -> bool {
+    publication.is_recovered && now_ms.saturating_sub(publication.staged_at_ms) > OFFSETS_KEPT_MS
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn progress(complete: u64, partial: Option<(u64, u64)>) -> Progress {
+        Progress { complete, partial }
+    }
+
     #[test]
-    fn a_marker_covers_its_group_up_to_its_checkpoint() {
-        assert!(covers(b"job-sink@1-0@7", "job-sink@1-0", 7));
-        assert!(covers(b"g@8", "g", 7));
-        assert!(!covers(b"g@6", "g", 7));
-        assert!(!covers(b"h@7", "g", 7));
-        assert!(!covers(b"g", "g", 7) && !covers(b"g@x", "g", 7));
+    fn an_offset_and_its_metadata_tell_the_progress_and_old_offsets_mean_the_same() {
+        assert_eq!(Progress::read(7, ""), progress(7, None));
+        assert_eq!(Progress::read(7, "another's note"), progress(7, None));
+        assert_eq!(Progress::read(7, "8:1200"), progress(7, Some((8, 1200))));
+        assert_eq!(progress(7, Some((8, 1200))).partial_text().as_deref(), Some("8:1200"));
+        let cut = progress(7, Some((8, 1200)));
+        assert!(cut.covers(7) && !cut.covers(8));
+        assert_eq!((cut.records_of(8), cut.records_of(9)), (1200, 0));
+    }
+
+    #[test]
+    fn markers_of_both_kinds_are_understood_and_those_of_others_are_not_heeded() {
+        let mut found = Progress::default();
+        for marker in ["h@9", "g", "g@x", "g@1:2:3", "g@6", "g@7:100", "g@7:300", "g@7:200"] {
+            found.heed_marker(marker.as_bytes(), "g");
+        }
+        assert_eq!(found, progress(6, Some((7, 300))));
+        assert_eq!(found.marker("g"), "g@7:300");
+        found.heed_marker(b"g@8", "g");
+        assert!(found.covers(7) && found.covers(8));
+        assert_eq!(progress(7, None).marker("job-sink@1-0"), "job-sink@1-0@7");
+        found = Progress::default();
+        found.heed_marker(b"job-sink@1-0@7", "job-sink@1-0");
+        assert_eq!(found, progress(7, None));
+    }
+
+    #[test]
+    fn the_topic_is_scanned_only_if_an_offset_can_have_been_forgotten() {
+        let hour = OFFSETS_KEPT_MS;
+        let staged = |is_recovered| Publication { checkpoint: 9, staged_at_ms: 0, is_recovered, objects: Vec::new() };
+        assert!(is_scan_needed(&staged(true), hour + 1));
+        assert!(!is_scan_needed(&staged(true), hour));
+        assert!(!is_scan_needed(&staged(false), 1000 * hour), "this attempt has staged it");
     }
 }
