@@ -2,7 +2,7 @@
 //!
 //! A source lists the files, cuts large ones into pieces ([`SplitEnumerator`](crate::source::SplitEnumerator)) and reads
 //! them through a bounded queue that an I/O task fills; decoding happens on the slot thread. Files are immutable: one that
-//! was seen is not read again. A sink writes hidden files during an epoch and renames them when the checkpoint is complete.
+//! was seen is not read again. A sink writes files in a hidden folder during an epoch and renames them when the checkpoint is complete.
 
 pub mod config;
 pub mod location;
@@ -10,6 +10,8 @@ mod partition;
 
 #[cfg(feature = "io")]
 mod commit;
+#[cfg(feature = "io")]
+mod commit_note;
 #[cfg(feature = "io")]
 mod compression;
 #[cfg(feature = "io")]
@@ -20,6 +22,8 @@ mod fetch;
 mod fields;
 #[cfg(feature = "io")]
 mod names;
+#[cfg(feature = "io")]
+mod object_upload;
 #[cfg(feature = "io")]
 mod part;
 #[cfg(feature = "io")]

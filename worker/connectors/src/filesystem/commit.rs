@@ -2,16 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use eddyline_stream::{CheckpointId, crash_point};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
+use object_store::aws::AmazonS3;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
+use super::commit_note::CommitNote;
 use super::names::Names;
+use super::object_upload::Unfinished;
 use super::store::{Store, blocking, failed, failed_on_disk, key};
-use super::upload::sync_folders;
+use super::upload::{create_folder, sync_folders};
 use crate::Error;
 use crate::sink::{Committable, SinkCommitter};
 
@@ -53,18 +59,26 @@ impl Staged {
 
 /// Makes the parts of all writers of a sink visible.
 pub(super) struct FileCommitter {
-    // Fixed at start.
+    pub(super) target: Target,
+    pub(super) io: tokio::runtime::Handle,
+}
+
+/// Where a sink makes parts visible.
+#[derive(Clone)]
+pub(super) struct Target {
     pub(super) store: Store,
     pub(super) names: Names,
+    pub(super) history: String,
     pub(super) attempt: u64,
     pub(super) success_file: Option<String>,
-    pub(super) io: tokio::runtime::Handle,
+    /// What is known of what earlier releases have left, see [`CommitNote::is_tidy`].
+    pub(super) is_tidy: Arc<AtomicBool>,
 }
 
 impl SinkCommitter for FileCommitter {
     fn commit<'a>(
         &'a mut self,
-        _checkpoint: CheckpointId,
+        checkpoint: CheckpointId,
         committables: &'a [Committable],
     ) -> BoxFuture<'a, Result<(), Error>> {
         async move {
@@ -72,16 +86,16 @@ impl SinkCommitter for FileCommitter {
             if parts.is_empty() {
                 return Ok(());
             }
-            let (store, names, success_file) = (self.store.clone(), self.names.clone(), self.success_file.clone());
-            on_runtime(&self.io, async move { commit(&store, &names, parts, success_file.as_deref()).await }).await
+            let target = self.target.clone();
+            on_runtime(&self.io, async move { target.commit(checkpoint, parts).await }).await
         }
         .boxed()
     }
 
     fn abort_stale<'a>(&'a mut self, _last: CheckpointId) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            let (store, names, attempt) = (self.store.clone(), self.names.clone(), self.attempt);
-            on_runtime(&self.io, async move { abort_stale(&store, &names, attempt).await }).await
+            let target = self.target.clone();
+            on_runtime(&self.io, async move { target.abort_stale().await }).await
         }
         .boxed()
     }
@@ -98,89 +112,151 @@ async fn on_runtime(
     }
 }
 
-async fn commit(store: &Store, names: &Names, parts: Vec<Staged>, success_file: Option<&str>) -> Result<(), Error> {
-    let partitions: BTreeSet<String> = parts.iter().map(|part| part.partition.clone()).collect();
-    match store {
-        Store::Local => {
-            let folder = names.folder.clone();
-            blocking(move || {
-                for part in &parts {
-                    publish_on_disk(part)?;
-                }
-                let folders =
-                    parts.iter().filter_map(|part| Some(Path::new(&part.path).parent()?.to_owned())).collect();
-                sync_folders(folders, Path::new(&folder))
-            })
+/// What a commit does with a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It is staged: make it visible.
+    Publish,
+    /// A copy of it is visible: remove the staged object.
+    RemoveStaged,
+    /// It is visible.
+    Nothing,
+    /// It is nowhere.
+    Missing,
+}
+
+impl Target {
+    async fn commit(&self, checkpoint: CheckpointId, parts: Vec<Staged>) -> Result<(), Error> {
+        let mut note = CommitNote::read(&self.store, &self.names.commit_note()).await?;
+        let is_repeated = note.has_begun(&self.history, checkpoint);
+        let store = &self.store;
+        let mut parts: Vec<(Staged, Step)> = stream::iter(parts)
+            .map(|part| async move { step_of(store, &part).await.map(|step| (part, step)) }.boxed())
+            .buffered(MOVES_MAX)
+            .try_collect()
             .await?;
+        for (part, _) in parts.iter().filter(|(_, step)| *step == Step::Missing) {
+            if !is_repeated {
+                return Err(part.lost(format!("neither it nor '{}' exists: its rows are lost", part.staging)));
+            }
+            warn!(part = part.path, "a part is gone that was made visible before: taken away by a reader");
         }
-        Store::S3(_) => {
-            stream::iter(parts)
-                .map(|part| async move { publish_object(store, &part).await }.boxed())
-                .buffer_unordered(MOVES_MAX)
-                .try_collect::<()>()
-                .await?;
+        if !is_repeated {
+            let is_tidy = note.is_tidy || self.is_tidy.load(Ordering::Relaxed);
+            note = CommitNote { history: self.history.clone(), checkpoint: checkpoint.number(), is_tidy };
+            note.write(&self.store, &self.names.commit_note()).await?;
+        }
+        crash_point("file-sink.commit-noted");
+        parts.retain(|(_, step)| *step != Step::Missing);
+        let partitions: BTreeSet<String> = parts.iter().map(|(part, _)| part.partition.clone()).collect();
+        self.publish(parts).await?;
+        let Some(name) = &self.success_file else { return Ok(()) };
+        for partition in partitions {
+            crash_point("file-sink.before-success-file");
+            mark_success(&self.store, self.names.path(&partition, name)).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, parts: Vec<(Staged, Step)>) -> Result<(), Error> {
+        match &self.store {
+            Store::Local => {
+                let folder = self.names.folder.clone();
+                blocking(move || {
+                    for (part, _) in parts.iter().filter(|(_, step)| *step == Step::Publish) {
+                        publish_on_disk(part)?;
+                    }
+                    let folders =
+                        parts.iter().filter_map(|(part, _)| Some(Path::new(&part.path).parent()?.to_owned())).collect();
+                    sync_folders(folders, Path::new(&folder))
+                })
+                .await
+            }
+            Store::S3(objects) => {
+                stream::iter(parts)
+                    .map(|(part, step)| async move { publish_object(&self.store, objects, &part, step).await }.boxed())
+                    .buffer_unordered(MOVES_MAX)
+                    .try_collect::<()>()
+                    .await
+            }
         }
     }
-    let Some(name) = success_file else { return Ok(()) };
-    for partition in partitions {
-        crash_point("file-sink.before-success-file");
-        mark_success(store, names.path(&partition, name)).await?;
+
+    /// Removes what attempts before this one have staged and no checkpoint has taken over.
+    async fn abort_stale(&self) -> Result<(), Error> {
+        let note = CommitNote::read(&self.store, &self.names.commit_note()).await?;
+        let is_tidy = note.is_tidy || self.is_tidy.load(Ordering::Relaxed);
+        // Earlier releases staged in the folders of partitions: all of them are looked at once.
+        let folder = if is_tidy { self.names.staging_folder() } else { self.names.folder.clone() };
+        let files = self.store.list(&folder, |_| true).await?.unwrap_or_default();
+        let is_stale = |path: &str| self.names.attempt_of(path).is_some_and(|staged| staged < self.attempt);
+        for file in files.into_iter().filter(|file| is_stale(&file.path)) {
+            crash_point("file-sink.before-abort");
+            if let Store::S3(objects) = &self.store
+                && Names::is_upload_note(&file.path)
+            {
+                let text = self.store.read(&file.path, 0..file.size).await?;
+                if let Some(upload) = Unfinished::parse(&text) {
+                    upload.abort(objects).await?;
+                }
+            }
+            self.store.remove(&file.path).await?;
+        }
+        self.is_tidy.store(true, Ordering::Relaxed);
+        Ok(())
     }
-    Ok(())
+}
+
+/// Looks where a part is. A name is used once, so a file of another size is somebody else's.
+async fn step_of(store: &Store, part: &Staged) -> Result<Step, Error> {
+    let staged = store.head(&part.staging).await?.map(|file| file.size);
+    let visible = store.head(&part.path).await?.map(|file| file.size);
+    match (staged, visible) {
+        (Some(size), None) if size == part.size => Ok(Step::Publish),
+        // Copied and not yet removed. Nothing on a disk leaves both.
+        (Some(_), Some(size)) if size == part.size && matches!(store, Store::S3(_)) => Ok(Step::RemoveStaged),
+        (None, Some(size)) if size == part.size => Ok(Step::Nothing),
+        (None, None) => Ok(Step::Missing),
+        (Some(_), Some(_)) if matches!(store, Store::Local) => {
+            Err(part.lost(format!("there is a file of that name, and '{}' as well", part.staging)))
+        }
+        (_, Some(size)) => Err(part.lost(format!("it has {size} bytes instead of {}: another file?", part.size))),
+        (Some(size), None) => Err(part.lost(format!("'{}' has {size} bytes instead of {}", part.staging, part.size))),
+    }
 }
 
 /// Renames a part. Once it is renamed, the staged file is gone and the final one is there: a replay sees that.
 fn publish_on_disk(part: &Staged) -> Result<(), Error> {
-    let look = |path: &str| match std::fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata.len())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed_on_disk(format!("cannot look at '{path}'"), error)),
-    };
-    match (look(&part.staging)?, look(&part.path)?) {
-        (Some(size), None) if size == part.size => {
-            crash_point("file-sink.before-rename");
-            std::fs::rename(&part.staging, &part.path).map_err(|error| {
-                failed_on_disk(format!("cannot rename '{}' to '{}'", part.staging, part.path), error)
-            })?;
-            crash_point("file-sink.after-rename");
-            Ok(())
-        }
-        (None, Some(size)) if size == part.size => Ok(()),
-        (Some(size), None) => Err(part.lost(format!("'{}' has {size} bytes instead of {}", part.staging, part.size))),
-        (None, Some(size)) => Err(part.lost(format!("it has {size} bytes instead of {}: another file?", part.size))),
-        (Some(_), Some(_)) => Err(part.lost(format!("there is a file of that name, and '{}' as well", part.staging))),
-        (None, None) => Err(part.lost(format!("neither it nor '{}' exists: its rows are lost", part.staging))),
+    let cannot = |error| failed_on_disk(format!("cannot rename '{}' to '{}'", part.staging, part.path), error);
+    if let Some(folder) = Path::new(&part.path).parent() {
+        create_folder(folder).map_err(cannot)?;
     }
+    crash_point("file-sink.before-rename");
+    std::fs::rename(&part.staging, &part.path).map_err(cannot)?;
+    crash_point("file-sink.after-rename");
+    Ok(())
 }
 
 /// Copies a part to its place and removes the staged object. Both may be there after a crash between the two.
-async fn publish_object(store: &Store, part: &Staged) -> Result<(), Error> {
-    let Store::S3(objects) = store else { return Ok(()) };
-    let staged = store.head(&part.staging).await?.map(|file| file.size);
-    let visible = store.head(&part.path).await?.map(|file| file.size);
-    match (staged, visible) {
-        (Some(size), None) if size == part.size => {
-            crash_point("file-sink.before-copy");
-            objects
-                .copy(&key(&part.staging)?, &key(&part.path)?)
-                .await
-                .map_err(|error| failed(format!("cannot copy object '{}' to '{}'", part.staging, part.path), error))?;
-            crash_point("file-sink.before-delete");
-            store.remove(&part.staging).await
-        }
-        (Some(_), Some(size)) if size == part.size => store.remove(&part.staging).await,
-        (None, Some(size)) if size == part.size => Ok(()),
-        (_, Some(size)) => Err(part.lost(format!("it has {size} bytes instead of {}: another object?", part.size))),
-        (Some(size), None) => Err(part.lost(format!("'{}' has {size} bytes instead of {}", part.staging, part.size))),
-        (None, None) => Err(part.lost(format!("neither it nor '{}' exists: its rows are lost", part.staging))),
+async fn publish_object(store: &Store, objects: &AmazonS3, part: &Staged, step: Step) -> Result<(), Error> {
+    if step == Step::Publish {
+        crash_point("file-sink.before-copy");
+        objects
+            .copy(&key(&part.staging)?, &key(&part.path)?)
+            .await
+            .map_err(|error| failed(format!("cannot copy object '{}' to '{}'", part.staging, part.path), error))?;
+        crash_point("file-sink.before-delete");
     }
+    if step == Step::Nothing { Ok(()) } else { store.remove(&part.staging).await }
 }
 
 async fn mark_success(store: &Store, path: String) -> Result<(), Error> {
     match store {
         Store::Local => {
             blocking(move || {
-                std::fs::File::create(&path)
+                let folder = Path::new(&path).parent().unwrap_or(Path::new("/"));
+                create_folder(folder)
+                    .and_then(|()| std::fs::File::create(&path))
                     .and_then(|file| file.sync_all())
                     .map_err(|error| failed_on_disk(format!("cannot create file '{path}'"), error))
             })
@@ -191,15 +267,4 @@ async fn mark_success(store: &Store, path: String) -> Result<(), Error> {
             put.map(drop).map_err(|error| failed(format!("cannot write object '{path}'"), error))
         }
     }
-}
-
-/// Removes what attempts before this one have staged and no checkpoint has taken over.
-async fn abort_stale(store: &Store, names: &Names, attempt: u64) -> Result<(), Error> {
-    let Some(files) = store.list(&names.folder, |_| true).await? else { return Ok(()) };
-    let stale = files.into_iter().filter(|file| names.attempt_of(&file.path).is_some_and(|staged| staged < attempt));
-    for file in stale {
-        crash_point("file-sink.before-abort");
-        store.remove(&file.path).await?;
-    }
-    Ok(())
 }

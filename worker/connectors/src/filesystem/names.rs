@@ -2,6 +2,9 @@
 
 use crate::generated::random::of_name;
 
+/// How the names of the notes of uploads end.
+const UPLOAD_NOTE: &str = ".upload";
+
 /// What all names of one sink have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Names {
@@ -24,19 +27,42 @@ impl Names {
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
     }
 
-    /// Part `number` of an attempt while it is written: hidden from readers.
+    /// The folder of everything that the sink stages, hidden from readers. All of it is in one folder, so that what is left
+    /// of dead attempts is found without a look at what they have written.
+    pub(super) fn staging_folder(&self) -> String {
+        self.path("", &format!(".staging-{}", self.tag))
+    }
+
+    /// The path of part `number` of an attempt while it is written.
     pub(super) fn staged(&self, attempt: u64, slot: usize, number: u64) -> String {
-        format!("{}{attempt}-{slot}-{number}.{}", self.staged_prefix(), self.extension)
+        format!("{}/a{attempt}-{slot}-{number}.{}", self.staging_folder(), self.extension)
     }
 
-    fn staged_prefix(&self) -> String {
-        format!(".part-{}-a", self.tag)
+    /// Where the upload of a staged object is noted until it ends.
+    pub(super) fn upload_note(&self, attempt: u64, slot: usize, number: u64) -> String {
+        format!("{}/a{attempt}-{slot}-{number}{UPLOAD_NOTE}", self.staging_folder())
     }
 
-    /// The attempt that has staged a file of this sink; `None` for all other files.
+    /// Whether a staged file is the note of an upload.
+    pub(super) fn is_upload_note(path: &str) -> bool {
+        path.ends_with(UPLOAD_NOTE)
+    }
+
+    /// Where it is noted which commit has begun.
+    pub(super) fn commit_note(&self) -> String {
+        format!("{}/commit.json", self.staging_folder())
+    }
+
+    /// The attempt that has staged a file of this sink; `None` for all other files. Earlier releases staged in the folder of
+    /// the partition.
     pub(super) fn attempt_of(&self, path: &str) -> Option<u64> {
-        let name = path.rsplit('/').next()?;
-        name.strip_prefix(&self.staged_prefix())?.split_once('-')?.0.parse().ok()
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let staged = if folder == self.staging_folder() {
+            name.strip_prefix('a')?
+        } else {
+            name.strip_prefix(&format!(".part-{}-a", self.tag))?
+        };
+        staged.split_once('-')?.0.parse().ok()
     }
 
     /// Part `number` of a slot in a checkpoint, as readers see it.
@@ -56,9 +82,15 @@ mod tests {
         assert_eq!(names.path("day=1", "x"), "/out/day=1/x");
         assert_eq!(names.path("", "x"), "/out/x");
         assert_eq!(Names::new(String::new(), "job", "sink-1", "json").path("", "x"), "x");
-        let staged = names.path("day=1", &names.staged(12, 3, 7));
+        let staged = names.staged(12, 3, 7);
+        assert!(staged.starts_with("/out/.staging-") && staged.ends_with("/a12-3-7.json"), "{staged}");
         assert_eq!(names.attempt_of(&staged), Some(12));
         assert_eq!(other.attempt_of(&staged), None);
+        let of_earlier_release = names.path("day=1", &format!(".part-{}-a12-3-7.json", names.tag));
+        assert_eq!((names.attempt_of(&of_earlier_release), other.attempt_of(&of_earlier_release)), (Some(12), None));
+        assert_eq!(names.attempt_of(&names.commit_note()), None);
+        assert_eq!(names.attempt_of(&names.upload_note(12, 3, 7)), Some(12));
+        assert!(Names::is_upload_note(&names.upload_note(12, 3, 7)) && !Names::is_upload_note(&staged));
         assert_eq!(names.attempt_of(&names.path("", &names.part(3, 9, 0))), None);
         assert_ne!(names.part(0, 1, 0), other.part(0, 1, 0));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::commit::FileCommitter;
+use super::commit::{FileCommitter, Target};
 use super::config::Config;
 use super::names::Names;
 use super::store::Store;
@@ -21,6 +21,7 @@ pub(crate) struct FileSink {
     table: TableDescriptor,
     store: Store,
     names: Names,
+    history: String,
     attempt: u64,
 }
 
@@ -32,7 +33,14 @@ impl FileSink {
         let names = Names::new(folder, &context.job, &context.uid, config.format.name());
         // Fails now instead of at the first row.
         super::part::PartEncoder::new(&config.format, &config.file_schema(table))?;
-        Ok(Self { config: Arc::new(config), table: table.clone(), store, names, attempt: context.attempt })
+        Ok(Self {
+            config: Arc::new(config),
+            table: table.clone(),
+            store,
+            names,
+            history: context.history.clone(),
+            attempt: context.attempt,
+        })
     }
 }
 
@@ -59,12 +67,14 @@ impl Sink for FileSink {
     }
 
     fn committer(&self, io: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error> {
-        Ok(Some(Box::new(FileCommitter {
+        let target = Target {
             store: self.store.clone(),
             names: self.names.clone(),
+            history: self.history.clone(),
             attempt: self.attempt,
             success_file: self.config.success_file.clone(),
-            io,
-        })))
+            is_tidy: Arc::default(),
+        };
+        Ok(Some(Box::new(FileCommitter { target, io })))
     }
 }

@@ -163,6 +163,24 @@ impl Store {
         }
     }
 
+    /// Writes a whole small file in place of the one that may be there, durably.
+    pub(super) async fn replace(&self, path: &str, content: Vec<u8>) -> Result<(), Error> {
+        match self {
+            Self::Local => {
+                let path = path.to_owned();
+                blocking(move || {
+                    replace_on_disk(&path, &content)
+                        .map_err(|error| failed_on_disk(format!("cannot write file '{path}'"), error))
+                })
+                .await
+            }
+            Self::S3(store) => {
+                let put = store.put(&key(path)?, object_store::PutPayload::from(content)).await;
+                put.map(drop).map_err(|error| failed(format!("cannot write object '{path}'"), error))
+            }
+        }
+    }
+
     /// Removes a file; it is no error when it is not there.
     pub(super) async fn remove(&self, path: &str) -> Result<(), Error> {
         match self {
@@ -182,6 +200,18 @@ impl Store {
             },
         }
     }
+}
+
+fn replace_on_disk(path: &str, content: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let (path, unfinished) = (Path::new(path), format!("{path}.unfinished"));
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    super::upload::create_folder(folder)?;
+    let mut file = std::fs::File::create(&unfinished)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    std::fs::File::open(folder)?.sync_all()
 }
 
 fn walk(folder: &Path, is_wanted: fn(&str) -> bool, depth: usize, files: &mut Vec<File>) -> Result<(), Error> {

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use eddyline_stream::{CheckpointId, crash_point};
-use object_store::buffered::BufWriter;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::commit::Staged;
 use super::names::Names;
-use super::store::{Store, blocking, failed, failed_on_disk, key};
+use super::object_upload::ObjectUpload;
+use super::store::{Store, blocking, failed_on_disk};
 use crate::Error;
 
 /// What a writer asks for. In this order, without gaps.
@@ -100,7 +99,7 @@ pub(super) struct OpenFile {
 
 enum Output {
     Disk(Arc<File>),
-    Object(Box<BufWriter>),
+    Object(Box<ObjectUpload>),
 }
 
 /// A file that is complete and durable.
@@ -112,7 +111,7 @@ pub(super) struct ClosedFile {
 }
 
 impl Uploads {
-    /// Works until the writer is gone.
+    /// Works until the writer is gone. What is unfinished then belongs to no checkpoint.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut broken = false;
         while let Some(command) = commands.recv().await {
@@ -141,6 +140,7 @@ impl Uploads {
             }
             (self.waker)();
         }
+        self.remove_unfinished().await;
     }
 
     /// Gives back the room of files that can never be completed. What cannot be removed now goes when the next attempt
@@ -150,7 +150,7 @@ impl Uploads {
             let OpenFile { path, output, .. } = file;
             let removed = match output {
                 Output::Disk(_) => self.store.remove(&path).await,
-                Output::Object(mut object) => object.abort().await.map_err(|error| failed(path.clone(), error)),
+                Output::Object(mut object) => object.abort().await,
             };
             if let Err(error) = removed {
                 warn!(path, %error, "an unfinished file was left behind");
@@ -173,22 +173,19 @@ impl Uploads {
                 })
                 .await
             }
-            Output::Object(object) => object
-                .put(Bytes::from(bytes))
-                .await
-                .map_err(|error| failed(format!("cannot write object '{}'", file.path), error)),
+            Output::Object(object) => object.write(&bytes).await,
         }
     }
 
     async fn create(&mut self, partition: &Arc<str>) -> Result<OpenFile, Error> {
         loop {
-            let name = self.names.staged(self.attempt, self.slot, self.staged_number);
+            let number = self.staged_number;
             self.staged_number += 1;
-            let path = self.names.path(partition, &name);
+            let path = self.names.staged(self.attempt, self.slot, number);
             let output = match &self.store {
                 Store::S3(store) => {
-                    let store: Arc<dyn object_store::ObjectStore> = Arc::clone(store) as _;
-                    Output::Object(Box::new(BufWriter::new(store, key(&path)?)))
+                    let note = self.names.upload_note(self.attempt, self.slot, number);
+                    Output::Object(Box::new(ObjectUpload::new(Arc::clone(store), path.clone(), note)))
                 }
                 Store::Local => {
                     let path = path.clone();
@@ -219,8 +216,12 @@ impl Uploads {
                 }
             }
             Output::Object(mut object) => {
-                use tokio::io::AsyncWriteExt;
-                object.shutdown().await.map_err(|error| failed(format!("cannot write object '{path}'"), error))?;
+                if let Err(error) = object.finish().await {
+                    if let Err(error) = object.abort().await {
+                        warn!(path, %error, "an unfinished upload was left behind");
+                    }
+                    return Err(error);
+                }
             }
         }
         crash_point("file-sink.after-close");
@@ -275,7 +276,7 @@ fn create_on_disk(path: &str) -> Result<Option<File>, Error> {
 }
 
 /// Makes a folder and those above it that are missing. The name of each one is durable before the next is made.
-fn create_folder(folder: &Path) -> std::io::Result<()> {
+pub(super) fn create_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
+use object_store::multipart::MultipartStore;
 
 use super::people;
-use crate::TableDescriptor;
+use crate::filesystem::names::Names;
+use crate::filesystem::store::Store;
 use crate::harness::Harness;
+use crate::{SinkConfig, TableDescriptor};
 
 /// A folder of its own in the test bucket, and the options that lead there.
 struct Bucket {
@@ -110,4 +113,108 @@ fn a_piece_in_a_bucket_continues_behind_the_last_row() {
         }
         assert_eq!(seen, (0..500).collect::<Vec<_>>(), "{format}");
     }
+}
+
+#[test]
+fn a_writer_without_rows_stages_nothing_in_a_bucket() {
+    let harness = Harness::new();
+    let Some(bucket) = Bucket::of_test("rowless") else { return };
+    let table = bucket.table("json", &[]);
+    let sink = harness.sink(&table, 1);
+    let mut writers = [harness.writer(sink.as_ref(), (0, 2), 1), harness.writer(sink.as_ref(), (1, 2), 1)];
+    writers[0].write(&rows(&table, 0, 5)).expect("it takes rows");
+    assert!(harness.prepare(writers[1].as_mut(), 1).expect("staged").is_empty());
+    let parts = harness.prepare(writers[0].as_mut(), 1).expect("staged");
+    harness.commit(sink.as_ref(), 1, &parts).expect("committed");
+    assert_eq!(harness.read(harness.source(&table).as_ref(), 100).expect("rows").num_rows(), 5);
+}
+
+/// Enough rows for several parts of an upload.
+fn many_rows(table: &TableDescriptor) -> RecordBatch {
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..30_000));
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values((0..30_000).map(|_| "x".repeat(1_000))));
+    RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns")
+}
+
+/// The place of a table and the bucket.
+fn opened(table: &TableDescriptor) -> (String, Store) {
+    let Ok(SinkConfig::Filesystem(config)) = SinkConfig::parse(table) else { panic!("valid options") };
+    (config.location.path().to_owned(), Store::open(&config.location, &config.s3).expect("a bucket"))
+}
+
+/// The notes of uploads in a table's staging folder.
+fn notes(harness: &Harness, table: &TableDescriptor) -> Vec<(String, Vec<u8>)> {
+    let (folder, store) = opened(table);
+    harness.block_on(async {
+        let mut notes = Vec::new();
+        for file in store.list(&folder, |_| true).await.expect("a listing").unwrap_or_default() {
+            // It may be removed meanwhile.
+            if Names::is_upload_note(&file.path)
+                && let Ok(bytes) = store.read(&file.path, 0..file.size).await
+            {
+                notes.push((file.path, bytes.to_vec()));
+            }
+        }
+        notes
+    })
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Whether the bucket still knows an upload: it takes a part of it.
+fn is_known(harness: &Harness, table: &TableDescriptor, note: &[u8]) -> bool {
+    let (_, Store::S3(store)) = opened(table) else { panic!("a bucket") };
+    let note: serde_json::Value = serde_json::from_slice(note).expect("a note");
+    let (path, upload) = (note["path"].as_str().expect("a key"), note["upload"].as_str().expect("an id"));
+    let path = object_store::path::Path::parse(path).expect("a key");
+    harness.block_on(store.put_part(&path, &upload.to_owned(), 7, vec![0; 10].into())).is_ok()
+}
+
+#[test]
+fn unfinished_uploads_are_aborted_by_their_attempt_or_by_the_next_one() {
+    let harness = Harness::new();
+    for killed in [false, true] {
+        let Some(bucket) = Bucket::of_test("uploads") else { return };
+        let table = bucket.table("json", &[]);
+        let sink = harness.sink(&table, 1);
+        let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+        writer.write(&many_rows(&table)).expect("it takes rows");
+        wait_until("an upload has begun", || !notes(&harness, &table).is_empty());
+        let (_, note) = notes(&harness, &table).remove(0);
+        assert!(is_known(&harness, &table, &note));
+        if killed {
+            // Nobody works for it any more, and nobody tidies up.
+            std::mem::forget(writer);
+            let next = harness.sink(&table, 2);
+            harness.abort_stale(next.as_ref(), 0).expect("removed");
+            assert!(notes(&harness, &table).is_empty());
+        } else {
+            drop(writer);
+            wait_until("the note is removed", || notes(&harness, &table).is_empty());
+        }
+        assert!(!is_known(&harness, &table, &note), "killed: {killed}");
+    }
+}
+
+#[test]
+fn a_large_part_is_uploaded_in_pieces_and_leaves_no_note() {
+    let harness = Harness::new();
+    let Some(bucket) = Bucket::of_test("large") else { return };
+    let table = bucket.table("json", &[]);
+    let sink = harness.sink(&table, 1);
+    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+    writer.write(&many_rows(&table)).expect("it takes rows");
+    let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
+    assert!(notes(&harness, &table).is_empty());
+    harness.commit(sink.as_ref(), 1, &parts).expect("committed");
+    let read = harness.read(harness.source(&table).as_ref(), 8192).expect("rows");
+    let mut ids = read.column(0).as_primitive::<Int64Type>().values().to_vec();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..30_000).collect::<Vec<_>>());
 }

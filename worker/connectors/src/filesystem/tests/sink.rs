@@ -38,7 +38,14 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 fn visible(folder: &Path) -> Vec<String> {
-    files(folder).into_iter().filter(|name| !name.rsplit('/').next().expect("a name").starts_with('.')).collect()
+    files(folder).into_iter().filter(|name| !name.split('/').any(|part| part.starts_with('.'))).collect()
+}
+
+/// What is hidden below a folder, besides the note of the commit.
+fn leftovers(folder: &Path) -> Vec<String> {
+    let mut hidden = files(folder);
+    hidden.retain(|name| name.split('/').any(|part| part.starts_with('.')) && !name.ends_with("/commit.json"));
+    hidden
 }
 
 fn read_back(harness: &Harness, table: &TableDescriptor) -> Vec<i64> {
@@ -69,7 +76,7 @@ fn rows_are_seen_after_the_commit_and_not_before() {
             assert_eq!(visible(&path).len() as i64, checkpoint * 2);
         }
         assert_eq!(read_back(&harness, &table), (100..120).chain(200..220).collect::<Vec<_>>(), "{format}");
-        assert_eq!(files(&path), visible(&path));
+        assert_eq!(leftovers(&path), Vec::<String>::new());
         // Nothing was written in this epoch: there is nothing to commit.
         assert!(harness.prepare(writers[0].as_mut(), 3).expect("staged").is_empty());
     }
@@ -124,7 +131,7 @@ fn a_commit_can_be_repeated_and_finished_by_another_process() {
         harness.commit(again.as_ref(), 1, &parts).expect("committed");
     }
     assert_eq!(read_back(&harness, &table), (0..9).collect::<Vec<_>>());
-    assert_eq!(files(folder.path()).len(), 2);
+    assert_eq!((visible(folder.path()).len(), leftovers(folder.path()).len()), (2, 0));
 }
 
 #[test]
@@ -170,7 +177,118 @@ fn what_dead_attempts_staged_is_removed_and_nothing_else() {
     harness.abort_stale(second.as_ref(), 1).expect("removed");
     harness.commit(second.as_ref(), 3, &parts).expect("committed");
     assert_eq!(read_back(&harness, &table), (0..9).collect::<Vec<_>>());
-    assert_eq!(files(folder.path()).len(), 3, "{:?}", files(folder.path()));
+    assert_eq!(visible(folder.path()).len(), 2, "{:?}", files(folder.path()));
+    assert_eq!(leftovers(folder.path()), [".part-of-another"]);
+}
+
+#[test]
+fn parts_that_a_reader_has_taken_away_do_not_stop_a_repeated_commit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let mut table = people(text(folder.path()), "json", &[("sink.partition-commit.policy.kind", "success-file")]);
+    table.partition_keys = vec!["name".to_owned()];
+    let sink = harness.sink(&table, 1);
+    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+    writer.write(&rows(&table, 0, 6)).expect("it takes rows");
+    let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
+    harness.commit(sink.as_ref(), 1, &parts).expect("committed");
+    // One partition is taken away whole, of another one the part.
+    fs::remove_dir_all(folder.path().join("name=n0")).expect("a folder");
+    fs::remove_file(parts[1].description["final"].as_str().expect("a path")).expect("a part");
+    let again = harness.sink(&table, 2);
+    harness.commit(again.as_ref(), 1, &parts).expect("the same commit again");
+    harness.abort_stale(again.as_ref(), 1).expect("nothing is left");
+    assert_eq!(read_back(&harness, &table), [2, 5]);
+    assert!(!folder.path().join("name=n0").exists(), "a folder that is gone stays so");
+
+    // The same names in another history: nothing says that these were ever visible.
+    let note = files(folder.path()).into_iter().find(|name| name.ends_with("commit.json")).expect("a note");
+    let note = folder.path().join(note);
+    let of_another = fs::read_to_string(&note).expect("text").replace("\"h\"", "\"another\"");
+    fs::write(&note, of_another).expect("a file");
+    let error = harness.commit(again.as_ref(), 1, &parts).expect_err("lost").to_string();
+    assert!(error.contains("its rows are lost"), "{error}");
+}
+
+#[test]
+fn a_part_that_is_lost_before_its_commit_stops_the_job_and_nothing_is_seen_of_the_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let table = people(text(folder.path()), "json", &[("sink.rolling-policy.file-size", "1")]);
+    let sink = harness.sink(&table, 1);
+    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+    for checkpoint in 1..=2 {
+        writer.write(&rows(&table, 0, 5)).expect("it takes rows");
+        writer.write(&rows(&table, 5, 9)).expect("it takes rows");
+        let parts = harness.prepare(writer.as_mut(), checkpoint).expect("staged");
+        if checkpoint == 1 {
+            harness.commit(sink.as_ref(), checkpoint, &parts).expect("committed");
+            continue;
+        }
+        fs::remove_file(parts[1].description["staging"].as_str().expect("a path")).expect("a part");
+        for _ in 0..2 {
+            let error = harness.commit(sink.as_ref(), checkpoint, &parts).expect_err("lost").to_string();
+            assert!(error.contains("its rows are lost"), "{error}");
+        }
+        assert_eq!(visible(folder.path()).len(), 2, "what was there before");
+    }
+}
+
+#[test]
+fn leftovers_of_earlier_releases_are_looked_for_once_and_then_no_more_than_the_staging_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let mut table = people(text(folder.path()), "json", &[]);
+    table.partition_keys = vec!["name".to_owned()];
+    let first = harness.sink(&table, 1);
+    let mut dead = harness.writer(first.as_ref(), (0, 1), 1);
+    dead.write(&rows(&table, 0, 3)).expect("it takes rows");
+    let staged = harness.prepare(dead.as_mut(), 1).expect("staged");
+    let staging = staged[0].description["staging"].as_str().expect("a path").to_owned();
+    let tag = staging.split(".staging-").nth(1).and_then(|rest| rest.split('/').next()).expect("a tag").to_owned();
+    let old = folder.path().join("name=n0");
+    fs::create_dir(&old).expect("a folder");
+    fs::write(old.join(format!(".part-{tag}-a1-0-7.json")), "x").expect("a file");
+    fs::write(old.join(".part-ffffffff-a1-0-7.json"), "x").expect("a file of another sink");
+
+    let second = harness.sink(&table, 2);
+    let mut committer = second.committer(harness.io()).expect("it opens").expect("there is something to commit");
+    harness.block_on(committer.abort_stale(eddyline_stream::CheckpointId::NONE)).expect("removed");
+    assert_eq!(leftovers(folder.path()), ["name=n0/.part-ffffffff-a1-0-7.json"]);
+    let mut alive = harness.writer(second.as_ref(), (0, 1), 2);
+    alive.write(&rows(&table, 0, 3)).expect("it takes rows");
+    let parts = harness.prepare(alive.as_mut(), 1).expect("staged");
+    harness.block_on(committer.commit(eddyline_stream::CheckpointId::new(1), &parts)).expect("committed");
+    alive.write(&rows(&table, 3, 6)).expect("it takes rows");
+    harness.prepare(alive.as_mut(), 2).expect("staged");
+
+    // A walk through the whole folder would now fail.
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("circle")).expect("a link");
+    harness.abort_stale(harness.sink(&table, 3).as_ref(), 1).expect("only the staging folder is looked at");
+    fs::remove_file(folder.path().join("circle")).expect("a link");
+    assert_eq!(leftovers(folder.path()), ["name=n0/.part-ffffffff-a1-0-7.json"]);
+    assert_eq!(read_back(&harness, &table), [0, 1, 2]);
+}
+
+#[test]
+fn what_is_unfinished_when_an_attempt_ends_is_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let table = people(text(folder.path()), "json", &[]);
+    let sink = harness.sink(&table, 1);
+    let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
+    // More than a block, so that a file is made.
+    writer.write(&rows(&table, 0, 100_000)).expect("it takes rows");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while leftovers(folder.path()).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "no file is made");
+        harness.wait();
+    }
+    drop(writer);
+    while !leftovers(folder.path()).is_empty() {
+        assert!(std::time::Instant::now() < deadline, "{:?}", leftovers(folder.path()));
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -209,7 +327,7 @@ fn partitions_are_folders_with_escaped_names() {
     let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
     harness.commit(sink.as_ref(), 1, &parts).expect("committed");
     let folders: Vec<_> =
-        files(folder.path()).iter().map(|file| file.split('/').next().expect("a folder").to_owned()).collect();
+        visible(folder.path()).iter().map(|file| file.split('/').next().expect("a folder").to_owned()).collect();
     assert_eq!(folders, ["name=23%3A59", "name=23%3A59", "name=a b%2Fc", "name=a b%2Fc", "name=none", "name=none"]);
     assert!(folder.path().join("name=none/_DONE").exists());
     let back = harness.read(harness.source(&table).as_ref(), 100).expect("rows");
