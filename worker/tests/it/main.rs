@@ -10,6 +10,7 @@ mod full_disk;
 mod golden;
 mod idle_partitions;
 mod idle_splits;
+mod kafka_metadata;
 mod memory_tables;
 mod numbers;
 mod outage;

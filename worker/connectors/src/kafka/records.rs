@@ -8,6 +8,9 @@ use eddyline_formats::{EncodedRecords, RecordEncoder};
 use super::config::{Partitioner, SinkConfig};
 use crate::{Error, TableDescriptor};
 
+/// Stands for the timestamp 0, which librdkafka takes for "now".
+const EARLIEST_TIMESTAMP: i64 = 1;
+
 /// A record as it goes to Kafka.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -184,7 +187,9 @@ impl EncodedRows {
             key: self.keys.as_ref().and_then(|keys| keys.get(index)),
             value: self.values.get(index),
             partition: self.partitions.get(index).copied().flatten(),
-            timestamp: timestamps.filter(|column| column.is_valid(index)).map(|column| column.value(index)),
+            timestamp: timestamps
+                .filter(|column| column.is_valid(index))
+                .map(|column| if column.value(index) == 0 { EARLIEST_TIMESTAMP } else { column.value(index) }),
             headers: self.headers.as_ref().map(|column| headers_of(column, index)).unwrap_or_default(),
         }
     }
