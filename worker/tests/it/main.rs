@@ -1,7 +1,7 @@
 //! Whole-process and whole-job tests, in one binary because linking it takes longer than most of them.
 
-mod answers;
 mod abandoned_checkpoint;
+mod answers;
 mod broker;
 mod command_line;
 mod exactly_once;
