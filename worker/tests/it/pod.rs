@@ -165,9 +165,12 @@ impl Pod {
 fn numbers_below(folder: &Path, numbers: &mut Vec<u64>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
         if entry.path().is_dir() {
             numbers_below(&entry.path(), numbers);
-        } else if !name.starts_with(['.', '_']) {
+        } else {
             let text = std::fs::read_to_string(entry.path()).expect("a text file");
             numbers.extend(text.lines().map(|line| line.parse::<u64>().expect("a number a line")));
         }
