@@ -107,17 +107,21 @@ fn complaints(log: &str, folder: &Path) -> usize {
     log.lines().filter(|line| line.contains("the disk is full, make room on it") && line.contains(&folder)).count()
 }
 
-/// Names of files below a folder that are not for readers.
+/// Paths of files below a folder that are not for readers, but for the note of the latest commit.
 fn hidden_files(folder: &Path) -> Vec<String> {
-    let mut hidden = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if entry.path().is_dir() {
-            hidden.extend(hidden_files(&entry.path()));
-        } else if name.starts_with('.') {
-            hidden.push(name);
+    fn walk(folder: &Path, is_hidden: bool, hidden: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_hidden = is_hidden || name.starts_with('.');
+            if entry.path().is_dir() {
+                walk(&entry.path(), is_hidden, hidden);
+            } else if is_hidden && name != "commit.json" {
+                hidden.push(entry.path().display().to_string());
+            }
         }
     }
+    let mut hidden = Vec::new();
+    walk(folder, false, &mut hidden);
     hidden
 }
 
