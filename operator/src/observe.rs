@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use eddyline_api::savepoint::{CopiedSavepoint, Problem};
 use eddyline_crds::savepoint::DeletionPolicy;
 use eddyline_crds::stream_job::OnDelete;
 use eddyline_crds::{Savepoint, StreamJob, StreamJobStatus};
@@ -261,14 +262,12 @@ pub async fn batch_job(context: &Context, namespace: &str, name: &str) -> Result
     let words = pods::last_words_of_batch_job(context, namespace, name).await?;
     Ok(match end {
         Ok(()) => {
-            let report = words.and_then(|words| serde_json::from_str::<serde_json::Value>(&words).ok());
-            BatchJob::Done { checkpoint: report.and_then(|report| report["checkpoint"].as_u64()) }
+            let report = words.and_then(|words| serde_json::from_str::<CopiedSavepoint>(&words).ok());
+            BatchJob::Done { checkpoint: report.map(|report| report.checkpoint) }
         }
         Err(why) => {
-            let problem = |words: String| {
-                let report = serde_json::from_str::<serde_json::Value>(&words).ok();
-                report.and_then(|report| Some(report["message"].as_str()?.to_owned())).unwrap_or(words)
-            };
+            let problem =
+                |words: String| serde_json::from_str::<Problem>(&words).map(|problem| problem.message).unwrap_or(words);
             let why = words.map_or(why, problem);
             BatchJob::Failed(format!("the batch job {name} has failed: {why}"))
         }

@@ -189,3 +189,18 @@ fn watermark_lag(operators: &[Arc<OperatorMetrics>]) -> Vec<MetricFamily> {
     }
     gauges.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_address_is_listened_on_whether_there_is_ipv6_or_not() {
+        let listener = bind("[::]:0".parse().expect("an address")).await.expect("a listener");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("IPv4 reaches it");
+        let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.is_ok();
+        let reached = tokio::net::TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.is_ok();
+        assert_eq!(reached, has_ipv6);
+    }
+}

@@ -124,14 +124,17 @@ fn attempt_of(pass: &Pass<'_>, name: &str) -> String {
     if attempt == 0 { name.to_owned() } else { format!("{name}-{}", attempt + 1) }
 }
 
-/// Lets a job run on that nobody wants to stop any more, if it has not stopped yet.
+/// Lets a job run on that nobody wants to stop any more, if it has not stopped yet. The operation lasts until the worker
+/// reads on: only as long as it does is a stop known to be the controller's own, and not that of a pod that ends.
 pub(super) fn take_back_stop(pass: &mut Pass<'_>) -> bool {
     if !pass.can_be_stopped() {
         return false;
     }
     pass.step(Step::TakeBackStop);
-    pass.status.operation = None;
-    pass.look_again(AT_ONCE);
+    if pass.worker().is_some_and(|worker| worker.phase != WorkerPhase::Stopping) {
+        pass.status.operation = None;
+        pass.look_again(AT_ONCE);
+    }
     true
 }
 

@@ -35,11 +35,6 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
             pass.tell(Reason::RescaleStarted, format!("from {from} to {to} slots"));
             rescale(pass);
         }
-        // Nobody wants it any more, and the worker has not heard of that.
-        WorkerPhase::Stopping => {
-            pass.step(Step::TakeBackStop);
-            pass.look_again(SOON);
-        }
         // Nothing but a new process or a new revision helps, and both are noticed.
         WorkerPhase::Failed => {}
         _ if !pass.is_ready() => pass.wait(unready),

@@ -24,7 +24,9 @@ pub(super) fn begin(pass: &mut Pass<'_>) {
 pub(super) fn suspend(pass: &mut Pass<'_>) {
     pass.look_again(SOON);
     if !pass.seen.wants_suspension() && change::take_back_stop(pass) {
-        pass.tell(Reason::Resumed, "runs on: it had not stopped yet");
+        if pass.status.operation.is_none() {
+            pass.tell(Reason::Resumed, "runs on: it had not stopped yet");
+        }
         return;
     }
     let name = pass.status.operation.as_ref().and_then(|operation| operation.savepoint.clone());

@@ -225,6 +225,9 @@ async fn a_new_job_waits_for_what_is_still_done_to_its_predecessors_data() {
     scenario.passes(5).await;
     assert_eq!(scenario.status().phase, Phase::Pending);
     assert!(scenario.status().summary.contains("orders-cleanup-99999999"), "{}", scenario.status().summary);
+    let status = scenario.status();
+    let reconciling = conditions::find(&status.conditions, Type::Reconciling).expect("a condition");
+    assert_eq!(reconciling.reason, "WaitingForCleanup");
     let done = json!({"status": {"conditions": [{"type": "Complete", "status": "True"}]}});
     {
         let mut state = scenario.world.state();

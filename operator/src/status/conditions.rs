@@ -164,6 +164,9 @@ fn reconciling(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     match pass.status.phase {
         Phase::Suspended | Phase::Finished | Phase::Failed => settled(),
         Phase::Pending => match (pass.verdict, waiting(pass)) {
+            (Verdict::Accepted(_), Some(story)) if !pass.seen.predecessors.is_empty() => {
+                on_its_way(Reconciling::WaitingForCleanup, story)
+            }
             (Verdict::Accepted(_), Some(story)) => on_its_way(Reconciling::WaitingForSavepoint, story),
             (Verdict::Accepted(_), None) => on_its_way(Reconciling::Pending, "the job is about to be started".into()),
             (Verdict::Rejected(_), _) => settled(),

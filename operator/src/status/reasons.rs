@@ -104,6 +104,8 @@ named! {
         Pending = "Pending",
         /// The savepoint of `restoreFrom` is not completed.
         WaitingForSavepoint = "WaitingForSavepoint",
+        /// A batch job still deals with the data of a job that had this name before.
+        WaitingForCleanup = "WaitingForCleanup",
         /// A worker starts.
         Starting = "Starting",
         /// An attempt has failed; another one follows.
