@@ -8,7 +8,10 @@ pub mod alignment_group;
 pub mod build;
 pub mod chain;
 pub mod connectors;
+#[cfg(test)]
+mod idle_tests;
 pub mod layout;
+pub mod listening_clock;
 pub mod metrics;
 pub mod operator_task;
 pub mod output;

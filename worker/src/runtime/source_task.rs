@@ -13,6 +13,7 @@ use eddyline_stream::{Barrier, Batch, CheckpointId, Element, SlotIndex, SplitId,
 
 use super::alignment_group::Member;
 use super::chain::Chain;
+use super::listening_clock::ListeningClock;
 use super::metrics::OperatorMetrics;
 use super::output::Output;
 use super::splits::{Outlook, SplitPool};
@@ -70,9 +71,8 @@ pub struct SourceTask {
     parts: Parts,
     started: Instant,
 
-    /// For how long there was no room downstream, until it last came back.
-    held_up: Duration,
-    held_up_since: Option<Instant>,
+    /// The clock of idleness.
+    listening: ListeningClock,
     generators: BTreeMap<SplitId, WatermarkGenerator>,
     watermarks: SplitWatermarks,
     /// What the chain has been told.
@@ -91,11 +91,11 @@ impl SourceTask {
     /// A task made of these parts.
     pub fn new(parts: Parts) -> Self {
         let watermarks = SplitWatermarks::new(parts.idle_timeout);
+        let started = Instant::now();
         Self {
             parts,
-            started: Instant::now(),
-            held_up: Duration::ZERO,
-            held_up_since: None,
+            started,
+            listening: ListeningClock::new(started),
             generators: BTreeMap::new(),
             watermarks,
             watermark: Watermark::MIN,
@@ -108,23 +108,17 @@ impl SourceTask {
     }
 
     fn now_ms(&self) -> i64 {
-        milliseconds(self.started.elapsed())
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// The clock of idleness. It stands while there is no room downstream: a reader that may not read hears nothing.
     fn listening_ms(&self) -> i64 {
-        let now = self.held_up_since.unwrap_or_else(Instant::now);
-        milliseconds(now.duration_since(self.started).saturating_sub(self.held_up))
+        self.listening.now_ms(Instant::now())
     }
 
     /// Whether a read may begin.
     fn has_room(&mut self) -> Result<bool, Error> {
         let has_room = self.parts.output.has_room()?;
-        if !has_room {
-            self.held_up_since.get_or_insert_with(Instant::now);
-        } else if let Some(since) = self.held_up_since.take() {
-            self.held_up += since.elapsed();
-        }
+        self.listening.set_running(has_room, Instant::now());
         Ok(has_room)
     }
 
@@ -370,10 +364,6 @@ impl SourceTask {
 
 fn operator_failed(metrics: &OperatorMetrics, source: eddyline_operators::Error) -> Error {
     Error::Operator { operator: metrics.uid.clone(), label: metrics.label.clone(), source: Box::new(source) }
-}
-
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The wall clock, for the check of times that lie in the future.
