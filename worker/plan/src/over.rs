@@ -9,7 +9,9 @@ use datafusion_sql::sqlparser::ast::{
     WindowType,
 };
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_functions::pack;
 use eddyline_job_graph::{AggregateCall, Over, OverFrame, Projection, TimeColumn};
+use eddyline_stream::sql_type;
 
 use crate::aggregates::{self, Draft};
 use crate::calc::{as_column, as_literal, calc, column};
@@ -18,7 +20,7 @@ use crate::expression::{ExpressionBinder, Place};
 use crate::relation::{Expression, Rel, RelKind, Relation, Role, ScopeField, schema};
 use crate::scope::Scope;
 use crate::session::Session;
-use crate::types::DAY_TIME;
+use crate::types::{DAY_TIME, YEAR_MONTH};
 
 /// The OVER aggregates of a SELECT list, while it is bound.
 #[derive(Clone, Debug)]
@@ -171,7 +173,17 @@ fn resolve<'a>(over: Option<&'a WindowType>, named: &'a [NamedWindowDefinition],
 fn bind_window(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> Result<Window> {
     let mut keys = Vec::new();
     for expression in &spec.partition_by {
+        let place = place_of(expression, span);
         let bound = binder.bind(expression)?;
+        let bound = match &bound.data_type {
+            // Keys are flat, and nobody sees them.
+            nested if nested.is_nested() => binder.call_exact(pack(nested), vec![bound], place)?,
+            interval if *interval == DAY_TIME || *interval == YEAR_MONTH || interval.is_null() => {
+                let name = sql_type(interval);
+                return Err(Diagnostic::at(place, format!("PARTITION BY {name} is not supported")));
+            }
+            _ => bound,
+        };
         if !keys.contains(&bound.expression) {
             keys.push(bound.expression);
         }

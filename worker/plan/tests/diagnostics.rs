@@ -108,6 +108,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "there is no function 'SUMM'",
         "did you mean SUM",
     ),
+    (
+        "INSERT INTO numbers SELECT COUNT(*) OVER (PARTITION BY «NULL» ORDER BY ts) FROM kv;",
+        "PARTITION BY NULL is not supported",
+        "",
+    ),
     ("INSERT INTO out SELECT CAST(v AS «VARCHA») FROM kv;", "unknown type 'VARCHA'", "did you mean VARCHAR"),
     (
         "SET 'table.local-time-zone' = «'GMT+25'»;",

@@ -417,3 +417,13 @@ fn constants_are_computed_with_flinks_types() {
            CAST(2.5 AS STRING) || 'x' FROM kv;"
     ));
 }
+
+#[test]
+fn enforcers_of_a_sink_stand_with_it() {
+    let text = explained(
+        "SET 'table.exec.sink.type-length-enforcer' = 'TRIM_PAD';
+         CREATE TABLE limited (k VARCHAR(3) NOT NULL, v BIGINT) WITH ('connector' = 'print');
+         INSERT INTO limited SELECT `key`, `value` FROM kv;",
+    );
+    assert!(text.contains("ConstraintEnforcer[NotNullEnforcer(fields=[k]), LengthEnforcer(fields=[k])]"), "{text}");
+}
