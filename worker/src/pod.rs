@@ -23,8 +23,17 @@ use tracing::{info, warn};
 use settings::{Mounts, Settings};
 use supervisor::Supervisor;
 
-/// How long SIGTERM waits for the last checkpoint: some seconds less than a pod is given by default.
-const STOP_TIMEOUT: Duration = Duration::from_secs(25);
+/// The seconds that Kubernetes gives a pod to end, unless something else is said.
+const GRACE_PERIOD_SECONDS: u64 = 30;
+/// The seconds of them that are left for the process to end when the last checkpoint is taken or given up.
+const RESERVE_SECONDS: u64 = 5;
+
+/// How long SIGTERM waits for the last checkpoint, in a pod with this grace period.
+fn stop_timeout(grace_period_seconds: Option<&str>) -> Duration {
+    let told = grace_period_seconds.and_then(|seconds| seconds.trim().parse().ok());
+    let seconds: u64 = told.unwrap_or(GRACE_PERIOD_SECONDS);
+    Duration::from_secs(seconds.saturating_sub(RESERVE_SECONDS.min(seconds / 2)))
+}
 
 /// Arguments of `eddyline worker`. In a pod the defaults are right.
 #[derive(Debug, clap::Args)]
@@ -69,8 +78,21 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     info!("asked to end: taking a last checkpoint");
-    if tokio::time::timeout(STOP_TIMEOUT, supervisor.stop_for_exit()).await.is_err() {
+    let timeout = stop_timeout(std::env::var(mounts::GRACE_PERIOD).ok().as_deref());
+    if tokio::time::timeout(timeout, supervisor.stop_for_exit()).await.is_err() {
         warn!("no last checkpoint in time; the job resumes from its latest one");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_checkpoint_has_almost_all_the_time_that_the_pod_is_given() {
+        for (given, seconds) in [(None, 25), (Some("30"), 25), (Some("600"), 595), (Some("4"), 2), (Some("soon"), 25)] {
+            assert_eq!(stop_timeout(given), Duration::from_secs(seconds), "{given:?}");
+        }
+    }
 }

@@ -59,6 +59,16 @@ pub enum Error {
         /// Where its records were.
         folder: String,
     },
+    /// The store writes over an object although it was asked not to, so two processes that believe they run the job could
+    /// both complete checkpoints.
+    #[error(
+        "the storage at {folder} writes over objects that it was asked to create only if they are absent (If-None-Match), so \
+         it cannot keep two processes of a job apart; use a store that honours conditional writes"
+    )]
+    OverwritingStore {
+        /// The job's folder.
+        folder: String,
+    },
     /// Bytes that are not what was written.
     #[error("{object} is corrupt: {part}: {reason}")]
     Corrupt {

@@ -25,6 +25,8 @@ pub struct JobStore {
     job: Arc<str>,
     plan_fingerprint: Arc<str>,
     start: Arc<str>,
+    /// Whether that decision is to start from something else than the latest checkpoint.
+    begins_anew: bool,
     /// Tells this process from others that lead the job.
     process: u64,
 
@@ -65,13 +67,21 @@ impl JobStore {
         let folder = storage.under(&paths::job_folder(job));
         let process = random() as u64;
         let start = format!("{process:016x}").into();
-        Self { storage: folder, job: job.into(), plan_fingerprint: "".into(), start, process, led: Arc::default() }
+        let (job, plan_fingerprint, led) = (job.into(), "".into(), Arc::default());
+        Self { storage: folder, job, plan_fingerprint, start, begins_anew: false, process, led }
     }
 
     /// Names the decision to start that attempts carry out: a text that is the same for all processes that carry out the
     /// same one. Without it each process is a decision of its own.
     pub fn with_start(mut self, token: &str) -> Self {
         self.start = token.into();
+        self
+    }
+
+    /// The decision is to start from something else than the latest checkpoint. What is in the folder from before it only
+    /// gives numbers then: nobody opens it, and it need not fit.
+    pub fn beginning_anew(mut self) -> Self {
+        self.begins_anew = true;
         self
     }
 
@@ -113,26 +123,26 @@ impl JobStore {
     /// [`Error::Fenced`] when another process has taken over from this one. [`Error::Vanished`] when this process has led
     /// the job and its records are gone.
     /// [`Error::MaxParallelismDiffers`] and [`Error::KeyHashDiffers`] when the job has a checkpoint that was cut in another
-    /// way, without fencing anyone. Errors of the manifest of the latest checkpoint. When storage fails or the outcome is
-    /// not known, it can simply be tried again.
+    /// way, and errors of its manifest, without fencing anyone; but see [`JobStore::beginning_anew`].
+    /// [`Error::OverwritingStore`] when the store does not keep processes apart. When storage fails or the outcome is not
+    /// known, it can simply be tried again.
     pub async fn start_attempt(&self, identity: JobIdentity) -> Result<Started> {
         let led = self.led.load(Ordering::Relaxed);
+        if led == 0 {
+            self.refuse_overwriting_store().await?;
+        }
+        let before = control_log::newest(&self.storage).await?;
+        let latest = before.as_ref().and_then(|before| self.latest_that_counts(before)).copied();
+        let mut opened = match &latest {
+            Some(latest) => Some(self.open_that_fits(latest, identity).await?),
+            None => None,
+        };
         let head = control_log::take_over(&self.storage, &self.job, |before| {
             if led != 0 && before.is_none() {
                 return Err(control_log::vanished(&self.storage, &self.job));
             }
             if let Some(before) = before.filter(|before| led != 0 && before.process != self.process) {
                 return Err(control_log::fenced(&self.job, led, before.id.attempt));
-            }
-            if let Some(before) = before.filter(|before| before.latest().is_some()) {
-                if before.max_parallelism != identity.max_parallelism {
-                    let (recorded, job) = (before.max_parallelism, identity.max_parallelism);
-                    return Err(Error::MaxParallelismDiffers { recorded, job });
-                }
-                if before.key_hash_version != identity.hash_version {
-                    let (recorded, known) = (before.key_hash_version, identity.hash_version);
-                    return Err(Error::KeyHashDiffers { recorded, known });
-                }
             }
             let leader = Leader {
                 max_parallelism: identity.max_parallelism,
@@ -146,21 +156,58 @@ impl JobStore {
         .await?;
         self.led.store(head.id.attempt, Ordering::Relaxed);
         eddyline_stream::crash_point("checkpoint.attempt-started");
-        let latest = match head.latest() {
-            None => None,
-            Some(latest) => Some(self.open_retained(latest).await?),
+        let counts = self.latest_that_counts(&head).copied();
+        if counts != latest {
+            // It was completed while this process took over.
+            opened = match &counts {
+                Some(counts) => Some(self.open_that_fits(counts, identity).await?),
+                None => None,
+            };
+        }
+        let last_checkpoint = head.latest().map(|latest| latest.checkpoint);
+        let is_open = |kept: &&CheckpointRef| {
+            kept.checkpoint > head.commits_done_upto && (!self.begins_anew || kept.checkpoint > head.start_after)
         };
-        let last_checkpoint = latest.as_ref().map(CheckpointHandle::id);
-        let is_open = |kept: &&CheckpointRef| kept.checkpoint > head.commits_done_upto;
         Ok(Started {
             attempt: Attempt::new(head.id.attempt),
             last_checkpoint,
             start_after: head.start_after,
             is_committed: last_checkpoint.is_none_or(|last| last <= head.commits_done_upto),
             uncommitted: head.retained.iter().filter(is_open).map(|kept| self.completed(kept)).collect(),
-            latest,
+            latest: opened,
             writer: Writer::new(self.clone(), head, identity.retain),
         })
+    }
+
+    /// The latest checkpoint of a record, unless it is from before a decision to begin anew.
+    fn latest_that_counts<'a>(&self, record: &'a Record) -> Option<&'a CheckpointRef> {
+        let is_carried_out = record.start == *self.start;
+        let counts =
+            |latest: &&CheckpointRef| !self.begins_anew || (is_carried_out && latest.checkpoint > record.start_after);
+        record.latest().filter(counts)
+    }
+
+    async fn open_that_fits(&self, kept: &CheckpointRef, identity: JobIdentity) -> Result<CheckpointHandle> {
+        let handle = self.open_retained(kept).await?;
+        handle.check_max_parallelism(identity.max_parallelism)?;
+        let recorded = handle.manifest().key_hash_version;
+        if recorded != identity.hash_version {
+            return Err(Error::KeyHashDiffers { recorded, known: identity.hash_version });
+        }
+        Ok(handle)
+    }
+
+    /// Everything that keeps two processes apart rests on a name that can be created once. A store that does not look gives
+    /// it to both without a word.
+    async fn refuse_overwriting_store(&self) -> Result<()> {
+        let name = format!("{}-{:032x}", paths::PROBE, random());
+        self.storage.create(&name, Bytes::from_static(b"1")).await?;
+        let second = self.storage.create(&name, Bytes::from_static(b"2")).await?;
+        self.storage.delete(&name).await?;
+        match second {
+            storage::Created::Refused => Ok(()),
+            storage::Created::Yes => Err(Error::OverwritingStore { folder: self.storage.uri() }),
+        }
     }
 
     pub(crate) fn completed(&self, kept: &CheckpointRef) -> CompletedCheckpoint {

@@ -19,6 +19,9 @@ pub(crate) const MANIFEST: &str = "manifest";
 /// The object in a savepoint's folder that says that its output is visible.
 pub(crate) const COMMITTED: &str = "committed";
 
+/// How the name of an object begins that tells whether the store overwrites. It is there for a moment.
+pub(crate) const PROBE: &str = "probe";
+
 /// The object that names a job folder's history. A savepoint has a copy: its number belongs to it.
 pub(crate) const HISTORY: &str = "history";
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use eddyline_stream::{Attempt, CheckpointId};
 
 use crate::control_log;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::JobStore;
 use crate::manifest::Manifest;
 use crate::paths;
@@ -117,8 +117,12 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
     let mut needed = Needed { current, latest, names: BTreeSet::new() };
     let mut staged = Staged { current, open: BTreeSet::new(), done: BTreeSet::new() };
     for kept in &head.retained {
-        // Without every kept manifest nothing can be said to be unneeded.
-        let handle = store.open_retained(kept).await?;
+        // Without every kept manifest nothing can be said to be unneeded. One that a removal was cut off behind is no
+        // checkpoint any more.
+        let handle = match store.open_retained(kept).await {
+            Err(Error::MissingManifest { .. }) if kept.checkpoint <= head.start_after => continue,
+            opened => opened?,
+        };
         let folder = paths::checkpoint_folder(kept.checkpoint, kept.attempt);
         needed.names.insert(format!("{folder}/{}", paths::MANIFEST));
         needed.names.extend(handle.manifest().files.iter().map(|file| file.name.clone()));

@@ -159,6 +159,9 @@ pub async fn run(
     if let Some(token) = &config.start {
         store = store.with_start(token);
     }
+    if config.restore != Restore::Latest {
+        store = store.beginning_anew();
+    }
     let mut runner = Runner { graph, config, connectors, view, store, parallelism: config.parallelism };
     let mut restarts = Restarts::new(config.restart);
     let mut rescaling = None;

@@ -30,6 +30,7 @@ struct Contents {
     requests: u64,
     faults: VecDeque<(u64, Fault)>,
     dead: bool,
+    overwrites: bool,
 }
 
 /// Objects in memory. Clones share them; requests are counted, and faults are planned by that count.
@@ -49,6 +50,11 @@ impl Memory {
     /// Plans a fault for a request, counted from 0 over the life of the store. Plan them in order.
     pub fn plan(&self, request: u64, fault: Fault) {
         self.lock().faults.push_back((request, fault));
+    }
+
+    /// From now on a create writes over what is there, as stores do that ignore the condition.
+    pub fn ignore_conditions(&self) {
+        self.lock().overwrites = true;
     }
 
     /// How many requests there have been.
@@ -128,7 +134,7 @@ impl Backend for Memory {
     fn create<'a>(&'a self, name: &'a str, content: Bytes) -> BoxFuture<'a, Result<Created, Error>> {
         Box::pin(async move {
             self.request("create", name, Some(Created::Refused), |contents| {
-                if contents.objects.contains_key(name) {
+                if contents.objects.contains_key(name) && !contents.overwrites {
                     return Created::Refused;
                 }
                 let now_ms = contents.now_ms;

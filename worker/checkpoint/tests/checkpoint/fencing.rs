@@ -127,3 +127,59 @@ async fn state_cut_in_another_way_is_refused_before_anyone_is_fenced() {
     let error = running.writer.write(checkpoint(2), contents(&sample(2), &two_slots())).await;
     assert!(matches!(error, Err(Error::InvalidCheckpoint { .. })), "{error:?}");
 }
+
+#[tokio::test]
+async fn what_a_predecessor_left_does_not_keep_a_job_that_begins_anew_from_starting() {
+    let wide = MaxParallelism::try_from(128).expect("a power of two");
+    let identity = JobIdentity { max_parallelism: wide, ..states::identity() };
+    let manifest = "orders/chk/0000000001-1/manifest";
+    let left: [(&str, fn(&Memory, &str)); 3] = [
+        ("another max parallelism", |_, _| {}),
+        ("a control log that names a manifest which was deleted", |memory, manifest| memory.remove(manifest)),
+        ("a manifest of a form that is not known", |memory, manifest| memory.poke(manifest, "of a later release")),
+    ];
+    for (what, leave) in left {
+        let memory = Memory::new();
+        let before = start(&memory).await;
+        before.writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await.expect("written");
+        leave(&memory, manifest);
+        states::store(&memory).start_attempt(identity).await.expect_err(what);
+
+        let begun = || states::store(&memory).with_start("uid/2").beginning_anew();
+        for _ in 0..2 {
+            // Also when the process comes back before its first checkpoint.
+            let started = begun().start_attempt(identity).await.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert!(started.latest.is_none() && started.uncommitted.is_empty(), "{what}");
+            assert_eq!(started.last_checkpoint, Some(checkpoint(1)), "{what}: numbers go on");
+        }
+        let started = begun().start_attempt(identity).await.expect("started");
+        let own = contents(&sample(2), &Assignment::even(wide, 2));
+        started.writer.write(checkpoint(2), own).await.expect("written");
+        started.writer.mark_committed(checkpoint(2)).await.expect("noted");
+        let started = begun().start_attempt(identity).await.expect("started");
+        assert_eq!(started.latest.expect("its own checkpoint").id(), checkpoint(2), "{what}");
+        assert_eq!(started.uncommitted.iter().map(|open| open.id).collect::<Vec<_>>(), [checkpoint(2)], "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_from_before_a_start_that_came_to_nothing_can_be_gone_back_to() {
+    let memory = Memory::new();
+    let before = start(&memory).await;
+    before.writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await.expect("written");
+    let wide = MaxParallelism::try_from(128).expect("a power of two");
+    let identity = JobIdentity { max_parallelism: wide, ..states::identity() };
+    states::store(&memory).with_start("uid/2").beginning_anew().start_attempt(identity).await.expect("started");
+    let back = states::store(&memory).with_start("uid/3").start_attempt(states::identity()).await.expect("started");
+    states::assert_restores(&back.latest.expect("the checkpoint from before"), &sample(1)).await;
+}
+
+#[tokio::test]
+async fn a_store_that_writes_over_what_is_there_is_refused() {
+    let memory = Memory::new();
+    memory.ignore_conditions();
+    let error = states::store(&memory).start_attempt(states::identity()).await.expect_err("refused");
+    assert!(matches!(error, Error::OverwritingStore { .. }) && !error.is_retryable(), "{error}");
+    assert!(error.to_string().contains("If-None-Match"), "{error}");
+    assert_eq!(memory.names(), Vec::<String>::new());
+}
