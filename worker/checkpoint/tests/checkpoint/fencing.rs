@@ -133,7 +133,8 @@ async fn what_a_predecessor_left_does_not_keep_a_job_that_begins_anew_from_start
     let wide = MaxParallelism::try_from(128).expect("a power of two");
     let identity = JobIdentity { max_parallelism: wide, ..states::identity() };
     let manifest = "orders/chk/0000000001-1/manifest";
-    let left: [(&str, fn(&Memory, &str)); 3] = [
+    type Leave = fn(&Memory, &str);
+    let left: [(&str, Leave); 3] = [
         ("another max parallelism", |_, _| {}),
         ("a control log that names a manifest which was deleted", |memory, manifest| memory.remove(manifest)),
         ("a manifest of a form that is not known", |memory, manifest| memory.poke(manifest, "of a later release")),
