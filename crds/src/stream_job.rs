@@ -262,13 +262,23 @@ pub struct Upgrade {
     /// How long a job may take to stop with a savepoint, for a new revision or a suspension. After that it stops without
     /// one, and the next start goes on from the latest checkpoint.
     pub stop_deadline: Duration,
+    /// Operators whose state may be left behind where it fits no operator of the new SQL, as the message of
+    /// `Accepted=False` names them. All other state must fit. Operators of the new SQL without state start empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 512)))]
+    pub allow_non_restored_state: Vec<String>,
     /// When to go back.
     pub rollback: Rollback,
 }
 
 impl Default for Upgrade {
     fn default() -> Self {
-        Self { mode: UpgradeMode::default(), stop_deadline: Duration::from_secs(600), rollback: Rollback::default() }
+        Self {
+            mode: UpgradeMode::default(),
+            stop_deadline: Duration::from_secs(600),
+            allow_non_restored_state: Vec::new(),
+            rollback: Rollback::default(),
+        }
     }
 }
 

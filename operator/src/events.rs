@@ -54,6 +54,8 @@ named! {
         SpecInvalid = "SpecInvalid",
         /// The spec asks for what this version cannot do.
         NotYetSupported = "NotYetSupported",
+        /// The state of the running job belongs to another computation than the new SQL has.
+        StateIncompatible = "StateIncompatible",
         /// A worker has failed.
         WorkerFailed = "WorkerFailed",
         /// The job is started again.
@@ -103,6 +105,7 @@ impl Reason {
             validate::Reason::SqlNotFound => Self::SqlNotFound,
             validate::Reason::SpecInvalid => Self::SpecInvalid,
             validate::Reason::NotYetSupported => Self::NotYetSupported,
+            validate::Reason::StateIncompatible => Self::StateIncompatible,
         }
     }
 }

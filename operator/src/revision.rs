@@ -36,7 +36,7 @@ impl Record {
 
 /// Fingerprint of that part of a spec which a running worker cannot change.
 pub fn hash(spec: &StreamJobSpec, sql: &str) -> String {
-    let fixed = json!({
+    let mut fixed = json!({
         "sql": sql,
         "config": spec.config,
         "maxParallelism": spec.max_parallelism,
@@ -44,6 +44,10 @@ pub fn hash(spec: &StreamJobSpec, sql: &str) -> String {
         "checkpoint": spec.checkpoint,
         "restart": spec.restart,
     });
+    // Not there unless it says something: a newer controller must not take running jobs for changed.
+    if !spec.upgrade.allow_non_restored_state.is_empty() {
+        fixed["allowNonRestoredState"] = json!(spec.upgrade.allow_non_restored_state);
+    }
     fingerprint(&fixed)
 }
 
@@ -142,6 +146,15 @@ mod tests {
         assert_ne!(hash(&other, "SELECT 2"), before);
         other.workers.version = "2.0".to_owned();
         assert_ne!(hash(&other, "SELECT 1"), before);
+    }
+
+    /// A job that failed to restore is tried again when the user allows what it needs.
+    #[test]
+    fn state_that_may_be_left_behind_is_in_the_hash_when_there_is_some() {
+        let job = testing::job("orders");
+        let mut other = job.spec.clone();
+        other.upgrade.allow_non_restored_state = vec!["source/numbers".to_owned()];
+        assert_ne!(hash(&other, "SELECT 1"), hash(&job.spec, "SELECT 1"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::vocabulary::named;
 mod fields;
 mod planning;
 mod secrets;
+mod state;
 
 pub use planning::Planner;
 pub use secrets::{Reference, references};
@@ -61,6 +62,8 @@ named! {
         SpecInvalid = "SpecInvalid",
         /// The spec asks for what this version cannot do.
         NotYetSupported = "NotYetSupported",
+        /// The state of the running job belongs to another computation.
+        StateIncompatible = "StateIncompatible",
     }
 }
 
@@ -98,7 +101,12 @@ async fn check(seen: &Observed, settings: &Settings, planner: &Planner) -> Resul
         )));
     }
     references(sql).map_err(sql_invalid)?;
-    let mut warnings = planner.plan(sql, &spec.config).await.map_err(sql_invalid)?;
+    let planned = planner.plan(sql, &spec.config).await.map_err(sql_invalid)?;
+    let hash = revision::hash(spec, sql);
+    if let Some(message) = state::objection(seen, &hash, &planned, planner).await {
+        return Err(Rejection { reason: Reason::StateIncompatible, message });
+    }
+    let mut warnings = planned.warnings;
     let storage = spec.checkpoint.storage.clone().or_else(|| settings.default_storage.clone());
     if storage.is_none() {
         warnings.insert(0, NO_STORAGE.to_owned());
@@ -108,7 +116,7 @@ async fn check(seen: &Observed, settings: &Settings, planner: &Planner) -> Resul
         image: settings.image(&spec.workers.version),
         storage,
     };
-    Ok(Accepted { hash: revision::hash(spec, sql), record, warnings })
+    Ok(Accepted { hash, record, warnings })
 }
 
 /// The longest SQL: a ConfigMap holds 1 MiB, with the rest of the spec.

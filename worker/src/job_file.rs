@@ -28,6 +28,8 @@ pub struct JobFile {
     pub checkpoint_interval: Option<Duration>,
     /// What to restore from, if the file says.
     pub restore_uri: Option<String>,
+    /// Operators whose state may be left behind where it fits nobody, if the file says.
+    pub allow_non_restored_state: Vec<String>,
     /// When to give up, if the file says.
     pub restart: RestartStrategy,
 }
@@ -82,6 +84,7 @@ impl JobFile {
             storage_options: BTreeMap::new(),
             checkpoint_interval: None,
             restore_uri: None,
+            allow_non_restored_state: Vec::new(),
             restart: RestartStrategy::default(),
         }
     }
@@ -110,6 +113,7 @@ impl JobFile {
             storage_options: endpoint.map(|endpoint| ("s3.endpoint".to_owned(), endpoint)).into_iter().collect(),
             checkpoint_interval: Some(spec.checkpoint.interval.get()),
             restore_uri: spec.restore_from.uri,
+            allow_non_restored_state: spec.upgrade.allow_non_restored_state,
             restart: RestartStrategy {
                 max_per_window: spec.restart.max_per_window as usize,
                 window: spec.restart.window.get(),

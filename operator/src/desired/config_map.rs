@@ -47,6 +47,7 @@ pub fn worker_config(inputs: Inputs<'_>) -> WorkerConfig {
         start: Start {
             token: names::start_token(uid, inputs.revision.number),
             from: revision::From::of(inputs.revision).start(),
+            allow_non_restored_state: spec.upgrade.allow_non_restored_state.clone(),
         },
         checkpoint: config::Checkpoint {
             interval_ms: ms(spec.checkpoint.interval),

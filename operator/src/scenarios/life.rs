@@ -143,6 +143,60 @@ async fn of_a_refused_edit_no_more_slots_are_taken_than_the_running_revision_can
     assert_eq!(warning.reason, "NoCheckpointStorage", "what runs still has none");
 }
 
+/// SQL whose job has windows of a minute.
+const WINDOWED: &str = "CREATE TABLE numbers (n BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');\n\
+     CREATE TABLE out (n BIGINT, total BIGINT) WITH ('connector' = 'blackhole');\n\
+     INSERT INTO out SELECT n, COUNT(*) FROM TABLE(TUMBLE(TABLE numbers, DESCRIPTOR(ts), INTERVAL '1' MINUTE))\n\
+     GROUP BY n, window_start, window_end;\n";
+
+#[tokio::test]
+async fn sql_that_the_state_does_not_fit_is_refused_before_anything_is_stopped() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| job.spec.sql = Some(WINDOWED.to_owned()));
+    scenario.until("ready", is_settled).await;
+    let other = WINDOWED.replace("'1' MINUTE", "'5' MINUTE");
+    scenario.world.edit("orders", &json!({"sql": other}));
+    scenario.passes(5).await;
+    let status = scenario.status();
+    let accepted = conditions::find(&status.conditions, Type::Accepted).expect("a condition");
+    assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("False", "StateIncompatible"));
+    assert!(accepted.message.contains("window: TUMBLE(1 min) -> TUMBLE(5 min)"), "{}", accepted.message);
+    assert!(conditions::is_true(&status.conditions, Type::Ready), "revision 1 runs on");
+    assert_eq!((status.phase, status.operation), (Phase::Running, None));
+    assert_eq!(revision_of_pod(&scenario.world).as_deref(), Some("1"));
+    assert!(!scenario.world.events().contains(&"SavepointCompleted".to_owned()), "{:?}", scenario.world.events());
+
+    // An alias is no other computation.
+    let alias = WINDOWED.replace("COUNT(*)", "COUNT(*) AS c");
+    scenario.world.edit("orders", &json!({"sql": alias}));
+    scenario.until("upgraded", |world| is_settled(world) && revision_of_pod(world).as_deref() == Some("2")).await;
+
+    // The operator that the message names may be left without its state.
+    let named = accepted_name(&accepted.message);
+    scenario.world.edit("orders", &json!({"sql": other, "upgrade": {"allowNonRestoredState": [named]}}));
+    scenario.until("upgraded", |world| is_settled(world) && revision_of_pod(world).as_deref() == Some("3")).await;
+    assert!(started_from(&scenario.world).contains("/rev-3"), "all other state is kept");
+    let config = scenario.world.state().objects.get(CONFIG_MAPS, "orders-rev-3").cloned().expect("a ConfigMap");
+    assert!(config["data"]["worker.json"].as_str().is_some_and(|text| text.contains(&named)), "{config}");
+}
+
+/// The operator that a message about state names.
+fn accepted_name(message: &str) -> String {
+    let (_, rest) = message.split_once("left behind: [").expect("the way out");
+    rest.split(']').next().expect("a name").to_owned()
+}
+
+#[tokio::test]
+async fn a_job_that_begins_anew_may_have_any_sql() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| job.spec.sql = Some(WINDOWED.to_owned()));
+    scenario.until("ready", is_settled).await;
+    let sql = WINDOWED.replace("'1' MINUTE", "'5' MINUTE");
+    scenario.world.edit("orders", &json!({"sql": sql, "upgrade": {"mode": "Stateless"}}));
+    scenario.until("upgraded", |world| is_settled(world) && revision_of_pod(world).as_deref() == Some("2")).await;
+    assert!(conditions::is_true(&scenario.status().conditions, Type::Accepted));
+}
+
 #[tokio::test]
 async fn an_image_that_cannot_be_pulled_is_rolled_back_and_not_tried_again() {
     for requests in std::iter::once(None).chain(DEATHS.map(Some)) {

@@ -1,9 +1,9 @@
 //! Planning of SQL, remembered: a pass over a job whose SQL has not changed costs nothing.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use eddyline_plan::{PlanOptions, Script};
+use eddyline_plan::{PlanOptions, Script, StateMeaning};
 use serde_json::json;
 
 use crate::revision::fingerprint;
@@ -13,8 +13,17 @@ const REMEMBERED_MAX: usize = 1024;
 /// How many problems are shown.
 const SHOWN_MAX: usize = 5;
 
-/// Warnings, or what is wrong.
-pub type Outcome = Result<Vec<String>, String>;
+/// A script that plans.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// What is worth saying all the same.
+    pub warnings: Vec<String>,
+    /// What its operators with state compute.
+    pub state: Arc<[StateMeaning]>,
+}
+
+/// The script, or what is wrong with it.
+pub type Outcome = Result<Planned, String>;
 
 /// Plans SQL, each script once.
 #[derive(Debug, Default)]
@@ -31,7 +40,7 @@ struct Remembered {
 }
 
 impl Planner {
-    /// Plans a script with the settings beside it, on a thread that nothing else waits for. Gives warnings.
+    /// Plans a script with the settings beside it, on a thread that nothing else waits for.
     ///
     /// # Errors
     /// What is wrong, a line each, with line and column.
@@ -70,14 +79,16 @@ impl Planner {
 
 fn plan(sql: &str, config: &BTreeMap<String, String>) -> Outcome {
     let script = Script { name: "sql".to_owned(), text: sql.to_owned() };
-    // The time only matters to results of the query, which nobody looks at here.
-    let options = PlanOptions { config: config.clone(), now: 0 };
+    let options = PlanOptions { config: config.clone() };
     let shown = |diagnostic: &eddyline_plan::Diagnostic| {
         let help = diagnostic.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
         format!("{}:{}: {}{help}", diagnostic.line, diagnostic.column, diagnostic.message)
     };
     match eddyline_plan::plan(&script, &options) {
-        Ok(planned) => Ok(planned.warnings.iter().map(shown).collect()),
+        Ok(planned) => {
+            let warnings = planned.warnings.iter().map(shown).collect();
+            Ok(Planned { warnings, state: planned.graph.meanings().into() })
+        }
         Err(diagnostics) => {
             let mut lines: Vec<String> = diagnostics.0.iter().take(SHOWN_MAX).map(shown).collect();
             if diagnostics.0.len() > SHOWN_MAX {

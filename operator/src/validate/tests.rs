@@ -142,3 +142,70 @@ async fn sql_that_fits_no_config_map_is_refused_by_its_size() {
         rejection(judged(|job| job.spec.sql = Some(format!("{}-- {}", testing::SQL, "x".repeat(800 * 1024)))).await);
     assert!(said.message.contains("at most 786432 fit"), "{}", said.message);
 }
+
+/// A job that runs `testing::SQL` and is to run `sql`; `change` says what has become of its revision.
+async fn edited(sql: &str, change: impl FnOnce(&mut Observed)) -> Verdict {
+    let mut job = testing::job("orders");
+    let record =
+        Record { spec: job.spec.clone(), image: "w:1".to_owned(), storage: job.spec.checkpoint.storage.clone() };
+    let revision = eddyline_crds::status::Revision {
+        number: 1,
+        generation: 1,
+        hash: record.hash(),
+        image: "w:1".to_owned(),
+        from: "empty".to_owned(),
+        started_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(testing::start()),
+        was_ready: true,
+        is_first: true,
+    };
+    job.spec.sql = Some(sql.to_owned());
+    job.status = Some(eddyline_crds::StreamJobStatus { revision: Some(revision), ..Default::default() });
+    let mut seen = testing::observed(job);
+    seen.record = Some(std::sync::Arc::new(record));
+    change(&mut seen);
+    validate(&seen, &Settings::of_a_test(), &Planner::default()).await
+}
+
+#[tokio::test]
+async fn another_source_is_refused_while_there_are_positions_in_the_first_one() {
+    let other = testing::SQL.replace("numbers", "figures");
+    let rejection = rejection(edited(&other, |_| {}).await);
+    assert_eq!(rejection.reason, Reason::StateIncompatible);
+    for words in ["operator source/numbers", "table: numbers -> figures", "[source/numbers]"] {
+        assert!(rejection.message.contains(words), "{words} is not in {}", rejection.message);
+    }
+    let faster = testing::SQL.replace("'10'", "'20'");
+    assert!(edited(&faster, |_| {}).await.accepted().is_some(), "how fast rows come does not matter");
+    assert!(edited(testing::SQL, |_| {}).await.accepted().is_some());
+}
+
+#[tokio::test]
+async fn a_revision_that_has_left_no_state_stands_against_nothing() {
+    let other = testing::SQL.replace("numbers", "figures");
+    let never_ready = |seen: &mut Observed| {
+        let job = std::sync::Arc::make_mut(&mut seen.job);
+        if let Some(revision) = job.status.as_mut().and_then(|status| status.revision.as_mut()) {
+            revision.was_ready = false;
+        }
+    };
+    assert!(edited(&other, never_ready).await.accepted().is_some());
+    let without_storage = |seen: &mut Observed| {
+        let record = seen.record.as_ref().map(|record| Record { storage: None, ..Record::clone(record) });
+        seen.record = record.map(std::sync::Arc::new);
+    };
+    assert!(edited(&other, without_storage).await.accepted().is_some());
+}
+
+#[tokio::test]
+async fn state_may_be_left_behind_by_name_or_altogether() {
+    let other = testing::SQL.replace("numbers", "figures");
+    let change = async |change: fn(&mut eddyline_crds::stream_job::Upgrade)| {
+        edited(&other, |seen| change(&mut std::sync::Arc::make_mut(&mut seen.job).spec.upgrade)).await
+    };
+    let named = change(|upgrade| upgrade.allow_non_restored_state = vec!["source/numbers".to_owned()]).await;
+    assert!(named.accepted().is_some());
+    let another = change(|upgrade| upgrade.allow_non_restored_state = vec!["source/letters".to_owned()]).await;
+    assert!(another.accepted().is_none());
+    let stateless = change(|upgrade| upgrade.mode = eddyline_crds::stream_job::UpgradeMode::Stateless).await;
+    assert!(stateless.accepted().is_some());
+}

@@ -37,6 +37,9 @@ pub struct Start {
     pub token: String,
     /// Which state.
     pub from: StartFrom,
+    /// Operators whose state may be left behind where it fits no operator of the job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_non_restored_state: Vec<String>,
 }
 
 /// The state that a revision starts from.

@@ -4,14 +4,14 @@
 //! that are asked for are read. Everything is checked on the way: what comes back is what was written, or an error that
 //! names the object and the block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-use eddyline_state::{Snapshot, StateTable, TableRows};
+use eddyline_state::{Snapshot, TableRows};
 use eddyline_stream::{
     Assignment, Attempt, CheckpointId, KeyGroup, KeyGroupSet, MaxParallelism, OperatorUid, key_hash,
 };
@@ -20,8 +20,9 @@ use tokio::sync::OnceCell;
 use crate::control_log;
 use crate::envelope;
 use crate::error::{Error, Result};
+use crate::fit::{self, Fit};
 use crate::manifest::{Manifest, Run, Table};
-use crate::mismatch;
+use crate::operators::JobOperator;
 use crate::paths;
 use crate::record::Record;
 use crate::run_file::BlockEntry;
@@ -185,20 +186,14 @@ impl CheckpointHandle {
         &self.inner.manifest
     }
 
-    /// Whether the state fits the operators of a job. `expected` are all of them, sources and sinks too, with the tables
-    /// that they keep. Operators that the state does not know start empty.
+    /// Where the operators of a job find their state. `job` are all of them, sources and sinks too. Operators that the
+    /// state does not know start empty. State that fits nobody is refused, unless its operator is in `may_be_left`.
     ///
     /// # Errors
     /// [`Error::StateMismatch`] with a list of everything that does not fit; [`Error::KeyHashDiffers`].
-    pub fn check(&self, expected: &[(OperatorUid, Vec<StateTable>)]) -> Result<()> {
+    pub fn fit(&self, job: &[JobOperator], may_be_left: &BTreeSet<OperatorUid>) -> Result<Fit> {
         self.check_hash()?;
-        Ok(mismatch::compare(&self.inner.uri, &self.inner.manifest, expected, false)?)
-    }
-
-    /// As [`CheckpointHandle::check`], but state of operators that are not in the job is left behind.
-    pub fn check_allowing_non_restored(&self, expected: &[(OperatorUid, Vec<StateTable>)]) -> Result<()> {
-        self.check_hash()?;
-        Ok(mismatch::compare(&self.inner.uri, &self.inner.manifest, expected, true)?)
+        Ok(fit::fit(&self.inner.uri, &self.inner.manifest, job, may_be_left)?)
     }
 
     /// Refuses a job with another number of key groups.

@@ -12,6 +12,7 @@ use crate::contents::{CompletedCheckpoint, JobIdentity};
 use crate::control_log;
 use crate::error::{Error, Result};
 use crate::handle::CheckpointHandle;
+use crate::operators::JobOperator;
 use crate::paths;
 use crate::record::{CheckpointRef, Leader, Record};
 use crate::staged;
@@ -24,6 +25,7 @@ pub struct JobStore {
     storage: Storage,
     job: Arc<str>,
     plan_fingerprint: Arc<str>,
+    operators: Arc<[JobOperator]>,
     start: Arc<str>,
     /// Whether that decision is to start from something else than the latest checkpoint.
     begins_anew: bool,
@@ -67,8 +69,16 @@ impl JobStore {
         let folder = storage.under(&paths::job_folder(job));
         let process = random() as u64;
         let start = format!("{process:016x}").into();
-        let (job, plan_fingerprint, led) = (job.into(), "".into(), Arc::default());
-        Self { storage: folder, job, plan_fingerprint, start, begins_anew: false, process, led }
+        Self {
+            storage: folder,
+            job: job.into(),
+            plan_fingerprint: "".into(),
+            operators: Arc::default(),
+            start,
+            begins_anew: false,
+            process,
+            led: Arc::default(),
+        }
     }
 
     /// Names the decision to start that attempts carry out: a text that is the same for all processes that carry out the
@@ -85,9 +95,11 @@ impl JobStore {
         self
     }
 
-    /// Notes in manifests and control records which plan wrote them, for people.
-    pub fn with_plan_fingerprint(mut self, fingerprint: &str) -> Self {
-        self.plan_fingerprint = fingerprint.into();
+    /// Notes in manifests what the operators of the job compute and what their tables hold, and in control records too, for
+    /// people, which plan wrote them.
+    pub fn with_operators(mut self, operators: Vec<JobOperator>, plan_fingerprint: &str) -> Self {
+        self.operators = operators.into();
+        self.plan_fingerprint = plan_fingerprint.into();
         self
     }
 
@@ -107,6 +119,10 @@ impl JobStore {
 
     pub(crate) fn plan_fingerprint(&self) -> &str {
         &self.plan_fingerprint
+    }
+
+    pub(crate) fn operators(&self) -> &[JobOperator] {
+        &self.operators
     }
 
     pub(crate) fn nonce() -> u128 {

@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use eddyline_state::Meaning;
+use eddyline_state::meaning::{Fact, Operator, Rule};
 use eddyline_stream::{Assignment, Attempt, CheckpointId, KeyGroup, KeyGroupSet, MaxParallelism, OperatorUid};
 
 use crate::envelope;
 use crate::error::{Error, Result};
+use crate::operators::JobOperator;
 use crate::run_file::RunKind;
 use crate::schema::{self, SchemaProto};
 
@@ -54,6 +57,61 @@ pub(crate) struct ManifestProto {
     /// The release that wrote it, for people.
     #[prost(string, tag = "15")]
     pub written_by: String,
+    /// What the operators with state compute.
+    #[prost(message, repeated, tag = "16")]
+    pub operators: Vec<OperatorProto>,
+}
+
+/// How meanings are spelled. State is compared only with what was spelled the same way.
+const SPELLING: u32 = 1;
+
+/// What an operator computes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct OperatorProto {
+    #[prost(string, tag = "1")]
+    pub operator: String,
+    #[prost(uint32, tag = "2")]
+    pub spelling: u32,
+    #[prost(string, tag = "3")]
+    pub kind: String,
+    #[prost(message, repeated, tag = "4")]
+    pub facts: Vec<FactProto>,
+    /// The sources that its rows come from.
+    #[prost(string, repeated, tag = "5")]
+    pub sources: Vec<String>,
+}
+
+/// One aspect of what an operator computes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FactProto {
+    #[prost(string, tag = "1")]
+    pub aspect: String,
+    #[prost(string, repeated, tag = "2")]
+    pub values: Vec<String>,
+}
+
+/// The stored form of what the operators of a job compute.
+pub(crate) fn operators_proto(operators: &[JobOperator]) -> Vec<OperatorProto> {
+    let proto = |operator: &JobOperator| {
+        let meaning = operator.meaning.as_ref()?;
+        let fact = |fact: &Fact| FactProto { aspect: fact.aspect.clone(), values: fact.values.clone() };
+        Some(OperatorProto {
+            operator: operator.uid.as_str().to_owned(),
+            spelling: SPELLING,
+            kind: meaning.kind.clone(),
+            facts: meaning.facts.iter().map(fact).collect(),
+            sources: meaning.sources.iter().map(ToString::to_string).collect(),
+        })
+    };
+    operators.iter().filter_map(proto).collect()
+}
+
+/// What an operator computes; `None` when another release has spelled it in another way.
+fn meaning_of(proto: &OperatorProto) -> Option<Operator> {
+    let OperatorProto { operator, spelling, kind, facts, sources } = proto;
+    let facts = facts.iter().map(|fact| Fact::of(&fact.aspect, fact.values.clone(), Rule::Same)).collect();
+    let sources = sources.iter().map(OperatorUid::new).collect();
+    (*spelling == SPELLING).then(|| (OperatorUid::new(operator), Meaning { kind: kind.clone(), facts, sources }))
 }
 
 /// A run file of a manifest.
@@ -88,6 +146,9 @@ pub(crate) struct TableProto {
     pub expire_below: Option<i64>,
     #[prost(uint64, tag = "6")]
     pub rows: u64,
+    /// What each column holds; none if it is not known.
+    #[prost(string, repeated, tag = "7")]
+    pub contents: Vec<String>,
 }
 
 /// A part of a run file that belongs to a table.
@@ -149,6 +210,7 @@ pub(crate) struct Manifest {
     pub splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     pub committables: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     pub written_by: String,
+    pub meanings: Vec<Operator>,
 }
 
 /// A table of a manifest.
@@ -160,6 +222,7 @@ pub(crate) struct Table {
     pub runs: Vec<Run>,
     pub expire_below: Option<i64>,
     pub rows: u64,
+    pub contents: Vec<String>,
 }
 
 /// A run of a table.
@@ -248,6 +311,7 @@ impl Table {
             runs: runs.collect::<std::result::Result<_, _>>().map_err(named)?,
             expire_below: proto.expire_below,
             rows: proto.rows,
+            contents: proto.contents.clone(),
         })
     }
 }
@@ -281,6 +345,7 @@ impl Manifest {
                 .collect::<std::result::Result<_, _>>()?,
             splits: values_of(&proto.splits, "a split")?,
             committables: values_of(&proto.committables, "a committable")?,
+            meanings: proto.operators.iter().filter_map(meaning_of).collect(),
             job: proto.job,
             plan_fingerprint: proto.plan_fingerprint,
             files: proto.files,

@@ -1,19 +1,18 @@
-//! Whether the state of a checkpoint or savepoint fits the operators of a job.
+//! Why the state of a checkpoint or savepoint does not fit the operators of a job, for people.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use arrow::datatypes::SchemaRef;
-use eddyline_state::StateTable;
+use eddyline_state::meaning::{Refusal, ways_out};
 use eddyline_stream::OperatorUid;
 
-use crate::manifest::Manifest;
 use crate::schema;
 
 /// A table whose columns are not those of its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableMismatch {
-    /// The operator.
+    /// The operator that the state was recorded of.
     pub operator: OperatorUid,
     /// The table.
     pub table: String,
@@ -30,22 +29,27 @@ pub struct StateMismatch {
     pub uri: String,
     /// The job that wrote it.
     pub job: String,
-    /// Operators that have state and are not in the job, and what they have.
-    pub without_operator: Vec<(OperatorUid, String)>,
+    /// Operators whose state nobody in the job can go on with, and what they have.
+    pub operators: Vec<(Refusal, String)>,
     /// Tables that differ.
     pub tables: Vec<TableMismatch>,
     /// Operators of the job that have no state; no reason against it, but often the other half of a renaming.
     pub added: Vec<OperatorUid>,
 }
 
+impl StateMismatch {
+    /// The operators that it is about.
+    pub fn refused(&self) -> BTreeSet<&OperatorUid> {
+        let operators = self.operators.iter().map(|(refusal, _)| &refusal.recorded);
+        operators.chain(self.tables.iter().map(|table| &table.operator)).collect()
+    }
+}
+
 impl fmt::Display for StateMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the state at {} (of job {}) does not fit this job:", self.uri, self.job)?;
-        for (operator, what) in &self.without_operator {
-            write!(
-                f,
-                "\n  operator {operator} has state ({what}) but is not in the job; allow non-restored state to drop it"
-            )?;
+        for (refusal, has) in &self.operators {
+            write!(f, "\n  {refusal}\n    it has {has}")?;
         }
         for table in &self.tables {
             let recorded = schema::describe(&table.recorded);
@@ -65,56 +69,11 @@ impl fmt::Display for StateMismatch {
                 }
             }
         }
-        if !self.without_operator.is_empty() {
+        if self.operators.iter().any(|(refusal, _)| refusal.nearest.is_none()) {
             for operator in &self.added {
                 write!(f, "\n  operator {operator} of the job has no state")?;
             }
         }
-        Ok(())
+        write!(f, "\n{}", ways_out(self.refused()))
     }
-}
-
-/// Compares. `expected` are all operators of the job, sources and sinks too, with their tables.
-pub(crate) fn compare(
-    uri: &str,
-    manifest: &Manifest,
-    expected: &[(OperatorUid, Vec<StateTable>)],
-    allow_non_restored: bool,
-) -> Result<(), StateMismatch> {
-    let operators: BTreeMap<&OperatorUid, &Vec<StateTable>> =
-        expected.iter().map(|(operator, tables)| (operator, tables)).collect();
-    let mut held: BTreeMap<OperatorUid, Vec<String>> = BTreeMap::new();
-    let mut tables = Vec::new();
-    for table in manifest.tables.iter().filter(|table| table.rows > 0) {
-        held.entry(table.operator.clone()).or_default().push(format!("table {} with {} rows", table.name, table.rows));
-        let Some(of_operator) = operators.get(&table.operator) else { continue };
-        let known = of_operator.iter().find(|known| known.name == table.name);
-        let expected = known.map(|known| schema::plain(&known.schema));
-        if expected.as_ref() != Some(&table.schema) {
-            tables.push(TableMismatch {
-                operator: table.operator.clone(),
-                table: table.name.clone(),
-                recorded: table.schema.clone(),
-                expected,
-            });
-        }
-    }
-    let unions: BTreeSet<&str> = manifest.union_values.iter().map(|value| value.operator.as_str()).collect();
-    for operator in unions {
-        held.entry(OperatorUid::new(operator)).or_default().push("values of its subtasks".to_owned());
-    }
-    for (operator, splits) in manifest.splits.iter().filter(|(_, splits)| !splits.is_empty()) {
-        held.entry(operator.clone()).or_default().push(format!("{} source splits", splits.len()));
-    }
-    let is_added = |operator: &&OperatorUid| !held.contains_key(operator);
-    let added = operators.keys().copied().filter(is_added).cloned().collect();
-    let without_operator: Vec<_> = held
-        .iter()
-        .filter(|(operator, _)| !allow_non_restored && !operators.contains_key(operator))
-        .map(|(operator, what)| (operator.clone(), what.join(", ")))
-        .collect();
-    if without_operator.is_empty() && tables.is_empty() {
-        return Ok(());
-    }
-    Err(StateMismatch { uri: uri.to_owned(), job: manifest.job.clone(), without_operator, tables, added })
 }

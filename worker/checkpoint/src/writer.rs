@@ -129,7 +129,8 @@ impl Writer {
         let name = paths::run_file(inner.attempt, WORKER, checkpoint);
         let stored = store_run(storage, &name, identity.clone(), snapshots, reusable, INLINE_BYTES).await?;
 
-        let Referred { files, tables, bytes, next } = kept.refer(stored, checkpoint);
+        let Referred { files, mut tables, bytes, next } = kept.refer(stored, checkpoint);
+        inner.note_contents(&mut tables);
         let mut proto = manifest_proto(inner, &identity, manifest::CHECKPOINT);
         (proto.slots, proto.owners) = owners(&assignment);
         proto.files = files;
@@ -178,7 +179,8 @@ impl Writer {
             store_run(&storage, "state.run", identity.clone(), Arc::clone(&contents.snapshots), BTreeMap::new(), 0)
                 .await?;
         let nothing = Kept { last_tried: checkpoint, buckets: BTreeMap::new() };
-        let Referred { files, tables, .. } = nothing.refer(stored, checkpoint);
+        let Referred { files, mut tables, .. } = nothing.refer(stored, checkpoint);
+        inner.note_contents(&mut tables);
         let mut proto = manifest_proto(inner, &identity, manifest::SAVEPOINT);
         (proto.slots, proto.owners) = owners(&contents.assignment);
         proto.files = files;
@@ -255,6 +257,16 @@ impl Inner {
             return Err(Error::MaxParallelismDiffers { recorded, job });
         }
         Ok((recorded, head.record.key_hash_version))
+    }
+
+    /// Notes what the columns of tables hold.
+    fn note_contents(&self, tables: &mut [TableProto]) {
+        let operators = self.store.operators();
+        for table in tables {
+            let operator = operators.iter().find(|operator| operator.uid.as_str() == table.operator);
+            let known = operator.and_then(|operator| operator.tables.iter().find(|known| known.name == table.table));
+            table.contents = known.map(|known| known.contents.clone()).unwrap_or_default();
+        }
     }
 
     fn check_open(&self, head: &Head) -> Result<()> {
@@ -394,6 +406,7 @@ fn table_proto(table: &EncodedTable, files: &[Arc<KeptFile>], buckets: &BTreeMap
         runs,
         expire_below: None,
         rows: table.rows,
+        contents: Vec::new(),
     }
 }
 
@@ -407,6 +420,7 @@ fn manifest_proto(inner: &Inner, identity: &RunIdentity, kind: u32) -> ManifestP
         max_parallelism: u32::from(identity.max_parallelism.get()),
         key_hash_version: identity.key_hash_version,
         written_by: concat!("eddyline ", env!("CARGO_PKG_VERSION")).to_owned(),
+        operators: manifest::operators_proto(inner.store.operators()),
         ..ManifestProto::default()
     }
 }

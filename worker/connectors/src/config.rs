@@ -7,6 +7,9 @@ use crate::{OptionError, TableDescriptor, blackhole, datagen, filesystem, kafka,
 const SOURCES: &str = "'kafka', 'filesystem', 'datagen' and 'nexmark' can be read";
 const SINKS: &str = "'kafka', 'filesystem', 'print' and 'blackhole' can be written";
 
+/// The aspect of [`SourceConfig::identity`] that names servers: two lists with one in common name the same cluster.
+pub const SERVERS: &str = "servers";
+
 /// A table that is read.
 #[derive(Clone, Debug)]
 pub enum SourceConfig {
@@ -46,6 +49,33 @@ impl SourceConfig {
             Self::Filesystem(_) => "filesystem",
             Self::Datagen(_) => "datagen",
             Self::Nexmark(_) => "nexmark",
+        }
+    }
+
+    /// What positions in the table are positions in, by aspect: they mean nothing anywhere else. All other options may
+    /// change without them.
+    pub fn identity(&self, table: &TableDescriptor) -> Vec<(&'static str, Vec<String>)> {
+        let connector = ("connector", vec![self.name().to_owned()]);
+        match self {
+            Self::Kafka(config) => {
+                let topics = match &config.topics {
+                    kafka::config::Topics::Named(names) => ("topic", names.clone()),
+                    kafka::config::Topics::Pattern(pattern) => ("topic-pattern", vec![pattern.as_str().to_owned()]),
+                };
+                let servers = config.properties.consumer.get("bootstrap.servers").map_or("", String::as_str);
+                let servers = servers.split(',').map(|server| server.trim().to_owned()).collect();
+                vec![connector, topics, (SERVERS, servers)]
+            }
+            Self::Filesystem(config) => {
+                let path = config.location.to_string().trim_end_matches('/').to_owned();
+                let mut identity = vec![connector, ("path", vec![path])];
+                if matches!(config.location, filesystem::Location::S3 { .. }) {
+                    identity.extend(config.s3.endpoint.as_ref().map(|endpoint| ("endpoint", vec![endpoint.clone()])));
+                }
+                identity
+            }
+            // What is generated exists nowhere: each table is a place of its own.
+            Self::Datagen(_) | Self::Nexmark(_) => vec![connector, ("table", vec![table.name.clone()])],
         }
     }
 

@@ -119,8 +119,9 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// The tables of keyed state that this operator writes; empty for a stateless one.
-    fn state_tables(&self) -> Vec<StateTable> {
+    /// The tables of keyed state that this operator writes; empty for a stateless one. `inputs` spell the columns of its
+    /// input, to say what the tables hold.
+    fn state_tables(&self, _inputs: &[String]) -> Vec<StateTable> {
         Vec::new()
     }
 

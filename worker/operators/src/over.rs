@@ -231,8 +231,8 @@ impl Operator for OverOperator {
         self.read_snapshot(&snapshot)
     }
 
-    fn state_tables(&self) -> Vec<StateTable> {
-        self.tables()
+    fn state_tables(&self, inputs: &[String]) -> Vec<StateTable> {
+        self.tables(inputs)
     }
 
     fn counters(&self) -> Counters {

@@ -17,6 +17,7 @@ use crate::catalog::{Catalog, ColumnSource, Object, Table};
 use crate::diagnostics::{Diagnostic, Result};
 use crate::explain::{calc_label, over_label, window_label};
 use crate::insert::BoundInsert;
+use crate::meaning::state_meanings;
 use crate::prune::{Usage, prune};
 use crate::relation::{Expression, Rel, RelKind, schema};
 use crate::uid::{Path, Uids};
@@ -36,6 +37,7 @@ pub(crate) fn build(tables: &Catalog, inserts: Vec<BoundInsert>, settings: Setti
         uids: Uids::default(),
         sources: BTreeMap::new(),
         calcs: BTreeSet::new(),
+        tables: BTreeMap::new(),
     };
     for (insert, _) in &pruned {
         builder.add_sources(tables, &insert.rel, &usage, insert.span)?;
@@ -43,6 +45,7 @@ pub(crate) fn build(tables: &Catalog, inserts: Vec<BoundInsert>, settings: Setti
     for (insert, output) in pruned {
         builder.add_insert(tables, insert, output)?;
     }
+    state_meanings(&mut builder.graph, &builder.tables);
     Ok(builder.graph)
 }
 
@@ -53,6 +56,8 @@ struct Builder {
     sources: BTreeMap<String, (NodeId, BTreeMap<usize, usize>)>,
     /// Nodes that are Calcs.
     calcs: BTreeSet<NodeId>,
+    /// The tables that the nodes of inserts write.
+    tables: BTreeMap<NodeId, String>,
 }
 
 impl Builder {
@@ -64,7 +69,17 @@ impl Builder {
         kind: NodeKind,
         schema: SchemaRef,
     ) -> NodeId {
-        self.graph.nodes.push(Node { uid, label, inputs, kind, schema });
+        let former_uid = uid.clone();
+        self.graph.nodes.push(Node {
+            uid,
+            label,
+            inputs,
+            kind,
+            schema,
+            origins: Vec::new(),
+            meaning: None,
+            former_uid,
+        });
         self.graph.nodes.len() - 1
     }
 
@@ -107,6 +122,7 @@ impl Builder {
         let table = tables.table(&insert.table, insert.span)?;
         let config = SinkConfig::parse(&table.descriptor).map_err(|error| table.option_error(&error, insert.span))?;
         let mut path = self.uids.path(&insert.table);
+        let first = self.graph.nodes.len();
         let last = self.add(insert.rel, &mut path)?;
         let last = self.with_schema(last, &output, &mut path);
         let uid = self.uids.sink(&path);
@@ -114,6 +130,7 @@ impl Builder {
         let node = SinkNode { table, parallelism: config.parallelism(), constraints };
         let inputs = vec![Edge { from: last, partitioning: Partitioning::Forward }];
         self.push(uid, format!("Sink {}", insert.table), inputs, NodeKind::Sink(Box::new(node)), output);
+        self.tables.extend((first..self.graph.nodes.len()).map(|id| (id, insert.table.clone())));
         Ok(())
     }
 

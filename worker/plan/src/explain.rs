@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use eddyline_job_graph::{
-    AggregateCall, AggregateFunction, JobGraph, Node, NodeKind, OverFrame, Partitioning, Projection, SourceNode,
-    TimeColumn, WindowAggregate, WindowAssigner, WindowColumn,
+    AggregateCall, JobGraph, Node, NodeKind, OverFrame, Partitioning, Projection, SourceNode, TimeColumn,
+    WindowAggregate, WindowAssigner, WindowColumn,
 };
 use eddyline_stream::sql_type;
 
@@ -34,6 +34,11 @@ pub fn explain(graph: &JobGraph) -> String {
         let _ = writeln!(text, "    columns: {}", columns.join(", "));
         let _ = writeln!(text, "    changelog: insert-only");
         let _ = writeln!(text, "    state: {}", state(node));
+        if let Some(meaning) = &node.meaning {
+            for fact in meaning.facts.iter().filter(|fact| !fact.values.is_empty()) {
+                let _ = writeln!(text, "        {}: {}", fact.aspect, fact.values.join(", "));
+            }
+        }
     }
     text
 }
@@ -150,20 +155,7 @@ fn calls(calls: &[AggregateCall], input: Option<&Node>) -> String {
 }
 
 fn call_text(call: &AggregateCall, input: Option<&Node>) -> String {
-    let function = match &call.function {
-        AggregateFunction::CountStar | AggregateFunction::Count => "COUNT",
-        AggregateFunction::Sum => "SUM",
-        AggregateFunction::Avg => "AVG",
-        AggregateFunction::Min => "MIN",
-        AggregateFunction::Max => "MAX",
-        AggregateFunction::StddevPop => "STDDEV_POP",
-        AggregateFunction::StddevSamp => "STDDEV_SAMP",
-        AggregateFunction::VarPop => "VAR_POP",
-        AggregateFunction::VarSamp => "VAR_SAMP",
-        AggregateFunction::FirstValue => "FIRST_VALUE",
-        AggregateFunction::LastValue => "LAST_VALUE",
-        AggregateFunction::ListAgg { .. } => "LISTAGG",
-    };
+    let function = call.function.name();
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let argument = call.argument.map_or_else(|| "*".to_owned(), |index| names(&[index], input));
     let filter = call.filter.map_or_else(String::new, |index| format!(" FILTER {}", names(&[index], input)));

@@ -9,9 +9,11 @@
 //!   get Flink's types, and the result is a tree of relational operators (`relation`).
 //! - `grouping`, `over`, `windowing`: the streaming operators.
 //! - `prune`, `build`, `uid`: columns nobody reads go, and the trees of all inserts become one graph.
+//! - `meaning`, `canonical`: what the operators with state compute, so that state is never restored into something else.
 //!
 //! Invariants: planning never panics, whatever the text; nothing is ignored silently; a filter never moves below a
-//! watermark; what is volatile is evaluated exactly where the query says; uids depend on the insert alone.
+//! watermark; what is volatile is evaluated exactly where the query says; uids depend on the insert
+//! alone, those of operators with state on what they compute.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +25,7 @@ mod bound;
 mod build;
 mod calc;
 mod calls;
+mod canonical;
 mod cast;
 mod catalog;
 mod constraints;
@@ -35,6 +38,7 @@ mod grouping;
 mod insert;
 mod interval;
 mod json_syntax;
+mod meaning;
 mod over;
 mod planner;
 mod projection;
@@ -55,7 +59,9 @@ mod window_tvf;
 mod windowing;
 
 pub use diagnostics::{Diagnostic, Diagnostics};
+pub use eddyline_state::meaning::Operator as StateMeaning;
 pub use explain::explain;
+pub use meaning::objection_to_state;
 
 /// The stack that planning runs on: enough for the deepest expression and query that the limits allow.
 const STACK_BYTES: usize = 128 << 20;
@@ -76,8 +82,6 @@ pub struct Script {
 pub struct PlanOptions {
     /// Settings from outside, such as `spec.config` of a StreamJob: the same keys as SET, which goes before them.
     pub config: BTreeMap<String, String>,
-    /// When the job starts, in milliseconds since the epoch.
-    pub now: i64,
 }
 
 /// A planned script.

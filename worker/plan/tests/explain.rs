@@ -384,23 +384,9 @@ fn settings_are_typed_and_unknown_ones_are_warnings() {
 }
 
 #[test]
-fn uids_do_not_depend_on_other_statements() {
-    let uid = |sql: &str, sink: &str| {
-        let planned = plan(&script(sql), &PlanOptions::default()).expect("the script is right");
-        let uids: Vec<String> = planned.graph.nodes.iter().map(|node| node.uid.to_string()).collect();
-        uids.into_iter().filter(|uid| uid.contains(sink)).collect::<Vec<_>>()
-    };
-    let count = "INSERT INTO counts SELECT `key`, window_start, window_end, COUNT(*)
-        FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY `key`, window_start, window_end;";
-    let other = "INSERT INTO strings SELECT UPPER(`key`) FROM kv;";
-    assert_eq!(uid(count, "counts"), uid(&format!("{other}{count}"), "counts"));
-    assert_eq!(uid(count, "counts"), ["counts/window-aggregate-1", "counts/calc-1", "sink/counts"]);
-}
-
-#[test]
 fn configuration_goes_before_set() {
     let config = [("parallelism.default".to_owned(), "8".to_owned()), ("pipeline.name".to_owned(), "outer".to_owned())];
-    let options = PlanOptions { config: config.into_iter().collect(), now: 0 };
+    let options = PlanOptions { config: config.into_iter().collect() };
     let script = script("SET 'parallelism.default' = '2'; INSERT INTO strings SELECT `key` FROM kv;");
     let planned = plan(&script, &options).expect("the script is right");
     assert_eq!(planned.graph.settings.parallelism, Some(2));

@@ -10,7 +10,7 @@ use crate::job_file::JobFile;
 
 /// Plans a job. Warnings and errors go to standard error; `None` when there were errors.
 pub fn plan(job: &JobFile) -> Option<Planned> {
-    let options = PlanOptions { config: job.config.clone(), now: chrono::Utc::now().timestamp_millis() };
+    let options = PlanOptions { config: job.config.clone() };
     match eddyline_plan::plan(&job.script, &options) {
         Ok(planned) => {
             planned.warnings.iter().for_each(|warning| eprintln!("{}", warning.render_warning(&job.script)));

@@ -1,5 +1,6 @@
 //! `eddyline run`.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddyline_plan::Planned;
+use eddyline_stream::OperatorUid;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::info;
 
@@ -44,6 +46,10 @@ pub struct Arguments {
     /// What to start from: latest, none, or the URI of a savepoint.
     #[arg(long, default_value = "latest", value_parser = restore)]
     restore: Restore,
+    /// Go on without the state of this operator where it fits no operator of the job. Can be given more than once; errors
+    /// about state name the operators.
+    #[arg(long, value_name = "OPERATOR")]
+    allow_non_restored_state: Vec<String>,
     /// Serve Prometheus metrics here, such as 127.0.0.1:9090.
     #[arg(long)]
     metrics_addr: Option<SocketAddr>,
@@ -204,9 +210,15 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Co
         start: None,
         restore: arguments.restore.clone(),
         restore_first: job.restore_uri.clone(),
+        allow_non_restored: allowed(&arguments.allow_non_restored_state, job),
         restart: job.restart,
     };
     Ok((config, savepoint_dir))
+}
+
+/// The operators whose state may be left behind, by the command line and by the file.
+fn allowed(flags: &[String], job: &JobFile) -> BTreeSet<OperatorUid> {
+    flags.iter().chain(&job.allow_non_restored_state).map(OperatorUid::new).collect()
 }
 
 fn resume_command(arguments: &Arguments, savepoint: &str) -> String {

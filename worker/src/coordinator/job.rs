@@ -1,13 +1,13 @@
 //! Runs a job: attempts, one after the other, until one ends well or there is no use in another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use eddyline_api::Phase;
 use eddyline_api::status::Rescale;
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobStore, Storage};
+use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobOperator, JobStore, Storage};
 use eddyline_job_graph::JobGraph;
 use eddyline_stream::{Assignment, CheckpointId, OperatorUid, key_hash};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -52,6 +52,8 @@ pub struct Config {
     pub restore: Restore,
     /// What [`Restore::Latest`] starts from while the job has no checkpoint of its own.
     pub restore_first: Option<String>,
+    /// Operators whose state may be left behind where it fits no operator of the job.
+    pub allow_non_restored: BTreeSet<OperatorUid>,
     /// When to give up.
     pub restart: RestartStrategy,
 }
@@ -155,14 +157,15 @@ pub async fn run(
         Some(uri) => Storage::open(uri, &config.storage_options).map_err(eddyline_checkpoint::Error::Storage)?,
         None => Storage::in_memory(Memory::default()),
     };
-    let mut store = JobStore::open(storage, &config.name);
+    let operators = build::job_operators(graph)?;
+    let mut store = JobStore::open(storage, &config.name).with_operators(operators.clone(), &graph.fingerprint());
     if let Some(token) = &config.start {
         store = store.with_start(token);
     }
     if config.restore != Restore::Latest {
         store = store.beginning_anew();
     }
-    let mut runner = Runner { graph, config, connectors, view, store, parallelism: config.parallelism };
+    let mut runner = Runner { graph, operators, config, connectors, view, store, parallelism: config.parallelism };
     let mut restarts = Restarts::new(config.restart);
     let mut rescaling = None;
     loop {
@@ -204,6 +207,7 @@ pub async fn run(
 /// Runs the attempts of a job.
 struct Runner<'a> {
     graph: &'a JobGraph,
+    operators: Vec<JobOperator>,
     config: &'a Config,
     connectors: &'a Arc<dyn Connectors>,
     view: &'a View,
@@ -277,7 +281,7 @@ impl Runner<'_> {
         requests: &mut UnboundedReceiver<Request>,
         mut rescaling: Option<Rescaling>,
     ) -> Result<Ending, Error> {
-        let Self { graph, config, view, store, .. } = self;
+        let Self { graph, operators, config, view, store, .. } = self;
         let identity = JobIdentity {
             max_parallelism: graph.settings.max_parallelism,
             hash_version: key_hash::VERSION,
@@ -293,7 +297,8 @@ impl Runner<'_> {
         let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
         let assignment = assignment(handle.as_ref(), graph, self.parallelism);
         let held = rescaling.as_mut().and_then(|rescaling| rescaling.held.take());
-        let restored = recovery::restore(graph, handle.as_ref(), held, &assignment, started.attempt).await?;
+        let restored =
+            recovery::restore(graph, operators, config, handle.as_ref(), held, (&assignment, started.attempt)).await?;
         view.status.restored(handle.as_ref().map(|handle| handle.uri().to_owned()));
         let (events_sender, events) = unbounded_channel();
         // Gone with this attempt, however it ends.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use eddyline_checkpoint::{CheckpointHandle, HeldState, JobStore};
+use eddyline_checkpoint::{CheckpointHandle, Fit, HeldState, JobOperator, JobStore};
 use eddyline_connectors::OpenContext;
 use eddyline_connectors::sink::Committable;
 use eddyline_connectors::source::Split;
@@ -89,10 +89,11 @@ pub(super) async fn commit_savepoint(
 /// Reads what every subtask needs, unless the process still holds it; refuses state that does not fit the job.
 pub(super) async fn restore(
     graph: &JobGraph,
+    operators: &[JobOperator],
+    config: &Config,
     handle: Option<&CheckpointHandle>,
     held: Option<HeldState>,
-    assignment: &Assignment,
-    attempt: eddyline_stream::Attempt,
+    (assignment, attempt): (&Assignment, eddyline_stream::Attempt),
 ) -> Result<Restored, Error> {
     let parallelism = assignment.slots();
     let mut restored = Restored::default();
@@ -101,22 +102,24 @@ pub(super) async fn restore(
         return Ok(restored);
     };
     handle.check_max_parallelism(graph.settings.max_parallelism)?;
-    handle.check(&build::state_tables(graph)?)?;
+    let fit = handle.fit(operators, &config.allow_non_restored)?;
     let held = held.filter(|held| held.is_of(handle));
     let from_memory = held.is_some();
     info!(%attempt, parallelism, checkpoint = %handle.id(), from = %handle.uri(), from_memory, "restoring");
+    tell_of(&fit, handle);
     for node in &graph.nodes {
+        let Some(recorded) = fit.recorded(&node.uid) else { continue };
         for slot in (0..parallelism).map(SlotIndex::new) {
             let key_groups = assignment.key_groups_of(slot);
             let snapshot = match &held {
                 Some(held) => held.restore(&node.uid, &key_groups).await?,
-                None => handle.restore(&node.uid, &key_groups).await?,
+                None => fit.arrange(&node.uid, handle.restore(recorded, &key_groups).await?)?,
             };
             if !snapshot.is_empty() {
                 restored.operators.insert((node.uid.clone(), slot), snapshot);
             }
         }
-        let splits: Vec<Split> = decode(handle.splits(&node.uid), "a source split")?;
+        let splits: Vec<Split> = decode(handle.splits(recorded), "a source split")?;
         if !splits.is_empty() {
             restored.splits.insert(node.uid.clone(), splits);
         }
@@ -126,6 +129,20 @@ pub(super) async fn restore(
         info!("all input that is known has been read already; `--restore none` begins anew");
     }
     Ok(restored)
+}
+
+/// Says what a person should know about how state was found.
+fn tell_of(fit: &Fit, handle: &CheckpointHandle) {
+    if !fit.is_compared {
+        warn!(
+            from = %handle.uri(),
+            "the state was written by a release that does not say what its operators compute: it is restored by their names, \
+             whatever the SQL was"
+        );
+    }
+    for operator in &fit.left_behind {
+        warn!(%operator, "state is left behind, as allowed: it fits no operator of the job");
+    }
 }
 
 /// What the sinks had staged for a checkpoint or savepoint.

@@ -8,6 +8,7 @@ use eddyline_api::savepoint::{Savepoint, SavepointRequest, StopRequest};
 use eddyline_api::status::{Checkpoints, OperatorStatus, Plan, Savepoints};
 use eddyline_api::{JobStatus, Phase, StartFrom, WorkerConfig};
 use eddyline_plan::{PlanOptions, Planned};
+use eddyline_stream::OperatorUid;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -277,7 +278,7 @@ fn plan(settings: &Settings) -> Result<Planned, String> {
     let mut keys = config.config.clone();
     let timeout = Duration::from_millis(config.checkpoint.timeout_ms);
     job_file::add_checkpoint_keys(&mut keys, config.max_parallelism, config.checkpoint.retain, timeout);
-    let options = PlanOptions { config: keys, now: chrono::Utc::now().timestamp_millis() };
+    let options = PlanOptions { config: keys };
     eddyline_plan::plan(&settings.script, &options).map_err(|diagnostics| diagnostics.render(&settings.script))
 }
 
@@ -301,6 +302,7 @@ fn job_config(settings: &Settings, planned: &Planned) -> Config {
         start: Some(config.start.token.clone()),
         restore,
         restore_first: None,
+        allow_non_restored: config.start.allow_non_restored_state.iter().map(OperatorUid::new).collect(),
         restart: RestartStrategy {
             max_per_window: config.restart.max_per_window as usize,
             window: Duration::from_millis(config.restart.window_ms),

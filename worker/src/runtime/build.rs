@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use eddyline_checkpoint::JobOperator;
 use eddyline_connectors::OpenContext;
 use eddyline_connectors::sink::{Sink, SinkCommitter, Staging, WriterContext};
 use eddyline_connectors::source::{ReaderContext, Source, Split, SplitEnumerator};
@@ -12,7 +13,7 @@ use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning};
 use eddyline_operators::Operator;
 use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::over::OverOperator;
-use eddyline_state::{Snapshot, StateTable};
+use eddyline_state::Snapshot;
 use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex};
 use eddyline_windows::{LocalWindowAggregate, WindowAggregateOperator, WindowAssignOperator};
 
@@ -123,22 +124,18 @@ impl Drop for Deployment {
     }
 }
 
-/// The keyed state tables of every operator of a job, to check a checkpoint against.
+/// What every operator of a job computes and keeps, for checkpoints and to find its state in one.
 ///
 /// # Errors
 /// When an operator cannot be made of its configuration.
-pub fn state_tables(graph: &JobGraph) -> Result<Vec<(OperatorUid, Vec<StateTable>)>, Error> {
-    graph
-        .nodes
-        .iter()
-        .map(|node| {
-            let tables = match operator(graph, node)? {
-                Some(operator) => operator.state_tables(),
-                None => Vec::new(),
-            };
-            Ok((node.uid.clone(), tables))
-        })
-        .collect()
+pub fn job_operators(graph: &JobGraph) -> Result<Vec<JobOperator>, Error> {
+    let of = |node: &Node| {
+        let inputs = node.inputs.first().map_or(&[][..], |edge| &graph.nodes[edge.from].origins);
+        let tables = operator(graph, node)?.map(|operator| operator.state_tables(inputs)).unwrap_or_default();
+        let (uid, former_uid, meaning) = (node.uid.clone(), node.former_uid.clone(), node.meaning.clone());
+        Ok(JobOperator { uid, former_uid, meaning, tables })
+    };
+    graph.nodes.iter().map(of).collect()
 }
 
 /// Builds and starts an attempt.

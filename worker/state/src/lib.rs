@@ -6,12 +6,15 @@
 //! [`Frozen`] is what a barrier takes of a subtask, without copying it; gathered, it is a [`Snapshot`]: one subtask's part of a checkpoint, and also what a subtask restores from. Operators give and take
 //! whole rows with their key hashes; how rows become files, and which rows a subtask gets back after a change of
 //! parallelism, is the `checkpoint` room's business.
+//!
+//! A [`Meaning`] says which computation state belongs to, and whether another query can go on with it.
 
 mod directory;
 pub mod fixed;
 pub mod group_table;
 mod key_encoding;
 pub mod keys;
+pub mod meaning;
 pub mod packed_rows;
 mod prefetch;
 pub mod snapshot;
@@ -19,5 +22,6 @@ pub mod strings;
 
 pub use group_table::GroupTable;
 pub use keys::{Keys, encode_keys};
+pub use meaning::Meaning;
 pub use packed_rows::PackedRows;
-pub use snapshot::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows};
+pub use snapshot::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, input_column};

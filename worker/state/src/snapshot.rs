@@ -7,14 +7,36 @@ use arrow::error::ArrowError;
 /// The bucket of rows that belong to no period of time.
 pub const NO_BUCKET: i64 = i64::MIN;
 
-/// A table of keyed state, by name and columns. The columns are part of the savepoint format: a restore is refused when
-/// they differ.
+/// A table of keyed state, by name and columns. The types of the columns are part of the savepoint format: a restore is
+/// refused when they differ. Their names are for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateTable {
     /// The name, unique within the operator.
-    pub name: &'static str,
+    pub name: String,
     /// The columns of its rows.
     pub schema: SchemaRef,
+    /// What each column holds, in terms of the operator's input; canonical, so that it is found again in another place.
+    /// Empty: columns are found by their place.
+    pub contents: Vec<String>,
+}
+
+impl StateTable {
+    /// A table whose columns are found by their place.
+    pub fn new(name: impl Into<String>, schema: SchemaRef) -> Self {
+        Self { name: name.into(), schema, contents: Vec::new() }
+    }
+
+    /// The same with what its columns hold.
+    pub fn holding(self, contents: Vec<String>) -> Self {
+        debug_assert_eq!(contents.len(), self.schema.fields().len(), "one text for each column");
+        Self { contents, ..self }
+    }
+}
+
+/// What a column of an operator's input is. `inputs` are the columns as the job graph spells them; without them, their
+/// places.
+pub fn input_column(inputs: &[String], index: usize) -> String {
+    inputs.get(index).cloned().unwrap_or_else(|| format!("#{index}"))
 }
 
 /// Rows of one table in one time bucket, in no particular order.

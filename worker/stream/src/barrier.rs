@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The number of a checkpoint. Ids grow by one within a job and are never reused, across attempts too.
+/// The number of a checkpoint. Ids grow within an attempt. No two complete checkpoints of a job have the same; one that an
+/// attempt has not completed leaves its number to the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CheckpointId(u64);
 

@@ -126,6 +126,7 @@ impl Answer {
             start: None,
             restore: Restore::None,
             restore_first: None,
+            allow_non_restored: std::collections::BTreeSet::new(),
             restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
         };
         let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);

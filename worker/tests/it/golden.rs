@@ -35,7 +35,7 @@ golden! {
     tumble hop cumulate session session_without_key distinct filtered_aggregates statistics first_last_listagg
     window_of_windows window_over_window_time window_columns over_rows over_rows_unbounded over_range
     over_range_unbounded union_all calc_and_functions nulls late_rows global_window views_and_ctes having decimals
-    negative_times two_inserts
+    negative_times two_inserts many_distincts
 }
 
 #[test]
@@ -112,6 +112,7 @@ impl Run<'_> {
             start: None,
             restore: self.restore.clone(),
             restore_first: None,
+            allow_non_restored: std::collections::BTreeSet::new(),
             restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
         }
     }
@@ -333,7 +334,7 @@ async fn only_splits_count(view: &View, requests: &UnboundedSender<Request>, wit
     until(|| view.status.savepoint(&name).is_some_and(|savepoint| savepoint.state == SavepointState::Completed)).await;
 }
 
-fn rows_read(view: &View) -> usize {
+pub(crate) fn rows_read(view: &View) -> usize {
     use eddyline_worker::runtime::metrics::Role;
     let operators = view.operators.read().expect("no panic");
     let sources = operators.iter().filter(|metrics| metrics.role == Role::Source);
@@ -402,7 +403,7 @@ fn inputs(graph: &JobGraph) -> BTreeMap<String, RecordBatch> {
         .collect()
 }
 
-fn decode(schema: &SchemaRef, lines: &[u8]) -> RecordBatch {
+pub(crate) fn decode(schema: &SchemaRef, lines: &[u8]) -> RecordBatch {
     let options = BTreeMap::from([("format".to_owned(), "json".to_owned())]);
     let config = FormatConfig::parse(&mut Options::new(&options), "", schema).expect("a format");
     let all: Vec<usize> = (0..schema.fields().len()).collect();

@@ -4,6 +4,7 @@ mod abandoned_checkpoint;
 mod answers;
 mod broker;
 mod command_line;
+mod edits;
 mod exactly_once;
 mod file_sinks;
 mod full_disk;

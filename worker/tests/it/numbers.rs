@@ -47,6 +47,7 @@ pub fn config(checkpoints: &Path, restore: Restore) -> Config {
         start: None,
         restore,
         restore_first: None,
+        allow_non_restored: std::collections::BTreeSet::new(),
         restart: RestartStrategy { backoff_initial: Duration::from_millis(1), ..RestartStrategy::default() },
     }
 }

@@ -44,6 +44,7 @@ fn run(
         start: None,
         restore: Restore::Latest,
         restore_first: None,
+        allow_non_restored: std::collections::BTreeSet::new(),
         restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
     };
     let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);

@@ -103,7 +103,7 @@ impl Pod {
             config: std::collections::BTreeMap::new(),
             parallelism: 1,
             max_parallelism: 16,
-            start: Start { token: token.to_owned(), from },
+            start: Start { token: token.to_owned(), from, allow_non_restored_state: Vec::new() },
             checkpoint: config::Checkpoint {
                 interval_ms: 200,
                 timeout_ms: 60_000,

@@ -20,14 +20,6 @@ pub enum Error {
         /// The name of the result column.
         name: String,
     },
-    /// More DISTINCT arguments than state has tables for.
-    #[error("{found} different DISTINCT arguments in one aggregation, {max} are possible")]
-    TooManyDistinct {
-        /// How many there are.
-        found: usize,
-        /// How many there can be.
-        max: usize,
-    },
     /// A key that cannot be hashed.
     #[error(transparent)]
     Key(#[from] UnsupportedKey),

@@ -7,15 +7,11 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
-use eddyline_state::fixed;
+use eddyline_state::{fixed, input_column};
 
 use crate::Error;
 use crate::accumulator::{Kind, Sides, Slot, View, wide};
 use crate::distinct;
-
-/// The names of the state tables of distinct values.
-pub(crate) const DISTINCT_TABLES: [&str; 8] =
-    ["distinct_0", "distinct_1", "distinct_2", "distinct_3", "distinct_4", "distinct_5", "distinct_6", "distinct_7"];
 
 /// A set of distinct values that some slots go by.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +19,14 @@ pub(crate) struct Distinct {
     pub(crate) argument: usize,
     pub(crate) filter: Option<usize>,
     pub(crate) data_type: DataType,
+}
+
+impl Distinct {
+    /// What the column of values holds. `inputs` spell the columns of the input.
+    pub(crate) fn content(&self, inputs: &[String]) -> String {
+        let filter = self.filter.map_or("*".to_owned(), |filter| input_column(inputs, filter));
+        format!("value of {} if {filter}", input_column(inputs, self.argument))
+    }
 }
 
 /// How a result column comes out of a slot.
@@ -68,9 +72,6 @@ impl Layout {
         };
         for call in calls {
             layout.add_call(call, input)?;
-        }
-        if layout.distinct.len() > DISTINCT_TABLES.len() {
-            return Err(Error::TooManyDistinct { found: layout.distinct.len(), max: DISTINCT_TABLES.len() });
         }
         if count_rows {
             layout.rows_slot = Some(layout.add_slot(Kind::Count, None, None, None, None));
@@ -158,6 +159,11 @@ impl Layout {
     pub(crate) fn rows_column(&self) -> Option<usize> {
         let before = &self.slots[..self.rows_slot?];
         Some(before.iter().map(|slot| slot.fields(0).len()).sum())
+    }
+
+    /// What the columns of all slots hold. `inputs` spell the columns of the input.
+    pub(crate) fn contents(&self, inputs: &[String]) -> Vec<String> {
+        self.slots.iter().flat_map(|slot| slot.contents(inputs)).collect()
     }
 
     /// The state of these groups as columns.

@@ -343,8 +343,8 @@ impl Operator for WindowAggregateOperator {
         self.restore_snapshot(&snapshot)
     }
 
-    fn state_tables(&self) -> Vec<StateTable> {
-        self.tables_of_state()
+    fn state_tables(&self, inputs: &[String]) -> Vec<StateTable> {
+        self.tables_of_state(inputs)
     }
 
     fn counters(&self) -> Counters {

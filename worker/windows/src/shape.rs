@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use eddyline_job_graph::{AggregateFunction, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
+use eddyline_state::input_column;
 use eddyline_stream::key_hash;
 
 use crate::Error;
@@ -17,6 +18,10 @@ const PARTIAL: &str = "eddyline.partial";
 pub(crate) fn is_partial(schema: &Schema) -> bool {
     schema.metadata().contains_key(PARTIAL)
 }
+
+/// Columns of the window in state.
+const WINDOW_START: &str = "window_start";
+const WINDOW_END: &str = "window_end";
 
 /// TIMESTAMP(3).
 pub(crate) const LOCAL_TIME: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -102,7 +107,7 @@ impl Shape {
     fn state_of(&self, values: Vec<Field>) -> SchemaRef {
         let mut fields = self.key_fields.clone();
         if self.is_attached {
-            fields.push(Arc::new(Field::new("window_start", LOCAL_TIME, false)));
+            fields.push(Arc::new(Field::new(WINDOW_START, LOCAL_TIME, false)));
         }
         fields.extend(values.into_iter().map(Arc::new));
         Arc::new(Schema::new(fields))
@@ -111,12 +116,28 @@ impl Shape {
     /// The columns of the state of sessions: keys, window, and what is given.
     pub(crate) fn session_state(&self, with_end: bool, values: Vec<Field>) -> SchemaRef {
         let mut fields = self.key_fields.clone();
-        fields.push(Arc::new(Field::new("window_start", LOCAL_TIME, false)));
+        fields.push(Arc::new(Field::new(WINDOW_START, LOCAL_TIME, false)));
         if with_end {
-            fields.push(Arc::new(Field::new("window_end", LOCAL_TIME, false)));
+            fields.push(Arc::new(Field::new(WINDOW_END, LOCAL_TIME, false)));
         }
         fields.extend(values.into_iter().map(Arc::new));
         Arc::new(Schema::new(fields))
+    }
+
+    /// What the columns of [`Self::state`] and [`Self::distinct_state`] hold: keys, the start where there is one, `values`.
+    pub(crate) fn contents(&self, inputs: &[String], values: Vec<String>) -> Vec<String> {
+        let start = self.is_attached.then(|| WINDOW_START.to_owned());
+        self.key_contents(inputs).chain(start).chain(values).collect()
+    }
+
+    /// What the columns of [`Self::session_state`] hold.
+    pub(crate) fn session_contents(&self, inputs: &[String], with_end: bool, values: Vec<String>) -> Vec<String> {
+        let window = [WINDOW_START, WINDOW_END].into_iter().take(if with_end { 2 } else { 1 });
+        self.key_contents(inputs).chain(window.map(str::to_owned)).chain(values).collect()
+    }
+
+    fn key_contents<'a>(&'a self, inputs: &'a [String]) -> impl Iterator<Item = String> + 'a {
+        self.keys.iter().map(|key| input_column(inputs, *key))
     }
 
     /// The key columns of a batch of the input.
@@ -143,8 +164,8 @@ fn output_schema(config: &WindowAggregate, key_fields: &[FieldRef], time_type: &
     }
     for column in &config.window_columns {
         fields.push(Arc::new(match column {
-            WindowColumn::Start => Field::new("window_start", LOCAL_TIME, false),
-            WindowColumn::End => Field::new("window_end", LOCAL_TIME, false),
+            WindowColumn::Start => Field::new(WINDOW_START, LOCAL_TIME, false),
+            WindowColumn::End => Field::new(WINDOW_END, LOCAL_TIME, false),
             WindowColumn::Time => Field::new("window_time", time_type.clone(), false),
         }));
     }

@@ -10,7 +10,9 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef, TimeUnit};
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointContents, CheckpointHandle, JobIdentity, JobStore, Snapshots, Started, Storage};
+use eddyline_checkpoint::{
+    CheckpointContents, CheckpointHandle, JobIdentity, JobOperator, JobStore, Snapshots, Started, Storage,
+};
 use eddyline_state::{NO_BUCKET, Snapshot, StateTable, TableRows};
 use eddyline_stream::{Assignment, CheckpointId, KeyGroupSet, MaxParallelism, OperatorUid, SlotIndex, key_hash};
 
@@ -103,7 +105,12 @@ pub fn table_rows(table: &str, bucket: i64, keys: &[i64]) -> TableRows {
 }
 
 pub fn tables() -> Vec<StateTable> {
-    vec![StateTable { name: "sums", schema: schema() }, StateTable { name: "sessions", schema: schema() }]
+    vec![StateTable::new("sums", schema()), StateTable::new("sessions", schema())]
+}
+
+/// Operators of a job that are known by these names and have these tables.
+pub fn named<const N: usize>(names: [&str; N]) -> [JobOperator; N] {
+    names.map(|name| JobOperator::named(uid(name), tables()))
 }
 
 /// The state of a job: keys by operator, table and bucket.

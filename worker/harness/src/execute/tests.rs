@@ -55,7 +55,9 @@ fn columns(schema: &SchemaRef) -> Vec<Projection> {
 fn node(inputs: &[usize], kind: NodeKind, schema: SchemaRef) -> Node {
     let edge = |from: &usize| Edge { from: *from, partitioning: Partitioning::Forward };
     let label = "node".to_owned();
-    Node { uid: OperatorUid::new("node"), label, inputs: inputs.iter().map(edge).collect(), kind, schema }
+    let uid = OperatorUid::new("node");
+    let (inputs, former_uid) = (inputs.iter().map(edge).collect(), uid.clone());
+    Node { uid, label, inputs, kind, schema, origins: Vec::new(), meaning: None, former_uid }
 }
 
 fn source(name: &str, zone: Option<&str>) -> Node {

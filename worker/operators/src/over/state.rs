@@ -19,8 +19,8 @@ use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float64Type, Int32Type, Int64Type, Schema,
     SchemaRef, TimestampMillisecondType,
 };
-use eddyline_job_graph::{AggregateCall, OverFrame};
-use eddyline_state::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows};
+use eddyline_job_graph::{AggregateCall, AggregateFunction, OverFrame};
+use eddyline_state::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, input_column};
 use eddyline_stream::Watermark;
 
 use super::aggregates::exact::Total;
@@ -36,6 +36,9 @@ const RETAINED: &str = "retained";
 const ACCUMULATORS: &str = "accumulators";
 const DISTINCT: &str = "distinct";
 const WATERMARK: &str = "watermark";
+
+/// The columns of times behind the keys in `accumulators`.
+const KEY_TIMES: usize = 3;
 
 /// The columns that a total takes.
 fn total_fields(aggregate: &Aggregate, index: usize, call: &AggregateCall) -> Vec<FieldRef> {
@@ -168,18 +171,57 @@ impl OverOperator {
         calls.filter(|(index, _)| self.aggregates[*index].distinct.is_some())
     }
 
-    pub(super) fn tables(&self) -> Vec<StateTable> {
+    pub(super) fn tables(&self, inputs: &[String]) -> Vec<StateTable> {
         let mut tables = vec![
-            StateTable { name: PENDING, schema: Arc::clone(&self.pending_schema) },
-            StateTable { name: ACCUMULATORS, schema: self.accumulators_schema() },
+            StateTable::new(PENDING, Arc::clone(&self.pending_schema)).holding(self.pending_contents(inputs)),
+            StateTable::new(ACCUMULATORS, self.accumulators_schema()).holding(self.accumulators_contents(inputs)),
         ];
         if self.is_bounded() {
-            tables.push(StateTable { name: RETAINED, schema: self.retained_schema() });
+            let kept = self.kept_columns.iter();
+            let contents = kept.map(|column| self.pending_content(inputs, *column)).collect();
+            tables.push(StateTable::new(RETAINED, self.retained_schema()).holding(contents));
         }
         if self.has_distinct_state() {
-            tables.push(StateTable { name: DISTINCT, schema: self.distinct_schema() });
+            tables.push(StateTable::new(DISTINCT, self.distinct_schema()));
         }
         tables
+    }
+
+    /// The columns of rows that wait: those of the input, then their order of arrival.
+    fn pending_contents(&self, inputs: &[String]) -> Vec<String> {
+        (0..self.pending_schema.fields().len()).map(|column| self.pending_content(inputs, column)).collect()
+    }
+
+    fn pending_content(&self, inputs: &[String], column: usize) -> String {
+        if column + 1 == self.pending_schema.fields().len() {
+            SEQUENCE.to_owned()
+        } else {
+            input_column(inputs, column)
+        }
+    }
+
+    fn accumulators_contents(&self, inputs: &[String]) -> Vec<String> {
+        let mut contents: Vec<String> = self.config.keys.iter().map(|key| input_column(inputs, *key)).collect();
+        let schema = self.accumulators_schema();
+        let times = contents.len() + KEY_TIMES;
+        contents.extend(schema.fields()[contents.len()..times].iter().map(|field| field.name().clone()));
+        if !self.is_bounded() {
+            for (index, (aggregate, call)) in self.aggregates.iter().zip(&self.config.aggregates).enumerate() {
+                let column =
+                    |column: Option<usize>| column.map_or("*".to_owned(), |column| input_column(inputs, column));
+                let separator = match &call.function {
+                    AggregateFunction::ListAgg { separator } => format!(" by {separator:?}"),
+                    _ => String::new(),
+                };
+                let function = format!("{}{separator}", call.function.name());
+                let of = format!("{function} of {} if {}", column(call.argument), column(call.filter));
+                // Without the number in front: a call may stand in another place.
+                let part = |field: &FieldRef| field.name().split_once('_').map_or("", |(_, part)| part).to_owned();
+                let parts = total_fields(aggregate, index, call);
+                contents.extend(parts.iter().map(|field| format!("{} of {of}", part(field))));
+            }
+        }
+        contents
     }
 
     /// Freezes the rows that are kept. What there is once for each key is gathered at once.
@@ -303,7 +345,7 @@ impl OverOperator {
         let mut columns = table.rows.columns().to_vec();
         let mut rest = columns.split_off(self.config.keys.len());
         let keys = self.keys.ids_of(&columns, &table.key_hashes)?;
-        let totals = rest.split_off(3);
+        let totals = rest.split_off(KEY_TIMES);
         let (last_fired, cleanups) = (rest[0].as_primitive::<Int64Type>(), rest[1].as_primitive::<Int64Type>());
         let superseded = rest[2].as_list::<i32>();
         let value = |column: &Int64Array, row: usize| column.is_valid(row).then(|| column.value(row));

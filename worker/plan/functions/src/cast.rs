@@ -54,7 +54,24 @@ pub fn flink_cast(from: &DataType, to: &DataType, try_: bool, context: &Function
         _ => return None,
     };
     let identity = format!("{from} {to} {try_} {context:?}");
-    Some(function(name, &[], Returns::Type(to), body).exactly(vec![from], identity).into_udf())
+    let detail = detail(&from, &to, try_, context);
+    Some(function(name, &[], Returns::Type(to), body).exactly(vec![from], identity).detail(detail).into_udf())
+}
+
+/// What a cast depends on besides its argument.
+fn detail(from: &DataType, to: &DataType, try_: bool, context: &FunctionContext) -> String {
+    let or_null = if try_ { " or NULL" } else { "" };
+    let in_zone =
+        if has_instant(from) || has_instant(to) { format!(" in {}", context.time_zone) } else { String::new() };
+    format!("AS {}{or_null}{in_zone}", sql_type(to))
+}
+
+fn has_instant(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(element) | DataType::Map(element, _) => has_instant(element.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_instant(field.data_type())),
+        plain => is_instant(plain),
+    }
 }
 
 type Body = Box<dyn Fn(&Arguments) -> Result<ArrayRef> + Send + Sync>;

@@ -13,6 +13,8 @@ use arrow::datatypes::{DataType, Decimal128Type, i256};
 use datafusion_common::{Result, exec_err};
 use datafusion_expr::ScalarUDF;
 
+use eddyline_stream::sql_type;
+
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
 
@@ -68,6 +70,7 @@ pub fn decimal_operator(
     let identity = format!("{operator:?} {left:?} {right:?} {result:?}");
     function(operator.function_name(), &[], Returns::Type(data_type(result)), move |args| evaluate(args, &computation))
         .exactly(vec![data_type(left), data_type(right)], identity)
+        .detail(format!("AS {}", sql_type(&data_type(result))))
         .into_udf()
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Function {
     rewrite: Option<Rewrite>,
     /// What besides the name tells two functions apart: context, cast types.
     identity: String,
+    /// The part of it that results depend on, as a person reads it.
+    detail: String,
     body: Body,
 }
 
@@ -69,6 +71,7 @@ pub(crate) fn function(
         check: None,
         rewrite: None,
         identity: String::new(),
+        detail: String::new(),
         body: Arc::new(body),
     }
 }
@@ -95,12 +98,21 @@ impl Function {
     /// The function's result depends on the session.
     pub(crate) fn in_context(mut self, context: &FunctionContext) -> Self {
         self.identity = format!("{context:?}");
+        self.detail = format!("in {}", context.time_zone);
+        self
+    }
+
+    /// What results depend on besides the arguments.
+    pub(crate) fn detail(mut self, detail: String) -> Self {
+        self.detail = detail;
         self
     }
 
     /// The function takes exactly these types.
     pub(crate) fn exactly(mut self, types: Vec<DataType>, identity: String) -> Self {
         self.exact = Some(types);
+        // Too much tells two functions apart without need, too little takes one for the other.
+        self.detail.clone_from(&identity);
         self.identity = identity;
         self
     }
@@ -121,6 +133,12 @@ impl Function {
     pub(crate) fn into_udf(self) -> Arc<ScalarUDF> {
         Arc::new(ScalarUDF::new_from_impl(self))
     }
+}
+
+/// What the results of a function of this crate depend on besides its name and arguments, such as `in Europe/Berlin`;
+/// nothing for most.
+pub fn detail_of(udf: &ScalarUDF) -> &str {
+    udf.inner().downcast_ref::<Function>().map_or("", |function| &function.detail)
 }
 
 impl fmt::Debug for Function {

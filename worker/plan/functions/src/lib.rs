@@ -48,6 +48,7 @@ pub use cast::text::PRECISION_KEY;
 pub use context::{Clock, FunctionContext};
 pub use decimal::{DecimalOperator, DecimalType, decimal_operator};
 pub use declared::{Constraint, Declared, Lengths, Reach, Shape, cut, enforce, is_whole};
+pub use function::detail_of;
 pub use operators::{calculation, comparison, negation, never_fails};
 pub use packed::{pack, unpack};
 pub use parameters::{common_number, exact};

@@ -36,6 +36,26 @@ pub enum AggregateFunction {
     },
 }
 
+impl AggregateFunction {
+    /// The function's name in SQL.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CountStar | Self::Count => "COUNT",
+            Self::Sum => "SUM",
+            Self::Avg => "AVG",
+            Self::Min => "MIN",
+            Self::Max => "MAX",
+            Self::StddevPop => "STDDEV_POP",
+            Self::StddevSamp => "STDDEV_SAMP",
+            Self::VarPop => "VAR_POP",
+            Self::VarSamp => "VAR_SAMP",
+            Self::FirstValue => "FIRST_VALUE",
+            Self::LastValue => "LAST_VALUE",
+            Self::ListAgg { .. } => "LISTAGG",
+        }
+    }
+}
+
 /// One aggregate of an aggregation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AggregateCall {

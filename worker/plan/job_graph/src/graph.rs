@@ -7,6 +7,8 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 use eddyline_connectors::TableDescriptor;
+use eddyline_state::Meaning;
+use eddyline_state::meaning::{Operator, short_digest};
 use eddyline_stream::OperatorUid;
 
 use crate::{Over, Settings, WindowAggregate, WindowAssign};
@@ -23,6 +25,22 @@ pub struct JobGraph {
     pub settings: Settings,
 }
 
+impl JobGraph {
+    /// What the operators with state compute, in the order of the graph.
+    pub fn meanings(&self) -> Vec<Operator> {
+        let of = |node: &Node| Some((node.uid.clone(), node.meaning.clone()?));
+        self.nodes.iter().filter_map(of).collect()
+    }
+
+    /// Stands for all that the operators with state compute: equal for scripts whose state is the same.
+    pub fn fingerprint(&self) -> String {
+        let digests = self.meanings().into_iter().map(|(uid, meaning)| format!("{uid}\t{}", meaning.digest()));
+        let mut lines: Vec<String> = digests.collect();
+        lines.sort_unstable();
+        short_digest(&lines.join("\n"))
+    }
+}
+
 /// One logical operator.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -36,6 +54,12 @@ pub struct Node {
     pub kind: NodeKind,
     /// The columns it gives; for a sink those it takes.
     pub schema: SchemaRef,
+    /// What each of these columns is made of, down to columns of sources: canonical, whatever the query calls them.
+    pub origins: Vec<String>,
+    /// What it computes, if it has state that a restore gives back.
+    pub meaning: Option<Meaning>,
+    /// The name under which releases that counted operators kept its state.
+    pub former_uid: OperatorUid,
 }
 
 /// A stream from one node into another.

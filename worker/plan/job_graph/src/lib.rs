@@ -2,7 +2,7 @@
 //!
 //! Nodes are logical operators; each runs as one subtask a slot, or as fewer where a table asks for it. Expressions are bound to column positions, keys and
 //! arguments are plain columns (a [`Calc`] in front computes what is not), so operators evaluate nothing but columns.
-//! Names and order of nodes carry no meaning for state: only [`Node::uid`] does.
+//! Names and order of nodes carry no meaning for state: only [`Node::meaning`] does.
 
 pub mod aggregate;
 pub mod graph;

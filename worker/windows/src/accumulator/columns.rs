@@ -13,8 +13,8 @@ use arrow::datatypes::{
     i256,
 };
 use arrow::error::ArrowError;
-use eddyline_state::fixed;
 use eddyline_state::strings::Strings;
+use eddyline_state::{fixed, input_column};
 
 use super::{Cells, Kind, Slot, View, cell_mut, merge};
 use crate::argument::{Argument, Values};
@@ -46,6 +46,24 @@ impl Slot {
             ],
             Kind::Join { .. } => vec![field("joined", DataType::Utf8)],
         }
+    }
+
+    /// What each of these columns holds. `inputs` spell the columns of the input.
+    pub(crate) fn contents(&self, inputs: &[String]) -> Vec<String> {
+        let column = |column: Option<usize>| column.map_or("*".to_owned(), |column| input_column(inputs, column));
+        let separator = match &self.kind {
+            Kind::Join { separator } => format!(" by {separator:?}"),
+            _ => String::new(),
+        };
+        let distinct = if self.distinct.is_some() { "distinct " } else { "" };
+        let of = format!("of {distinct}{} if {}", column(self.argument), column(self.filter));
+        // Names end in the slot's number, which says nothing in another query. Sums and moments of one argument both count.
+        let whole = if self.kind == Kind::Moments { "moments " } else { "" };
+        let part = |field: &Field| field.name().rsplit_once('_').map_or("", |(part, _)| part).to_owned();
+        let fields = self.fields(0);
+        let is_sum = fields.len() == 2;
+        let part = |field: &Field| if is_sum { format!("sum {}", part(field)) } else { part(field) };
+        fields.iter().map(|field| format!("{whole}{}{separator} {of}", part(field))).collect()
     }
 
     fn scale(&self) -> i8 {

@@ -17,27 +17,17 @@ use eddyline_stream::Watermark;
 use super::{Cut, WindowAggregateOperator, Windows};
 use crate::argument::Argument;
 use crate::groups::{FrozenGroups, Groups, Input, Rows};
-use crate::layout::{DISTINCT_TABLES, Layout};
-use crate::session::state::SESSIONS;
+use crate::layout::Layout;
+use crate::session::state::{DISTINCT, SESSIONS};
 use crate::shape::{LOCAL_TIME, Shape};
 use crate::slice::{Slice, runs_of_windows};
 use crate::slice_tables::SliceTables;
 
-/// The tables that groups are written to: theirs, and those of their distinct sets.
-type TableNames = (&'static str, [&'static str; DISTINCT_TABLES.len()]);
+/// The tables that groups are written to: theirs, and what the names of those of their distinct sets begin with.
+type TableNames = (&'static str, &'static str);
 
-const SLICES: TableNames = ("groups", DISTINCT_TABLES);
-const CYCLES: TableNames = ("cycles", CYCLE_DISTINCT_TABLES);
-const CYCLE_DISTINCT_TABLES: [&str; DISTINCT_TABLES.len()] = [
-    "cycle_distinct_0",
-    "cycle_distinct_1",
-    "cycle_distinct_2",
-    "cycle_distinct_3",
-    "cycle_distinct_4",
-    "cycle_distinct_5",
-    "cycle_distinct_6",
-    "cycle_distinct_7",
-];
+const SLICES: TableNames = ("groups", DISTINCT);
+const CYCLES: TableNames = ("cycles", "cycle_distinct_");
 const WATERMARK: &str = "watermark";
 
 /// Rows of a snapshot's batch.
@@ -83,7 +73,7 @@ impl WindowAggregateOperator {
             watermark = Some(watermark.map_or(stored, |known| known.min(stored)));
         }
         self.watermark = watermark.unwrap_or(Watermark::MIN);
-        let tables = self.tables_of_state();
+        let tables = self.tables_of_state(&[]);
         for rows in &snapshot.keyed {
             check(&tables, rows)?;
         }
@@ -91,8 +81,12 @@ impl WindowAggregateOperator {
         let is_distinct = |rows: &&TableRows| rows.table.contains("distinct");
         snapshot.keyed.iter().filter(|rows| !is_distinct(rows)).try_for_each(|rows| self.read(rows, None))?;
         for rows in snapshot.keyed.iter().filter(is_distinct) {
-            let set = DISTINCT_TABLES.iter().position(|table| rows.table.ends_with(table));
-            self.read(rows, set)?;
+            let number = rows.table.rsplit_once('_').and_then(|(_, number)| number.parse().ok());
+            let set = number.filter(|set| *set < self.layout.distinct.len()).ok_or_else(|| Error::Restore {
+                table: rows.table.clone(),
+                reason: "this operator has no such table".to_owned(),
+            })?;
+            self.read(rows, Some(set))?;
         }
         match &mut self.windows {
             Windows::Hop(hop) => hop.resume(&self.layout, &mut self.zone, self.watermark),
@@ -148,28 +142,31 @@ impl WindowAggregateOperator {
         Ok(())
     }
 
-    pub(super) fn tables_of_state(&self) -> Vec<StateTable> {
-        let distinct = |names: [&'static str; DISTINCT_TABLES.len()]| {
-            let sets = self.layout.distinct.iter().zip(names);
-            sets.map(|(set, name)| StateTable { name, schema: self.shape.distinct_state(&set.data_type) })
+    /// The tables; `inputs` spell the columns of the input.
+    pub(super) fn tables_of_state(&self, inputs: &[String]) -> Vec<StateTable> {
+        let (layout, shape) = (&self.layout, &self.shape);
+        let of_groups = |(name, distinct): TableNames| {
+            let groups =
+                StateTable::new(name, shape.state(layout)).holding(shape.contents(inputs, layout.contents(inputs)));
+            let sets = layout.distinct.iter().enumerate().map(move |(index, set)| {
+                let contents = shape.contents(inputs, vec![set.content(inputs)]);
+                StateTable::new(format!("{distinct}{index}"), shape.distinct_state(&set.data_type)).holding(contents)
+            });
+            std::iter::once(groups).chain(sets)
         };
-        let groups = |(name, _): TableNames| StateTable { name, schema: self.shape.state(&self.layout) };
         match &self.windows {
-            Windows::Tumble(_) | Windows::Hop(_) => {
-                std::iter::once(groups(SLICES)).chain(distinct(DISTINCT_TABLES)).collect()
-            }
-            Windows::Cumulate(_) => [groups(SLICES), groups(CYCLES)]
-                .into_iter()
-                .chain(distinct(DISTINCT_TABLES))
-                .chain(distinct(CYCLE_DISTINCT_TABLES))
-                .collect(),
+            Windows::Tumble(_) | Windows::Hop(_) => of_groups(SLICES).collect(),
+            Windows::Cumulate(_) => of_groups(SLICES).chain(of_groups(CYCLES)).collect(),
             Windows::Session(_) => {
-                let schema = self.shape.session_state(true, self.layout.fields());
-                let distinct = self.layout.distinct.iter().zip(DISTINCT_TABLES).map(|(set, name)| {
+                let schema = shape.session_state(true, layout.fields());
+                let contents = shape.session_contents(inputs, true, layout.contents(inputs));
+                let sets = layout.distinct.iter().enumerate().map(|(index, set)| {
                     let value = arrow::datatypes::Field::new("value", set.data_type.clone(), true);
-                    StateTable { name, schema: self.shape.session_state(false, vec![value]) }
+                    let contents = shape.session_contents(inputs, false, vec![set.content(inputs)]);
+                    StateTable::new(format!("{DISTINCT}{index}"), shape.session_state(false, vec![value]))
+                        .holding(contents)
                 });
-                std::iter::once(StateTable { name: SESSIONS, schema }).chain(distinct).collect()
+                std::iter::once(StateTable::new(SESSIONS, schema).holding(contents)).chain(sets).collect()
             }
         }
     }
@@ -179,7 +176,7 @@ impl WindowAggregateOperator {
 fn write(
     shape: &Shape,
     layout: &Layout,
-    (table, distinct_tables): TableNames,
+    (table, distinct): TableNames,
     (slice, groups): (Slice, &FrozenGroups),
     into: &mut Vec<TableRows>,
 ) -> std::result::Result<(), ArrowError> {
@@ -205,7 +202,7 @@ fn write(
         let (of, values) = groups.sides.distinct[index].all(&set.data_type)?;
         for (block, of) in of.chunks(ROWS_MAX).enumerate() {
             let values = values.slice(block * ROWS_MAX, of.len());
-            push(distinct_tables[index], shape.distinct_state(&set.data_type), of, vec![values])?;
+            push(&format!("{distinct}{index}"), shape.distinct_state(&set.data_type), of, vec![values])?;
         }
     }
     Ok(())

@@ -8,12 +8,15 @@ use eddyline_state::{NO_BUCKET, TableRows, fixed};
 use super::Sessions;
 use crate::argument::Argument;
 use crate::groups::Rows;
-use crate::layout::{DISTINCT_TABLES, Layout};
+use crate::layout::Layout;
 use crate::shape::{LOCAL_TIME, Shape};
 use crate::slice::Slice;
 
 /// The state table of sessions.
 pub(crate) const SESSIONS: &str = "sessions";
+
+/// What the names of the state tables of distinct sets begin with; their numbers follow.
+pub(crate) const DISTINCT: &str = "distinct_";
 
 /// Rows of a snapshot's batch.
 const ROWS_MAX: usize = 65_536;
@@ -45,7 +48,7 @@ impl Sessions {
                 let indices: arrow::array::UInt32Array = block.iter().map(|i| *i as u32).collect();
                 columns.push(arrow::compute::take(&values, &indices, None)?);
                 let rows = RecordBatch::try_new(schema.clone(), columns)?;
-                into.push(TableRows { table: DISTINCT_TABLES[index].to_owned(), bucket: NO_BUCKET, key_hashes, rows });
+                into.push(TableRows { table: format!("{DISTINCT}{index}"), bucket: NO_BUCKET, key_hashes, rows });
             }
         }
         Ok(())
@@ -85,7 +88,7 @@ impl Sessions {
             let window = Slice { start: *start, end: *start };
             let session = self.touching(key, window).next();
             let session = session.ok_or_else(|| Error::Restore {
-                table: DISTINCT_TABLES[set].to_owned(),
+                table: format!("{DISTINCT}{set}"),
                 reason: format!("a value belongs to a session from {start} that is not in {SESSIONS}"),
             })?;
             sessions.push(session);

@@ -147,7 +147,7 @@ impl Job {
         self.late = self.late_rows();
         let snapshots: Vec<Snapshot> = self.subtasks.iter_mut().map(snapshot_of).collect();
         for (table, rows) in self.subtasks[0]
-            .state_tables()
+            .state_tables(&[])
             .iter()
             .flat_map(|table| snapshots.iter().flat_map(|snapshot| &snapshot.keyed).map(move |rows| (table, rows)))
         {

@@ -1,0 +1,34 @@
+//! Whether the state of what runs fits the SQL that is wanted. Asked before anything of the old revision is stopped, with
+//! the comparison that a worker makes when it restores.
+
+use eddyline_crds::stream_job::UpgradeMode;
+
+use super::planning::{Planned, Planner};
+use crate::observed::Observed;
+use crate::revision::Record;
+
+/// What stands against going on from the state there is with the wanted spec, whose fingerprint is `hash`.
+pub(super) async fn objection(seen: &Observed, hash: &str, wanted: &Planned, planner: &Planner) -> Option<String> {
+    let upgrade = &seen.job.spec.upgrade;
+    if upgrade.mode == UpgradeMode::Stateless {
+        return None;
+    }
+    let record = state_of(seen, hash)?;
+    // SQL that an older version has accepted may not plan any more. Then only the worker can compare.
+    let before = planner.plan(record.sql(), &record.spec.config).await.ok()?;
+    eddyline_plan::objection_to_state(&before.state, &wanted.state, &upgrade.allow_non_restored_state)
+}
+
+/// The revision whose state a new one would go on with, if there is any.
+fn state_of<'a>(seen: &'a Observed, hash: &str) -> Option<&'a Record> {
+    let status = seen.job.status.as_ref()?;
+    let revision = status.revision.as_ref()?;
+    if revision.hash == hash {
+        return None;
+    }
+    let completed_at = status.checkpoint.as_ref().map(|checkpoint| checkpoint.completed_at.0);
+    let has_own = revision.was_ready || completed_at.is_some_and(|at| at > revision.started_at.0);
+    // One that has completed no checkpoint has left nothing, and what it was started from is that of the one before.
+    let record = if has_own { seen.record.as_deref() } else { seen.previous.as_deref() };
+    record.filter(|record| record.storage.is_some())
+}

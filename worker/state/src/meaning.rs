@@ -1,0 +1,299 @@
+//! What state means: the computation that an operator's state belongs to, and whether it can go on under another query.
+//!
+//! State belongs to a computation, not to a name or to a place in a script. Each operator with state states its
+//! [`Meaning`] in a canonical form, which checkpoints keep beside the state. [`compare`] finds for each operator of a job
+//! the recorded one that computes the same, and says readably what differs where there is none. It is pure, so that the
+//! controller can ask before it stops anything and gets the answer that a restore would give.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use eddyline_stream::OperatorUid;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The kind of a source: an operator whose state are positions in what it reads.
+pub const SOURCE: &str = "source";
+
+/// What an operator with state computes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// What it is, such as `window-aggregate`.
+    pub kind: String,
+    /// What it computes, one aspect after the other.
+    pub facts: Vec<Fact>,
+    /// The sources that its rows come from.
+    pub sources: Vec<OperatorUid>,
+}
+
+/// One aspect of a meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is about, such as `window` or `keys`.
+    pub aspect: String,
+    /// What is said about it.
+    pub values: Vec<String>,
+    /// How the values may differ from those that the state was made with.
+    pub rule: Rule,
+}
+
+/// How the values of a fact may differ from the recorded ones while the state stays valid. Decided by the job that
+/// restores; not recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// Not at all.
+    #[default]
+    Same,
+    /// In order.
+    AnyOrder,
+    /// In order, and some may be gone: what was kept for them is left behind.
+    Fewer,
+    /// As long as one is in both.
+    OneInCommon,
+}
+
+impl Fact {
+    /// A fact with one value that must be the same.
+    pub fn one(aspect: &str, value: impl Into<String>) -> Self {
+        Self::of(aspect, vec![value.into()], Rule::Same)
+    }
+
+    /// A fact.
+    pub fn of(aspect: &str, values: Vec<String>, rule: Rule) -> Self {
+        Self { aspect: aspect.to_owned(), values, rule }
+    }
+
+    /// The values in an order that does not depend on the query where their order means nothing.
+    fn canonical(&self) -> Vec<&str> {
+        let mut values: Vec<&str> = self.values.iter().map(String::as_str).collect();
+        if self.rule != Rule::Same {
+            values.sort_unstable();
+        }
+        values
+    }
+}
+
+impl Meaning {
+    /// A short name of exactly this computation: the same in every process and release that spells meanings the same way.
+    pub fn digest(&self) -> String {
+        let mut text = self.kind.clone();
+        for fact in &self.facts {
+            text.push('\n');
+            text.push_str(&fact.aspect);
+            for value in fact.canonical() {
+                text.push('\t');
+                text.push_str(value);
+            }
+        }
+        short_digest(&text)
+    }
+
+    /// Whether nothing that the other has kept would be left behind.
+    fn says_as_much_as(&self, recorded: &Meaning) -> bool {
+        let values = |meaning: &Meaning| meaning.facts.iter().map(|fact| fact.values.len()).sum::<usize>();
+        values(self) == values(recorded)
+    }
+
+    /// What a state of the meaning `recorded` differs in, if it is to go on under this one. Nothing if it can.
+    pub fn differences(&self, recorded: &Meaning) -> Vec<Difference> {
+        if self.kind != recorded.kind {
+            let (recorded, job) = (recorded.kind.clone(), self.kind.clone());
+            return vec![Difference { aspect: "kind".to_owned(), recorded, job }];
+        }
+        let no_values: &[String] = &[];
+        let of = |facts: &[Fact], aspect: &str| facts.iter().position(|fact| fact.aspect == aspect);
+        let mut differences = Vec::new();
+        for fact in &self.facts {
+            let before = of(&recorded.facts, &fact.aspect).map_or(no_values, |index| &recorded.facts[index].values);
+            differences.extend(difference(&fact.aspect, fact.rule, before, &fact.values));
+        }
+        for fact in recorded.facts.iter().filter(|fact| of(&self.facts, &fact.aspect).is_none()) {
+            differences.extend(difference(&fact.aspect, Rule::Same, &fact.values, no_values));
+        }
+        differences
+    }
+}
+
+/// Eight hexadecimal digits that stand for a text.
+pub fn short_digest(text: &str) -> String {
+    format!("{:08x}", xxh3_64(text.as_bytes()) >> 32)
+}
+
+fn difference(aspect: &str, rule: Rule, recorded: &[String], job: &[String]) -> Option<Difference> {
+    let missing = |from: &[String], other: &[String]| -> Vec<String> {
+        let mut others: Vec<&String> = other.iter().collect();
+        let is_missing = |value: &&String| match others.iter().position(|other| other == value) {
+            Some(index) => {
+                others.swap_remove(index);
+                false
+            }
+            None => true,
+        };
+        from.iter().filter(is_missing).cloned().collect()
+    };
+    let (gone, new) = (missing(recorded, job), missing(job, recorded));
+    let (before, after) = match rule {
+        Rule::Same if recorded == job => return None,
+        Rule::AnyOrder if gone.is_empty() && new.is_empty() => return None,
+        Rule::Fewer if new.is_empty() => return None,
+        Rule::OneInCommon if gone.len() < recorded.len() || recorded == job => return None,
+        // What is in both is not worth a word, unless only the order differs.
+        Rule::Same if gone.is_empty() && new.is_empty() => (recorded.to_vec(), job.to_vec()),
+        Rule::Same | Rule::AnyOrder | Rule::Fewer => (gone, new),
+        Rule::OneInCommon => (recorded.to_vec(), job.to_vec()),
+    };
+    let listed = |values: Vec<String>| if values.is_empty() { "none".to_owned() } else { values.join(", ") };
+    Some(Difference { aspect: aspect.to_owned(), recorded: listed(before), job: listed(after) })
+}
+
+/// An aspect in which two meanings differ, as a person reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The aspect.
+    pub aspect: String,
+    /// What the state was made with.
+    pub recorded: String,
+    /// What the job has now.
+    pub job: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {}", self.aspect, self.recorded, self.job)
+    }
+}
+
+/// State that no operator of the job can go on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The operator that the state was recorded of.
+    pub recorded: OperatorUid,
+    /// The operator of the job that is most like it, and what it differs in; `None` if there is nothing like it.
+    pub nearest: Option<(OperatorUid, Vec<Difference>)>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.nearest {
+            None => write!(f, "operator {} has state, but the job has no such operator", self.recorded),
+            Some((_, differences)) => {
+                write!(f, "operator {}: its state belongs to another computation", self.recorded)?;
+                differences.iter().try_for_each(|difference| write!(f, "\n    {difference}"))
+            }
+        }
+    }
+}
+
+/// Which state each operator of a job goes on with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// For each operator of the job that has state: the operator it was recorded of.
+    pub restored: BTreeMap<OperatorUid, OperatorUid>,
+    /// State that nobody can go on with, in the order of its operators.
+    pub refusals: Vec<Refusal>,
+    /// Operators of the job that start empty.
+    pub added: Vec<OperatorUid>,
+}
+
+impl Comparison {
+    /// What cannot be restored and may not be left behind either.
+    pub fn refused<'a>(&'a self, may_be_left: &'a BTreeSet<OperatorUid>) -> impl Iterator<Item = &'a Refusal> {
+        self.refusals.iter().filter(|refusal| !may_be_left.contains(&refusal.recorded))
+    }
+}
+
+/// What can be done about state of these operators that fits nobody.
+pub fn ways_out<'a>(operators: impl IntoIterator<Item = &'a OperatorUid>) -> String {
+    let unique: BTreeSet<&OperatorUid> = operators.into_iter().collect();
+    let names: Vec<&str> = unique.into_iter().map(OperatorUid::as_str).collect();
+    let flags: Vec<String> = names.iter().map(|name| format!("--allow-non-restored-state '{name}'")).collect();
+    format!(
+        "to go on and leave this state behind, name its operators in upgrade.allowNonRestoredState of the StreamJob: \
+         [{}] (eddyline run: {}); to begin anew without any state, use upgrade.mode: Stateless (eddyline run: --restore \
+         none)",
+        names.join(", "),
+        flags.join(" ")
+    )
+}
+
+/// An operator and what it computes.
+pub type Operator = (OperatorUid, Meaning);
+
+/// Finds for each operator of a job the recorded one whose state it can go on with. Operators that compute the same are
+/// told apart by their names first, then by their order.
+pub fn compare(recorded: &[Operator], job: &[Operator]) -> Comparison {
+    let mut matching =
+        Matching { recorded: recorded.iter().collect(), job: job.iter().collect(), restored: BTreeMap::new() };
+    matching.recorded.sort_by(|(one, _), (two, _)| one.cmp(two));
+    // Rows come from sources, so which source is which is settled first.
+    for is_source in [true, false] {
+        let of_kind = |(_, meaning): &Operator| (meaning.kind == SOURCE) == is_source;
+        matching.pair(|operator, recorded| of_kind(operator) && operator.0 == recorded.0);
+        matching.pair(|operator, recorded| of_kind(operator) && operator.1.says_as_much_as(&recorded.1));
+        matching.pair(|operator, _| of_kind(operator));
+    }
+    matching.into_comparison()
+}
+
+struct Matching<'a> {
+    /// Those that are not paired yet.
+    recorded: Vec<&'a Operator>,
+    job: Vec<&'a Operator>,
+    /// The recorded operator of each of the job.
+    restored: BTreeMap<OperatorUid, OperatorUid>,
+}
+
+impl<'a> Matching<'a> {
+    /// Pairs operators that can go on with each other's state and that `is_wanted` likes.
+    fn pair(&mut self, is_wanted: impl Fn(&Operator, &Operator) -> bool) {
+        let mut left = Vec::new();
+        for operator in std::mem::take(&mut self.job) {
+            let fits =
+                |recorded: &&Operator| is_wanted(operator, recorded) && self.differences(operator, recorded).is_empty();
+            match self.recorded.iter().position(fits) {
+                Some(index) => {
+                    let recorded = self.recorded.remove(index);
+                    self.restored.insert(operator.0.clone(), recorded.0.clone());
+                }
+                None => left.push(operator),
+            }
+        }
+        self.job = left;
+    }
+
+    /// What the state of `recorded` differs in from what `operator` computes; the sources that rows come from included.
+    fn differences(&self, operator: &Operator, recorded: &Operator) -> Vec<Difference> {
+        let mut differences = operator.1.differences(&recorded.1);
+        let now = |source: &OperatorUid| self.restored.get(source).unwrap_or(source).to_string();
+        let sources: Vec<String> = operator.1.sources.iter().map(now).collect();
+        let before: Vec<String> = recorded.1.sources.iter().map(ToString::to_string).collect();
+        differences.extend(difference("sources", Rule::AnyOrder, &before, &sources));
+        differences
+    }
+
+    fn into_comparison(mut self) -> Comparison {
+        let mut refusals = Vec::new();
+        for recorded in std::mem::take(&mut self.recorded) {
+            let alike = self.job.iter().enumerate().filter(|(_, operator)| operator.1.kind == recorded.1.kind);
+            let nearest = alike.min_by_key(|(_, operator)| {
+                let is_for_another = path_of(&operator.0) != path_of(&recorded.0);
+                (is_for_another, self.differences(operator, recorded).len())
+            });
+            let nearest = nearest.map(|(index, operator)| (index, self.differences(operator, recorded)));
+            let nearest = nearest.map(|(index, differences)| (self.job.remove(index).0.clone(), differences));
+            refusals.push(Refusal { recorded: recorded.0.clone(), nearest });
+        }
+        let is_restored = |uid: &OperatorUid| self.restored.contains_key(uid);
+        let mut added: Vec<OperatorUid> = self.job.iter().map(|(uid, _)| uid.clone()).collect();
+        added.retain(|uid| !is_restored(uid));
+        Comparison { restored: self.restored, refusals, added }
+    }
+}
+
+/// The insert that an operator belongs to, or the table that a source reads.
+fn path_of(uid: &OperatorUid) -> &str {
+    let text = uid.as_str();
+    if text.starts_with("source/") { text } else { text.rsplit_once('/').map_or(text, |(path, _)| path) }
+}
+
+#[cfg(test)]
+mod tests;
