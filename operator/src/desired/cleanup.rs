@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use super::stateful_set::{container, data_volume, mount, pod, storage_mounts, storage_volume};
+use super::stateful_set::{WORKER, container, data_volume, mount, pod, storage_mounts, storage_volume};
 use super::{Inputs, config_map, labels};
 use crate::names;
 use crate::settings::Settings;
@@ -32,8 +32,6 @@ struct Times {
 const DELETION: Times = Times { max: 120, kept: 300 };
 /// A copy reads and writes the whole state, and somebody wants to know how it has ended.
 const COPY: Times = Times { max: 3600, kept: 86_400 };
-/// The container of a worker's template, whose settings count for these pods too.
-const WORKER: &str = "worker";
 
 /// The batch job that deletes the folder of a job and its savepoints, but those in `keep`.
 pub fn of_job(inputs: Inputs<'_>, keep: &[String]) -> Job {

@@ -26,6 +26,10 @@ use crate::validate;
 
 /// The user that workers run as.
 const USER: i64 = 65532;
+/// The container of a pod that runs the worker.
+pub(super) const WORKER: &str = "worker";
+/// How long a pod has to end, unless the job's template says otherwise: Kubernetes' own default.
+const GRACE_PERIOD_SECONDS: i64 = 30;
 /// The name of the volume that a worker writes to.
 pub(super) const DATA_VOLUME: &str = "data";
 
@@ -89,6 +93,7 @@ fn template(inputs: Inputs<'_>) -> PodTemplateSpec {
     {
         template.merge_from(own);
     }
+    tell_grace_period(&mut template);
     // What the controller finds pods by is not the template's to change.
     let metadata = template.metadata.get_or_insert_default();
     metadata.labels.get_or_insert_default().extend(labels(inputs.name()));
@@ -97,13 +102,26 @@ fn template(inputs: Inputs<'_>) -> PodTemplateSpec {
     template
 }
 
+/// Tells the worker how long its pod has to end, where the job's template says so.
+fn tell_grace_period(template: &mut PodTemplateSpec) {
+    let Some(pod) = &mut template.spec else { return };
+    let Some(seconds) = pod.termination_grace_period_seconds.filter(|seconds| *seconds != GRACE_PERIOD_SECONDS) else {
+        return;
+    };
+    let variable =
+        EnvVar { name: mounts::GRACE_PERIOD.to_owned(), value: Some(seconds.to_string()), ..EnvVar::default() };
+    for container in pod.containers.iter_mut().filter(|container| container.name == WORKER) {
+        container.env.get_or_insert_default().push(variable.clone());
+    }
+}
+
 /// What every pod of the project has in common: nobody's identity, no rights.
 pub(super) fn pod(job: &str) -> PodSpec {
     PodSpec {
         service_account_name: Some(names::worker(job)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(30),
+        termination_grace_period_seconds: Some(GRACE_PERIOD_SECONDS),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
@@ -157,7 +175,7 @@ fn worker(inputs: Inputs<'_>) -> Container {
         ..Probe::default()
     };
     Container {
-        name: "worker".to_owned(),
+        name: WORKER.to_owned(),
         ports: Some(vec![port("api", mounts::API_PORT), port("health", mounts::HEALTH_PORT)]),
         resources: Some(inputs.record.spec.workers.resources.clone().unwrap_or_else(default_resources)),
         liveness_probe: Some(probe("/healthz", 5, 6)),

@@ -195,6 +195,19 @@ fn a_template_is_merged_and_cannot_take_the_labels_away() {
 }
 
 #[test]
+fn a_worker_knows_how_long_its_pod_has_to_end() {
+    let told = |template: serde_json::Value| {
+        let children = with(|job| job.spec.workers.template = Some(template), Children::of);
+        let pod = children.stateful_set.spec.template.spec.expect("a pod");
+        let variables = pod.containers[0].env.clone().unwrap_or_default();
+        variables.into_iter().find(|variable| variable.name == eddyline_api::mounts::GRACE_PERIOD)?.value
+    };
+    assert_eq!(told(json!({"spec": {"terminationGracePeriodSeconds": 120}})).as_deref(), Some("120"));
+    // Kubernetes' own default is the worker's too.
+    assert_eq!(told(json!({"spec": {}})), None);
+}
+
+#[test]
 fn local_storage_comes_and_goes_with_the_pod() {
     let storage = LocalStorage { size: "5Gi".to_owned() };
     let children = with(|job| job.spec.workers.storage = Some(storage), Children::of);
