@@ -83,13 +83,14 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
-    /// A savepoint holds output that is not visible yet, of a sink that the job does not have.
+    /// What is restored holds output that is not visible yet, of a sink that the job does not have.
     #[error(
-        "the savepoint {uri} holds output of {sink} that is not visible yet, and this job has no such sink: start the job \
-         that wrote it from the savepoint once, or write to that table here too"
+        "{uri} holds output of {sink} that is not visible yet, and this job has no exactly-once sink of that name: run the \
+         SQL that wrote it once more, or write to that table here too, or name {sink} in allowNonRestoredState to lose \
+         that output"
     )]
     OpenOutput {
-        /// The savepoint.
+        /// The checkpoint or savepoint.
         uri: String,
         /// The sink.
         sink: OperatorUid,
@@ -319,11 +320,12 @@ impl Runner<'_> {
 
         // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
         if let Some(savepoint) = handle.as_ref().filter(|_| !is_latest) {
-            recovery::commit_savepoint(graph, savepoint, self.connectors).await?;
+            recovery::commit_savepoint(graph, savepoint, self.connectors, &config.allow_non_restored).await?;
         }
         for completed in started.uncommitted.iter().filter(|_| is_latest) {
             info!(checkpoint = %completed.id, "finishing the commits of a checkpoint");
-            let to_commit = recovery::committables(&store.read(completed).await?)?;
+            let checkpoint = store.read(completed).await?;
+            let to_commit = recovery::open_output(&checkpoint, &deployment.committers, &config.allow_non_restored)?;
             storing::commit_all(&mut deployment.committers, completed.id, &to_commit, &writer).await?;
         }
         for (sink, committer) in &mut deployment.committers {

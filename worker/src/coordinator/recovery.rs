@@ -1,12 +1,11 @@
 //! How an attempt takes up where an earlier one has left off: what it starts from, the state it restores, and the output
 //! that is made visible before anything new.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use eddyline_checkpoint::{CheckpointHandle, Fit, HeldState, JobOperator, JobStore};
 use eddyline_connectors::OpenContext;
-use eddyline_connectors::sink::Committable;
 use eddyline_connectors::source::Split;
 use eddyline_job_graph::{JobGraph, NodeKind};
 use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex};
@@ -15,6 +14,7 @@ use tracing::{info, warn};
 use super::attempt;
 use super::job::{Config, Error, Restore};
 use super::staging::SavepointStaging;
+use super::storing::{BySink, Committers};
 use crate::runtime::build::{self, Restored};
 use crate::runtime::connectors::Connectors;
 
@@ -47,13 +47,15 @@ pub(super) async fn commit_savepoint(
     graph: &JobGraph,
     savepoint: &CheckpointHandle,
     connectors: &Arc<dyn Connectors>,
+    may_be_left: &BTreeSet<OperatorUid>,
 ) -> Result<(), Error> {
     let Some(history) = savepoint.open_output().await? else { return Ok(()) };
     info!(savepoint = %savepoint.uri(), "finishing the commits of a savepoint");
     for (sink, committables) in committables(savepoint)?.into_iter().filter(|(_, of_sink)| !of_sink.is_empty()) {
         let of_sink = graph.nodes.iter().find(|node| node.uid == sink).map(|node| node.kind.clone());
         let Some(NodeKind::Sink(node)) = of_sink else {
-            return Err(Error::OpenOutput { uri: savepoint.uri().to_owned(), sink });
+            leave_output(savepoint, &sink, may_be_left)?;
+            continue;
         };
         let context = OpenContext {
             job: savepoint.job().to_owned(),
@@ -70,19 +72,48 @@ pub(super) async fn commit_savepoint(
         });
         let opened = opened.await.map_err(|_| attempt::Error::Lost)?;
         let open_failed = |source| build::Error::Open { operator: sink.clone(), source: Box::new(source) };
-        if let Some(mut committer) = opened.map_err(open_failed)? {
-            committer.commit(savepoint.id(), &committables).await.map_err(|source| attempt::Error::Commit {
-                sink: sink.clone(),
-                checkpoint: savepoint.id(),
-                source: Box::new(source),
-            })?;
-            eddyline_stream::crash_point("savepoint.committed-one");
-        }
+        let Some(mut committer) = opened.map_err(open_failed)? else {
+            leave_output(savepoint, &sink, may_be_left)?;
+            continue;
+        };
+        committer.commit(savepoint.id(), &committables).await.map_err(|source| attempt::Error::Commit {
+            sink: sink.clone(),
+            checkpoint: savepoint.id(),
+            source: Box::new(source),
+        })?;
+        eddyline_stream::crash_point("savepoint.committed-one");
     }
     if let Err(error) = savepoint.mark_committed().await {
         // It may be where this job may only read. The next who restores it does the same once more.
         warn!(uri = %savepoint.uri(), error = %crate::chain_of(&error), "the savepoint could not be told that its output is visible");
     }
+    Ok(())
+}
+
+/// What a checkpoint of this job has staged and not made visible, for the sinks that can.
+pub(super) fn open_output(
+    checkpoint: &CheckpointHandle,
+    committers: &Committers,
+    may_be_left: &BTreeSet<OperatorUid>,
+) -> Result<BySink, Error> {
+    let staged = committables(checkpoint)?;
+    for (sink, _) in staged.iter().filter(|(sink, of_sink)| !of_sink.is_empty() && !committers.contains_key(*sink)) {
+        leave_output(checkpoint, sink, may_be_left)?;
+    }
+    Ok(staged)
+}
+
+/// Leaves output behind that the job has no sink for, if that is allowed: the SQL may have changed since it was staged.
+fn leave_output(
+    handle: &CheckpointHandle,
+    sink: &OperatorUid,
+    may_be_left: &BTreeSet<OperatorUid>,
+) -> Result<(), Error> {
+    let uri = handle.uri().to_owned();
+    if !may_be_left.contains(sink) {
+        return Err(Error::OpenOutput { uri, sink: sink.clone() });
+    }
+    warn!(%sink, from = uri, "output that is not visible yet is left behind, as allowed: the job has no such sink");
     Ok(())
 }
 
@@ -146,7 +177,7 @@ fn tell_of(fit: &Fit, handle: &CheckpointHandle) {
 }
 
 /// What the sinks had staged for a checkpoint or savepoint.
-pub(super) fn committables(handle: &CheckpointHandle) -> Result<BTreeMap<OperatorUid, Vec<Committable>>, Error> {
+fn committables(handle: &CheckpointHandle) -> Result<BySink, Error> {
     handle
         .committables()
         .iter()

@@ -1,4 +1,5 @@
-//! A savepoint whose job died around its commit is restored in another folder: nothing is lost and nothing comes twice.
+//! Output that was staged and not made visible when its job died, and is met by another start: nothing is lost and nothing comes
+//! twice.
 
 use std::path::Path;
 use std::time::Duration;
@@ -82,4 +83,82 @@ fn a_savepoint_that_was_stored_and_not_committed_brings_its_output_along() {
 #[test]
 fn a_savepoint_that_was_committed_without_being_told_so_gives_its_output_once() {
     dies_at("savepoint.before-mark", "elsewhere-committed");
+}
+
+/// Numbers into files, and a second time into others, so that each has output of its own.
+fn two_inserts(folder: &Path, inserts: &[&str]) -> String {
+    let mut script = "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '2000',
+  'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000');
+"
+    .to_owned();
+    for table in inserts {
+        let path = folder.join(table);
+        script.push_str(&format!(
+            "CREATE TABLE {table} (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');\n",
+            path.display()
+        ));
+    }
+    script.push_str("EXECUTE STATEMENT SET BEGIN\n");
+    inserts.iter().for_each(|table| script.push_str(&format!("INSERT INTO {table} SELECT n FROM numbers;\n")));
+    script + "END;\n"
+}
+
+#[test]
+fn output_of_a_checkpoint_is_not_lost_because_its_insert_is_gone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (job, checkpoints) = (folder.path().join("job.sql"), folder.path().join("checkpoints"));
+    let log = |name: &str| folder.path().join(name);
+    let write = |inserts: &[&str]| std::fs::write(&job, two_inserts(folder.path(), inserts)).expect("a file");
+    let numbers_of = |table: &str| numbers_in(&folder.path().join(table));
+
+    write(&["kept", "removed"]);
+    let mut program = Running::eddyline();
+    program.env("EDDYLINE_CRASH_AT", "coordinator.stored:2");
+    let mut first = Running::start(program, &job, &checkpoints, &log("first"));
+    assert!(!first.ended().success(), "it dies between storing and committing: {}", first.log());
+
+    // Without the second insert nobody could make its output visible.
+    write(&["kept"]);
+    let mut second = Running::start(Running::eddyline(), &job, &checkpoints, &log("second"));
+    assert!(!second.ended().success(), "{}", second.log());
+    let said = second.log();
+    assert!(said.contains("holds output of sink/removed that is not visible yet"), "{said}");
+
+    // The SQL that wrote it finishes what was begun; afterwards the insert can go.
+    write(&["kept", "removed"]);
+    let before = numbers_of("removed").len();
+    let mut third = Running::start(Running::eddyline(), &job, &checkpoints, &log("third"));
+    third.until("the output that was left", |_| numbers_of("removed").len() > before + 1000);
+    third.terminate();
+    assert!(third.ended().success(), "{}", third.log());
+    let visible = assert_gapless(&numbers_of("removed"));
+    assert_eq!(assert_gapless(&numbers_of("kept")), visible);
+
+    write(&["kept"]);
+    let mut fourth = Running::start(Running::eddyline(), &job, &checkpoints, &log("fourth"));
+    fourth.until("more results", |_| numbers_of("kept").len() as u64 > visible + 1000);
+    fourth.terminate();
+    assert!(fourth.ended().success(), "{}", fourth.log());
+    assert_gapless(&numbers_of("kept"));
+}
+
+#[test]
+fn output_that_may_be_left_behind_does_not_keep_a_job_from_starting() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (job, checkpoints) = (folder.path().join("job.sql"), folder.path().join("checkpoints"));
+    let write = |inserts: &[&str]| std::fs::write(&job, two_inserts(folder.path(), inserts)).expect("a file");
+    write(&["kept", "removed"]);
+    let mut program = Running::eddyline();
+    program.env("EDDYLINE_CRASH_AT", "coordinator.stored:2");
+    let mut first = Running::start(program, &job, &checkpoints, &folder.path().join("first"));
+    assert!(!first.ended().success(), "{}", first.log());
+
+    write(&["kept"]);
+    let log = folder.path().join("second");
+    let allowed = ["--allow-non-restored-state", "sink/removed"];
+    let mut second = Running::start_with(Running::eddyline(), &job, &checkpoints, &log, &allowed);
+    second.until("results", |_| numbers_in(&folder.path().join("kept")).len() > 1000);
+    second.terminate();
+    assert!(second.ended().success(), "{}", second.log());
+    assert_gapless(&numbers_in(&folder.path().join("kept")));
 }
