@@ -10,7 +10,7 @@ use k8s_openapi::api::apps::v1;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ApiResource, DynamicObject, ListParams};
 
 use crate::context::Context;
 use crate::desired::config_map;
@@ -212,7 +212,15 @@ impl View<'_> {
             return Ok(Vec::new());
         }
         let selector = format!("{}={}", names::SCHEDULED_FOR_LABEL, self.name);
-        Ok(self.api::<Savepoint>().list(&ListParams::default().labels(&selector)).await?.items)
+        let found = self.savepoints(&ListParams::default().labels(&selector)).await?;
+        Ok(found.into_iter().filter_map(|object| object.try_parse().ok()).collect())
+    }
+
+    /// Savepoint objects as they are stored: one that this release cannot read must not hide what it can read.
+    async fn savepoints(&self, which: &ListParams) -> Result<Vec<DynamicObject>, kube::Error> {
+        let kind = ApiResource::erase::<Savepoint>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.context.client.clone(), self.namespace, &kind);
+        Ok(api.list(which).await?.items)
     }
 
     /// Where the savepoints are that stay when the state of the job is deleted.
@@ -220,11 +228,15 @@ impl View<'_> {
         if self.job.metadata.deletion_timestamp.is_none() || self.job.spec.savepoints.on_delete != OnDelete::Delete {
             return Ok(Vec::new());
         }
-        let savepoints = self.api::<Savepoint>().list(&ListParams::default()).await?.items;
         let stays = |savepoint: &Savepoint| {
             savepoint.spec.job_ref.name == self.name && savepoint.spec.deletion_policy == DeletionPolicy::Retain
         };
-        Ok(savepoints.into_iter().filter(stays).filter_map(|savepoint| savepoint.status?.uri).collect())
+        let uri = |object: DynamicObject| {
+            let uri = object.data["status"]["uri"].as_str().map(str::to_owned);
+            // Of one that cannot be read it is not known that it may go.
+            object.try_parse().map_or(true, |savepoint| stays(&savepoint)).then_some(uri)?
+        };
+        Ok(self.savepoints(&ListParams::default()).await?.into_iter().filter_map(uri).collect())
     }
 
     /// The batch job that the end of this job has begun, of the two that there can be.

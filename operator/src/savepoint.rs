@@ -220,9 +220,12 @@ impl Place<'_> {
         if !decision::is_asked_for(savepoint) || savepoint.spec.deletion_policy != DeletionPolicy::Delete {
             return Ok(Writing::Nothing);
         }
-        let job = observe::observe(self.context, self.namespace, &savepoint.spec.job_ref.name).await;
-        let Some(seen) = job.map_err(|source| self.failed("observe the job", source))? else {
-            return Ok(Writing::Nothing);
+        let seen = match observe::observe(self.context, self.namespace, &savepoint.spec.job_ref.name).await {
+            Ok(Some(seen)) => seen,
+            Ok(None) => return Ok(Writing::Nothing),
+            // A job of another release is as good as one that does not answer: it must not hold the object for ever.
+            Err(kube::Error::SerdeError(_)) => return Ok(Writing::Silence),
+            Err(source) => return Err(self.failed("observe the job", source)),
         };
         let uid = savepoint.metadata.uid.clone().unwrap_or_default();
         Ok(match (&seen.worker, connected(self.context, &seen)) {

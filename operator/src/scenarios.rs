@@ -21,6 +21,7 @@ mod failures;
 mod health;
 mod life;
 mod ownership;
+mod releases;
 mod rights;
 mod savepoints;
 mod stops;

@@ -97,6 +97,35 @@ async fn the_data_of_a_savepoint_goes_with_its_object_also_without_the_job() {
     scenario.until("gone", |world| found(world, "temporary").is_none()).await;
 }
 
+/// Who may annotate a Savepoint has no say in what image is run and what Secrets it gets.
+#[tokio::test]
+async fn an_annotation_does_not_decide_how_data_is_deleted() {
+    let forged = json!({"metadata": {"annotations": {"eddyline.io/storage": json!({
+        "image": "evil:1", "storage": {"url": "s3://evil", "secretRef": {"name": "precious"}},
+    }).to_string()}}});
+    for policy in [DeletionPolicy::Delete, DeletionPolicy::Retain] {
+        let mut scenario = Scenario::new();
+        scenario.create(|_| {});
+        ask(&scenario, "temporary", policy);
+        scenario.until("complete", is_complete("temporary")).await;
+        {
+            let mut state = scenario.world.state();
+            let now = state.now;
+            state.objects.patch(SAVEPOINTS, "temporary", None, &forged, false, now);
+            state.objects.delete(SAVEPOINTS, "temporary", &Value::Null, now);
+        }
+        scenario.until("gone", |world| found(world, "temporary").is_none()).await;
+        let jobs: Vec<Value> = scenario.world.state().objects.of(BATCH).cloned().collect();
+        assert_eq!(jobs.len(), usize::from(policy == DeletionPolicy::Delete), "{policy:?}");
+        for job in jobs {
+            let pod = &job["spec"]["template"]["spec"];
+            assert_eq!(pod["containers"][0]["image"], json!("eddyline-worker:1.0"));
+            let text = job.to_string();
+            assert!(!text.contains("evil") && !text.contains("precious"), "{text}");
+        }
+    }
+}
+
 /// Asks for a savepoint, and deletes the object while the worker still writes.
 async fn deleted_while_it_is_taken() -> Scenario {
     let mut scenario = Scenario::new();

@@ -20,17 +20,18 @@ impl State {
         let names: Vec<String> =
             sets.iter().map(|set| set["metadata"]["name"].as_str().unwrap_or_default().to_owned()).collect();
         let is_of_a_set = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["kind"] == json!("StatefulSet");
-        let pods: Vec<String> = self
+        let pods: Vec<(String, Value)> = self
             .objects
             .of(PODS)
             .filter(is_of_a_set)
-            .map(|pod| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+            .map(|pod| {
+                let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                (name, pod["metadata"]["ownerReferences"][0]["uid"].clone())
+            })
             .collect();
-        for pod in pods {
-            let set = pod.trim_end_matches("-0").to_owned();
-            let wanted = sets
-                .iter()
-                .any(|known| known["metadata"]["name"] == json!(set) && known["spec"]["replicas"] == json!(1));
+        for (pod, owner) in pods {
+            let wanted =
+                sets.iter().any(|known| known["metadata"]["uid"] == owner && known["spec"]["replicas"] == json!(1));
             if !wanted {
                 let now = self.now;
                 self.objects.delete(PODS, &pod, &Value::Null, now);
