@@ -77,7 +77,8 @@ pub(crate) fn vanished(storage: &Storage, job: &str) -> Error {
 /// Appends a record.
 ///
 /// # Errors
-/// [`Error::Unresolved`] when it is not known whether the record is part of the log: this leader must end.
+/// [`Error::Unresolved`] when it is not known whether the record is part of the log. This leader must end, or append the very
+/// same record again; it must never append another one.
 /// [`Error::Vanished`] when the records before it are gone.
 pub(crate) async fn append(storage: &Storage, job: &str, record: &Record) -> Result<Appended> {
     let name = paths::control_record(record.id.sequence);

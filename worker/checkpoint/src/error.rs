@@ -24,8 +24,8 @@ pub enum Error {
         /// The attempt that runs now.
         other: Attempt,
     },
-    /// The storage gave no answer to a control record, so it is not known whether a checkpoint counts. Only a new attempt
-    /// can find out.
+    /// The storage gave no answer to a control record, so it is not known whether a checkpoint counts. A new attempt finds
+    /// out, or [`crate::Writer::resolve`] when the storage is back.
     #[error("it is not known whether {record} was written; a new attempt must look")]
     Unresolved {
         /// The control record.

@@ -65,10 +65,11 @@ struct Head {
     end: Option<End>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum End {
     Fenced(u64),
-    Unresolved,
+    /// It is not known whether this record is part of the log.
+    Unresolved(Box<Record>),
 }
 
 /// What the latest completed checkpoint has in run files, by bucket.
@@ -76,6 +77,8 @@ enum End {
 struct Kept {
     last_tried: CheckpointId,
     buckets: BTreeMap<BucketKey, KeptBucket>,
+    /// The checkpoint whose record is on its way, and what `buckets` becomes with it.
+    pending: Option<(CheckpointRef, BTreeMap<BucketKey, KeptBucket>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -95,7 +98,7 @@ impl Writer {
         let last_tried = record.latest().map_or(CheckpointId::NONE, |latest| latest.checkpoint);
         let head = Head { commits_done_upto: record.commits_done_upto, record, end: None };
         let attempt = Attempt::new(head.record.id.attempt);
-        let kept = Kept { last_tried, buckets: BTreeMap::new() };
+        let kept = Kept { last_tried, buckets: BTreeMap::new(), pending: None };
         let (head, kept, collecting) = (Mutex::new(head), Mutex::new(kept), Mutex::new(()));
         Self { inner: Arc::new(Inner { store, attempt, retain, head, kept, collecting }) }
     }
@@ -109,7 +112,8 @@ impl Writer {
     ///
     /// # Errors
     /// Unless the error [ends the attempt](Error::ends_attempt), the checkpoint does not count and never will, and the
-    /// attempt can go on with a higher number. If it does, only a new attempt can tell whether the checkpoint counts.
+    /// attempt can go on with a higher number. If it does, only a new attempt can tell whether the checkpoint counts, but for
+    /// [`Error::Unresolved`]: [`Writer::resolve`] may find out.
     pub async fn write(&self, checkpoint: CheckpointId, contents: CheckpointContents) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
         // Held throughout: checkpoints are written one after the other.
@@ -145,10 +149,27 @@ impl Writer {
         storage.put_once(&format!("{folder}/{}", paths::MANIFEST), sealed).await?;
         crash_point("checkpoint.before-control-record");
         let completed = CheckpointRef { checkpoint, attempt: inner.attempt, manifest_crc, bytes };
+        kept.pending = Some((completed, next));
         inner.append(|record| record.with_checkpoint(completed, inner.retain)).await?;
         crash_point("checkpoint.after-control-record");
-        kept.buckets = next;
-        kept.forget_old_files();
+        kept.pending_counts();
+        Ok(inner.store.completed(&completed))
+    }
+
+    /// Finds out whether the checkpoint counts whose [`Writer::write`] ended with [`Error::Unresolved`], and has it count if
+    /// nobody else leads the job. It appends the same record once more, so that there is one however often it is tried.
+    ///
+    /// # Errors
+    /// [`Error::Unresolved`] when the storage still gives no answer: it may be called again. Otherwise as [`Writer::write`].
+    pub async fn resolve(&self, checkpoint: CheckpointId) -> Result<CompletedCheckpoint> {
+        let inner = &*self.inner;
+        let mut kept = inner.kept.lock().await;
+        let pending = kept.pending.as_ref().map(|(pending, _)| *pending);
+        let Some(completed) = pending.filter(|pending| pending.checkpoint == checkpoint) else {
+            return Err(Error::InvalidCheckpoint { checkpoint, reason: "its record is not on its way".to_owned() });
+        };
+        inner.append_again().await?;
+        kept.pending_counts();
         Ok(inner.store.completed(&completed))
     }
 
@@ -178,7 +199,7 @@ impl Writer {
         let stored =
             store_run(&storage, "state.run", identity.clone(), Arc::clone(&contents.snapshots), BTreeMap::new(), 0)
                 .await?;
-        let nothing = Kept { last_tried: checkpoint, buckets: BTreeMap::new() };
+        let nothing = Kept { last_tried: checkpoint, buckets: BTreeMap::new(), pending: None };
         let Referred { files, mut tables, .. } = nothing.refer(stored, checkpoint);
         inner.note_contents(&mut tables);
         let mut proto = manifest_proto(inner, &identity, manifest::SAVEPOINT);
@@ -270,11 +291,11 @@ impl Inner {
     }
 
     fn check_open(&self, head: &Head) -> Result<()> {
-        match head.end {
+        match &head.end {
             None => Ok(()),
-            Some(End::Fenced(other)) => Err(control_log::fenced(self.store.job(), head.record.id.attempt, other)),
-            Some(End::Unresolved) => {
-                let record = paths::control_record(head.record.id.sequence + 1);
+            Some(End::Fenced(other)) => Err(control_log::fenced(self.store.job(), head.record.id.attempt, *other)),
+            Some(End::Unresolved(record)) => {
+                let record = paths::control_record(record.id.sequence);
                 Err(Error::Unresolved { record: self.store.storage().name_of(&record), source: None })
             }
         }
@@ -284,8 +305,22 @@ impl Inner {
         let mut head = self.head.lock().await;
         self.check_open(&head)?;
         let record = change(head.record.next(JobStore::nonce(), head.commits_done_upto));
+        self.append_record(&mut head, record).await
+    }
+
+    /// Never another record in the place of one that may be part of the log: its nonce tells that it is this leader's own.
+    async fn append_again(&self) -> Result<()> {
+        let mut head = self.head.lock().await;
+        let record = match &head.end {
+            Some(End::Unresolved(record)) => Record::clone(record),
+            _ => return self.check_open(&head),
+        };
+        self.append_record(&mut head, record).await
+    }
+
+    async fn append_record(&self, head: &mut Head, record: Record) -> Result<()> {
         // Stays so if this future is dropped while it waits.
-        head.end = Some(End::Unresolved);
+        head.end = Some(End::Unresolved(Box::new(record.clone())));
         match control_log::append(self.store.storage(), self.store.job(), &record).await? {
             Appended::Done => {
                 head.record = record;
@@ -357,6 +392,14 @@ impl Kept {
         // What is inside a manifest cannot be referred to by another.
         next.retain(|_, kept| kept.file.proto.inline.is_empty());
         Referred { files, tables, bytes, next }
+    }
+
+    /// The checkpoint whose record was on its way is the latest one now.
+    fn pending_counts(&mut self) {
+        if let Some((_, buckets)) = self.pending.take() {
+            self.buckets = buckets;
+            self.forget_old_files();
+        }
     }
 
     /// Gives up files that are too many, or of which too little counts: what counts is written anew next time.

@@ -68,6 +68,8 @@ enum Step {
     Act(usize, Fate),
     /// A create that was given up arrives.
     Arrive(usize),
+    /// A leader that does not know what has become of its record appends the same one again, from the beginning.
+    Again(usize),
     /// A leader removes old records.
     Collect(usize),
 }
@@ -193,6 +195,8 @@ impl Model for Log {
                     steps.push(Step::Collect(leader));
                 }
                 Phase::Appending { action, .. } => {
+                    // At any moment, and not only when it is unresolved: that takes more faults than can be walked through.
+                    steps.push(Step::Again(leader));
                     steps.push(Step::Act(leader, Fate::Answered));
                     if state.faults < self.faults_max {
                         steps.push(Step::Act(leader, Fate::Lost));
@@ -221,6 +225,11 @@ impl Model for Log {
                 state.begin(leader, Some(head), head.leader_epoch);
             }
             Step::Act(leader, fate) => state.act(leader, fate),
+            Step::Again(leader) => {
+                let Phase::Appending { record, .. } = state.leaders[leader] else { return None };
+                let machine = Append::new(record.id());
+                state.leaders[leader] = Phase::Appending { machine, record, action: Action::Create };
+            }
             Step::Arrive(index) => {
                 let record = state.late.remove(index);
                 state.create(record);

@@ -422,8 +422,9 @@ impl Running {
         let goes_on = is_last && matches!(self.stop, Some(Stop::Rescale { .. }));
         let assignment = Assignment::clone(&self.attempt.assignment);
         let parts = storing::Parts { checkpoint, frozen, splits, staged, assignment, orders, goes_on };
+        let status = Arc::clone(&self.attempt.status);
         self.background.spawn(async move {
-            let (staged, result) = storing::store(parts, &writer).await;
+            let (staged, result) = storing::store(parts, &writer, &status).await;
             Done::Stored { checkpoint, staged, result }
         });
     }

@@ -16,8 +16,9 @@ use super::status::Status;
 use super::verdict::{self, Verdict};
 use crate::runtime::output::Staged;
 
-/// The first wait before a commit is tried again, and the longest; each is twice as long as the one before.
-const COMMIT_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// The first wait before a commit or a control record is tried again, and the longest; each is twice as long as the one
+/// before.
+const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// What is staged for a checkpoint.
 pub(super) type BySink = BTreeMap<OperatorUid, Vec<Committable>>;
@@ -56,7 +57,7 @@ pub(super) struct Parts {
 }
 
 /// Stores a checkpoint. Gives what is staged also when that fails, for the next one.
-pub(super) async fn store(parts: Parts, writer: &Writer) -> (BySink, Result<Stored, StoreError>) {
+pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (BySink, Result<Stored, StoreError>) {
     let Parts { checkpoint, frozen, splits, staged, assignment, orders, goes_on } = parts;
     // At once, not when output is staged: as long as state is held, changing it costs its operator a copy.
     let gathering = tokio::task::spawn_blocking(|| gather(frozen));
@@ -76,7 +77,7 @@ pub(super) async fn store(parts: Parts, writer: &Writer) -> (BySink, Result<Stor
         Err(failed) => return (by_sink, Err(failed)),
     };
     let contents = CheckpointContents { snapshots, splits, committables, assignment };
-    let written = write(writer, checkpoint, contents, orders, goes_on).await;
+    let written = write(writer, checkpoint, contents, (orders, goes_on), status).await;
     (by_sink, written.map_err(|error| StoreError::Write(Box::new(error))))
 }
 
@@ -98,8 +99,8 @@ async fn write(
     writer: &Writer,
     checkpoint: CheckpointId,
     contents: CheckpointContents,
-    orders: Vec<SavepointOrder>,
-    goes_on: bool,
+    (orders, goes_on): (Vec<SavepointOrder>, bool),
+    status: &Status,
 ) -> Result<Stored, eddyline_checkpoint::Error> {
     let mut savepoints = Vec::with_capacity(orders.len());
     for order in orders {
@@ -111,7 +112,20 @@ async fn write(
         savepoints.push((order, result));
     }
     let snapshots = goes_on.then(|| Arc::clone(&contents.snapshots));
-    let completed = writer.write(checkpoint, contents).await?;
+    let mut wait = WAITS.0;
+    let mut written = writer.write(checkpoint, contents).await;
+    while let Err(error) = &written
+        && matches!(error, eddyline_checkpoint::Error::Unresolved { source: Some(why), .. } if why.is_retryable())
+    {
+        // The next attempt would wait for the same storage, and read again what is in this checkpoint.
+        let wait_ms = wait.as_millis() as u64;
+        warn!(%checkpoint, error = %crate::chain_of(error), wait_ms, "the checkpoint is written but for its control record; it is tried again");
+        status.checkpoint_error(crate::reason_of(error));
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(WAITS.1);
+        written = writer.resolve(checkpoint).await;
+    }
+    let completed = written?;
     let held = snapshots.map(|snapshots| HeldState::new(completed.clone(), snapshots));
     Ok(Stored { completed, held, savepoints })
 }
@@ -128,7 +142,7 @@ pub(super) async fn commit(
     if !savepoints.is_empty() {
         eddyline_stream::crash_point("savepoint.stored");
     }
-    let mut wait = COMMIT_WAITS.0;
+    let mut wait = WAITS.0;
     while let Err(error) = commit_all(committers, checkpoint, to_commit, writer).await {
         let Error::Commit { source, .. } = &error else { return Err(error) };
         if verdict::of_connector(source) != Verdict::Outage {
@@ -139,7 +153,7 @@ pub(super) async fn commit(
         warn!(%checkpoint, error = %crate::chain_of(&error), wait_ms, "what was staged could not be committed; it is tried again");
         status.checkpoint_error(crate::reason_of(&error));
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(COMMIT_WAITS.1);
+        wait = (wait * 2).min(WAITS.1);
     }
     for uri in savepoints {
         eddyline_stream::crash_point("savepoint.before-mark");

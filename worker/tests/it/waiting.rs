@@ -44,6 +44,46 @@ async fn output_that_cannot_be_staged_fails_no_attempt_and_rows_flow_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_control_record_that_cannot_be_appended_fails_no_attempt() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let checkpoints = folder.path().join("checkpoints");
+    let (control, no_folder) = (folder.path().join("control"), folder.path().join("no-folder"));
+    std::fs::create_dir_all(checkpoints.join("numbers")).expect("a folder");
+    std::fs::create_dir(&control).expect("a folder");
+    std::fs::write(&no_folder, "").expect("a file");
+    // What the name leads to is exchanged in one step: no request meets half of it.
+    let lead_to = |target: &std::path::Path| {
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(target, &link).expect("a link");
+        std::fs::rename(&link, checkpoints.join("numbers/control")).expect("renamed");
+    };
+    lead_to(&control);
+    let tables = tables(10);
+    let view = Arc::new(View::default());
+    let mut config = config(&checkpoints, Restore::Latest);
+    config.checkpoint_interval = Some(Duration::from_millis(10));
+    config.restart = RestartStrategy { max_per_window: 0, ..config.restart };
+    let outcome = run(&tables, &config, &view, async |view, requests| {
+        until_read(&view, 10).await;
+        until(|| visible(&tables) == 10).await;
+        lead_to(&no_folder);
+        tables.release(20);
+        until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains("/control/"))).await;
+        tables.release(30);
+        until_read(&view, 30).await;
+        assert_eq!(visible(&tables), 10, "nothing is committed meanwhile");
+        lead_to(&control);
+        until(|| visible(&tables) == 30).await;
+        until(|| view.status.snapshot().checkpoint_error.is_none()).await;
+        tables.release(ROWS);
+        drop(requests);
+    })
+    .await;
+    assert!(matches!(outcome, Outcome::Finished), "{outcome:?}");
+    assert_eq!((view.status.snapshot().restarts, visible(&tables)), (0, ROWS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_finds_nobody_at_its_start_waits_and_spends_no_restart_on_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tables = tables(ROWS);

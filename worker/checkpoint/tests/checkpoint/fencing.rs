@@ -86,6 +86,58 @@ async fn when_the_outcome_is_not_known_the_attempt_ends_and_the_next_finds_out()
 }
 
 #[tokio::test]
+async fn when_the_storage_answers_again_the_same_record_is_appended_and_the_attempt_goes_on() {
+    for arrives in [false, true] {
+        let memory = Memory::new();
+        let started = start(&memory).await;
+        let next = memory.requests();
+        memory.plan(next + 1, if arrives { Fault::After } else { Fault::Before });
+        (2..40).for_each(|request| memory.plan(next + request, Fault::Before));
+        let writer = &started.writer;
+        let mut outcome = writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await;
+        let mut tries = 0;
+        while let Err(error) = outcome {
+            assert!(matches!(error, Error::Unresolved { source: Some(_), .. }), "{error}");
+            tries += 1;
+            outcome = writer.resolve(checkpoint(1)).await;
+        }
+        assert!(tries > 1, "the storage is away for more than one append");
+        assert_eq!(outcome.expect("resolved").id, checkpoint(1));
+        let twice = writer.resolve(checkpoint(1)).await;
+        assert!(matches!(twice, Err(Error::InvalidCheckpoint { .. })), "{twice:?}");
+        writer.mark_committed(checkpoint(1)).await.expect("noted");
+        writer.write(checkpoint(2), contents(&sample(2), &two_slots())).await.expect("written");
+        let records = memory.names().iter().filter(|name| name.starts_with("orders/control/")).count();
+        assert_eq!(records, 3, "the attempt and its two checkpoints");
+        let next = start(&memory).await;
+        assert_eq!(next.uncommitted.iter().map(|completed| completed.id).collect::<Vec<_>>(), [checkpoint(2)]);
+        states::assert_restores(&next.latest.expect("a checkpoint"), &sample(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_unknown_fate_does_not_count_any_more_for_whom_another_attempt_has_followed() {
+    for arrives in [false, true] {
+        let memory = Memory::new();
+        let old = start(&memory).await;
+        let next = memory.requests();
+        memory.plan(next + 1, if arrives { Fault::After } else { Fault::Before });
+        (2..40).for_each(|request| memory.plan(next + request, Fault::Before));
+        let error = old.writer.write(checkpoint(1), contents(&sample(1), &two_slots())).await.expect_err("silence");
+        assert!(matches!(error, Error::Unresolved { .. }), "{error}");
+        let new = loop {
+            if let Ok(started) = states::store(&memory).start_attempt(states::identity()).await {
+                break started;
+            }
+        };
+        assert_eq!(new.last_checkpoint, arrives.then_some(checkpoint(1)));
+        let error = old.writer.resolve(checkpoint(1)).await;
+        assert!(matches!(error, Err(Error::Fenced { other, .. }) if other == new.attempt), "{error:?}");
+        new.writer.write(checkpoint(2), contents(&sample(2), &two_slots())).await.expect("written");
+    }
+}
+
+#[tokio::test]
 async fn a_new_attempt_knows_which_commits_are_done() {
     let memory = Memory::new();
     let started = start(&memory).await;
