@@ -93,7 +93,13 @@ pub(crate) fn parse_float<T: std::str::FromStr>(text: &str) -> Option<T> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_number =
         unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
-    if is_number || unsigned == "NaN" || unsigned == "Infinity" { text.parse().ok() } else { None }
+    match unsigned {
+        // Its sign says nothing.
+        "NaN" => unsigned.parse().ok(),
+        "Infinity" => text.parse().ok(),
+        _ if is_number => text.parse().ok(),
+        _ => None,
+    }
 }
 
 /// Writes a decimal. `plain` writes the digits of its scale; otherwise there are no zeros at the end, and what would need

@@ -173,6 +173,11 @@ const CASES: &[(&str, &str, &str)] = &[
         "GROUP BY without a window is not supported yet",
         "TUMBLE",
     ),
+    (
+        "INSERT INTO numbers SELECT CARDINALITY(«STR_TO_MAP(k, ',', '['»)) FROM kv;",
+        "the delimiter '[' of STR_TO_MAP is no regular expression; write \\ in front of a character that means itself",
+        "",
+    ),
     ("INSERT INTO numbers SELECT «MAX»(v) FROM kv;", "GROUP BY without a window is not supported yet", "TUMBLE"),
     (
         "INSERT INTO out «SELECT» DISTINCT k FROM kv;",

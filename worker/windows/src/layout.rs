@@ -264,13 +264,14 @@ fn result(output: &Output, slot: &Slot, view: View<'_>, groups: &[u32]) -> Resul
             integers(groups.iter().map(average).collect(), counted(), &output.result_type)
         }
         (Finish::Sum, Kind::SumFloat) => {
-            let sums: Vec<f32> = groups.iter().map(|group| f32::from_bits(slot.word(view, *group, 0) as u32)).collect();
-            Arc::new(Float32Array::new(sums.into(), counted()))
+            let sum = |group: &u32| f32::from_bits(slot.word(view, *group, 0) as u32);
+            let sums = groups.iter().map(sum).map(|sum| if sum.is_nan() { f32::NAN } else { sum });
+            Arc::new(Float32Array::new(sums.collect::<Vec<_>>().into(), counted()))
         }
         (Finish::Sum | Finish::Average, Kind::SumDouble) => {
             let value = |group: &u32| {
                 let [sum, count]: [u64; 2] = *view.cell(*group, slot.offset);
-                f64::from_bits(sum) / if output.finish == Finish::Average { count as f64 } else { 1.0 }
+                one_nan(f64::from_bits(sum) / if output.finish == Finish::Average { count as f64 } else { 1.0 })
             };
             Arc::new(Float64Array::new(groups.iter().map(value).collect::<Vec<_>>().into(), counted()))
         }
@@ -280,7 +281,7 @@ fn result(output: &Output, slot: &Slot, view: View<'_>, groups: &[u32]) -> Resul
                 let [count, _, squares]: [u64; 3] = *view.cell(*group, slot.offset);
                 let divisor = count.checked_sub(u64::from(*sample)).filter(|divisor| *divisor > 0)?;
                 let variance = f64::from_bits(squares) / divisor as f64;
-                Some(if *root { variance.sqrt() } else { variance })
+                Some(one_nan(if *root { variance.sqrt() } else { variance }))
             };
             Arc::new(groups.iter().map(value).collect::<Float64Array>())
         }
@@ -291,6 +292,11 @@ fn result(output: &Output, slot: &Slot, view: View<'_>, groups: &[u32]) -> Resul
     } else {
         arrow::compute::cast(&column, &output.result_type)
     }
+}
+
+/// The value with the one NaN that there is: that of infinities added up has a sign, by which Arrow would order it.
+fn one_nan(value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { value }
 }
 
 /// Whole numbers as the result type, wrapped as Java narrows them.

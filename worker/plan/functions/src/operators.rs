@@ -64,13 +64,15 @@ pub fn calculation(operator: Operator, data_type: &DataType) -> Option<Arc<Scala
     Some(of_two(name, data_type, data_type.clone(), move |args| body(args, operator)))
 }
 
-/// The function of one argument that gives the opposite whole number; the least one is its own.
+/// The function of one argument that gives the opposite number; the least whole one and NaN are their own.
 pub fn negation(data_type: &DataType) -> Option<Arc<ScalarUDF>> {
     let body: fn(&Arguments) -> Result<ArrayRef> = match data_type {
         DataType::Int8 => |args| of_one::<Int8Type>(args, i8::wrapping_neg),
         DataType::Int16 => |args| of_one::<Int16Type>(args, i16::wrapping_neg),
         DataType::Int32 => |args| of_one::<Int32Type>(args, i32::wrapping_neg),
         DataType::Int64 => |args| of_one::<Int64Type>(args, i64::wrapping_neg),
+        DataType::Float32 => |args| of_one::<Float32Type>(args, |value| (-value).canonical()),
+        DataType::Float64 => |args| of_one::<Float64Type>(args, |value| (-value).canonical()),
         _ => return None,
     };
     let negation = function("-", &[], Returns::Argument(0), body);

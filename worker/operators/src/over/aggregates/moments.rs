@@ -82,13 +82,15 @@ impl Moments {
         let Moment { count, sum_or_mean, squares } = *of_key(&mut self.totals, key);
         let is_sample = matches!(self.function, StddevSamp | VarSamp);
         let divisor = if is_sample { count - 1 } else { count };
-        self.results.push(match self.function {
+        let result = match self.function {
             Sum => (count > 0).then_some(sum_or_mean),
             Avg => (count > 0).then(|| sum_or_mean / count as f64),
             _ if divisor <= 0 => None,
             StddevPop | StddevSamp => Some((squares / divisor as f64).sqrt()),
             _ => Some(squares / divisor as f64),
-        });
+        };
+        // There is one NaN: that of infinities added up has a sign, by which Arrow would order it.
+        self.results.push(result.map(|value| if value.is_nan() { f64::NAN } else { value }));
     }
 
     /// The results as a column.

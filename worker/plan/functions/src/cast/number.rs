@@ -28,8 +28,11 @@ pub(crate) fn parse_integer(text: &str) -> Option<i64> {
 /// Whether Java's `Double.parseDouble` takes the text, and the text without the suffix Java allows.
 fn java_number(text: &str) -> Option<&str> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if matches!(unsigned, "NaN" | "Infinity") {
-        return Some(text);
+    match unsigned {
+        // Its sign says nothing.
+        "NaN" => return Some(unsigned),
+        "Infinity" => return Some(text),
+        _ => {}
     }
     let text = text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text);
     let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));

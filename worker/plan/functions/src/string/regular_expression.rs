@@ -3,14 +3,15 @@
 //! Patterns are Java's, translated: `\d`, `\w`, `\s` and `\b` are ASCII, `.` stops at every line end. Look-around,
 //! backreferences and possessive quantifiers are not supported; a literal pattern that has them is refused while planning,
 //! one that comes with the data fails its row's batch. A pattern that is wrong in Java too gives Flink's NULL (FALSE for
-//! `REGEXP`), and so does a group that the pattern does not have, whether literals or data.
+//! `REGEXP`), and so does a group that the pattern does not have, whether literals or data. Only as a delimiter of `STR_TO_MAP`
+//! is it an error, as in Flink.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, MapBuilder, MapFieldNames, StringBuilder};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
-use datafusion_common::{Result, plan_err};
+use datafusion_common::{Result, exec_err, plan_err};
 use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
 use regex::Regex;
 
@@ -47,7 +48,7 @@ impl Patterns {
         match patterns.get(pattern) {
             Some(Ok(regex)) => Ok(Some(Arc::clone(regex))),
             Some(Err(Refusal::Unsupported(what))) => {
-                datafusion_common::exec_err!("regular expression '{pattern}' uses {what}, which is not supported")
+                exec_err!("regular expression '{pattern}' uses {what}, which is not supported")
             }
             _ => Ok(None),
         }
@@ -210,6 +211,21 @@ fn check_pattern_at(args: &ReturnFieldArgs, position: usize) -> Result<()> {
     }
 }
 
+/// Refuses a literal delimiter of `STR_TO_MAP` that cannot be used.
+fn check_delimiter(args: &ReturnFieldArgs, position: usize) -> Result<()> {
+    check_pattern_at(args, position)?;
+    match literal_text(args, position) {
+        Some(pattern) if compile(pattern).is_err() => plan_err!("{}", no_delimiter(pattern)),
+        _ => Ok(()),
+    }
+}
+
+fn no_delimiter(pattern: &str) -> String {
+    format!(
+        "the delimiter '{pattern}' of STR_TO_MAP is no regular expression; write \\ in front of a character that means itself"
+    )
+}
+
 /// The functions of this module.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     use Parameter::{Int, Text};
@@ -237,8 +253,8 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             str_to_map(args, &maps)
         })
         .check(|args| {
-            check_pattern_at(args, 1)?;
-            check_pattern_at(args, 2)
+            check_delimiter(args, 1)?;
+            check_delimiter(args, 2)
         })
         .into_udf(),
     ]
@@ -319,6 +335,11 @@ fn text_map_type() -> DataType {
 fn str_to_map(args: &Arguments, patterns: &Patterns) -> Result<ArrayRef> {
     let text = args.text(0)?;
     let delimiters = if args.len() > 1 { Some((args.text(1)?, args.text(2)?)) } else { None };
+    let delimiter = |pattern: &str| match patterns.get(pattern)? {
+        Some(regex) => Ok(regex),
+        // Flink fails too; the other functions of patterns do not.
+        None => exec_err!("{}", no_delimiter(pattern)),
+    };
     let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
     let mut builder = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
     for row in 0..args.rows {
@@ -330,13 +351,10 @@ fn str_to_map(args: &Arguments, patterns: &Patterns) -> Result<ArrayRef> {
             builder.append(false)?;
             continue;
         };
-        let (Some(between_pairs), Some(in_pair)) = (patterns.get(between_pairs)?, patterns.get(in_pair)?) else {
-            builder.append(false)?;
-            continue;
-        };
         // A later pair replaces an earlier one of the same key; the map's order is that of its keys.
         let mut entries = BTreeMap::new();
         if !text.is_empty() {
+            let (between_pairs, in_pair) = (delimiter(between_pairs)?, delimiter(in_pair)?);
             let mut pairs: Vec<&str> = between_pairs.split(text).collect();
             while pairs.last().is_some_and(|pair| pair.is_empty()) {
                 pairs.pop();
