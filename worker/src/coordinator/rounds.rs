@@ -137,11 +137,7 @@ impl Rounds {
     pub fn step(&mut self, event: Event, now: Now) -> Vec<Command> {
         let mut commands = Vec::new();
         match (event, self.phase) {
-            (Event::SavepointRequested { stop }, _) => {
-                // A stop is never weakened by a later request without one.
-                let stop = stop || self.savepoint == Some(BarrierKind::Savepoint { stop: true });
-                self.savepoint = Some(BarrierKind::Savepoint { stop });
-            }
+            (Event::SavepointRequested { stop }, _) => self.ask(stop),
             (Event::StopTakenBack { savepoint }, _) => self.take_back_stop(savepoint),
             (Event::TaskEnded, _) => self.tasks_ended += 1,
             (Event::Acknowledged(checkpoint), Phase::Aligning { barrier, since, acknowledged })
@@ -196,6 +192,12 @@ impl Rounds {
         commands
     }
 
+    /// Has the next barrier take a savepoint. A stop is never weakened by a request without one.
+    fn ask(&mut self, stop: bool) {
+        let stop = stop || self.savepoint == Some(BarrierKind::Savepoint { stop: true });
+        self.savepoint = Some(BarrierKind::Savepoint { stop });
+    }
+
     /// What is on its way becomes an ordinary checkpoint or savepoint, and what is asked for too.
     fn take_back_stop(&mut self, savepoint: bool) {
         let stop = BarrierKind::Savepoint { stop: true };
@@ -215,7 +217,7 @@ impl Rounds {
         self.phase = Phase::Waiting;
         if barrier.kind != BarrierKind::Checkpoint {
             // Somebody waits for it: try again.
-            self.savepoint.get_or_insert(barrier.kind);
+            self.ask(barrier.kind == BarrierKind::Savepoint { stop: true });
         }
         commands.push(Command::GiveUp(barrier.checkpoint));
     }
@@ -336,6 +338,17 @@ mod tests {
         let mut rounds = rounds(1);
         let stop = BarrierKind::Savepoint { stop: true };
         assert_eq!(rounds.step(Event::SavepointRequested { stop: true }, SECOND), [Command::Trigger(barrier(1, stop))]);
+        rounds.step(Event::Acknowledged(id(1)), SECOND);
+        assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::GiveUp(id(1))]);
+        assert_eq!(rounds.step(Event::Tick, SECOND + PAUSE.0), [Command::Trigger(barrier(2, stop))]);
+    }
+
+    #[test]
+    fn a_stop_that_is_tried_again_is_not_weakened_by_a_savepoint_that_was_asked_for_meanwhile() {
+        let mut rounds = rounds(1);
+        let stop = BarrierKind::Savepoint { stop: true };
+        rounds.step(Event::SavepointRequested { stop: true }, SECOND);
+        assert_eq!(rounds.step(Event::SavepointRequested { stop: false }, SECOND), []);
         rounds.step(Event::Acknowledged(id(1)), SECOND);
         assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::GiveUp(id(1))]);
         assert_eq!(rounds.step(Event::Tick, SECOND + PAUSE.0), [Command::Trigger(barrier(2, stop))]);
