@@ -70,7 +70,8 @@ async fn copy(source: &CheckpointHandle, target: &Storage) -> Result<Copied> {
     let mut proto: ManifestProto = envelope::open(envelope::MANIFEST, &object, &bytes)?;
     let taken_at_ms = stored_at_ms(&folder).await?;
     for (index, file) in proto.files.iter_mut().enumerate().filter(|(_, file)| !file.name.is_empty()) {
-        let name = format!("state-{index}.run");
+        // An earlier try, of another checkpoint, may have been cut off.
+        let name = format!("state-{}-{index}.run", source.id());
         copy_file(source, file, target, &name).await?;
         file.name = name;
     }
@@ -87,6 +88,9 @@ async fn copy(source: &CheckpointHandle, target: &Storage) -> Result<Copied> {
     };
     if is_committed {
         staged::mark_committed(target).await?;
+    } else {
+        // What an earlier try has noted was about another checkpoint.
+        target.delete(paths::COMMITTED).await?;
     }
     proto.kind = manifest::SAVEPOINT;
     eddyline_stream::crash_point("savepoint.before-manifest-of-copy");

@@ -96,6 +96,28 @@ async fn a_copy_of_a_committed_checkpoint_has_nothing_to_commit() {
 }
 
 #[tokio::test]
+async fn a_copy_that_was_cut_off_is_made_of_the_checkpoint_that_is_the_latest_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| format!("{}/{name}", folder.path().display());
+    let (store, started, state) = job(&path("jobs")).await;
+    let mut later = contents(&sample(5), &Assignment::even(groups(), 3));
+    later.committables.clone_from(&state.committables);
+    started.writer.write(checkpoint(1), state).await.expect("written");
+    started.writer.mark_committed(checkpoint(1)).await.expect("noted");
+    started.writer.flush().await.expect("written");
+    copy_savepoint(&store.uri(), &path("final"), &options()).await.expect("copied");
+    // The manifest comes last, so this is what a copy leaves that is cut off before it.
+    std::fs::remove_file(path("final/manifest")).expect("removed");
+
+    started.writer.write(checkpoint(2), later).await.expect("written");
+    let copied = copy_savepoint(&store.uri(), &path("final"), &options()).await.expect("copied");
+    assert_eq!(copied.checkpoint, checkpoint(2));
+    let handle = CheckpointHandle::open_uri(&path("final"), &options()).await.expect("opened");
+    assert_restores(&handle, &sample(5)).await;
+    assert!(handle.open_output().await.expect("looked up").is_some(), "the earlier one was committed, not this one");
+}
+
+#[tokio::test]
 async fn a_folder_with_the_savepoint_of_another_job_is_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| format!("{}/{name}", folder.path().display());
