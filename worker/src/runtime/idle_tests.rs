@@ -257,6 +257,30 @@ fn a_split_falls_idle_while_another_one_of_its_reader_always_has_rows() {
 }
 
 #[test]
+fn a_source_that_may_not_read_because_the_job_is_being_stopped_takes_that_for_no_silence() {
+    let mut source = Source::new(Placement::Spread, PATIENCE, Chain::default());
+    source.script("a", &[&[1]], false);
+    source.discovered(&["a"]);
+    source.until("at 1");
+    let stop = Barrier { checkpoint: CheckpointId::new(1), kind: BarrierKind::Savepoint { stop: true } };
+    source.mailbox.lock().expect("no panic").push_back(Command::Barrier(stop));
+    source.until("barrier");
+    let (stopped, heard) = (Instant::now(), source.task.listening_ms());
+    while stopped.elapsed() < Duration::from_millis(5) {
+        source.task.step().expect("nothing fails");
+    }
+    assert_eq!(source.task.listening_ms(), heard);
+    source.mailbox.lock().expect("no panic").push_back(Command::Resume);
+    source.script("a", &[&[2]], false);
+    source.until("at 2");
+    let resumed = source.task.listening_ms();
+    let deadline = Instant::now() + PATIENCE;
+    while source.task.listening_ms() == resumed {
+        assert!(Instant::now() < deadline, "the clock still stands");
+    }
+}
+
+#[test]
 fn a_reader_is_idle_between_two_pieces_only_if_none_waits_for_it() {
     let mut source = Source::new(Placement::OnDemand, Duration::ZERO, Chain::default());
     source.script("a", &[&[1]], true);

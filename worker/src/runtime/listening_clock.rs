@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// Tells for how long a reader has been able to read. It stands while there is no room downstream: a reader that may not read
-/// hears nothing, and that is no silence.
+/// Tells for how long a reader has been able to read. It stands while there is no room downstream and while the job is being
+/// stopped: a reader that may not read hears nothing, and that is no silence.
 #[derive(Debug)]
 pub struct ListeningClock {
     started: Instant,
 
-    /// For how long there was no room, until it last came back.
+    /// For how long it stood, until it last ran again.
     held_up: Duration,
     held_up_since: Option<Instant>,
 }

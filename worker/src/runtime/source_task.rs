@@ -111,7 +111,8 @@ impl SourceTask {
         i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    fn listening_ms(&self) -> i64 {
+    /// For how long it could read, by the clock of idleness.
+    pub(super) fn listening_ms(&self) -> i64 {
         self.listening.now_ms(Instant::now())
     }
 
@@ -376,6 +377,8 @@ impl Task for SourceTask {
         self.commands()?;
         self.align();
         if self.ended || self.stopped {
+            // A stop can be taken back: that nothing was read until then is no silence.
+            self.listening.set_running(false, Instant::now());
             return Ok(Progress::Idle);
         }
         let mut progress = Progress::Idle;
