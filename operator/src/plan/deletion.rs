@@ -46,7 +46,9 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
     if pass.seen.is_namespace_going {
         return give_up(pass, "the namespace is being deleted");
     }
-    if asked_for_since(pass) >= DEADLINE && pass.seen.copy != BatchJob::Running {
+    // What has been done at the last moment is done, and a copy outlives the job.
+    let is_done = [&pass.seen.copy, &pass.seen.cleanup].iter().any(|job| matches!(job, BatchJob::Done { .. }));
+    if asked_for_since(pass) >= DEADLINE && pass.seen.copy != BatchJob::Running && !is_done {
         return give_up(pass, &format!("not done within {} s", DEADLINE.as_secs()));
     }
     match policy {

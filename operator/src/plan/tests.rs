@@ -364,6 +364,37 @@ fn a_pod_of_a_lost_node_is_forced_to_go_after_half_a_minute() {
 }
 
 #[test]
+fn what_is_done_when_the_time_of_a_deletion_is_over_is_not_given_up() {
+    use eddyline_crds::stream_job::OnDelete;
+
+    use crate::observed::BatchJob;
+    for (policy, is_done) in [(OnDelete::Final, true), (OnDelete::Delete, true), (OnDelete::Final, false)] {
+        let mut case = Case::running();
+        let asked = Time(case.now);
+        case.job(|job| {
+            job.spec.savepoints.on_delete = policy;
+            job.metadata.finalizers = Some(vec![crate::names::FINALIZER.to_owned()]);
+            job.metadata.deletion_timestamp = Some(asked);
+        });
+        case.operation(OperationKind::Finalize, None);
+        (case.seen.worker, case.seen.stateful_set) = (Worker::Absent, None);
+        case.seen.pods.clear();
+        let batch_job = if is_done { BatchJob::Done { checkpoint: Some(5) } } else { BatchJob::Absent };
+        match policy {
+            OnDelete::Final => case.seen.copy = batch_job,
+            OnDelete::Delete | OnDelete::Retain => case.seen.cleanup = batch_job,
+        }
+        case.later(60);
+        let plan = case.plan();
+        assert!(plan.steps.contains(&Step::SetFinalizer(false)), "{:?}", plan.steps);
+        let is_left = plan.events.iter().any(|event| event.reason == crate::events::Reason::StateLeft);
+        assert_eq!(is_left, !is_done, "{policy:?}: {:?}", plan.events);
+        let savepoint = plan.steps.iter().any(|step| matches!(step, Step::CreateSavepoint(_)));
+        assert_eq!(savepoint, is_done && policy == OnDelete::Final, "{:?}", plan.steps);
+    }
+}
+
+#[test]
 fn a_revision_that_never_ran_hands_on_what_it_was_to_start_from() {
     let mut case = Case::running();
     case.spec(|job| job.spec.workers.version = "2".to_owned());
