@@ -209,15 +209,17 @@ impl Source {
         self.script.lock().expect("no panic").insert(split.to_owned(), (batches, ends));
     }
 
-    /// Steps until it has said this last.
+    /// Steps until it has said this, and gives what it has said up to then.
     fn until(&mut self, last: &str) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
-        while self.said.last().is_none_or(|said| said != last) {
+        loop {
+            if let Some(at) = self.said.iter().position(|said| said == last) {
+                return self.said.drain(..=at).collect();
+            }
             assert!(Instant::now() < deadline, "{last} has not come: {:?}", self.said);
             self.task.step().expect("nothing fails");
             self.said.extend(received(&self.sent));
         }
-        std::mem::take(&mut self.said)
     }
 }
 
