@@ -21,7 +21,7 @@ use super::staging::CheckpointStaging;
 use super::status::{Status, now_ms};
 use super::verdict::Verdict;
 use super::{recovery, rounds, storing, verdict};
-use crate::runtime::build::{self, Context};
+use crate::runtime::build::{self, Context, Deployment, Restored};
 use crate::runtime::connectors::Connectors;
 use crate::runtime::metrics::OperatorMetrics;
 
@@ -315,7 +315,7 @@ impl Runner<'_> {
             staging: Arc::new(CheckpointStaging::new(store.clone(), Arc::clone(&view.status), running)),
             events: events_sender,
         };
-        let mut deployment = build::deploy(graph, &context, restored)?;
+        let mut deployment = deploy(JobGraph::clone(graph), context, restored).await?;
         *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
 
         // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
@@ -362,6 +362,12 @@ impl Runner<'_> {
         }
         Ok(ending)
     }
+}
+
+/// Builds and starts an attempt, where nobody is held up: brokers are asked meanwhile, and all state is put in its place.
+async fn deploy(graph: JobGraph, context: Context, restored: Restored) -> Result<Deployment, Error> {
+    let built = tokio::task::spawn_blocking(move || build::deploy(&graph, &context, restored));
+    Ok(built.await.map_err(|_| attempt::Error::Lost)??)
 }
 
 /// A change of parallelism that an attempt completes as soon as it runs.

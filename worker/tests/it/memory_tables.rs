@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use eddyline_worker::runtime::connectors::{Connectors, OpenError};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 
+/// How long the opening of a source waits for the test.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Rows by table; shared by all attempts and runs of a test.
 #[derive(Clone, Default)]
 pub struct MemoryTables {
@@ -30,6 +34,8 @@ pub struct MemoryTables {
     pub failing_commits: Arc<AtomicUsize>,
     /// How many of the next times that a source is opened nobody answers.
     pub failing_opens: Arc<AtomicUsize>,
+    /// The next time that a source is opened, this is waited for.
+    pub held_open: Arc<Mutex<Option<Receiver<()>>>>,
     /// Whether sinks also keep something in the staging area of the job, as Kafka's does.
     pub stages: Arc<AtomicBool>,
     /// Whether commits wait.
@@ -63,6 +69,10 @@ impl MemoryTables {
 
 impl Connectors for MemoryTables {
     fn open_source(&self, source: &SourceNode, _: &OpenContext) -> Result<Box<dyn Source>, OpenError> {
+        let held = self.held_open.lock().expect("no panic").take();
+        if let Some(held) = held {
+            held.recv_timeout(PATIENCE).map_err(|_| away("the broker"))?;
+        }
         if counted_down(&self.failing_opens) {
             return Err(away("the broker").into());
         }

@@ -105,6 +105,26 @@ async fn a_job_that_finds_nobody_at_its_start_waits_and_spends_no_restart_on_it(
     assert_eq!(visible(&tables), ROWS);
 }
 
+/// All on one thread: whoever holds it up while tables are opened keeps everybody else from being answered.
+#[tokio::test]
+async fn tables_that_take_their_time_to_open_hold_up_nobody() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tables = tables(ROWS);
+    let (open, held) = std::sync::mpsc::channel();
+    *tables.held_open.lock().expect("no panic") = Some(held);
+    let view = Arc::new(View::default());
+    let config = config(&folder.path().join("checkpoints"), Restore::Latest);
+    let outcome = run(&tables, &config, &view, async |view, _requests| {
+        until(|| tables.held_open.lock().expect("no panic").is_none()).await;
+        assert_eq!(view.status.phase(), Phase::Starting);
+        open.send(()).expect("the source is being opened");
+        until(|| view.status.phase() == Phase::Finished).await;
+    })
+    .await;
+    assert!(matches!(outcome, Outcome::Finished), "{outcome:?}");
+    assert_eq!((view.status.snapshot().last_failure, visible(&tables)), (None, ROWS));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_waits_can_be_stopped() {
     let folder = tempfile::tempdir().expect("a temporary folder");
