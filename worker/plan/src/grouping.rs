@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::Field;
 use datafusion_sql::sqlparser::ast::{Expr, Ident};
 use datafusion_sql::sqlparser::tokenizer::Span;
+use eddyline_functions::{pack, unpack};
 use eddyline_job_graph::{AggregateCall, Projection, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
 
 use crate::aggregates::Draft;
@@ -22,10 +23,39 @@ use crate::types::TIMESTAMP;
 pub(crate) struct Entry {
     /// The expression, over the rows that are aggregated.
     pub bound: Bound,
+    /// What is grouped by in its place: keys are flat, so an ARRAY, MAP or ROW becomes BYTES.
+    packed: Option<Bound>,
     /// Whether it is a column of the window.
     pub role: Role,
     /// The name of the column, where it is one.
     pub name: String,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        binder: &ExpressionBinder<'_>,
+        bound: Bound,
+        role: Role,
+        name: String,
+        span: Span,
+    ) -> Result<Self> {
+        let is_nested = bound.data_type.is_nested();
+        let packed = is_nested.then(|| binder.call_exact(pack(&bound.data_type), vec![bound.clone()], span));
+        Ok(Self { bound, packed: packed.transpose()?, role, name })
+    }
+
+    fn key(&self) -> &Bound {
+        self.packed.as_ref().unwrap_or(&self.bound)
+    }
+
+    /// The value of the entry, of the column behind the aggregation that has its key.
+    pub(crate) fn value(&self, binder: &ExpressionBinder<'_>, column: Expression, span: Span) -> Result<Bound> {
+        let key = Bound { expression: column, ..self.key().clone() };
+        if self.packed.is_none() {
+            return Ok(key);
+        }
+        binder.call_exact(unpack(&self.bound.data_type), vec![key], span)
+    }
 }
 
 /// What a query with GROUP BY is made of, while its SELECT and HAVING are bound.
@@ -42,7 +72,7 @@ pub(crate) struct Grouping {
 impl Grouping {
     /// The columns behind the aggregation: the entries, then the aggregates. No script can name them.
     pub(crate) fn output(&self) -> Scope {
-        let mut fields: Vec<Field> = self.entries.iter().map(|entry| entry.bound.field(&entry.name)).collect();
+        let mut fields: Vec<Field> = self.entries.iter().map(|entry| entry.key().field(&entry.name)).collect();
         fields.extend(
             self.drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())),
         );
@@ -59,7 +89,7 @@ impl Grouping {
         let below = ExpressionBinder { scope: &self.input, ..binder.scalar("GROUP BY") };
         let bound = below.bind(expression).ok()?;
         let index = self.entries.iter().position(|entry| same(&entry.bound.expression, &bound.expression))?;
-        Some(Bound { expression: column(&binder.scope.schema, index), ..bound })
+        self.entries[index].value(binder, column(&binder.scope.schema, index), binder.around).ok()
     }
 
     /// The error about a column that is not grouped.
@@ -91,7 +121,7 @@ pub(crate) fn aggregate(
     let replace = |index: usize| below.get(index).cloned();
     let reads: Vec<Expression> = keys
         .iter()
-        .map(|entry| &entry.bound.expression)
+        .map(|entry| &entry.key().expression)
         .chain(
             drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)).map(|bound| &bound.expression),
         )
@@ -115,7 +145,7 @@ pub(crate) fn aggregate(
         Some((input, assigner, time, partition, place)) => {
             let replaced = |bound: &Bound| substitute(&bound.expression, &replace);
             front.keys_and_arguments(&keys, drafts, &replaced);
-            check_session(assigner, partition, &front, keys.len(), place)?;
+            check_session(assigner, partition, keys.iter().map(|entry| replaced(&entry.bound)), place)?;
             let name = input.schema.field(time.column).name().clone();
             let column = front.add(column(&input.schema, time.column), &name);
             let time = TimeColumn { column, time_zone: time.time_zone.clone() };
@@ -145,7 +175,7 @@ pub(crate) fn aggregate(
     let key_positions: Vec<usize> = keys
         .iter()
         .map(|entry| {
-            front.position(&entry.bound, direct.is_some().then_some(&replace as &dyn Fn(usize) -> Option<Expression>))
+            front.position(entry.key(), direct.is_some().then_some(&replace as &dyn Fn(usize) -> Option<Expression>))
         })
         .collect();
     let substituted: Option<&dyn Fn(usize) -> Option<Expression>> = direct.is_some().then_some(&replace);
@@ -178,7 +208,7 @@ pub(crate) fn aggregate(
 /// The operator with its schema, and where each entry and each aggregate is in it.
 fn finish(input: Rel, aggregate: WindowAggregate, entries: &[Entry], drafts: &[Draft]) -> (Rel, Vec<usize>) {
     let keys: Vec<&Entry> = entries.iter().filter(|entry| is_key(entry.role)).collect();
-    let mut fields: Vec<Field> = keys.iter().map(|entry| entry.bound.field(&entry.name)).collect();
+    let mut fields: Vec<Field> = keys.iter().map(|entry| entry.key().field(&entry.name)).collect();
     fields.extend(drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())));
     let first_window = fields.len();
     for window_column in &aggregate.window_columns {
@@ -220,7 +250,7 @@ struct Front {
 impl Front {
     fn keys_and_arguments(&mut self, keys: &[&Entry], drafts: &[Draft], replaced: &dyn Fn(&Bound) -> Expression) {
         for entry in keys {
-            self.add(replaced(&entry.bound), &entry.name);
+            self.add(replaced(entry.key()), &entry.name);
         }
         for bound in drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)) {
             let name = bound
@@ -274,15 +304,13 @@ fn check_windows(relation: &Relation, has_start: bool, has_end: bool, span: Span
 fn check_session(
     assigner: &WindowAssigner,
     partition: &[usize],
-    front: &Front,
-    keys: usize,
+    keys: impl Iterator<Item = Expression>,
     place: Span,
 ) -> Result<()> {
     if !matches!(assigner, WindowAssigner::Session { .. }) {
         return Ok(());
     }
-    let grouped: Option<BTreeSet<usize>> =
-        front.columns.iter().take(keys).map(|projection| as_column(&projection.expression)).collect();
+    let grouped: Option<BTreeSet<usize>> = keys.map(|expression| as_column(&expression)).collect();
     if grouped == Some(partition.iter().copied().collect()) {
         return Ok(());
     }

@@ -223,7 +223,7 @@ impl<'a> QueryBinder<'a> {
             }
             let bound = binder.bind(expression).map_err(|error| alias_hint(error, expression, items))?;
             let is_interval = bound.data_type == types::DAY_TIME || bound.data_type == types::YEAR_MONTH;
-            if bound.data_type.is_nested() || is_interval || bound.data_type.is_null() {
+            if is_interval || bound.data_type.is_null() {
                 return Err(Diagnostic::at(own, format!("GROUP BY {} is not supported", sql_type(&bound.data_type))));
             }
             if entries.iter().any(|entry| same(&entry.bound.expression, &bound.expression)) {
@@ -231,7 +231,7 @@ impl<'a> QueryBinder<'a> {
             }
             let role = as_column(&bound.expression).map_or(Role::Plain, |index| input.role(index));
             let name = name_of(expression).unwrap_or_else(|| format!("key_{}", entries.len()));
-            entries.push(Entry { bound, role, name });
+            entries.push(Entry::new(&binder, bound, role, name, own)?);
         }
         let mut drafts: Vec<Draft> = Vec::new();
         let expressions = items.iter().filter_map(|item| item.expression.as_ref()).chain(&select.having);
@@ -280,7 +280,9 @@ impl<'a> QueryBinder<'a> {
             return Err(Diagnostic::at(span, "SELECT DISTINCT without a window is not supported yet")
                 .help("select window_start and window_end of a window table function as well"));
         }
-        let entries: Vec<Entry> = relation
+        let input = Scope::of(&relation);
+        let binder = ExpressionBinder::new(self.session, &input, Place::Scalar("SELECT DISTINCT"));
+        let entries = relation
             .fields
             .iter()
             .enumerate()
@@ -291,16 +293,21 @@ impl<'a> QueryBinder<'a> {
                     data_type: schema_field.data_type().clone(),
                     nullable: schema_field.is_nullable(),
                 };
-                Entry { bound, role: field.role, name: field.name.clone() }
+                Entry::new(&binder, bound, field.role, field.name.clone(), span)
             })
-            .collect();
+            .collect::<Result<Vec<Entry>>>()?;
         let zone = self.session.functions.time_zone.to_string();
         let (rel, positions) = aggregate(&relation, &entries, &[], &zone, span)?;
+        let output = Scope { fields: Vec::new(), schema: Arc::clone(&rel.schema) };
+        let binder = ExpressionBinder { scope: &output, ..binder };
         let columns = positions
             .iter()
-            .zip(&relation.fields)
-            .map(|(index, field)| Projection { expression: column(&rel.schema, *index), name: field.name.clone() })
-            .collect();
+            .zip(&entries)
+            .map(|(index, entry)| {
+                let expression = entry.value(&binder, column(&rel.schema, *index), span)?.expression;
+                Ok(Projection { expression, name: entry.name.clone() })
+            })
+            .collect::<Result<Vec<_>>>()?;
         Ok(Relation { rel: calc(rel, None, columns), fields: relation.fields })
     }
 

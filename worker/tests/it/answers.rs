@@ -25,7 +25,7 @@ macro_rules! answers {
 
 answers! {
     aggregates_of_nested_values dates_and_units delimiter_of_no_pattern division_by_zero float_comparisons float_keys
-    greatest_of_floats integers_wrap invalid_patterns json_on_no_json ltz_windows_of_an_offset map_with_duplicate_keys maps_of_texts
+    greatest_of_floats groups_of_nested_values integers_wrap invalid_patterns json_on_no_json ltz_windows_of_an_offset map_with_duplicate_keys map_with_null_key maps_of_texts
     sink_drops_and_trims sink_enforces_rows_only sink_refuses_lengths sink_refuses_null sums_wrap types_without_arguments
 }
 

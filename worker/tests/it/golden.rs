@@ -35,7 +35,7 @@ golden! {
     tumble hop cumulate session session_without_key distinct filtered_aggregates statistics first_last_listagg
     window_of_windows window_over_window_time window_columns over_rows over_rows_unbounded over_range
     over_range_unbounded union_all calc_and_functions nulls late_rows global_window views_and_ctes having decimals
-    negative_times two_inserts many_distincts
+    negative_times two_inserts many_distincts nested_values
 }
 
 #[test]

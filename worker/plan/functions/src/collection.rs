@@ -120,7 +120,9 @@ fn map(args: &Arguments) -> Result<ArrayRef> {
     let DataType::Struct(fields) = entries.data_type() else { return internal_err!("MAP gives entries") };
     let keys = woven(args, (0..args.len()).step_by(2))?;
     if keys.null_count() > 0 {
-        return exec_err!("MAP: a key is NULL");
+        return exec_err!(
+            "a key of MAP[key, value] is NULL: write COALESCE(key, …), or leave the row out with WHERE key IS NOT NULL"
+        );
     }
     let values = woven(args, (1..args.len()).step_by(2))?;
     let offsets = OffsetBuffer::from_repeated_length(args.len() / 2, args.rows);
