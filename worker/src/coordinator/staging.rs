@@ -1,7 +1,6 @@
 //! Staged sink output, kept beside the checkpoints that refer to it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline_checkpoint::{CheckpointHandle, JobStore};
@@ -12,10 +11,8 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tracing::warn;
 
+use super::backoff::Backoff;
 use super::status::Status;
-
-/// The first wait before an object is staged again, and the longest; each is twice as long as the one before.
-const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// Small named objects in the job's checkpoint folder. Garbage collection knows them: they stay until the checkpoint that
 /// names them is committed.
@@ -38,17 +35,18 @@ impl CheckpointStaging {
 
     async fn put_when_there(&self, name: &str, data: Bytes) -> Result<(), eddyline_checkpoint::Error> {
         let mut attempt = self.attempt.clone();
-        let mut wait = WAITS.0;
+        let mut backoff = Backoff::new();
         loop {
             let error = match self.store.put_staged(name, data.clone()).await {
                 Err(error) if error.is_retryable() => error,
                 done => return done,
             };
+            let wait = backoff.wait();
             let wait_ms = wait.as_millis() as u64;
             warn!(name, error = %crate::chain_of(&error), wait_ms, "output could not be staged; it is tried again");
             self.status.checkpoint_error(crate::reason_of(&error));
             tokio::select! {
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(WAITS.1),
+                () = tokio::time::sleep(wait) => {}
                 // Nothing is ever sent.
                 _ = attempt.changed() => return Err(error),
             }

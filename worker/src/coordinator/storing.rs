@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
 use eddyline_connectors::sink::{Committable, SinkCommitter};
@@ -11,14 +10,11 @@ use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex};
 use tracing::warn;
 
 use super::attempt::Error;
+use super::backoff::Backoff;
 use super::request::SavepointOrder;
 use super::status::Status;
 use super::verdict::{self, Verdict};
 use crate::runtime::output::Staged;
-
-/// The first wait before a commit or a control record is tried again, and the longest; each is twice as long as the one
-/// before.
-const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// What is staged for a checkpoint.
 pub(super) type BySink = BTreeMap<OperatorUid, Vec<Committable>>;
@@ -112,17 +108,17 @@ async fn write(
         savepoints.push((order, result));
     }
     let snapshots = goes_on.then(|| Arc::clone(&contents.snapshots));
-    let mut wait = WAITS.0;
+    let mut backoff = Backoff::new();
     let mut written = writer.write(checkpoint, contents).await;
     while let Err(error) = &written
         && matches!(error, eddyline_checkpoint::Error::Unresolved { source: Some(why), .. } if why.is_retryable())
     {
         // The next attempt would wait for the same storage, and read again what is in this checkpoint.
+        let wait = backoff.wait();
         let wait_ms = wait.as_millis() as u64;
         warn!(%checkpoint, error = %crate::chain_of(error), wait_ms, "the checkpoint is written but for its control record; it is tried again");
         status.checkpoint_error(crate::reason_of(error));
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(WAITS.1);
         written = writer.resolve(checkpoint).await;
     }
     let completed = written?;
@@ -142,18 +138,18 @@ pub(super) async fn commit(
     if !savepoints.is_empty() {
         eddyline_stream::crash_point("savepoint.stored");
     }
-    let mut wait = WAITS.0;
+    let mut backoff = Backoff::new();
     while let Err(error) = commit_all(committers, checkpoint, to_commit, writer).await {
         let Error::Commit { source, .. } = &error else { return Err(error) };
         if verdict::of_connector(source) != Verdict::Outage {
             return Err(error);
         }
         // Another attempt could do no more than this, and the rows behind it would be read twice.
+        let wait = backoff.wait();
         let wait_ms = wait.as_millis() as u64;
         warn!(%checkpoint, error = %crate::chain_of(&error), wait_ms, "what was staged could not be committed; it is tried again");
         status.checkpoint_error(crate::reason_of(&error));
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(WAITS.1);
     }
     for uri in savepoints {
         eddyline_stream::crash_point("savepoint.before-mark");

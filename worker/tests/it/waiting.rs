@@ -1,5 +1,6 @@
 //! What is away is waited for, however long it takes: rows flow on as far as they can, and the status says why.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,7 +10,41 @@ use eddyline_api::status::FailureCause;
 use eddyline_worker::coordinator::job::{Outcome, RestartStrategy, Restore, View};
 use eddyline_worker::coordinator::request::Request;
 
+use crate::memory_tables::MemoryTables;
 use crate::numbers::{ROWS, config, run, tables, try_run, until, until_read, visible};
+
+/// Runs a job, none of whose attempts may fail, while its storage breaks and is mended again. `place` is what the reason
+/// in its status names.
+async fn assert_waits_for(
+    place: &str,
+    tables: &MemoryTables,
+    checkpoints: &Path,
+    breaks: impl FnOnce(),
+    is_mended: impl FnOnce(),
+) {
+    let view = Arc::new(View::default());
+    let mut config = config(checkpoints, Restore::Latest);
+    config.checkpoint_interval = Some(Duration::from_millis(10));
+    config.restart = RestartStrategy { max_per_window: 0, ..config.restart };
+    let outcome = run(tables, &config, &view, async |view, requests| {
+        until_read(&view, 10).await;
+        until(|| visible(tables) == 10).await;
+        breaks();
+        tables.release(20);
+        until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains(place))).await;
+        tables.release(30);
+        until_read(&view, 30).await;
+        assert_eq!(visible(tables), 10, "nothing is committed meanwhile");
+        is_mended();
+        until(|| visible(tables) == 30).await;
+        until(|| view.status.snapshot().checkpoint_error.is_none()).await;
+        tables.release(ROWS);
+        drop(requests);
+    })
+    .await;
+    assert!(matches!(outcome, Outcome::Finished), "{outcome:?}");
+    assert_eq!((view.status.snapshot().restarts, visible(tables)), (0, ROWS));
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn output_that_cannot_be_staged_fails_no_attempt_and_rows_flow_on() {
@@ -18,29 +53,12 @@ async fn output_that_cannot_be_staged_fails_no_attempt_and_rows_flow_on() {
     let staged = checkpoints.join("numbers/staged");
     let tables = tables(10);
     tables.stages.store(true, Ordering::SeqCst);
-    let view = Arc::new(View::default());
-    let mut config = config(&checkpoints, Restore::Latest);
-    config.checkpoint_interval = Some(Duration::from_millis(10));
-    config.restart = RestartStrategy { max_per_window: 0, ..config.restart };
-    let outcome = run(&tables, &config, &view, async |view, requests| {
-        until_read(&view, 10).await;
-        until(|| visible(&tables) == 10).await;
+    let breaks = || {
         std::fs::remove_dir_all(&staged).expect("removed");
         std::fs::write(&staged, "no folder any more").expect("a file");
-        tables.release(20);
-        until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains("/staged/"))).await;
-        tables.release(30);
-        until_read(&view, 30).await;
-        assert_eq!(visible(&tables), 10, "nothing is committed meanwhile");
-        std::fs::remove_file(&staged).expect("removed");
-        until(|| visible(&tables) == 30).await;
-        until(|| view.status.snapshot().checkpoint_error.is_none()).await;
-        tables.release(ROWS);
-        drop(requests);
-    })
-    .await;
-    assert!(matches!(outcome, Outcome::Finished), "{outcome:?}");
-    assert_eq!((view.status.snapshot().restarts, visible(&tables)), (0, ROWS));
+    };
+    let is_mended = || std::fs::remove_file(&staged).expect("removed");
+    assert_waits_for("/staged/", &tables, &checkpoints, breaks, is_mended).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,28 +77,7 @@ async fn a_control_record_that_cannot_be_appended_fails_no_attempt() {
     };
     lead_to(&control);
     let tables = tables(10);
-    let view = Arc::new(View::default());
-    let mut config = config(&checkpoints, Restore::Latest);
-    config.checkpoint_interval = Some(Duration::from_millis(10));
-    config.restart = RestartStrategy { max_per_window: 0, ..config.restart };
-    let outcome = run(&tables, &config, &view, async |view, requests| {
-        until_read(&view, 10).await;
-        until(|| visible(&tables) == 10).await;
-        lead_to(&no_folder);
-        tables.release(20);
-        until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains("/control/"))).await;
-        tables.release(30);
-        until_read(&view, 30).await;
-        assert_eq!(visible(&tables), 10, "nothing is committed meanwhile");
-        lead_to(&control);
-        until(|| visible(&tables) == 30).await;
-        until(|| view.status.snapshot().checkpoint_error.is_none()).await;
-        tables.release(ROWS);
-        drop(requests);
-    })
-    .await;
-    assert!(matches!(outcome, Outcome::Finished), "{outcome:?}");
-    assert_eq!((view.status.snapshot().restarts, visible(&tables)), (0, ROWS));
+    assert_waits_for("/control/", &tables, &checkpoints, || lead_to(&no_folder), || lead_to(&control)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,39 @@
+//! The waits between tries at what something outside has refused.
+
+use std::time::Duration;
+
+/// The first wait.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Waits that double, from a tenth of a second to ten seconds.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self { next: FIRST }
+    }
+
+    /// The wait before the next try.
+    pub(super) fn wait(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = (wait * 2).min(LONGEST);
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let mut backoff = Backoff::new();
+        let waits: Vec<u128> = (0..9).map(|_| backoff.wait().as_millis()).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+    }
+}
