@@ -2,14 +2,14 @@
 
 use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
-use datafusion_sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment,
-    visit_expressions,
-};
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_functions::{pack, unpack};
 use eddyline_job_graph::AggregateFunction;
 use eddyline_stream::sql_type;
+use sqlparser::ast::{
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment,
+    visit_expressions,
+};
+use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::{as_literal, same};

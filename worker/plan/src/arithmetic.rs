@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::BinaryExpr;
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_functions::{DecimalOperator, DecimalType, calculation, decimal_operator, exact};
 use eddyline_stream::sql_type;
+use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::as_literal;

@@ -88,7 +88,7 @@ impl Builder {
         tables: &Catalog,
         rel: &Rel,
         usage: &Usage,
-        span: datafusion_sql::sqlparser::tokenizer::Span,
+        span: sqlparser::tokenizer::Span,
     ) -> Result<()> {
         match &rel.kind {
             RelKind::Scan { table } => {

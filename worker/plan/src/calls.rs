@@ -7,12 +7,12 @@ use datafusion_common::ScalarValue;
 use datafusion_expr::type_coercion::functions::fields_with_udf;
 use datafusion_expr::{Operator, ScalarUDF};
 use datafusion_physical_expr::{ScalarFunctionExpr, expressions};
-use datafusion_sql::sqlparser::ast::{
+use eddyline_stream::sql_type;
+use sqlparser::ast::{
     AccessExpr, CeilFloorKind, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Ident, Spanned, Subscript, TrimWhereField, Value, ValueWithSpan,
 };
-use datafusion_sql::sqlparser::tokenizer::Span;
-use eddyline_stream::sql_type;
+use sqlparser::tokenizer::Span;
 
 use crate::aggregates;
 use crate::bound::Bound;

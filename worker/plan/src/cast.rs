@@ -7,8 +7,8 @@ use arrow::datatypes::{DataType, Schema};
 use datafusion_common::ScalarValue;
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::expressions::{self, Literal};
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_stream::sql_type;
+use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::as_literal;

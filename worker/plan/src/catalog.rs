@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
-use datafusion_sql::sqlparser::ast::Ident;
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_connectors::{OptionError, TableDescriptor};
 use eddyline_job_graph::Alignment;
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::Span;
 
 use crate::ddl::CreateTable;
 use crate::diagnostics::{Diagnostic, Result};

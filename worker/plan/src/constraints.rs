@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_functions::{Constraint, Declared, Lengths, Reach, enforce, is_whole};
 use eddyline_job_graph::{NestedConstraintEnforcer, NotNullEnforcer, Projection, TypeLengthEnforcer};
+use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::{both, calc, column};

@@ -1,7 +1,7 @@
 //! The grammar of `CREATE TABLE` and `CREATE VIEW`.
 
-use datafusion_sql::sqlparser::ast::{Expr, Ident};
-use datafusion_sql::sqlparser::tokenizer::{Span, Token};
+use sqlparser::ast::{Expr, Ident};
+use sqlparser::tokenizer::{Span, Token};
 
 use crate::diagnostics::{Diagnostic, Result, join};
 use crate::statements::Statement;

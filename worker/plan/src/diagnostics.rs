@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use datafusion_sql::sqlparser::tokenizer::{Location, Span};
+use sqlparser::tokenizer::{Location, Span};
 
 use crate::Script;
 

@@ -1,12 +1,12 @@
 //! Flink's lexical rules for sqlparser: backticks quote identifiers, double quotes do not, and casts know Flink's types.
 
-use datafusion_sql::sqlparser::ast::{
+use sqlparser::ast::{
     CastKind, DataType as AstDataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
     FunctionArguments, Ident, ObjectName, Value,
 };
-use datafusion_sql::sqlparser::dialect::{Dialect, Precedence};
-use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
+use sqlparser::dialect::{Dialect, Precedence};
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
 
 use crate::json_syntax;
 

@@ -6,13 +6,13 @@ use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{self, InListExpr, Literal};
-use datafusion_sql::sqlparser::ast::{
+use eddyline_functions::{comparison, cut, negation};
+use eddyline_stream::sql_type;
+use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType as AstDataType, Expr, Ident, ObjectNamePart, Spanned, UnaryOperator,
     Value,
 };
-use datafusion_sql::sqlparser::tokenizer::Span;
-use eddyline_functions::{comparison, cut, negation};
-use eddyline_stream::sql_type;
+use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::{as_literal, column};

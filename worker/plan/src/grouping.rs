@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
-use datafusion_sql::sqlparser::ast::{Expr, Ident};
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_functions::{pack, unpack};
 use eddyline_job_graph::{AggregateCall, Projection, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
+use sqlparser::ast::{Expr, Ident};
+use sqlparser::tokenizer::Span;
 
 use crate::aggregates::Draft;
 use crate::bound::Bound;

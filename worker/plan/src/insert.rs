@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::Field;
-use datafusion_sql::sqlparser::ast::Ident;
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::Projection;
 use eddyline_stream::sql_type;
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::{calc, column};

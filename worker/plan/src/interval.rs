@@ -1,6 +1,6 @@
 //! Interval literals: `INTERVAL '1' MINUTE`, `INTERVAL '1 02:30' DAY TO MINUTE`, `INTERVAL '1-6' YEAR TO MONTH`.
 
-use datafusion_sql::sqlparser::ast::{self, DateTimeField, Expr, UnaryOperator, Value};
+use sqlparser::ast::{self, DateTimeField, Expr, UnaryOperator, Value};
 
 /// The value of an interval literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The syntax of the JSON functions: their clauses become arguments of plain calls.
 
-use datafusion_sql::sqlparser::ast::{Expr, Ident, UnaryOperator};
-use datafusion_sql::sqlparser::dialect::Precedence;
-use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::{Token, Word};
+use sqlparser::ast::{Expr, Ident, UnaryOperator};
+use sqlparser::dialect::Precedence;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Token, Word};
 
 use crate::dialect::{FlinkDialect, accept, call, null, text};
 
@@ -188,6 +188,6 @@ pub(crate) fn parse_is_json(parser: &mut Parser, expr: &Expr) -> Option<Expr> {
 }
 
 fn precedence_of_colon() -> u8 {
-    use datafusion_sql::sqlparser::dialect::Dialect;
+    use sqlparser::dialect::Dialect;
     FlinkDialect.prec_value(Precedence::Colon)
 }

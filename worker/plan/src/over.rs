@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::Field;
 use datafusion_common::ScalarValue;
-use datafusion_sql::sqlparser::ast::{
-    Expr, Function, NamedWindowDefinition, NamedWindowExpr, Spanned, WindowFrameBound, WindowFrameUnits, WindowSpec,
-    WindowType,
-};
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_functions::pack;
 use eddyline_job_graph::{AggregateCall, Over, OverFrame, Projection, TimeColumn};
 use eddyline_stream::sql_type;
+use sqlparser::ast::{
+    Expr, Function, NamedWindowDefinition, NamedWindowExpr, Spanned, WindowFrameBound, WindowFrameUnits, WindowSpec,
+    WindowType,
+};
+use sqlparser::tokenizer::Span;
 
 use crate::aggregates::{self, Draft};
 use crate::calc::{as_column, as_literal, calc, column};

@@ -218,7 +218,7 @@ fn reads(rel: &crate::relation::Rel, name: &str) -> bool {
     }
 }
 
-fn exists(name: &str, span: datafusion_sql::sqlparser::tokenizer::Span) -> Diagnostic {
+fn exists(name: &str, span: sqlparser::tokenizer::Span) -> Diagnostic {
     Diagnostic::at(span, format!("table or view '{name}' exists already"))
         .help("choose another name, or use IF NOT EXISTS")
 }

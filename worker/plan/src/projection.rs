@@ -1,8 +1,8 @@
 //! The SELECT list: what `*` stands for, the names of columns, and the roles they keep.
 
-use datafusion_sql::sqlparser::ast::{Expr, Ident, SelectItem, SelectItemQualifiedWildcardKind, Spanned};
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::Projection;
+use sqlparser::ast::{Expr, Ident, SelectItem, SelectItemQualifiedWildcardKind, Spanned};
+use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::{as_column, calc, column, substitute};

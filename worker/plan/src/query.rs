@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use datafusion_common::ScalarValue;
 use datafusion_physical_expr::expressions::Literal;
-use datafusion_sql::sqlparser::ast::{
+use eddyline_job_graph::Projection;
+use eddyline_stream::sql_type;
+use sqlparser::ast::{
     Cte, Distinct, Expr, GroupByExpr, Ident, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias,
     TableFactor,
 };
-use datafusion_sql::sqlparser::tokenizer::Span;
-use eddyline_job_graph::Projection;
-use eddyline_stream::sql_type;
+use sqlparser::tokenizer::Span;
 
 use crate::aggregates::{self, Draft};
 use crate::bound::Bound;

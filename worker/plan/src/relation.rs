@@ -61,7 +61,7 @@ pub(crate) enum RelKind {
         /// The columns of PARTITION BY, of a session.
         partition: Vec<usize>,
         /// The place of the call, as line, column and length.
-        place: datafusion_sql::sqlparser::tokenizer::Span,
+        place: sqlparser::tokenizer::Span,
     },
     /// Aggregates over windows.
     Aggregate {

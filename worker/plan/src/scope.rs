@@ -1,9 +1,9 @@
 //! The columns an expression can name, and finding them by name.
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use datafusion_sql::sqlparser::ast::Ident;
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_stream::sql_type;
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::Span;
 
 use crate::diagnostics::{Diagnostic, Result};
 use crate::relation::{Relation, Role, ScopeField};

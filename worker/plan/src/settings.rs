@@ -3,10 +3,10 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_connectors::table::parse_duration;
 use eddyline_job_graph::{NestedConstraintEnforcer, NotNullEnforcer, Settings, TypeLengthEnforcer};
 use eddyline_stream::{MaxParallelism, TimeZone};
+use sqlparser::tokenizer::Span;
 
 use crate::diagnostics::{Diagnostic, Result, point};
 use crate::scope::nearest;

@@ -1,7 +1,7 @@
 //! Cuts a script into statements and tells them apart.
 
-use datafusion_sql::sqlparser::ast::Ident;
-use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace};
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace};
 
 use crate::Script;
 use crate::ddl::{self, CreateTable, CreateView};

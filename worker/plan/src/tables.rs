@@ -7,12 +7,12 @@ use arrow::datatypes::Field;
 use datafusion_common::ScalarValue;
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::BinaryExpr;
-use datafusion_sql::sqlparser::ast::Ident;
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_connectors::table::parse_duration;
 use eddyline_connectors::{MetadataColumn, TableDescriptor};
 use eddyline_job_graph::Alignment;
 use eddyline_stream::sql_type;
+use sqlparser::ast::Ident;
+use sqlparser::tokenizer::Span;
 
 use crate::calc::{DEPTH_MAX, as_column, as_literal, column, is_volatile, measure, substitute};
 use crate::catalog::{Catalog, Column, ColumnSource, Table, Watermark, can_be_rowtime, reader_schema};

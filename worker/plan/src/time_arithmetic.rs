@@ -3,8 +3,8 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion_common::ScalarValue;
 use datafusion_expr::Operator;
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_stream::sql_type;
+use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::as_literal;

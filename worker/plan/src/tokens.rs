@@ -1,8 +1,8 @@
 //! A cursor over the tokens of one statement, for the parts of Flink's grammar that sqlparser does not have.
 
-use datafusion_sql::sqlparser::ast::{Expr, Ident, Query};
-use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+use sqlparser::ast::{Expr, Ident, Query};
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use crate::diagnostics::{Diagnostic, Result, point};
 use crate::dialect::FlinkDialect;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
-use datafusion_sql::sqlparser::tokenizer::{Span, Token};
 use eddyline_functions::{Declared, Shape, common_number};
+use sqlparser::tokenizer::{Span, Token};
 
 use crate::diagnostics::{Diagnostic, Result};
 use crate::scope::nearest;

@@ -1,8 +1,8 @@
 //! UNION ALL: columns by position, in the types they have in common.
 
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::Projection;
 use eddyline_stream::sql_type;
+use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::{calc, column};

@@ -3,8 +3,8 @@
 //! sqlparser has no syntax tree for `TABLE t` as an argument. So the calls are cut out of the token stream first, and a
 //! name that no script can contain takes their place; the binder finds the call again by that name.
 
-use datafusion_sql::sqlparser::ast::{Ident, Query};
-use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+use sqlparser::ast::{Ident, Query};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use crate::diagnostics::{Diagnostic, Result, join};
 use crate::interval::{self, Interval};

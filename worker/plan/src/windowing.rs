@@ -1,9 +1,9 @@
 //! Binds window table functions: which windows, by which time attribute.
 
 use arrow::datatypes::{DataType, Field};
-use datafusion_sql::sqlparser::tokenizer::Span;
 use eddyline_job_graph::{TimeColumn, WindowAssigner};
 use eddyline_stream::sql_type;
+use sqlparser::tokenizer::Span;
 
 use crate::diagnostics::{Diagnostic, Result};
 use crate::query::{QueryBinder, Surroundings, place};
