@@ -40,6 +40,8 @@ pub struct KafkaCommitter {
     publishers: BTreeMap<u16, Publisher>,
     /// Whether what is committed was staged before this attempt.
     is_recovering: bool,
+    /// Whether the last commit has failed, perhaps after it had published something.
+    has_failed: bool,
 }
 
 impl KafkaCommitter {
@@ -61,6 +63,7 @@ impl KafkaCommitter {
             io,
             publishers: BTreeMap::new(),
             is_recovering: true,
+            has_failed: false,
         }
     }
 
@@ -140,13 +143,14 @@ impl SinkCommitter for KafkaCommitter {
                 slots.entry(staged.slot).or_default().push(staged);
             }
             let memory = Semaphore::new(PUBLISHING_BYTES_MAX as usize);
+            let is_recovered = self.is_recovering || self.has_failed;
             let objects = Arc::new(Objects { staging: Arc::clone(&self.staging), io: self.io.clone(), memory });
             let mut work = Vec::with_capacity(slots.len());
             for (slot, mut staged) in slots {
                 // What was staged for a checkpoint that failed is published with the next one, and before its output.
                 staged.sort_by_key(|part| part.checkpoint);
                 let publisher = self.publisher(slot);
-                let work_of_slot = publish(publisher, checkpoint, self.is_recovering, staged, Arc::clone(&objects));
+                let work_of_slot = publish(publisher, checkpoint, is_recovered, staged, Arc::clone(&objects));
                 work.push(async move { (slot, work_of_slot.await) });
             }
             let mut running = futures::stream::iter(work).buffer_unordered(PUBLISHING_MAX);
@@ -160,6 +164,7 @@ impl SinkCommitter for KafkaCommitter {
                 }
             }
             crash_point("kafka-sink.after-all-slots");
+            self.has_failed = failed.is_some();
             failed.map_or(Ok(()), Err)
         })
     }

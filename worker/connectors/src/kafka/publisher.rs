@@ -79,7 +79,7 @@ pub struct Publication {
     pub checkpoint: u64,
     /// The earliest time at which it can have been published, in milliseconds since 1970.
     pub staged_at_ms: i64,
-    /// Whether somebody else may have published it before: another attempt or process.
+    /// Whether it may have been published before: by another attempt or process, or by a commit that has failed.
     pub is_recovered: bool,
     /// The staged objects in order.
     pub objects: Vec<StagedObject>,
@@ -534,8 +534,7 @@ impl Publisher {
     }
 }
 
-/// Whether it may have been published so long ago that brokers have forgotten the offset that tells of it. What was staged
-/// in this attempt is published here for the first time.
+/// Whether it may have been published so long ago that brokers have forgotten the offset that tells of it.
 fn is_scan_needed(publication: &Publication, now_ms: i64) -> bool {
     publication.is_recovered && now_ms.saturating_sub(publication.staged_at_ms) > OFFSETS_KEPT_MS
 }
@@ -586,6 +585,6 @@ mod tests {
         let staged = |is_recovered| Publication { checkpoint: 9, staged_at_ms: 0, is_recovered, objects: Vec::new() };
         assert!(is_scan_needed(&staged(true), hour + 1));
         assert!(!is_scan_needed(&staged(true), hour));
-        assert!(!is_scan_needed(&staged(false), 1000 * hour), "this attempt has staged it");
+        assert!(!is_scan_needed(&staged(false), 1000 * hour), "nobody can have published it");
     }
 }

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use bytes::Bytes;
 use eddyline_connectors::kafka::{KafkaSink, SinkConfig};
-use eddyline_connectors::sink::{Committable, Sink, SinkWriter, Staging};
+use eddyline_connectors::sink::{Committable, Sink, SinkCommitter, SinkWriter, Staging};
 use eddyline_connectors::{Error, TableDescriptor};
 use eddyline_stream::CheckpointId;
 use futures::future::BoxFuture;
@@ -231,12 +231,10 @@ fn several_objects(descriptor: &TableDescriptor, folder: &Path, last: u64) -> Ve
 }
 
 /// Ends a commit after some objects are published, by taking the next one away.
-fn commit_in_part(descriptor: &TableDescriptor, folder: &Path, staged: &[Committable]) {
+fn commit_in_part(committer: &mut dyn SinkCommitter, folder: &Path, staged: &[Committable]) {
     let third = staged[2].description["objects"][0]["name"].as_str().expect("a name").replace('/', "+");
     let (there, away) = (folder.join(&third), folder.join("away"));
     std::fs::rename(&there, &away).unwrap();
-    let sink = open_sink(descriptor.clone(), folder);
-    let mut committer = sink.committer(io().handle().clone()).unwrap().expect("a committer");
     let error = io().block_on(committer.commit(CheckpointId::new(9), staged)).unwrap_err().to_string();
     assert!(error.contains("slot-0-2"), "{error}");
     std::fs::rename(&away, &there).unwrap();
@@ -251,7 +249,9 @@ fn a_commit_goes_on_behind_the_objects_that_are_published_already() {
         let descriptor = table(&broker, &topic, &[EXACTLY_ONCE]);
         let mut staged = several_objects(&descriptor, folder.path(), 9);
         staged_long_ago(&mut staged);
-        commit_in_part(&descriptor, folder.path(), &staged);
+        let mut committer = open_sink(descriptor.clone(), folder.path()).committer(io().handle().clone()).unwrap();
+        commit_in_part(committer.as_deref_mut().expect("a committer"), folder.path(), &staged);
+        drop(committer);
         assert_eq!(committed_values(&broker, &topic), values(0..10));
         if forgotten {
             forget_group(&broker, &topic);
@@ -261,6 +261,24 @@ fn a_commit_goes_on_behind_the_objects_that_are_published_already() {
             assert_eq!(committed_values(&broker, &topic), values(0..15), "forgotten: {forgotten}");
         }
     }
+}
+
+#[test]
+fn a_commit_that_its_own_attempt_repeats_finds_what_is_published_after_the_group_was_forgotten() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let descriptor = table(&broker, &topic, &[EXACTLY_ONCE]);
+    let mut staged = several_objects(&descriptor, folder.path(), 9);
+    staged_long_ago(&mut staged);
+    let sink = open_sink(descriptor, folder.path());
+    let mut committer = sink.committer(io().handle().clone()).unwrap().expect("a committer");
+    io().block_on(committer.abort_stale(CheckpointId::new(6))).unwrap();
+    commit_in_part(committer.as_mut(), folder.path(), &staged);
+    // The broker is away for days, say, and the same attempt goes on trying.
+    forget_group(&broker, &topic);
+    io().block_on(committer.commit(CheckpointId::new(9), &staged)).unwrap();
+    assert_eq!(committed_values(&broker, &topic), values(0..15));
 }
 
 #[test]
