@@ -269,6 +269,9 @@ pub struct Revision {
     pub from: String,
     /// When it was decided to start it.
     pub started_at: Time,
+    /// The checkpoint or savepoint that it was restored from before it had completed a checkpoint of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<String>,
     /// Whether it has ever been Ready.
     #[serde(default)]
     pub was_ready: bool,
@@ -323,8 +326,11 @@ pub struct RolledBack {
     pub generation: i64,
     /// Its fingerprint.
     pub hash: String,
-    /// Why it did not work.
+    /// Why it did not work; and which output is repeated, if the revision before resumes from an earlier state.
     pub message: String,
+    /// Why the revision before does not run either; unset while it is being started and once it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// When it was taken back.
     pub at: Time,
 }

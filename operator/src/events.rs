@@ -46,6 +46,8 @@ named! {
         Finished = "Finished",
         /// An old revision runs again.
         RolledBack = "RolledBack",
+        /// Neither a new revision nor the one before runs.
+        RollbackFailed = "RollbackFailed",
         /// The SQL was refused.
         SqlInvalid = "SqlInvalid",
         /// The SQL is not where the spec says.

@@ -57,6 +57,7 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
         address,
         record,
         previous: view.record(previous.map(|revision| revision.number)).await?,
+        objection_to_return: None,
         identity,
         restore_from: view.restore_from(status.checkpoint.is_some()).await?,
         scheduled: view.scheduled().await?,

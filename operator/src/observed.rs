@@ -35,6 +35,8 @@ pub struct Observed {
     pub record: Option<Arc<Record>>,
     /// The record of the revision that the operation in the status replaces.
     pub previous: Option<Arc<Record>>,
+    /// Why that revision cannot use the state of the one that replaces it, if it cannot.
+    pub objection_to_return: Option<String>,
     /// The identity in its Secret.
     pub identity: Option<Arc<Identity>>,
     /// The Savepoint object that the spec restores from.

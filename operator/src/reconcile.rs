@@ -68,6 +68,7 @@ pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Opti
         }
     };
     let verdict = validate::validate(&seen, &context.settings, &context.planner).await;
+    seen.objection_to_return = validate::objection_to_return(&seen, &context.planner).await;
     match record_and_apply(context, &seen, &verdict).await {
         Err(Error::Apply { source, .. }) if source.is_namespace_going() => {
             // Where nothing can be made any more, nothing is to be waited for.

@@ -23,6 +23,7 @@ mod life;
 mod ownership;
 mod releases;
 mod rights;
+mod rollbacks;
 mod savepoints;
 mod stops;
 

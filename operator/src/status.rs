@@ -115,6 +115,7 @@ pub(crate) fn describe(pass: &mut Pass<'_>) {
     pass.status.workers =
         WorkersStatus { desired: u32::from(!is_at_rest), ready: u32::from(is_running && !is_at_rest) };
     if let Some(worker) = &worker {
+        note_restored_from(pass, worker);
         if let Some(from) = worker.restored_from.as_ref().filter(|_| worker.attempt > pass.status.attempt) {
             pass.tell(Reason::CheckpointRestored, format!("attempt {} resumes from {from}", worker.attempt));
         }
@@ -132,7 +133,11 @@ pub(crate) fn describe(pass: &mut Pass<'_>) {
     let was = pass.seen.job.status.as_ref().map(|status| status.phase);
     if pass.status.phase == Phase::Failed && was != Some(Phase::Failed) {
         let is_limit = worker.is_some_and(|worker| worker.is_restart_limit_reached);
-        let reason = if is_limit { Reason::RestartLimitReached } else { Reason::JobFailed };
+        let reason = match pass.rollback_failure() {
+            Some(_) => Reason::RollbackFailed,
+            None if is_limit => Reason::RestartLimitReached,
+            None => Reason::JobFailed,
+        };
         pass.tell(
             reason,
             conditions::find(&pass.status.conditions, Type::Stalled).map_or("", |why| &why.message).to_owned(),
@@ -155,6 +160,7 @@ fn phase(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Phase {
         },
         None if pass.status.revision.is_none() => now,
         None if matches!(now, Phase::Suspended | Phase::Finished) => now,
+        None if pass.rollback_failure().is_some() => Phase::Failed,
         None => match worker.map(|worker| worker.phase) {
             Some(WorkerPhase::Running) => Phase::Running,
             Some(WorkerPhase::Rescaling) => Phase::Rescaling,
@@ -208,6 +214,17 @@ fn follow(status: &mut StreamJobStatus, worker: &JobStatus, now: Timestamp) {
         // A clock of a node that is ahead must not hide what happens next.
         let at = Time(whole_seconds(at_ms(last.at_ms)).min(now));
         note_failure(status, Failure { at, worker: 0, reason: reason.to_owned(), message: last.message.clone() });
+    }
+}
+
+/// Keeps what the revision was restored from at first: later attempts are restored from checkpoints of its own.
+fn note_restored_from(pass: &mut Pass<'_>, worker: &JobStatus) {
+    let has_own = pass.has_own_checkpoint();
+    if let Some(revision) = &mut pass.status.revision
+        && revision.restored_from.is_none()
+        && !has_own
+    {
+        revision.restored_from.clone_from(&worker.restored_from);
     }
 }
 

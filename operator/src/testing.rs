@@ -108,6 +108,7 @@ pub(crate) fn observed(job: StreamJob) -> Observed {
         address: None,
         record: None,
         previous: None,
+        objection_to_return: None,
         identity: None,
         restore_from: None,
         scheduled: Vec::new(),

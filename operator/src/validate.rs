@@ -21,6 +21,7 @@ mod state;
 
 pub use planning::Planner;
 pub use secrets::{Reference, references};
+pub use state::objection_to_return;
 
 /// The verdict on a spec.
 #[derive(Clone, Debug)]

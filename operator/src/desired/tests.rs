@@ -14,6 +14,7 @@ fn revision() -> Revision {
         image: "eddyline-worker:1.0".to_owned(),
         from: "s3://bucket/jobs/savepoints/shop.orders/rev-3".to_owned(),
         started_at: Time(testing::start()),
+        restored_from: None,
         was_ready: false,
         is_first: false,
     }

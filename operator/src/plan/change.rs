@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eddyline_api::{Phase as WorkerPhase, SavepointRequest, SavepointState};
-use eddyline_crds::status::{OperationKind, RolledBack};
+use eddyline_crds::status::{OperationKind, Revision, RolledBack};
 use eddyline_crds::stream_job::UpgradeMode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -193,11 +193,7 @@ fn without(pass: &Pass<'_>, from: &From) -> String {
 /// checkpoint has left nothing behind, and what was there before it is not its own.
 pub(super) fn without_savepoint(pass: &Pass<'_>) -> From {
     let Some(revision) = &pass.status.revision else { return From::Empty };
-    let completed_at = pass.status.checkpoint.as_ref().map(|checkpoint| checkpoint.completed_at.0);
-    let has_own = revision.was_ready
-        || completed_at.is_some_and(|at| at > revision.started_at.0)
-        || pass.worker().is_some_and(|worker| worker.checkpoint.is_some());
-    if has_own { From::Latest } else { From::of(revision) }
+    if pass.has_own_checkpoint() { From::Latest } else { From::of(revision) }
 }
 
 /// Makes the wanted spec the next revision; the running one, if none is wanted any more.
@@ -289,22 +285,73 @@ fn failure(pass: &Pass<'_>) -> Option<String> {
 /// Goes back to the revision before.
 fn take_back(pass: &mut Pass<'_>, why: String) {
     let rules = &pass.seen.job.spec.upgrade.rollback;
-    let Some(operation) = pass.status.operation.clone() else { return };
-    if operation.previous.as_ref().is_some_and(|previous| rules.enabled && !previous.was_ready) {
-        // There is nothing that works to go back to: what is said about the job is that it does not work.
-        pass.status.operation = None;
-        return;
-    }
-    let (true, Some(previous), Some(record), Some(failed)) =
-        (rules.enabled, operation.previous, pass.seen.previous.clone(), pass.status.revision.clone())
+    let (true, Some(operation), Some(failed)) =
+        (rules.enabled, pass.status.operation.clone(), pass.status.revision.clone())
     else {
         return;
     };
-    pass.status.rolled_back =
-        Some(RolledBack { generation: failed.generation, hash: failed.hash.clone(), message: why, at: Time(pass.now) });
-    let from = From::of(&failed);
+    let previous = operation.previous.filter(|previous| previous.was_ready);
+    let (Some(previous), Some(record)) = (previous, pass.seen.previous.clone()) else {
+        // There is nothing that works to return to: what is said about the job is that it does not work.
+        pass.status.operation = None;
+        return;
+    };
+    let back = match way_back(pass, &failed) {
+        Ok(back) => back,
+        Err(objection) => {
+            let story = format!(
+                "generation {} does not work: {why}. It is not rolled back, because revision {} cannot use the state that \
+                 revision {} has written: {objection}. Correct the spec: any change of it is tried",
+                failed.generation, previous.number, failed.number
+            );
+            pass.tell(Reason::RollbackFailed, story);
+            pass.status.operation = None;
+            return;
+        }
+    };
+    let message = back.repeats.map_or(why.clone(), |repeats| format!("{why}. {repeats}"));
+    pass.status.rolled_back = Some(RolledBack {
+        generation: failed.generation,
+        hash: failed.hash.clone(),
+        message,
+        failure: None,
+        at: Time(pass.now),
+    });
     pass.begin(OperationKind::Rollback, operation.savepoint, Some(previous.clone()));
-    pass.begin_revision(record, previous.hash, previous.generation, &from);
+    pass.begin_revision(record, previous.hash, previous.generation, &back.from);
+}
+
+/// What a rollback starts from.
+struct WayBack {
+    from: From,
+    /// Which output comes twice, if the state is an earlier one than the failed revision may have left.
+    repeats: Option<String>,
+}
+
+/// What the revision before the failed one resumes from: the latest checkpoint, if the failed one was started from that. Then
+/// nothing that was committed is repeated. Where that checkpoint may hold state of another computation, it is the one that
+/// the failed revision itself was restored from.
+///
+/// # Errors
+/// Why it cannot use the latest checkpoint, if no earlier one is known.
+fn way_back(pass: &Pass<'_>, failed: &Revision) -> Result<WayBack, String> {
+    let has_own = pass.has_own_checkpoint();
+    let earlier = |uri: &str, why: &str| {
+        Some(format!("The revision before resumes from {uri}{why}: output that was committed since then is repeated"))
+    };
+    match (From::of(failed), &pass.seen.objection_to_return, &failed.restored_from) {
+        (From::Latest, Some(objection), Some(uri)) => {
+            let why =
+                format!(", because it cannot use the state that revision {} has written ({objection})", failed.number);
+            Ok(WayBack { from: From::Savepoint(uri.clone()), repeats: earlier(uri, &why) })
+        }
+        (From::Latest, Some(objection), None) if has_own => Err(objection.clone()),
+        (From::Savepoint(uri), _, _) if has_own => {
+            let repeats = earlier(&uri, "");
+            Ok(WayBack { from: From::Savepoint(uri), repeats })
+        }
+        (from, _, _) => Ok(WayBack { from, repeats: None }),
+    }
 }
 
 /// The old revision is being started again.
@@ -327,8 +374,9 @@ pub(super) fn roll_back(pass: &mut Pass<'_>) {
     }
     if let Some(why) = failure(pass) {
         // What comes before it is not known to fit the state that is there now.
-        let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
-        pass.tell(Reason::RolledBack, format!("revision {number}, which is like the one before, does not run: {why}"));
+        if let Some(back) = &mut pass.status.rolled_back {
+            back.failure = Some(why);
+        }
         pass.status.operation = None;
         pass.look_again(AT_ONCE);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eddyline_api::{JobStatus, Phase as WorkerPhase};
 use eddyline_crds::StreamJobStatus;
-use eddyline_crds::status::{Operation, OperationKind, Phase, Revision, SavepointTaken};
+use eddyline_crds::status::{Operation, OperationKind, Phase, Revision, RolledBack, SavepointTaken};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Plan, Step, start};
@@ -155,6 +155,21 @@ impl<'a> Pass<'a> {
         self.worker().is_some_and(|worker| status::is_ready(worker, has_storage))
     }
 
+    /// Whether the revision has completed a checkpoint, as far as is known.
+    pub fn has_own_checkpoint(&self) -> bool {
+        let Some(revision) = &self.status.revision else { return false };
+        let completed_at = self.status.checkpoint.as_ref().map(|checkpoint| checkpoint.completed_at.0);
+        revision.was_ready
+            || completed_at.is_some_and(|at| at > revision.started_at.0)
+            || self.worker().is_some_and(|worker| worker.checkpoint.is_some())
+    }
+
+    /// The change that was taken back and why what it replaced does not run either, if that is so.
+    pub fn rollback_failure(&self) -> Option<(&RolledBack, &str)> {
+        let back = self.status.rolled_back.as_ref()?;
+        Some((back, back.failure.as_deref()?))
+    }
+
     /// Whether the job can still be asked to stop, or is about to be.
     pub fn can_be_stopped(&self) -> bool {
         self.worker().is_some_and(|worker| {
@@ -217,6 +232,7 @@ impl<'a> Pass<'a> {
             image: record.image.clone(),
             from: from.to_string(),
             started_at: Time(self.now),
+            restored_from: None,
             was_ready: false,
             is_first,
         });

@@ -85,6 +85,9 @@ pub(super) fn note_ready(pass: &mut Pass<'_>) -> bool {
     if is_ready && let Some(revision) = &mut pass.status.revision {
         revision.was_ready = true;
     }
+    if is_ready && let Some(back) = &mut pass.status.rolled_back {
+        back.failure = None;
+    }
     is_ready
 }
 

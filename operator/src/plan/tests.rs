@@ -34,6 +34,7 @@ fn revision(number: u64, hash: &str) -> Revision {
         image: "w:1".to_owned(),
         from: "empty".to_owned(),
         started_at: Time(testing::start()),
+        restored_from: None,
         was_ready: true,
         is_first: false,
     }
@@ -327,6 +328,57 @@ fn a_new_revision_gets_its_time_and_is_then_taken_back() {
             let revision = status.revision.expect("a revision");
             assert_eq!((revision.from.as_str(), revision.image.as_str()), ("s3://sp", "w:1"));
             assert!(status.rolled_back.is_some_and(|back| back.hash == hash));
+        }
+    }
+}
+
+#[test]
+fn a_rollback_resumes_from_where_least_is_repeated() {
+    const LOST: &str = "output that was committed since then is repeated";
+    let objection = Some("TUMBLE(5 min) -> TUMBLE(1 min)".to_owned());
+    for (from, has_own, objection, restored_from, expected, repeats) in [
+        ("latest", true, None, Some("s3://chk"), Some("latest"), false),
+        ("latest", false, None, None, Some("latest"), false),
+        ("latest", true, objection.clone(), Some("s3://chk"), Some("s3://chk"), true),
+        // It may have completed one that nobody has seen.
+        ("latest", false, objection.clone(), Some("s3://chk"), Some("s3://chk"), true),
+        // It was never seen to restore anything.
+        ("latest", false, objection.clone(), None, Some("latest"), false),
+        ("latest", true, objection.clone(), None, None, false),
+        ("s3://sp", false, objection.clone(), Some("s3://sp"), Some("s3://sp"), false),
+        ("s3://sp", true, None, Some("s3://sp"), Some("s3://sp"), true),
+    ] {
+        let mut case = Case::running();
+        let old = revision(1, &accepted(&case.seen.job).hash);
+        case.seen.previous = case.seen.record.clone();
+        case.seen.objection_to_return = objection;
+        case.spec(|job| job.spec.workers.version = "2".to_owned());
+        case.operation(OperationKind::Upgrade, Some(old));
+        let failed = Revision {
+            was_ready: false,
+            from: from.to_owned(),
+            restored_from: restored_from.map(str::to_owned),
+            ..revision(2, &accepted(&case.seen.job).hash)
+        };
+        case.job(|job| job.status.get_or_insert_default().revision = Some(failed));
+        case.says(2, Said::Failed);
+        if let (Worker::Says(worker), false) = (&mut case.seen.worker, has_own) {
+            worker.checkpoint = None;
+        }
+        let Plan { status, events, .. } = case.plan();
+        let what = format!("{from}, {has_own}, {restored_from:?}");
+        let revision = status.revision.expect("a revision");
+        match (expected, status.rolled_back) {
+            (Some(expected), Some(back)) => {
+                assert_eq!((revision.number, revision.from.as_str()), (3, expected), "{what}");
+                assert_eq!(back.message.contains(LOST), repeats, "{what}: {}", back.message);
+            }
+            (None, None) => {
+                assert_eq!((revision.number, status.operation, status.phase), (2, None, Phase::Failed), "{what}");
+                let told = events.iter().find(|event| event.reason == crate::events::Reason::RollbackFailed);
+                assert!(told.is_some_and(|event| event.message.contains("TUMBLE(5 min)")), "{what}: {events:?}");
+            }
+            (_, back) => panic!("{what}: {back:?}"),
         }
     }
 }

@@ -9,14 +9,14 @@ use crate::testing::world::{CONFIG_MAPS, PODS};
 /// After how many requests controllers die in the runs of a scenario.
 const DEATHS: [usize; 4] = [1, 2, 5, 9];
 
-fn revision_of_pod(world: &World) -> Option<String> {
+pub(super) fn revision_of_pod(world: &World) -> Option<String> {
     let state = world.state();
     let pod = state.objects.get(PODS, "orders-worker-0")?;
     pod["metadata"]["annotations"]["eddyline.io/revision"].as_str().map(str::to_owned)
 }
 
 /// What the worker was told to start from.
-fn started_from(world: &World) -> String {
+pub(super) fn started_from(world: &World) -> String {
     let state = world.state();
     let worker = state.workers.values().next().expect("a worker");
     serde_json::to_string(&worker.config.start.from).expect("JSON")
@@ -144,7 +144,7 @@ async fn of_a_refused_edit_no_more_slots_are_taken_than_the_running_revision_can
 }
 
 /// SQL whose job has windows of a minute.
-const WINDOWED: &str = "CREATE TABLE numbers (n BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');\n\
+pub(super) const WINDOWED: &str = "CREATE TABLE numbers (n BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');\n\
      CREATE TABLE out (n BIGINT, total BIGINT) WITH ('connector' = 'blackhole');\n\
      INSERT INTO out SELECT n, COUNT(*) FROM TABLE(TUMBLE(TABLE numbers, DESCRIPTOR(ts), INTERVAL '1' MINUTE))\n\
      GROUP BY n, window_start, window_end;\n";
@@ -181,7 +181,7 @@ async fn sql_that_the_state_does_not_fit_is_refused_before_anything_is_stopped()
 }
 
 /// The operator that a message about state names.
-fn accepted_name(message: &str) -> String {
+pub(super) fn accepted_name(message: &str) -> String {
     let (_, rest) = message.split_once("left behind: [").expect("the way out");
     rest.split(']').next().expect("a name").to_owned()
 }

@@ -142,24 +142,3 @@ async fn a_revision_that_fails_after_one_that_never_ran_is_not_rolled_back_to_it
     scenario.world.edit("orders", &json!({"workers": {"version": "1.0"}}));
     scenario.until("ready", is_settled).await;
 }
-
-#[tokio::test]
-async fn a_rollback_that_does_not_run_either_ends_and_takes_the_next_change() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
-    scenario.world.state().missing_tags.extend(["broken".to_owned(), "1.0".to_owned()]);
-    scenario.world.edit("orders", &json!({"workers": {"version": "broken"}}));
-    let is_over = |world: &World| {
-        let status = world.job("orders").and_then(|job| job.status).expect("a status");
-        status.revision.is_some_and(|revision| revision.number == 3) && status.operation.is_none()
-    };
-    scenario.until("the rollback is given up", is_over).await;
-    scenario.passes(5).await;
-    let status = scenario.status();
-    let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
-    assert_eq!(stalled.reason, "ImagePullFailed", "{}", stalled.message);
-    scenario.world.edit("orders", &json!({"workers": {"version": "1.1"}}));
-    scenario.until("ready", is_settled).await;
-    assert!(scenario.status().revision.expect("a revision").from.contains("/rev-2"), "nothing has run since");
-}

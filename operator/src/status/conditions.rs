@@ -192,6 +192,9 @@ fn stalled(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     if matches!(pass.status.phase, Phase::Suspended | Phase::Finished | Phase::Deleting) {
         return progressing;
     }
+    if pass.rollback_failure().is_some() {
+        return said(TRUE, Stalled::RollbackFailed.as_str(), failure(pass, worker));
+    }
     if pass.status.phase == Phase::Failed || worker.is_some_and(|worker| worker.phase == WorkerPhase::Failed) {
         return said(TRUE, Stalled::JobFailed.as_str(), failure(pass, worker));
     }
@@ -211,6 +214,13 @@ fn stalled(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
 
 /// Why a job has failed. Its worker need not answer for that to stay known.
 fn failure(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
+    if let Some((back, why)) = pass.rollback_failure() {
+        return format!(
+            "generation {} was taken back: {}. The revision before does not run either: {why}. Correct the spec: any change \
+             of it is tried",
+            back.generation, back.message
+        );
+    }
     let known = || {
         let stalled = find(&pass.status.conditions, Type::Stalled)?;
         (stalled.reason == Stalled::JobFailed.as_str()).then(|| stalled.message.clone())

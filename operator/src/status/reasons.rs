@@ -122,6 +122,8 @@ named! {
         Progressing = "Progressing",
         /// The newest spec did not work and was taken back.
         RolledBack = "RolledBack",
+        /// The newest spec did not work, and neither does what it replaced.
+        RollbackFailed = "RollbackFailed",
         /// The job has failed for good.
         JobFailed = "JobFailed",
         /// Kubernetes refuses an object of the job.

@@ -19,6 +19,18 @@ pub(super) async fn objection(seen: &Observed, hash: &str, wanted: &Planned, pla
     eddyline_plan::objection_to_state(&before.state, &wanted.state, &upgrade.allow_non_restored_state)
 }
 
+/// What stands against returning to the revision that is being replaced with the state that its successor writes. SQL that does
+/// not plan any more is not compared here: then the worker compares when it restores.
+pub async fn objection_to_return(seen: &Observed, planner: &Planner) -> Option<String> {
+    let (old, new) = (seen.previous.as_deref()?, seen.record.as_deref()?);
+    let written = planner.plan(new.sql(), &new.spec.config).await.ok()?;
+    let wanted = planner.plan(old.sql(), &old.spec.config).await.ok()?;
+    let objection =
+        eddyline_plan::objection_to_state(&written.state, &wanted.state, &old.spec.upgrade.allow_non_restored_state)?;
+    // The first line advises somebody who has just written the SQL.
+    Some(objection.lines().skip(1).map(str::trim).collect::<Vec<_>>().join("; "))
+}
+
 /// The revision whose state a new one would go on with, if there is any.
 fn state_of<'a>(seen: &'a Observed, hash: &str) -> Option<&'a Record> {
     let status = seen.job.status.as_ref()?;

@@ -155,6 +155,7 @@ async fn edited(sql: &str, change: impl FnOnce(&mut Observed)) -> Verdict {
         image: "w:1".to_owned(),
         from: "empty".to_owned(),
         started_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(testing::start()),
+        restored_from: None,
         was_ready: true,
         is_first: true,
     };
