@@ -55,6 +55,9 @@ pub struct Started {
     /// All completed checkpoints whose commits are not known to be done, oldest first: the latest, and at times the one
     /// before it.
     pub uncommitted: Vec<CompletedCheckpoint>,
+    /// Completed checkpoints whose commits are not known to be done and that the decision to start has skipped. Another
+    /// decision may go back to them, so what they name as staged must stay.
+    pub skipped: Vec<CompletedCheckpoint>,
 }
 
 /// A number that nobody else has: 128 bits from the hasher keys that the standard library draws at random.
@@ -181,15 +184,18 @@ impl JobStore {
             };
         }
         let last_checkpoint = head.latest().map(|latest| latest.checkpoint);
-        let is_open = |kept: &&CheckpointRef| {
-            kept.checkpoint > head.commits_done_upto && (!self.begins_anew || kept.checkpoint > head.start_after)
-        };
+        let is_open = |kept: &&CheckpointRef| kept.checkpoint > head.commits_done_upto;
+        let is_skipped = |kept: &CheckpointRef| self.begins_anew && kept.checkpoint <= head.start_after;
+        let (skipped, uncommitted): (Vec<_>, Vec<_>) =
+            head.retained.iter().filter(is_open).partition(|kept| is_skipped(kept));
+        let completed = |kept: Vec<&CheckpointRef>| kept.into_iter().map(|kept| self.completed(kept)).collect();
         Ok(Started {
             attempt: Attempt::new(head.id.attempt),
             last_checkpoint,
             start_after: head.start_after,
             is_committed: last_checkpoint.is_none_or(|last| last <= head.commits_done_upto),
-            uncommitted: head.retained.iter().filter(is_open).map(|kept| self.completed(kept)).collect(),
+            uncommitted: completed(uncommitted),
+            skipped: completed(skipped),
             latest: opened,
             writer: Writer::new(self.clone(), head, identity.retain),
         })

@@ -175,9 +175,9 @@ impl Harness {
         self.block_on(committer.commit(CheckpointId::new(checkpoint), parts))
     }
 
-    pub(crate) fn abort_stale(&self, sink: &dyn Sink, last: u64) -> Result<(), Error> {
+    pub(crate) fn abort_stale(&self, sink: &dyn Sink, kept: &[Committable]) -> Result<(), Error> {
         let mut committer = sink.committer(self.io()).expect("it opens").expect("there is something to commit");
-        self.block_on(committer.abort_stale(CheckpointId::new(last)))
+        self.block_on(committer.abort_stale(kept))
     }
 }
 

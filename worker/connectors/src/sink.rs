@@ -99,9 +99,9 @@ pub trait SinkCommitter: Send {
         committables: &'a [Committable],
     ) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Called once after recovery, when the last checkpoint's commits are done: throw away what later, failed epochs of
-    /// earlier attempts staged.
-    fn abort_stale<'a>(&'a mut self, last: CheckpointId) -> BoxFuture<'a, Result<(), Error>>;
+    /// Called once after recovery, when the commits of what is restored are done: throw away what else earlier attempts have
+    /// staged, but for `kept`. That belongs to checkpoints which this start has skipped and another one may go back to.
+    fn abort_stale<'a>(&'a mut self, kept: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>>;
 }
 
 /// What a writer gets from the runtime.

@@ -328,13 +328,7 @@ impl Runner<'_> {
             let to_commit = recovery::open_output(&checkpoint, &deployment.committers, &config.allow_non_restored)?;
             storing::commit_all(&mut deployment.committers, completed.id, &to_commit, &writer).await?;
         }
-        for (sink, committer) in &mut deployment.committers {
-            committer.abort_stale(last).await.map_err(|source| attempt::Error::Commit {
-                sink: sink.clone(),
-                checkpoint: last,
-                source: Box::new(source),
-            })?;
-        }
+        recovery::abort_stale(&mut deployment.committers, store, &started.skipped, last).await?;
         let rounds = rounds::Config {
             interval: config.checkpoint_interval,
             first_after: config.first_checkpoint_after,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use eddyline_checkpoint::{CheckpointHandle, Fit, HeldState, JobOperator, JobStore};
+use eddyline_checkpoint::{CheckpointHandle, CompletedCheckpoint, Fit, HeldState, JobOperator, JobStore};
 use eddyline_connectors::OpenContext;
 use eddyline_connectors::source::Split;
 use eddyline_job_graph::{JobGraph, NodeKind};
@@ -101,6 +101,42 @@ pub(super) fn open_output(
         leave_output(checkpoint, sink, may_be_left)?;
     }
     Ok(staged)
+}
+
+/// Has sinks throw away what dead attempts have staged, but for what belongs to checkpoints that this start has skipped.
+pub(super) async fn abort_stale(
+    committers: &mut Committers,
+    store: &JobStore,
+    skipped: &[CompletedCheckpoint],
+    last: CheckpointId,
+) -> Result<(), Error> {
+    let mut kept = BySink::new();
+    for skipped in skipped {
+        match store.read(skipped).await {
+            Ok(checkpoint) => {
+                for (sink, of_sink) in committables(&checkpoint)? {
+                    kept.entry(sink).or_default().extend(of_sink);
+                }
+            }
+            // It is listed, but nobody can go back to it.
+            Err(eddyline_checkpoint::Error::MissingManifest { .. }) => {}
+            Err(error) if error.is_retryable() => return Err(error.into()),
+            Err(error) => {
+                let error = crate::chain_of(&error);
+                warn!(checkpoint = %skipped.id, error, "a skipped checkpoint cannot be read: all that is staged stays");
+                return Ok(());
+            }
+        }
+    }
+    for (sink, committer) in committers {
+        let kept = kept.get(sink).map_or(&[][..], Vec::as_slice);
+        committer.abort_stale(kept).await.map_err(|source| attempt::Error::Commit {
+            sink: sink.clone(),
+            checkpoint: last,
+            source: Box::new(source),
+        })?;
+    }
+    Ok(())
 }
 
 /// Leaves output behind that the job has no sink for, if that is allowed: the SQL may have changed since it was staged.

@@ -245,7 +245,7 @@ impl SinkCommitter for MemorySink {
         .boxed()
     }
 
-    fn abort_stale<'a>(&'a mut self, _: CheckpointId) -> BoxFuture<'a, Result<(), Error>> {
+    fn abort_stale<'a>(&'a mut self, _: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>> {
         ready(Ok(())).boxed()
     }
 }

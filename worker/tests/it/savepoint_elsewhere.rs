@@ -162,3 +162,27 @@ fn output_that_may_be_left_behind_does_not_keep_a_job_from_starting() {
     assert!(second.ended().success(), "{}", second.log());
     assert_gapless(&numbers_in(&folder.path().join("kept")));
 }
+
+#[test]
+fn output_that_a_start_has_skipped_is_there_for_one_that_goes_back_to_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (job, checkpoints) = (folder.path().join("job.sql"), folder.path().join("checkpoints"));
+    std::fs::write(&job, two_inserts(folder.path(), &["out"])).expect("a file");
+    let start = |name: &str, crash_at: &str, restore: &str| {
+        let mut program = Running::eddyline();
+        program.env("EDDYLINE_CRASH_AT", crash_at);
+        Running::start_with(program, &job, &checkpoints, &folder.path().join(name), &["--restore", restore])
+    };
+    let mut first = start("first", "coordinator.stored:2", "latest");
+    assert!(!first.ended().success(), "it dies between storing and committing: {}", first.log());
+    // Begins anew, and comes to nothing.
+    let mut second = start("second", "coordinator.acknowledged:1", "none");
+    assert!(!second.ended().success(), "it dies before its first checkpoint: {}", second.log());
+
+    let before = numbers_in(&folder.path().join("out")).len();
+    let mut third = start("third", "nowhere:1", "latest");
+    third.until("more results", |_| numbers_in(&folder.path().join("out")).len() > before + 1000);
+    third.terminate();
+    assert!(third.ended().success(), "{}", third.log());
+    assert_gapless(&numbers_in(&folder.path().join("out")));
+}

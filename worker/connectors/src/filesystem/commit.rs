@@ -92,10 +92,12 @@ impl SinkCommitter for FileCommitter {
         .boxed()
     }
 
-    fn abort_stale<'a>(&'a mut self, _last: CheckpointId) -> BoxFuture<'a, Result<(), Error>> {
+    fn abort_stale<'a>(&'a mut self, kept: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>> {
         async move {
+            // What this table had staged when it had another connector names no files.
+            let kept = kept.iter().filter_map(|part| Some(Staged::of(part).ok()?.staging)).collect();
             let target = self.target.clone();
-            on_runtime(&self.io, async move { target.abort_stale().await }).await
+            on_runtime(&self.io, async move { target.abort_stale(kept).await }).await
         }
         .boxed()
     }
@@ -182,14 +184,15 @@ impl Target {
         }
     }
 
-    /// Removes what attempts before this one have staged and no checkpoint has taken over.
-    async fn abort_stale(&self) -> Result<(), Error> {
+    /// Removes what attempts before this one have staged, but for the files that are kept.
+    async fn abort_stale(&self, kept: BTreeSet<String>) -> Result<(), Error> {
         let note = CommitNote::read(&self.store, &self.names.commit_note()).await?;
         let is_tidy = note.is_tidy || self.is_tidy.load(Ordering::Relaxed);
         // Earlier releases staged in the folders of partitions: all of them are looked at once.
         let folder = if is_tidy { self.names.staging_folder() } else { self.names.folder.clone() };
         let files = self.store.list(&folder, |_| true).await?.unwrap_or_default();
-        let is_stale = |path: &str| self.names.attempt_of(path).is_some_and(|staged| staged < self.attempt);
+        let is_dead = |path: &str| self.names.attempt_of(path).is_some_and(|staged| staged < self.attempt);
+        let is_stale = |path: &str| is_dead(path) && !kept.contains(path);
         for file in files.into_iter().filter(|file| is_stale(&file.path)) {
             crash_point("file-sink.before-abort");
             if let Store::S3(objects) = &self.store

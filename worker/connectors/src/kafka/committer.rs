@@ -169,7 +169,7 @@ impl SinkCommitter for KafkaCommitter {
         })
     }
 
-    fn abort_stale<'a>(&'a mut self, _last: CheckpointId) -> BoxFuture<'a, Result<(), Error>> {
+    fn abort_stale<'a>(&'a mut self, _kept: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>> {
         // Records of unfinished epochs never left the staging area. A transaction that a crash left open belongs to a
         // checkpoint whose commit recovery has just repeated, and that ended it.
         self.is_recovering = false;

@@ -74,7 +74,7 @@ fn parts_in_a_bucket_are_seen_once_after_the_commit_and_read_back_in_pieces() {
         for _ in 0..2 {
             harness.commit(again.as_ref(), 1, &parts).expect("committed");
         }
-        harness.abort_stale(again.as_ref(), 1).expect("removed");
+        harness.abort_stale(again.as_ref(), &[]).expect("removed");
         let source = harness.source(&table);
         let read = harness.read(source.as_ref(), 77).expect("rows");
         let mut ids = read.column(0).as_primitive::<Int64Type>().values().to_vec();
@@ -192,7 +192,7 @@ fn unfinished_uploads_are_aborted_by_their_attempt_or_by_the_next_one() {
             // Nobody works for it any more, and nobody tidies up.
             std::mem::forget(writer);
             let next = harness.sink(&table, 2);
-            harness.abort_stale(next.as_ref(), 0).expect("removed");
+            harness.abort_stale(next.as_ref(), &[]).expect("removed");
             assert!(notes(&harness, &table).is_empty());
         } else {
             drop(writer);

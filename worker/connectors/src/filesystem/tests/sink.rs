@@ -126,7 +126,7 @@ fn a_commit_can_be_repeated_and_finished_by_another_process() {
     // The first process dies between two renames; the next one gets the same committables.
     harness.commit(sink.as_ref(), 1, &parts[..1]).expect("committed");
     let again = harness.sink(&table, 2);
-    harness.abort_stale(sink.as_ref(), 0).expect("nothing of an earlier attempt");
+    harness.abort_stale(sink.as_ref(), &[]).expect("nothing of an earlier attempt");
     for _ in 0..2 {
         harness.commit(again.as_ref(), 1, &parts).expect("committed");
     }
@@ -174,11 +174,32 @@ fn what_dead_attempts_staged_is_removed_and_nothing_else() {
     alive.write(&rows(&table, 5, 9)).expect("it takes rows");
     let parts = harness.prepare(alive.as_mut(), 3).expect("staged");
     harness.commit(second.as_ref(), 1, &committed).expect("committed");
-    harness.abort_stale(second.as_ref(), 1).expect("removed");
+    harness.abort_stale(second.as_ref(), &[]).expect("removed");
     harness.commit(second.as_ref(), 3, &parts).expect("committed");
     assert_eq!(read_back(&harness, &table), (0..9).collect::<Vec<_>>());
     assert_eq!(visible(folder.path()).len(), 2, "{:?}", files(folder.path()));
     assert_eq!(leftovers(folder.path()), [".part-of-another"]);
+}
+
+#[test]
+fn what_a_skipped_checkpoint_has_staged_is_kept_and_nothing_else_of_its_attempt() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let table = people(text(folder.path()), "json", &[]);
+    let first = harness.sink(&table, 1);
+    let mut dead = harness.writer(first.as_ref(), (0, 1), 1);
+    dead.write(&rows(&table, 0, 5)).expect("it takes rows");
+    let skipped = harness.prepare(dead.as_mut(), 1).expect("staged");
+    let of_another_connector = crate::sink::Committable { description: serde_json::json!({ "slot": 0 }) };
+    let kept: Vec<_> = skipped.iter().cloned().chain([of_another_connector]).collect();
+    dead.write(&rows(&table, 5, 9)).expect("it takes rows");
+    harness.prepare(dead.as_mut(), 2).expect("staged");
+    for _ in 0..2 {
+        harness.abort_stale(harness.sink(&table, 2).as_ref(), &kept).expect("removed");
+        assert_eq!(leftovers(folder.path()).len(), 1, "{:?}", files(folder.path()));
+    }
+    harness.commit(harness.sink(&table, 3).as_ref(), 1, &skipped).expect("committed");
+    assert_eq!(read_back(&harness, &table), (0..5).collect::<Vec<_>>());
 }
 
 #[test]
@@ -197,7 +218,7 @@ fn parts_that_a_reader_has_taken_away_do_not_stop_a_repeated_commit() {
     fs::remove_file(parts[1].description["final"].as_str().expect("a path")).expect("a part");
     let again = harness.sink(&table, 2);
     harness.commit(again.as_ref(), 1, &parts).expect("the same commit again");
-    harness.abort_stale(again.as_ref(), 1).expect("nothing is left");
+    harness.abort_stale(again.as_ref(), &[]).expect("nothing is left");
     assert_eq!(read_back(&harness, &table), [2, 5]);
     assert!(!folder.path().join("name=n0").exists(), "a folder that is gone stays so");
 
@@ -253,7 +274,7 @@ fn leftovers_of_earlier_releases_are_looked_for_once_and_then_no_more_than_the_s
 
     let second = harness.sink(&table, 2);
     let mut committer = second.committer(harness.io()).expect("it opens").expect("there is something to commit");
-    harness.block_on(committer.abort_stale(eddyline_stream::CheckpointId::NONE)).expect("removed");
+    harness.block_on(committer.abort_stale(&[])).expect("removed");
     assert_eq!(leftovers(folder.path()), ["name=n0/.part-ffffffff-a1-0-7.json"]);
     let mut alive = harness.writer(second.as_ref(), (0, 1), 2);
     alive.write(&rows(&table, 0, 3)).expect("it takes rows");
@@ -264,7 +285,7 @@ fn leftovers_of_earlier_releases_are_looked_for_once_and_then_no_more_than_the_s
 
     // A walk through the whole folder would now fail.
     std::os::unix::fs::symlink(folder.path(), folder.path().join("circle")).expect("a link");
-    harness.abort_stale(harness.sink(&table, 3).as_ref(), 1).expect("only the staging folder is looked at");
+    harness.abort_stale(harness.sink(&table, 3).as_ref(), &[]).expect("only the staging folder is looked at");
     fs::remove_file(folder.path().join("circle")).expect("a link");
     assert_eq!(leftovers(folder.path()), ["name=n0/.part-ffffffff-a1-0-7.json"]);
     assert_eq!(read_back(&harness, &table), [0, 1, 2]);
