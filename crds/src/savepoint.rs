@@ -75,7 +75,7 @@ pub struct SavepointStatus {
     /// The batch job that makes it of the job's latest checkpoint, when no worker was there to take it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied_by: Option<String>,
-    /// How its data is deleted when the job is gone; only where it is deleted with this object.
+    /// How its data is reached when the job is gone; only where it is deleted with this object, or copied by a batch job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
     /// Why it waits or has failed, for people.

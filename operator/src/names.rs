@@ -50,8 +50,17 @@ pub fn cleanup(job: &str, uid: &str) -> String {
 
 /// The batch job that deletes the data of a savepoint.
 pub fn savepoint_cleanup(savepoint: &str, uid: &str) -> String {
+    of_savepoint("svp", savepoint, uid)
+}
+
+/// The batch job that looks whether a savepoint is in storage.
+pub fn savepoint_check(savepoint: &str, uid: &str) -> String {
+    of_savepoint("svp-check", savepoint, uid)
+}
+
+fn of_savepoint(kind: &str, savepoint: &str, uid: &str) -> String {
     let end = format!("-{}", short(uid));
-    let mut name = format!("svp-{savepoint}");
+    let mut name = format!("{kind}-{savepoint}");
     // A batch job's name becomes a label of its pods.
     name.truncate(63 - end.len());
     format!("{}{end}", name.trim_end_matches(['-', '.']))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eddyline_api::JobStatus;
+use eddyline_crds::savepoint::Origin;
 use eddyline_crds::stream_job::DesiredState;
 use eddyline_crds::{Savepoint, StreamJob};
 
@@ -216,6 +217,14 @@ impl Observed {
     /// Whether the job should be suspended.
     pub fn wants_suspension(&self) -> bool {
         self.job.spec.state == DesiredState::Suspended
+    }
+
+    /// What reaches the data of the job when it is gone, if it has storage.
+    pub fn origin(&self) -> Option<Origin> {
+        let record = self.record.as_ref()?;
+        let revision = self.job.status.as_ref()?.revision.as_ref()?;
+        let template = record.spec.workers.template.clone();
+        Some(Origin { image: revision.image.clone(), storage: record.storage.clone()?, template })
     }
 
     /// The worst that keeps a pod of a revision from running.

@@ -20,14 +20,14 @@ use crate::events::{Event, Reason};
 use crate::message;
 use crate::names;
 use crate::observe;
-use crate::observed::{Observed, Worker};
+use crate::observed::{BatchJob, Observed, Worker};
 use crate::status::difference;
 use crate::worker_client::{self, WorkerClient};
 
 pub(crate) mod conditions;
 mod decision;
 
-use decision::{Decision, Ending, Seen, Writing};
+use decision::{Copy, Decision, Ending, Seen, Writing};
 
 /// A pass that was not finished.
 #[derive(Debug, thiserror::Error)]
@@ -130,12 +130,40 @@ impl Place<'_> {
 
     /// A savepoint that a batch job makes.
     async fn follow_copy(&self, savepoint: &Savepoint, by: &str) -> Result<Option<Duration>, Error> {
-        let copy = observe::batch_job(self.context, self.namespace, by).await;
-        let copy = copy.map_err(|source| self.failed("read the batch job", source))?;
+        let uid = savepoint.metadata.uid.as_deref().unwrap_or_default();
+        let job = self.batch_job(by).await?;
+        let check = match job {
+            BatchJob::Absent => self.batch_job(&names::savepoint_check(self.name, uid)).await?,
+            _ => BatchJob::Absent,
+        };
         let now = whole_seconds(self.context.clock.now());
-        let Decision { status, again, .. } = decision::follow_copy(savepoint, by, &copy, now);
-        let is_recorded = self.record(savepoint, &status, None).await?;
-        Ok(if is_recorded { again } else { Some(CHANGED_MEANWHILE) })
+        let (Decision { status, again, .. }, is_looked_for) =
+            decision::follow_copy(savepoint, &Copy { by, job, check }, now);
+        if !self.record(savepoint, &status, None).await? {
+            return Ok(Some(CHANGED_MEANWHILE));
+        }
+        if is_looked_for && let (Some(uri), Some(origin)) = (&status.uri, &status.origin) {
+            let job = cleanup::check_of_savepoint(savepoint, uri, origin, &self.context.settings);
+            self.create(&job).await?;
+        }
+        Ok(again)
+    }
+
+    async fn batch_job(&self, name: &str) -> Result<BatchJob, Error> {
+        let found = observe::batch_job(self.context, self.namespace, name).await;
+        found.map_err(|source| self.failed("read the batch job", source))
+    }
+
+    /// Creates a batch job, unless it is there. Gives why the API server takes none at all, as in a namespace that is being
+    /// deleted.
+    async fn create(&self, job: &Job) -> Result<Option<String>, Error> {
+        let jobs: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
+        match jobs.create(&PostParams::default(), job).await {
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == 403 => Ok(Some(status.message.clone())),
+            Err(source) => Err(self.failed("create the batch job", source)),
+            Ok(_) => Ok(None),
+        }
     }
 
     /// Makes sure that what is about to be written can be deleted, also when its job is gone.
@@ -182,10 +210,8 @@ impl Place<'_> {
 
     /// An object that is being deleted: its data goes first, where that is wished and possible.
     async fn end(&self, savepoint: &Savepoint) -> Result<Option<Duration>, Error> {
-        let jobs: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
         let uid = savepoint.metadata.uid.as_deref().unwrap_or_default();
-        let found = observe::batch_job(self.context, self.namespace, &names::savepoint_cleanup(self.name, uid)).await;
-        let cleanup = found.map_err(|source| self.failed("read the batch job", source))?;
+        let cleanup = self.batch_job(&names::savepoint_cleanup(self.name, uid)).await?;
         let writing = self.writing(savepoint).await?;
         let now = whole_seconds(self.context.clock.now());
         let (ending, again) = decision::end(savepoint, &cleanup, &writing, now);
@@ -197,15 +223,8 @@ impl Place<'_> {
             }
             Ending::Delete { uri, origin } => {
                 let job = cleanup::of_savepoint(savepoint, &uri, &origin, &self.context.settings);
-                match jobs.create(&PostParams::default(), &job).await {
-                    Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => return Ok(again),
-                    // Nothing can be made in a namespace that is being deleted.
-                    Err(kube::Error::Api(status)) if status.code == 403 => {
-                        self.leave(savepoint, &format!("{uri} was not deleted: {}", status.message)).await;
-                    }
-                    Err(source) => return Err(self.failed("create the batch job", source)),
-                    Ok(_) => return Ok(again),
-                }
+                let Some(refusal) = self.create(&job).await? else { return Ok(again) };
+                self.leave(savepoint, &format!("{uri} was not deleted: {refusal}")).await;
             }
             Ending::Leave(story) => self.leave(savepoint, &story).await,
             Ending::LetGo => {}

@@ -32,6 +32,11 @@ struct Times {
 const DELETION: Times = Times { max: 120, kept: 300 };
 /// A copy reads and writes the whole state, and somebody wants to know how it has ended.
 const COPY: Times = Times { max: 3600, kept: 86_400 };
+/// One that could not read the storage is made again when it has gone.
+const CHECK: Times = Times { max: 120, kept: 3600 };
+
+/// Where Kubernetes reads the last words of a container from.
+const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// The batch job that deletes the folder of a job and its savepoints, but those in `keep`.
 pub fn of_job(inputs: Inputs<'_>, keep: &[String]) -> Job {
@@ -45,7 +50,7 @@ pub fn of_job(inputs: Inputs<'_>, keep: &[String]) -> Job {
 pub fn copy_of_job(inputs: Inputs<'_>, to: &str) -> Job {
     let mut arguments = vec!["savepoint".to_owned()];
     arguments.extend(with_config("copy"));
-    let report = ["--to", to, "--report", "/dev/termination-log"];
+    let report = ["--to", to, "--report", TERMINATION_LOG];
     arguments.extend(report.into_iter().map(str::to_owned));
     let name = names::last_savepoint(inputs.name(), inputs.uid());
     errand_of(inputs, arguments).batch_job(name, inputs.job.metadata.namespace.clone(), &COPY)
@@ -72,7 +77,26 @@ fn errand_of(inputs: Inputs<'_>, arguments: Vec<String>) -> Errand<'_> {
 
 /// The batch job that deletes the data of a savepoint.
 pub fn of_savepoint(savepoint: &Savepoint, uri: &str, origin: &Origin, settings: &Settings) -> Job {
-    let mut arguments = vec!["cleanup".to_owned(), "--uri".to_owned(), uri.to_owned()];
+    let arguments = ["cleanup", "--uri", uri];
+    about_savepoint(savepoint, origin, &arguments, settings, names::savepoint_cleanup, &DELETION)
+}
+
+/// The batch job that looks whether a savepoint is in storage, and reports which checkpoint it holds. It copies the savepoint to
+/// where it is: what is there is left as it is, and what is not there cannot be copied.
+pub fn check_of_savepoint(savepoint: &Savepoint, uri: &str, origin: &Origin, settings: &Settings) -> Job {
+    let arguments = ["savepoint", "copy", "--from", uri, "--to", uri, "--report", TERMINATION_LOG];
+    about_savepoint(savepoint, origin, &arguments, settings, names::savepoint_check, &CHECK)
+}
+
+fn about_savepoint(
+    savepoint: &Savepoint,
+    origin: &Origin,
+    arguments: &[&str],
+    settings: &Settings,
+    name: fn(&str, &str) -> String,
+    times: &Times,
+) -> Job {
+    let mut arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
     if let Some(endpoint) = &origin.storage.endpoint {
         arguments.extend(["--endpoint".to_owned(), endpoint.clone()]);
     }
@@ -86,9 +110,8 @@ pub fn of_savepoint(savepoint: &Savepoint, uri: &str, origin: &Origin, settings:
         settings,
     };
     let metadata = &savepoint.metadata;
-    let uid = metadata.uid.as_deref().unwrap_or_default();
-    let name = names::savepoint_cleanup(metadata.name.as_deref().unwrap_or_default(), uid);
-    errand.batch_job(name, metadata.namespace.clone(), &DELETION)
+    let (own, uid) = (metadata.name.as_deref().unwrap_or_default(), metadata.uid.as_deref().unwrap_or_default());
+    errand.batch_job(name(own, uid), metadata.namespace.clone(), times)
 }
 
 /// One command about stored data, and what its pod needs.

@@ -164,6 +164,7 @@ fn leave(pass: &mut Pass<'_>, uri: String, phase: SavepointPhase, checkpoint: Op
         uri: Some(uri),
         checkpoint: checkpoint.and_then(|number| i64::try_from(number).ok()),
         completed_at: is_complete.then_some(Time(pass.now)),
+        origin: if is_complete { None } else { pass.seen.origin() },
         copied_by,
         message: Some(message),
         ..SavepointStatus::default()

@@ -20,6 +20,9 @@ const SOON: Duration = Duration::from_secs(1);
 const PENDING: Duration = Duration::from_secs(2);
 const PENDING_MAX: Duration = Duration::from_secs(30);
 
+/// How soon to look again at a savepoint that was not found in storage: when its batch job is gone, it is looked for again.
+const CHECK_AGAIN: Duration = Duration::from_secs(1800);
+
 /// What was seen of a savepoint.
 pub(super) struct Seen<'a> {
     pub savepoint: &'a Savepoint,
@@ -79,34 +82,54 @@ pub(super) fn copied_by(savepoint: &Savepoint) -> Option<&str> {
     savepoint.status.as_ref()?.copied_by.as_deref()
 }
 
-/// A savepoint that a batch job makes of a checkpoint.
-pub(super) fn follow_copy(savepoint: &Savepoint, by: &str, copy: &BatchJob, now: Timestamp) -> Decision {
+/// The batch jobs about a savepoint that is a copy of a checkpoint.
+pub(super) struct Copy<'a> {
+    /// The one that makes it, by name.
+    pub by: &'a str,
+    pub job: BatchJob,
+    /// The one that looks whether it is in storage.
+    pub check: BatchJob,
+}
+
+/// A savepoint that a batch job makes of a checkpoint. Gives whether to look in storage for it: what is known of a batch job
+/// that has ended goes with it after a day, and the savepoint stays.
+pub(super) fn follow_copy(savepoint: &Savepoint, copy: &Copy<'_>, now: Timestamp) -> (Decision, bool) {
     let mut status = savepoint.status.clone().unwrap_or_default();
     status.observed_generation = savepoint.metadata.generation.unwrap_or_default();
-    let mut fail = |why: String| {
-        status.phase = SavepointPhase::Failed;
-        status.message = Some(format!("{why}. What it was to be a copy of is left where it was"));
+    let by = copy.by;
+    let wait = |mut status: SavepointStatus, message: Option<String>, again: Option<Duration>| {
+        status.message = message.or(status.message);
+        Decision { status, ask: false, again }
     };
-    match copy {
-        BatchJob::Running => return Decision { status, ask: false, again: Some(PENDING) },
-        BatchJob::Done { checkpoint } => {
+    let unknown = format!("the batch job {by} that made it is gone");
+    match (&copy.job, &copy.check) {
+        (BatchJob::Running, _) => return (wait(status, None, Some(PENDING)), false),
+        (BatchJob::Absent, BatchJob::Absent) if status.origin.is_none() => {
+            let message = format!("{unknown}; `eddyline savepoint inspect` shows whether it is complete");
+            return (wait(status, Some(message), None), false);
+        }
+        (BatchJob::Absent, BatchJob::Absent) => {
+            let message = format!("{unknown}; it is looked for in storage");
+            return (wait(status, Some(message), Some(SOON)), true);
+        }
+        (BatchJob::Absent, BatchJob::Running) => return (wait(status, None, Some(PENDING)), false),
+        (BatchJob::Absent, BatchJob::Failed(why)) => {
+            let message =
+                format!("{unknown}, and it is not found in storage: {why}. It is looked for again every hour");
+            return (wait(status, Some(message), Some(CHECK_AGAIN)), false);
+        }
+        (BatchJob::Done { checkpoint }, _) | (BatchJob::Absent, BatchJob::Done { checkpoint }) => {
             status.phase = SavepointPhase::Completed;
             status.checkpoint = checkpoint.and_then(|number| i64::try_from(number).ok());
             status.completed_at = Some(Time(now));
             status.message = Some("a copy of the latest checkpoint of a job that was deleted".to_owned());
         }
-        BatchJob::Failed(why) => fail(why.clone()),
-        BatchJob::Absent => fail(format!("there is no batch job {by} any more")),
+        (BatchJob::Failed(why), _) => {
+            status.phase = SavepointPhase::Failed;
+            status.message = Some(format!("{why}. What it was to be a copy of is left where it was"));
+        }
     }
-    Decision { status, ask: false, again: None }
-}
-
-/// How the savepoints of a job can be deleted.
-fn origin(seen: &Observed) -> Option<Origin> {
-    let record = seen.record.as_ref()?;
-    let revision = seen.job.status.as_ref()?.revision.as_ref()?;
-    let template = record.spec.workers.template.clone();
-    Some(Origin { image: revision.image.clone(), storage: record.storage.clone()?, template })
+    (Decision { status, ask: false, again: None }, false)
 }
 
 pub(super) fn decide(seen: &Seen<'_>) -> Decision {
@@ -144,7 +167,7 @@ pub(super) fn decide(seen: &Seen<'_>) -> Decision {
             status.phase = SavepointPhase::InProgress;
             status.started_at = status.started_at.or(Some(Time(seen.now)));
             if seen.savepoint.spec.deletion_policy == DeletionPolicy::Delete {
-                status.origin = origin(observed);
+                status.origin = observed.origin();
             }
             status.message = None;
             Decision { status, ask: true, again: Some(SOON) }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::since;
+use crate::names;
 use crate::testing::world::{BATCH, CONFIG_MAPS, PODS, SAVEPOINTS};
 
 /// Deletes the job and waits until it is gone, which must not take longer than a minute.
@@ -176,6 +177,47 @@ async fn a_deletion_ends_in_time_although_storage_is_away() {
         scenario.passes(10).await;
         assert_copied(&scenario.world, "once storage is back");
     }
+}
+
+/// Kubernetes deletes a batch job some time after its end, and a controller may be away for longer than that.
+#[tokio::test]
+async fn a_copy_whose_end_nobody_has_seen_is_looked_for_in_storage() {
+    let mut scenario = Scenario::new();
+    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
+    scenario.until("ready", is_settled).await;
+    scenario.world.state().has_storage = false;
+    delete_in_time(&mut scenario).await;
+    let uid = last_savepoint(&scenario.world).expect("a Savepoint")["metadata"]["uid"].clone();
+    let uid = uid.as_str().expect("a uid");
+    let check = names::savepoint_check("orders-final-11111111", uid);
+    let remove = |world: &World, name: &str| {
+        let mut state = world.state();
+        let now = state.now;
+        assert_eq!(state.objects.delete(BATCH, name, &Value::Null, now).0, 200, "{name}");
+    };
+    remove(&scenario.world, "orders-final-11111111");
+    scenario.passes(2).await;
+    let failed = json!({"status": {"conditions": [{"type": "Failed", "status": "True", "message": "no answer"}]}});
+    {
+        let mut state = scenario.world.state();
+        let now = state.now;
+        assert_eq!(state.objects.patch(BATCH, &check, Some("status"), &failed, false, now).0, 200);
+    }
+    scenario.passes(2).await;
+    let status = last_savepoint(&scenario.world).expect("a Savepoint")["status"].clone();
+    assert_eq!(status["phase"], json!("InProgress"), "storage that does not answer says nothing about it");
+    assert!(status["message"].as_str().is_some_and(|why| why.contains("no answer")), "{status}");
+
+    remove(&scenario.world, &check);
+    scenario.world.state().has_storage = true;
+    scenario.passes(4).await;
+    let status = last_savepoint(&scenario.world).expect("a Savepoint")["status"].clone();
+    assert_eq!((&status["phase"], &status["checkpoint"]), (&json!("Completed"), &json!(9)), "{status}");
+    let job = scenario.world.state().objects.get(BATCH, &check).cloned().expect("the batch job");
+    let arguments = job["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    let expected =
+        format!(r#"["savepoint","copy","--from","{COPY}","--to","{COPY}","--report","/dev/termination-log""#);
+    assert!(arguments.starts_with(&expected), "{arguments}");
 }
 
 #[tokio::test]

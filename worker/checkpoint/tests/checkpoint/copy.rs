@@ -74,6 +74,12 @@ async fn the_latest_checkpoint_of_a_dead_job_becomes_a_savepoint_of_its_own() {
     assert!(handle.open_output().await.expect("looked up").is_some(), "nobody has said that it is committed");
     assert_eq!(handle.get_staged("sink/attempt-1/a").await.expect("a copy"), "rows");
 
+    // The controller finds out in this way whether a savepoint is there.
+    let itself = copy_savepoint(&path("final"), &path("final"), &options()).await.expect("found");
+    assert_eq!(itself.checkpoint, checkpoint(1));
+    let error = copy_savepoint(&path("none"), &path("none"), &options()).await.expect_err("not there");
+    assert!(matches!(error, Error::MissingManifest { .. }), "{error}");
+
     // A savepoint can be copied too.
     copy_savepoint(&path("final"), &path("second"), &options()).await.expect("copied");
     std::fs::remove_dir_all(path("final")).expect("removed");
