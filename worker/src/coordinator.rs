@@ -4,7 +4,6 @@
 //! carries the decisions out; [`job`] starts attempts until one ends well.
 
 pub mod attempt;
-mod backoff;
 pub mod job;
 mod recovery;
 pub mod request;

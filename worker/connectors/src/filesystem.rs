@@ -27,6 +27,8 @@ mod object_upload;
 #[cfg(feature = "io")]
 mod part;
 #[cfg(feature = "io")]
+mod patience;
+#[cfg(feature = "io")]
 mod piece;
 #[cfg(feature = "io")]
 mod read_lines;

@@ -161,7 +161,8 @@ impl Harness {
     }
 
     pub(crate) fn writer(&self, sink: &dyn Sink, subtask: (usize, usize), attempt: u64) -> Box<dyn SinkWriter> {
-        let context = WriterContext { io: self.io(), waker: self.waker(), subtask, attempt };
+        let waits = Arc::new(|_: &Error| ());
+        let context = WriterContext { io: self.io(), waker: self.waker(), subtask, attempt, waits };
         sink.writer(context).expect("a writer")
     }
 

@@ -7,6 +7,8 @@
 //! Readers and writers are synchronous and run on slot threads; what must wait (network, object storage) runs on the I/O
 //! runtime and meets them at bounded queues.
 
+#[cfg(feature = "io")]
+pub mod backoff;
 pub mod blackhole;
 pub mod config;
 pub mod datagen;
@@ -62,4 +64,19 @@ pub enum Error {
         /// What does not fit and what to do.
         reason: String,
     },
+}
+
+#[cfg(feature = "io")]
+impl Error {
+    /// Whether something outside does not answer, has no room, or lets nobody in: what was tried succeeds when that is over.
+    /// A bucket that does not exist is something else.
+    pub fn is_outage(&self) -> bool {
+        use object_store::Error as E;
+        let Self::Unavailable { retryable: true, .. } = self else { return false };
+        let mut causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        causes.find_map(|error| error.downcast_ref::<E>()).is_none_or(|error| {
+            use E::{Generic, JoinError, PermissionDenied, Unauthenticated};
+            matches!(error, Generic { .. } | JoinError { .. } | PermissionDenied { .. } | Unauthenticated { .. })
+        })
+    }
 }

@@ -115,6 +115,8 @@ pub struct WriterContext {
     pub subtask: (usize, usize),
     /// The number of the attempt, for names that must not be reused.
     pub attempt: u64,
+    /// Told what the writer waits for when something outside is away. It is over with the next checkpoint.
+    pub waits: Arc<dyn Fn(&Error) + Send + Sync>,
 }
 
 /// A sink of a job, opened from its configuration.

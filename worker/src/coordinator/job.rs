@@ -312,6 +312,7 @@ impl Runner<'_> {
             connectors: Arc::clone(self.connectors),
             rows_per_read: config.rows_per_read,
             io: tokio::runtime::Handle::current(),
+            waits: waits_told_to(&view.status),
             staging: Arc::new(CheckpointStaging::new(store.clone(), Arc::clone(&view.status), running)),
             events: events_sender,
         };
@@ -356,6 +357,12 @@ impl Runner<'_> {
         }
         Ok(ending)
     }
+}
+
+/// What sinks wait for is why the checkpoint behind it cannot be stored.
+fn waits_told_to(status: &Arc<Status>) -> Arc<dyn Fn(&eddyline_connectors::Error) + Send + Sync> {
+    let status = Arc::clone(status);
+    Arc::new(move |error| status.checkpoint_error(crate::reason_of(error)))
 }
 
 /// Builds and starts an attempt, where nobody is held up: brokers are asked meanwhile, and all state is put in its place.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use eddyline_checkpoint::{CheckpointHandle, JobStore};
 use eddyline_connectors::Error;
+use eddyline_connectors::backoff::Backoff;
 use eddyline_connectors::sink::Staging;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::backoff::Backoff;
 use super::status::Status;
 
 /// Small named objects in the job's checkpoint folder. Garbage collection knows them: they stay until the checkpoint that

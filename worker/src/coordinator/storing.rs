@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
+use eddyline_connectors::backoff::Backoff;
 use eddyline_connectors::sink::{Committable, SinkCommitter};
 use eddyline_state::Frozen;
 use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex};
 use tracing::warn;
 
 use super::attempt::Error;
-use super::backoff::Backoff;
 use super::request::SavepointOrder;
 use super::status::Status;
 use super::verdict::{self, Verdict};

@@ -58,7 +58,8 @@ pub(super) fn of_connector(error: &eddyline_connectors::Error) -> Verdict {
     match error {
         eddyline_connectors::Error::Unavailable { retryable: true, .. } => match storage_behind(error) {
             Some(storage) => of_checkpoint(storage),
-            None => Verdict::Outage,
+            None if error.is_outage() => Verdict::Outage,
+            None => Verdict::Failure,
         },
         _ => Verdict::Mistake,
     }

@@ -74,6 +74,8 @@ pub struct Context {
     pub io: tokio::runtime::Handle,
     /// Where sinks stage what is not yet committed.
     pub staging: Arc<dyn Staging>,
+    /// Told what sinks wait for.
+    pub waits: Arc<dyn Fn(&eddyline_connectors::Error) + Send + Sync>,
     /// The way from tasks to the coordinator.
     pub events: EventSender,
 }
@@ -441,6 +443,7 @@ impl<'a> Builder<'a> {
             waker: self.wakers[slot.index()].as_function(),
             subtask: (slot.index(), writers),
             attempt: self.context.attempt.number(),
+            waits: Arc::clone(&self.context.waits),
         };
         let writer = sink.writer(context).map_err(|source| failed_to_open(node, source.into()))?;
         Ok(Output::Sink { writer, metrics: self.metrics(node, Role::Sink, slot) })

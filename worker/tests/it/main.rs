@@ -3,6 +3,7 @@
 mod abandoned_checkpoint;
 mod answers;
 mod broker;
+mod bucket;
 mod command_line;
 mod edits;
 mod exactly_once;
@@ -21,6 +22,7 @@ mod running;
 mod savepoint_elsewhere;
 mod split_tables;
 mod stopping;
+mod store_outage;
 mod vanished_folders;
 mod waiting;
 mod watermark_alignment;

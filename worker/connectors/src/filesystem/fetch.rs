@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::compression::Compression;
+use super::patience::PatientStore;
 use super::piece::{Lines, Piece};
 use super::store::{Store, failed_on_disk, open_failed};
 use crate::Error;
@@ -83,7 +84,7 @@ pub(super) struct Blocks {
 impl Blocks {
     /// Starts to fetch the lines of a piece.
     pub(super) fn start(
-        store: &Store,
+        store: &PatientStore,
         piece: &Piece,
         io: &Handle,
         waker: Arc<dyn Fn() + Send + Sync>,
@@ -92,14 +93,15 @@ impl Blocks {
         let outlet = Outlet { sender, waker };
         let piece = piece.clone();
         let compression = Compression::of_path(&piece.file.path)?;
-        match (store.clone(), compression) {
+        let store = store.clone();
+        match (&store.store, compression) {
             (Store::Local, None) => drop(io.spawn_blocking(move || outlet.end(read_disk(&piece, &outlet)))),
             (Store::Local, Some(compression)) => drop(io.spawn_blocking(move || {
                 let opened = open_disk(&piece);
                 outlet.end(opened.and_then(|file| unpack(&piece, compression, file, &outlet)));
             })),
-            (store, None) => drop(io.spawn(async move { outlet.end(read_objects(&store, &piece, &outlet).await) })),
-            (store, Some(compression)) => {
+            (_, None) => drop(io.spawn(async move { outlet.end(read_objects(&store, &piece, &outlet).await) })),
+            (_, Some(compression)) => {
                 let (packed, packed_queue) = mpsc::channel(REQUESTS_MAX);
                 let reader = PackedReader { queue: packed_queue, bytes: bytes::Bytes::new() };
                 let path = piece.file.path.clone();
@@ -221,7 +223,7 @@ fn unpack(piece: &Piece, compression: Compression, packed: impl Read + Send, out
 
 /// The bytes of an object, several requests at a time, in order.
 fn requests<'a>(
-    store: &'a Store,
+    store: &'a PatientStore,
     path: &'a str,
     range: Range<u64>,
 ) -> impl futures::Stream<Item = Result<bytes::Bytes, Error>> + Send + Unpin + 'a {
@@ -231,7 +233,7 @@ fn requests<'a>(
         .buffered(REQUESTS_MAX)
 }
 
-async fn read_objects(store: &Store, piece: &Piece, outlet: &Outlet) -> Result<(), Error> {
+async fn read_objects(store: &PatientStore, piece: &Piece, outlet: &Outlet) -> Result<(), Error> {
     let path = &piece.file.path;
     match store.head(path).await? {
         Some(file) => piece.check_size(file.size)?,

@@ -3,6 +3,10 @@
 //! A bucket keeps, and bills, the parts of an upload that is neither completed nor aborted, and no listing shows them. So
 //! each upload has a note in the staging folder with its id, from its beginning to its end: whoever finds a note of a dead
 //! attempt aborts the upload. Small objects have no parts and need no note.
+//!
+//! An outage is waited out: a part is kept until it is acknowledged, and sent again under its number. Of an upload whose id
+//! never came back nobody knows, but it has no parts and costs nothing. An upload that has been completed already is not
+//! there any more, and its object is: that is how an answer that was lost is known.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,15 +17,17 @@ use object_store::aws::AmazonS3;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::{ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::patience::Patience;
 use super::store::{Store, failed, key};
 use crate::Error;
 
 /// The size of a part; S3 takes none below 5 MiB, but for the last.
-const PART_BYTES: usize = 10 << 20;
-/// Parts of an object on their way at the same time.
-const PARTS_MAX: usize = 4;
+pub(super) const PART_BYTES: usize = 10 << 20;
+/// Parts of all objects of a writer on their way at the same time.
+pub(super) const PARTS_MAX: usize = 4;
 
 /// An upload that has begun and not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +59,9 @@ impl Unfinished {
 pub(super) struct ObjectUpload {
     // Fixed at start.
     store: Arc<AmazonS3>,
+    patience: Patience,
+    /// Room for parts on their way.
+    room: Arc<Semaphore>,
     path: String,
     /// Where the note of its upload is.
     note: String,
@@ -61,23 +70,24 @@ pub(super) struct ObjectUpload {
     upload: Option<Unfinished>,
     /// Parts so far.
     parts: usize,
-    uploading: JoinSet<object_store::Result<(usize, PartId)>>,
+    /// Bytes in them.
+    bytes: u64,
+    uploading: JoinSet<Result<(usize, PartId), Error>>,
     uploaded: BTreeMap<usize, PartId>,
 }
 
 impl ObjectUpload {
     /// Nothing is sent before there is a part.
-    pub(super) fn new(store: Arc<AmazonS3>, path: String, note: String) -> Self {
-        Self {
-            store,
-            path,
-            note,
-            buffer: Vec::new(),
-            upload: None,
-            parts: 0,
-            uploading: JoinSet::new(),
-            uploaded: BTreeMap::new(),
-        }
+    pub(super) fn new(
+        store: Arc<AmazonS3>,
+        patience: Patience,
+        room: Arc<Semaphore>,
+        path: String,
+        note: String,
+    ) -> Self {
+        let (uploading, uploaded) = (JoinSet::new(), BTreeMap::new());
+        let buffer = Vec::new();
+        Self { store, patience, room, path, note, buffer, upload: None, parts: 0, bytes: 0, uploading, uploaded }
     }
 
     /// Appends bytes. Waits while enough parts are on their way.
@@ -95,21 +105,18 @@ impl ObjectUpload {
     pub(super) async fn finish(&mut self) -> Result<(), Error> {
         let last = std::mem::take(&mut self.buffer);
         if self.upload.is_none() {
-            let put = self.store.put(&key(&self.path)?, PutPayload::from_bytes(Bytes::from(last))).await;
-            return put.map(drop).map_err(|error| self.failed(error));
+            return self.put(&self.path, last).await;
         }
         if !last.is_empty() {
             self.send(last).await?;
         }
-        while !self.uploading.is_empty() {
-            self.next_uploaded().await?;
+        while let Some(ended) = self.uploading.join_next().await {
+            self.take(ended)?;
         }
-        let upload = self.upload.as_ref().expect("it has begun");
-        let parts = std::mem::take(&mut self.uploaded).into_values().collect();
-        let completed = self.store.complete_multipart(&key(&self.path)?, &upload.upload, parts).await;
-        completed.map_err(|error| self.failed(error))?;
+        let parts: Vec<PartId> = std::mem::take(&mut self.uploaded).into_values().collect();
+        self.patience.answer(|| self.complete(parts.clone())).await?;
         self.upload = None;
-        Store::S3(Arc::clone(&self.store)).remove(&self.note).await
+        self.remove(&self.note).await
     }
 
     /// Throws away what is uploaded.
@@ -122,41 +129,82 @@ impl ObjectUpload {
 
     async fn send(&mut self, part: Vec<u8>) -> Result<(), Error> {
         let path = key(&self.path)?;
-        if self.upload.is_none() {
-            let id = self.store.create_multipart(&path).await.map_err(|error| self.failed(error))?;
-            let upload = Unfinished { path: self.path.clone(), upload: id };
-            let text = serde_json::to_vec(&upload).expect("plain data");
-            self.upload = Some(upload);
-            let noted = self.store.put(&key(&self.note)?, PutPayload::from(text)).await;
-            noted.map_err(|error| failed(format!("cannot write object '{}'", self.note), error))?;
-            crash_point("file-sink.upload-begun");
+        let id = match &self.upload {
+            Some(upload) => upload.upload.clone(),
+            None => self.begin().await?,
+        };
+        let room = Arc::clone(&self.room).acquire_owned().await.expect("nobody closes it");
+        while let Some(ended) = self.uploading.try_join_next() {
+            self.take(ended)?;
         }
-        while self.uploading.len() >= PARTS_MAX {
-            self.next_uploaded().await?;
-        }
-        let id = self.upload.as_ref().expect("it has begun").upload.clone();
-        let (store, number) = (Arc::clone(&self.store), self.parts);
+        let (store, patience, number) = (Arc::clone(&self.store), self.patience.clone(), self.parts);
         self.parts += 1;
+        self.bytes += part.len() as u64;
+        let (part, what) = (PutPayload::from(part), self.path.clone());
         self.uploading.spawn(async move {
-            let uploaded = store.put_part(&path, &id, number, PutPayload::from(part)).await?;
-            Ok((number, uploaded))
+            let _room = room;
+            let put = || async {
+                let put = store.put_part(&path, &id, number, part.clone()).await;
+                put.map_err(|error| cannot_write(&what, error))
+            };
+            Ok((number, patience.answer(put).await?))
         });
         Ok(())
     }
 
-    async fn next_uploaded(&mut self) -> Result<(), Error> {
-        match self.uploading.join_next().await {
-            None => Ok(()),
-            Some(Ok(Ok((number, part)))) => {
-                self.uploaded.insert(number, part);
-                Ok(())
+    /// Begins an upload, and gives what the bucket calls it.
+    async fn begin(&mut self) -> Result<String, Error> {
+        // Left by an attempt of the same number, of a job that was started anew: it is not what this upload becomes.
+        self.remove(&self.path).await?;
+        let path = key(&self.path)?;
+        let create =
+            || async { self.store.create_multipart(&path).await.map_err(|error| cannot_write(&self.path, error)) };
+        let id = self.patience.answer(create).await?;
+        let upload = Unfinished { path: self.path.clone(), upload: id.clone() };
+        let text = serde_json::to_vec(&upload).expect("plain data");
+        self.upload = Some(upload);
+        self.put(&self.note, text).await?;
+        crash_point("file-sink.upload-begun");
+        Ok(id)
+    }
+
+    async fn complete(&self, parts: Vec<PartId>) -> Result<(), Error> {
+        let upload = self.upload.as_ref().expect("it has begun");
+        match self.store.complete_multipart(&key(&self.path)?, &upload.upload, parts).await {
+            Ok(_) => Ok(()),
+            // Completed before, and the answer was lost?
+            Err(error @ object_store::Error::NotFound { .. }) => {
+                let found = Store::S3(Arc::clone(&self.store)).head(&self.path).await?;
+                match found.is_some_and(|file| file.size == self.bytes) {
+                    true => Ok(()),
+                    false => Err(cannot_write(&self.path, error)),
+                }
             }
-            Some(Ok(Err(error))) => Err(self.failed(error)),
-            Some(Err(error)) => Err(failed("an I/O task ended early".to_owned(), error)),
+            Err(error) => Err(cannot_write(&self.path, error)),
         }
     }
 
-    fn failed(&self, error: object_store::Error) -> Error {
-        failed(format!("cannot write object '{}'", self.path), error)
+    fn take(&mut self, ended: Result<Result<(usize, PartId), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+        let (number, part) = ended.map_err(|error| failed("an I/O task ended early".to_owned(), error))??;
+        self.uploaded.insert(number, part);
+        Ok(())
     }
+
+    async fn put(&self, path: &str, content: Vec<u8>) -> Result<(), Error> {
+        let (key, content) = (key(path)?, PutPayload::from_bytes(Bytes::from(content)));
+        let put = || async {
+            let put = self.store.put(&key, content.clone()).await;
+            put.map(drop).map_err(|error| cannot_write(path, error))
+        };
+        self.patience.answer(put).await
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), Error> {
+        let store = Store::S3(Arc::clone(&self.store));
+        self.patience.answer(|| store.remove(path)).await
+    }
+}
+
+fn cannot_write(path: &str, error: object_store::Error) -> Error {
+    failed(format!("cannot write object '{path}'"), error)
 }

@@ -6,9 +6,9 @@ use eddyline_formats::{FormatConfig, OnBadRecord, RecordDecoder};
 use tokio::runtime::Handle;
 
 use super::fetch::{Block, Blocks, Fetched};
+use super::patience::PatientStore;
 use super::piece::Piece;
 use super::source::Progress;
-use super::store::Store;
 use crate::Error;
 
 /// A line that is longer is an error: it would have to be in memory whole.
@@ -35,7 +35,7 @@ pub(super) struct LineReader {
 
 impl LineReader {
     pub(super) fn start(
-        store: &Store,
+        store: &PatientStore,
         piece: &Piece,
         format: &FormatConfig,
         decoder: Box<dyn RecordDecoder>,

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
+use super::patience::PatientStore;
 use super::piece::Piece;
 use super::source::{Progress, format_failed};
 use super::store::{Store, open_failed};
@@ -130,13 +131,13 @@ impl Part {
 impl RowGroupReader {
     /// Starts to read a piece. `behind` is where the one before it ended: to continue there saves unpacking pages anew.
     pub(super) fn start(
-        store: &Store,
+        store: &PatientStore,
         piece: &Piece,
         plan: &Plan,
         (io, waker): (&Handle, Arc<dyn Fn() + Send + Sync>),
         behind: Option<Decoding>,
     ) -> Result<Self, Error> {
-        let input = match store {
+        let input = match &store.store {
             Store::Local => open_disk(piece, plan)?,
             Store::S3(_) => {
                 let (sender, queue) = mpsc::channel(QUEUE_ROW_GROUPS);
@@ -250,7 +251,7 @@ fn open_disk(piece: &Piece, plan: &Plan) -> Result<Input, Error> {
 }
 
 async fn fetch(
-    store: &Store,
+    store: &PatientStore,
     piece: &Piece,
     plan: &Plan,
     sender: &mpsc::Sender<Result<Fetched, Error>>,

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::commit::{FileCommitter, Target};
 use super::config::Config;
 use super::names::Names;
+use super::object_upload::PARTS_MAX;
+use super::patience::Patience;
 use super::store::Store;
 use super::upload::{Shared, Uploads};
 use super::writer::FileWriter;
@@ -47,6 +49,8 @@ impl FileSink {
 impl Sink for FileSink {
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, Error> {
         let shared = Arc::new(Shared::default());
+        let waits = context.waits;
+        let (needs, patience) = Patience::new(move |error| error.into_iter().for_each(|error| waits(error)));
         let (commands, queue) = mpsc::unbounded_channel();
         let uploads = Uploads {
             store: self.store.clone(),
@@ -55,6 +59,8 @@ impl Sink for FileSink {
             slot: context.subtask.0,
             shared: Arc::clone(&shared),
             waker: context.waker,
+            patience,
+            room: Arc::new(Semaphore::new(PARTS_MAX)),
             open: BTreeMap::new(),
             closed: Vec::new(),
             staged_number: 0,
@@ -63,7 +69,7 @@ impl Sink for FileSink {
         drop(io.spawn(uploads.run(queue)));
         let schema = self.config.file_schema(&self.table);
         let keys = self.table.partition_keys.clone();
-        Ok(Box::new(FileWriter::new(Arc::clone(&self.config), schema, keys, shared, commands, io)))
+        Ok(Box::new(FileWriter::new(Arc::clone(&self.config), schema, keys, shared, (commands, needs), io)))
     }
 
     fn committer(&self, io: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error> {

@@ -1,15 +1,17 @@
 //! A filesystem table that is read.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use eddyline_formats::{Framing, RecordDecoder};
 use eddyline_stream::SplitId;
+use tokio::sync::watch;
 
 use super::config::Config;
 use super::discovery::FileEnumerator;
 use super::fields::{Fields, FileFields};
+use super::patience::{Patience, PatientStore, chain};
 use super::piece::Piece;
 use super::read_lines::LineReader;
 use super::read_parquet::{Decoding, DividedRowGroups, Plan, RowGroupReader};
@@ -64,6 +66,11 @@ impl Source for FileSource {
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>, Error> {
         let schema = self.config.file_schema(&self.table);
         let projection = self.fields.file_projection.clone();
+        let trouble = Arc::<Mutex<Option<String>>>::default();
+        let told = Arc::clone(&trouble);
+        let (needs, patience) = Patience::new(move |error| {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = error.map(|error| chain(error));
+        });
         Ok(Box::new(FileSourceReader {
             plan: self.config.format.parquet().map(|config| Plan {
                 config: config.clone(),
@@ -74,7 +81,9 @@ impl Source for FileSource {
             config: Arc::clone(&self.config),
             table: self.table.clone(),
             fields: self.fields.clone(),
-            store: self.store.clone(),
+            store: PatientStore { store: self.store.clone(), patience },
+            trouble,
+            _needs: needs,
             context,
             pieces: Vec::new(),
             open: None,
@@ -100,7 +109,11 @@ struct FileSourceReader {
     config: Arc<Config>,
     table: TableDescriptor,
     fields: Fields,
-    store: Store,
+    store: PatientStore,
+    /// Why nothing can be read at the moment.
+    trouble: Arc<Mutex<Option<String>>>,
+    /// Gone with the reader: then nobody waits for an answer of the store any more.
+    _needs: watch::Sender<()>,
     context: ReaderContext,
     // Changing.
     pieces: Vec<Held>,
@@ -252,6 +265,10 @@ impl SourceReader for FileSourceReader {
             finished: held.finished,
         };
         Ok(self.pieces.iter().map(split).collect())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn counters(&self) -> ReaderCounters {

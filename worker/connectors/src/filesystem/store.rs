@@ -3,13 +3,13 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, RetryConfig};
 use serde::{Deserialize, Serialize};
 
 use super::config::S3;
@@ -18,6 +18,10 @@ use crate::Error;
 
 /// Folders inside folders: what is deeper is a loop of links.
 const DEPTH_MAX: usize = 64;
+
+/// How long a request is tried again, and how often. Who needs the answer asks again himself, and says why he waits.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
+const RETRIES: usize = 3;
 
 /// A file as it was listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +60,8 @@ impl Store {
     /// The store that `location` is in.
     pub(super) fn open(location: &Location, s3: &S3) -> Result<Self, Error> {
         let Location::S3 { bucket, .. } = location else { return Ok(Self::Local) };
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+        let retries = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries);
         if let Some(endpoint) = &s3.endpoint {
             builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
         }

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use eddyline_stream::{CheckpointId, crash_point};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::warn;
 
 use super::commit::Staged;
 use super::names::Names;
 use super::object_upload::ObjectUpload;
+use super::patience::Patience;
 use super::store::{Store, blocking, failed_on_disk};
 use crate::Error;
 
@@ -32,46 +33,38 @@ pub(super) enum Command {
 pub(super) struct Shared {
     /// Bytes that were handed over and are not written yet.
     pub(super) in_flight: AtomicU64,
-    error: Mutex<Option<Broken>>,
+    broken: Mutex<Option<Broken>>,
 }
 
 /// Why nothing can be written any more. Whoever asks is told the same: which of them the job listens to is chance.
-struct Broken {
-    what: String,
-    reason: Option<String>,
-    retryable: bool,
+#[derive(Clone, Debug)]
+struct Broken(Arc<Error>);
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Broken {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
 }
 
 impl Shared {
     /// Fails if nothing can be written any more.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let broken = self.error.lock().expect("nobody panics while holding it");
-        let Some(Broken { what, reason, retryable }) = &*broken else { return Ok(()) };
-        let source = reason.as_ref().map(|reason| reason.clone().into());
-        Err(Error::Unavailable { what: what.clone(), source, retryable: *retryable })
+        let broken = self.broken.lock().expect("nobody panics while holding it");
+        let Some(broken) = &*broken else { return Ok(()) };
+        let retryable = matches!(*broken.0, Error::Unavailable { retryable: true, .. });
+        let what = "rows cannot be written any more".to_owned();
+        Err(Error::Unavailable { what, source: Some(Box::new(broken.clone())), retryable })
     }
 
-    fn broke(&self, error: &Error) {
-        let (reason, retryable) = match error {
-            Error::Unavailable { source, retryable, .. } => {
-                (source.as_ref().map(|source| chain(&**source)), *retryable)
-            }
-            Error::BadRecord { .. } | Error::Restore { .. } => (None, false),
-        };
-        let broken = Broken { what: error.to_string(), reason, retryable };
-        *self.error.lock().expect("nobody panics while holding it") = Some(broken);
+    fn broke(&self, error: Error) {
+        *self.broken.lock().expect("nobody panics while holding it") = Some(Broken(Arc::new(error)));
     }
-}
-
-/// An error with what caused it, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// Writes the files of one writer.
@@ -83,6 +76,9 @@ pub(super) struct Uploads {
     pub(super) slot: usize,
     pub(super) shared: Arc<Shared>,
     pub(super) waker: Arc<dyn Fn() + Send + Sync>,
+    pub(super) patience: Patience,
+    /// Room for parts of objects on their way.
+    pub(super) room: Arc<Semaphore>,
     // Changing.
     pub(super) open: BTreeMap<u64, OpenFile>,
     pub(super) closed: Vec<ClosedFile>,
@@ -135,7 +131,7 @@ impl Uploads {
             };
             if let Err(error) = done {
                 broken = true;
-                self.shared.broke(&error);
+                self.shared.broke(error);
                 self.remove_unfinished().await;
             }
             (self.waker)();
@@ -185,7 +181,8 @@ impl Uploads {
             let output = match &self.store {
                 Store::S3(store) => {
                     let note = self.names.upload_note(self.attempt, self.slot, number);
-                    Output::Object(Box::new(ObjectUpload::new(Arc::clone(store), path.clone(), note)))
+                    let (store, patience, room) = (Arc::clone(store), self.patience.clone(), Arc::clone(&self.room));
+                    Output::Object(Box::new(ObjectUpload::new(store, patience, room, path.clone(), note)))
                 }
                 Store::Local => {
                     let path = path.clone();
@@ -246,7 +243,7 @@ impl Uploads {
                 let path = self.names.path(&file.partition, &name);
                 number += 1;
                 // A job that was started anew counts its checkpoints from 1 again.
-                if self.store.head(&path).await?.is_none() {
+                if self.patience.answer(|| self.store.head(&path)).await?.is_none() {
                     break path;
                 }
             };

@@ -9,9 +9,11 @@ use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::{partition, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use eddyline_stream::CheckpointId;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::Config;
+use super::location::Location;
+use super::object_upload::PART_BYTES;
 use super::part::PartEncoder;
 use super::partition::escape;
 use super::upload::{Command, Shared};
@@ -38,6 +40,8 @@ pub(super) struct FileWriter {
     partition_keys: Vec<String>,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
+    /// Gone with the writer: then nobody waits for an answer of the store any more.
+    _needs: watch::Sender<()>,
     io: tokio::runtime::Handle,
     // Changing.
     parts: BTreeMap<Arc<str>, Part>,
@@ -48,6 +52,16 @@ pub(super) struct FileWriter {
 struct Part {
     number: u64,
     encoder: PartEncoder,
+    /// Bytes that were handed over.
+    handed: usize,
+}
+
+impl Part {
+    /// Bytes that are held back, here or on the way to a bucket: those of an unfinished part of an object.
+    fn held(&self, location: &Location) -> usize {
+        let begun = if matches!(location, Location::S3 { .. }) { self.handed % PART_BYTES } else { 0 };
+        self.encoder.held() + begun
+    }
 }
 
 impl FileWriter {
@@ -56,10 +70,11 @@ impl FileWriter {
         schema: SchemaRef,
         partition_keys: Vec<String>,
         shared: Arc<Shared>,
-        commands: mpsc::UnboundedSender<Command>,
+        (commands, needs): (mpsc::UnboundedSender<Command>, watch::Sender<()>),
         io: tokio::runtime::Handle,
     ) -> Self {
-        Self { config, schema, partition_keys, shared, commands, io, parts: BTreeMap::new(), part_number: 0, bytes: 0 }
+        let parts = BTreeMap::new();
+        Self { config, schema, partition_keys, shared, commands, _needs: needs, io, parts, part_number: 0, bytes: 0 }
     }
 
     fn send(&self, command: Command) -> Result<(), Error> {
@@ -79,7 +94,7 @@ impl FileWriter {
                 self.end_largest()?;
             }
             let encoder = PartEncoder::new(&self.config.format, &self.schema)?;
-            self.parts.insert(Arc::from(folder), Part { number: self.part_number, encoder });
+            self.parts.insert(Arc::from(folder), Part { number: self.part_number, encoder, handed: 0 });
             self.part_number += 1;
         }
         let (folder, part) = self.parts.get_key_value(folder).expect("it was put there if it was missing");
@@ -88,6 +103,7 @@ impl FileWriter {
         let part = self.parts.get_mut(&folder).expect("it is there");
         part.encoder.write(rows)?;
         let bytes = part.encoder.take(BLOCK_BYTES);
+        part.handed += bytes.len();
         let is_full = part.encoder.bytes() >= self.config.part_bytes;
         self.append(number, &folder, bytes)?;
         if is_full { self.end(&folder) } else { Ok(()) }
@@ -102,7 +118,7 @@ impl FileWriter {
     }
 
     fn end(&mut self, folder: &Arc<str>) -> Result<(), Error> {
-        let Some(Part { number, encoder }) = self.parts.remove(folder) else { return Ok(()) };
+        let Some(Part { number, encoder, .. }) = self.parts.remove(folder) else { return Ok(()) };
         let rows = encoder.rows;
         let rest = encoder.finish()?;
         self.append(number, folder, rest)?;
@@ -110,8 +126,9 @@ impl FileWriter {
     }
 
     fn end_largest(&mut self) -> Result<(), Error> {
+        let location = &self.config.location;
         let largest =
-            self.parts.iter().max_by_key(|(_, part)| part.encoder.held()).map(|(folder, _)| Arc::clone(folder));
+            self.parts.iter().max_by_key(|(_, part)| part.held(location)).map(|(folder, _)| Arc::clone(folder));
         largest.map_or(Ok(()), |folder| self.end(&folder))
     }
 
@@ -182,7 +199,7 @@ impl SinkWriter for FileWriter {
                 self.write_partition(&folder, &part)?;
             }
         }
-        while self.parts.values().map(|part| part.encoder.held()).sum::<usize>() > HELD_BYTES_MAX {
+        while self.parts.values().map(|part| part.held(&self.config.location)).sum::<usize>() > HELD_BYTES_MAX {
             self.end_largest()?;
         }
         Ok(())

@@ -234,6 +234,7 @@ pub fn open_writer(sink: &dyn Sink, slot: usize, slots: usize) -> (Box<dyn SinkW
         waker: Arc::new(move || ringing.ring()),
         subtask: (slot, slots),
         attempt: 1,
+        waits: Arc::new(|_| ()),
     };
     (sink.writer(context).expect("a writer"), bell)
 }

@@ -9,17 +9,24 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// Waits that double, from a tenth of a second to ten seconds.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub struct Backoff {
     next: Duration,
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Backoff {
-    pub(super) fn new() -> Self {
+    /// Waits from the first one on.
+    pub fn new() -> Self {
         Self { next: FIRST }
     }
 
     /// The wait before the next try.
-    pub(super) fn wait(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(LONGEST);
         wait

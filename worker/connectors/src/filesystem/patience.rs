@@ -1,0 +1,134 @@
+//! Waits out an outage of the store: what it has not done is asked of it again until it has, or nobody needs it any more.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::store::{File, Store};
+use crate::Error;
+use crate::backoff::Backoff;
+
+/// Told what is waited for; `None` when that is over.
+type Told = dyn Fn(Option<&Error>) + Send + Sync;
+
+/// How to wait.
+#[derive(Clone)]
+pub(super) struct Patience {
+    told: Arc<Told>,
+    /// Its sender is gone when nobody needs an answer any more.
+    needed: watch::Receiver<()>,
+}
+
+impl Patience {
+    /// For as long as the sender that comes with it is kept.
+    pub(super) fn new(told: impl Fn(Option<&Error>) + Send + Sync + 'static) -> (watch::Sender<()>, Self) {
+        let (needs, needed) = watch::channel(());
+        (needs, Self { told: Arc::new(told), needed })
+    }
+
+    /// What the store answers in the end. A request whose answer was lost is made again.
+    pub(super) async fn answer<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let (mut needed, mut backoff) = (self.needed.clone(), Backoff::new());
+        let mut has_waited = false;
+        loop {
+            let error = match ask().await {
+                Err(error) if error.is_outage() => error,
+                answer => {
+                    if has_waited {
+                        (self.told)(None);
+                    }
+                    return answer;
+                }
+            };
+            let wait = backoff.wait();
+            let (wait_ms, reason) = (wait.as_millis() as u64, chain(&error));
+            warn!(error = %reason, wait_ms, "the store is away; it is asked again until it answers");
+            (self.told)(Some(&error));
+            has_waited = true;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // Nothing is ever sent.
+                _ = needed.changed() => return Err(error),
+            }
+        }
+    }
+}
+
+/// A store whose answers readers wait for.
+#[derive(Clone)]
+pub(super) struct PatientStore {
+    pub(super) store: Store,
+    pub(super) patience: Patience,
+}
+
+impl PatientStore {
+    /// As [`Store::head`].
+    pub(super) async fn head(&self, path: &str) -> Result<Option<File>, Error> {
+        self.patience.answer(|| self.store.head(path)).await
+    }
+
+    /// As [`Store::read`].
+    pub(super) async fn read(&self, path: &str, range: Range<u64>) -> Result<Bytes, Error> {
+        self.patience.answer(|| self.store.read(path, range.clone())).await
+    }
+}
+
+/// An error with what caused it, in one line.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn from_store(error: object_store::Error) -> Error {
+        super::super::store::failed("cannot write object 'a'".to_owned(), error)
+    }
+
+    fn away() -> Error {
+        from_store(object_store::Error::Generic { store: "S3", source: "connection refused".into() })
+    }
+
+    #[tokio::test]
+    async fn a_store_is_asked_until_it_answers_and_what_is_waited_for_is_told_until_then() {
+        let told = Arc::<Mutex<Vec<Option<String>>>>::default();
+        let listener = Arc::clone(&told);
+        let (_needs, patience) =
+            Patience::new(move |error| listener.lock().expect("no panic").push(error.map(|error| chain(error))));
+        let asked = AtomicUsize::new(0);
+        let ask = || async { if asked.fetch_add(1, Ordering::SeqCst) < 2 { Err(away()) } else { Ok(7) } };
+        assert_eq!(patience.answer(ask).await.expect("an answer"), 7);
+        assert_eq!(patience.answer(|| async { Ok(8) }).await.expect("an answer"), 8);
+        let told = told.lock().expect("no panic");
+        let [Some(first), Some(second), None] = told.as_slice() else { panic!("{told:?}") };
+        assert!(first == second && first.contains("'a'") && first.contains("connection refused"), "{first}");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_what_does_not_end_or_is_not_needed_any_more() {
+        let (needs, patience) = Patience::new(|_| ());
+        let missing = || object_store::Error::NotFound { path: "b".to_owned(), source: "no such bucket".into() };
+        let error = patience.answer(|| async { Err::<(), _>(from_store(missing())) }).await.expect_err("no answer");
+        assert!(!error.is_outage(), "{error}");
+        let refused = || object_store::Error::PermissionDenied { path: "b".to_owned(), source: "a wrong key".into() };
+        drop(needs);
+        let error = patience.answer(|| async { Err::<(), _>(from_store(refused())) }).await.expect_err("no answer");
+        assert!(error.is_outage(), "{error}");
+    }
+}
