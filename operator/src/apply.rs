@@ -130,6 +130,7 @@ async fn carry_out(context: &Context, seen: &Observed, step: &Step) -> Result<()
                 preconditions: Some(Preconditions { uid: Some(uid.clone()), resource_version: None }),
                 ..DeleteParams::default()
             };
+            context.forget_worker(seen.uid());
             delete::<Pod>(&api.of(), name, &parameters).await.map_err(failed)
         }
         Step::Rescale { parallelism } => ask_worker(context, seen, step, |worker| worker.rescale(*parallelism)).await,
@@ -324,8 +325,8 @@ async fn ask_worker(
     ask: impl for<'a> FnOnce(&'a dyn WorkerClient) -> BoxFuture<'a, Result<(), worker_client::Error>>,
 ) -> Result<(), Error> {
     let Some(client) = connected(context, seen) else {
-        // Decided on what the worker said a moment ago; the next pass finds it, or finds out that it is gone.
-        warn!(namespace = seen.namespace(), job = seen.name(), step = step.name(), "the worker is gone");
+        // Decided on what the worker said a moment ago; the next reconcile asks it, or finds out that it is gone.
+        warn!(namespace = seen.namespace(), job = seen.name(), step = step.name(), "no worker can be asked");
         return Ok(());
     };
     ask(&*client).await.map_err(|source| {
@@ -334,7 +335,12 @@ async fn ask_worker(
     })
 }
 
+/// The way to the worker. One that has just not answered is not told anything either: reconciles wait for nobody who is
+/// likely not to answer.
 fn connected(context: &Context, seen: &Observed) -> Option<Arc<dyn WorkerClient>> {
+    if seen.has_missed {
+        return None;
+    }
     let identity = seen.identity.as_ref()?;
     let address = seen.address.clone()?;
     context.worker(seen.uid(), &address, identity).ok()

@@ -15,6 +15,7 @@ use crate::events::Recorder;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::observed::Applied;
+use crate::polls::Question;
 use crate::revision::Record;
 use crate::settings::Settings;
 use crate::validate::Planner;
@@ -49,6 +50,8 @@ struct Remembered {
     records: Vec<(u64, Arc<Record>)>,
     worker: Option<(IpAddr, Arc<Identity>, Arc<dyn WorkerClient>)>,
     answer: Option<Answer>,
+    heard: Option<Heard>,
+    is_asked: bool,
     objection: Option<String>,
     failures: u32,
     stored_at: Option<Timestamp>,
@@ -61,6 +64,23 @@ struct Answer {
     /// How often it was asked in vain since, and since when.
     missed: u32,
     silent_since: Option<Timestamp>,
+}
+
+/// What came of the last question.
+struct Heard {
+    from: IpAddr,
+    said: Result<JobStatus, Missed>,
+    /// Whether a decision was made on it.
+    is_used: bool,
+}
+
+/// That a worker has not answered.
+#[derive(Clone, Debug)]
+pub struct Missed {
+    /// Why.
+    pub why: String,
+    /// What it has said before, while that stands for it: one answer that is lost says nothing about a job.
+    pub before: Option<JobStatus>,
 }
 
 /// For how long and for how many questions in vain a worker's last answer stands for it.
@@ -190,22 +210,55 @@ impl Context {
         Ok(client)
     }
 
-    /// Notes what a worker has answered.
-    pub fn answered(&self, uid: &str, from: IpAddr, status: &JobStatus) {
-        let answer = Answer { from, status: status.clone(), missed: 0, silent_since: None };
-        self.with(uid, |known| known.answer = Some(answer));
+    /// The worker that was asked last, if it has answered and that answer was used: it can be asked before anything is read.
+    pub fn next_question(&self, uid: &str) -> Option<Question> {
+        self.with(uid, |known| {
+            let (ip, _, client) = known.worker.as_ref()?;
+            let heard = known.heard.as_ref()?;
+            let is_used_answer = heard.from == *ip && heard.said.is_ok() && heard.is_used;
+            is_used_answer.then(|| Question { uid: uid.to_owned(), from: *ip, client: client.clone() })
+        })
     }
 
-    /// Notes that a worker has not answered. Gives what it has said before, while that stands for it: one answer that is
-    /// lost says nothing about a job.
-    pub fn missed(&self, uid: &str, from: IpAddr) -> Option<JobStatus> {
+    /// Notes that a job's worker is being asked. Gives whether it was not before.
+    pub fn begin_asking(&self, uid: &str) -> bool {
+        self.with(uid, |known| !std::mem::replace(&mut known.is_asked, true))
+    }
+
+    /// Notes what came of a question, unless the job was forgotten meanwhile.
+    pub fn hear(&self, uid: &str, from: IpAddr, answer: Result<JobStatus, String>) {
         let now = self.clock.now();
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = remembered.get_mut(uid) else { return };
+        known.is_asked = false;
+        let said = match answer {
+            Ok(status) => {
+                known.answer = Some(Answer { from, status: status.clone(), missed: 0, silent_since: None });
+                Ok(status)
+            }
+            Err(why) => {
+                // The connection or the identity may be why it does not answer.
+                known.worker = None;
+                known.identity = None;
+                Err(Missed { why, before: missed(known, from, now) })
+            }
+        };
+        known.heard = Some(Heard { from, said, is_used: false });
+    }
+
+    /// What came of the last question to a worker, if it was put to the one at this address. For a decision, `is_new`, it
+    /// counts once.
+    pub fn heard(&self, uid: &str, from: IpAddr, is_new: bool) -> Option<Result<JobStatus, Missed>> {
         self.with(uid, |known| {
-            let answer = known.answer.as_mut().filter(|answer| answer.from == from)?;
-            answer.missed = answer.missed.saturating_add(1);
-            let silent_for = since(*answer.silent_since.get_or_insert(now), now);
-            (answer.missed < MISSES_MAX || silent_for < SILENCE_MAX).then(|| answer.status.clone())
+            let heard = known.heard.as_mut().filter(|heard| heard.from == from && !(is_new && heard.is_used))?;
+            heard.is_used |= is_new;
+            Some(heard.said.clone())
         })
+    }
+
+    /// Notes that a job has no worker that could be asked.
+    pub fn forget_worker(&self, uid: &str) {
+        self.with(uid, |known| (known.worker, known.heard) = (None, None));
     }
 
     /// How long ago the status of a job was stored, if this process has done it.
@@ -220,14 +273,6 @@ impl Context {
         self.with(uid, |known| known.stored_at = Some(now));
     }
 
-    /// Drops the connection to a job's worker, and reads its identity again: one of them may be why it does not answer.
-    pub fn disconnect(&self, uid: &str) {
-        self.with(uid, |known| {
-            known.worker = None;
-            known.identity = None;
-        });
-    }
-
     /// Counts passes that have failed in a row.
     pub fn failed(&self, uid: &str) -> u32 {
         self.with(uid, |known| {
@@ -240,4 +285,12 @@ impl Context {
     pub fn succeeded(&self, uid: &str) {
         self.with(uid, |known| known.failures = 0);
     }
+}
+
+/// Counts a question in vain. Gives what the worker has said before, while that stands for it.
+fn missed(known: &mut Remembered, from: IpAddr, now: Timestamp) -> Option<JobStatus> {
+    let answer = known.answer.as_mut().filter(|answer| answer.from == from)?;
+    answer.missed = answer.missed.saturating_add(1);
+    let silent_for = since(*answer.silent_since.get_or_insert(now), now);
+    (answer.missed < MISSES_MAX || silent_for < SILENCE_MAX).then(|| answer.status.clone())
 }

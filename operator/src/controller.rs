@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use eddyline_crds::{Savepoint, StreamJob};
+use futures::channel::mpsc;
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
@@ -24,9 +25,10 @@ use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
 use crate::context::Context;
-use crate::{backoff, causes, names, reconcile, savepoint};
+use crate::reconcile::{self, Next};
+use crate::{backoff, causes, names, polls, savepoint};
 
-/// How many reconciles run at a time. Most of one is waiting: a worker that does not answer takes seconds.
+/// How many reconciles run at a time. Most of one is waiting for the API server.
 const CONCURRENCY: u16 = 32;
 
 type Meta<K> = PartialObjectMeta<K>;
@@ -73,23 +75,46 @@ fn api<K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>>(
 
 async fn jobs(context: Arc<Context>, scope: Option<String>) {
     let (reader, changes) = main_stream::<StreamJob>(&context, scope.as_ref());
-    let children = stream::select_all([
+    let requests = stream::select_all([
         changes,
         owned::<StatefulSet>(&context, scope.as_ref()),
         owned::<ConfigMap>(&context, scope.as_ref()),
         pods(&context, scope.as_ref()),
     ]);
-    run_queue("StreamJob", context, reader, children, |context, namespace, name| async move {
-        let pass = reconcile::pass(&context, &namespace, &name).await;
-        pass.map(|again| again.map_or_else(Action::await_change, Action::requeue)).map_err(Error::Job)
-    })
-    .await;
+    reconcile_jobs(context, reader, requests.boxed()).await;
+}
+
+/// Reconciles jobs when that is requested, and asks their workers in between.
+async fn reconcile_jobs(context: Arc<Context>, reader: Store<Meta<StreamJob>>, requests: Requests<StreamJob>) {
+    let (ask, questions) = mpsc::unbounded();
+    let (answered, answers) = mpsc::unbounded();
+    let asking = context.clone();
+    let queue = stream::select(requests, answers.map(|job: ObjectRef<Meta<StreamJob>>| Ok(job.into())));
+    let reconciling = run_queue("StreamJob", context, reader, queue, move |context, object| {
+        let ask = ask.clone();
+        async move {
+            let next = reconcile::pass(&context, &object.namespace, &object.name, &object.uid).await;
+            Ok(match next.map_err(Error::Job)? {
+                Next::Nothing => Action::await_change(),
+                Next::After(again) => Action::requeue(again),
+                Next::Ask(question) => {
+                    if context.begin_asking(&object.uid) {
+                        let job = ObjectRef::new(&object.name).within(&object.namespace);
+                        // Nobody asks any more when the queue ends.
+                        let _ = ask.unbounded_send((question, job));
+                    }
+                    Action::await_change()
+                }
+            })
+        }
+    });
+    futures::future::join(reconciling, polls::run(&asking, questions, answered)).await;
 }
 
 async fn savepoints(context: Arc<Context>, scope: Option<String>) {
     let (reader, changes) = main_stream::<Savepoint>(&context, scope.as_ref());
-    run_queue("Savepoint", context, reader, changes, |context, namespace, name| async move {
-        let pass = savepoint::pass(&context, &namespace, &name).await;
+    run_queue("Savepoint", context, reader, changes, |context, object| async move {
+        let pass = savepoint::pass(&context, &object.namespace, &object.name).await;
         pass.map(|again| again.map_or_else(Action::await_change, Action::requeue)).map_err(Error::Savepoint)
     })
     .await;
@@ -104,6 +129,13 @@ enum Error {
     Savepoint(savepoint::Error),
 }
 
+/// What a reconcile is about.
+struct Object {
+    namespace: String,
+    name: String,
+    uid: String,
+}
+
 async fn run_queue<K, Queue, Pass, Passing>(
     kind: &'static str,
     context: Arc<Context>,
@@ -113,7 +145,7 @@ async fn run_queue<K, Queue, Pass, Passing>(
 ) where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
     Queue: stream::Stream<Item = Result<ReconcileRequest<Meta<K>>, watcher::Error>> + Send + 'static,
-    Pass: Fn(Arc<Context>, String, String) -> Passing + Send + Sync + 'static,
+    Pass: Fn(Arc<Context>, Object) -> Passing + Send + Sync + 'static,
     Passing: Future<Output = Result<Action, Error>> + Send + 'static,
 {
     let reconciler = move |object: Arc<Meta<K>>, context: Arc<Context>| {
@@ -121,7 +153,7 @@ async fn run_queue<K, Queue, Pass, Passing>(
         let name = object.metadata.name.clone().unwrap_or_default();
         let uid = object.metadata.uid.clone().unwrap_or_default();
         let begun = Instant::now();
-        let passing = pass(context.clone(), namespace, name);
+        let passing = pass(context.clone(), Object { namespace, name, uid: uid.clone() });
         async move {
             let result = passing.await;
             context.metrics.reconciled(kind, result.is_ok(), begun.elapsed());

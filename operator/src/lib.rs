@@ -8,7 +8,7 @@
 //! - `status` says what was seen and what is meant, and stores it before anything is done;
 //! - `apply` carries out the steps of the plan, each of which may be carried out again.
 //!
-//! `controller` makes passes happen, `desired` holds what a running job consists of, `savepoint` is the controller of the
+//! `controller` makes reconciles happen, `polls` asks workers in between, `desired` holds what a running job consists of, `savepoint` is the controller of the
 //! second kind of object. Only the holder of the Lease (`leader`) acts.
 //!
 //! Invariants: the intent is in the status before the first step that follows from it; decisions never ask for the time,
@@ -32,6 +32,7 @@ pub mod observe;
 pub mod observed;
 pub mod ownership;
 pub mod plan;
+pub mod polls;
 pub mod rbac;
 pub mod reconcile;
 pub mod revision;

@@ -12,12 +12,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 
-use crate::context::Context;
+use crate::context::{Context, Missed};
 use crate::desired::config_map;
 use crate::identity::Identity;
 use crate::names;
 use crate::observed::{BatchJob, Observed, Pod, Sql, StatefulSet, Trouble, TroubleKind, Worker};
 use crate::ownership::{self, Ownership};
+use crate::polls::Question;
 use crate::revision::Record;
 use crate::status::conditions::{self, Type};
 use crate::validate;
@@ -26,13 +27,40 @@ use crate::worker_client::Address;
 mod nodes;
 mod pods;
 
-/// Everything that matters to a decision about a job. `None` if the job is gone.
+/// What comes of a look at a job.
+#[derive(Debug)]
+pub enum Look {
+    /// The job is gone.
+    Gone,
+    /// Its worker has to be asked first.
+    Unasked(Question),
+    /// Everything that matters to a decision about it.
+    Seen(Box<Observed>),
+}
+
+/// Looks at a job to decide about it.
 ///
 /// # Errors
 /// The API server does not answer. A worker that does not answer is something that was seen.
-pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<Option<Observed>, kube::Error> {
+pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<Look, kube::Error> {
+    look(context, namespace, name, true).await
+}
+
+/// Looks at a job whose affairs another decision only touches: what its worker has said last is good enough. `None` if the job
+/// is gone.
+///
+/// # Errors
+/// As for [`observe`].
+pub async fn glance(context: &Context, namespace: &str, name: &str) -> Result<Option<Observed>, kube::Error> {
+    Ok(match look(context, namespace, name, false).await? {
+        Look::Seen(seen) => Some(*seen),
+        Look::Gone | Look::Unasked(_) => None,
+    })
+}
+
+async fn look(context: &Context, namespace: &str, name: &str, is_decisive: bool) -> Result<Look, kube::Error> {
     let jobs: Api<StreamJob> = Api::namespaced(context.client.clone(), namespace);
-    let Some(mut job) = jobs.get_opt(name).await? else { return Ok(None) };
+    let Some(mut job) = jobs.get_opt(name).await? else { return Ok(Look::Gone) };
     job.metadata.managed_fields = None;
     let job = Arc::new(job);
     let uid = job.metadata.uid.clone().unwrap_or_default();
@@ -42,13 +70,16 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
     let (mut pods, address) = pods::pods(context, namespace, name, known_pull_failure(&status)).await?;
     let address = address.map(|ip| Address { namespace: namespace.to_owned(), job: name.to_owned(), ip });
     let is_troubled = pods.iter().any(|pod| pod.trouble.is_some());
-    let (worker, has_missed) = view.worker(identity.as_ref(), address.as_ref(), is_troubled).await;
+    let (worker, has_missed) = match view.worker(identity.as_ref(), address.as_ref(), is_troubled, is_decisive) {
+        Ok(heard) => heard,
+        Err(question) => return Ok(Look::Unasked(question)),
+    };
     let record = view.record(status.revision.as_ref().map(|revision| revision.number)).await?;
     if let Some(record) = &record {
         view.note_missing_secrets(&mut pods, record).await?;
     }
     let previous = status.operation.as_ref().and_then(|operation| operation.previous.as_ref());
-    Ok(Some(Observed {
+    Ok(Look::Seen(Box::new(Observed {
         sql: view.sql().await?,
         stateful_set: view.stateful_set().await?,
         pods,
@@ -69,7 +100,7 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
         objection: context.objection(&uid),
         is_namespace_going: false,
         job: job.clone(),
-    }))
+    })))
 }
 
 /// That the image of the workers cannot be pulled, if that is what was last said of them.
@@ -139,30 +170,34 @@ impl View<'_> {
     }
 
     /// What the worker says, and whether that is only what it has said before, because it does not answer.
-    async fn worker(
+    ///
+    /// # Errors
+    /// It has to be asked first.
+    fn worker(
         &self,
         identity: Option<&Arc<Identity>>,
         address: Option<&Address>,
         is_troubled: bool,
-    ) -> (Worker, bool) {
-        let (Some(identity), Some(address)) = (identity, address) else { return (Worker::Absent, false) };
-        let answer = match self.context.worker(self.uid, address, identity) {
-            Ok(client) => client.status().await,
-            Err(error) => Err(error),
+        is_decisive: bool,
+    ) -> Result<(Worker, bool), Question> {
+        let (Some(identity), Some(address)) = (identity, address) else {
+            self.context.forget_worker(self.uid);
+            return Ok((Worker::Absent, false));
         };
-        match answer {
-            Ok(status) => {
-                self.context.answered(self.uid, address.ip, &status);
-                (Worker::Says(Box::new(status)), false)
-            }
-            Err(error) => {
-                self.context.disconnect(self.uid);
-                self.context.metrics.worker_call_failed("status");
+        let client = match self.context.worker(self.uid, address, identity) {
+            Ok(client) => client,
+            Err(error) => return Ok((Worker::Silent(error.to_string()), true)),
+        };
+        Ok(match self.context.heard(self.uid, address.ip, is_decisive) {
+            Some(Ok(status)) => (Worker::Says(Box::new(status)), false),
+            Some(Err(Missed { why, before })) => {
                 // Where Kubernetes says that something is wrong, silence is no accident.
-                let known = self.context.missed(self.uid, address.ip).filter(|_| !is_troubled);
-                (known.map_or(Worker::Silent(error.to_string()), |known| Worker::Says(Box::new(known))), true)
+                let known = before.filter(|_| !is_troubled);
+                (known.map_or(Worker::Silent(why), |known| Worker::Says(Box::new(known))), true)
             }
-        }
+            None if is_decisive => return Err(Question { uid: self.uid.to_owned(), from: address.ip, client }),
+            None => (Worker::Silent("it has not been asked yet".to_owned()), true),
+        })
     }
 
     async fn record(&self, revision: Option<u64>) -> Result<Option<Arc<Record>>, kube::Error> {

@@ -8,9 +8,10 @@ use tracing::{debug, info};
 
 use crate::apply;
 use crate::context::Context;
-use crate::observe;
+use crate::observe::{self, Look};
 use crate::observed::Observed;
 use crate::plan::{self, Plan};
+use crate::polls::Question;
 use crate::status;
 use crate::validate::{self, Verdict};
 
@@ -46,17 +47,36 @@ pub enum Error {
 /// How soon to look again at what has changed while it was being decided about.
 const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
 
-/// One pass over a job. Gives when to look again; nothing, if the job is gone.
+/// What follows a reconcile.
+#[derive(Debug)]
+pub enum Next {
+    /// Nothing: the job is gone.
+    Nothing,
+    /// Another one, after this at the latest.
+    After(Duration),
+    /// Another one, as soon as its worker has been asked.
+    Ask(Question),
+}
+
+/// One reconcile of a job. By its uid is known whom to ask first.
 ///
 /// # Errors
-/// The pass was not finished; the next one goes on.
-pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
+/// It was not finished; the next one takes it up.
+pub async fn pass(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<Next, Error> {
+    if let Some(question) = context.next_question(uid) {
+        return Ok(Next::Ask(question));
+    }
+    decide(context, namespace, name).await
+}
+
+async fn decide(context: &Context, namespace: &str, name: &str) -> Result<Next, Error> {
     let job = || format!("{namespace}/{name}");
     let mut seen = match observe::observe(context, namespace, name).await {
-        Ok(Some(seen)) => seen,
-        Ok(None) => {
+        Ok(Look::Seen(seen)) => *seen,
+        Ok(Look::Unasked(question)) => return Ok(Next::Ask(question)),
+        Ok(Look::Gone) => {
             context.metrics.job_gone(namespace, name);
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
         Err(source) => {
             if matches!(source, kube::Error::SerdeError(_)) {
@@ -77,13 +97,13 @@ pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Opti
                 let plan = plan::plan(&verdict, &seen, &context.settings, context.clock.now());
                 carry_out(context, &seen, &plan).await?;
             }
-            Ok(Some(Duration::from_secs(5)))
+            Ok(Next::After(Duration::from_secs(5)))
         }
         other => other,
     }
 }
 
-async fn record_and_apply(context: &Context, seen: &Observed, verdict: &Verdict) -> Result<Option<Duration>, Error> {
+async fn record_and_apply(context: &Context, seen: &Observed, verdict: &Verdict) -> Result<Next, Error> {
     let plan = plan::plan(verdict, seen, &context.settings, context.clock.now());
     let job = || format!("{}/{}", seen.namespace(), seen.name());
     let api: Api<StreamJob> = Api::namespaced(context.client.clone(), seen.namespace());
@@ -92,9 +112,9 @@ async fn record_and_apply(context: &Context, seen: &Observed, verdict: &Verdict)
         Ok(false) => {}
         Err(kube::Error::Api(status)) if status.code == 409 => {
             debug!(job = job(), "the job has changed meanwhile");
-            return Ok(Some(CHANGED_MEANWHILE));
+            return Ok(Next::After(CHANGED_MEANWHILE));
         }
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Next::Nothing),
         Err(source) => return Err(Error::Record { job: job(), source }),
     }
     context.metrics.job_seen(seen.namespace(), seen.name(), &plan.status);
@@ -103,7 +123,7 @@ async fn record_and_apply(context: &Context, seen: &Observed, verdict: &Verdict)
     }
     context.recorder.publish(&seen.job.object_ref(&()), &plan.events, context.clock.now()).await;
     carry_out(context, seen, &plan).await?;
-    Ok(Some(plan.requeue))
+    Ok(Next::After(plan.requeue))
 }
 
 async fn carry_out(context: &Context, seen: &Observed, plan: &Plan) -> Result<(), Error> {

@@ -81,8 +81,7 @@ pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Opti
         return at.follow_copy(&savepoint, by).await;
     }
     let job = &savepoint.spec.job_ref.name;
-    let seen =
-        observe::observe(context, namespace, job).await.map_err(|source| at.failed("observe the job", source))?;
+    let seen = observe::glance(context, namespace, job).await.map_err(|source| at.failed("observe the job", source))?;
     let client = seen.as_ref().and_then(|seen| connected(context, seen));
     let uid = savepoint.metadata.uid.clone().unwrap_or_default();
     let taken = match &client {
@@ -105,7 +104,7 @@ pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Opti
 }
 
 fn connected(context: &Context, seen: &Observed) -> Option<Arc<dyn WorkerClient>> {
-    if !matches!(seen.worker, Worker::Says(_)) {
+    if !matches!(seen.worker, Worker::Says(_)) || seen.has_missed {
         return None;
     }
     context.worker(seen.uid(), seen.address.as_ref()?, seen.identity.as_ref()?).ok()
@@ -239,7 +238,7 @@ impl Place<'_> {
         if !decision::is_asked_for(savepoint) || savepoint.spec.deletion_policy != DeletionPolicy::Delete {
             return Ok(Writing::Nothing);
         }
-        let seen = match observe::observe(self.context, self.namespace, &savepoint.spec.job_ref.name).await {
+        let seen = match observe::glance(self.context, self.namespace, &savepoint.spec.job_ref.name).await {
             Ok(Some(seen)) => seen,
             Ok(None) => return Ok(Writing::Nothing),
             // A job of another release is as good as one that does not answer: it must not hold the object for ever.

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::metrics::Metrics;
+use crate::reconcile::{self, Next};
 use crate::settings::Settings;
 use crate::status::conditions::{self, Type};
 use crate::testing;
 use crate::testing::world::{JOBS, World};
-use crate::{reconcile, savepoint};
+use crate::{polls, savepoint};
 
 mod deletion;
 mod failures;
@@ -93,7 +94,9 @@ impl Scenario {
             *requests += 1;
         }
         // A controller that dies remembers nothing of what went wrong, and nobody hears of it.
-        let _ = reconcile::pass(&self.context, "shop", "orders").await;
+        while let Ok(Next::Ask(question)) = reconcile::pass(&self.context, "shop", "orders", testing::UID).await {
+            polls::put(&self.context, &question).await;
+        }
         for name in self.savepoints() {
             let _ = savepoint::pass(&self.context, "shop", &name).await;
         }

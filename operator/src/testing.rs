@@ -24,6 +24,9 @@ pub(crate) const SQL: &str = "CREATE TABLE numbers (n BIGINT) WITH ('connector' 
      CREATE TABLE out (n BIGINT) WITH ('connector' = 'blackhole');\n\
      INSERT INTO out SELECT n FROM numbers;\n";
 
+/// The uid of jobs.
+pub(crate) const UID: &str = "11111111-2222-3333-4444-555555555555";
+
 /// The time at which tests begin.
 pub(crate) fn start() -> Timestamp {
     "2026-05-01T12:00:00Z".parse().expect("a time")
@@ -35,7 +38,7 @@ pub(crate) fn job(name: &str) -> StreamJob {
         "apiVersion": "eddyline.io/v1alpha1",
         "kind": "StreamJob",
         "metadata": {
-            "name": name, "namespace": "shop", "uid": "11111111-2222-3333-4444-555555555555", "generation": 1,
+            "name": name, "namespace": "shop", "uid": UID, "generation": 1,
             "creationTimestamp": "2026-05-01T11:00:00Z",
         },
         "spec": {"sql": SQL, "parallelism": 2, "maxParallelism": 128},
@@ -63,7 +66,7 @@ pub(crate) fn savepoint(name: &str, job: &str) -> Savepoint {
 pub(crate) fn worker(revision: u64, phase: Phase) -> JobStatus {
     JobStatus {
         job: "orders".to_owned(),
-        start: names::start_token("11111111-2222-3333-4444-555555555555", revision),
+        start: names::start_token(UID, revision),
         phase,
         message: None,
         is_restart_limit_reached: false,

@@ -32,7 +32,7 @@ async fn rolled_back(mut scenario: Scenario, sql: &str) -> Scenario {
         let named = accepted_name(&accepted(&scenario.world).message);
         scenario.world.edit("orders", &json!({"upgrade": {"allowNonRestoredState": [named]}}));
     }
-    let start = names::start_token("11111111-2222-3333-4444-555555555555", 2);
+    let start = names::start_token(testing::UID, 2);
     let change = |world: &World, change: &dyn Fn(&mut eddyline_api::JobStatus)| {
         let mut state = world.state();
         let mut of_revision = state.workers.values_mut().filter(|worker| worker.status.start == start);

@@ -142,7 +142,7 @@ impl State {
             },
             "spec": {"containers": template["spec"]["containers"], "nodeName": "node-1"},
             "status": {
-                "podIP": format!("10.0.0.{}", self.objects.version % 250 + 1),
+                "podIP": format!("10.0.{}.{}", self.objects.version / 250, self.objects.version % 250 + 1),
                 "conditions": [{"type": "Ready", "status": if is_missing { "False" } else { "True" }}],
                 "containerStatuses": [{
                     "name": "worker", "image": image, "imageID": "", "ready": !is_missing, "restartCount": 0, "state": state,

@@ -70,12 +70,13 @@ impl Worker {
 
 impl Connect for World {
     fn connect(&self, address: &Address, _: &Credentials) -> Result<Arc<dyn WorkerClient>, Error> {
-        Ok(Arc::new(Connection { world: self.clone(), ip: address.ip.to_string() }))
+        Ok(Arc::new(Connection { world: self.clone(), job: address.job.clone(), ip: address.ip.to_string() }))
     }
 }
 
 struct Connection {
     world: World,
+    job: String,
     ip: String,
 }
 
@@ -116,6 +117,9 @@ fn savepoint(request: &SavepointRequest) -> Savepoint {
 
 impl WorkerClient for Connection {
     fn status(&self) -> BoxFuture<'_, Result<JobStatus, Error>> {
+        if self.world.state().hanging.contains(&self.job) {
+            return Box::pin(std::future::pending());
+        }
         let status = self.with("status", |worker| Ok(worker.status.clone()));
         Box::pin(async move { status })
     }

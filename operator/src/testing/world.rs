@@ -1,7 +1,7 @@
 //! A world in which the controller can be tried: a fake API server, the controllers and kubelets that make pods of
 //! StatefulSets, and workers. It can be made to break off after any number of requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) has_storage: bool,
     /// Whether workers answer.
     pub(crate) has_network: bool,
+    /// Jobs whose workers neither answer nor refuse to.
+    pub(crate) hanging: BTreeSet<String>,
     /// How long the API server takes for each answer, by the world's clock.
     pub(crate) slowness: Duration,
     /// How many attempts were begun.
@@ -71,6 +73,7 @@ impl World {
             missing_tags: Vec::new(),
             has_storage: true,
             has_network: true,
+            hanging: BTreeSet::new(),
             slowness: Duration::ZERO,
             attempts: 0,
         })))
