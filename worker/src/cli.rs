@@ -1,10 +1,12 @@
 //! The command line.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use eddyline_connectors::print::screen;
 
 mod cleanup;
 mod plan;
@@ -15,6 +17,9 @@ mod worker;
 
 /// Exit code for a job whose SQL or manifest is wrong.
 const EXIT_INVALID_JOB: u8 = 2;
+
+/// How long requests may still wait for their answers when the job has ended.
+const LAST_ANSWERS_WAIT: Duration = Duration::from_secs(2);
 
 /// Flink SQL without a JVM.
 #[derive(Debug, Parser)]
@@ -75,14 +80,27 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// Standard error, above the progress that a terminal shows.
+struct AboveProgress;
+
+impl Write for AboveProgress {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        screen::above(|| io::stderr().write_all(line)).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// Starts logging to standard error. `RUST_LOG` chooses what is logged; without it `level` and above.
 fn start_logging(format: LogFormat, level: &str) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(|| AboveProgress)
+        .with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Text => lines.with_target(false).init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

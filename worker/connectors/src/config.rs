@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use crate::{OptionError, TableDescriptor, blackhole, datagen, filesystem, kafka, nexmark, print};
+use crate::{OptionError, OptionErrors, TableDescriptor, blackhole, datagen, filesystem, kafka, nexmark, print};
 
 const SOURCES: &str = "'kafka', 'filesystem', 'datagen' and 'nexmark' can be read";
 const SINKS: &str = "'kafka', 'filesystem', 'print' and 'blackhole' can be written";
@@ -28,17 +28,17 @@ impl SourceConfig {
     ///
     /// # Errors
     /// When there is no such connector, when it cannot be read, and when an option or a column is wrong.
-    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
         match connector(table)? {
             "kafka" => kafka::SourceConfig::parse(table).map(Self::Kafka),
             "filesystem" => filesystem::Config::parse_source(table).map(Self::Filesystem),
             "datagen" => datagen::Config::parse(table).map(Self::Datagen),
             "nexmark" => nexmark::Config::parse(table).map(Self::Nexmark),
-            other @ ("print" | "blackhole") => Err(OptionError::of(
+            other @ ("print" | "blackhole") => Err(OptionErrors::from(OptionError::of(
                 "connector",
                 format!("table '{}' cannot be read: '{other}' is a sink; {SOURCES}", table.name),
-            )),
-            other => Err(unknown(other)),
+            ))),
+            other => Err(unknown(other).into()),
         }
     }
 
@@ -107,17 +107,17 @@ impl SinkConfig {
     ///
     /// # Errors
     /// When there is no such connector, when it cannot be written, and when an option or a column is wrong.
-    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
         match connector(table)? {
             "kafka" => kafka::SinkConfig::parse(table).map(Self::Kafka),
             "filesystem" => filesystem::Config::parse_sink(table).map(Self::Filesystem),
             "print" => print::Config::parse(table).map(Self::Print),
             "blackhole" => blackhole::Config::parse(table).map(Self::Blackhole),
-            other @ ("datagen" | "nexmark") => Err(OptionError::of(
+            other @ ("datagen" | "nexmark") => Err(OptionErrors::from(OptionError::of(
                 "connector",
                 format!("table '{}' cannot be written: '{other}' is a source; {SINKS}", table.name),
-            )),
-            other => Err(unknown(other)),
+            ))),
+            other => Err(unknown(other).into()),
         }
     }
 

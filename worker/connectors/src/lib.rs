@@ -32,7 +32,7 @@ pub mod source;
 pub use config::{SinkConfig, SourceConfig};
 #[cfg(feature = "io")]
 pub use open::{OpenContext, open_sink, open_source};
-pub use table::{MetadataColumn, OptionError, Options, TableDescriptor};
+pub use table::{MetadataColumn, OptionError, OptionErrors, Options, TableDescriptor};
 
 /// What can go wrong between a job and the systems it reads and writes.
 #[derive(Debug, thiserror::Error)]

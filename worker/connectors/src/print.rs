@@ -5,6 +5,8 @@ pub mod config;
 #[cfg(feature = "io")]
 pub(crate) mod row;
 #[cfg(feature = "io")]
+pub mod screen;
+#[cfg(feature = "io")]
 pub(crate) mod sink;
 
 pub use config::Config;

@@ -1,6 +1,7 @@
 //! A table as its DDL describes it, and its WITH options while they are being read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -48,32 +49,128 @@ pub struct OptionError {
     pub key: Option<String>,
     /// What is wrong and what to do.
     pub message: String,
+    /// The option that is needed and absent, if that is what is wrong.
+    missing: Option<String>,
 }
 
 impl OptionError {
     /// An error about one option.
     pub fn of(key: &str, message: impl Into<String>) -> Self {
-        Self { key: Some(key.to_owned()), message: message.into() }
+        Self { key: Some(key.to_owned()), message: message.into(), missing: None }
+    }
+
+    /// An option that is needed and absent.
+    pub fn missing(key: &str, message: impl Into<String>) -> Self {
+        Self { key: None, message: message.into(), missing: Some(key.to_owned()) }
     }
 
     /// An error about the table as a whole.
     pub fn table(message: impl Into<String>) -> Self {
-        Self { key: None, message: message.into() }
+        Self { key: None, message: message.into(), missing: None }
     }
 }
 
-/// The WITH options of a table while a connector reads them. Each read marks its key; [`Options::finish`] refuses what
-/// nobody asked for, so a misspelt option never passes silently.
+/// Everything that is wrong with the WITH options of a table; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionErrors(Vec<OptionError>);
+
+impl OptionErrors {
+    /// The errors one by one.
+    pub fn iter(&self) -> impl Iterator<Item = &OptionError> {
+        self.0.iter()
+    }
+}
+
+impl From<OptionError> for OptionErrors {
+    fn from(error: OptionError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl fmt::Display for OptionErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for OptionErrors {}
+
+/// The WITH options of a table while a connector reads them.
+///
+/// Each read marks its key. [`Options::read`] refuses the keys that nobody read, so a misspelt option never passes silently.
 #[derive(Debug)]
 pub struct Options<'a> {
     values: &'a BTreeMap<String, String>,
     known: BTreeSet<String>,
+    errors: Vec<OptionError>,
 }
 
 impl<'a> Options<'a> {
-    /// Starts reading a table's options. `connector` itself is known.
-    pub fn new(values: &'a BTreeMap<String, String>) -> Self {
-        Self { values, known: BTreeSet::from(["connector".to_owned()]) }
+    /// Reads the options of a table with `read`. `connector` itself is known.
+    ///
+    /// # Errors
+    /// All errors at once: values that cannot be parsed, what `read` returns, and options that `read` did not ask for.
+    pub fn read<T>(
+        values: &'a BTreeMap<String, String>,
+        read: impl FnOnce(&mut Self) -> Result<T, OptionError>,
+    ) -> Result<T, OptionErrors> {
+        let mut options = Self { values, known: BTreeSet::from(["connector".to_owned()]), errors: Vec::new() };
+        let result = read(&mut options);
+        let unknown = options.unknown(result.is_ok());
+        let Self { errors, .. } = options;
+        // Whoever misspells an option that is needed also lacks it: that is one error.
+        // And one whose value is wrong is not missing.
+        let is_consequence = |error: &OptionError| {
+            let means = |missing: &String| {
+                values.contains_key(missing) || unknown.iter().any(|(_, meant)| meant.as_ref() == Some(missing))
+            };
+            error.missing.as_ref().is_some_and(means)
+        };
+        let (read, failed) = match result {
+            Ok(read) => (Some(read), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut all: Vec<OptionError> =
+            errors.into_iter().chain(failed).filter(|error| !is_consequence(error)).collect();
+        all.extend(unknown.into_iter().map(|(error, _)| error));
+        match read {
+            Some(read) if all.is_empty() => Ok(read),
+            _ => Err(OptionErrors(all)),
+        }
+    }
+
+    /// The options that nobody read, and which one was meant. When the reading ended early (`whole` is false), options that
+    /// come later are not known: just those are here that resemble a known one.
+    fn unknown(&self, whole: bool) -> Vec<(OptionError, Option<String>)> {
+        let mut found = Vec::new();
+        for key in self.values.keys().filter(|key| !self.known.contains(*key)) {
+            let absent = self.known.iter().filter(|known| !self.values.contains_key(*known));
+            let nearest = absent.map(|known| (edit_distance(known, key), known)).min();
+            let meant = nearest
+                .filter(|(distance, _)| *distance <= (key.len() / 2).clamp(1, 3))
+                .map(|(_, known)| known.clone());
+            let hint = match &meant {
+                Some(meant) => format!(", did you mean '{meant}'?"),
+                None if whole => {
+                    format!("; known here: {}", self.known.iter().cloned().collect::<Vec<_>>().join(", "))
+                }
+                None => continue,
+            };
+            found.push((OptionError::of(key, format!("unknown option '{key}'{hint}")), meant));
+        }
+        found
+    }
+
+    /// The value of a result, or its default after its error was recorded: reading continues, to find more errors.
+    pub fn check<T: Default>(&mut self, result: Result<T, OptionError>) -> T {
+        result.unwrap_or_else(|error| {
+            self.errors.push(error);
+            T::default()
+        })
     }
 
     /// The text of an option.
@@ -84,27 +181,24 @@ impl<'a> Options<'a> {
 
     /// The text of an option that must be there.
     pub fn required(&mut self, key: &str) -> Result<&'a str, OptionError> {
-        self.get(key).ok_or_else(|| OptionError::table(format!("option '{key}' is missing")))
+        self.get(key).ok_or_else(|| OptionError::missing(key, format!("option '{key}' is missing")))
     }
 
-    /// An option read with `parse`, which gets the text; its error is completed with key and value.
-    pub fn parsed<T>(
-        &mut self,
-        key: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, OptionError> {
-        self.get(key)
-            .map(|text| parse(text).map_err(|reason| OptionError::of(key, format!("'{key}' = '{text}': {reason}"))))
-            .transpose()
+    /// An option read with `parse`, which gets the text; its error is completed with key and value. After an error the
+    /// option counts as absent, and the reading continues.
+    pub fn parsed<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.get(key)?;
+        let parsed = parse(text).map(Some);
+        self.check(parsed.map_err(|reason| OptionError::of(key, format!("'{key}' = '{text}': {reason}"))))
     }
 
     /// A whole number.
-    pub fn number<T: std::str::FromStr>(&mut self, key: &str) -> Result<Option<T>, OptionError> {
+    pub fn number<T: std::str::FromStr>(&mut self, key: &str) -> Option<T> {
         self.parsed(key, |text| text.trim().parse().map_err(|_| "expected a whole number".to_owned()))
     }
 
     /// `true` or `false`.
-    pub fn boolean(&mut self, key: &str) -> Result<Option<bool>, OptionError> {
+    pub fn boolean(&mut self, key: &str) -> Option<bool> {
         self.parsed(key, |text| match text.trim().to_ascii_lowercase().as_str() {
             "true" => Ok(true),
             "false" => Ok(false),
@@ -113,12 +207,12 @@ impl<'a> Options<'a> {
     }
 
     /// A duration in Flink's notation, such as `10 s` or `500ms`.
-    pub fn duration(&mut self, key: &str) -> Result<Option<Duration>, OptionError> {
+    pub fn duration(&mut self, key: &str) -> Option<Duration> {
         self.parsed(key, parse_duration)
     }
 
     /// How many readers or writers a table may have at most: `scan.parallelism` and `sink.parallelism`.
-    pub fn parallelism(&mut self, key: &str) -> Result<Option<NonZeroU16>, OptionError> {
+    pub fn parallelism(&mut self, key: &str) -> Option<NonZeroU16> {
         self.parsed(key, |text| {
             let parallelism = text.trim().parse().ok().filter(|number| *number <= PARALLELISM_MAX);
             parallelism.ok_or_else(|| format!("expected a whole number from 1 to {PARALLELISM_MAX}"))
@@ -134,22 +228,6 @@ impl<'a> Options<'a> {
             .collect();
         self.known.extend(found.keys().map(|key| format!("{prefix}{key}")));
         found
-    }
-
-    /// Ends the reading.
-    ///
-    /// # Errors
-    /// Names an option that nobody read, and the nearest one that is known.
-    pub fn finish(self) -> Result<(), OptionError> {
-        let Some(unknown) = self.values.keys().find(|key| !self.known.contains(*key)) else { return Ok(()) };
-        let hint = self
-            .known
-            .iter()
-            .min_by_key(|known| edit_distance(known, unknown))
-            .filter(|known| edit_distance(known, unknown) <= 3)
-            .map(|known| format!(", did you mean '{known}'?"))
-            .unwrap_or_else(|| format!("; known here: {}", self.known.iter().cloned().collect::<Vec<_>>().join(", ")));
-        Err(OptionError::of(unknown, format!("unknown option '{unknown}'{hint}")))
     }
 }
 
@@ -174,7 +252,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(expected)
 }
 
-fn edit_distance(a: &str, b: &str) -> usize {
+/// How many characters must be put in, taken out or exchanged to make one text of the other (Levenshtein's distance).
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().enumerate() {

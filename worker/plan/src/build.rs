@@ -5,12 +5,14 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use eddyline_connectors::OptionErrors;
 use eddyline_connectors::config::{SinkConfig, SourceConfig};
 use eddyline_job_graph::{
     Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, Settings, SinkNode, SourceNode,
     WatermarkSpec, WindowAssign, WindowAssigner,
 };
 use eddyline_stream::OperatorUid;
+use sqlparser::tokenizer::Span;
 
 use crate::calc::{column, columns_of, is_identity, remap};
 use crate::catalog::{Catalog, ColumnSource, Object, Table};
@@ -49,6 +51,11 @@ pub(crate) fn build(tables: &Catalog, inserts: Vec<BoundInsert>, settings: Setti
     Ok(builder.graph)
 }
 
+/// Options are checked where their table is used, so they have no errors here.
+fn unchecked(errors: &OptionErrors, span: Span) -> Diagnostic {
+    Diagnostic::at(span, errors.to_string())
+}
+
 struct Builder {
     graph: JobGraph,
     uids: Uids,
@@ -83,13 +90,7 @@ impl Builder {
         self.graph.nodes.len() - 1
     }
 
-    fn add_sources(
-        &mut self,
-        tables: &Catalog,
-        rel: &Rel,
-        usage: &Usage,
-        span: sqlparser::tokenizer::Span,
-    ) -> Result<()> {
+    fn add_sources(&mut self, tables: &Catalog, rel: &Rel, usage: &Usage, span: Span) -> Result<()> {
         match &rel.kind {
             RelKind::Scan { table } => {
                 if self.sources.contains_key(table) {
@@ -98,8 +99,7 @@ impl Builder {
                 let Object::Table(found) = tables.get(table, span)? else {
                     return Err(Diagnostic::at(span, format!("'{table}' is not a table")));
                 };
-                let config =
-                    SourceConfig::parse(&found.descriptor).map_err(|error| found.option_error(&error, span))?;
+                let config = SourceConfig::parse(&found.descriptor).map_err(|error| unchecked(&error, span))?;
                 let none = BTreeSet::new();
                 let (node, output, positions) = source(found, config.parallelism(), usage.get(table).unwrap_or(&none));
                 let uid = self.uids.source(table);
@@ -120,7 +120,7 @@ impl Builder {
 
     fn add_insert(&mut self, tables: &Catalog, insert: BoundInsert, output: SchemaRef) -> Result<()> {
         let table = tables.table(&insert.table, insert.span)?;
-        let config = SinkConfig::parse(&table.descriptor).map_err(|error| table.option_error(&error, insert.span))?;
+        let config = SinkConfig::parse(&table.descriptor).map_err(|error| unchecked(&error, insert.span))?;
         let mut path = self.uids.path(&insert.table);
         let first = self.graph.nodes.len();
         let last = self.add(insert.rel, &mut path)?;

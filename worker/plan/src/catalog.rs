@@ -1,10 +1,12 @@
 //! The tables and views of a script.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
-use eddyline_connectors::{OptionError, TableDescriptor};
+use eddyline_connectors::config::{SinkConfig, SourceConfig};
+use eddyline_connectors::{OptionError, OptionErrors, TableDescriptor};
 use eddyline_job_graph::Alignment;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
@@ -90,6 +92,19 @@ pub(crate) struct Catalog {
     objects: BTreeMap<String, Object>,
     /// Names whose CREATE had an error: using them is no other error.
     failed: BTreeSet<String>,
+    /// The tables that the statement at work reads and writes.
+    uses: RefCell<Vec<Use>>,
+}
+
+/// A table that a statement uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Use {
+    /// The table's name.
+    pub table: String,
+    /// Whether it is written; else it is read.
+    pub writes: bool,
+    /// Where it is used.
+    pub span: Span,
 }
 
 impl Catalog {
@@ -132,6 +147,16 @@ impl Catalog {
             Object::Table(table) => Ok(table),
             Object::View(_) => Err(Diagnostic::at(span, format!("'{name}' is a view, not a table"))),
         }
+    }
+
+    /// Notes that the statement at work uses a table.
+    pub(crate) fn note_use(&self, table: &str, writes: bool, span: Span) {
+        self.uses.borrow_mut().push(Use { table: table.to_owned(), writes, span });
+    }
+
+    /// The tables that were used since this was last asked.
+    pub(crate) fn take_uses(&self) -> Vec<Use> {
+        self.uses.take()
     }
 
     /// Whether the name is taken.
@@ -183,8 +208,18 @@ impl Table {
         reader_schema(&self.descriptor)
     }
 
-    /// An error of the connector, at the option it is about.
-    pub(crate) fn option_error(&self, error: &OptionError, used_at: Span) -> Diagnostic {
+    /// What the connector has to say against the table's options, all of it.
+    pub(crate) fn option_errors(&self, writes: bool, used_at: Span) -> Vec<Diagnostic> {
+        let checked = if writes {
+            SinkConfig::parse(&self.descriptor).map(|_| ())
+        } else {
+            SourceConfig::parse(&self.descriptor).map(|_| ())
+        };
+        let errors = checked.err();
+        errors.iter().flat_map(OptionErrors::iter).map(|error| self.option_error(error, used_at)).collect()
+    }
+
+    fn option_error(&self, error: &OptionError, used_at: Span) -> Diagnostic {
         let option = |key: &str| self.definition.options.iter().find(|option| option.key == key);
         match error.key.as_deref().and_then(option) {
             Some(option) => Diagnostic::at(option.span, error.message.clone()),

@@ -38,6 +38,7 @@ pub(crate) struct BoundInsert {
 pub(crate) fn bind(session: &Session, catalog: &Catalog, insert: &Insert) -> Result<BoundInsert> {
     let span = insert.table.first().map_or(insert.query.span, |name| name.span);
     let table = catalog.table(catalog.resolve(&insert.table)?, span)?;
+    catalog.note_use(&table.descriptor.name, true, span);
     let relation = QueryBinder::new(session, catalog).bind(&insert.query)?;
     let targets = targets(table, insert.columns.as_deref())?;
     let given = relation.fields.len();

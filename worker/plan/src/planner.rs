@@ -1,8 +1,10 @@
 //! Works through a script, statement by statement.
 
+use std::collections::BTreeSet;
+
 use eddyline_job_graph::Settings;
 
-use crate::catalog::{Catalog, Object, View};
+use crate::catalog::{Catalog, Object, Use, View};
 use crate::diagnostics::{Diagnostic, Result, point};
 use crate::insert::{self, BoundInsert};
 use crate::query::{QueryBinder, rename};
@@ -18,6 +20,7 @@ pub(crate) fn plan(script: &Script, options: &PlanOptions) -> std::result::Resul
         settings: Settings::default(),
         catalog: Catalog::default(),
         inserts: Vec::new(),
+        checked: BTreeSet::new(),
         errors: parsed.diagnostics,
         warnings: Vec::new(),
     };
@@ -40,6 +43,8 @@ struct Planner {
     settings: Settings,
     catalog: Catalog,
     inserts: Vec<BoundInsert>,
+    /// Tables whose options were checked, and whether for writing.
+    checked: BTreeSet<(String, bool)>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -64,9 +69,23 @@ impl Planner {
             Statement::CreateView(definition) => self.create_view(*definition),
             Statement::Drop(drop) => self.drop_object(&drop),
             Statement::Insert(insert) => {
-                let bound = insert::bind(&self.session(), &self.catalog, &insert)?;
-                self.inserts.push(bound);
+                // What views use counts when they are used.
+                let _of_views = self.catalog.take_uses();
+                let bound = insert::bind(&self.session(), &self.catalog, &insert);
+                self.check_options();
+                self.inserts.push(bound?);
                 Ok(())
+            }
+        }
+    }
+
+    /// Checks the options of the tables that an INSERT uses, each table once for reading and once for writing.
+    fn check_options(&mut self) {
+        for Use { table, writes, span } in self.catalog.take_uses() {
+            if let Ok(found) = self.catalog.table(&table, span)
+                && self.checked.insert((table, writes))
+            {
+                self.errors.extend(found.option_errors(writes, span));
             }
         }
     }
@@ -173,11 +192,14 @@ impl Planner {
             let (is, other) = if is_view { ("view", "DROP VIEW") } else { ("table", "DROP TABLE") };
             return Err(Diagnostic::at(span, format!("'{name}' is a {is}")).help(format!("use {other}")));
         }
-        if !is_view && self.inserts.iter().any(|insert| insert.table == name || reads(&insert.rel, &name)) {
+        if !is_view
+            && self.inserts.iter().any(|insert| insert.table == name || insert.rel.tables().contains(&name.as_str()))
+        {
             return Err(Diagnostic::at(span, format!("'{name}' is used by an INSERT above"))
                 .help("all INSERTs of a script run as one job: leave the DROP out"));
         }
         self.catalog.remove(&name);
+        self.checked.retain(|(table, _)| *table != name);
         Ok(())
     }
 
@@ -203,18 +225,6 @@ impl Planner {
                 Err(Diagnostics(self.errors))
             }
         }
-    }
-}
-
-fn reads(rel: &crate::relation::Rel, name: &str) -> bool {
-    use crate::relation::RelKind;
-    match &rel.kind {
-        RelKind::Scan { table } => table == name,
-        RelKind::Calc { input, .. }
-        | RelKind::Window { input, .. }
-        | RelKind::Aggregate { input, .. }
-        | RelKind::Over { input, .. } => reads(input, name),
-        RelKind::Union { inputs } => inputs.iter().any(|input| reads(input, name)),
     }
 }
 

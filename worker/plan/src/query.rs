@@ -360,7 +360,7 @@ impl<'a> QueryBinder<'a> {
                 return windowing::bind(self, call, around);
             }
             if let Some(relation) = around.with.get(&name.value) {
-                self.count_tables(relation.rel.scans(), span)?;
+                self.count_tables(relation.rel.tables().len(), span)?;
                 return Ok(relation.clone());
             }
         }
@@ -369,6 +369,7 @@ impl<'a> QueryBinder<'a> {
         match catalog.get(name, span)? {
             Object::Table(table) => {
                 self.count_tables(1, span)?;
+                catalog.note_use(name, false, span);
                 let rel = Rel { schema: table.schema(), kind: RelKind::Scan { table: name.to_owned() } };
                 Ok(Relation { rel, fields: table.fields() }.qualified(name))
             }
@@ -376,7 +377,9 @@ impl<'a> QueryBinder<'a> {
                 if view.depth >= DEPTH_MAX {
                     return Err(Diagnostic::at(span, "views are nested too deeply"));
                 }
-                self.count_tables(view.relation.rel.scans(), span)?;
+                let tables = view.relation.rel.tables();
+                self.count_tables(tables.len(), span)?;
+                tables.iter().for_each(|table| catalog.note_use(table, false, span));
                 self.views_below = self.views_below.max(view.depth + 1);
                 Ok(view.relation.clone().qualified(name))
             }

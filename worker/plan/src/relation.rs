@@ -20,15 +20,15 @@ pub(crate) struct Rel {
 }
 
 impl Rel {
-    /// How many tables are read below, each as often as it is read.
-    pub(crate) fn scans(&self) -> usize {
+    /// The tables that are read below, each as often as it is read.
+    pub(crate) fn tables(&self) -> Vec<&str> {
         match &self.kind {
-            RelKind::Scan { .. } => 1,
+            RelKind::Scan { table } => vec![table],
             RelKind::Calc { input, .. }
             | RelKind::Window { input, .. }
             | RelKind::Aggregate { input, .. }
-            | RelKind::Over { input, .. } => input.scans(),
-            RelKind::Union { inputs } => inputs.iter().map(Self::scans).sum(),
+            | RelKind::Over { input, .. } => input.tables(),
+            RelKind::Union { inputs } => inputs.iter().flat_map(Self::tables).collect(),
         }
     }
 }

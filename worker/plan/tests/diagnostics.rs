@@ -342,6 +342,34 @@ fn all_errors_of_a_script_are_reported_in_order() {
 }
 
 #[test]
+fn all_options_that_are_wrong_are_reported_at_once_wherever_else_an_error_is() {
+    let (script, errors) = errors(
+        "CREATE TABLE t (a INT) WITH ('connector' = 'kafka', 'topci' = 'x', 'properties.bootstrap.server' = 'b:1',
+  'format' = 'json', 'json.ignore-parse-error' = 'true', 'scan.startup.mode' = 'first');
+CREATE TABLE idle (a INT) WITH ('connector' = 'kafka', 'colour' = 'green');
+CREATE VIEW v AS SELECT a FROM t;
+CREATE TABLE o (a INT) WITH ('connector' = 'print', 'print-identifer' = 'x');
+INSERT INTO o SELECT b FROM v;
+INSERT INTO o SELECT a FROM t;",
+    );
+    let rendered: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.line, error.message)).collect();
+    assert_eq!(
+        rendered,
+        [
+            "1: unknown option 'topci', did you mean 'topic'?",
+            "1: unknown option 'properties.bootstrap.server', did you mean 'properties.bootstrap.servers'?",
+            "2: unknown option 'json.ignore-parse-error', did you mean 'json.ignore-parse-errors'?",
+            "2: 'scan.startup.mode' = 'first': expected earliest-offset, latest-offset, group-offsets, timestamp or specific-offsets",
+            "5: unknown option 'print-identifer', did you mean 'print-identifier'?",
+            "6: column 'b' not found",
+        ],
+        "{}",
+        errors.iter().map(|error| error.render(&script)).collect::<String>()
+    );
+    assert!(errors[0].render(&script).contains("^^^^^^^^^^^^^"), "{}", errors[0].render(&script));
+}
+
+#[test]
 fn a_script_without_insert_has_nothing_to_run() {
     let (_, errors) = errors(TABLES);
     assert_eq!(errors[0].message, "the script has no INSERT INTO: there is nothing to run");

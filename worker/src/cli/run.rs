@@ -8,21 +8,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use eddyline_connectors::print::screen;
 use eddyline_plan::Planned;
 use eddyline_stream::OperatorUid;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::info;
 
-use super::progress;
-use super::{EXIT_INVALID_JOB, LogFormat, start_logging};
+use super::progress::{self, Progress};
+use super::{EXIT_INVALID_JOB, LAST_ANSWERS_WAIT, LogFormat, start_logging};
 use crate::coordinator::job::{self, Config, Outcome, Restore, View};
 use crate::coordinator::request::{Request, SavepointOrder};
 use crate::job_file::JobFile;
 use crate::runtime::connectors::{BuiltIn, Connectors};
 use crate::runtime::metrics::Totals;
 
-/// How often the live line is drawn.
-const LINE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the progress is drawn.
+const DRAW_INTERVAL: Duration = Duration::from_millis(500);
 /// How often checkpoints are taken if nothing else is said and there is a folder for them.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -46,13 +47,16 @@ pub struct Arguments {
     /// What to start from: latest, none, or the URI of a savepoint.
     #[arg(long, default_value = "latest", value_parser = restore)]
     restore: Restore,
-    /// Go on without the state of this operator where it fits no operator of the job. Can be given more than once; errors
+    /// Continue without the state of this operator where it fits no operator of the job. Can be given more than once; errors
     /// about state name the operators.
     #[arg(long, value_name = "OPERATOR")]
     allow_non_restored_state: Vec<String>,
     /// Serve Prometheus metrics here, such as 127.0.0.1:9090.
     #[arg(long)]
     metrics_addr: Option<SocketAddr>,
+    /// What is shown while the job runs [default: line on a terminal, none elsewhere].
+    #[arg(long, value_enum)]
+    progress: Option<Progress>,
     /// How log lines are written [default: text on a terminal, json elsewhere].
     #[arg(long, value_enum)]
     log: Option<LogFormat>,
@@ -77,9 +81,13 @@ fn restore(text: &str) -> Result<Restore, String> {
 /// Runs the job to its end.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let is_terminal = std::io::stderr().is_terminal();
-    let show_line = is_terminal && arguments.log != Some(LogFormat::Json);
-    // The live line tells what information would, and is torn by log lines.
-    let level = if show_line { "warn" } else { "info" };
+    let progress = arguments.progress.unwrap_or(match arguments.log {
+        Some(LogFormat::Json) => Progress::None,
+        _ if is_terminal => Progress::Line,
+        _ => Progress::None,
+    });
+    // The progress says what information would.
+    let level = if progress == Progress::None { "info" } else { "warn" };
     start_logging(arguments.log.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }), level);
     let job = match JobFile::read(&arguments.file) {
         Ok(job) => job,
@@ -104,10 +112,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let view = Arc::new(View::default());
     let outcome =
-        runtime.block_on(drive(&planned, &config, savepoint_dir, arguments.metrics_addr, Arc::clone(&view), show_line));
-    if show_line {
-        progress::clear_line();
-    }
+        runtime.block_on(drive(&planned, &config, savepoint_dir, arguments.metrics_addr, Arc::clone(&view), progress));
+    screen::clear();
+    // A broker or a store that does not answer holds up threads whose answers nobody needs any more.
+    runtime.shutdown_timeout(LAST_ANSWERS_WAIT);
     let outcome = outcome?;
     match outcome {
         Outcome::Finished => {
@@ -130,20 +138,18 @@ async fn drive(
     savepoint_dir: String,
     metrics_address: Option<SocketAddr>,
     view: Arc<View>,
-    show_line: bool,
+    progress: Progress,
 ) -> anyhow::Result<Outcome> {
     if let Some(address) = metrics_address {
         let bound = crate::metrics_server::serve(address, Arc::clone(&view)).await?;
         info!(address = %bound, "serving metrics");
     }
     let (requests, receiver) = requests(savepoint_dir)?;
-    let line = show_line.then(|| tokio::spawn(progress::draw(Arc::clone(&view), LINE_INTERVAL)));
+    let drawing = tokio::spawn(progress::draw(Arc::clone(&view), progress, DRAW_INTERVAL));
     let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);
     let outcome = job::run(&planned.graph, config, &connectors, &view, receiver).await;
     drop(requests);
-    if let Some(line) = line {
-        line.abort();
-    }
+    drawing.abort();
     Ok(outcome?)
 }
 

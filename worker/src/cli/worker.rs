@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{LogFormat, start_logging};
+use super::{LAST_ANSWERS_WAIT, LogFormat, start_logging};
 use crate::pod::{self, Arguments};
 
 /// Threads for I/O; the slots do the work.
@@ -16,6 +16,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .thread_name("io")
         .enable_all()
         .build()?;
-    runtime.block_on(pod::run(arguments))?;
+    let ended = runtime.block_on(pod::run(arguments));
+    // A broker or a store that does not answer holds up threads whose answers nobody needs any more.
+    runtime.shutdown_timeout(LAST_ANSWERS_WAIT);
+    ended?;
     Ok(ExitCode::SUCCESS)
 }

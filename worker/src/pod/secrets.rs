@@ -9,7 +9,7 @@ use eddyline_api::secret;
 use eddyline_connectors::OpenContext;
 use eddyline_connectors::sink::Sink;
 use eddyline_connectors::source::Source;
-use eddyline_connectors::table::{OptionError, TableDescriptor};
+use eddyline_connectors::table::{OptionError, OptionErrors, TableDescriptor};
 use eddyline_job_graph::{SinkNode, SourceNode};
 
 use crate::runtime::connectors::{Connectors, OpenError};
@@ -26,7 +26,7 @@ impl WithSecrets {
         Self { inner, folder }
     }
 
-    fn resolve(&self, table: &TableDescriptor) -> Result<TableDescriptor, OptionError> {
+    fn resolve(&self, table: &TableDescriptor) -> Result<TableDescriptor, OptionErrors> {
         let mut resolved = table.clone();
         resolved.options = table
             .options

@@ -26,7 +26,7 @@ pub trait Connectors: Send + Sync {
 pub enum OpenError {
     /// The table's options are wrong; the planner should have said so.
     #[error(transparent)]
-    Options(#[from] eddyline_connectors::OptionError),
+    Options(#[from] eddyline_connectors::OptionErrors),
     /// What they name cannot be used.
     #[error(transparent)]
     Connector(#[from] eddyline_connectors::Error),

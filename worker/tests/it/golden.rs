@@ -405,7 +405,7 @@ fn inputs(graph: &JobGraph) -> BTreeMap<String, RecordBatch> {
 
 pub(crate) fn decode(schema: &SchemaRef, lines: &[u8]) -> RecordBatch {
     let options = BTreeMap::from([("format".to_owned(), "json".to_owned())]);
-    let config = FormatConfig::parse(&mut Options::new(&options), "", schema).expect("a format");
+    let config = Options::read(&options, |options| Ok(FormatConfig::parse(options, "", schema)?)).expect("a format");
     let all: Vec<usize> = (0..schema.fields().len()).collect();
     let mut decoder = config.decoder(schema, &all, 8192).expect("a decoder");
     for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {

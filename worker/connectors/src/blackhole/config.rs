@@ -1,6 +1,6 @@
 //! The options of blackhole: there are none.
 
-use crate::{OptionError, Options, TableDescriptor};
+use crate::{OptionErrors, Options, TableDescriptor};
 
 /// A blackhole table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +11,7 @@ impl Config {
     ///
     /// # Errors
     /// Names an option, since it takes none.
-    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
-        Options::new(&table.options).finish()?;
-        Ok(Self {})
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
+        Options::read(&table.options, |_| Ok(Self {}))
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-use crate::{OptionError, Options, TableDescriptor};
+use crate::{OptionError, OptionErrors, Options, TableDescriptor};
 
 /// Rows a second when the table does not say.
 const ROWS_PER_SECOND: u64 = 10_000;
@@ -107,31 +107,33 @@ impl Config {
     ///
     /// # Errors
     /// Names the option or the column that is wrong.
-    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
-        let mut options = Options::new(&table.options);
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
+        Options::read(&table.options, |options| Self::of(options, table))
+    }
+
+    fn of(options: &mut Options<'_>, table: &TableDescriptor) -> Result<Self, OptionError> {
         if let Some(column) = table.metadata.first() {
             return Err(OptionError::table(format!("datagen has no metadata columns, but '{}' is one", column.name)));
         }
-        let rows_per_second = options.number("rows-per-second")?.unwrap_or(ROWS_PER_SECOND);
+        let rows_per_second = options.number("rows-per-second").unwrap_or(ROWS_PER_SECOND);
         if rows_per_second == 0 {
             return Err(OptionError::of("rows-per-second", "'rows-per-second' = '0': expected 1 or more"));
         }
-        let number_of_rows: Option<u64> = options.number("number-of-rows")?;
-        let seed = options.number("seed")?.unwrap_or_default();
-        let clock_start_ms = options.parsed("clock.start", parse_timestamp)?;
-        let parallelism = options.parallelism("scan.parallelism")?;
+        let number_of_rows: Option<u64> = options.number("number-of-rows");
+        let seed = options.number("seed").unwrap_or_default();
+        let clock_start_ms = options.parsed("clock.start", parse_timestamp);
+        let parallelism = options.parallelism("scan.parallelism");
         let columns = table
             .schema
             .fields()
             .iter()
-            .map(|field| rule(&mut options, field.name(), field.data_type()))
+            .map(|field| rule(options, field.name(), field.data_type()))
             .collect::<Result<Vec<_>, _>>()?;
         for (field, column) in table.schema.fields().iter().zip(&columns) {
             if column.null_rate > 0.0 && !field.is_nullable() {
                 return Err(OptionError::table(format!("column '{}' is NOT NULL, but has a null-rate", field.name())));
             }
         }
-        options.finish()?;
         let rows = columns.iter().filter_map(Rule::sequence_rows).chain(number_of_rows).min();
         Ok(Self { rows_per_second, rows, seed, clock_start_ms, parallelism, columns })
     }
@@ -149,7 +151,7 @@ impl Rule {
 
 fn rule(options: &mut Options<'_>, path: &str, data_type: &DataType) -> Result<Rule, OptionError> {
     let option = |name: &str| format!("fields.{path}.{name}");
-    let null_rate = options.parsed(&option("null-rate"), parse_rate)?.unwrap_or(0.0);
+    let null_rate = options.parsed(&option("null-rate"), parse_rate).unwrap_or(0.0);
     let kind = options.get(&option("kind")).unwrap_or("random");
     let values = match kind {
         "random" => random(options, path, data_type)?,
@@ -169,7 +171,7 @@ fn sequence(options: &mut Options<'_>, path: &str, data_type: &DataType) -> Resu
     }
     let mut end_of = |name: &str| {
         let key = format!("fields.{path}.{name}");
-        let value: Option<i64> = options.number(&key)?;
+        let value: Option<i64> = options.number(&key);
         value.ok_or_else(|| OptionError::table(format!("option '{key}' is missing: column '{path}' is a sequence")))
     };
     let (start, end) = (end_of("start")?, end_of("end")?);
@@ -191,8 +193,8 @@ fn random(options: &mut Options<'_>, path: &str, data_type: &DataType) -> Result
         DataType::Boolean => Values::Boolean,
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
             let (low, high) = integer_bounds(data_type).expect("these types have bounds");
-            let min = bounded(options, &option("min"), low, high)?.unwrap_or(low);
-            let max = bounded(options, &option("max"), low, high)?.unwrap_or(high);
+            let min = bounded(options, &option("min"), low, high).unwrap_or(low);
+            let max = bounded(options, &option("max"), low, high).unwrap_or(high);
             ordered(path, min <= max)?;
             Values::Integer { min, max }
         }
@@ -200,30 +202,30 @@ fn random(options: &mut Options<'_>, path: &str, data_type: &DataType) -> Result
             let limit = 10_i128.pow(u32::from(*precision)) - 1;
             let unscaled = |text: &str| unscaled(text, *scale).filter(|value| value.abs() <= limit);
             let parse = |text: &str| unscaled(text).ok_or_else(|| format!("expected a number that fits {data_type}"));
-            let min = options.parsed(&option("min"), parse)?.unwrap_or(-limit);
-            let max = options.parsed(&option("max"), parse)?.unwrap_or(limit);
+            let min = options.parsed(&option("min"), parse).unwrap_or(-limit);
+            let max = options.parsed(&option("max"), parse).unwrap_or(limit);
             ordered(path, min <= max)?;
             Values::Integer { min, max }
         }
         DataType::Float32 | DataType::Float64 => {
             // Finite also after `max - min`.
             let limit = if *data_type == DataType::Float32 { f64::from(f32::MAX) } else { f64::MAX / 2.0 };
-            let min = options.parsed(&option("min"), parse_finite)?.unwrap_or(0.0);
-            let max = options.parsed(&option("max"), parse_finite)?.unwrap_or(limit);
+            let min = options.parsed(&option("min"), parse_finite).unwrap_or(0.0);
+            let max = options.parsed(&option("max"), parse_finite).unwrap_or(limit);
             ordered(path, min <= max && (max - min).is_finite())?;
             Values::Float { min, max }
         }
         DataType::Utf8 | DataType::Binary => Values::Text {
-            length: length(options, &option("length"))?.unwrap_or(TEXT_LENGTH),
-            variable: options.boolean(&option("var-len"))?.unwrap_or(false),
+            length: length(options, &option("length")).unwrap_or(TEXT_LENGTH),
+            variable: options.boolean(&option("var-len")).unwrap_or(false),
         },
         DataType::Date32 | DataType::Time32(TimeUnit::Millisecond) => Values::Time { past_ms_max: 0 },
         DataType::Timestamp(TimeUnit::Millisecond | TimeUnit::Microsecond, _) => {
-            let past = options.duration(&option("max-past"))?.unwrap_or_default();
+            let past = options.duration(&option("max-past")).unwrap_or_default();
             Values::Time { past_ms_max: i64::try_from(past.as_millis()).unwrap_or(i64::MAX) }
         }
         DataType::List(element) => Values::List {
-            length: length(options, &option("length"))?.unwrap_or(COLLECTION_LENGTH),
+            length: length(options, &option("length")).unwrap_or(COLLECTION_LENGTH),
             element: Box::new(part(options, &format!("{path}.element"), element.data_type())?),
         },
         DataType::Map(entries, _) => {
@@ -231,7 +233,7 @@ fn random(options: &mut Options<'_>, path: &str, data_type: &DataType) -> Result
                 return Err(OptionError::table(format!("column '{path}': a map without entries")));
             };
             Values::Map {
-                length: length(options, &option("length"))?.unwrap_or(COLLECTION_LENGTH),
+                length: length(options, &option("length")).unwrap_or(COLLECTION_LENGTH),
                 key: Box::new(part(options, &format!("{path}.key"), fields[0].data_type())?),
                 value: Box::new(part(options, &format!("{path}.value"), fields[1].data_type())?),
             }
@@ -271,7 +273,7 @@ fn integer_bounds(data_type: &DataType) -> Option<(i128, i128)> {
     })
 }
 
-fn bounded(options: &mut Options<'_>, key: &str, low: i128, high: i128) -> Result<Option<i128>, OptionError> {
+fn bounded(options: &mut Options<'_>, key: &str, low: i128, high: i128) -> Option<i128> {
     options.parsed(key, |text| {
         let value: i128 = text.trim().parse().map_err(|_| "expected a whole number".to_owned())?;
         if (low..=high).contains(&value) { Ok(value) } else { Err(format!("expected {low} to {high}")) }
@@ -286,7 +288,7 @@ fn ordered(path: &str, ordered: bool) -> Result<(), OptionError> {
     Err(OptionError::of(&key, format!("'{key}' must not be below 'fields.{path}.min'")))
 }
 
-fn length(options: &mut Options<'_>, key: &str) -> Result<Option<usize>, OptionError> {
+fn length(options: &mut Options<'_>, key: &str) -> Option<usize> {
     options.parsed(key, |text| {
         let length = text.trim().parse().ok().filter(|length| (1..=LENGTH_MAX).contains(length));
         length.ok_or_else(|| format!("expected 1 to {LENGTH_MAX}"))

@@ -9,7 +9,7 @@ use crate::{SourceConfig, TableDescriptor};
 fn error(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> String {
     let mut options = options.to_vec();
     options.push(("connector", "datagen"));
-    SourceConfig::parse(&table(columns, &options)).expect_err("an error").message
+    SourceConfig::parse(&table(columns, &options)).expect_err("an error").to_string()
 }
 
 fn made(columns: &[(&str, DataType)], options: &[(&str, &str)], rows_max: usize) -> RecordBatch {

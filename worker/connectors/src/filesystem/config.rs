@@ -12,7 +12,7 @@ use eddyline_formats::{ConfigError, FormatConfig, FormatOptions};
 use regex::Regex;
 
 use super::location::{Glob, Location};
-use crate::{OptionError, Options, TableDescriptor};
+use crate::{OptionError, OptionErrors, Options, TableDescriptor};
 
 /// A part ends when it has so many bytes, when the table does not say.
 const PART_BYTES: u64 = 128 << 20;
@@ -84,7 +84,10 @@ impl FormatOptions for Options<'_> {
 
 impl From<ConfigError> for OptionError {
     fn from(ConfigError { key, message }: ConfigError) -> Self {
-        Self { key, message }
+        match key {
+            Some(key) => Self::of(&key, message),
+            None => Self::table(message),
+        }
     }
 }
 
@@ -93,81 +96,84 @@ impl Config {
     ///
     /// # Errors
     /// Names the option or the column that is wrong.
-    pub fn parse_source(table: &TableDescriptor) -> Result<Self, OptionError> {
-        let config = Self::parse(table)?;
-        for column in &table.metadata {
-            let expected = match column.key.as_str() {
-                "file.path" | "file.name" => DataType::Utf8,
-                "file.size" => DataType::Int64,
-                "file.modification-time" => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
-                other => {
-                    return Err(OptionError::table(format!(
-                        "filesystem has no metadata '{other}' (column '{}'); there are file.path, file.name, file.size \
+    pub fn parse_source(table: &TableDescriptor) -> Result<Self, OptionErrors> {
+        Options::read(&table.options, |options| {
+            let config = Self::of(options, table)?;
+            for column in &table.metadata {
+                let expected = match column.key.as_str() {
+                    "file.path" | "file.name" => DataType::Utf8,
+                    "file.size" => DataType::Int64,
+                    "file.modification-time" => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+                    other => {
+                        return Err(OptionError::table(format!(
+                            "filesystem has no metadata '{other}' (column '{}'); there are file.path, file.name, file.size \
                          and file.modification-time",
-                        column.name
-                    )));
-                }
-            };
-            if column.data_type != expected {
-                let sql = if column.key == "file.size" {
-                    "BIGINT"
-                } else if expected == DataType::Utf8 {
-                    "STRING"
-                } else {
-                    "TIMESTAMP_LTZ(3)"
+                            column.name
+                        )));
+                    }
                 };
-                return Err(OptionError::table(format!("metadata column '{}' must be {sql}", column.name)));
+                if column.data_type != expected {
+                    let sql = if column.key == "file.size" {
+                        "BIGINT"
+                    } else if expected == DataType::Utf8 {
+                        "STRING"
+                    } else {
+                        "TIMESTAMP_LTZ(3)"
+                    };
+                    return Err(OptionError::table(format!("metadata column '{}' must be {sql}", column.name)));
+                }
             }
-        }
-        Ok(config)
+            Ok(config)
+        })
     }
 
     /// Reads the options of a table that is to be written.
     ///
     /// # Errors
     /// Names the option or the column that is wrong.
-    pub fn parse_sink(table: &TableDescriptor) -> Result<Self, OptionError> {
-        let config = Self::parse(table)?;
-        if let Some(column) = table.metadata.iter().find(|column| !column.is_virtual) {
-            return Err(OptionError::table(format!(
-                "metadata column '{}' cannot be written; declare it VIRTUAL",
-                column.name
-            )));
-        }
-        if Glob::parse(config.location.path()).ok().flatten().is_some() {
-            return Err(OptionError::of(
-                "path",
-                format!("'path' = '{}': a sink writes into one folder", config.location),
-            ));
-        }
-        Ok(config)
+    pub fn parse_sink(table: &TableDescriptor) -> Result<Self, OptionErrors> {
+        Options::read(&table.options, |options| {
+            let config = Self::of(options, table)?;
+            if let Some(column) = table.metadata.iter().find(|column| !column.is_virtual) {
+                return Err(OptionError::table(format!(
+                    "metadata column '{}' cannot be written; declare it VIRTUAL",
+                    column.name
+                )));
+            }
+            if Glob::parse(config.location.path()).ok().flatten().is_some() {
+                return Err(OptionError::of(
+                    "path",
+                    format!("'path' = '{}': a sink writes into one folder", config.location),
+                ));
+            }
+            Ok(config)
+        })
     }
 
-    fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
-        let mut options = Options::new(&table.options);
-        options.required("path")?;
-        let location = options.parsed("path", Location::parse)?.expect("a required option is there");
+    fn of(options: &mut Options<'_>, table: &TableDescriptor) -> Result<Self, OptionError> {
+        let path = options.required("path")?;
+        let location =
+            Location::parse(path).map_err(|reason| OptionError::of("path", format!("'path' = '{path}': {reason}")))?;
         Glob::parse(location.path()).map_err(|reason| OptionError::of("path", reason))?;
         let (file_columns, partition_columns) = split_columns(table)?;
-        let format = FormatConfig::parse(&mut options, "", &file_schema(table, &file_columns))?;
+        let format = FormatConfig::parse(options, "", &file_schema(table, &file_columns))?;
         let config = Self {
             location,
             format,
-            s3: s3(&mut options)?,
+            s3: s3(options)?,
             file_columns,
             partition_columns,
             default_partition: options.get("partition.default-name").unwrap_or(DEFAULT_PARTITION).to_owned(),
-            monitor_interval: options.duration("source.monitor-interval")?.filter(|interval| !interval.is_zero()),
+            monitor_interval: options.duration("source.monitor-interval").filter(|interval| !interval.is_zero()),
             path_pattern: options.parsed("source.path.regex-pattern", |text| {
                 Regex::new(&format!("^(?:{text})$")).map_err(|error| error.to_string())
-            })?,
-            split_bytes: options.parsed("source.split.size", parse_size)?.and_then(NonZeroU64::new),
-            part_bytes: options.parsed("sink.rolling-policy.file-size", parse_size)?.unwrap_or(PART_BYTES).max(1),
-            sink_parallelism: options.parallelism("sink.parallelism")?,
-            success_file: success_file(&mut options)?,
+            }),
+            split_bytes: options.parsed("source.split.size", parse_size).and_then(NonZeroU64::new),
+            part_bytes: options.parsed("sink.rolling-policy.file-size", parse_size).unwrap_or(PART_BYTES).max(1),
+            sink_parallelism: options.parallelism("sink.parallelism"),
+            success_file: success_file(options)?,
         };
-        refuse_unsupported(&mut options)?;
-        options.finish()?;
+        refuse_unsupported(options)?;
         Ok(config)
     }
 
@@ -212,7 +218,7 @@ fn s3(options: &mut Options<'_>) -> Result<S3, OptionError> {
     if access_key.is_some() != secret_key.is_some() {
         return Err(OptionError::table("'s3.access-key' and 's3.secret-key' need each other"));
     }
-    let path_style = options.boolean("s3.path.style.access")?.unwrap_or(endpoint.is_some());
+    let path_style = options.boolean("s3.path.style.access").unwrap_or(endpoint.is_some());
     Ok(S3 { endpoint, region, access_key, secret_key, path_style })
 }
 
@@ -221,7 +227,7 @@ fn success_file(options: &mut Options<'_>) -> Result<Option<String>, OptionError
     let kinds = options.parsed("sink.partition-commit.policy.kind", |text| match text.trim() {
         "success-file" => Ok(()),
         _ => Err("only success-file is supported".to_owned()),
-    })?;
+    });
     Ok(kinds.map(|()| name))
 }
 
@@ -229,17 +235,17 @@ fn success_file(options: &mut Options<'_>) -> Result<Option<String>, OptionError
 /// checkpoint.
 fn refuse_unsupported(options: &mut Options<'_>) -> Result<(), OptionError> {
     for key in ["sink.rolling-policy.rollover-interval", "sink.rolling-policy.check-interval"] {
-        options.duration(key)?;
+        options.duration(key);
     }
-    options.boolean("sink.shuffle-by-partition.enable")?;
-    if options.boolean("auto-compaction")? == Some(true) {
+    options.boolean("sink.shuffle-by-partition.enable");
+    if options.boolean("auto-compaction") == Some(true) {
         return Err(OptionError::of("auto-compaction", "'auto-compaction' is not supported"));
     }
     options.parsed("sink.partition-commit.trigger", |text| match text.trim() {
         "process-time" => Ok(()),
         _ => Err("only process-time is supported".to_owned()),
-    })?;
-    if options.duration("sink.partition-commit.delay")?.is_some_and(|delay| !delay.is_zero()) {
+    });
+    if options.duration("sink.partition-commit.delay").is_some_and(|delay| !delay.is_zero()) {
         return Err(OptionError::of("sink.partition-commit.delay", "a 'sink.partition-commit.delay' is not supported"));
     }
     Ok(())

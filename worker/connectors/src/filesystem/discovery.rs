@@ -164,7 +164,7 @@ async fn find_by_wildcards(config: &Config, store: &Store, path: &str) -> Result
         if config.monitor_interval.is_some() {
             return Ok(None);
         }
-        let what = format!("{what} at '{}'", config.location);
+        let what = format!("{what} at '{}': create it, or correct 'path'", config.location);
         Err(Error::Unavailable { what, source: None, retryable: false })
     };
     let glob =

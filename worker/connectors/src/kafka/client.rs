@@ -27,6 +27,9 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the first request of a job waits for its answer; the next ones twice as long each.
 const FIRST_SLICE: Duration = Duration::from_secs(1);
 
+/// Brokers that are silent for this long at the start of a job are reported, while the job waits for them.
+const REPORTED_AFTER: Duration = Duration::from_secs(5);
+
 /// What refuses a client for this long will go on doing so. A broker that has just started may not know its users yet.
 const REFUSED_FOR: Duration = Duration::from_secs(2);
 
@@ -164,8 +167,17 @@ impl ClientContext for Context {
         self.heed(reason);
         // The end of a partition comes this way too and is no news.
         let code = error.rdkafka_error_code();
-        if code != Some(RDKafkaErrorCode::PartitionEOF) && self.is_news(&error.to_string()) {
-            warn!(client = self.purpose, %error, reason, "kafka client reports an error and goes on trying");
+        // That a connection failed has been in the log with its reason.
+        let is_told = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::PartitionEOF
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::AllBrokersDown
+            )
+        );
+        if !is_told && self.is_news(&error.to_string()) {
+            warn!(client = self.purpose, %error, reason, "kafka client reports an error and tries again");
         }
     }
 }
@@ -291,6 +303,7 @@ pub fn asking_consumer(properties: &ClientProperties, table: &str, purpose: &str
 /// Says that they refuse it, and why; or that nobody answers, which is retryable.
 pub fn meet(consumer: &TableConsumer, topic: Option<&str>) -> Result<(), Error> {
     let begun = Instant::now();
+    let mut is_reported = false;
     let mut slice = FIRST_SLICE;
     loop {
         let answer = consumer.fetch_metadata(topic, slice);
@@ -305,6 +318,16 @@ pub fn meet(consumer: &TableConsumer, topic: Option<&str>) -> Result<(), Error> 
             && let Some(refusal) = consumer.context().refusal(false)
         {
             return Err(refusal);
+        }
+        if begun.elapsed() >= REPORTED_AFTER && !is_reported {
+            let context = consumer.context();
+            warn!(
+                client = context.purpose,
+                "brokers {} do not answer: {error}. The job waits for them. Start them, or correct \
+                 'properties.bootstrap.servers' and make sure that the addresses they advertise can be reached from here",
+                context.brokers
+            );
+            is_reported = true;
         }
         let left = REQUEST_TIMEOUT.saturating_sub(begun.elapsed());
         if left.is_zero() {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use eddyline_formats::{ConfigError, FormatConfig, FormatOptions, Framing};
+use eddyline_formats::{FormatConfig, FormatOptions, Framing};
 use regex::Regex;
 
 use super::modes::{BoundedMode, StartupMode};
 use super::properties::ClientProperties;
-use crate::{MetadataColumn, OptionError, Options, TableDescriptor};
+use crate::{MetadataColumn, OptionError, OptionErrors, Options, TableDescriptor};
 
 /// How often to look for new partitions unless the table says otherwise.
 pub const DISCOVERY_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
@@ -31,6 +31,13 @@ pub enum Topics {
     Named(Vec<String>),
     /// All whose whole name matches, those to come as well.
     Pattern(Regex),
+}
+
+impl Default for Topics {
+    /// None.
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
 }
 
 impl Topics {
@@ -163,8 +170,12 @@ impl SourceConfig {
     ///
     /// # Errors
     /// Names the option, or what the table lacks, and what to do.
-    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
-        let options = TableOptions::parse(table)?;
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
+        let options = Options::read(&table.options, |options| TableOptions::of(options, table))?;
+        Ok(Self::of(options, table)?)
+    }
+
+    fn of(options: TableOptions, table: &TableDescriptor) -> Result<Self, OptionError> {
         check_metadata(table.metadata.iter(), &READABLE_METADATA, "read")?;
         if options.startup == StartupMode::GroupOffsets || options.bounded == BoundedMode::GroupOffsets {
             options.properties.consumer.get("group.id").ok_or_else(|| {
@@ -203,8 +214,12 @@ impl SinkConfig {
     ///
     /// # Errors
     /// Names the option, or what the table lacks, and what to do.
-    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
-        let options = TableOptions::parse(table)?;
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
+        let options = Options::read(&table.options, |options| TableOptions::of(options, table))?;
+        Ok(Self::of(options, table)?)
+    }
+
+    fn of(options: TableOptions, table: &TableDescriptor) -> Result<Self, OptionError> {
         check_metadata(table.metadata.iter().filter(|column| !column.is_virtual), &WRITABLE_METADATA, "written")?;
         let topic = match options.topics {
             Topics::Named(mut names) if names.len() == 1 => names.remove(0),
@@ -228,25 +243,27 @@ impl SinkConfig {
 }
 
 impl TableOptions {
-    fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
-        let mut options = Options::new(&table.options);
-        let topics = topics(&mut options)?;
+    fn of(options: &mut Options<'_>, table: &TableDescriptor) -> Result<Self, OptionError> {
+        let topics = topics(options);
+        let topics = options.check(topics);
         let java = options.with_prefix("properties.");
         let commits = java.get("commit.offsets.on.checkpoint").is_none_or(|value| value.trim() != "false");
         let discovery =
-            options.duration("scan.topic-partition-discovery.interval")?.unwrap_or(DISCOVERY_INTERVAL_DEFAULT);
-        let parsed = Self {
+            options.duration("scan.topic-partition-discovery.interval").unwrap_or(DISCOVERY_INTERVAL_DEFAULT);
+        let properties = options.check(ClientProperties::of(&java));
+        let (startup, bounded) = (StartupMode::parse(options), BoundedMode::parse(options));
+        Ok(Self {
             topics,
-            properties: ClientProperties::of(&java)?,
-            layout: RecordLayout::parse(&mut options, &table.schema)?,
-            startup: StartupMode::parse(&mut options)?,
-            bounded: BoundedMode::parse(&mut options)?,
+            properties,
+            layout: RecordLayout::parse(options, &table.schema)?,
+            startup: options.check(startup),
+            bounded: options.check(bounded),
             discovery_interval: Some(discovery).filter(|interval| !interval.is_zero()),
             dead_letter_topic: options.get("scan.dead-letter.topic").map(str::to_owned),
             commit_group_offsets: commits,
-            scan_parallelism: options.parallelism("scan.parallelism")?,
+            scan_parallelism: options.parallelism("scan.parallelism"),
             guarantee: choice(
-                &mut options,
+                options,
                 "sink.delivery-guarantee",
                 DeliveryGuarantee::AtLeastOnce,
                 &[
@@ -254,10 +271,10 @@ impl TableOptions {
                     ("at-least-once", DeliveryGuarantee::AtLeastOnce),
                     ("exactly-once", DeliveryGuarantee::ExactlyOnce),
                 ],
-            )?,
+            ),
             transactional_id_prefix: options.get("sink.transactional-id-prefix").map(str::to_owned),
             partitioner: choice(
-                &mut options,
+                options,
                 "sink.partitioner",
                 Partitioner::Default,
                 &[
@@ -265,18 +282,16 @@ impl TableOptions {
                     ("fixed", Partitioner::Fixed),
                     ("round-robin", Partitioner::RoundRobin),
                 ],
-            )?,
-            sink_parallelism: options.parallelism("sink.parallelism")?,
-        };
-        options.finish()?;
-        Ok(parsed)
+            ),
+            sink_parallelism: options.parallelism("sink.parallelism"),
+        })
     }
 }
 
 impl RecordLayout {
     fn parse(options: &mut Options<'_>, schema: &SchemaRef) -> Result<Self, OptionError> {
         let prefix = options.get("key.fields-prefix").unwrap_or_default();
-        let except_key = choice(options, "value.fields-include", false, &[("ALL", false), ("EXCEPT_KEY", true)])?;
+        let except_key = choice(options, "value.fields-include", false, &[("ALL", false), ("EXCEPT_KEY", true)]);
         if !prefix.is_empty() && !except_key {
             return Err(OptionError::of(
                 "key.fields-prefix",
@@ -300,7 +315,9 @@ impl RecordLayout {
             }
             (Some(_), None) => "",
             (None, Some(_)) => "value.",
-            (None, None) => return Err(OptionError::table("option 'format' (or 'value.format') is missing")),
+            (None, None) => {
+                return Err(OptionError::missing("format", "option 'format' (or 'value.format') is missing"));
+            }
         };
         let value_format = format(options, value_prefix, &value_schema)?;
         Ok(Self { key, value_format, value_columns, value_schema })
@@ -362,8 +379,7 @@ impl FormatOptions for OptionsOfFormat<'_, '_> {
 }
 
 fn format(options: &mut Options<'_>, prefix: &str, schema: &SchemaRef) -> Result<FormatConfig, OptionError> {
-    let format = FormatConfig::parse(&mut OptionsOfFormat(options), prefix, schema)
-        .map_err(|ConfigError { key, message }| OptionError { key, message })?;
+    let format = FormatConfig::parse(&mut OptionsOfFormat(options), prefix, schema).map_err(OptionError::from)?;
     match format.framing() {
         Framing::Records => Ok(format),
         Framing::Files => {
@@ -376,10 +392,10 @@ fn format(options: &mut Options<'_>, prefix: &str, schema: &SchemaRef) -> Result
 fn topics(options: &mut Options<'_>) -> Result<Topics, OptionError> {
     let pattern = options.parsed("topic-pattern", |text| {
         Regex::new(&format!("^(?:{text})$")).map_err(|error| format!("not a regular expression: {error}"))
-    })?;
+    });
     match (options.get("topic"), pattern) {
         (Some(_), Some(_)) => Err(OptionError::of("topic-pattern", "give either 'topic' or 'topic-pattern', not both")),
-        (None, None) => Err(OptionError::table("option 'topic' (or 'topic-pattern') is missing")),
+        (None, None) => Err(OptionError::missing("topic", "option 'topic' (or 'topic-pattern') is missing")),
         (None, Some(pattern)) => Ok(Topics::Pattern(pattern)),
         (Some(list), None) => {
             let mut names: Vec<String> = Vec::new();
@@ -397,13 +413,13 @@ fn topics(options: &mut Options<'_>) -> Result<Topics, OptionError> {
     }
 }
 
-fn choice<T: Copy>(options: &mut Options<'_>, key: &str, default: T, choices: &[(&str, T)]) -> Result<T, OptionError> {
+fn choice<T: Copy>(options: &mut Options<'_>, key: &str, default: T, choices: &[(&str, T)]) -> T {
     let names = || choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let chosen = options.parsed(key, |text| {
         let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim()));
         found.map(|(_, choice)| *choice).ok_or_else(|| format!("expected one of {}", names()))
-    })?;
-    Ok(chosen.unwrap_or(default))
+    });
+    chosen.unwrap_or(default)
 }
 
 fn check_metadata<'a>(

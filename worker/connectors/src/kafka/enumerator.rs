@@ -230,7 +230,7 @@ fn partitions(consumer: &TableConsumer, topics: &Topics, begun: bool) -> Result<
                         Some(RDKafkaErrorCode::UnknownTopicOrPartition) if begun => {}
                         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                             return Err(Error::Unavailable {
-                                what: format!("topic {name} does not exist"),
+                                what: format!("topic {name} does not exist: create it, or correct 'topic'"),
                                 source: None,
                                 retryable: false,
                             });

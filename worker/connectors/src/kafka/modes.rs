@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use crate::{OptionError, Options};
 
 /// Where a partition begins that no checkpoint knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StartupMode {
     /// At the oldest record there is.
     Earliest,
     /// Behind the newest record there is.
     Latest,
     /// Where the group `properties.group.id` was; where it was nowhere, as `properties.auto.offset.reset` says.
+    #[default]
     GroupOffsets,
     /// At the first record with this timestamp or a later one, in milliseconds since 1970.
     Timestamp(i64),
@@ -20,9 +21,10 @@ pub enum StartupMode {
 }
 
 /// Where a partition ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BoundedMode {
     /// Nowhere.
+    #[default]
     Unbounded,
     /// Behind the newest record there is when the job starts.
     Latest,
@@ -40,8 +42,8 @@ impl StartupMode {
     /// # Errors
     /// Names the option that is wrong or missing.
     pub fn parse(options: &mut Options<'_>) -> Result<Self, OptionError> {
-        let timestamp = options.number("scan.startup.timestamp-millis")?;
-        let offsets = options.parsed("scan.startup.specific-offsets", specific_offsets)?;
+        let timestamp = options.number("scan.startup.timestamp-millis");
+        let offsets = options.parsed("scan.startup.specific-offsets", specific_offsets);
         match options.get("scan.startup.mode").unwrap_or("group-offsets") {
             "earliest-offset" => Ok(StartupMode::Earliest),
             "latest-offset" => Ok(StartupMode::Latest),
@@ -65,8 +67,8 @@ impl BoundedMode {
     /// # Errors
     /// Names the option that is wrong or missing.
     pub fn parse(options: &mut Options<'_>) -> Result<Self, OptionError> {
-        let timestamp = options.number("scan.bounded.timestamp-millis")?;
-        let offsets = options.parsed("scan.bounded.specific-offsets", specific_offsets)?;
+        let timestamp = options.number("scan.bounded.timestamp-millis");
+        let offsets = options.parsed("scan.bounded.specific-offsets", specific_offsets);
         match options.get("scan.bounded.mode").unwrap_or("unbounded") {
             "unbounded" => Ok(BoundedMode::Unbounded),
             "latest-offset" => Ok(BoundedMode::Latest),
@@ -85,7 +87,7 @@ impl BoundedMode {
 }
 
 fn needed<T>(value: Option<T>, key: &str) -> Result<T, OptionError> {
-    value.ok_or_else(|| OptionError::table(format!("option '{key}' is missing")))
+    value.ok_or_else(|| OptionError::missing(key, format!("option '{key}' is missing")))
 }
 
 /// `partition:0,offset:42;partition:1,offset:300`

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::security;
 use crate::OptionError;
+use crate::table::edit_distance;
 
 /// Client properties in librdkafka's terms. The two kinds of clients know different ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,7 +101,15 @@ impl ClientProperties {
             translated.both(&name, &value);
         }
         if !translated.consumer.contains_key("bootstrap.servers") {
-            return Err(OptionError::table("option 'properties.bootstrap.servers' is missing"));
+            let is_meant = |name: &&String| edit_distance(name, "bootstrap.servers") <= 3;
+            return Err(match java.keys().find(is_meant) {
+                Some(misspelt) => {
+                    let key = format!("properties.{misspelt}");
+                    let message = format!("unknown option '{key}', did you mean 'properties.bootstrap.servers'?");
+                    OptionError::of(&key, message)
+                }
+                None => OptionError::table("option 'properties.bootstrap.servers' is missing"),
+            });
         }
         Ok(translated)
     }

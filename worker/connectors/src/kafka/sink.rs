@@ -96,7 +96,7 @@ fn partition_count(consumer: &TableConsumer, config: &SinkConfig) -> Result<i32,
     match i32::try_from(count) {
         Ok(count) if count > 0 => Ok(count),
         _ => Err(Error::Unavailable {
-            what: format!("topic {} does not exist", config.topic),
+            what: format!("topic {} does not exist: create it, or correct 'topic'", config.topic),
             source: None,
             retryable: false,
         }),

@@ -3,7 +3,7 @@
 use arrow::datatypes::{DataType, TimeUnit};
 
 use crate::datagen::config::parse_timestamp;
-use crate::{OptionError, Options, TableDescriptor};
+use crate::{OptionError, OptionErrors, Options, TableDescriptor};
 
 /// 2026-03-01 23:59:00: at 1000 events a second the first 100,000 cross midnight, so queries by day see two days.
 const START_MS: i64 = 1_772_409_540_000;
@@ -57,48 +57,45 @@ impl Config {
     ///
     /// # Errors
     /// Names the option or the column that is wrong.
-    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
-        let mut options = Options::new(&table.options);
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
+        let config = Options::read(&table.options, Self::of)?;
+        check_columns(table)?;
+        Ok(config)
+    }
+
+    fn of(options: &mut Options<'_>) -> Result<Self, OptionError> {
         let default = Self::default();
-        let first: Option<u64> = at_least(&mut options, "first-event.rate", 1)?;
-        let next: Option<u64> = at_least(&mut options, "next-event.rate", 1)?;
+        let first: Option<u64> = at_least(options, "first-event.rate", 1);
+        let next: Option<u64> = at_least(options, "next-event.rate", 1);
         if first.is_some() && next.is_some() && first != next {
             return Err(OptionError::of(
                 "next-event.rate",
                 "a rate that changes is not supported: 'next-event.rate' must be 'first-event.rate'",
             ));
         }
-        let mut or =
-            |key: &str, least: u64, default: u64| at_least(&mut options, key, least).map(|v| v.unwrap_or(default));
+        let mut or = |key: &str, least: u64, default: u64| at_least(options, key, least).unwrap_or(default);
         let [persons, auctions, bids] = default.proportions;
         let [person, auction, bid] = default.sizes;
-        let proportions = [
-            or("person.proportion", 1, persons)?,
-            or("auction.proportion", 1, auctions)?,
-            or("bid.proportion", 0, bids)?,
-        ];
-        let sizes =
-            [or("person.avg-size", 0, person)?, or("auction.avg-size", 0, auction)?, or("bid.avg-size", 0, bid)?];
-        let config = Self {
-            events: Some(or("events.num", 0, 0)?).filter(|events| *events > 0),
+        let proportions =
+            [or("person.proportion", 1, persons), or("auction.proportion", 1, auctions), or("bid.proportion", 0, bids)];
+        let sizes = [or("person.avg-size", 0, person), or("auction.avg-size", 0, auction), or("bid.avg-size", 0, bid)];
+        Ok(Self {
+            events: Some(or("events.num", 0, 0)).filter(|events| *events > 0),
             rate: first.or(next).unwrap_or(default.rate),
             proportions,
             sizes,
-            hot_sellers: or("auction.hot-ratio.sellers", 1, default.hot_sellers)?,
-            hot_auctions: or("bid.hot-ratio.auctions", 1, default.hot_auctions)?,
-            hot_bidders: or("bid.hot-ratio.bidders", 1, default.hot_bidders)?,
-            seed: or("seed", 0, default.seed)?,
-            rate_limited: options.boolean("rate.limited")?.unwrap_or(default.rate_limited),
-            start_ms: options.parsed("start-time", parse_timestamp)?.unwrap_or(default.start_ms),
-        };
-        options.finish()?;
-        check_columns(table)?;
-        Ok(config)
+            hot_sellers: or("auction.hot-ratio.sellers", 1, default.hot_sellers),
+            hot_auctions: or("bid.hot-ratio.auctions", 1, default.hot_auctions),
+            hot_bidders: or("bid.hot-ratio.bidders", 1, default.hot_bidders),
+            seed: or("seed", 0, default.seed),
+            rate_limited: options.boolean("rate.limited").unwrap_or(default.rate_limited),
+            start_ms: options.parsed("start-time", parse_timestamp).unwrap_or(default.start_ms),
+        })
     }
 }
 
 /// The number of an option, at least `least`. There is a most for each, so that no product of them overflows.
-fn at_least(options: &mut Options<'_>, key: &str, least: u64) -> Result<Option<u64>, OptionError> {
+fn at_least(options: &mut Options<'_>, key: &str, least: u64) -> Option<u64> {
     let most = if matches!(key, "events.num" | "seed") {
         u64::MAX / 4
     } else if key.ends_with("rate") {

@@ -92,7 +92,7 @@ fn wrong_tables_are_refused() {
     let refused = |columns: &[(&str, DataType)], options: &[(&str, &str)]| {
         let mut options = options.to_vec();
         options.push(("connector", "nexmark"));
-        SourceConfig::parse(&table(columns, &options)).expect_err("an error").message
+        SourceConfig::parse(&table(columns, &options)).expect_err("an error").to_string()
     };
     let bid = row(&[("auction", DataType::Int32)]);
     assert!(refused(&[("bid", bid)], &[]).starts_with("column 'bid' must be ROW<auction BIGINT, bidder BIGINT"));

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use crate::{OptionError, Options, TableDescriptor};
+use crate::{OptionErrors, Options, TableDescriptor};
 
 /// A print table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,13 +20,14 @@ impl Config {
     ///
     /// # Errors
     /// Names the option that is wrong.
-    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionError> {
-        let mut options = Options::new(&table.options);
-        let identifier = options.get("print-identifier").unwrap_or_default().to_owned();
-        let standard_error = options.boolean("standard-error")?.unwrap_or(false);
-        let parallelism = options.parallelism("sink.parallelism")?;
-        options.finish()?;
-        Ok(Self { identifier, standard_error, parallelism })
+    pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
+        Options::read(&table.options, |options| {
+            Ok(Self {
+                identifier: options.get("print-identifier").unwrap_or_default().to_owned(),
+                standard_error: options.boolean("standard-error").unwrap_or(false),
+                parallelism: options.parallelism("sink.parallelism"),
+            })
+        })
     }
 
     /// What stands before each row of subtask `index` of `parallelism`.

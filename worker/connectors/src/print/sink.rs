@@ -7,6 +7,7 @@ use eddyline_stream::CheckpointId;
 
 use super::config::Config;
 use super::row::write_row;
+use super::screen;
 use crate::Error;
 use crate::sink::{Prepared, Sink, SinkCommitter, SinkWriter, WriterContext};
 
@@ -52,10 +53,9 @@ impl SinkWriter for Writer {
             self.text.push('\n');
         }
         self.bytes += self.text.len() as u64;
-        self.out.write_all(self.text.as_bytes()).and_then(|()| self.out.flush()).map_err(|error| Error::Unavailable {
-            what: "cannot print rows".to_owned(),
-            source: Some(Box::new(error)),
-            retryable: false,
+        let Self { out, text, .. } = self;
+        screen::above(|| out.write_all(text.as_bytes()).and_then(|()| out.flush())).map_err(|error| {
+            Error::Unavailable { what: "cannot print rows".to_owned(), source: Some(Box::new(error)), retryable: false }
         })
     }
 

@@ -160,7 +160,7 @@ fn topics_are_found_by_pattern_and_by_list() {
 fn a_topic_that_does_not_exist_is_named() {
     let broker = broker();
     let error = Reading::open(table(&broker, "no-such-topic", &[])).discover().unwrap_err().to_string();
-    assert_eq!(error, "topic no-such-topic does not exist");
+    assert_eq!(error, "topic no-such-topic does not exist: create it, or correct 'topic'");
     let topics = broker.admin();
     let metadata = topics.inner().fetch_metadata(None, crate::broker::DEADLINE).unwrap();
     assert!(metadata.topics().iter().all(|topic| topic.name() != "no-such-topic"), "asking must not make it");

@@ -20,13 +20,13 @@ fn wrong_options_are_named() {
         (&[("path", "hdfs://x/y")], "'path' = 'hdfs://x/y': 'hdfs://' is not supported"),
     ] {
         for message in [
-            SourceConfig::parse(&people("/in", "json", options)).expect_err("an error").message,
-            SinkConfig::parse(&people("/in", "json", options)).expect_err("an error").message,
+            SourceConfig::parse(&people("/in", "json", options)).expect_err("an error").to_string(),
+            SinkConfig::parse(&people("/in", "json", options)).expect_err("an error").to_string(),
         ] {
             assert!(message.contains(expected), "{message}");
         }
     }
-    let message = SinkConfig::parse(&people("/in/*", "json", &[])).expect_err("an error").message;
+    let message = SinkConfig::parse(&people("/in/*", "json", &[])).expect_err("an error").to_string();
     assert!(message.contains("a sink writes into one folder"), "{message}");
 }
 
@@ -41,17 +41,17 @@ fn secrets_do_not_show() {
 fn columns_that_files_do_not_have_are_refused() {
     let mut people = people("/in", "json", &[]);
     people.metadata.push(metadata("file.owner", DataType::Utf8));
-    let message = SourceConfig::parse(&people).expect_err("an error").message;
+    let message = SourceConfig::parse(&people).expect_err("an error").to_string();
     assert!(message.contains("no metadata 'file.owner'"), "{message}");
     people.metadata[0] = metadata("file.size", DataType::Int32);
-    let message = SourceConfig::parse(&people).expect_err("an error").message;
+    let message = SourceConfig::parse(&people).expect_err("an error").to_string();
     assert!(message.contains("must be BIGINT"), "{message}");
     people.metadata.clear();
     people.partition_keys = vec!["day".to_owned()];
-    let message = SourceConfig::parse(&people).expect_err("an error").message;
+    let message = SourceConfig::parse(&people).expect_err("an error").to_string();
     assert!(message.contains("'day' is not a physical column"), "{message}");
     people.partition_keys = vec!["id".to_owned(), "name".to_owned()];
-    let message = SinkConfig::parse(&people).expect_err("an error").message;
+    let message = SinkConfig::parse(&people).expect_err("an error").to_string();
     assert!(message.contains("at least one column"), "{message}");
 }
 
@@ -60,8 +60,8 @@ fn connectors_are_known_by_name_and_direction() {
     let parse = |connector| {
         let table = table(&[("id", DataType::Int64)], &[("connector", connector)]);
         (
-            SourceConfig::parse(&table).err().map(|error| error.message),
-            SinkConfig::parse(&table).err().map(|error| error.message),
+            SourceConfig::parse(&table).err().map(|error| error.to_string()),
+            SinkConfig::parse(&table).err().map(|error| error.to_string()),
         )
     };
     let (source, sink) = parse("datagen");

@@ -62,7 +62,10 @@ fn what_is_not_there_is_named() {
     };
     let root = text(folder.path());
     assert_eq!(error(root), format!("no files at '{root}'"));
-    assert_eq!(error(&format!("{root}/x")), format!("there is no file or folder at '{root}/x'"));
+    assert_eq!(
+        error(&format!("{root}/x")),
+        format!("there is no file or folder at '{root}/x': create it, or correct 'path'")
+    );
     assert_eq!(error(&format!("{root}/*.json")), format!("no files at '{root}/*.json'"));
     let file = folder.path().join("a.json");
     fs::write(&file, lines(0, 1)).expect("a file");

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::DataType;
 
@@ -31,6 +31,39 @@ fn table(options: &[(&str, &str)]) -> TableDescriptor {
     }
 }
 
+fn keys(errors: &OptionErrors) -> Vec<&str> {
+    errors.iter().map(|error| error.key.as_deref().unwrap_or("the table")).collect()
+}
+
+#[test]
+fn everything_wrong_is_reported_at_once() {
+    let wrong = table(&[
+        ("topic", ""),
+        ("topci", "orders"),
+        ("scan.startup.mode", "earliest"),
+        ("scan.parallelism", "none"),
+        ("json.ignore-parse-error", "true"),
+        ("colour", "green"),
+    ]);
+    let errors = SourceConfig::parse(&wrong).unwrap_err();
+    let expected = ["scan.startup.mode", "scan.parallelism", "colour", "json.ignore-parse-error", "topci"];
+    assert_eq!(BTreeSet::from_iter(keys(&errors)), BTreeSet::from(expected), "{errors}");
+    let text = errors.to_string();
+    assert!(text.contains("unknown option 'topci', did you mean 'topic'?"), "{text}");
+    assert!(text.contains("did you mean 'json.ignore-parse-errors'?"), "{text}");
+}
+
+#[test]
+fn what_is_missing_and_not_misspelt_is_missing() {
+    let errors = SourceConfig::parse(&table(&[("topic", ""), ("format", "jsn")])).unwrap_err();
+    assert_eq!(keys(&errors), ["the table", "format"], "{errors}");
+    let errors = SourceConfig::parse(&table(&[("scan.startup.mode", "timestamp")])).unwrap_err();
+    assert_eq!(errors.to_string(), "option 'scan.startup.timestamp-millis' is missing");
+    let unreadable = table(&[("scan.startup.mode", "timestamp"), ("scan.startup.timestamp-millis", "now")]);
+    let errors = SourceConfig::parse(&unreadable).unwrap_err();
+    assert_eq!(keys(&errors), ["scan.startup.timestamp-millis"], "{errors}");
+}
+
 #[test]
 fn defaults_are_those_of_flink() {
     let source = SourceConfig::parse(&table(&[])).unwrap();
@@ -49,20 +82,20 @@ fn a_table_has_its_own_numbers_of_readers_and_writers() {
     assert_eq!(SourceConfig::parse(&both).unwrap().parallelism, NonZeroU16::new(3));
     assert_eq!(SinkConfig::parse(&both).unwrap().parallelism, NonZeroU16::new(2));
     let error = SourceConfig::parse(&table(&[("sink.parallelism", "0")])).unwrap_err();
-    assert_eq!(error.key.as_deref(), Some("sink.parallelism"), "an option is never wrong unnoticed");
+    assert_eq!(keys(&error), ["sink.parallelism"], "an option is never wrong unnoticed");
 }
 
 #[test]
 fn a_misspelt_option_is_named() {
     let error = SourceConfig::parse(&table(&[("scan.startup.mod", "latest-offset")])).unwrap_err();
-    assert_eq!(error.key.as_deref(), Some("scan.startup.mod"));
-    assert!(error.message.contains("scan.startup.mode"), "{error}");
+    assert_eq!(keys(&error), ["scan.startup.mod"]);
+    assert!(error.to_string().contains("scan.startup.mode"), "{error}");
 }
 
 #[test]
 fn group_offsets_need_a_group() {
     let groupless = table(&[("scan.startup.mode", "")]);
-    assert!(SourceConfig::parse(&groupless).unwrap_err().message.contains("properties.group.id"));
+    assert!(SourceConfig::parse(&groupless).unwrap_err().to_string().contains("properties.group.id"));
     let grouped = table(&[("scan.startup.mode", ""), ("properties.group.id", "g")]);
     assert_eq!(SourceConfig::parse(&grouped).unwrap().startup, StartupMode::GroupOffsets);
 }
@@ -81,7 +114,7 @@ fn specific_offsets_are_read_and_checked() {
         StartupMode::SpecificOffsets(expected)
     );
     for wrong in ["0:42", "partition:0", "partition:0,offset:-1", "partition:0,offset:1;partition:0,offset:2"] {
-        assert_eq!(with(wrong).unwrap_err().key.as_deref(), Some("scan.startup.specific-offsets"), "{wrong}");
+        assert_eq!(keys(&with(wrong).unwrap_err()), ["scan.startup.specific-offsets"], "{wrong}");
     }
 }
 
@@ -99,16 +132,16 @@ fn key_columns_leave_the_value_and_lose_their_prefix() {
     assert_eq!(key.columns, [0]);
     assert_eq!(layout.value_columns, [1]);
     let prefixed = table(&[("key.format", "json"), ("key.fields", "k_id"), ("key.fields-prefix", "k_")]);
-    assert_eq!(SourceConfig::parse(&prefixed).unwrap_err().key.as_deref(), Some("key.fields-prefix"));
+    assert_eq!(keys(&SourceConfig::parse(&prefixed).unwrap_err()), ["key.fields-prefix"]);
     let unknown = table(&[("key.format", "json"), ("key.fields", "none")]);
-    assert_eq!(SourceConfig::parse(&unknown).unwrap_err().key.as_deref(), Some("key.fields"));
+    assert_eq!(keys(&SourceConfig::parse(&unknown).unwrap_err()), ["key.fields"]);
 }
 
 #[test]
 fn several_topics_can_be_read_but_not_written() {
     let several = table(&[("topic", "a;b")]);
     assert!(SourceConfig::parse(&several).is_ok());
-    assert_eq!(SinkConfig::parse(&several).unwrap_err().key.as_deref(), Some("topic"));
+    assert_eq!(keys(&SinkConfig::parse(&several).unwrap_err()), ["topic"]);
     let pattern = table(&[("topic", ""), ("topic-pattern", "orders-.*")]);
     let Topics::Pattern(pattern) = SourceConfig::parse(&pattern).unwrap().topics else { panic!("expected a pattern") };
     assert!(pattern.is_match("orders-1") && !pattern.is_match("my-orders-1"));
@@ -124,7 +157,7 @@ fn only_some_metadata_can_be_written() {
         is_virtual: false,
     });
     assert!(SourceConfig::parse(&with_offset).is_ok());
-    assert!(SinkConfig::parse(&with_offset).unwrap_err().message.contains("VIRTUAL"));
+    assert!(SinkConfig::parse(&with_offset).unwrap_err().to_string().contains("VIRTUAL"));
     with_offset.metadata[0].is_virtual = true;
     assert!(SinkConfig::parse(&with_offset).is_ok());
 }
