@@ -26,6 +26,7 @@ use crate::worker_client::Address;
 
 mod nodes;
 mod pods;
+mod troubles;
 
 /// What comes of a look at a job.
 #[derive(Debug)]
@@ -78,10 +79,15 @@ async fn look(context: &Context, namespace: &str, name: &str, is_decisive: bool)
     if let Some(record) = &record {
         view.note_missing_secrets(&mut pods, record).await?;
     }
+    for pod in &mut pods {
+        troubles::note_of_pod(context, namespace, pod).await?;
+    }
+    let (stateful_set, refusal) = view.stateful_set(pods.is_empty()).await?;
     let previous = status.operation.as_ref().and_then(|operation| operation.previous.as_ref());
     Ok(Look::Seen(Box::new(Observed {
         sql: view.sql().await?,
-        stateful_set: view.stateful_set().await?,
+        stateful_set,
+        refusal,
         pods,
         worker,
         has_missed,
@@ -139,11 +145,17 @@ impl View<'_> {
         })
     }
 
-    async fn stateful_set(&self) -> Result<Option<StatefulSet>, kube::Error> {
-        let set = self.api::<v1::StatefulSet>().get_opt(&names::worker(self.name)).await?;
+    /// The StatefulSet, and why its pods cannot be created, if there should be some and are none.
+    async fn stateful_set(
+        &self,
+        has_no_pods: bool,
+    ) -> Result<(Option<StatefulSet>, Option<(u64, Trouble)>), kube::Error> {
+        let name = names::worker(self.name);
+        let set = self.api::<v1::StatefulSet>().get_opt(&name).await?;
         // Another one of that name is not the job's, whatever becomes of the job.
         let set = set.filter(|set| ownership::of(&set.metadata, self.job) == Ownership::Own);
-        Ok(set.map(|set| {
+        let uid = set.as_ref().and_then(|set| set.metadata.uid.clone()).unwrap_or_default();
+        let set = set.map(|set| {
             let is_going = set.metadata.deletion_timestamp.is_some();
             let spec = set.spec;
             let annotations = spec.template.metadata.unwrap_or_default().annotations.unwrap_or_default();
@@ -153,7 +165,15 @@ impl View<'_> {
                 has_claims: spec.volume_claim_templates.is_some_and(|claims| !claims.is_empty()),
                 is_going,
             }
-        }))
+        });
+        let refusal = match set.as_ref().filter(|set| has_no_pods && set.replicas > 0 && !set.is_going) {
+            Some(StatefulSet { revision: Some(revision), .. }) => {
+                let trouble = troubles::of_set(self.context, self.namespace, &name, &uid).await?;
+                trouble.map(|trouble| (*revision, trouble))
+            }
+            _ => None,
+        };
+        Ok((set, refusal))
     }
 
     async fn identity(&self) -> Result<Option<Arc<Identity>>, kube::Error> {

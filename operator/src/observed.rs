@@ -24,6 +24,8 @@ pub struct Observed {
     pub sql: Sql,
     /// Its StatefulSet.
     pub stateful_set: Option<StatefulSet>,
+    /// Why no pod of a revision can be created.
+    pub refusal: Option<(u64, Trouble)>,
     /// Its pods.
     pub pods: Vec<Pod>,
     /// What its worker says, or has said not long ago.
@@ -95,6 +97,8 @@ pub struct Pod {
     pub revision: Option<u64>,
     /// Whether it is ready.
     pub is_ready: bool,
+    /// When it was created.
+    pub created_at: Option<Timestamp>,
     /// The node it is bound to.
     pub node: Option<String>,
     /// When it is or was to be gone, once its deletion was asked for.
@@ -140,6 +144,12 @@ named! {
         Unschedulable = "Unschedulable",
         /// The node does not answer.
         NodeLost = "NodeLost",
+        /// The pod is refused, by a quota or an admission rule.
+        FailedCreate = "FailedCreate",
+        /// A volume cannot be mounted.
+        FailedMount = "FailedMount",
+        /// A volume cannot be attached to the node.
+        FailedAttachVolume = "FailedAttachVolume",
     }
 }
 
@@ -229,7 +239,9 @@ impl Observed {
 
     /// The worst that keeps a pod of a revision from running.
     pub fn trouble(&self, revision: u64) -> Option<&Trouble> {
-        self.pods.iter().filter(|pod| pod.revision == Some(revision)).find_map(|pod| pod.trouble.as_ref())
+        let of_pod = self.pods.iter().filter(|pod| pod.revision == Some(revision)).find_map(|pod| pod.trouble.as_ref());
+        let refusal = self.refusal.as_ref().filter(|(refused, _)| *refused == revision);
+        of_pod.or(refusal.map(|(_, trouble)| trouble))
     }
 }
 
@@ -247,8 +259,9 @@ impl Pod {
 }
 
 impl TroubleKind {
-    /// Whether nothing is to be expected of the pod, as far as can be seen. A node that takes it may still come.
+    /// Whether nothing is to be expected of the pod, as far as can be seen. A node that takes it, or its volume, may still
+    /// come.
     pub fn is_hopeless(self) -> bool {
-        !matches!(self, Self::Unschedulable)
+        !matches!(self, Self::Unschedulable | Self::FailedMount | Self::FailedAttachVolume)
     }
 }

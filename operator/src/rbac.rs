@@ -34,7 +34,8 @@ pub const SERVED: [Rule; 16] = [
     rule("policy", "poddisruptionbudgets", &["get", "create", "patch"]),
     rule("networking.k8s.io", "networkpolicies", &["get", "create", "patch"]),
     rule("batch", "jobs", &["get", "list", "create"]),
-    rule("events.k8s.io", "events", &["create"]),
+    // Those about pods that do not come up are read.
+    rule("events.k8s.io", "events", &["list", "create"]),
 ];
 
 /// What the controller does outside of namespaces: it asks about nodes that hold up a pod. Without it, the pods of a lost

@@ -295,6 +295,7 @@ fn note_failures(pass: &mut Pass<'_>) {
             // Told by how the container has ended.
             TroubleKind::CrashLoopBackOff | TroubleKind::OutOfMemory => continue,
             TroubleKind::ContainerConfigInvalid | TroubleKind::Unschedulable => continue,
+            TroubleKind::FailedCreate | TroubleKind::FailedMount | TroubleKind::FailedAttachVolume => continue,
         };
         let is_known = pass
             .status

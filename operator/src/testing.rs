@@ -105,6 +105,7 @@ pub(crate) fn observed(job: StreamJob) -> Observed {
     Observed {
         sql: Sql::Text(job.spec.sql.clone().unwrap_or_default()),
         stateful_set: None,
+        refusal: None,
         pods: Vec::new(),
         worker: Worker::Absent,
         has_missed: false,

@@ -65,14 +65,28 @@ pub fn quota() -> Result<()> {
         json!({ "apiVersion": "v1", "kind": "LimitRange", "metadata": { "name": "all" }, "spec": { "limits": range } });
     place.namespace.apply(&quota.to_string())?;
     place.namespace.apply(&limits.to_string())?;
-    let job = place.sensors("sensors", |manifest| {
+    let resources = |cpu: &str| {
+        json!({ "resources": {
+            "requests": { "cpu": "100m", "memory": "64Mi" }, "limits": { "cpu": cpu, "memory": "512Mi" },
+        } })
+    };
+    let mut job = place.sensors("sensors", |manifest| {
         manifest["spec"]["savepoints"] = json!({ "onDelete": "Delete" });
-        manifest["spec"]["workers"] = json!({ "resources": {
-            "requests": { "cpu": "100m", "memory": "64Mi" }, "limits": { "cpu": "1", "memory": "512Mi" },
-        } });
+        manifest["spec"]["workers"] = resources("3");
     })?;
     job.apply()?;
+    let status = job.until("told that its pod is refused", |status| {
+        ["Ready", "Running", "Stalled"]
+            .iter()
+            .all(|kind| condition(status, kind).is_some_and(|(_, reason, _)| reason == "FailedCreate"))
+    })?;
+    let (_, _, why) = condition(&status, "Stalled").context("Stalled")?;
+    ensure!(why.contains("maximum cpu usage per Container is 2"), "{why}");
+    println!("   {why}");
+    job.change(|manifest| manifest["spec"]["workers"] = resources("1"))?;
     job.wait_ready()?;
+    let status = job.until("not Stalled", |status| !is_true(status, "Stalled"))?;
+    ensure!(condition(&status, "Ready").is_some_and(|(ready, ..)| ready == "True"), "{status}");
     savepoint::take(&job, "taken", "Delete")?;
     place.namespace.kubectl(&["delete", "savepoint", "taken", "--timeout=60s"])?;
     job.delete_within(PATIENCE)?;

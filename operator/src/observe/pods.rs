@@ -121,6 +121,7 @@ pub(super) fn read(pod: &v1::Pod) -> Pod {
             .and_then(|annotations| annotations.get(names::REVISION_ANNOTATION))
             .and_then(|text| text.parse().ok()),
         is_ready: condition(pod, "Ready").is_some_and(|condition| condition.status == "True"),
+        created_at: metadata.creation_timestamp.as_ref().map(|time| time.0),
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         going_since: metadata.deletion_timestamp.as_ref().map(|time| time.0),
         node_lost_since: None,

@@ -47,6 +47,7 @@ fn pod(revision: u64) -> Pod {
         ordinal: 0,
         revision: Some(revision),
         is_ready: true,
+        created_at: None,
         node: Some("n1".to_owned()),
         going_since: None,
         node_lost_since: None,

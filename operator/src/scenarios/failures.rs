@@ -4,7 +4,7 @@ use eddyline_crds::status::Phase;
 use serde_json::json;
 
 use super::*;
-use crate::testing::world::{NODES, PODS, SETS};
+use crate::testing::world::{EVENTS, NODES, PODS, SETS};
 
 /// All conditions of a job whose pod does not run, for a reason.
 fn down(reason: &str) -> [String; 10] {
@@ -265,4 +265,75 @@ async fn a_secret_that_is_missing_is_told_by_name() {
     scenario.passes(20).await;
     assert_eq!(said(&scenario), down("ContainerConfigInvalid"));
     assert_eq!(scenario.world.events(), ["Started", "Restarting"]);
+}
+
+#[tokio::test]
+async fn a_pod_that_is_refused_is_a_reason_and_none_once_it_is_created() {
+    const WHY: &str = "pods \"orders-worker-0\" is forbidden: exceeded quota: all, requested: limits.memory=512Mi";
+    let mut scenario = Scenario::new();
+    scenario.world.state().refuses_pods = Some(format!("{WHY} {}", "x".repeat(5_000)));
+    scenario.create(|_| {});
+    let is_stalled = |world: &World| {
+        let status = world.job("orders").and_then(|job| job.status).unwrap_or_default();
+        conditions::is_true(&status.conditions, Type::Stalled)
+    };
+    scenario.passes(5).await;
+    assert!(!is_stalled(&scenario.world), "a pod may be refused once while another one still ends");
+    scenario.until("stalled", is_stalled).await;
+    assert_eq!(said(&scenario), down("FailedCreate"));
+    let status = scenario.status();
+    let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
+    assert!(
+        stalled.message.starts_with(&format!("no pod of the StatefulSet orders-worker can be created: {WHY}")),
+        "{}",
+        stalled.message
+    );
+    assert!(stalled.message.len() <= 1024, "{}", stalled.message.len());
+    scenario.world.state().refuses_pods = None;
+    scenario.until("ready", is_settled).await;
+    scenario.passes(20).await;
+    assert!(!is_stalled(&scenario.world));
+    assert_eq!(scenario.world.events(), ["Started"]);
+}
+
+#[tokio::test]
+async fn a_volume_that_cannot_be_mounted_is_a_reason() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    let set_waiting = |world: &World| {
+        let mut state = world.state();
+        state.workers.clear();
+        let secret = json!({"metadata": {"name": "s3", "namespace": "shop"}});
+        let now = state.now;
+        state.objects.create(crate::testing::world::SECRETS, secret, now);
+        let mut pod = state.objects.get(PODS, "orders-worker-0").cloned().expect("a pod");
+        pod["status"]["conditions"][0]["status"] = json!("False");
+        pod["status"]["containerStatuses"][0]["state"] = json!({"waiting": {"reason": "ContainerCreating"}});
+        let uid = pod["metadata"]["uid"].clone();
+        state.objects.store(PODS, "orders-worker-0", pod);
+        let event = json!({
+            "metadata": {"name": "mount"}, "regarding": {"uid": uid}, "reason": "FailedMount", "note": "no such share",
+            "deprecatedFirstTimestamp": now.to_string(), "deprecatedLastTimestamp": now.to_string(),
+        });
+        state.objects.create(EVENTS, event, now);
+    };
+    set_waiting(&scenario.world);
+    scenario.passes(15).await;
+    assert_eq!(said(&scenario), down("FailedMount"));
+    let status = scenario.status();
+    let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
+    assert_eq!(stalled.message, "orders-worker-0 waits for a volume: no such share");
+    assert_eq!(scenario.world.events(), ["Started", "Restarting"]);
+}
+
+#[tokio::test]
+async fn of_a_job_that_runs_no_events_are_read() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    scenario.world.state().requests.clear();
+    scenario.passes(30).await;
+    let requests = scenario.world.state().requests.clone();
+    assert!(!requests.contains(&("list".to_owned(), "events.k8s.io:events".to_owned())), "{requests:?}");
 }

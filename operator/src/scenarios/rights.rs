@@ -73,7 +73,10 @@ async fn the_controller_may_do_what_it_does_and_nothing_else() {
     done.extend(scenario.world.state().requests.clone());
 
     let mut scenario = Scenario::new();
+    scenario.world.state().refuses_pods = Some("exceeded quota".to_owned());
     scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Delete);
+    scenario.passes(5).await;
+    scenario.world.state().refuses_pods = None;
     scenario.until("ready", is_settled).await;
     delete_job(&scenario.world);
     scenario.until("gone", is_gone).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::objects::FOREGROUND;
 use super::workers::Worker;
-use super::world::{BATCH, CONFIG_MAPS, PODS, SECRETS, SETS, State};
+use super::world::{BATCH, CONFIG_MAPS, EVENTS, PODS, SECRETS, SETS, State};
 
 impl State {
     /// Everything that others do: pods come and go, workers do what they were asked, time passes.
@@ -108,6 +108,9 @@ impl State {
         if self.objects.get(PODS, name).is_some() {
             return;
         }
+        if let Some(why) = self.refuses_pods.clone() {
+            return self.refuse_pod(set, name, &why);
+        }
         let template = &set["spec"]["template"];
         let image = template["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned();
         let is_missing = self.missing_tags.iter().any(|tag| image.ends_with(&format!(":{tag}")));
@@ -158,6 +161,21 @@ impl State {
             let fails = is_lost || sql.is_some_and(|sql| sql.contains("'fails'"));
             self.workers.insert(uid, Worker::started(config, self.attempts, now, fails));
         }
+    }
+
+    /// What the controller of StatefulSets does when it may not create a pod.
+    fn refuse_pod(&mut self, set: &Value, name: &str, why: &str) {
+        let (uid, now) = (&set["metadata"]["uid"], self.now.to_string());
+        let event = format!("refused-{name}");
+        let first = self.objects.get(EVENTS, &event).map(|known| known["deprecatedFirstTimestamp"].clone());
+        let object = json!({
+            "apiVersion": "events.k8s.io/v1", "kind": "Event",
+            "metadata": {"name": event, "namespace": "shop", "creationTimestamp": now}, "regarding": {"uid": uid},
+            "reason": "FailedCreate", "reportingController": "statefulset-controller",
+            "note": format!("create Pod {name} in StatefulSet x failed error: {why}"),
+            "deprecatedFirstTimestamp": first.unwrap_or_else(|| json!(now)), "deprecatedLastTimestamp": now,
+        });
+        self.objects.store(EVENTS, &event, object);
     }
 
     fn finish_batch_jobs(&mut self) {

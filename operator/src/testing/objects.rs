@@ -43,7 +43,8 @@ impl Objects {
         self.all.iter().filter(move |((at, _), _)| *at == collection).map(|(_, object)| object)
     }
 
-    pub(crate) fn list(&self, collection: &str, selector: Option<&str>) -> Answer {
+    /// The objects of a collection with the labels of a selector; of events, those about the object of a uid.
+    pub(crate) fn list(&self, collection: &str, selector: Option<&str>, about: Option<&str>) -> Answer {
         let wanted: Vec<(String, String)> = selector
             .into_iter()
             .flat_map(|selector| selector.split(','))
@@ -51,6 +52,7 @@ impl Objects {
             .collect();
         let items: Vec<&Value> = self
             .of(collection)
+            .filter(|object| about.is_none_or(|uid| object["regarding"]["uid"] == json!(uid)))
             .filter(|object| {
                 wanted.iter().all(|(key, value)| object["metadata"]["labels"][key.as_str()].as_str() == Some(value))
             })

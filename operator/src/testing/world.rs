@@ -15,7 +15,7 @@ use tower_test::mock;
 use super::objects::{Answer, Objects};
 use super::workers::Worker;
 use crate::clock::{Clock, Timestamp};
-use crate::testing;
+use crate::{names, testing};
 
 pub(crate) const JOBS: &str = "/apis/eddyline.io/v1alpha1/namespaces/shop/streamjobs";
 pub(crate) const SAVEPOINTS: &str = "/apis/eddyline.io/v1alpha1/namespaces/shop/savepoints";
@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) has_storage: bool,
     /// Whether workers answer.
     pub(crate) has_network: bool,
+    /// Why pods are refused, if they are.
+    pub(crate) refuses_pods: Option<String>,
     /// Jobs whose workers neither answer nor refuse to.
     pub(crate) hanging: BTreeSet<String>,
     /// How long the API server takes for each answer, by the world's clock.
@@ -73,6 +75,7 @@ impl World {
             missing_tags: Vec::new(),
             has_storage: true,
             has_network: true,
+            refuses_pods: None,
             hanging: BTreeSet::new(),
             slowness: Duration::ZERO,
             attempts: 0,
@@ -145,7 +148,10 @@ impl World {
                     json!({"kind": "Status", "apiVersion": "v1", "code": 404, "reason": "NotFound", "status": "Failure"}),
                 ),
             },
-            "list" => state.objects.list(&collection, query.get("labelSelector").map(String::as_str)),
+            "list" => {
+                let about = query.get("fieldSelector").map(|field| field.trim_start_matches("regarding.uid="));
+                state.objects.list(&collection, query.get("labelSelector").map(String::as_str), about)
+            }
             "create" => state.objects.create(&collection, body, now),
             "delete" => state.objects.delete(&collection, &name, &body, now),
             _ => state.objects.patch(&collection, &name, subresource.as_deref(), &body, is_apply, now),
@@ -177,6 +183,7 @@ impl World {
         let mut events: Vec<(String, String)> = state
             .objects
             .of(EVENTS)
+            .filter(|event| event["reportingController"] == json!(names::MANAGER))
             .map(|event| {
                 let at = event["metadata"]["resourceVersion"].as_str().unwrap_or_default();
                 (format!("{at:0>9}"), event[field].as_str().unwrap_or_default().to_owned())
