@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EDDYLINE := $(TARGET)/debug/eddyline
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate check test demo bench fuzz fmt programs images cluster cluster-down deploy e2e e2e-full
+.PHONY: help build generate check test demo screens bench fuzz fmt programs images cluster cluster-down deploy e2e e2e-full
 
 # release or debug: which build the images hold.
 PROFILE ?= release
@@ -43,8 +43,11 @@ test: build ## Every test, with a real Kafka broker and a real S3 server
 demo: build ## The sensor job on bundled and on generated readings; results here and in target/demo
 	e2e/demo.sh $(EDDYLINE)
 
+screens: build ## The pictures and the pasted screens of the docs, from real runs (CLUSTER=cluster: those of a cluster too)
+	docs/screens/make.sh $(EDDYLINE) $(CLUSTER)
+
 bench: ## Whole-process benchmarks beside DuckDB, in release
-	e2e/prerequisites.sh bench
+	e2e/prerequisites.sh build
 	$(CARGO) build --release --workspace
 	benches/run.sh $(TARGET)/release/eddyline
 

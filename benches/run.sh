@@ -5,11 +5,13 @@
 #                               (none: all of them)
 # Environment: QUICK=1 (a twentieth of the rows), ROWS (rows of the Parquet files; JSON has a quarter), RUNS (3),
 #   EDDYLINE_BENCH_DATA (where the files are; about 1 GB).
-# Needs Python with DuckDB, which e2e/prerequisites.sh bench sees to.
+# Installs what it needs: Python with DuckDB.
 set -euo pipefail
+[ $# -ge 1 ] || { sed -n '2,/^set /{/^#/p}' "$0" >&2; exit 2; }
 eddyline=$(realpath "$1")
 shift
 here=$(cd "$(dirname "$0")" && pwd)
+"$here/../e2e/prerequisites.sh" bench
 python=${XDG_CACHE_HOME:-$HOME/.cache}/eddyline/bench-venv/bin/python
 [ -x "$python" ] || python=python3
 PYTHONDONTWRITEBYTECODE=1 exec "$python" "$here/files.py" "$eddyline" "$@"

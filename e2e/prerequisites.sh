@@ -4,6 +4,7 @@
 #   prerequisites.sh build      a C compiler, make, perl and the like, for the Kafka client library and its OpenSSL
 #   prerequisites.sh services   a Java runtime, Maven and openssl for the Kafka broker, Go for the S3 server
 #   prerequisites.sh bench      Python with DuckDB
+#   prerequisites.sh screens    Python with a terminal emulator, for the pictures in docs/screens
 set -euo pipefail
 
 missing=()
@@ -18,8 +19,8 @@ case ${1:-} in
     perl -MFindBin -MIPC::Cmd -MTime::Piece -e 1 2>/dev/null || missing+=(perl)
     ;;
   services) need java default-jre-headless; need mvn maven; need go golang-go; need curl curl; need openssl openssl ;;
-  bench) need python3 python3 ;;
-  *) echo "usage: $0 build|services|bench" >&2; exit 2 ;;
+  bench | screens) need python3 python3; python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
+  *) echo "usage: $0 build|services|bench|screens" >&2; exit 2 ;;
 esac
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -33,8 +34,14 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
-if [ "$1" = bench ] && ! python3 -c 'import duckdb' 2>/dev/null; then
-  venv=${XDG_CACHE_HOME:-$HOME/.cache}/eddyline/bench-venv
+# A package of Python, in an environment of its own in the cache.
+package() { # environment, package, version
+  local venv=${XDG_CACHE_HOME:-$HOME/.cache}/eddyline/$1
+  "$venv/bin/python" -c "import $2" 2>/dev/null && return
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-  "$venv/bin/pip" install -q duckdb >&2
-fi
+  "$venv/bin/pip" install -q "$2$3" >&2
+}
+case $1 in
+  bench) python3 -c 'import duckdb' 2>/dev/null || package bench-venv duckdb "" ;;
+  screens) package screens-venv pyte ==0.8.2 ;;
+esac
