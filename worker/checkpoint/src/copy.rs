@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use eddyline_stream::CheckpointId;
 use tokio::sync::mpsc;
 
-use crate::control_log;
 use crate::envelope;
 use crate::error::{Error, Result};
 use crate::handle::CheckpointHandle;
@@ -76,17 +75,11 @@ async fn copy(source: &CheckpointHandle, target: &Storage) -> Result<Copied> {
         file.name = name;
     }
     staged::copy(source.base(), target, source.committables()).await?;
-    if let Some(history) = source.base().get(paths::HISTORY).await? {
-        target.put_once(paths::HISTORY, history).await?;
+    if let Some(history) = source.history().await? {
+        target.put(paths::HISTORY, history.into_bytes().into()).await?;
     }
     // Looked up last: what was staged is removed only when its commit is known to be done.
-    let is_committed = if source.is_savepoint() {
-        source.open_output().await?.is_none()
-    } else {
-        let newest = control_log::newest(source.base()).await?;
-        newest.is_some_and(|record| source.id() <= record.commits_done_upto)
-    };
-    if is_committed {
+    if source.open_output().await?.is_none() {
         staged::mark_committed(target).await?;
     } else {
         // What an earlier try has noted was about another checkpoint.

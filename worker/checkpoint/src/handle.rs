@@ -21,10 +21,11 @@ use crate::control_log;
 use crate::envelope;
 use crate::error::{Error, Result};
 use crate::fit::{self, Fit};
+use crate::history;
 use crate::manifest::{Manifest, Run, Table};
 use crate::operators::JobOperator;
 use crate::paths;
-use crate::record::Record;
+use crate::record::{CheckpointRef, Record};
 use crate::run_file::BlockEntry;
 use crate::run_file::reader::{BlockRows, RunFile};
 use crate::staged;
@@ -145,23 +146,53 @@ impl CheckpointHandle {
         &self.inner.manifest.committables
     }
 
-    /// Whether this is a savepoint with output that is not known to be visible: then the history that its number belongs to,
-    /// see [`crate::JobStore::history`]. Whoever restores it must commit that output before anything else, with what
-    /// [`CheckpointHandle::get_staged`] gives. Savepoints of earlier releases hold none.
+    /// The history that its number belongs to, see [`crate::JobStore::history`]; `None` where nobody has noted it, as in
+    /// savepoints of earlier releases.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn history(&self) -> Result<Option<String>> {
+        let folder = &self.inner.base;
+        if !self.is_savepoint()
+            && let Some(newest) = control_log::newest(folder).await?
+            && let Some(kept) = self.listed_in(&newest)
+            && kept.history != history::FIRST
+        {
+            return Ok(Some(history::text(kept.history)));
+        }
+        let named = folder.get(paths::HISTORY).await?;
+        Ok(named.map(|named| String::from_utf8_lossy(&named).into_owned()))
+    }
+
+    /// Whether there is output that is not known to be visible: then its history. Whoever restores this must commit that
+    /// output before anything else, with what [`CheckpointHandle::get_staged`] gives.
     ///
     /// # Errors
     /// When storage fails.
     pub async fn open_output(&self) -> Result<Option<String>> {
         let (manifest, folder) = (&self.inner.manifest, &self.inner.base);
-        if !manifest.is_savepoint || manifest.committables.is_empty() {
+        if manifest.committables.is_empty() {
             return Ok(None);
         }
-        let Some(history) = folder.get(paths::HISTORY).await? else { return Ok(None) };
-        let is_committed = folder.get(paths::COMMITTED).await?.is_some();
-        Ok((!is_committed).then(|| String::from_utf8_lossy(&history).into_owned()))
+        let is_committed = if manifest.is_savepoint {
+            folder.get(paths::COMMITTED).await?.is_some()
+        } else {
+            match control_log::newest(folder).await? {
+                Some(newest) => match self.listed_in(&newest) {
+                    Some(kept) => !newest.is_open(kept),
+                    None => self.id() <= newest.commits_done_upto,
+                },
+                None => false,
+            }
+        };
+        if is_committed { Ok(None) } else { self.history().await }
     }
 
-    /// Staged output that the savepoint holds.
+    fn listed_in<'a>(&self, record: &'a Record) -> Option<&'a CheckpointRef> {
+        record.retained.iter().find(|kept| (kept.checkpoint, kept.attempt) == (self.id(), self.attempt()))
+    }
+
+    /// Staged output of the savepoint or checkpoint.
     ///
     /// # Errors
     /// When it does not, or storage fails.
@@ -169,12 +200,13 @@ impl CheckpointHandle {
         staged::get(&self.inner.base, name).await
     }
 
-    /// The output of the savepoint is visible.
+    /// The output is visible. Only savepoints have a place to note it: that of a checkpoint is committed again by the next who
+    /// restores it.
     ///
     /// # Errors
     /// When storage fails; its output is then made visible once more by the next who restores it.
     pub async fn mark_committed(&self) -> Result<()> {
-        staged::mark_committed(&self.inner.base).await
+        if self.is_savepoint() { staged::mark_committed(&self.inner.base).await } else { Ok(()) }
     }
 
     /// What the names of run files are relative to.

@@ -55,8 +55,8 @@ pub struct Started {
     /// All completed checkpoints whose commits are not known to be done, oldest first: the latest, and at times the one
     /// before it.
     pub uncommitted: Vec<CompletedCheckpoint>,
-    /// Completed checkpoints whose commits are not known to be done and that the decision to start has skipped. Another
-    /// decision may go back to them, so what they name as staged must stay.
+    /// Completed checkpoints whose commits are not known to be done and that this decision to start, or an earlier one, has
+    /// skipped. Another decision may go back to them, so what they name as staged must stay.
     pub skipped: Vec<CompletedCheckpoint>,
 }
 
@@ -184,8 +184,11 @@ impl JobStore {
             };
         }
         let last_checkpoint = head.latest().map(|latest| latest.checkpoint);
-        let is_open = |kept: &&CheckpointRef| kept.checkpoint > head.commits_done_upto;
-        let is_skipped = |kept: &CheckpointRef| self.begins_anew && kept.checkpoint <= head.start_after;
+        let history = head.latest().map(|latest| latest.history);
+        let is_open = |kept: &&CheckpointRef| head.is_open(kept);
+        let is_skipped = |kept: &CheckpointRef| {
+            Some(kept.history) != history || (self.begins_anew && kept.checkpoint <= head.start_after)
+        };
         let (skipped, uncommitted): (Vec<_>, Vec<_>) =
             head.retained.iter().filter(is_open).partition(|kept| is_skipped(kept));
         let completed = |kept: Vec<&CheckpointRef>| kept.into_iter().map(|kept| self.completed(kept)).collect();
@@ -247,8 +250,10 @@ impl JobStore {
         CheckpointHandle::open(self.storage.under(&folder), Some(self.storage.clone()), Some(kept.manifest_crc)).await
     }
 
-    /// Names the history of this folder: drawn at random when it is first asked for, and the same from then on. Checkpoint
-    /// numbers mean something only together with it, because a folder that was deleted begins to count anew.
+    /// Names the first history of this folder: drawn at random when it is first asked for, and the same from then on.
+    /// Checkpoint numbers mean something only together with the name of a history, because a folder that was deleted begins to
+    /// count anew, and because a start from something else than the latest checkpoint begins another history
+    /// ([`Writer::settle_history`]).
     ///
     /// # Errors
     /// When storage fails.

@@ -19,6 +19,7 @@ pub mod error;
 pub mod fit;
 pub mod handle;
 pub mod held;
+mod history;
 pub mod inspect;
 pub mod job;
 mod manifest;

@@ -58,6 +58,12 @@ pub(crate) struct CheckpointRefProto {
     pub manifest_crc32c: u32,
     #[prost(uint64, tag = "4")]
     pub bytes: u64,
+    /// The history that it belongs to; 0: the one that the job's folder names.
+    #[prost(fixed32, tag = "5")]
+    pub history: u32,
+    /// A later history has begun before its commits were done.
+    #[prost(bool, tag = "6")]
+    pub is_skipped: bool,
 }
 
 /// A completed checkpoint.
@@ -67,6 +73,10 @@ pub(crate) struct CheckpointRef {
     pub attempt: Attempt,
     pub manifest_crc: u32,
     pub bytes: u64,
+    /// See [`crate::history`]; 0: the first one of the folder.
+    pub history: u32,
+    /// A later history has begun before its commits were done.
+    pub is_skipped: bool,
 }
 
 /// A control record.
@@ -132,11 +142,24 @@ impl Record {
 
     /// Adds a completed checkpoint. `retain` of them stay, and those whose commits are not done.
     pub(crate) fn with_checkpoint(mut self, completed: CheckpointRef, retain: usize) -> Self {
+        if self.latest().is_some_and(|latest| latest.history != completed.history) {
+            // From now on `commits_done_upto` says nothing about these.
+            let is_open: Vec<bool> = self.retained.iter().map(|kept| self.is_open(kept)).collect();
+            self.retained.iter_mut().zip(is_open).for_each(|(kept, is_open)| kept.is_skipped = is_open);
+        }
         self.retained.push(completed);
         let surplus = self.retained.len().saturating_sub(retain.max(1));
         let committed = self.retained.iter().take_while(|kept| kept.checkpoint <= self.commits_done_upto).count();
         self.retained.drain(..surplus.min(committed));
         self
+    }
+
+    /// Whether the commits of a checkpoint are not known to be done.
+    pub(crate) fn is_open(&self, kept: &CheckpointRef) -> bool {
+        match self.latest() {
+            Some(latest) if latest.history != kept.history => kept.is_skipped,
+            _ => kept.checkpoint > self.commits_done_upto,
+        }
     }
 
     /// The latest completed checkpoint.
@@ -160,6 +183,8 @@ impl Record {
                     attempt: kept.attempt.number(),
                     manifest_crc32c: kept.manifest_crc,
                     bytes: kept.bytes,
+                    history: kept.history,
+                    is_skipped: kept.is_skipped,
                 })
                 .collect(),
             commits_done_upto: self.commits_done_upto.number(),
@@ -194,6 +219,8 @@ impl Record {
                     attempt: Attempt::new(kept.attempt),
                     manifest_crc: kept.manifest_crc32c,
                     bytes: kept.bytes,
+                    history: kept.history,
+                    is_skipped: kept.is_skipped,
                 })
                 .collect(),
             commits_done_upto: CheckpointId::new(proto.commits_done_upto),
@@ -233,7 +260,28 @@ mod tests {
     }
 
     fn completed(number: u64) -> CheckpointRef {
-        CheckpointRef { checkpoint: CheckpointId::new(number), attempt: Attempt::new(1), manifest_crc: 7, bytes: 9 }
+        in_history(number, 0)
+    }
+
+    fn in_history(number: u64, history: u32) -> CheckpointRef {
+        let (checkpoint, attempt) = (CheckpointId::new(number), Attempt::new(1));
+        CheckpointRef { checkpoint, attempt, manifest_crc: 7, bytes: 9, history, is_skipped: false }
+    }
+
+    #[test]
+    fn a_later_history_says_nothing_about_the_commits_of_an_earlier_one() {
+        let first = Record::take_over(None, 1, leader("a"));
+        let record = first.next(2, CheckpointId::NONE).with_checkpoint(completed(1), 9);
+        let record = record.next(3, CheckpointId::new(1)).with_checkpoint(completed(2), 9);
+        let record = record.next(4, CheckpointId::new(1)).with_checkpoint(in_history(3, 77), 9);
+        let record = record.next(5, CheckpointId::new(3)).with_checkpoint(in_history(4, 77), 9);
+        let record = record.next(6, CheckpointId::new(3)).with_checkpoint(in_history(5, 78), 9);
+        let record = Record::open("x", &record.next(7, CheckpointId::new(5)).seal()).expect("as written");
+        let open: Vec<_> =
+            record.retained.iter().filter(|kept| record.is_open(kept)).map(|kept| kept.checkpoint.number()).collect();
+        assert_eq!(open, [2, 4]);
+        let record = record.next(8, CheckpointId::new(5)).with_checkpoint(in_history(6, 78), 2);
+        assert_eq!(record.retained.len(), 2, "those that were skipped are kept no longer than others");
     }
 
     #[test]

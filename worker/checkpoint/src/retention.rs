@@ -126,7 +126,7 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
         let folder = paths::checkpoint_folder(kept.checkpoint, kept.attempt);
         needed.names.insert(format!("{folder}/{}", paths::MANIFEST));
         needed.names.extend(handle.manifest().files.iter().map(|file| file.name.clone()));
-        note(handle.manifest(), kept.checkpoint > head.commits_done_upto, &mut staged);
+        note(handle.manifest(), head.is_open(kept), &mut staged);
     }
     let mut listed = storage.list(paths::STATE).await?;
     listed.extend(storage.list(paths::CHECKPOINTS).await?);

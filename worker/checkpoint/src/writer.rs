@@ -16,6 +16,8 @@ use crate::control_log::{self, Appended};
 use crate::encode::{self, BucketKey, BucketRows, Encoded, EncodedTable};
 use crate::envelope;
 use crate::error::{Error, Result};
+use crate::handle::CheckpointHandle;
+use crate::history;
 use crate::job::JobStore;
 use crate::manifest::{self, FileProto, ManifestProto, RunProto, TableProto, UnionValueProto};
 use crate::paths;
@@ -62,6 +64,8 @@ struct Head {
     record: Record,
     /// For the next record.
     commits_done_upto: CheckpointId,
+    /// The history that the attempt's checkpoints belong to.
+    history: u32,
     end: Option<End>,
 }
 
@@ -96,7 +100,8 @@ struct KeptFile {
 impl Writer {
     pub(crate) fn new(store: JobStore, record: Record, retain: usize) -> Self {
         let last_tried = record.latest().map_or(CheckpointId::NONE, |latest| latest.checkpoint);
-        let head = Head { commits_done_upto: record.commits_done_upto, record, end: None };
+        let history = record.latest().map_or(history::FIRST, |latest| latest.history);
+        let head = Head { commits_done_upto: record.commits_done_upto, history, record, end: None };
         let attempt = Attempt::new(head.record.id.attempt);
         let kept = Kept { last_tried, buckets: BTreeMap::new(), pending: None };
         let (head, kept, collecting) = (Mutex::new(head), Mutex::new(kept), Mutex::new(()));
@@ -106,6 +111,24 @@ impl Writer {
     /// The attempt.
     pub fn attempt(&self) -> Attempt {
         self.inner.attempt
+    }
+
+    /// Settles which history the attempt's checkpoints belong to, by what the attempt restores, and names it: see
+    /// [`JobStore::history`]. To be called before the first checkpoint is written.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn settle_history(&self, restored: Option<&CheckpointHandle>) -> Result<String> {
+        let store = &self.inner.store;
+        let mut head = self.inner.head.lock().await;
+        head.history = match head.record.latest() {
+            None => history::FIRST,
+            Some(latest) => match restored {
+                Some(restored) if history::is_of(store, latest, restored).await? => latest.history,
+                _ => history::drawn(),
+            },
+        };
+        history::name(store, head.history).await
     }
 
     /// Writes a checkpoint. When this returns `Ok` it is complete: recovery starts from it.
@@ -148,7 +171,9 @@ impl Writer {
         let folder = paths::checkpoint_folder(checkpoint, inner.attempt);
         storage.put_once(&format!("{folder}/{}", paths::MANIFEST), sealed).await?;
         crash_point("checkpoint.before-control-record");
-        let completed = CheckpointRef { checkpoint, attempt: inner.attempt, manifest_crc, bytes };
+        let history = inner.head.lock().await.history;
+        let completed =
+            CheckpointRef { checkpoint, attempt: inner.attempt, manifest_crc, bytes, history, is_skipped: false };
         kept.pending = Some((completed, next));
         inner.append(|record| record.with_checkpoint(completed, inner.retain)).await?;
         crash_point("checkpoint.after-control-record");
@@ -209,7 +234,9 @@ impl Writer {
         proto.union_values = union_values;
         proto.splits = manifest::values_proto(&contents.splits);
         proto.committables = manifest::values_proto(&contents.committables);
-        storage.put_once(paths::HISTORY, inner.store.history().await?.into_bytes().into()).await?;
+        let history = inner.head.lock().await.history;
+        let history = history::name(&inner.store, history).await?;
+        storage.put_once(paths::HISTORY, history.into_bytes().into()).await?;
         staged::copy(inner.store.storage(), &storage, &contents.committables).await?;
         crash_point("savepoint.before-manifest");
         storage.put_once(paths::MANIFEST, envelope::seal(envelope::MANIFEST, &proto)).await?;

@@ -81,9 +81,13 @@ impl Harness {
     }
 
     pub(crate) fn open_context(&self, attempt: u64) -> OpenContext {
+        self.open_context_in("h", attempt)
+    }
+
+    fn open_context_in(&self, history: &str, attempt: u64) -> OpenContext {
         OpenContext {
             job: "job".to_owned(),
-            history: "h".to_owned(),
+            history: history.to_owned(),
             uid: "uid".to_owned(),
             attempt,
             staging: Arc::new(NoStaging),
@@ -156,8 +160,13 @@ impl Harness {
     }
 
     pub(crate) fn sink(&self, table: &TableDescriptor, attempt: u64) -> Box<dyn Sink> {
+        self.sink_in("h", table, attempt)
+    }
+
+    /// A sink whose checkpoints belong to this history.
+    pub(crate) fn sink_in(&self, history: &str, table: &TableDescriptor, attempt: u64) -> Box<dyn Sink> {
         let config = SinkConfig::parse(table).expect("valid options");
-        open_sink(config, table, &self.open_context(attempt)).expect("the sink opens")
+        open_sink(config, table, &self.open_context_in(history, attempt)).expect("the sink opens")
     }
 
     pub(crate) fn writer(&self, sink: &dyn Sink, subtask: (usize, usize), attempt: u64) -> Box<dyn SinkWriter> {

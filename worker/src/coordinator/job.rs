@@ -306,7 +306,7 @@ impl Runner<'_> {
         let (_attempt, running) = tokio::sync::watch::channel(());
         let context = Context {
             job: config.name.clone(),
-            history: store.history().await?,
+            history: writer.settle_history(handle.as_ref()).await?,
             attempt: started.attempt,
             assignment: Arc::clone(&assignment),
             connectors: Arc::clone(self.connectors),
@@ -320,8 +320,10 @@ impl Runner<'_> {
         *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
 
         // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
-        if let Some(savepoint) = handle.as_ref().filter(|_| !is_latest) {
-            recovery::commit_savepoint(graph, savepoint, self.connectors, &config.allow_non_restored).await?;
+        if let Some(restored) = handle.as_ref().filter(|_| !is_latest)
+            && (restored.is_savepoint() || started.skipped.iter().any(|skipped| skipped.uri == restored.uri()))
+        {
+            recovery::commit_restored(graph, restored, self.connectors, &config.allow_non_restored).await?;
         }
         for completed in started.uncommitted.iter().filter(|_| is_latest) {
             info!(checkpoint = %completed.id, "finishing the commits of a checkpoint");

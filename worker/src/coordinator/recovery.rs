@@ -41,28 +41,29 @@ pub(super) async fn starting_point(
     })
 }
 
-/// Makes visible what a savepoint holds and what its job has not, because it died in between. The sinks are opened as that
-/// job had them: what it has made visible already is found by its names.
-pub(super) async fn commit_savepoint(
+/// Makes visible what a savepoint, or a checkpoint of this job that an earlier start has skipped, has staged and nobody has made
+/// visible. The sinks are opened as the job and the history had them that it belongs to: what is visible already is found by
+/// these names.
+pub(super) async fn commit_restored(
     graph: &JobGraph,
-    savepoint: &CheckpointHandle,
+    restored: &CheckpointHandle,
     connectors: &Arc<dyn Connectors>,
     may_be_left: &BTreeSet<OperatorUid>,
 ) -> Result<(), Error> {
-    let Some(history) = savepoint.open_output().await? else { return Ok(()) };
-    info!(savepoint = %savepoint.uri(), "finishing the commits of a savepoint");
-    for (sink, committables) in committables(savepoint)?.into_iter().filter(|(_, of_sink)| !of_sink.is_empty()) {
+    let Some(history) = restored.open_output().await? else { return Ok(()) };
+    info!(from = %restored.uri(), "finishing the commits of what is restored");
+    for (sink, committables) in committables(restored)?.into_iter().filter(|(_, of_sink)| !of_sink.is_empty()) {
         let of_sink = graph.nodes.iter().find(|node| node.uid == sink).map(|node| node.kind.clone());
         let Some(NodeKind::Sink(node)) = of_sink else {
-            leave_output(savepoint, &sink, may_be_left)?;
+            leave_output(restored, &sink, may_be_left)?;
             continue;
         };
         let context = OpenContext {
-            job: savepoint.job().to_owned(),
+            job: restored.job().to_owned(),
             history: history.clone(),
             uid: sink.to_string(),
-            attempt: savepoint.attempt().number(),
-            staging: Arc::new(SavepointStaging::new(savepoint.clone())),
+            attempt: restored.attempt().number(),
+            staging: Arc::new(SavepointStaging::new(restored.clone())),
         };
         let (connectors, io) = (Arc::clone(connectors), tokio::runtime::Handle::current());
         // Opening may wait for brokers.
@@ -73,19 +74,19 @@ pub(super) async fn commit_savepoint(
         let opened = opened.await.map_err(|_| attempt::Error::Lost)?;
         let open_failed = |source| build::Error::Open { operator: sink.clone(), source: Box::new(source) };
         let Some(mut committer) = opened.map_err(open_failed)? else {
-            leave_output(savepoint, &sink, may_be_left)?;
+            leave_output(restored, &sink, may_be_left)?;
             continue;
         };
-        committer.commit(savepoint.id(), &committables).await.map_err(|source| attempt::Error::Commit {
+        committer.commit(restored.id(), &committables).await.map_err(|source| attempt::Error::Commit {
             sink: sink.clone(),
-            checkpoint: savepoint.id(),
+            checkpoint: restored.id(),
             source: Box::new(source),
         })?;
         eddyline_stream::crash_point("savepoint.committed-one");
     }
-    if let Err(error) = savepoint.mark_committed().await {
+    if let Err(error) = restored.mark_committed().await {
         // It may be where this job may only read. The next who restores it does the same once more.
-        warn!(uri = %savepoint.uri(), error = %crate::chain_of(&error), "the savepoint could not be told that its output is visible");
+        warn!(uri = %restored.uri(), error = %crate::chain_of(&error), "what is restored could not be told that its output is visible");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::broker::broker;
+use crate::broker::{Broker, broker};
 use crate::running::{Running, assert_gapless, numbers_in};
 
 fn job(broker: &str, topic: &str, files: &Path) -> String {
@@ -33,6 +33,14 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(item.path(), target).expect("copied");
         }
     }
+}
+
+/// The numbers in a topic, sorted, as soon as there are so many.
+fn published(broker: &Broker, topic: &str, wanted: usize) -> Vec<u64> {
+    let rows = broker.consume_committed(topic, 1, Duration::from_secs(60), |rows| rows.len() >= wanted);
+    let mut numbers: Vec<u64> = rows.iter().map(|row| row.trim().parse().expect("a number")).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 /// Stops a job with a savepoint, which dies at a point on the way, and goes on from that savepoint without anything else.
@@ -64,13 +72,7 @@ fn dies_at(point: &str, topic: &str) {
     assert!(running.ended().success(), "{}", running.log());
 
     let visible = assert_gapless(&numbers_in(&files));
-    let enough = |rows: &[String]| rows.len() as u64 >= visible;
-    let mut published: Vec<u64> = broker
-        .consume_committed(topic, 1, Duration::from_secs(60), enough)
-        .iter()
-        .map(|row| row.trim().parse().expect("a number"))
-        .collect();
-    published.sort_unstable();
+    let published = published(broker, topic, visible as usize);
     assert_eq!(assert_gapless(&published), visible, "files and topic have the same rows");
     assert!(kept.join("committed").exists(), "whoever restores it next need not commit it");
 }
@@ -185,4 +187,60 @@ fn output_that_a_start_has_skipped_is_there_for_one_that_goes_back_to_it() {
     third.terminate();
     assert!(third.ended().success(), "{}", third.log());
     assert_gapless(&numbers_in(&folder.path().join("out")));
+}
+
+/// How often each number is there; fails unless they are the numbers from 1 on without a gap.
+fn counted(numbers: &[u64]) -> std::collections::BTreeMap<u64, usize> {
+    let mut counted = std::collections::BTreeMap::new();
+    numbers.iter().for_each(|number| *counted.entry(*number).or_insert(0) += 1);
+    assert_gapless(&counted.keys().copied().collect::<Vec<_>>());
+    counted
+}
+
+/// Fails unless the numbers are those of one run from 1 on without a gap, and of a second one that began anew and ended
+/// earlier or later.
+fn assert_two_runs(what: &str, numbers: &[u64]) {
+    let counted = counted(numbers);
+    let twice = counted.values().take_while(|times| **times == 2).count();
+    let rest: Vec<_> = counted.iter().skip(twice).filter(|(_, times)| **times != 1).collect();
+    assert!(twice > 0 && rest.is_empty(), "{what}: after {twice} of {} that are there twice: {rest:?}", counted.len());
+}
+
+#[test]
+fn a_savepoint_with_open_output_is_whole_after_a_start_that_skipped_it_has_gone_beyond_it() {
+    let broker = broker();
+    let topic = "elsewhere-skipped";
+    broker.create_topic(topic, 1);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (files, checkpoints) = (folder.path().join("files"), folder.path().join("checkpoints"));
+    let job_file = folder.path().join("job.sql");
+    std::fs::write(&job_file, job(&broker.address(), topic, &files)).expect("a file");
+    let start = |name: &str, program: std::process::Command, restore: &str| {
+        Running::start_with(program, &job_file, &checkpoints, &folder.path().join(name), &["--restore", restore])
+    };
+    let until_more = |running: &mut Running| {
+        let so_far = numbers_in(&files).len();
+        running.until("more results", |_| numbers_in(&files).len() > so_far + 2000);
+    };
+    let mut program = Running::eddyline();
+    program.env("EDDYLINE_CRASH_AT", "savepoint.stored:1");
+    let mut first = start("first", program, "latest");
+    until_more(&mut first);
+    first.terminate();
+    assert!(!first.ended().success(), "{}", first.log());
+    let saved = std::fs::read_dir(checkpoints.join("savepoints")).expect("a folder").flatten().next();
+    let saved = saved.expect("a savepoint").path().display().to_string();
+
+    // Begins anew, and goes beyond the number of the checkpoint that it has skipped.
+    let mut second = start("second", Running::eddyline(), "none");
+    until_more(&mut second);
+    second.terminate();
+    assert!(second.ended().success(), "{}", second.log());
+    let mut third = start("third", Running::eddyline(), &saved);
+    until_more(&mut third);
+    third.terminate();
+    assert!(third.ended().success(), "{}", third.log());
+    let visible = numbers_in(&files);
+    assert_two_runs("files", &visible);
+    assert_eq!(published(broker, topic, visible.len()), visible, "files and topic have the same rows");
 }

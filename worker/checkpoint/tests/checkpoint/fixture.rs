@@ -42,6 +42,21 @@ async fn the_first_checkpoint_opens_through_its_control_log() {
     assert_golden(&handle).await;
 }
 
+/// The first release that told histories apart has written it: checkpoint 2 of the first one is not committed and was skipped,
+/// checkpoint 3 of the second one is committed.
+#[tokio::test]
+async fn a_control_log_with_two_histories_opens() {
+    let storage = Storage::open(&location("histories"), &BTreeMap::new()).expect("a folder");
+    let latest = JobStore::open(storage, "orders").latest().await.expect("read").expect("a checkpoint");
+    assert_eq!((latest.id(), latest.open_output().await.expect("looked up")), (checkpoint(3), None));
+    let second = latest.history().await.expect("looked up").expect("it is listed");
+    let uri = location("histories/orders/chk/0000000002-1");
+    let skipped = CheckpointHandle::open_uri(&uri, &BTreeMap::new()).await.expect("opened");
+    let first = skipped.open_output().await.expect("looked up");
+    assert_eq!(first.as_deref(), Some("9ec455d4"), "the name of the first one is in the folder");
+    assert_ne!(first, Some(second));
+}
+
 /// The bytes that this release writes are still the bytes of the first form, so that a change of the form is seen. What
 /// may differ are the random nonces of control records.
 #[tokio::test]

@@ -5,6 +5,7 @@ mod corruption;
 mod crash;
 mod fencing;
 mod fixture;
+mod histories;
 mod meanings;
 mod refusal;
 mod retention;

@@ -144,8 +144,8 @@ impl Target {
             warn!(part = part.path, "a part is gone that was made visible before: taken away by a reader");
         }
         if !is_repeated {
-            let is_tidy = note.is_tidy || self.is_tidy.load(Ordering::Relaxed);
-            note = CommitNote { history: self.history.clone(), checkpoint: checkpoint.number(), is_tidy };
+            note.is_tidy |= self.is_tidy.load(Ordering::Relaxed);
+            note.begin(&self.history, checkpoint);
             note.write(&self.store, &self.names.commit_note()).await?;
         }
         crash_point("file-sink.commit-noted");

@@ -1,8 +1,13 @@
-//! What a sink notes in its staging folder: which commit it has begun.
+//! What a sink notes in its staging folder: which commits it has begun.
 //!
 //! Before the first part of a checkpoint is made visible, all of them are found in the staging folder and the checkpoint is
 //! noted. When a commit is repeated, a part that is nowhere was there when the commit began: it was made visible, and a
 //! reader has taken it away since. Without the note it is lost.
+//!
+//! Checkpoints of one history are committed in the order of their numbers, so the newest of each history stands for those before
+//! it. A job can go back to a savepoint of an earlier history, so the latest few are remembered.
+
+use std::iter;
 
 use eddyline_stream::CheckpointId;
 use serde::{Deserialize, Serialize};
@@ -10,16 +15,30 @@ use serde::{Deserialize, Serialize};
 use super::store::Store;
 use crate::Error;
 
+/// So many histories are remembered besides the one of the last commit. A part of one that is forgotten counts as lost if it
+/// is nowhere.
+const EARLIER_MAX: usize = 16;
+
 /// The note of a sink. Lies beside output: extend it, never change a meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CommitNote {
-    /// The history that the checkpoint's number belongs to.
-    pub(super) history: String,
-    /// The checkpoint whose commit has begun.
-    pub(super) checkpoint: u64,
+    /// The last commit that has begun.
+    #[serde(flatten)]
+    last: Begun,
     /// Nothing is left of releases that staged in the folders of partitions.
     #[serde(default)]
     pub(super) is_tidy: bool,
+    /// The last commits that have begun in other histories, the latest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Begun>,
+}
+
+/// The newest checkpoint of a history whose commit has begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Begun {
+    /// The history that the checkpoint's number belongs to; empty before the first commit.
+    history: String,
+    checkpoint: u64,
 }
 
 impl CommitNote {
@@ -35,8 +54,68 @@ impl CommitNote {
         store.replace(path, serde_json::to_vec(self).expect("plain data")).await
     }
 
-    /// Whether the commit of a checkpoint had begun: commits come in order.
+    /// Whether the commit of a checkpoint had begun: commits of one history come in order.
     pub(super) fn has_begun(&self, history: &str, checkpoint: CheckpointId) -> bool {
-        self.history == history && self.checkpoint >= checkpoint.number()
+        let mut all = iter::once(&self.last).chain(&self.earlier);
+        all.any(|begun| begun.history == history && begun.checkpoint >= checkpoint.number())
+    }
+
+    /// Notes that the commit of a checkpoint begins.
+    pub(super) fn begin(&mut self, history: &str, checkpoint: CheckpointId) {
+        let begun = Begun { history: history.to_owned(), checkpoint: checkpoint.number() };
+        let before = std::mem::replace(&mut self.last, begun);
+        if !before.history.is_empty() {
+            self.earlier.insert(0, before);
+        }
+        self.earlier.retain(|earlier| earlier.history != history);
+        self.earlier.truncate(EARLIER_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> CheckpointId {
+        CheckpointId::new(number)
+    }
+
+    #[test]
+    fn numbers_are_compared_within_their_history_only() {
+        let mut note = CommitNote::default();
+        assert!(!note.has_begun("", id(1)));
+        for (history, checkpoint) in [("a", 1), ("a", 7), ("b", 9), ("c", 12), ("b", 14)] {
+            note.begin(history, id(checkpoint));
+        }
+        for (history, begun) in [("a", 7), ("b", 14), ("c", 12)] {
+            assert!(note.has_begun(history, id(begun)) && note.has_begun(history, id(begun - 1)), "{history}");
+            assert!(!note.has_begun(history, id(begun + 1)), "{history}");
+        }
+        assert!(!note.has_begun("d", id(1)));
+    }
+
+    #[test]
+    fn the_histories_that_are_forgotten_are_the_oldest() {
+        let mut note = CommitNote::default();
+        let name = |number: u64| format!("h{number}");
+        for number in 0..100 {
+            note.begin(&name(number), id(number + 1));
+        }
+        let known = (0..100).filter(|number| note.has_begun(&name(*number), id(1)));
+        assert_eq!(known.collect::<Vec<_>>(), (100 - 17..100).collect::<Vec<_>>());
+    }
+
+    /// Notes lie beside output for longer than a release.
+    #[test]
+    fn notes_of_the_first_form_are_read_and_the_first_form_can_read_what_is_written() {
+        let first: CommitNote =
+            serde_json::from_str(r#"{"history":"1b2c3d4e","checkpoint":7,"is_tidy":true}"#).expect("the first form");
+        assert!(first.is_tidy && first.has_begun("1b2c3d4e", id(7)) && !first.has_begun("1b2c3d4e", id(8)));
+        let mut next = first;
+        next.begin("5f60718a", id(9));
+        assert_eq!(
+            serde_json::to_string(&next).expect("plain data"),
+            r#"{"history":"5f60718a","checkpoint":9,"is_tidy":true,"earlier":[{"history":"1b2c3d4e","checkpoint":7}]}"#
+        );
     }
 }

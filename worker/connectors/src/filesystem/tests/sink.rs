@@ -232,6 +232,32 @@ fn parts_that_a_reader_has_taken_away_do_not_stop_a_repeated_commit() {
 }
 
 #[test]
+fn what_was_visible_in_one_history_is_known_after_commits_in_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    let table = people(text(folder.path()), "json", &[]);
+    let mut first = Vec::new();
+    for (attempt, history) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
+        let sink = harness.sink_in(history, &table, attempt);
+        let mut writer = harness.writer(sink.as_ref(), (0, 1), attempt);
+        let from = attempt as i64 * 10;
+        writer.write(&rows(&table, from, from + 5)).expect("it takes rows");
+        let parts = harness.prepare(writer.as_mut(), attempt).expect("staged");
+        harness.commit(sink.as_ref(), attempt, &parts).expect("committed");
+        if attempt == 1 {
+            fs::remove_file(parts[0].description["final"].as_str().expect("a path")).expect("a part");
+            first = parts;
+        }
+        // A savepoint of the first history is restored once more; a reader has taken away what it had staged.
+        harness.commit(harness.sink_in("a", &table, 5).as_ref(), 1, &first).expect("the same commit again");
+        // In any other history the same files would be lost.
+        let error = harness.commit(harness.sink_in("d", &table, 5).as_ref(), 1, &first).expect_err("lost").to_string();
+        assert!(error.contains("its rows are lost"), "{error}");
+    }
+    assert_eq!(read_back(&harness, &table), (20..25).chain(30..35).chain(40..45).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_part_that_is_lost_before_its_commit_stops_the_job_and_nothing_is_seen_of_the_others() {
     let folder = tempfile::tempdir().expect("a folder");
     let harness = Harness::new();

@@ -1,0 +1,41 @@
+//! Histories: lines of checkpoints whose output follows on from one another.
+//!
+//! Sinks tell by the number of a checkpoint whether its output is visible: what came before a visible one is visible too.
+//! That holds for checkpoints that follow on from one another. A start from something else than the latest checkpoint skips
+//! what that one has staged, perhaps for good, and gives output that does not follow on from it: it begins a new history.
+//! Numbers are compared within one history only.
+
+use crate::error::Result;
+use crate::handle::CheckpointHandle;
+use crate::job::JobStore;
+use crate::record::CheckpointRef;
+
+/// The history that a job's folder names. The others are named by their numbers.
+pub(crate) const FIRST: u32 = 0;
+
+/// A new history.
+pub(crate) fn drawn() -> u32 {
+    (JobStore::nonce() as u32).max(FIRST + 1)
+}
+
+/// What a history is called outside.
+pub(crate) async fn name(store: &JobStore, history: u32) -> Result<String> {
+    if history == FIRST { store.history().await } else { Ok(text(history)) }
+}
+
+/// What a history that is not the first is called.
+pub(crate) fn text(history: u32) -> String {
+    format!("{history:08x}")
+}
+
+/// Whether a checkpoint of a job, or a savepoint that was taken with it, is what is restored.
+pub(crate) async fn is_of(store: &JobStore, latest: &CheckpointRef, restored: &CheckpointHandle) -> Result<bool> {
+    if restored.uri() == store.completed(latest).uri {
+        return Ok(true);
+    }
+    let of = (restored.id(), restored.attempt(), restored.job());
+    if of != (latest.checkpoint, latest.attempt, store.job()) || !restored.is_savepoint() {
+        return Ok(false);
+    }
+    Ok(restored.history().await? == Some(name(store, latest.history).await?))
+}
