@@ -10,6 +10,7 @@ use std::time::Duration;
 use eddyline_api::JobStatus;
 use kube::Client;
 
+use crate::claims::Claims;
 use crate::clock::{Clock, Timestamp, since};
 use crate::events::Recorder;
 use crate::identity::Identity;
@@ -38,6 +39,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Plans SQL.
     pub planner: Planner,
+    /// What older releases serve.
+    pub claims: Claims,
     connect: Arc<dyn Connect>,
     remembered: Mutex<HashMap<String, Remembered>>,
 }
@@ -55,6 +58,7 @@ struct Remembered {
     objection: Option<String>,
     failures: u32,
     stored_at: Option<Timestamp>,
+    left_to: Option<String>,
 }
 
 /// What a worker has answered the last time that it did.
@@ -107,6 +111,7 @@ impl Context {
             metrics,
             recorder,
             planner: Planner::default(),
+            claims: Claims::default(),
             connect,
             remembered: Mutex::default(),
         }
@@ -271,6 +276,11 @@ impl Context {
     pub fn stored(&self, uid: &str) {
         let now = self.clock.now();
         self.with(uid, |known| known.stored_at = Some(now));
+    }
+
+    /// Notes that a job is left to another release. Gives whether it was not before.
+    pub fn begin_leaving(&self, uid: &str, to: &str) -> bool {
+        self.with(uid, |known| known.left_to.replace(to.to_owned()).as_deref() != Some(to))
     }
 
     /// Counts passes that have failed in a row.

@@ -78,6 +78,8 @@ named! {
         JobFailed = "JobFailed",
         /// The job has failed for good: it was started again too often.
         RestartLimitReached = "RestartLimitReached",
+        /// Two releases serve the namespace of the job.
+        ReleasesOverlap = "ReleasesOverlap",
         /// Data stays in storage that was to be saved or deleted.
         StateLeft = "StateLeft",
     }

@@ -3,8 +3,8 @@
 //! A holder that cannot renew in time stops acting before another one may take over: its time counts from before it asked.
 //! Others measure by their own clock since they have last seen the Lease change, so that clocks need not agree.
 //!
-//! Each release has a Lease of its own. Who takes one says in it which namespaces are served, and looks whether another
-//! release of its namespace serves the same.
+//! Each release has a Lease of its own. Who takes one says in it which namespaces are served, and looks for older releases in
+//! its namespace that serve the same ([`Claims`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use tracing::{info, warn};
 
+use crate::claims::Claims;
 use crate::clock::{Clock, Timestamp, since};
 use crate::settings::Settings;
 use crate::{causes, names};
@@ -25,6 +26,8 @@ const LEASE: Duration = Duration::from_secs(15);
 const RENEW_MAX: Duration = Duration::from_secs(10);
 /// How often is tried.
 const RETRY: Duration = Duration::from_secs(2);
+/// After how many renewals is looked for other releases.
+const CLAIMS_EVERY: u32 = 5;
 /// How long one try may take.
 const TRY_MAX: Duration = Duration::from_secs(5);
 
@@ -70,14 +73,14 @@ impl<'a> Leadership<'a> {
     }
 
     /// Waits for the turn.
-    pub async fn acquire(&mut self) {
+    pub async fn acquire(&mut self, claims: &Claims) {
         let mut ticks = tokio::time::interval(RETRY);
         loop {
             ticks.tick().await;
             match self.attempt().await {
                 Ok(true) => {
                     info!(identity = self.identity, lease = self.lease, "leading");
-                    self.report_overlap().await;
+                    self.look_for_claims(claims).await;
                     return;
                 }
                 Ok(false) => {}
@@ -87,15 +90,21 @@ impl<'a> Leadership<'a> {
     }
 
     /// Keeps the turn; ends when it is lost.
-    pub async fn keep(&mut self) {
+    pub async fn keep(&mut self, claims: &Claims) {
         let mut ticks = tokio::time::interval(RETRY);
+        let mut renewals = 0_u32;
         while let Some(left) = self.left() {
             let renewed = async {
                 ticks.tick().await;
                 self.attempt().await
             };
             match tokio::time::timeout(left, renewed).await {
-                Ok(Ok(true)) => {}
+                Ok(Ok(true)) => {
+                    renewals = renewals.wrapping_add(1);
+                    if renewals.is_multiple_of(CLAIMS_EVERY) {
+                        self.look_for_claims(claims).await;
+                    }
+                }
                 Ok(Ok(false)) => {
                     warn!(identity = self.identity, "another replica leads");
                     return;
@@ -113,15 +122,12 @@ impl<'a> Leadership<'a> {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Says so if another release of this namespace serves the same namespaces: both would act on their jobs.
-    async fn report_overlap(&self) {
-        let leases = match tokio::time::timeout(TRY_MAX, self.api.list(&ListParams::default())).await {
-            Ok(Ok(leases)) => leases.items,
-            Ok(Err(error)) => return warn!(error = causes::of(&error), "cannot look for other releases"),
-            Err(_) => return warn!("cannot look for other releases in time"),
-        };
-        for (lease, namespaces) in overlapping(&leases, &self.lease, &self.namespaces) {
-            warn!(lease, namespaces, "another release serves the same namespaces: set watchNamespaces of both apart");
+    /// Looks for older releases of this namespace that serve the same namespaces.
+    async fn look_for_claims(&self, claims: &Claims) {
+        match tokio::time::timeout(RETRY, self.api.list(&ListParams::default())).await {
+            Ok(Ok(leases)) => claims.update(&leases.items, &self.lease, &self.namespaces, self.clock.now()),
+            Ok(Err(error)) => warn!(error = causes::of(&error), "cannot look for other releases"),
+            Err(_) => warn!("cannot look for other releases in time"),
         }
     }
 
@@ -215,31 +221,6 @@ fn held(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     }
 }
 
-/// The held Leases of other releases that serve namespaces of these, and which.
-fn overlapping<'a>(leases: &'a [Lease], own: &str, namespaces: &[String]) -> Vec<(&'a str, String)> {
-    let mut found = Vec::new();
-    for lease in leases {
-        let name = lease.metadata.name.as_deref().unwrap_or_default();
-        let annotations = lease.metadata.annotations.as_ref();
-        let Some(theirs) = annotations.and_then(|all| all.get(names::NAMESPACES_ANNOTATION)) else { continue };
-        let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
-        if name == own || holder.is_empty() {
-            continue;
-        }
-        let theirs: Vec<&str> = theirs.split(',').filter(|name| !name.is_empty()).collect();
-        let both: Vec<&str> = match (theirs.as_slice(), namespaces) {
-            ([], []) => vec!["all"],
-            ([], ours) => ours.iter().map(String::as_str).collect(),
-            (theirs, []) => theirs.to_vec(),
-            (theirs, ours) => theirs.iter().copied().filter(|name| ours.iter().any(|own| own == name)).collect(),
-        };
-        if !both.is_empty() {
-            found.push((name, both.join(",")));
-        }
-    }
-    found
-}
-
 fn decide(lease: &LeaseSpec, identity: &str, unchanged: Duration) -> Decision {
     let holder = lease.holder_identity.as_deref().unwrap_or_default();
     let life = lease.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
@@ -314,28 +295,5 @@ mod tests {
         world.state().slowness = Duration::from_secs(6);
         assert!(leadership.attempt().await.expect("an answer"));
         assert_eq!(leadership.left(), None, "another one may take it before this one would have stopped");
-    }
-
-    #[test]
-    fn releases_that_serve_the_same_namespaces_are_named() {
-        let lease = |name: &str, holder: &str, namespaces: &str| {
-            let annotations = BTreeMap::from([(names::NAMESPACES_ANNOTATION.to_owned(), namespaces.to_owned())]);
-            let metadata =
-                ObjectMeta { name: Some(name.to_owned()), annotations: Some(annotations), ..ObjectMeta::default() };
-            let spec = LeaseSpec { holder_identity: Some(holder.to_owned()), ..LeaseSpec::default() };
-            Lease { metadata, spec: Some(spec) }
-        };
-        let leases = [
-            lease("own", "me", "a,b"),
-            lease("apart", "x", "c"),
-            lease("shares", "y", "b,c"),
-            lease("all", "z", ""),
-            lease("gone", "", "a"),
-            Lease { metadata: ObjectMeta { name: Some("no release".to_owned()), ..ObjectMeta::default() }, spec: None },
-        ];
-        let ours = ["a".to_owned(), "b".to_owned()];
-        let found = overlapping(&leases, "own", &ours);
-        assert_eq!(found, [("shares", "b".to_owned()), ("all", "a,b".to_owned())]);
-        assert_eq!(overlapping(&leases[3..4], "own", &[]), [("all", "all".to_owned())]);
     }
 }

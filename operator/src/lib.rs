@@ -18,6 +18,7 @@
 pub mod apply;
 pub mod backoff;
 pub mod causes;
+pub mod claims;
 pub mod clock;
 pub mod context;
 pub mod controller;

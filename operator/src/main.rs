@@ -58,12 +58,12 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
             return;
         }
         loop {
-            leadership.acquire().await;
+            leadership.acquire(&context.claims).await;
             metrics.set_leader(true);
             // Nothing of this replica goes on once the lease is lost: what it was about to do is the next holder's to
             // decide.
             tokio::select! {
-                () = leadership.keep() => {}
+                () = leadership.keep(&context.claims) => {}
                 () = controller::run(context.clone()) => {}
             }
             metrics.set_leader(false);

@@ -8,6 +8,7 @@ use tracing::{debug, info};
 
 use crate::apply;
 use crate::context::Context;
+use crate::events::{Event, Reason};
 use crate::observe::{self, Look};
 use crate::observed::Observed;
 use crate::plan::{self, Plan};
@@ -47,6 +48,9 @@ pub enum Error {
 /// How soon to look again at what has changed while it was being decided about.
 const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
 
+/// How soon to look again whether a job is still left to another release.
+pub const LEFT: Duration = Duration::from_secs(30);
+
 /// What follows a reconcile.
 #[derive(Debug)]
 pub enum Next {
@@ -63,10 +67,32 @@ pub enum Next {
 /// # Errors
 /// It was not finished; the next one takes it up.
 pub async fn pass(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<Next, Error> {
+    if let Some(lease) = context.claims.of(namespace) {
+        return leave(context, namespace, name, &lease).await;
+    }
     if let Some(question) = context.next_question(uid) {
         return Ok(Next::Ask(question));
     }
     decide(context, namespace, name).await
+}
+
+/// Leaves a job to an older release that serves its namespace too, and says so.
+async fn leave(context: &Context, namespace: &str, name: &str, lease: &str) -> Result<Next, Error> {
+    context.metrics.job_gone(namespace, name);
+    let api: Api<StreamJob> = Api::namespaced(context.client.clone(), namespace);
+    let found = api.get_metadata_opt(name).await;
+    let found = found.map_err(|source| Error::Observe { job: format!("{namespace}/{name}"), source })?;
+    let Some(job) = found else { return Ok(Next::Nothing) };
+    if context.begin_leaving(job.metadata.uid.as_deref().unwrap_or_default(), lease) {
+        let story = format!(
+            "the release with the Lease {} leaves this job to the one with the Lease {lease}, which is older and serves the \
+             namespace {namespace} too: set watchNamespaces of both apart",
+            context.settings.lease
+        );
+        let events = [Event::new(Reason::ReleasesOverlap, story)];
+        context.recorder.publish(&job.object_ref(&()), &events, context.clock.now()).await;
+    }
+    Ok(Next::After(LEFT))
 }
 
 async fn decide(context: &Context, namespace: &str, name: &str) -> Result<Next, Error> {

@@ -99,7 +99,8 @@ pub fn quota() -> Result<()> {
     Ok(())
 }
 
-/// A second release in the namespace of the first one: both serve, and the first one goes on when its leader goes.
+/// A second release in the namespace of the first one: both lead, the jobs that both serve are left to the first one, and that
+/// goes on when its leader goes.
 pub fn releases() -> Result<()> {
     let place = Place::new("releases")?;
     let system = system();
@@ -107,8 +108,8 @@ pub fn releases() -> Result<()> {
     let file = std::env::temp_dir().join(format!("eddyline-e2e-second-{}.json", std::process::id()));
     std::fs::write(&file, values)?;
     let path = file.display().to_string();
-    let watched = format!("watchNamespaces={{{}}}", "e2e-releases-second");
-    program("kubectl", &["create", "namespace", "e2e-releases-second"])?;
+    let shared = Place::new("releases-second")?;
+    let watched = format!("watchNamespaces={{{}}}", shared.namespace.name);
     let install = [
         "install",
         "second",
@@ -127,14 +128,13 @@ pub fn releases() -> Result<()> {
         "--timeout",
         "180s",
     ];
-    let result = program("helm", &install).and_then(|_| both_lead(&place));
+    let result = program("helm", &install).and_then(|_| both_lead(&place, &shared));
     program("helm", &["uninstall", "second", "-n", &system.name, "--wait"])?;
-    program("kubectl", &["delete", "namespace", "e2e-releases-second", "--wait=false"])?;
     std::fs::remove_file(&file)?;
     result
 }
 
-fn both_lead(place: &Place) -> Result<()> {
+fn both_lead(place: &Place, shared: &Place) -> Result<()> {
     let system = system();
     let holders = || -> Result<Option<Vec<String>>> {
         let leases = system.list("leases", "")?;
@@ -149,11 +149,11 @@ fn both_lead(place: &Place) -> Result<()> {
     };
     let held = until("both releases lead", PATIENCE, holders)?;
     println!("   leading: {}", held.join(", "));
-    // The first release serves all namespaces, those of the second one among them, which the second one says.
-    until("the overlap is reported", PATIENCE, || {
-        let log = system.kubectl(&["logs", "deployment/second-eddyline-operator"])?;
-        Ok(log.contains("another release serves the same namespaces").then_some(()))
-    })?;
+    // The first release serves all namespaces, that of the second one among them, and is older.
+    let claimed = shared.sensors("claimed", |_| ())?;
+    claimed.apply()?;
+    println!("   {}", claimed.event("ReleasesOverlap")?);
+    claimed.wait_ready()?;
     let first = held.iter().find(|holder| !holder.starts_with("second-")).context("the first release leads")?;
     system.kubectl(&["delete", "pod", first])?;
     let job = place.sensors("sensors", |_| ())?;

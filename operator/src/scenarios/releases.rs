@@ -141,3 +141,34 @@ async fn one_savepoint_that_cannot_be_read_hides_neither_the_job_nor_its_end() {
     assert_eq!(kept, ["s3://bucket/jobs/savepoints/shop.orders/theirs"]);
     scenario.until("gone", is_gone).await;
 }
+
+#[tokio::test]
+async fn a_job_that_an_older_release_serves_too_is_left_to_it_with_a_word() {
+    let mut scenario = Scenario::new();
+    let lease = |name: &str, created: &str| {
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": name, "creationTimestamp": created, "annotations": {names::NAMESPACES_ANNOTATION: "shop,other"},
+            },
+            "spec": {"holderIdentity": "somebody", "renewTime": "2026-05-01T12:00:00.000000Z"},
+        }))
+        .expect("a Lease")
+    };
+    let (own, now) = (scenario.settings.lease.clone(), testing::start());
+    let leases = [lease(&own, "2026-04-02T00:00:00Z"), lease("older", "2026-04-01T00:00:00Z")];
+    scenario.context.claims.update(&leases, &own, &[], now);
+    scenario.create(|_| {});
+    store(&scenario.world, "one", json!(testing::savepoint("one", "orders")));
+    scenario.passes(10).await;
+    assert_eq!(scenario.world.events(), ["ReleasesOverlap"], "said once");
+    let notes = scenario.world.notes();
+    assert!(notes[0].contains("with the Lease older"), "{notes:?}");
+    assert_eq!(scenario.world.job("orders").expect("a job").status, None);
+    let written: Vec<_> = scenario.world.state().requests.iter().filter(|(verb, _)| verb != "get").cloned().collect();
+    assert_eq!(written, [("create".to_owned(), "events.k8s.io:events".to_owned())]);
+
+    // The older release serves other namespaces from now on.
+    scenario.context.claims.update(&leases[..1], &own, &[], now);
+    scenario.until("ready", is_settled).await;
+    assert_eq!(scenario.world.events(), ["ReleasesOverlap", "Started"]);
+}
