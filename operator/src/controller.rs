@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use eddyline_api::message;
 use eddyline_crds::{Savepoint, StreamJob};
 use futures::channel::mpsc;
 use futures::stream::{self, BoxStream};
@@ -26,7 +27,7 @@ use tracing::{debug, warn};
 
 use crate::context::Context;
 use crate::reconcile::{self, Next};
-use crate::{backoff, causes, names, polls, savepoint};
+use crate::{backoff, names, polls, savepoint};
 
 /// How many reconciles run at a time. Most of one is waiting for the API server.
 const CONCURRENCY: u16 = 32;
@@ -183,9 +184,9 @@ async fn run_queue<K, Queue, Pass, Passing>(
                     debug!(kind, %object, "gone");
                 }
                 Err(controller::Error::ReconcilerFailed(error, object)) => {
-                    warn!(kind, %object, error = causes::of(&error), "reconcile failed");
+                    warn!(kind, %object, error = message::chain_of(&error), "reconcile failed");
                 }
-                Err(error) => warn!(kind, error = causes::of(&error), "watch failed"),
+                Err(error) => warn!(kind, error = message::chain_of(&error), "watch failed"),
             }
         })
         .await;

@@ -3,6 +3,7 @@
 //! The API `events.k8s.io/v1` refuses new events with `deprecatedLastTimestamp`, `deprecatedFirstTimestamp` or
 //! `deprecatedCount`, so those are unset.
 
+use eddyline_api::message;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -12,7 +13,7 @@ use tracing::warn;
 
 use crate::clock::Timestamp;
 use crate::vocabulary::named;
-use crate::{causes, message, names, validate};
+use crate::{names, validate};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +142,7 @@ impl Recorder {
         for (index, event) in events.iter().enumerate() {
             let published = self.describe(about, event, now, index);
             if let Err(error) = api.create(&PostParams::default(), &published).await {
-                warn!(error = causes::of(&error), reason = event.reason.as_str(), "event lost");
+                warn!(error = message::chain_of(&error), reason = event.reason.as_str(), "event lost");
             }
         }
     }

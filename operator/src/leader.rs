@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use eddyline_api::message;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{ListParams, PostParams};
@@ -17,8 +18,8 @@ use tracing::{info, warn};
 
 use crate::claims::Claims;
 use crate::clock::{Clock, Timestamp, since};
+use crate::names;
 use crate::settings::Settings;
-use crate::{causes, names};
 
 /// How long a holder is believed to hold without renewing.
 const LEASE: Duration = Duration::from_secs(15);
@@ -84,7 +85,7 @@ impl<'a> Leadership<'a> {
                     return;
                 }
                 Ok(false) => {}
-                Err(error) => warn!(error = causes::of(&error), "cannot ask for the lease"),
+                Err(error) => warn!(error = message::chain_of(&error), "cannot ask for the lease"),
             }
         }
     }
@@ -109,7 +110,7 @@ impl<'a> Leadership<'a> {
                     warn!(identity = self.identity, "another replica leads");
                     return;
                 }
-                Ok(Err(error)) => warn!(error = causes::of(&error), "cannot renew the lease"),
+                Ok(Err(error)) => warn!(error = message::chain_of(&error), "cannot renew the lease"),
                 Err(_) => break,
             }
         }
@@ -126,7 +127,7 @@ impl<'a> Leadership<'a> {
     async fn look_for_claims(&self, claims: &Claims) {
         match tokio::time::timeout(RETRY, self.api.list(&ListParams::default())).await {
             Ok(Ok(leases)) => claims.update(&leases.items, &self.lease, &self.namespaces, self.clock.now()),
-            Ok(Err(error)) => warn!(error = causes::of(&error), "cannot look for other releases"),
+            Ok(Err(error)) => warn!(error = message::chain_of(&error), "cannot look for other releases"),
             Err(_) => warn!("cannot look for other releases in time"),
         }
     }
@@ -145,7 +146,7 @@ impl<'a> Leadership<'a> {
         };
         match tokio::time::timeout(TRY_MAX, released).await {
             Ok(Ok(())) => info!(identity = self.identity, "lease released"),
-            Ok(Err(error)) => warn!(error = causes::of(&error), "cannot release the lease"),
+            Ok(Err(error)) => warn!(error = message::chain_of(&error), "cannot release the lease"),
             Err(_) => warn!("cannot release the lease in time"),
         }
     }

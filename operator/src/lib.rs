@@ -17,7 +17,6 @@
 
 pub mod apply;
 pub mod backoff;
-pub mod causes;
 pub mod claims;
 pub mod clock;
 pub mod context;
@@ -26,7 +25,6 @@ pub mod desired;
 pub mod events;
 pub mod identity;
 pub mod leader;
-pub mod message;
 pub mod metrics;
 pub mod names;
 pub mod observe;

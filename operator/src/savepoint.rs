@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eddyline_api::SavepointRequest;
+use eddyline_api::message;
 use eddyline_crds::savepoint::DeletionPolicy;
 use eddyline_crds::{Savepoint, SavepointStatus, StreamJob};
 use k8s_openapi::api::batch::v1::Job;
@@ -17,7 +18,6 @@ use crate::clock::whole_seconds;
 use crate::context::Context;
 use crate::desired::cleanup;
 use crate::events::{Event, Reason};
-use crate::message;
 use crate::names;
 use crate::observe;
 use crate::observed::{BatchJob, Observed, Worker};

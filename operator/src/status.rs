@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use eddyline_api::message;
 use eddyline_api::status as api;
 use eddyline_api::{JobStatus, Phase as WorkerPhase};
 use eddyline_crds::status::{
@@ -17,7 +18,6 @@ use serde_json::{Value, json};
 
 use crate::clock::{Timestamp, at_ms, whole_seconds};
 use crate::events::Reason;
-use crate::message;
 use crate::names;
 use crate::observed::{End, Pod, TroubleKind, Worker};
 use crate::plan::Pass;

@@ -10,23 +10,11 @@ pub mod exchange;
 pub mod job_file;
 pub mod metrics_server;
 pub mod pod;
-mod reason;
 pub mod runtime;
 
-pub use reason::reason_of;
+pub use eddyline_api::message::chain_of;
 
-/// An error and everything behind it in one line, for people.
-pub fn chain_of(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        // Some libraries repeat the cause in the text of the error itself.
-        if !text.ends_with(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-        source = error.source();
-    }
-    text
+/// An error and everything behind it, for a status.
+pub fn reason_of(error: &(dyn std::error::Error + 'static)) -> String {
+    eddyline_api::message::shown(&chain_of(error))
 }

@@ -216,21 +216,31 @@ pub(super) fn upgrade(pass: &mut Pass<'_>) {
         return suspension::begin(pass);
     }
     pass.wait(pass.patience(SOON, pass.elapsed()).min(until_deadline(pass)));
-    if steady::note_ready(pass) {
-        let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
+    if let Some(why) = started(pass, |pass, number| {
         let from = pass.status.revision.as_ref().map(|revision| revision.from.clone()).unwrap_or_default();
-        pass.tell(Reason::Upgraded, format!("revision {number} runs, started from {from}"));
-        return settle(pass, number);
-    }
-    if pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Finished) {
-        return steady::finish(pass);
-    }
-    if change_again(pass) {
-        return;
-    }
-    if let Some(why) = failure(pass) {
+        (Reason::Upgraded, format!("revision {number} runs, started from {from}"))
+    }) {
         take_back(pass, why);
     }
+}
+
+/// Follows a revision that is being started until it runs, which is reported, or is overtaken by another change. Gives why it
+/// does not run, if it is to be abandoned.
+fn started(pass: &mut Pass<'_>, report: impl Fn(&Pass<'_>, u64) -> (Reason, String)) -> Option<String> {
+    if steady::note_ready(pass) {
+        let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
+        let (reason, story) = report(pass, number);
+        pass.tell(reason, story);
+        pass.status.operation = None;
+        pass.step(Step::PruneRevisions { keep: number });
+        pass.look_again(AT_ONCE);
+        return None;
+    }
+    if pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Finished) {
+        steady::finish(pass);
+        return None;
+    }
+    if change_again(pass) { None } else { failure(pass) }
 }
 
 /// How long until a new revision has had all its time; if it has, there is no hurry any more.
@@ -360,19 +370,10 @@ pub(super) fn roll_back(pass: &mut Pass<'_>) {
         return suspension::begin(pass);
     }
     pass.wait(pass.patience(SOON, pass.elapsed()));
-    if steady::note_ready(pass) {
-        let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
+    if let Some(why) = started(pass, |pass, number| {
         let why = pass.status.rolled_back.as_ref().map(|back| back.message.clone()).unwrap_or_default();
-        pass.tell(Reason::RolledBack, format!("revision {number} runs, which is like the one before: {why}"));
-        return settle(pass, number);
-    }
-    if pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Finished) {
-        return steady::finish(pass);
-    }
-    if change_again(pass) {
-        return;
-    }
-    if let Some(why) = failure(pass) {
+        (Reason::RolledBack, format!("revision {number} runs, which is like the one before: {why}"))
+    }) {
         // What comes before it is not known to fit the state that is there now.
         if let Some(back) = &mut pass.status.rolled_back {
             back.failure = Some(why);
@@ -380,10 +381,4 @@ pub(super) fn roll_back(pass: &mut Pass<'_>) {
         pass.status.operation = None;
         pass.look_again(AT_ONCE);
     }
-}
-
-fn settle(pass: &mut Pass<'_>, number: u64) {
-    pass.status.operation = None;
-    pass.step(Step::PruneRevisions { keep: number });
-    pass.look_again(AT_ONCE);
 }

@@ -4,6 +4,7 @@
 //! rest because that is what is asked for. `Accepted` is about the spec, `Reconciling` and `Stalled` are about the way from
 //! one to the other, for tools that wait for it; `Running` and those after it are about the job itself.
 
+use eddyline_api::message;
 use eddyline_api::{JobStatus, Phase as WorkerPhase};
 use eddyline_crds::status::{OperationKind, Phase};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -12,7 +13,6 @@ use super::reasons::{
     Accepted, Checkpoints, Pressure, Ready, Reconciling, Rest, Stalled, UnderWay, Unknown, Warning, Watermark, Workers,
 };
 use crate::clock::Timestamp;
-use crate::message;
 use crate::observed::Worker;
 use crate::plan::Pass;
 use crate::validate::{NO_STORAGE, Verdict};

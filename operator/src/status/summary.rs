@@ -1,10 +1,10 @@
 //! The one line about a job that people read first.
 
 use eddyline_api::JobStatus;
+use eddyline_api::message;
 use eddyline_crds::status::Phase;
 
 use super::reasons::Type;
-use crate::message;
 use crate::observed::Worker;
 use crate::plan::Pass;
 use crate::validate::Verdict;

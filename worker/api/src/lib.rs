@@ -1,10 +1,12 @@
-//! What a worker and those who talk to it agree on: the files mounted into its pod, and its HTTP API, as types only.
+//! What a worker and those who talk to it agree on: the files mounted into its pod, and its HTTP API, as types; and the form of
+//! texts for people that both write.
 //!
 //! Times are milliseconds since 1970 in UTC, durations milliseconds. Fields are only ever added: a controller and a worker
 //! of neighbouring versions understand each other, so readers ignore what they do not know.
 
 pub mod config;
 pub mod endpoint;
+pub mod message;
 pub mod mounts;
 pub mod openapi;
 pub mod savepoint;
