@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::status::known_or_default;
 use crate::stream_job::{CheckpointStorage, NameRef, any_object};
 
-/// A savepoint of a StreamJob: everything the job needs to go on from that moment, at any parallelism, in any cluster.
+/// A savepoint of a StreamJob: everything the job needs to resume from that moment, at any parallelism, in any cluster.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "eddyline.io",

@@ -54,7 +54,7 @@ pub struct StreamJobStatus {
     /// The revision that runs or is meant to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
-    /// What the controller is in the middle of. Recorded before it acts, so that another controller can go on.
+    /// What the controller is doing. Recorded before it acts, so that another controller can continue.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "known_or_default")]
     pub operation: Option<Operation>,
     /// A change of the spec that was taken back because it did not work; it is not tried again.
@@ -288,7 +288,7 @@ pub struct Operation {
     pub kind: OperationKind,
     /// When it was begun.
     pub started_at: Time,
-    /// Since when the worker gives no answer that the operation can go on with; unset while it does.
+    /// Since when the worker has given no answer that the operation can continue with; unset while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_since: Option<Time>,
     /// The savepoint that it takes or has taken.

@@ -106,7 +106,7 @@ fn default_max_parallelism() -> u32 {
     256
 }
 
-/// Where SQL stands besides the spec itself.
+/// Where to read the SQL from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SqlSource {
@@ -260,14 +260,14 @@ pub struct Upgrade {
     /// What the new revision starts from.
     pub mode: UpgradeMode,
     /// How long a job may take to stop with a savepoint, for a new revision or a suspension. After that it stops without
-    /// one, and the next start goes on from the latest checkpoint.
+    /// one, and the next start resumes from the latest checkpoint.
     pub stop_deadline: Duration,
     /// Operators whose state may be left behind where it fits no operator of the new SQL, as the message of
     /// `Accepted=False` names them. All other state must fit. Operators of the new SQL without state start empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 512)))]
     pub allow_non_restored_state: Vec<String>,
-    /// When to go back.
+    /// When to roll back a new revision.
     pub rollback: Rollback,
 }
 

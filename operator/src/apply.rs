@@ -335,7 +335,7 @@ async fn ask_worker(
     })
 }
 
-/// The way to the worker. One that has just not answered is not told anything either: reconciles wait for nobody who is
+/// The way to the worker. One that has just not answered is sent nothing either: reconciles wait for nobody who is
 /// likely not to answer.
 fn connected(context: &Context, seen: &Observed) -> Option<Arc<dyn WorkerClient>> {
     if seen.has_missed {

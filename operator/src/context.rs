@@ -1,6 +1,6 @@
-//! What every pass needs: the ways out of the process, and what is remembered between passes.
+//! What every reconcile needs: the ways out of the process, and what is remembered between reconciles.
 //!
-//! Nothing that is remembered here is needed: a controller that starts anew only asks more often.
+//! The memory is a cache: losing it costs only extra requests.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ use crate::worker_client::{self, Address, Connect, WorkerClient};
 /// How long an identity that was read is believed.
 const IDENTITY_LIFE: Duration = Duration::from_secs(300);
 
-/// What every pass needs.
+/// What every reconcile needs.
 pub struct Context {
     /// The API server.
     pub client: Client,
@@ -283,7 +283,7 @@ impl Context {
         self.with(uid, |known| known.left_to.replace(to.to_owned()).as_deref() != Some(to))
     }
 
-    /// Counts passes that have failed in a row.
+    /// Counts reconciles that have failed in a row.
     pub fn failed(&self, uid: &str) -> u32 {
         self.with(uid, |known| {
             known.failures = known.failures.saturating_add(1);

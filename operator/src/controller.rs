@@ -94,7 +94,7 @@ async fn reconcile_jobs(context: Arc<Context>, reader: Store<Meta<StreamJob>>, r
     let reconciling = run_queue("StreamJob", context, reader, queue, move |context, object| {
         let ask = ask.clone();
         async move {
-            let next = reconcile::pass(&context, &object.namespace, &object.name, &object.uid).await;
+            let next = reconcile::reconcile(&context, &object.namespace, &object.name, &object.uid).await;
             Ok(match next.map_err(Error::Job)? {
                 Next::Nothing => Action::await_change(),
                 Next::After(again) => Action::requeue(again),
@@ -115,13 +115,13 @@ async fn reconcile_jobs(context: Arc<Context>, reader: Store<Meta<StreamJob>>, r
 async fn savepoints(context: Arc<Context>, scope: Option<String>) {
     let (reader, changes) = main_stream::<Savepoint>(&context, scope.as_ref());
     run_queue("Savepoint", context, reader, changes, |context, object| async move {
-        let pass = savepoint::pass(&context, &object.namespace, &object.name).await;
+        let pass = savepoint::reconcile(&context, &object.namespace, &object.name).await;
         pass.map(|again| again.map_or_else(Action::await_change, Action::requeue)).map_err(Error::Savepoint)
     })
     .await;
 }
 
-/// A pass that was not finished.
+/// A reconcile that was not finished.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -192,7 +192,7 @@ async fn run_queue<K, Queue, Pass, Passing>(
         .await;
 }
 
-/// The objects themselves. A pass follows a change of the spec or a deletion, and never the controller's own writing of
+/// The objects themselves. A reconcile follows a change of the spec or a deletion, and never the controller's own writing of
 /// the status.
 fn main_stream<K: Watched>(context: &Arc<Context>, scope: Option<&String>) -> (Store<Meta<K>>, Requests<K>) {
     let (reader, writer) = reflector::store();
@@ -237,7 +237,7 @@ fn forget_what_is_gone<K: Watched>(
     }
 }
 
-/// Only what tells when to look is kept.
+/// Only what decides when to reconcile is kept.
 fn slim(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
     metadata.annotations = None;

@@ -23,7 +23,7 @@ use crate::settings::Settings;
 
 /// How long a holder is believed to hold without renewing.
 const LEASE: Duration = Duration::from_secs(15);
-/// How long a holder that cannot renew goes on.
+/// How long a holder that cannot renew keeps acting.
 const RENEW_MAX: Duration = Duration::from_secs(10);
 /// How often is tried.
 const RETRY: Duration = Duration::from_secs(2);
@@ -117,7 +117,7 @@ impl<'a> Leadership<'a> {
         warn!(identity = self.identity, "the lease could not be renewed in time");
     }
 
-    /// How long this replica may go on without renewing; nothing, if no longer.
+    /// How long this replica may keep acting without renewing; nothing, if no longer.
     fn left(&self) -> Option<Duration> {
         let left = RENEW_MAX.checked_sub(since(self.renewed?, self.clock.now()))?;
         (!left.is_zero()).then_some(left)

@@ -1,6 +1,6 @@
 //! The controller of stream jobs.
 //!
-//! A pass over a job has five steps, each in its own file:
+//! A reconcile of a job has five steps, each in its own file:
 //!
 //! - `observe` reads the job, its children and what its worker says, into the values of `observed`;
 //! - `validate` judges the spec, and plans its SQL;
@@ -13,7 +13,7 @@
 //!
 //! Invariants: the intent is in the status before the first step that follows from it; decisions never ask for the time,
 //! for chance or for anything outside; a spec that is refused changes nothing that runs; nothing here is on the path of
-//! data, and nothing that is remembered between passes is needed.
+//! data, and nothing that is remembered between reconciles is needed.
 
 pub mod apply;
 pub mod backoff;

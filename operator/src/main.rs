@@ -60,7 +60,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         loop {
             leadership.acquire(&context.claims).await;
             metrics.set_leader(true);
-            // Nothing of this replica goes on once the lease is lost: what it was about to do is the next holder's to
+            // This replica does nothing more once the lease is lost: what it was about to do is the next holder's to
             // decide.
             tokio::select! {
                 () = leadership.keep(&context.claims) => {}

@@ -235,7 +235,7 @@ impl View<'_> {
         Ok(record)
     }
 
-    /// A pod waits without a word for the Secrets it mounts, so they are looked for here while it does.
+    /// A pod waits silently for the Secrets it mounts, so they are looked for here while it does.
     async fn note_missing_secrets(&self, pods: &mut [Pod], record: &Record) -> Result<(), kube::Error> {
         let waits = |pod: &Pod| !pod.has_run && pod.trouble.is_none() && pod.node.is_some();
         if !pods.iter().any(waits) {

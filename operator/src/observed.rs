@@ -190,7 +190,7 @@ pub enum BatchJob {
         /// The number.
         checkpoint: Option<u64>,
     },
-    /// It has given up.
+    /// It has failed for good.
     Failed(String),
 }
 

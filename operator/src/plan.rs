@@ -2,12 +2,12 @@
 //!
 //! A plan is the next status, which holds the intent, and the steps that follow from it. The status is stored before the
 //! first step, and every step may be carried out again, so that a controller that dies between any two of them leaves a
-//! job from which the next one finds the way. One decision a pass: what comes after it is decided on what is seen then.
+//! job from which the next one finds the way. One decision a reconcile: what comes after it is decided on what is seen then.
 //!
 //! - `life`: which of the rooms below a job is in;
 //! - `start`: the first revision;
 //! - `change`: from one revision to the next, and back;
-//! - `suspension`: stopping without an end, and going on;
+//! - `suspension`: suspending and resuming;
 //! - `steady`: a job that only has to be kept running, at the right parallelism;
 //! - `pods`: the pods that every running job has, and those it must not have;
 //! - `savepoints`: savepoints by schedule;

@@ -1,4 +1,4 @@
-//! One pass over a job: observe, validate, plan, record, apply.
+//! One reconcile of a job: observe, validate, plan, record, apply.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::polls::Question;
 use crate::status;
 use crate::validate::{self, Verdict};
 
-/// A pass that was not finished.
+/// A reconcile that was not finished.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The job could not be looked at.
@@ -65,8 +65,8 @@ pub enum Next {
 /// One reconcile of a job. By its uid is known whom to ask first.
 ///
 /// # Errors
-/// It was not finished; the next one takes it up.
-pub async fn pass(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<Next, Error> {
+/// It was not finished; the next one continues.
+pub async fn reconcile(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<Next, Error> {
     if let Some(lease) = context.claims.of(namespace) {
         return leave(context, namespace, name, &lease).await;
     }

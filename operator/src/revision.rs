@@ -1,4 +1,4 @@
-//! Revisions: what an accepted spec comes to, how it is recorded, and by what it is told from others.
+//! Revisions: what an accepted spec comes to, how it is recorded, and how it differs from others.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

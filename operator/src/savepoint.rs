@@ -30,7 +30,7 @@ mod decision;
 
 use decision::{Copy, Decision, Ending, Seen, Writing};
 
-/// A pass that was not finished.
+/// A reconcile that was not finished.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server does not answer, or has refused.
@@ -56,11 +56,11 @@ pub enum Error {
 /// How soon to look again at what has changed while it was being decided about.
 const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
 
-/// One pass over a savepoint. Gives when to look again; nothing, if there is nothing more to do.
+/// One reconcile of a savepoint. Returns when to look again; nothing, if there is nothing more to do.
 ///
 /// # Errors
-/// The pass was not finished; the next one goes on.
-pub async fn pass(context: &Context, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
+/// It was not finished; the next one continues.
+pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
     if context.claims.of(namespace).is_some() {
         return Ok(Some(reconcile::LEFT));
     }

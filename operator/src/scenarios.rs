@@ -1,4 +1,4 @@
-//! Whole passes against a fake API server, in a world where pods come up and workers answer. Each scenario is also run
+//! Whole reconciles against a fake API server, in a world where pods come up and workers answer. Each scenario is also run
 //! with a controller that dies after every single request, and must come to the same end.
 
 use std::sync::Arc;
@@ -94,11 +94,11 @@ impl Scenario {
             *requests += 1;
         }
         // A controller that dies remembers nothing of what went wrong, and nobody hears of it.
-        while let Ok(Next::Ask(question)) = reconcile::pass(&self.context, "shop", "orders", testing::UID).await {
+        while let Ok(Next::Ask(question)) = reconcile::reconcile(&self.context, "shop", "orders", testing::UID).await {
             polls::put(&self.context, &question).await;
         }
         for name in self.savepoints() {
-            let _ = savepoint::pass(&self.context, "shop", &name).await;
+            let _ = savepoint::reconcile(&self.context, "shop", &name).await;
         }
         let mut has_died = false;
         {

@@ -1,4 +1,4 @@
-//! What the controller is told when it starts: flags, and environment variables where a flag is not given.
+//! The settings of the controller: flags, and environment variables where a flag is not given.
 
 use std::net::SocketAddr;
 

@@ -101,7 +101,7 @@ pub(crate) fn difference(before: &Value, after: &Value) -> Value {
     if changes.is_empty() { Value::Null } else { Value::Object(changes) }
 }
 
-/// Completes the next status of a pass with what was seen.
+/// Completes the next status of a reconcile with what was seen.
 pub(crate) fn describe(pass: &mut Pass<'_>) {
     let worker = pass.worker().cloned();
     pass.status.observed_generation = pass.seen.generation();
@@ -232,7 +232,7 @@ fn time(ms: u64) -> Time {
     Time(whole_seconds(at_ms(ms)))
 }
 
-/// Restarts within a process are told by the process; a process that follows another one is a restart too.
+/// Restarts within a process are reported by the process; a process that follows another one is a restart too.
 fn count_restarts(status: &mut StreamJobStatus, worker: &JobStatus) {
     if status.process.is_none() && worker.phase == WorkerPhase::Stopped {
         return;
@@ -292,7 +292,7 @@ fn note_failures(pass: &mut Pass<'_>) {
             TroubleKind::Evicted => "Evicted",
             TroubleKind::NodeLost => "NodeLost",
             TroubleKind::ImagePullFailed => "ImageUnavailable",
-            // Told by how the container has ended.
+            // Reported by how the container has ended.
             TroubleKind::CrashLoopBackOff | TroubleKind::OutOfMemory => continue,
             TroubleKind::ContainerConfigInvalid | TroubleKind::Unschedulable => continue,
             TroubleKind::FailedCreate | TroubleKind::FailedMount | TroubleKind::FailedAttachVolume => continue,

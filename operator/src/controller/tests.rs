@@ -57,7 +57,8 @@ async fn jobs_whose_workers_do_not_answer_do_not_delay_the_change_of_one_that_ru
     let before = context(&world);
     for _ in 0..4 {
         for name in &all {
-            while let Next::Ask(question) = reconcile::pass(&before, "shop", name, &uid(name)).await.expect("done") {
+            while let Next::Ask(question) = reconcile::reconcile(&before, "shop", name, &uid(name)).await.expect("done")
+            {
                 polls::put(&before, &question).await;
             }
         }
@@ -99,7 +100,7 @@ async fn each_answer_of_a_worker_counts_once_and_no_question_is_put_twice_at_a_t
         state.objects.create(JOBS, json!(testing::job("orders")), now);
     }
     let context = context(&world);
-    let reconcile = || reconcile::pass(&context, "shop", "orders", testing::UID);
+    let reconcile = || reconcile::reconcile(&context, "shop", "orders", testing::UID);
     while !matches!(reconcile().await, Ok(Next::Ask(_))) {
         world.state().tick(std::time::Duration::from_secs(1));
     }

@@ -1,4 +1,4 @@
-//! The ConfigMap of a revision: what a worker is told, and what a rollback goes back to.
+//! The ConfigMap of a revision: the settings of its workers, and what a rollback returns to.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("these types have only string keys and finite numbers")
 }
 
-/// What the workers of a revision are told.
+/// The settings of the workers of a revision.
 pub fn worker_config(inputs: Inputs<'_>) -> WorkerConfig {
     let spec = &inputs.record.spec;
     let uid = inputs.job.metadata.uid.as_deref().unwrap_or_default();

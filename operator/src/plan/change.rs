@@ -1,7 +1,7 @@
 //! From one revision to the next, and back.
 //!
 //! With a savepoint, a change goes through two operations: `Stop`, while the old revision runs, and `Upgrade`, from the
-//! moment on that the new one is recorded. A revision that does not become ready in time is given up for a third one that
+//! moment on that the new one is recorded. A revision that does not become ready in time is abandoned for a third one that
 //! is like the first: `Rollback`.
 
 use std::sync::Arc;
@@ -189,7 +189,7 @@ fn without(pass: &Pass<'_>, from: &From) -> String {
     format!("starting revision {next} {from} instead of from a savepoint")
 }
 
-/// What goes on from where the revision is, without a savepoint of its own. A revision that has never completed a
+/// What a job resumes from without a savepoint of its own. A revision that has never completed a
 /// checkpoint has left nothing behind, and what was there before it is not its own.
 pub(super) fn without_savepoint(pass: &Pass<'_>) -> From {
     let Some(revision) = &pass.status.revision else { return From::Empty };
@@ -268,7 +268,7 @@ fn change_again(pass: &mut Pass<'_>) -> bool {
     true
 }
 
-/// Why the new revision is to be given up, if it is.
+/// Why the new revision is to be abandoned, if it is.
 fn failure(pass: &Pass<'_>) -> Option<String> {
     let revision = pass.status.revision.as_ref()?;
     if let Some(worker) = pass.worker().filter(|worker| worker.phase == WorkerPhase::Failed) {

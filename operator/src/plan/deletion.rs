@@ -1,6 +1,6 @@
 //! The end of a job. Kubernetes collects the children; what is decided here is what becomes of the state.
 //!
-//! Whatever happens, an object is gone in the time it is given: what could not be done by then is told and left.
+//! Whatever happens, an object is gone in the time it is given: what could not be done by then is left, and reported.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::observed::BatchJob;
 
 /// How long after the deletion was asked for the object stays at most.
 pub const DEADLINE: Duration = Duration::from_secs(45);
-/// When a worker that does not answer is given up.
+/// After which time a worker that does not answer is not waited for any more.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How long a worker may take for a last savepoint. After that it is made without it.
 const STOP_MAX: Duration = Duration::from_secs(25);
@@ -44,12 +44,12 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
         pass.begin(OperationKind::Finalize, None, None);
     }
     if pass.seen.is_namespace_going {
-        return give_up(pass, "the namespace is being deleted");
+        return leave_state(pass, "the namespace is being deleted");
     }
     // What has been done at the last moment is done, and a copy outlives the job.
     let is_done = [&pass.seen.copy, &pass.seen.cleanup].iter().any(|job| matches!(job, BatchJob::Done { .. }));
     if asked_for_since(pass) >= DEADLINE && pass.seen.copy != BatchJob::Running && !is_done {
-        return give_up(pass, &format!("not done within {} s", DEADLINE.as_secs()));
+        return leave_state(pass, &format!("not done within {} s", DEADLINE.as_secs()));
     }
     match policy {
         OnDelete::Final => save(pass),
@@ -69,7 +69,7 @@ fn save(pass: &mut Pass<'_>) {
     match has_storage(pass) {
         Some(true) => {}
         Some(false) => return pass.step(Step::SetFinalizer(false)),
-        None => return give_up(pass, "what the job was made of is not known any more"),
+        None => return leave_state(pass, "what the job was made of is not known any more"),
     }
     if pass.seen.copy != BatchJob::Absent {
         return copy(pass);
@@ -117,7 +117,7 @@ fn has_storage(pass: &Pass<'_>) -> Option<bool> {
 /// Makes the last savepoint of the latest checkpoint, once nothing writes there any more.
 fn copy(pass: &mut Pass<'_>) {
     let Some(to) = pass.inputs().map(config_map::worker_config).and_then(|config| config.savepoint_folder()) else {
-        return give_up(pass, "it is not known where to");
+        return leave_state(pass, "it is not known where to");
     };
     let to = format!("{to}/{}", names::last_savepoint(pass.seen.name(), pass.seen.uid()));
     match pass.seen.copy.clone() {
@@ -125,11 +125,11 @@ fn copy(pass: &mut Pass<'_>) {
             pass.savepoint_taken(&to, "the job was deleted; it is a copy of its latest checkpoint");
             leave(pass, to, SavepointPhase::Completed, checkpoint);
         }
-        BatchJob::Failed(why) => give_up(pass, &why),
+        BatchJob::Failed(why) => leave_state(pass, &why),
         // State may be large: the copy does not hold the job, and its end is recorded in the object that is left.
         BatchJob::Running if asked_for_since(pass) >= DEADLINE => leave(pass, to, SavepointPhase::InProgress, None),
         BatchJob::Running => {}
-        BatchJob::Absent if pass.status.checkpoint.is_none() => give_up(pass, "it has not completed a checkpoint"),
+        BatchJob::Absent if pass.status.checkpoint.is_none() => leave_state(pass, "it has not completed a checkpoint"),
         BatchJob::Absent => {
             // A worker that has only lost touch saves what it has when it is asked to go.
             stop_writing(pass, STOP_GRACE);
@@ -178,11 +178,11 @@ fn delete(pass: &mut Pass<'_>) {
     match has_storage(pass) {
         Some(true) => {}
         Some(false) => return pass.step(Step::SetFinalizer(false)),
-        None => return give_up(pass, "what the job was made of is not known any more"),
+        None => return leave_state(pass, "what the job was made of is not known any more"),
     }
     match pass.seen.cleanup.clone() {
         BatchJob::Done { .. } => pass.step(Step::SetFinalizer(false)),
-        BatchJob::Failed(why) => give_up(pass, &why),
+        BatchJob::Failed(why) => leave_state(pass, &why),
         BatchJob::Running => {}
         BatchJob::Absent => {
             // What a worker would still save is deleted right after.
@@ -211,7 +211,7 @@ fn stop_writing(pass: &mut Pass<'_>, grace: u32) {
 }
 
 /// Lets the object go, and says what stays behind.
-fn give_up(pass: &mut Pass<'_>, why: &str) {
+fn leave_state(pass: &mut Pass<'_>, why: &str) {
     let folder = pass.inputs().map(config_map::worker_config).and_then(|config| {
         Some((format!("{}/{}", config.checkpoint.uri.as_ref()?.trim_end_matches('/'), config.folder()), config))
     });

@@ -1,4 +1,4 @@
-//! One pass over a job: what was seen of it, and the plan as it grows.
+//! One reconcile of a job: what was seen of it, and the plan as it grows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub(super) const WAITING: Duration = Duration::from_secs(120);
 /// How often children are applied again that look as they should.
 const APPLY_AGAIN: Duration = Duration::from_secs(600);
 
-/// One pass over a job.
+/// One reconcile of a job.
 #[derive(Debug)]
 pub struct Pass<'a> {
     /// The verdict on the spec.
@@ -56,7 +56,7 @@ pub struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// A pass that has decided nothing yet.
+    /// A reconcile that has decided nothing yet.
     pub fn new(verdict: &'a Verdict, seen: &'a Observed, settings: &'a Settings, now: Timestamp) -> Self {
         let status = seen.job.status.clone().unwrap_or_default();
         let record = Self::record_of(&status, verdict, seen);
@@ -196,7 +196,7 @@ impl<'a> Pass<'a> {
         self.status.operation.as_ref().map(|operation| since(operation.started_at.0, self.now)).unwrap_or_default()
     }
 
-    /// Notes whether the worker gives an answer that the operation can go on with, and gives for how long it has given none.
+    /// Notes whether the worker gives an answer that the operation can continue with, and returns for how long there has been none.
     pub fn silence(&mut self, is_silent: bool) -> Duration {
         let now = self.now;
         let Some(operation) = &mut self.status.operation else { return Duration::ZERO };

@@ -26,7 +26,7 @@ pub(super) fn keep(pass: &mut Pass<'_>) {
     }
     let Some(schedule) = rules.schedule.as_deref().and_then(|text| Schedule::parse(text).ok()) else { return };
     if let Some(next) = schedule.next(pass.now) {
-        // Half a second later, so that the clock says the time when the pass begins.
+        // Half a second later, so that the clock says the time when the reconcile begins.
         pass.look_again(since(pass.now, next) + Duration::from_millis(500));
     }
     let is_running = pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Running);

@@ -1,4 +1,4 @@
-//! Stopping a job without an end, and going on.
+//! Suspending a job, and resuming it.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) fn begin(pass: &mut Pass<'_>) {
 }
 
 /// A job that is being stopped. It is stopped whatever happens: where no savepoint can be had, because nothing is there
-/// to take one, it goes on from its latest checkpoint one day.
+/// to take one, it resumes from its latest checkpoint.
 pub(super) fn suspend(pass: &mut Pass<'_>) {
     pass.look_again(SOON);
     if !pass.seen.wants_suspension() && change::take_back_stop(pass) {
@@ -88,7 +88,7 @@ pub(super) fn stay(pass: &mut Pass<'_>) {
     pass.begin_revision(Arc::new(wanted.record.clone()), wanted.hash.clone(), pass.seen.generation(), &from);
 }
 
-/// A job that goes on.
+/// A job that resumes.
 pub(super) fn resume(pass: &mut Pass<'_>) {
     if pass.seen.wants_suspension() {
         return begin(pass);

@@ -258,7 +258,7 @@ fn a_worker_that_misses_one_question_late_in_a_stop_is_not_given_up() {
     case.says(1, Said::Stopping);
     assert_eq!(case.plan().status.operation.and_then(|operation| operation.silent_since), None);
     case.seen.worker = Worker::Silent("timed out".to_owned());
-    let first = case.plan().status.operation.expect("the stop goes on");
+    let first = case.plan().status.operation.expect("the stop is still under way");
     assert_eq!((first.kind, &first.silent_since), (OperationKind::Stop, &Some(Time(case.now))));
     case.job(|job| job.status.as_mut().expect("a status").operation = Some(first));
     case.later(59);

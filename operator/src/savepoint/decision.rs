@@ -195,7 +195,7 @@ fn follow(mut status: SavepointStatus, taken: &eddyline_api::Savepoint, now: Tim
         }
         SavepointState::Failed => {
             status.phase = SavepointPhase::Failed;
-            status.message = Some(taken.error.clone().unwrap_or_else(|| "the job has given it up".to_owned()));
+            status.message = Some(taken.error.clone().unwrap_or_else(|| "the job has abandoned it".to_owned()));
             Decision { status, ask: false, again: None }
         }
     }

@@ -28,7 +28,7 @@ fn pod_uid(world: &World) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_gone_is_replaced_and_the_job_goes_on() {
+async fn a_pod_that_is_gone_is_replaced_and_the_job_resumes() {
     let mut scenario = Scenario::new();
     scenario.create(|_| {});
     scenario.until("ready", is_settled).await;
@@ -189,7 +189,7 @@ async fn a_crash_loop_and_a_lack_of_memory_are_told_by_name() {
 }
 
 #[tokio::test]
-async fn an_upgrade_of_a_job_that_cannot_be_asked_goes_on_from_its_latest_checkpoint() {
+async fn an_upgrade_of_a_job_that_cannot_be_asked_resumes_from_its_latest_checkpoint() {
     let mut scenario = Scenario::new();
     scenario.create(|_| {});
     scenario.until("ready", is_settled).await;
@@ -224,7 +224,7 @@ async fn a_first_image_that_cannot_be_pulled_is_told_and_replaced_when_it_is_cor
     scenario.world.edit("orders", &json!({"workers": {"version": "1.0"}}));
     scenario.until("ready", is_settled).await;
     let revision = scenario.status().revision.expect("a revision");
-    assert_eq!((revision.number, revision.from.as_str()), (2, "empty"), "nothing was there to go on from");
+    assert_eq!((revision.number, revision.from.as_str()), (2, "empty"), "nothing was there to resume from");
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ async fn a_stateful_set_with_claims_of_its_own_gives_way_to_one_with_volumes_tha
         let pod = found(&scenario.world, PODS, "orders-worker-0").expect("a pod");
         assert_eq!(pod["metadata"]["ownerReferences"][0]["uid"], set["metadata"]["uid"], "a pod of the new one");
         let revision = scenario.status().revision.expect("a revision");
-        assert_eq!(revision.number, 1, "the job is the same, and goes on from its latest checkpoint");
+        assert_eq!(revision.number, 1, "the job is the same, and resumes from its latest checkpoint");
         scenario.passes(5).await;
         assert_eq!(
             found(&scenario.world, SETS, "orders-worker").expect("one")["metadata"]["uid"],
@@ -143,7 +143,7 @@ async fn one_savepoint_that_cannot_be_read_hides_neither_the_job_nor_its_end() {
 }
 
 #[tokio::test]
-async fn a_job_that_an_older_release_serves_too_is_left_to_it_with_a_word() {
+async fn a_job_that_an_older_release_serves_too_is_left_to_it_and_an_event_says_so() {
     let mut scenario = Scenario::new();
     let lease = |name: &str, created: &str| {
         serde_json::from_value(json!({

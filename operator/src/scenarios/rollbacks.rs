@@ -1,5 +1,5 @@
 //! Revisions that do not work, and what the job returns to: the latest checkpoint where that is possible, so that no output is
-//! repeated; and a word about it where it is not.
+//! repeated; and what is reported where it is not.
 
 use serde_json::json;
 
@@ -100,7 +100,7 @@ async fn a_rollback_that_does_not_run_either_ends_and_takes_the_next_change() {
         let status = world.job("orders").and_then(|job| job.status).expect("a status");
         status.revision.is_some_and(|revision| revision.number == 3) && status.operation.is_none()
     };
-    scenario.until("the rollback is given up", is_over).await;
+    scenario.until("the rollback is abandoned", is_over).await;
     scenario.passes(5).await;
     let status = scenario.status();
     let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");

@@ -20,7 +20,7 @@ fn worker_phase(world: &World) -> Option<eddyline_api::Phase> {
 }
 
 #[tokio::test]
-async fn a_stop_that_cannot_end_is_given_up_after_its_deadline() {
+async fn a_stop_that_cannot_end_is_abandoned_after_its_deadline() {
     for change in [other_sql(), json!({"state": "Suspended"})] {
         let mut scenario = Scenario::new();
         scenario.create(|job| job.spec.upgrade.stop_deadline = Shown::from_secs(30));
@@ -32,7 +32,7 @@ async fn a_stop_that_cannot_end_is_given_up_after_its_deadline() {
             let status = world.job("orders").and_then(|job| job.status).expect("a status");
             status.phase == Phase::Suspended || status.revision.is_some_and(|revision| revision.number == 2)
         };
-        scenario.until("given up", is_over).await;
+        scenario.until("abandoned", is_over).await;
         let took = crate::clock::since(begun, scenario.world.state().now);
         assert!((30..40).contains(&took.as_secs()), "{took:?}");
         let notes = scenario.world.notes();

@@ -311,7 +311,7 @@ fn by_worker(pass: &Pass<'_>, worker: Option<&JobStatus>, says: impl FnOnce(&Job
     }
 }
 
-/// A checkpoint that is late by less than this is not worth a word.
+/// A checkpoint that is late by less than this is not reported.
 const OVERDUE_AFTER_MS: u64 = 30_000;
 
 fn checkpoint_healthy(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {

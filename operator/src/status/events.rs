@@ -8,7 +8,7 @@ use super::reasons::Warning;
 use crate::events::{Event, Reason};
 use crate::validate;
 
-/// What has happened between two statuses. What a plan does is told by the plan.
+/// What has happened between two statuses. What a plan does is reported by the plan.
 pub fn told_by(before: &StreamJobStatus, after: &StreamJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
     refused(before, after, &mut events);
@@ -49,7 +49,7 @@ fn refused(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<E
 fn failed(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<Event>) {
     let runs = |status: &StreamJobStatus| conditions::is_true(&status.conditions, Type::Running);
     let known = before.last_failure.as_ref();
-    // A job that fails in the same way again and again is told about once.
+    // A job that fails in the same way repeatedly is reported once.
     if let Some(failure) = after.last_failure.as_ref().filter(|failure| Some(*failure) != known)
         && (runs(before) || known.is_none_or(|known| known.reason != failure.reason))
     {

@@ -1,4 +1,4 @@
-//! Planning of SQL, remembered: a pass over a job whose SQL has not changed costs nothing.
+//! Planning of SQL, remembered: a reconcile of a job whose SQL has not changed costs nothing.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

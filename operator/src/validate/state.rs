@@ -7,7 +7,7 @@ use super::planning::{Planned, Planner};
 use crate::observed::Observed;
 use crate::revision::Record;
 
-/// What stands against going on from the state there is with the wanted spec, whose fingerprint is `hash`.
+/// What stands against resuming from the state there is with the wanted spec, whose fingerprint is `hash`.
 pub(super) async fn objection(seen: &Observed, hash: &str, wanted: &Planned, planner: &Planner) -> Option<String> {
     let upgrade = &seen.job.spec.upgrade;
     if upgrade.mode == UpgradeMode::Stateless {
@@ -31,7 +31,7 @@ pub async fn objection_to_return(seen: &Observed, planner: &Planner) -> Option<S
     Some(objection.lines().skip(1).map(str::trim).collect::<Vec<_>>().join("; "))
 }
 
-/// The revision whose state a new one would go on with, if there is any.
+/// The revision whose state a new one would resume from, if there is any.
 fn state_of<'a>(seen: &'a Observed, hash: &str) -> Option<&'a Record> {
     let status = seen.job.status.as_ref()?;
     let revision = status.revision.as_ref()?;

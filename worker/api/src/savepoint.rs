@@ -24,7 +24,7 @@ pub struct Savepoint {
     pub state: SavepointState,
     /// When it was asked for.
     pub requested_at_ms: u64,
-    /// When it was completed or given up.
+    /// When it was completed or abandoned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at_ms: Option<u64>,
     /// Where it is, once it is completed.
@@ -45,7 +45,7 @@ pub enum SavepointState {
     InProgress,
     /// It is complete.
     Completed,
-    /// It was given up.
+    /// It was abandoned.
     Failed,
 }
 

@@ -37,9 +37,9 @@ pub struct JobStatus {
     /// The latest completed checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointStatus>,
-    /// Checkpoints given up since the last one that was completed.
+    /// Checkpoints abandoned since the last one that was completed.
     pub checkpoint_failures: u32,
-    /// Why the last one was given up.
+    /// Why the last one was abandoned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_error: Option<String>,
     /// How far it has come.
@@ -74,7 +74,7 @@ pub enum Phase {
     Canceled,
     /// All input has been read and its output is visible.
     Finished,
-    /// Given up. Only another revision or another process helps.
+    /// Failed for good. Only another revision or another process helps.
     Failed,
     /// Another process runs the job; this one does nothing any more.
     Fenced,
@@ -255,7 +255,7 @@ pub struct OperatorStatus {
 pub struct Checkpoints {
     /// How many were completed by this process.
     pub completed: u64,
-    /// How many were given up by this process.
+    /// How many this process has abandoned.
     pub failed: u64,
     /// The latest ones.
     pub latest: Vec<CheckpointStatus>,
