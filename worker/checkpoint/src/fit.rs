@@ -1,5 +1,5 @@
-//! Where the operators of a job find their state in a checkpoint: by what they compute, and in checkpoints that do not say
-//! so by their names.
+//! Where the operators of a job find their state in a checkpoint: by what they compute, and where the checkpoint does not say
+//! so, or not in a way that this release understands, by their names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +21,8 @@ pub struct Fit {
     operators: BTreeMap<OperatorUid, Found>,
     /// Operators whose state nobody in the job goes on with, which was allowed.
     pub left_behind: Vec<OperatorUid>,
-    /// Whether the checkpoint says what its operators compute. If not, nobody can tell whether the state belongs to the
-    /// same query.
+    /// Whether the checkpoint says what its operators compute. Of those of which it does not, nobody can tell whether the state
+    /// belongs to the same query.
     pub is_compared: bool,
 }
 
@@ -87,8 +87,9 @@ pub(crate) fn fit(
     may_be_left: &BTreeSet<OperatorUid>,
 ) -> std::result::Result<Fit, StateMismatch> {
     let held = held(manifest);
-    let is_compared = !manifest.meanings.is_empty();
-    let (restored, refusals) = if is_compared { by_meaning(manifest, &held, job) } else { by_name(&held, job) };
+    let is_silent = manifest.meanings.is_empty() && manifest.not_understood.is_empty();
+    let is_compared = !is_silent && manifest.not_understood.is_empty();
+    let (restored, refusals) = if is_silent { by_former_name(&held, job) } else { by_meaning(manifest, &held, job) };
     let mut fit = Fit { is_compared, ..Fit::default() };
     let mut tables = Vec::new();
     for operator in job {
@@ -135,15 +136,22 @@ fn by_meaning(manifest: &Manifest, held: &BTreeMap<OperatorUid, Vec<String>>, jo
     let of_job: Vec<meaning::Operator> =
         job.iter().filter_map(|operator| Some((operator.uid.clone(), operator.meaning.clone()?))).collect();
     let comparison = meaning::compare(&manifest.meanings, &of_job);
-    let mut refusals = comparison.refusals;
-    // What has state must say what it means.
+    let (mut restored, mut refusals) = (comparison.restored, comparison.refusals);
+    // What has state must say what it means, but for what is said in another way.
     let is_stated = |uid: &OperatorUid| manifest.meanings.iter().any(|(stated, _)| stated == uid);
-    let unstated = held.keys().filter(|uid| !is_stated(uid));
-    refusals.extend(unstated.map(|uid| Refusal { recorded: uid.clone(), nearest: None }));
-    (comparison.restored, refusals)
+    for recorded in held.keys().filter(|uid| !is_stated(uid)) {
+        let has_name = job.iter().any(|operator| operator.uid == *recorded) && !restored.contains_key(recorded);
+        if has_name && manifest.not_understood.contains(recorded) {
+            restored.insert(recorded.clone(), recorded.clone());
+        } else {
+            refusals.push(Refusal { recorded: recorded.clone(), nearest: None });
+        }
+    }
+    (restored, refusals)
 }
 
-fn by_name(held: &BTreeMap<OperatorUid, Vec<String>>, job: &[JobOperator]) -> Matched {
+/// For manifests of early releases: by the names that operators had then.
+fn by_former_name(held: &BTreeMap<OperatorUid, Vec<String>>, job: &[JobOperator]) -> Matched {
     let names = job.iter().map(|operator| (operator.uid.clone(), operator.former_uid.clone()));
     let restored: BTreeMap<_, _> = names.filter(|(_, former)| held.contains_key(former)).collect();
     let is_found = |uid: &OperatorUid| restored.values().any(|found| found == uid);

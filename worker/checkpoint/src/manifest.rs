@@ -3,7 +3,7 @@
 //! A protobuf message in an [envelope](crate::envelope). Tag numbers are never reused; what a later release adds, an
 //! earlier one skips, and what an earlier one would misread raises the minimum reader version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -211,6 +211,8 @@ pub(crate) struct Manifest {
     pub committables: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     pub written_by: String,
     pub meanings: Vec<Operator>,
+    /// Operators whose meaning is spelled in a way that this release does not know.
+    pub not_understood: BTreeSet<OperatorUid>,
 }
 
 /// A table of a manifest.
@@ -331,6 +333,17 @@ impl Manifest {
         };
         let max_parallelism = MaxParallelism::try_from(proto.max_parallelism).map_err(|error| error.to_string())?;
         let files = proto.files.len();
+        let is_strange = |operator: &&OperatorProto| operator.spelling != SPELLING;
+        let not_understood: BTreeSet<OperatorUid> =
+            proto.operators.iter().filter(is_strange).map(|operator| OperatorUid::new(&operator.operator)).collect();
+        let table = |table: &TableProto| {
+            let mut table = Table::from_proto(table, files, max_parallelism)?;
+            if not_understood.contains(&table.operator) {
+                // Spelled in the same way.
+                table.contents.clear();
+            }
+            Ok::<_, String>(table)
+        };
         Ok(Self {
             is_savepoint,
             checkpoint: CheckpointId::new(proto.checkpoint),
@@ -338,11 +351,7 @@ impl Manifest {
             max_parallelism,
             key_hash_version: proto.key_hash_version,
             assignment: assignment_of(&proto, max_parallelism)?,
-            tables: proto
-                .tables
-                .iter()
-                .map(|table| Table::from_proto(table, files, max_parallelism))
-                .collect::<std::result::Result<_, _>>()?,
+            tables: proto.tables.iter().map(table).collect::<std::result::Result<_, _>>()?,
             splits: values_of(&proto.splits, "a split")?,
             committables: values_of(&proto.committables, "a committable")?,
             meanings: proto.operators.iter().filter_map(meaning_of).collect(),
@@ -351,6 +360,7 @@ impl Manifest {
             files: proto.files,
             union_values: proto.union_values,
             written_by: proto.written_by,
+            not_understood,
         })
     }
 }

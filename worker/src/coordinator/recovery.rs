@@ -204,8 +204,8 @@ fn tell_of(fit: &Fit, handle: &CheckpointHandle) {
     if !fit.is_compared {
         warn!(
             from = %handle.uri(),
-            "the state was written by a release that does not say what its operators compute: it is restored by their names, \
-             whatever the SQL was"
+            "the state was written by a release that does not say what its operators compute, or not in a way that this one \
+             understands: it is restored by their names, whatever the SQL was"
         );
     }
     for operator in &fit.left_behind {

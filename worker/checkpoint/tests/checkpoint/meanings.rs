@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointContents, CheckpointHandle, Error, JobOperator};
+use eddyline_checkpoint::{CheckpointContents, CheckpointHandle, Error, JobOperator, Writer};
 use eddyline_state::meaning::{Fact, Rule};
 use eddyline_state::{Meaning, NO_BUCKET, Snapshot, StateTable, TableRows};
 use eddyline_stream::{Assignment, KeyGroupSet, SlotIndex, key_hash};
@@ -37,13 +37,37 @@ fn operator(name: &str, window: &str, sums: &[&str], tables: Vec<StateTable>) ->
 /// One row of `SUM(a)`, `SUM(b)` and of the values of two distinct sets, under the name `out/old`.
 async fn written(with_meanings: bool) -> CheckpointHandle {
     let memory = Memory::new();
+    let (writer, contents) = job(&memory, with_meanings).await;
+    writer.write(checkpoint(1), contents).await.expect("written");
+    states::store(&memory).latest().await.expect("read").expect("a checkpoint")
+}
+
+/// The same as a savepoint whose meanings and columns a later release has spelled in another way.
+async fn spelled_otherwise(folder: &std::path::Path) -> CheckpointHandle {
+    let (writer, contents) = job(&Memory::new(), true).await;
+    let dir = folder.display().to_string();
+    let uri = writer.write_savepoint(&dir, checkpoint(1), &contents).await.expect("saved");
+    let path = format!("{}/manifest", uri.strip_prefix("file://").expect("a local folder"));
+    let mut bytes = std::fs::read(&path).expect("a manifest");
+    // The spelling follows the name of the operator, and the kind follows the spelling.
+    let known = [b"out/old".as_slice(), &[0x10, 1, 0x1a]].concat();
+    let at = bytes.windows(known.len()).position(|window| window == known).expect("an operator");
+    bytes[at + known.len() - 2] = 2;
+    let end = bytes.len() - 4;
+    let (content, crc) = bytes.split_at_mut(end);
+    crc.copy_from_slice(&crc32c::crc32c(content).to_le_bytes());
+    std::fs::write(&path, &bytes).expect("a manifest");
+    CheckpointHandle::open_uri(&uri, &BTreeMap::new()).await.expect("opened")
+}
+
+async fn job(memory: &Memory, with_meanings: bool) -> (Writer, CheckpointContents) {
     let name = if with_meanings { "out/old" } else { "out/window-aggregate-1" };
     let tables = vec![
         table("groups", &["k", "sum of a", "sum of b"]),
         table("distinct_0", &["k", "value of a"]),
         table("distinct_1", &["k", "value of b"]),
     ];
-    let mut store = states::store(&memory);
+    let mut store = states::store(memory);
     if with_meanings {
         let operators = vec![operator(name, "1 min", &["SUM(a)", "SUM(b)"], tables)];
         store = store.with_operators(operators, "fingerprint");
@@ -67,8 +91,7 @@ async fn written(with_meanings: bool) -> CheckpointHandle {
         committables: BTreeMap::new(),
         assignment: Assignment::even(groups(), 1),
     };
-    writer.write(checkpoint(1), contents).await.expect("written");
-    states::store(&memory).latest().await.expect("read").expect("a checkpoint")
+    (writer, contents)
 }
 
 /// What an operator of the job gets, by table.
@@ -143,4 +166,27 @@ async fn a_checkpoint_that_does_not_say_what_operators_compute_is_restored_by_th
     assert!(!fit.is_compared);
     let found = restored(&handle, &job).await;
     assert_eq!(found, expected(&[("groups", &[1, 10, 20]), ("distinct_0", &[1, 100]), ("distinct_1", &[1, 200])]));
+}
+
+#[tokio::test]
+async fn state_whose_meaning_is_spelled_in_a_way_that_is_not_known_is_found_by_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let handle = spelled_otherwise(folder.path()).await;
+    let tables = || {
+        vec![
+            table("groups", &["key", "sum of x", "sum of y"]),
+            table("distinct_0", &["key", "value of x"]),
+            table("distinct_1", &["key", "value of y"]),
+        ]
+    };
+    let job = operator("out/old", "whatever", &["SUM(x)", "SUM(y)"], tables());
+    let fit = handle.fit(std::slice::from_ref(&job), &BTreeSet::new()).expect("it fits");
+    assert!(!fit.is_compared);
+    let found = restored(&handle, &job).await;
+    assert_eq!(found, expected(&[("groups", &[1, 10, 20]), ("distinct_0", &[1, 100]), ("distinct_1", &[1, 200])]));
+
+    // Nor is it found by the name that operators had before meanings were written.
+    let job = operator("out/new", "1 min", &["SUM(a)", "SUM(b)"], tables());
+    let error = handle.fit(std::slice::from_ref(&job), &BTreeSet::new()).expect_err("it fits nobody").to_string();
+    assert!(error.contains("operator out/old has state"), "{error}");
 }
