@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 export PROFILE=${PROFILE:-release} EDDYLINE_CLUSTER=${EDDYLINE_CLUSTER:-eddyline-e2e}
 target=${CARGO_TARGET_DIR:-target}
 
-# One selection of packages for everything in the debug profile: another one would compile the dependencies anew.
+# One selection of packages for everything in the debug profile: another one would compile the dependencies again.
 cargo build --workspace --all-targets
 [ "$PROFILE" = debug ] || cargo build --workspace "--$PROFILE"
 

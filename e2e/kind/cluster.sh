@@ -57,7 +57,7 @@ up() {
   start_docker
   command -v kind >/dev/null || "$here/programs.sh" kind
   if exists && ! docker inspect -f '{{.State.Running}}' "$cluster-control-plane" 2>/dev/null | grep -qx true; then
-    say "cluster $cluster is there, but its control plane does not run: making it anew"
+    say "cluster $cluster is there, but its control plane does not run: making a new one"
     kind delete cluster --name "$cluster" >&2
   fi
   if exists; then
@@ -80,7 +80,7 @@ up() {
   if ! kubectl wait --for=condition=Ready nodes --all --timeout=180s >/dev/null ||
     ! kubectl -n kube-system rollout status deployment/coredns --timeout=180s >/dev/null ||
     ! kubectl -n local-path-storage rollout status deployment/local-path-provisioner --timeout=180s >/dev/null; then
-    die "cluster $cluster is not ready after three minutes; $here/cluster.sh down, and up again makes it anew"
+    die "cluster $cluster is not ready after three minutes; $here/cluster.sh down, and up again makes a new one"
   fi
   say "cluster $cluster is ready; to use it: eval \"\$($here/cluster.sh env)\""
 }

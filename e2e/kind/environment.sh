@@ -99,7 +99,7 @@ docker_build() {
 }
 
 # name_by_content IMAGE gives it a second name that ends in the beginning of its id, and prints it: other content, other
-# name, so that whatever names it in the cluster is rolled out anew.
+# name, so that whatever names it in the cluster is rolled out again.
 # Earlier names like it are dropped.
 name_by_content() {
   local id name old
