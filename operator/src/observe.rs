@@ -47,16 +47,12 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<L
     look(context, namespace, name, true).await
 }
 
-/// Looks at a job whose affairs another decision only touches: what its worker has said last is good enough. `None` if the job
-/// is gone.
+/// Looks at a job that another decision only touches: what its worker has said last is good enough.
 ///
 /// # Errors
 /// As for [`observe`].
-pub async fn glance(context: &Context, namespace: &str, name: &str) -> Result<Option<Observed>, kube::Error> {
-    Ok(match look(context, namespace, name, false).await? {
-        Look::Seen(seen) => Some(*seen),
-        Look::Gone | Look::Unasked(_) => None,
-    })
+pub async fn glance(context: &Context, namespace: &str, name: &str) -> Result<Look, kube::Error> {
+    look(context, namespace, name, false).await
 }
 
 async fn look(context: &Context, namespace: &str, name: &str, is_decisive: bool) -> Result<Look, kube::Error> {
@@ -215,8 +211,7 @@ impl View<'_> {
                 let known = before.filter(|_| !is_troubled);
                 (known.map_or(Worker::Silent(why), |known| Worker::Says(Box::new(known))), true)
             }
-            None if is_decisive => return Err(Question { uid: self.uid.to_owned(), from: address.ip, client }),
-            None => (Worker::Silent("it has not been asked yet".to_owned()), true),
+            None => return Err(Question { uid: self.uid.to_owned(), from: address.ip, client }),
         })
     }
 

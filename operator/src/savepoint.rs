@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::desired::cleanup;
 use crate::events::{Event, Reason};
 use crate::names;
-use crate::observe;
+use crate::observe::{self, Look};
 use crate::observed::{BatchJob, Observed, Worker};
 use crate::reconcile;
 use crate::status::difference;
@@ -55,6 +55,8 @@ pub enum Error {
 
 /// How soon to look again at what has changed while it was being decided about.
 const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
+/// How soon to look again at a job whose worker has not been asked yet.
+const UNASKED: Duration = Duration::from_secs(1);
 
 /// One reconcile of a savepoint. Returns when to look again; nothing, if there is nothing more to do.
 ///
@@ -85,7 +87,13 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         return at.follow_copy(&savepoint, by).await;
     }
     let job = &savepoint.spec.job_ref.name;
-    let seen = observe::glance(context, namespace, job).await.map_err(|source| at.failed("observe the job", source))?;
+    let look = observe::glance(context, namespace, job).await;
+    let seen = match look.map_err(|source| at.failed("observe the job", source))? {
+        Look::Seen(seen) => Some(*seen),
+        Look::Gone => None,
+        // The reconcile of the job asks its worker.
+        Look::Unasked(_) => return Ok(Some(UNASKED)),
+    };
     let client = seen.as_ref().and_then(|seen| connected(context, seen));
     let uid = savepoint.metadata.uid.clone().unwrap_or_default();
     let taken = match &client {
@@ -243,8 +251,9 @@ impl Place<'_> {
             return Ok(Writing::Nothing);
         }
         let seen = match observe::glance(self.context, self.namespace, &savepoint.spec.job_ref.name).await {
-            Ok(Some(seen)) => seen,
-            Ok(None) => return Ok(Writing::Nothing),
+            Ok(Look::Seen(seen)) => seen,
+            Ok(Look::Gone) => return Ok(Writing::Nothing),
+            Ok(Look::Unasked(_)) => return Ok(Writing::Silence),
             // A job of another release is as good as one that does not answer: it must not hold the object for ever.
             Err(kube::Error::SerdeError(_)) => return Ok(Writing::Silence),
             Err(source) => return Err(self.failed("observe the job", source)),

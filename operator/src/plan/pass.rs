@@ -164,8 +164,12 @@ impl<'a> Pass<'a> {
             || self.worker().is_some_and(|worker| worker.checkpoint.is_some())
     }
 
-    /// The change that was taken back and why what it replaced does not run either, if that is so.
+    /// The change that was taken back and why what it replaced does not run either, if that is so. A job that runs after all
+    /// may still lack a checkpoint.
     pub fn rollback_failure(&self) -> Option<(&RolledBack, &str)> {
+        if self.worker().is_some_and(|worker| worker.phase == WorkerPhase::Running) {
+            return None;
+        }
         let back = self.status.rolled_back.as_ref()?;
         Some((back, back.failure.as_deref()?))
     }

@@ -133,7 +133,14 @@ async fn a_rollback_that_runs_after_all_is_not_failed_any_more() {
     };
     set_phase(&scenario.world, eddyline_api::Phase::Failed);
     scenario.until("failed", is_in(Phase::Failed)).await;
+    scenario.world.state().has_storage = false;
     set_phase(&scenario.world, eddyline_api::Phase::Running);
+    for worker in scenario.world.state().workers.values_mut() {
+        worker.status.checkpoint = None;
+    }
+    scenario.passes(3).await;
+    assert_eq!(scenario.status().phase, Phase::Running, "without a checkpoint, but it runs");
+    scenario.world.state().has_storage = true;
     scenario.until("ready", is_settled).await;
     let status = scenario.status();
     let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");

@@ -222,3 +222,22 @@ async fn what_a_schedule_has_taken_is_kept_by_its_rules_when_the_schedule_is_gon
     scenario.passes(100).await;
     assert_eq!(count(&scenario.world), 1, "no new ones, and the last one stays");
 }
+
+#[tokio::test]
+async fn a_controller_that_has_asked_no_worker_yet_leaves_savepoints_as_they_are() {
+    let mut scenario = Scenario::new();
+    scenario.create(|_| {});
+    scenario.until("ready", is_settled).await;
+    scenario.world.state().has_storage = false;
+    ask(&scenario, "one", DeletionPolicy::Retain);
+    scenario.passes(3).await;
+    let before = found(&scenario.world, "one").and_then(|savepoint| savepoint.status).expect("a status");
+    assert_eq!(before.phase, SavepointPhase::InProgress);
+    scenario.context = context(&scenario.world, &scenario.settings);
+    let again = savepoint::reconcile(&scenario.context, "shop", "one").await.expect("done");
+    assert!(again.is_some());
+    let after = found(&scenario.world, "one").and_then(|savepoint| savepoint.status);
+    assert_eq!(after, Some(before));
+    scenario.world.state().has_storage = true;
+    scenario.until("complete", is_complete("one")).await;
+}
