@@ -56,6 +56,14 @@ impl Scenario {
         Self { dies_after: Some(requests), ..Self::new() }
     }
 
+    /// A controller that lives, and a job that is Ready.
+    pub(crate) async fn ready(change: impl FnOnce(&mut eddyline_crds::StreamJob)) -> Self {
+        let mut scenario = Self::new();
+        scenario.create(change);
+        scenario.until("ready", is_settled).await;
+        scenario
+    }
+
     /// Creates a job.
     pub(crate) fn create(&self, change: impl FnOnce(&mut eddyline_crds::StreamJob)) {
         let mut job = testing::job("orders");

@@ -24,9 +24,7 @@ fn last_savepoint(world: &World) -> Option<Value> {
 
 #[tokio::test]
 async fn a_job_whose_state_is_retained_has_no_finalizer() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let scenario = Scenario::ready(|_| {}).await;
     assert_eq!(scenario.world.job("orders").expect("a job").metadata.finalizers, None);
     delete_job(&scenario.world);
     assert!(is_gone(&scenario.world));
@@ -48,9 +46,7 @@ async fn a_last_savepoint_is_taken_and_outlives_the_job() {
 
 #[tokio::test]
 async fn a_suspended_job_leaves_the_savepoint_it_has() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|job| job.spec.savepoints.on_delete = OnDelete::Final).await;
     scenario.world.edit("orders", &json!({"state": "Suspended"}));
     scenario.until("no pods", |world| world.state().objects.get(PODS, "orders-worker-0").is_none()).await;
     scenario.passes(2).await;
@@ -125,9 +121,7 @@ async fn no_savepoint_from_before_the_end_is_left_as_the_last_one() {
 
 #[tokio::test]
 async fn a_job_that_has_resumed_does_not_leave_the_savepoint_of_its_suspension() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|job| job.spec.savepoints.on_delete = OnDelete::Final).await;
     scenario.world.edit("orders", &json!({"state": "Suspended"}));
     scenario.until("no pods", |world| world.state().objects.get(PODS, "orders-worker-0").is_none()).await;
     scenario.passes(2).await;
@@ -161,9 +155,7 @@ async fn the_state_of_a_job_is_deleted_after_its_pods() {
 #[tokio::test]
 async fn a_deletion_ends_in_time_although_storage_is_away() {
     for policy in [OnDelete::Final, OnDelete::Delete] {
-        let mut scenario = Scenario::new();
-        scenario.create(|job| job.spec.savepoints.on_delete = policy);
-        scenario.until("ready", is_settled).await;
+        let mut scenario = Scenario::ready(|job| job.spec.savepoints.on_delete = policy).await;
         scenario.world.state().has_storage = false;
         delete_in_time(&mut scenario).await;
         let events = scenario.world.events();
@@ -182,9 +174,7 @@ async fn a_deletion_ends_in_time_although_storage_is_away() {
 /// Kubernetes deletes a batch job some time after its end, and a controller may be away for longer than that.
 #[tokio::test]
 async fn a_copy_whose_end_nobody_has_seen_is_looked_for_in_storage() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|job| job.spec.savepoints.on_delete = OnDelete::Final).await;
     scenario.world.state().has_storage = false;
     delete_in_time(&mut scenario).await;
     let uid = last_savepoint(&scenario.world).expect("a Savepoint")["metadata"]["uid"].clone();
@@ -222,9 +212,7 @@ async fn a_copy_whose_end_nobody_has_seen_is_looked_for_in_storage() {
 
 #[tokio::test]
 async fn a_copy_that_fails_is_reported_with_its_own_words() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|job| job.spec.savepoints.on_delete = OnDelete::Final).await;
     scenario.world.state().has_network = false;
     scenario.world.state().has_storage = false;
     delete_job(&scenario.world);
@@ -282,9 +270,7 @@ async fn a_new_job_waits_for_what_is_still_done_to_its_predecessors_data() {
 
 #[tokio::test]
 async fn a_deletion_ends_in_time_although_no_worker_answers() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|job| job.spec.savepoints.on_delete = OnDelete::Final).await;
     scenario.world.state().has_network = false;
     delete_in_time(&mut scenario).await;
     assert_copied(&scenario.world, "silent");
@@ -306,9 +292,7 @@ async fn a_job_that_never_started_goes_at_once() {
 #[tokio::test]
 async fn a_namespace_that_goes_is_not_held_up() {
     for policy in [OnDelete::Final, OnDelete::Delete] {
-        let mut scenario = Scenario::new();
-        scenario.create(|job| job.spec.savepoints.on_delete = policy);
-        scenario.until("ready", is_settled).await;
+        let mut scenario = Scenario::ready(|job| job.spec.savepoints.on_delete = policy).await;
         scenario.world.state().objects.is_namespace_going = true;
         let before = scenario.world.state().now;
         delete_job(&scenario.world);

@@ -29,9 +29,7 @@ fn pod_uid(world: &World) -> Option<String> {
 
 #[tokio::test]
 async fn a_pod_that_is_gone_is_replaced_and_the_job_resumes() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     let before = pod_uid(&scenario.world);
     {
         let mut state = scenario.world.state();
@@ -49,9 +47,7 @@ async fn a_pod_that_is_gone_is_replaced_and_the_job_resumes() {
 
 #[tokio::test]
 async fn a_stateful_set_that_was_deleted_comes_back() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     {
         let mut state = scenario.world.state();
         let now = state.now;
@@ -96,9 +92,7 @@ async fn a_job_without_a_fence_is_not_doubled_on_a_node_that_may_still_run_it() 
         state.objects.patch(NODES, "node-1", None, &taints, false, now);
     };
     for (what, say) in [("the Node is gone", is_gone), ("it is out of service", is_out)] {
-        let mut scenario = Scenario::new();
-        scenario.create(|job| job.spec.checkpoint.storage = None);
-        scenario.until("ready", is_settled).await;
+        let mut scenario = Scenario::ready(|job| job.spec.checkpoint.storage = None).await;
         let before = pod_uid(&scenario.world);
         lose_node(&scenario.world);
         scenario.passes(120).await;
@@ -113,9 +107,7 @@ async fn a_job_without_a_fence_is_not_doubled_on_a_node_that_may_still_run_it() 
 
 #[tokio::test]
 async fn no_pod_is_forced_to_go_while_most_nodes_are_silent() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     let before = pod_uid(&scenario.world);
     set_ready(&scenario.world, "node-2", "Unknown");
     lose_node(&scenario.world);
@@ -127,9 +119,7 @@ async fn no_pod_is_forced_to_go_while_most_nodes_are_silent() {
 
 #[tokio::test]
 async fn the_pod_of_a_lost_node_is_forced_to_go() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     let before = pod_uid(&scenario.world);
     lose_node(&scenario.world);
     scenario.passes(25).await;
@@ -145,9 +135,7 @@ async fn the_pod_of_a_lost_node_is_forced_to_go() {
 
 #[tokio::test]
 async fn a_worker_that_was_fenced_off_is_replaced() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     let before = pod_uid(&scenario.world);
     for worker in scenario.world.state().workers.values_mut() {
         worker.status.phase = eddyline_api::Phase::Fenced;
@@ -162,9 +150,7 @@ async fn a_crash_loop_and_a_lack_of_memory_are_told_by_name() {
     for (reason, code, name, failure) in
         [("Error", 3, "CrashLoopBackOff", "Crashed"), ("OOMKilled", 137, "OutOfMemory", "OutOfMemory")]
     {
-        let mut scenario = Scenario::new();
-        scenario.create(|_| {});
-        scenario.until("ready", is_settled).await;
+        let mut scenario = Scenario::ready(|_| {}).await;
         {
             let mut state = scenario.world.state();
             state.workers.clear();
@@ -190,9 +176,7 @@ async fn a_crash_loop_and_a_lack_of_memory_are_told_by_name() {
 
 #[tokio::test]
 async fn an_upgrade_of_a_job_that_cannot_be_asked_resumes_from_its_latest_checkpoint() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     for worker in scenario.world.state().workers.values_mut() {
         worker.status.phase = eddyline_api::Phase::Failed;
         worker.status.message = Some("no such topic".to_owned());
@@ -229,9 +213,7 @@ async fn a_first_image_that_cannot_be_pulled_is_told_and_replaced_when_it_is_cor
 
 #[tokio::test]
 async fn storage_that_is_away_holds_an_upgrade_up_and_does_not_lose_state() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.state().has_storage = false;
     let sql = testing::SQL.replace("SELECT n", "SELECT n + 1");
     scenario.world.edit("orders", &json!({"sql": sql}));
@@ -246,9 +228,7 @@ async fn storage_that_is_away_holds_an_upgrade_up_and_does_not_lose_state() {
 
 #[tokio::test]
 async fn a_secret_that_is_missing_is_told_by_name() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     {
         let mut state = scenario.world.state();
         state.workers.clear();
@@ -298,9 +278,7 @@ async fn a_pod_that_is_refused_is_a_reason_and_none_once_it_is_created() {
 
 #[tokio::test]
 async fn a_volume_that_cannot_be_mounted_is_a_reason() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     let set_waiting = |world: &World| {
         let mut state = world.state();
         state.workers.clear();
@@ -329,9 +307,7 @@ async fn a_volume_that_cannot_be_mounted_is_a_reason() {
 
 #[tokio::test]
 async fn of_a_job_that_runs_no_events_are_read() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.state().requests.clear();
     scenario.passes(30).await;
     let requests = scenario.world.state().requests.clone();

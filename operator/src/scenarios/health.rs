@@ -43,9 +43,7 @@ async fn under_load(scenario: &mut Scenario, passes: usize) {
 }
 
 async fn a_job_under_load() -> Scenario {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     under_load(&mut scenario, 3).await;
     scenario
 }

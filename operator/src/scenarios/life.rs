@@ -24,9 +24,7 @@ pub(super) fn started_from(world: &World) -> String {
 
 #[tokio::test]
 async fn a_new_job_is_started_and_becomes_ready() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let scenario = Scenario::ready(|_| {}).await;
     let status = scenario.status();
     assert_eq!((status.parallelism, status.workers.ready, status.attempt), (2, 1, 1));
     assert_eq!(status.selector, "eddyline.io/job=orders");
@@ -46,9 +44,7 @@ async fn a_controller_that_dies_at_any_request_starts_the_job_all_the_same() {
 
 #[tokio::test]
 async fn a_job_that_runs_well_is_left_alone() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.passes(3).await;
     scenario.world.state().requests.clear();
     scenario.passes(5).await;
@@ -109,9 +105,7 @@ async fn new_sql_goes_on_from_a_savepoint() {
 
 #[tokio::test]
 async fn broken_sql_disturbs_nothing_and_is_named_by_line_and_column() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     let sql = testing::SQL.replace("SELECT n FROM", "SELECT m FROM");
     scenario.world.edit("orders", &json!({"sql": sql, "parallelism": 4}));
     scenario.passes(5).await;
@@ -130,9 +124,7 @@ async fn broken_sql_disturbs_nothing_and_is_named_by_line_and_column() {
 
 #[tokio::test]
 async fn of_a_refused_edit_no_more_slots_are_taken_than_the_running_revision_can_have() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| job.spec.checkpoint.storage = None);
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|job| job.spec.checkpoint.storage = None).await;
     scenario.world.edit("orders", &json!({"sql": "SELEC", "maxParallelism": 1024, "parallelism": 256}));
     scenario.passes(5).await;
     let status = scenario.status();
@@ -151,9 +143,7 @@ pub(super) const WINDOWED: &str = "CREATE TABLE numbers (n BIGINT, ts TIMESTAMP(
 
 #[tokio::test]
 async fn sql_that_the_state_does_not_fit_is_refused_before_anything_is_stopped() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| job.spec.sql = Some(WINDOWED.to_owned()));
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|job| job.spec.sql = Some(WINDOWED.to_owned())).await;
     let other = WINDOWED.replace("'1' MINUTE", "'5' MINUTE");
     scenario.world.edit("orders", &json!({"sql": other}));
     scenario.passes(5).await;
@@ -188,9 +178,7 @@ pub(super) fn accepted_name(message: &str) -> String {
 
 #[tokio::test]
 async fn a_job_that_begins_anew_may_have_any_sql() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| job.spec.sql = Some(WINDOWED.to_owned()));
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|job| job.spec.sql = Some(WINDOWED.to_owned())).await;
     let sql = WINDOWED.replace("'1' MINUTE", "'5' MINUTE");
     scenario.world.edit("orders", &json!({"sql": sql, "upgrade": {"mode": "Stateless"}}));
     scenario.until("upgraded", |world| is_settled(world) && revision_of_pod(world).as_deref() == Some("2")).await;
@@ -224,9 +212,7 @@ async fn an_image_that_cannot_be_pulled_is_rolled_back_and_not_tried_again() {
 
 #[tokio::test]
 async fn a_job_that_fails_with_its_new_sql_is_rolled_back() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.edit("orders", &json!({"sql": format!("{}-- 'fails'\n", testing::SQL)}));
     scenario.until("rolled back", |world| is_settled(world) && revision_of_pod(world).as_deref() == Some("3")).await;
     let back = scenario.status().rolled_back.expect("what was taken back");
@@ -281,9 +267,7 @@ async fn a_suspended_job_has_no_pods_and_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn a_suspended_job_takes_new_sql_when_it_goes_on() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.edit("orders", &json!({"state": "Suspended"}));
     scenario.until("suspended", is_in(Phase::Suspended)).await;
     let sql = testing::SQL.replace("SELECT n", "SELECT n + 1");
@@ -295,9 +279,7 @@ async fn a_suspended_job_takes_new_sql_when_it_goes_on() {
 
 #[tokio::test]
 async fn a_bounded_job_finishes_and_leaves_no_pods() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     for worker in scenario.world.state().workers.values_mut() {
         worker.status.phase = eddyline_api::Phase::Finished;
     }
@@ -309,9 +291,7 @@ async fn a_bounded_job_finishes_and_leaves_no_pods() {
 
 #[tokio::test]
 async fn a_job_without_storage_runs_with_a_warning_and_is_ready() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| job.spec.checkpoint.storage = None);
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|job| job.spec.checkpoint.storage = None).await;
     let status = scenario.status();
     let warning = conditions::find(&status.conditions, Type::Warning).expect("a condition");
     assert_eq!((warning.status.as_str(), warning.reason.as_str()), ("True", "NoCheckpointStorage"));

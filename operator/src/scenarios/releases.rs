@@ -79,9 +79,7 @@ async fn a_stateful_set_with_claims_of_its_own_gives_way_to_one_with_volumes_tha
 
 #[tokio::test]
 async fn a_savepoint_of_another_release_is_left_alone_and_never_holds_its_deletion_up() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     let status = json!({"phase": "Archived", "uri": "s3://bucket/elsewhere"});
     let before = unreadable("theirs", "orders", &status);
     store(&scenario.world, "theirs", before.clone());
@@ -100,9 +98,7 @@ async fn a_savepoint_of_another_release_is_left_alone_and_never_holds_its_deleti
 
 #[tokio::test]
 async fn a_savepoint_of_a_job_that_cannot_be_read_goes_when_it_is_deleted() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.state().has_storage = false;
     store(&scenario.world, "ours", json!(testing::savepoint("ours", "orders")));
     scenario.until("asked for", |world| world.state().requests.iter().any(|(verb, _)| verb == "savepoint")).await;

@@ -91,9 +91,7 @@ async fn a_rollback_that_cannot_use_the_latest_checkpoint_says_that_output_is_re
 
 #[tokio::test]
 async fn a_rollback_that_does_not_run_either_ends_and_takes_the_next_change() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.state().missing_tags.extend(["broken".to_owned(), "1.0".to_owned()]);
     scenario.world.edit("orders", &json!({"workers": {"version": "broken"}}));
     let is_over = |world: &World| {
@@ -121,9 +119,7 @@ async fn a_rollback_that_does_not_run_either_ends_and_takes_the_next_change() {
 
 #[tokio::test]
 async fn a_rollback_that_runs_after_all_is_not_failed_any_more() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.edit("orders", &json!({"sql": format!("{}-- 'fails'\n", testing::SQL)}));
     scenario.until("the old revision", |world| revision_of_pod(world).as_deref() == Some("3")).await;
     let set_phase = |world: &World, phase: eddyline_api::Phase| {

@@ -128,9 +128,7 @@ async fn an_annotation_does_not_decide_how_data_is_deleted() {
 
 /// Asks for a savepoint, and deletes the object while the worker still writes.
 async fn deleted_while_it_is_taken() -> Scenario {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.state().has_storage = false;
     ask(&scenario, "temporary", DeletionPolicy::Delete);
     let is_asked_for = |world: &World| world.state().requests.iter().any(|(verb, _)| verb == "savepoint");
@@ -186,12 +184,11 @@ async fn a_new_job_starts_from_a_savepoint_object_once_that_is_complete() {
 
 #[tokio::test]
 async fn savepoints_are_taken_by_schedule_and_old_ones_go() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| {
+    let mut scenario = Scenario::ready(|job| {
         job.spec.savepoints.schedule = Some("* * * * *".to_owned());
         job.spec.savepoints.keep = Some(2);
-    });
-    scenario.until("ready", is_settled).await;
+    })
+    .await;
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..330 {
         scenario.pass().await;
@@ -208,12 +205,11 @@ async fn savepoints_are_taken_by_schedule_and_old_ones_go() {
 
 #[tokio::test]
 async fn what_a_schedule_has_taken_is_kept_by_its_rules_when_the_schedule_is_gone() {
-    let mut scenario = Scenario::new();
-    scenario.create(|job| {
+    let mut scenario = Scenario::ready(|job| {
         job.spec.savepoints.schedule = Some("* * * * *".to_owned());
         job.spec.savepoints.keep = Some(2);
-    });
-    scenario.until("ready", is_settled).await;
+    })
+    .await;
     scenario.passes(200).await;
     let count = |world: &World| world.state().objects.of(SAVEPOINTS).count();
     assert_eq!(count(&scenario.world), 2);
@@ -225,9 +221,7 @@ async fn what_a_schedule_has_taken_is_kept_by_its_rules_when_the_schedule_is_gon
 
 #[tokio::test]
 async fn a_controller_that_has_asked_no_worker_yet_leaves_savepoints_as_they_are() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.state().has_storage = false;
     ask(&scenario, "one", DeletionPolicy::Retain);
     scenario.passes(3).await;

@@ -22,9 +22,7 @@ fn worker_phase(world: &World) -> Option<eddyline_api::Phase> {
 #[tokio::test]
 async fn a_stop_that_cannot_end_is_abandoned_after_its_deadline() {
     for change in [other_sql(), json!({"state": "Suspended"})] {
-        let mut scenario = Scenario::new();
-        scenario.create(|job| job.spec.upgrade.stop_deadline = Shown::from_secs(30));
-        scenario.until("ready", is_settled).await;
+        let mut scenario = Scenario::ready(|job| job.spec.upgrade.stop_deadline = Shown::from_secs(30)).await;
         let begun = scenario.world.state().now;
         scenario.world.state().has_storage = false;
         scenario.world.edit("orders", &change);
@@ -73,9 +71,7 @@ async fn a_change_that_is_taken_back_before_the_job_has_stopped_leaves_it_runnin
 
 #[tokio::test]
 async fn a_job_that_has_stopped_already_starts_again_when_the_change_is_taken_back() {
-    let mut scenario = Scenario::new();
-    scenario.create(|_| {});
-    scenario.until("ready", is_settled).await;
+    let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.edit("orders", &other_sql());
     scenario.passes(1).await;
     assert_eq!(worker_phase(&scenario.world), Some(eddyline_api::Phase::Stopped));
@@ -87,9 +83,7 @@ async fn a_job_that_has_stopped_already_starts_again_when_the_change_is_taken_ba
 #[tokio::test]
 async fn a_job_whose_checkpoints_fail_reads_on_until_it_can_be_stopped() {
     for change in [other_sql(), json!({"state": "Suspended"})] {
-        let mut scenario = Scenario::new();
-        scenario.create(|_| {});
-        scenario.until("ready", is_settled).await;
+        let mut scenario = Scenario::ready(|_| {}).await;
         let set_failures = |world: &World, failures: u32| {
             for worker in world.state().workers.values_mut() {
                 worker.status.checkpoint_failures = failures;
