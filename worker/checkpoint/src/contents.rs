@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use eddyline_state::Snapshot;
 use eddyline_stream::{Assignment, Attempt, CheckpointId, MaxParallelism, OperatorUid, SlotIndex};
 
@@ -16,6 +17,8 @@ pub struct CheckpointContents {
     pub snapshots: Arc<Snapshots>,
     /// Every split of each source, with its position.
     pub splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
+    /// What of a source has been read to its end, in blocks of its connector's own form.
+    pub finished: BTreeMap<OperatorUid, Vec<Bytes>>,
     /// What each sink has staged for this checkpoint.
     pub committables: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     /// Who owned which key group.

@@ -87,7 +87,7 @@ async fn copy(source: &CheckpointHandle, target: &Storage) -> Result<Copied> {
     }
     proto.kind = manifest::SAVEPOINT;
     eddyline_stream::crash_point("savepoint.before-manifest-of-copy");
-    target.put_once(paths::MANIFEST, envelope::seal(envelope::MANIFEST, &proto)).await?;
+    target.put_once(paths::MANIFEST, proto.seal()).await?;
     Ok(Copied { uri: target.uri(), checkpoint: source.id(), taken_at_ms })
 }
 

@@ -10,9 +10,6 @@ use prost::Message;
 
 use crate::error::{Error, Result};
 
-/// The version of the body's form that this release writes, and the newest that it reads.
-pub(crate) const VERSION: u32 = 1;
-
 const HEADER: usize = 8 + 4 + 4 + 8;
 const TRAILER: usize = 4;
 
@@ -21,19 +18,20 @@ const TRAILER: usize = 4;
 pub(crate) struct Kind {
     magic: &'static [u8; 8],
     name: &'static str,
+    /// The newest version of the body's form that this release reads.
+    version: u32,
 }
 
-pub(crate) const MANIFEST: Kind = Kind { magic: b"EDLMANIF", name: "manifest" };
-pub(crate) const CONTROL_RECORD: Kind = Kind { magic: b"EDLCNTRL", name: "control record" };
+pub(crate) const MANIFEST: Kind = Kind { magic: b"EDLMANIF", name: "manifest", version: 2 };
+pub(crate) const CONTROL_RECORD: Kind = Kind { magic: b"EDLCNTRL", name: "control record", version: 1 };
 
-/// Frames a message.
-pub(crate) fn seal(kind: Kind, message: &impl Message) -> Bytes {
+/// Frames a message. `version` is the oldest that has all of it: whoever knows that one can read it.
+pub(crate) fn seal(kind: Kind, version: u32, message: &impl Message) -> Bytes {
     let body = message.encode_to_vec();
     let mut framed = Vec::with_capacity(HEADER + body.len() + TRAILER);
     framed.extend_from_slice(kind.magic);
-    framed.extend_from_slice(&VERSION.to_le_bytes());
-    // Whoever knows version 1 can read this. A later release raises it only when it writes what version 1 would misread.
-    framed.extend_from_slice(&1u32.to_le_bytes());
+    framed.extend_from_slice(&version.to_le_bytes());
+    framed.extend_from_slice(&version.to_le_bytes());
     framed.extend_from_slice(&(body.len() as u64).to_le_bytes());
     framed.extend_from_slice(&body);
     framed.extend_from_slice(&crc32c::crc32c(&framed).to_le_bytes());
@@ -75,8 +73,8 @@ pub(crate) fn open<M: Message + Default>(kind: Kind, object: &str, framed: &[u8]
         return Err(corrupt("its checksum does not match"));
     }
     let needed = number(12);
-    if needed > VERSION {
-        return Err(Error::TooNew { object: object.to_owned(), needed, known: VERSION });
+    if needed > kind.version {
+        return Err(Error::TooNew { object: object.to_owned(), needed, known: kind.version });
     }
     let body = &content[HEADER..];
     if u64::from(number(16)) | u64::from(number(20)) << 32 != body.len() as u64 {
@@ -97,7 +95,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_found() {
-        let framed = seal(MANIFEST, &Note { text: "hello".into() });
+        let framed = seal(MANIFEST, 1, &Note { text: "hello".into() });
         assert_eq!(open::<Note>(MANIFEST, "x", &framed).expect("as written").text, "hello");
         for at in 0..framed.len() {
             assert!(open::<Note>(MANIFEST, "x", &framed[..at]).is_err());
@@ -111,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_later_form_is_refused_by_version() {
-        let mut framed = seal(CONTROL_RECORD, &Note::default()).to_vec();
+        let mut framed = seal(CONTROL_RECORD, 1, &Note::default()).to_vec();
         framed[12] = 9;
         let end = framed.len() - TRAILER;
         let crc = crc32c::crc32c(&framed[..end]).to_le_bytes();

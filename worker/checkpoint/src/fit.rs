@@ -127,6 +127,9 @@ fn held(manifest: &Manifest) -> BTreeMap<OperatorUid, Vec<String>> {
     for (operator, splits) in manifest.splits.iter().filter(|(_, splits)| !splits.is_empty()) {
         held.entry(operator.clone()).or_default().push(format!("{} source splits", splits.len()));
     }
+    for operator in manifest.finished.keys() {
+        held.entry(operator.clone()).or_default().push("what has been read to its end".to_owned());
+    }
     held
 }
 

@@ -141,6 +141,11 @@ impl CheckpointHandle {
         self.inner.manifest.splits.get(operator).map_or(&[], Vec::as_slice)
     }
 
+    /// What of a source has been read to its end, in blocks of its connector's own form.
+    pub fn finished(&self, operator: &OperatorUid) -> &[Bytes] {
+        self.inner.manifest.finished.get(operator).map_or(&[], Vec::as_slice)
+    }
+
     /// What each sink had staged.
     pub fn committables(&self) -> &BTreeMap<OperatorUid, Vec<serde_json::Value>> {
         &self.inner.manifest.committables

@@ -46,6 +46,8 @@ pub struct OperatorInspection {
     pub union_values: BTreeMap<String, usize>,
     /// The splits of a source.
     pub splits: Vec<serde_json::Value>,
+    /// Bytes in which a source says what it has read to its end.
+    pub finished_bytes: usize,
     /// How many things a sink had staged.
     pub committables: usize,
 }
@@ -106,6 +108,10 @@ impl CheckpointHandle {
         for (operator, splits) in &manifest.splits {
             operators.entry(operator.clone()).or_default().splits = splits.clone();
         }
+        for (operator, blocks) in &manifest.finished {
+            let bytes = blocks.iter().map(Bytes::len).sum();
+            operators.entry(operator.clone()).or_default().finished_bytes = bytes;
+        }
         for (operator, committables) in &manifest.committables {
             operators.entry(operator.clone()).or_default().committables = committables.len();
         }
@@ -117,7 +123,7 @@ impl CheckpointHandle {
             attempt: manifest.attempt,
             written_by: manifest.written_by.clone(),
             plan_fingerprint: manifest.plan_fingerprint.clone(),
-            format_version: envelope::VERSION,
+            format_version: manifest.version,
             max_parallelism: manifest.max_parallelism,
             key_hash_version: manifest.key_hash_version,
             slots: manifest.assignment.slots(),
@@ -192,6 +198,9 @@ impl fmt::Display for Inspection {
             }
             for split in &state.splits {
                 writeln!(f, "  split {split}")?;
+            }
+            if state.finished_bytes > 0 {
+                writeln!(f, "  read to the end  {} bytes", state.finished_bytes)?;
             }
             if state.committables > 0 {
                 writeln!(f, "  committables {}", state.committables)?;

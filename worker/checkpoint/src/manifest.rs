@@ -60,6 +60,40 @@ pub(crate) struct ManifestProto {
     /// What the operators with state compute.
     #[prost(message, repeated, tag = "16")]
     pub operators: Vec<OperatorProto>,
+    /// What of sources has been read to its end. Who does not know it would read it again.
+    #[prost(message, repeated, tag = "17")]
+    pub finished: Vec<FinishedProto>,
+}
+
+impl ManifestProto {
+    /// The oldest version that has all of it.
+    fn version(&self) -> u32 {
+        if self.finished.is_empty() { 1 } else { 2 }
+    }
+
+    /// Frames it.
+    pub(crate) fn seal(&self) -> Bytes {
+        envelope::seal(envelope::MANIFEST, self.version(), self)
+    }
+}
+
+/// What of a source has been read to its end.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FinishedProto {
+    #[prost(string, tag = "1")]
+    pub operator: String,
+    /// In its connector's own form.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub blocks: Vec<Bytes>,
+}
+
+/// The stored form of what of sources has been read to its end.
+pub(crate) fn finished_proto(finished: &BTreeMap<OperatorUid, Vec<Bytes>>) -> Vec<FinishedProto> {
+    let proto = |(operator, blocks): (&OperatorUid, &Vec<Bytes>)| FinishedProto {
+        operator: operator.as_str().to_owned(),
+        blocks: blocks.clone(),
+    };
+    finished.iter().filter(|(_, blocks)| !blocks.is_empty()).map(proto).collect()
 }
 
 /// How meanings are spelled. State is compared only with what was spelled the same way.
@@ -196,6 +230,8 @@ pub(crate) struct ValuesProto {
 /// A manifest, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
+    /// The version of its form.
+    pub version: u32,
     pub is_savepoint: bool,
     pub job: String,
     pub checkpoint: CheckpointId,
@@ -208,6 +244,7 @@ pub(crate) struct Manifest {
     pub tables: Vec<Table>,
     pub union_values: Vec<UnionValueProto>,
     pub splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
+    pub finished: BTreeMap<OperatorUid, Vec<Bytes>>,
     pub committables: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     pub written_by: String,
     pub meanings: Vec<Operator>,
@@ -344,7 +381,9 @@ impl Manifest {
             }
             Ok::<_, String>(table)
         };
+        let finished = |proto: FinishedProto| (OperatorUid::new(proto.operator), proto.blocks);
         Ok(Self {
+            version: proto.version(),
             is_savepoint,
             checkpoint: CheckpointId::new(proto.checkpoint),
             attempt: Attempt::new(proto.attempt),
@@ -353,6 +392,7 @@ impl Manifest {
             assignment: assignment_of(&proto, max_parallelism)?,
             tables: proto.tables.iter().map(table).collect::<std::result::Result<_, _>>()?,
             splits: values_of(&proto.splits, "a split")?,
+            finished: proto.finished.into_iter().map(finished).collect(),
             committables: values_of(&proto.committables, "a committable")?,
             meanings: proto.operators.iter().filter_map(meaning_of).collect(),
             job: proto.job,

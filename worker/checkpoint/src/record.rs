@@ -194,7 +194,7 @@ impl Record {
             start_after: self.start_after.number(),
             process: self.process,
         };
-        envelope::seal(envelope::CONTROL_RECORD, &proto)
+        envelope::seal(envelope::CONTROL_RECORD, 1, &proto)
     }
 
     pub(crate) fn open(object: &str, bytes: &[u8]) -> Result<Self> {

@@ -149,7 +149,7 @@ impl Writer {
         kept.last_tried = checkpoint;
         let identity = inner.run_identity(checkpoint, max_parallelism, key_hash_version);
         let storage = inner.store.storage();
-        let CheckpointContents { snapshots, splits, committables, assignment } = contents;
+        let CheckpointContents { snapshots, splits, finished, committables, assignment } = contents;
         let union_values = union_values(&snapshots);
         let reusable = kept.buckets.iter().map(|(key, bucket)| (key.clone(), bucket.rows.digest)).collect();
         crash_point("checkpoint.before-run-file");
@@ -164,8 +164,9 @@ impl Writer {
         proto.tables = tables;
         proto.union_values = union_values;
         proto.splits = manifest::values_proto(&splits);
+        proto.finished = manifest::finished_proto(&finished);
         proto.committables = manifest::values_proto(&committables);
-        let sealed = envelope::seal(envelope::MANIFEST, &proto);
+        let sealed = proto.seal();
         let manifest_crc = envelope::checksum(&sealed);
         crash_point("checkpoint.before-manifest");
         let folder = paths::checkpoint_folder(checkpoint, inner.attempt);
@@ -233,13 +234,14 @@ impl Writer {
         proto.tables = tables;
         proto.union_values = union_values;
         proto.splits = manifest::values_proto(&contents.splits);
+        proto.finished = manifest::finished_proto(&contents.finished);
         proto.committables = manifest::values_proto(&contents.committables);
         let history = inner.head.lock().await.history;
         let history = history::name(&inner.store, history).await?;
         storage.put_once(paths::HISTORY, history.into_bytes().into()).await?;
         staged::copy(inner.store.storage(), &storage, &contents.committables).await?;
         crash_point("savepoint.before-manifest");
-        storage.put_once(paths::MANIFEST, envelope::seal(envelope::MANIFEST, &proto)).await?;
+        storage.put_once(paths::MANIFEST, proto.seal()).await?;
         crash_point("savepoint.after-manifest");
         Ok(storage.uri())
     }

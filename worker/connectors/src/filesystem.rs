@@ -31,6 +31,8 @@ mod patience;
 #[cfg(feature = "io")]
 mod piece;
 #[cfg(feature = "io")]
+mod read_files;
+#[cfg(feature = "io")]
 mod read_lines;
 #[cfg(feature = "io")]
 mod read_parquet;

@@ -1,13 +1,17 @@
 //! The contract of sources: an enumerator that finds splits, and readers that read them.
 //!
 //! Which split goes to which reader is the runtime's decision. There is no state of assignment to keep: a checkpoint
-//! holds the splits that readers report, finished ones too, and restored ones as they were until a reader has them. What is
-//! discovered and in neither is still to be read.
+//! holds the splits that readers report, and restored ones as they were until a reader has them. A split that was reported as
+//! finished stays so, and is kept beside the readers in a form of the connector's own: [`Finished`]. What is discovered and in
+//! none of these is still to be read.
 
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use eddyline_stream::{CheckpointId, SplitId};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -28,10 +32,68 @@ pub struct Split {
 /// What an enumerator knows now.
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
-    /// Every split known now, each at its start, in the order in which they should be read.
+    /// Every split known now, each at its start, in the order in which they should be read. What an earlier look gave need
+    /// not be among them.
     pub splits: Vec<Split>,
     /// Whether no others will ever come: a bounded source.
     pub complete: bool,
+}
+
+/// The splits of a source that have been read to their end.
+pub trait Finished: Debug + Send {
+    /// Takes in such a split. Once more does no harm.
+    ///
+    /// # Errors
+    /// When its position is not one of this source.
+    fn add(&mut self, split: Split) -> Result<(), Error>;
+
+    /// Takes in the blocks of a checkpoint.
+    ///
+    /// # Errors
+    /// When they are not as they were written.
+    fn restore(&mut self, blocks: &[Bytes]) -> Result<(), Error>;
+
+    /// Whether a split is among them.
+    fn contains(&self, id: &SplitId) -> bool;
+
+    /// All of them, for a checkpoint.
+    fn snapshot(&self) -> FinishedSplits;
+}
+
+/// Splits that have been read to their end, as a checkpoint holds them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FinishedSplits {
+    /// One by one.
+    pub splits: Vec<Split>,
+    /// In the connector's own form. Part of checkpoints: a form is never changed, only followed by another.
+    pub blocks: Vec<Bytes>,
+}
+
+/// Keeps each split as it is: for sources with few of them.
+#[derive(Debug, Default)]
+pub struct FewFinished(BTreeMap<SplitId, Split>);
+
+impl Finished for FewFinished {
+    fn add(&mut self, split: Split) -> Result<(), Error> {
+        self.0.insert(split.id.clone(), split);
+        Ok(())
+    }
+
+    fn restore(&mut self, blocks: &[Bytes]) -> Result<(), Error> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let reason = "the checkpoint has them in the form of another connector: give the table another name".to_owned();
+        Err(Error::Restore { split: "what has been read".to_owned(), reason })
+    }
+
+    fn contains(&self, id: &SplitId) -> bool {
+        self.0.contains_key(id)
+    }
+
+    fn snapshot(&self) -> FinishedSplits {
+        FinishedSplits { splits: self.0.values().cloned().collect(), blocks: Vec::new() }
+    }
 }
 
 /// How splits come to readers.
@@ -82,7 +144,7 @@ pub struct ReaderCounters {
 
 /// Reads splits on a slot thread. Never blocks for long: what waits for the outside does so on the I/O runtime.
 pub trait SourceReader: Send {
-    /// Gives this reader a split to read from its position. Finished splits are only remembered, for [`Self::snapshot`].
+    /// Gives this reader a split to read from its position.
     fn add_split(&mut self, split: Split) -> Result<(), Error>;
 
     /// Reads up to about `max_rows` rows.
@@ -95,7 +157,8 @@ pub trait SourceReader: Send {
     /// Holds back or lets go a split, for watermark alignment.
     fn pause(&mut self, _split: &SplitId, _paused: bool) {}
 
-    /// Every split given to this reader, at the position behind the last row that `poll` returned.
+    /// Every split given to this reader, at the position behind the last row that `poll` returned. One that was reported as
+    /// finished may be left out from then on.
     fn snapshot(&mut self) -> Result<Vec<Split>, Error>;
 
     /// A checkpoint that includes this reader's snapshot is complete. For monitoring only, such as group offsets.
@@ -128,6 +191,11 @@ pub trait Source: Send + Sync {
 
     /// Makes one reader.
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>, Error>;
+
+    /// What is kept of splits that have been read to their end.
+    fn finished(&self) -> Box<dyn Finished> {
+        Box::new(FewFinished::default())
+    }
 
     /// How splits come to readers.
     fn placement(&self) -> Placement;

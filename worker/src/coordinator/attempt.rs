@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use eddyline_api::Phase;
 use eddyline_checkpoint::{HeldState, Writer};
-use eddyline_connectors::source::{Discovery, Split, SplitEnumerator};
+use eddyline_connectors::source::{Discovery, FinishedSplits, Split, SplitEnumerator};
 use eddyline_stream::{Assignment, Barrier, BarrierKind, CheckpointId, OperatorUid, SlotIndex};
 use futures::FutureExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -378,7 +378,8 @@ impl Running {
         match event {
             Event::Failed(error) => Err(error.into()),
             Event::Ended => Ok(Some(rounds::Event::TaskEnded)),
-            Event::Acknowledged { checkpoint, slot, snapshot, alignment } => {
+            Event::Acknowledged { checkpoint, slot, mut snapshot, alignment } => {
+                self.finish_splits(&mut snapshot)?;
                 if self.rounds.in_flight() != Some(checkpoint) {
                     self.carried.extend(snapshot.staged);
                     return Ok(None);
@@ -388,6 +389,21 @@ impl Running {
                 Ok(Some(rounds::Event::Acknowledged(checkpoint)))
             }
         }
+    }
+
+    /// What is finished at a barrier is so at all later ones, whatever becomes of its checkpoint: readers say it once.
+    fn finish_splits(&mut self, snapshot: &mut TaskSnapshot) -> Result<(), Error> {
+        let Some((operator, splits)) = &mut snapshot.splits else { return Ok(()) };
+        let Some(source) = self.attempt.deployment.sources.iter().find(|source| source.uid == *operator) else {
+            return Ok(());
+        };
+        let mut pool = source.pool.lock().expect("no holder of the pool panics");
+        let (finished, open): (Vec<Split>, Vec<Split>) =
+            std::mem::take(splits).into_iter().partition(|split| split.finished);
+        *splits = open;
+        let failed = |source| task::Error::Connector { operator: operator.clone(), source: Box::new(source) };
+        finished.into_iter().try_for_each(|split| pool.finish(split)).map_err(failed)?;
+        Ok(())
     }
 
     fn store(&mut self, barrier: Barrier) {
@@ -402,9 +418,16 @@ impl Running {
             }
             staged.extend(part.staged);
         }
+        let mut finished = BTreeMap::new();
         for source in &self.attempt.deployment.sources {
             let mut pool = source.pool.lock().expect("no holder of the pool panics");
-            pool.complete(splits.entry(source.uid.clone()).or_default());
+            let splits = splits.entry(source.uid.clone()).or_default();
+            pool.complete(splits);
+            let FinishedSplits { splits: ended, blocks } = pool.finished();
+            splits.extend(ended);
+            if !blocks.is_empty() {
+                finished.insert(source.uid.clone(), blocks);
+            }
         }
         let value = |split: Split| serde_json::to_value(split).expect("a split is plain data");
         let splits = splits.into_iter().map(|(uid, splits)| (uid, splits.into_iter().map(value).collect())).collect();
@@ -421,7 +444,7 @@ impl Running {
         let is_last = barrier.kind == BarrierKind::Savepoint { stop: true };
         let goes_on = is_last && matches!(self.stop, Some(Stop::Rescale { .. }));
         let assignment = Assignment::clone(&self.attempt.assignment);
-        let parts = storing::Parts { checkpoint, frozen, splits, staged, assignment, orders, goes_on };
+        let parts = storing::Parts { checkpoint, frozen, splits, finished, staged, assignment, orders, goes_on };
         let status = Arc::clone(&self.attempt.status);
         self.background.spawn(async move {
             let (staged, result) = storing::store(parts, &writer, &status).await;

@@ -191,9 +191,15 @@ pub(super) async fn restore(
         if !splits.is_empty() {
             restored.splits.insert(node.uid.clone(), splits);
         }
+        let finished = handle.finished(recorded);
+        if !finished.is_empty() {
+            // Without an open split its source is restored all the same.
+            restored.splits.entry(node.uid.clone()).or_default();
+            restored.finished.insert(node.uid.clone(), finished.to_vec());
+        }
     }
-    let mut splits = restored.splits.values().flatten().peekable();
-    if splits.peek().is_some() && splits.all(|split| split.finished) {
+    let is_read = restored.splits.values().flatten().all(|split| split.finished);
+    if !restored.splits.is_empty() && is_read {
         info!("all input that is known has been read already; `--restore none` begins anew");
     }
     Ok(restored)

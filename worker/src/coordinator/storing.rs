@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
 use eddyline_connectors::backoff::Backoff;
 use eddyline_connectors::sink::{Committable, SinkCommitter};
@@ -43,6 +44,7 @@ pub(super) struct Parts {
     pub(super) checkpoint: CheckpointId,
     pub(super) frozen: Vec<(OperatorUid, SlotIndex, Frozen)>,
     pub(super) splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
+    pub(super) finished: BTreeMap<OperatorUid, Vec<Bytes>>,
     /// With what was staged for checkpoints that were given up.
     pub(super) staged: Vec<(OperatorUid, Staged)>,
     pub(super) assignment: Assignment,
@@ -54,7 +56,7 @@ pub(super) struct Parts {
 
 /// Stores a checkpoint. Gives what is staged also when that fails, for the next one.
 pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (BySink, Result<Stored, StoreError>) {
-    let Parts { checkpoint, frozen, splits, staged, assignment, orders, goes_on } = parts;
+    let Parts { checkpoint, frozen, splits, finished, staged, assignment, orders, goes_on } = parts;
     // At once, not when output is staged: as long as state is held, changing it costs its operator a copy.
     let gathering = tokio::task::spawn_blocking(|| gather(frozen));
     let mut by_sink = BySink::new();
@@ -72,7 +74,7 @@ pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (By
         Ok(snapshots) => Arc::new(snapshots),
         Err(failed) => return (by_sink, Err(failed)),
     };
-    let contents = CheckpointContents { snapshots, splits, committables, assignment };
+    let contents = CheckpointContents { snapshots, splits, finished, committables, assignment };
     let written = write(writer, checkpoint, contents, (orders, goes_on), status).await;
     (by_sink, written.map_err(|error| StoreError::Write(Box::new(error))))
 }

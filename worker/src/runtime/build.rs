@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use eddyline_checkpoint::JobOperator;
 use eddyline_connectors::OpenContext;
 use eddyline_connectors::sink::{Sink, SinkCommitter, Staging, WriterContext};
@@ -14,7 +15,7 @@ use eddyline_operators::Operator;
 use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::over::OverOperator;
 use eddyline_state::Snapshot;
-use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex};
+use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex, SplitId};
 use eddyline_windows::{LocalWindowAggregate, WindowAggregateOperator, WindowAssignOperator};
 
 use super::alignment_group::{AlignmentGroup, Member};
@@ -87,6 +88,8 @@ pub struct Restored {
     pub operators: BTreeMap<(OperatorUid, SlotIndex), Snapshot>,
     /// Splits of a source.
     pub splits: BTreeMap<OperatorUid, Vec<Split>>,
+    /// What of a source has been read to its end, in its connector's form.
+    pub finished: BTreeMap<OperatorUid, Vec<Bytes>>,
 }
 
 /// A source of the running attempt.
@@ -357,11 +360,17 @@ impl<'a> Builder<'a> {
             .map_err(|source| failed_to_open(node, source))?;
         let failed = |source: eddyline_connectors::Error| failed_to_open(node, source.into());
         let mut enumerator = opened.enumerator(self.context.io.clone()).map_err(failed)?;
-        let splits = restored.splits.remove(&node.uid);
-        if let Some(splits) = &splits {
-            enumerator.restored(&splits.iter().map(|split| split.id.clone()).collect::<Vec<_>>());
-        }
+        let (splits, blocks) = (restored.splits.remove(&node.uid), restored.finished.remove(&node.uid));
+        let mut finished = opened.finished();
+        finished.restore(&blocks.unwrap_or_default()).map_err(failed)?;
+        let is_restored = splits.is_some();
         let splits = splits.unwrap_or_default();
+        let known: Vec<SplitId> = splits.iter().map(|split| split.id.clone()).collect();
+        let (ended, splits): (Vec<Split>, Vec<Split>) = splits.into_iter().partition(|split| split.finished);
+        ended.into_iter().try_for_each(|split| finished.add(split)).map_err(failed)?;
+        if is_restored {
+            enumerator.restored(&known);
+        }
         let alignment = source.alignment.as_ref().map(|alignment| match &alignment.group {
             Some(name) => Arc::clone(self.alignment_groups.entry(name.clone()).or_default()),
             None => Arc::default(),
@@ -370,7 +379,7 @@ impl<'a> Builder<'a> {
             uid: node.uid.clone(),
             enumerator,
             discovery_interval: opened.discovery_interval(),
-            pool: Arc::new(Mutex::new(SplitPool::new(opened.placement(), readers, splits))),
+            pool: Arc::new(Mutex::new(SplitPool::new(opened.placement(), readers, splits, finished))),
             alignment,
             mailboxes: Vec::new(),
         });

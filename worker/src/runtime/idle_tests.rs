@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, TimestampMillisecondArray};
 use eddyline_connectors::Error;
+use eddyline_connectors::source::FewFinished;
 use eddyline_connectors::source::{Discovery, Placement, Poll, ReaderCounters, SourceReader, Split};
 use eddyline_job_graph::{Calc, NodeKind, Partitioning};
 use eddyline_operators::calc::CalcOperator;
@@ -177,7 +178,7 @@ impl Source {
         let columns = CalcOperator::new(calc, times(&[]).schema(), Arc::clone(&graph.nodes[0].schema));
         let (output, sent) = output();
         let script = Arc::new(Mutex::new(Words::new()));
-        let pool = Arc::new(Mutex::new(SplitPool::new(placement, 1, Vec::new())));
+        let pool = Arc::new(Mutex::new(SplitPool::new(placement, 1, Vec::new(), Box::new(FewFinished::default()))));
         let mailbox = Mailbox::default();
         let task = SourceTask::new(Parts {
             slot: SlotIndex::new(0),

@@ -172,26 +172,23 @@ impl SourceTask {
     /// although a split waits for it, and with the others at their end event time would be over before it had begun.
     fn take_splits(&mut self) -> Result<Outlook, Error> {
         let subtask = self.parts.slot.index();
-        let (finished, found, outlook) = {
+        let (found, outlook) = {
             let mut pool = self.pool();
-            let finished = pool.take_finished();
             let mut found = Vec::new();
             let placement = pool.placement();
             while placement == eddyline_connectors::source::Placement::Spread || self.open + found.len() == 0 {
                 let Some(split) = pool.next(subtask) else { break };
                 found.push(split);
             }
-            (finished, found, pool.outlook(subtask))
+            (found, pool.outlook(subtask))
         };
-        for split in finished.into_iter().chain(found) {
-            if !split.finished {
-                self.open += 1;
-                if let Some(spec) = &self.parts.watermark {
-                    self.generators.insert(split.id.clone(), WatermarkGenerator::new(spec.clone()));
-                    let now = self.listening_ms();
-                    let combined = self.watermarks.add(split.id.clone(), Watermark::MIN, now);
-                    self.advance(combined)?;
-                }
+        for split in found {
+            self.open += 1;
+            if let Some(spec) = &self.parts.watermark {
+                self.generators.insert(split.id.clone(), WatermarkGenerator::new(spec.clone()));
+                let now = self.listening_ms();
+                let combined = self.watermarks.add(split.id.clone(), Watermark::MIN, now);
+                self.advance(combined)?;
             }
             self.parts.reader.add_split(split).map_err(|source| self.failed(source))?;
         }

@@ -1,12 +1,14 @@
 //! Deals the splits of a source to its readers.
 //!
-//! Readers report the splits they hold, finished ones too. A split that no reader has reported was in no reader's hands at
-//! its barrier, so nothing of it has been read since the attempt began: [`SplitPool::complete`] adds it to the checkpoint as
-//! it was, or its position would be forgotten.
+//! Readers report the splits they hold. A split that no reader has reported was in no reader's hands at its barrier, so
+//! nothing of it has been read since the attempt began: [`SplitPool::complete`] adds it to the checkpoint as it was, or its
+//! position would be forgotten. A split that a reader has reported as finished, whatever became of that checkpoint, is
+//! finished in each later one: [`SplitPool::finish`] takes it over.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use eddyline_connectors::source::{Discovery, Placement, Split};
+use eddyline_connectors::Error;
+use eddyline_connectors::source::{Discovery, Finished, FinishedSplits, Placement, Split};
 use eddyline_stream::SplitId;
 
 /// Whether a reader will get more splits.
@@ -27,6 +29,7 @@ pub struct SplitPool {
 
     /// Splits from the checkpoint that are not dealt yet, at their restored positions.
     restored: BTreeMap<SplitId, Split>,
+    /// Splits that were found and are not finished.
     known: BTreeSet<SplitId>,
     /// What a checkpoint has to hold and no reader has reported yet: splits of the checkpoint that the attempt began with,
     /// and, where all splits are dealt at once, those that were found since. On demand there may be very many, and what is
@@ -34,27 +37,26 @@ pub struct SplitPool {
     unreported: BTreeMap<SplitId, Split>,
     /// Unread splits: one queue for all readers, or one for each.
     queues: Vec<VecDeque<Split>>,
-    /// Splits read to their end in an earlier attempt; some reader has to remember them.
-    finished: Vec<Split>,
+    /// Splits read to their end, in this attempt or before.
+    finished: Box<dyn Finished>,
     dealt: usize,
     discovered: bool,
     complete: bool,
 }
 
 impl SplitPool {
-    /// A pool for `readers` readers, with what the checkpoint knew.
-    pub fn new(placement: Placement, readers: usize, restored: Vec<Split>) -> Self {
+    /// A pool for `readers` readers, with what the checkpoint knew: splits that are not at their end, and those that are.
+    pub fn new(placement: Placement, readers: usize, restored: Vec<Split>, finished: Box<dyn Finished>) -> Self {
         let queues = match placement {
             Placement::OnDemand => 1,
             Placement::Spread => readers.max(1),
         };
-        let unreported = restored.iter().map(|split| (split.id.clone(), split.clone())).collect();
-        let (finished, restored): (Vec<_>, Vec<_>) = restored.into_iter().partition(|split| split.finished);
+        let restored: BTreeMap<SplitId, Split> = restored.into_iter().map(|split| (split.id.clone(), split)).collect();
         Self {
             placement,
-            known: finished.iter().map(|split| split.id.clone()).collect(),
-            restored: restored.into_iter().map(|split| (split.id.clone(), split)).collect(),
-            unreported,
+            known: BTreeSet::new(),
+            unreported: restored.clone(),
+            restored,
             queues: vec![VecDeque::new(); queues],
             finished,
             dealt: 0,
@@ -67,8 +69,8 @@ impl SplitPool {
     pub fn discovered(&mut self, discovery: Discovery) -> usize {
         self.complete = discovery.complete;
         self.discovered = true;
-        let mut found: Vec<Split> =
-            discovery.splits.into_iter().filter(|split| self.known.insert(split.id.clone())).collect();
+        let is_new = |split: &Split| !self.finished.contains(&split.id) && self.known.insert(split.id.clone());
+        let mut found: Vec<Split> = discovery.splits.into_iter().filter(is_new).collect();
         for split in &mut found {
             if let Some(restored) = self.restored.remove(&split.id) {
                 *split = restored;
@@ -90,6 +92,21 @@ impl SplitPool {
         count
     }
 
+    /// Takes over a split that a reader has reported as finished.
+    ///
+    /// # Errors
+    /// When its position is not one of its source.
+    pub fn finish(&mut self, split: Split) -> Result<(), Error> {
+        self.unreported.remove(&split.id);
+        self.known.remove(&split.id);
+        self.finished.add(split)
+    }
+
+    /// What is read to its end, for a checkpoint.
+    pub fn finished(&self) -> FinishedSplits {
+        self.finished.snapshot()
+    }
+
     /// Adds to what all readers together have reported for a checkpoint what none of them had at its barrier. A reader that
     /// has reported a split once does so at every barrier, so this ends after a few checkpoints.
     pub fn complete(&mut self, reported: &mut Vec<Split>) {
@@ -103,11 +120,6 @@ impl SplitPool {
     pub fn next(&mut self, reader: usize) -> Option<Split> {
         let queue = self.queue_of(reader);
         self.queues.get_mut(queue)?.pop_front()
-    }
-
-    /// Takes the finished splits, for one reader to remember.
-    pub fn take_finished(&mut self) -> Vec<Split> {
-        std::mem::take(&mut self.finished)
     }
 
     /// What a reader can expect that has taken all splits that wait for it.
@@ -140,6 +152,7 @@ impl SplitPool {
 
 #[cfg(test)]
 mod tests {
+    use eddyline_connectors::source::FewFinished;
     use serde_json::json;
 
     use super::*;
@@ -148,24 +161,31 @@ mod tests {
         Split { id: SplitId::new(id), position: json!(offset), finished }
     }
 
+    fn pool(placement: Placement, readers: usize, restored: &[Split]) -> SplitPool {
+        let (finished, restored): (Vec<_>, Vec<_>) = restored.iter().cloned().partition(|split| split.finished);
+        let mut kept = Box::new(FewFinished::default());
+        finished.into_iter().for_each(|split| kept.add(split).expect("it is kept"));
+        SplitPool::new(placement, readers, restored, kept)
+    }
+
     fn discovery(ids: &[&str], complete: bool) -> Discovery {
         Discovery { splits: ids.iter().map(|id| split(id, 0, false)).collect(), complete }
     }
 
     #[test]
     fn a_restored_split_goes_on_where_it_was_and_a_finished_one_is_not_read_again() {
-        let mut pool = SplitPool::new(Placement::OnDemand, 2, vec![split("a", 9, true), split("b", 5, false)]);
+        let mut pool = pool(Placement::OnDemand, 2, &[split("a", 9, true), split("b", 5, false)]);
         assert_eq!(pool.discovered(discovery(&["a", "b", "c"], true)), 2);
         assert_eq!(pool.next(1), Some(split("b", 5, false)));
         assert_eq!(pool.outlook(0), Outlook::Later);
         assert_eq!(pool.next(0), Some(split("c", 0, false)));
         assert_eq!(pool.outlook(0), Outlook::Never);
-        assert_eq!(pool.take_finished(), vec![split("a", 9, true)]);
+        assert_eq!(pool.finished().splits, [split("a", 9, true)]);
     }
 
     #[test]
     fn spread_splits_are_dealt_evenly_and_new_ones_when_they_appear() {
-        let mut pool = SplitPool::new(Placement::Spread, 2, Vec::new());
+        let mut pool = pool(Placement::Spread, 2, &[]);
         pool.discovered(discovery(&["a", "b", "c"], false));
         let mut first = Vec::new();
         while let Some(split) = pool.next(0) {
@@ -178,33 +198,54 @@ mod tests {
         assert_eq!(pool.next(1), Some(split("d", 0, false)));
     }
 
+    /// What a checkpoint holds for which readers have reported this.
     fn completed(pool: &mut SplitPool, reported: &[Split]) -> Vec<Split> {
-        let mut splits = reported.to_vec();
+        let (finished, mut splits): (Vec<_>, Vec<_>) = reported.iter().cloned().partition(|split| split.finished);
+        finished.into_iter().for_each(|split| pool.finish(split).expect("it is kept"));
         pool.complete(&mut splits);
+        splits.extend(pool.finished().splits);
+        splits.sort_by(|one, other| one.id.cmp(&other.id));
         splits
     }
 
     #[test]
     fn a_restored_split_stays_in_checkpoints_as_it_was_until_a_reader_reports_it() {
         let restored = [split("a", 9, true), split("b", 5, false), split("c", 7, false)];
-        let mut pool = SplitPool::new(Placement::OnDemand, 1, restored.to_vec());
+        let mut pool = pool(Placement::OnDemand, 1, &restored);
         assert_eq!(completed(&mut pool, &[]), restored, "nothing is discovered yet");
         pool.discovered(discovery(&["a", "b", "c", "d"], true));
         assert_eq!(completed(&mut pool, &[]), restored, "nothing is taken yet");
-        let mut reader = pool.take_finished();
-        reader.extend(pool.next(0));
-        reader[1].position = json!(6);
+        let mut reader: Vec<Split> = pool.next(0).into_iter().collect();
+        reader[0].position = json!(6);
         let expected = [split("a", 9, true), split("b", 6, false), split("c", 7, false)];
         assert_eq!(completed(&mut pool, &reader), expected);
         reader.extend(pool.next(0));
-        reader[2].position = json!(8);
-        assert_eq!(completed(&mut pool, &reader), reader);
-        assert_eq!(completed(&mut pool, &reader), reader);
+        reader[1].position = json!(8);
+        let expected = [split("a", 9, true), split("b", 6, false), split("c", 8, false)];
+        assert_eq!(completed(&mut pool, &reader), expected);
+        assert_eq!(completed(&mut pool, &reader), expected);
+    }
+
+    #[test]
+    fn a_split_that_was_reported_as_finished_once_stays_so_and_is_not_dealt_again() {
+        let mut pool = pool(Placement::OnDemand, 1, &[split("b", 5, false)]);
+        pool.discovered(discovery(&["a", "b"], false));
+        let first = pool.next(0).map(|split| Split { finished: true, ..split });
+        assert_eq!(
+            completed(&mut pool, &first.into_iter().collect::<Vec<_>>()),
+            [split("a", 0, true), split("b", 5, false)]
+        );
+        let second = [split("b", 9, true)];
+        let expected = [split("a", 0, true), split("b", 9, true)];
+        assert_eq!(completed(&mut pool, &second), expected);
+        assert_eq!(completed(&mut pool, &[]), expected);
+        assert_eq!(pool.discovered(discovery(&["a", "b", "c"], true)), 1);
+        assert_eq!(completed(&mut pool, &[]), expected);
     }
 
     #[test]
     fn where_a_split_begins_is_in_the_first_checkpoint_if_all_are_dealt_at_once() {
-        let mut pool = SplitPool::new(Placement::Spread, 2, Vec::new());
+        let mut pool = pool(Placement::Spread, 2, &[]);
         pool.discovered(discovery(&["a", "b"], false));
         let one: Vec<Split> = pool.next(0).into_iter().collect();
         assert_eq!(completed(&mut pool, &one), [split("a", 0, false), split("b", 0, false)]);
@@ -212,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_restored_split_that_is_not_found_any_more_is_still_read() {
-        let mut pool = SplitPool::new(Placement::OnDemand, 1, vec![split("gone", 5, false)]);
+        let mut pool = pool(Placement::OnDemand, 1, &[split("gone", 5, false)]);
         pool.discovered(discovery(&["a"], true));
         assert_eq!(pool.next(0), Some(split("gone", 5, false)));
     }

@@ -13,6 +13,7 @@ mod golden;
 mod idle_partitions;
 mod idle_splits;
 mod kafka_metadata;
+mod many_pieces;
 mod memory_tables;
 mod numbers;
 mod outage;

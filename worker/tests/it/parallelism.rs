@@ -18,7 +18,8 @@ use crate::running::{assert_gapless, numbers_in};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn planned(text: String) -> JobGraph {
+/// The graph of a script.
+pub fn planned(text: String) -> JobGraph {
     let script = Script { name: "job.sql".to_owned(), text };
     match plan(&script, &PlanOptions::default()) {
         Ok(planned) => planned.graph,
@@ -27,7 +28,7 @@ fn planned(text: String) -> JobGraph {
 }
 
 /// Runs a job, from its latest checkpoint if it has one, until it ends or `until` does; then it goes without a word.
-fn run(
+pub fn run(
     graph: &JobGraph,
     checkpoints: &Path,
     parallelism: u16,

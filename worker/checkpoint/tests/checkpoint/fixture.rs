@@ -1,4 +1,4 @@
-//! Savepoints of the first form must open for ever. `examples/write_fixture.rs` has written them; it is not run again.
+//! Savepoints of all forms must open for ever. `examples/write_fixture.rs` has written them; it is not run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,14 @@ use eddyline_stream::{Assignment, SlotIndex};
 
 use crate::states::{self, assert_restores, checkpoint, contents, groups, sample, uid};
 
-fn location(name: &str) -> String {
-    format!("{}/tests/fixtures/v1/{name}", env!("CARGO_MANIFEST_DIR"))
+fn location(version: u32, name: &str) -> String {
+    format!("{}/tests/fixtures/v{version}/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-async fn assert_golden(handle: &CheckpointHandle) {
+async fn assert_golden(handle: &CheckpointHandle, version: u32) {
+    assert_eq!(handle.inspect().await.expect("inspected").format_version, version);
+    let finished: &[&[u8]] = if version == 1 { &[] } else { &[b"a full block", b"and the rest"] };
+    assert_eq!(handle.finished(&uid("source")), finished);
     assert_eq!(handle.id(), checkpoint(7));
     assert_eq!(handle.job(), "orders");
     assert_eq!(handle.max_parallelism(), groups());
@@ -28,53 +31,72 @@ async fn assert_golden(handle: &CheckpointHandle) {
 }
 
 #[tokio::test]
-async fn the_first_savepoint_opens() {
-    let uri = location("savepoint-orders-0000000007-1");
-    let handle = CheckpointHandle::open_uri(&uri, &BTreeMap::new()).await.expect("opened");
-    assert!(handle.is_savepoint());
-    assert_golden(&handle).await;
+async fn savepoints_of_each_form_open() {
+    for version in [1, 2] {
+        let uri = location(version, "savepoint-orders-0000000007-1");
+        let handle = CheckpointHandle::open_uri(&uri, &BTreeMap::new()).await.expect("opened");
+        assert!(handle.is_savepoint());
+        assert_golden(&handle, version).await;
+    }
 }
 
 #[tokio::test]
-async fn the_first_checkpoint_opens_through_its_control_log() {
-    let storage = Storage::open(&location("jobs"), &BTreeMap::new()).expect("a folder");
-    let handle = JobStore::open(storage, "orders").latest().await.expect("read").expect("a checkpoint");
-    assert_golden(&handle).await;
+async fn checkpoints_of_each_form_open_through_their_control_log() {
+    for version in [1, 2] {
+        let storage = Storage::open(&location(version, "jobs"), &BTreeMap::new()).expect("a folder");
+        let handle = JobStore::open(storage, "orders").latest().await.expect("read").expect("a checkpoint");
+        assert_golden(&handle, version).await;
+    }
 }
 
 /// The first release that told histories apart has written it: checkpoint 2 of the first one is not committed and was skipped,
 /// checkpoint 3 of the second one is committed.
 #[tokio::test]
 async fn a_control_log_with_two_histories_opens() {
-    let storage = Storage::open(&location("histories"), &BTreeMap::new()).expect("a folder");
+    let storage = Storage::open(&location(1, "histories"), &BTreeMap::new()).expect("a folder");
     let latest = JobStore::open(storage, "orders").latest().await.expect("read").expect("a checkpoint");
     assert_eq!((latest.id(), latest.open_output().await.expect("looked up")), (checkpoint(3), None));
     let second = latest.history().await.expect("looked up").expect("it is listed");
-    let uri = location("histories/orders/chk/0000000002-1");
+    let uri = location(1, "histories/orders/chk/0000000002-1");
     let skipped = CheckpointHandle::open_uri(&uri, &BTreeMap::new()).await.expect("opened");
     let first = skipped.open_output().await.expect("looked up");
     assert_eq!(first.as_deref(), Some("9ec455d4"), "the name of the first one is in the folder");
     assert_ne!(first, Some(second));
 }
 
-/// The bytes that this release writes are still the bytes of the first form, so that a change of the form is seen. What
-/// may differ are the random nonces of control records.
+/// The bytes that this release writes are still the bytes of the oldest form that has all of it, so that a change of the
+/// form is seen. What may differ are the random nonces of control records.
 #[tokio::test]
-async fn this_release_writes_the_first_form() {
+async fn this_release_writes_the_oldest_form_that_has_all_of_it() {
+    for version in [1, 2] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().display().to_string();
+        let storage = Storage::open(&format!("{root}/jobs"), &BTreeMap::new()).expect("a folder");
+        let started = JobStore::open(storage, "orders").start_attempt(states::identity()).await.expect("started");
+        let state = contents(&sample(100), &Assignment::even(groups(), 3));
+        let state = if version == 1 { state } else { states::with_finished(state) };
+        let saved = started.writer.write_savepoint(&root, checkpoint(7), &state).await.expect("saved");
+        let saved = saved.strip_prefix("file://").expect("a local folder");
+        started.writer.write(checkpoint(7), state).await.expect("written");
+        for (fixture, written) in [
+            ("savepoint-orders-0000000007-1/manifest", format!("{saved}/manifest")),
+            ("savepoint-orders-0000000007-1/state.run", format!("{saved}/state.run")),
+            ("jobs/orders/chk/0000000007-1/manifest", format!("{root}/jobs/orders/chk/0000000007-1/manifest")),
+        ] {
+            let (then, now) = (std::fs::read(location(version, fixture)), std::fs::read(written));
+            assert!(then.expect("a fixture") == now.expect("written"), "{fixture} of version {version} has changed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_a_checkpoint_has_what_was_read_to_its_end() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path().display().to_string();
-    let storage = Storage::open(&format!("{root}/jobs"), &BTreeMap::new()).expect("a folder");
-    let started = JobStore::open(storage, "orders").start_attempt(states::identity()).await.expect("started");
-    let state = contents(&sample(100), &Assignment::even(groups(), 3));
-    let saved = started.writer.write_savepoint(&root, checkpoint(7), &state).await.expect("saved");
-    let saved = saved.strip_prefix("file://").expect("a local folder");
-    started.writer.write(checkpoint(7), state).await.expect("written");
-    for (fixture, written) in [
-        ("savepoint-orders-0000000007-1/manifest", format!("{saved}/manifest")),
-        ("savepoint-orders-0000000007-1/state.run", format!("{saved}/state.run")),
-        ("jobs/orders/chk/0000000007-1/manifest", format!("{root}/jobs/orders/chk/0000000007-1/manifest")),
-    ] {
-        let (then, now) = (std::fs::read(location(fixture)), std::fs::read(written));
-        assert!(then.expect("a fixture") == now.expect("written"), "{fixture} has changed");
-    }
+    let storage = Storage::open(&location(2, "jobs"), &BTreeMap::new()).expect("a folder");
+    let latest = JobStore::open(storage, "orders").latest().await.expect("read").expect("a checkpoint");
+    eddyline_checkpoint::copy_savepoint(latest.uri(), &format!("{root}/copy"), &BTreeMap::new()).await.expect("copied");
+    let copy = CheckpointHandle::open_uri(&format!("{root}/copy"), &BTreeMap::new()).await.expect("opened");
+    assert!(copy.is_savepoint());
+    assert_golden(&copy, 2).await;
 }

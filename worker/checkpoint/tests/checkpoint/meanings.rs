@@ -88,6 +88,7 @@ async fn job(memory: &Memory, with_meanings: bool) -> (Writer, CheckpointContent
     let contents = CheckpointContents {
         snapshots: Arc::new(vec![(uid(name), SlotIndex::new(0), snapshot)]),
         splits: BTreeMap::new(),
+        finished: BTreeMap::new(),
         committables: BTreeMap::new(),
         assignment: Assignment::even(groups(), 1),
     };

@@ -9,6 +9,7 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
 use eddyline_checkpoint::storage::Memory;
 use eddyline_checkpoint::{
     CheckpointContents, CheckpointHandle, JobIdentity, JobOperator, JobStore, Snapshots, Started, Storage,
@@ -140,9 +141,16 @@ pub fn contents(keys: &Keys, assignment: &Assignment) -> CheckpointContents {
     CheckpointContents {
         snapshots: Arc::new(snapshots),
         splits: BTreeMap::from([(uid("source"), vec![split])]),
+        finished: BTreeMap::new(),
         committables: BTreeMap::from([(uid("sink"), vec![serde_json::json!({ "file": "part-0" })])]),
         assignment: assignment.clone(),
     }
+}
+
+/// The same of a source that says in blocks what it has read to its end.
+pub fn with_finished(contents: CheckpointContents) -> CheckpointContents {
+    let blocks = vec![Bytes::from_static(b"a full block"), Bytes::from_static(b"and the rest")];
+    CheckpointContents { finished: BTreeMap::from([(uid("source"), blocks)]), ..contents }
 }
 
 /// A small state with two operators, two tables and several buckets.

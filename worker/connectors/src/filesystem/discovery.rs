@@ -13,6 +13,7 @@ use super::compression::Compression;
 use super::config::Config;
 use super::location::Glob;
 use super::piece::{Cut, Piece};
+use super::read_files::{Reading, SharedReadFiles};
 use super::store::{File, Store};
 use crate::Error;
 use crate::source::{Discovery, SplitEnumerator};
@@ -32,16 +33,20 @@ pub(super) struct FileEnumerator {
     config: Arc<Config>,
     store: Store,
     io: tokio::runtime::Handle,
+    /// What has been read.
+    read: SharedReadFiles,
     // Changing.
-    /// Size and cut of every file seen so far. Files are immutable: what was seen once stays cut as it was.
-    seen: BTreeMap<String, (u64, Cut)>,
+    /// Sizes of the files that were given out and are not read to their end. Files are immutable.
+    given: BTreeMap<String, u64>,
+    /// Size and cut of files that the checkpoint knew: what was seen once stays cut as it was.
+    cuts: BTreeMap<String, (u64, Cut)>,
     /// Whether the folder that is watched was there when it was last looked at.
     was_there: Option<bool>,
 }
 
 impl FileEnumerator {
-    pub(super) fn new(config: Arc<Config>, store: Store, io: tokio::runtime::Handle) -> Self {
-        Self { config, store, io, seen: BTreeMap::new(), was_there: None }
+    pub(super) fn new(config: Arc<Config>, store: Store, read: SharedReadFiles, io: tokio::runtime::Handle) -> Self {
+        Self { config, store, io, read, given: BTreeMap::new(), cuts: BTreeMap::new(), was_there: None }
     }
 
     /// How to cut a file: text may be cut at any line, packed files not at all. A CSV record may go over several lines, so
@@ -78,16 +83,16 @@ impl FileEnumerator {
         Ok(found.unwrap_or_default())
     }
 
+    /// The pieces of the files that were not given out before and are not read to their end.
     fn pieces(&mut self, files: Vec<File>) -> Result<Discovery, Error> {
-        let mut splits = Vec::new();
+        let mut new = Vec::new();
         for file in files {
-            let (size, cut) = match self.seen.get(&file.path) {
-                Some(seen) => *seen,
-                None => {
-                    let cut = self.cut(&file)?;
-                    self.seen.insert(file.path.clone(), (file.size, cut));
-                    (file.size, cut)
-                }
+            let reading = self.read.lock().of(&file.path);
+            let given = self.given.get(&file.path).copied();
+            let (size, cut) = match (reading, given, self.cuts.get(&file.path)) {
+                (Some(Reading::Whole(size)), ..) | (_, Some(size), _) => (size, None),
+                (Some(Reading::Begun(size, cut)), ..) | (None, None, Some(&(size, cut))) => (size, Some(cut)),
+                (None, None, None) => (file.size, Some(self.cut(&file)?)),
             };
             if size != file.size {
                 warn!(
@@ -97,9 +102,18 @@ impl FileEnumerator {
                     "a file that was already read has changed"
                 );
             }
-            splits.extend(Piece::of_file(&File { size, ..file }, cut).map(|piece| piece.into_split(false)));
+            if matches!(reading, Some(Reading::Whole(_))) {
+                self.given.remove(&file.path);
+            }
+            new.extend(cut.map(|cut| (File { size, ..file }, cut)));
         }
-        Ok(Discovery { splits, complete: self.config.monitor_interval.is_none() })
+        // Nothing fails any more: what is noted as given out is.
+        for (file, _) in &new {
+            self.cuts.remove(&file.path);
+            self.given.insert(file.path.clone(), file.size);
+        }
+        let splits = new.iter().flat_map(|(file, cut)| Piece::of_file(file, *cut).map(|piece| piece.into_split(false)));
+        Ok(Discovery { splits: splits.collect(), complete: self.config.monitor_interval.is_none() })
     }
 }
 
@@ -121,7 +135,9 @@ impl SplitEnumerator for FileEnumerator {
         for (path, size, cut) in known.iter().filter_map(Piece::file_of_id) {
             // Pieces are handed out in order: where a last piece is known, one before it is as well.
             let Some(cut) = cut else { continue };
-            self.seen.insert(path.to_owned(), (size, cut));
+            if !matches!(self.read.lock().of(path), Some(Reading::Whole(_))) {
+                self.cuts.insert(path.to_owned(), (size, cut));
+            }
         }
     }
 }

@@ -80,19 +80,22 @@ impl Piece {
     /// Path, size and cut of the file that a split id is of; `None` when it is not an id of this connector. The cut of a
     /// last piece is not known from its id, unless it is the only one.
     pub(super) fn file_of_id(id: &SplitId) -> Option<(&str, u64, Option<Cut>)> {
+        let (path, piece, size) = Self::place_of_id(id)?;
+        let by_halves = id.as_str()[path.len()..].starts_with(&format!("#{BY_HALVES}"));
+        Some((path, size, cut_of(piece, size, by_halves)))
+    }
+
+    /// The path of the file that a split id is of, the bytes of the piece, and the size of the file.
+    pub(super) fn place_of_id(id: &SplitId) -> Option<(&str, Range<u64>, u64)> {
         let (path, place) = id.as_str().rsplit_once('#')?;
-        let (by_halves, place) = place.strip_prefix(BY_HALVES).map_or((false, place), |place| (true, place));
-        let (range, size) = place.split_once('/')?;
+        let (range, size) = place.strip_prefix(BY_HALVES).unwrap_or(place).split_once('/')?;
         let (start, end) = range.split_once('-')?;
-        let (start, end, size): (u64, u64, u64) = (start.parse().ok()?, end.parse().ok()?, size.parse().ok()?);
-        let cut = if end < size {
-            end.checked_sub(start).map(|bytes| Cut { bytes, by_halves })
-        } else if start == 0 {
-            Some(Cut::NONE)
-        } else {
-            None
-        };
-        Some((path, size, cut))
+        Some((path, start.parse().ok()?..end.parse().ok()?, size.parse().ok()?))
+    }
+
+    /// How its file was cut; not known of a last piece, unless it is the only one.
+    pub(super) fn cut(&self) -> Option<Cut> {
+        cut_of(self.start..self.end, self.file.size, self.by_halves)
     }
 
     /// The first row of the second half of a row group with so many rows.
@@ -152,6 +155,14 @@ impl Piece {
                 self.file.size
             ),
         })
+    }
+}
+
+fn cut_of(piece: Range<u64>, size: u64, by_halves: bool) -> Option<Cut> {
+    if piece.end < size {
+        piece.end.checked_sub(piece.start).map(|bytes| Cut { bytes, by_halves })
+    } else {
+        (piece.start == 0).then_some(Cut::NONE)
     }
 }
 

@@ -13,10 +13,13 @@ use super::discovery::FileEnumerator;
 use super::fields::{Fields, FileFields};
 use super::patience::{Patience, PatientStore, chain};
 use super::piece::Piece;
+use super::read_files::SharedReadFiles;
 use super::read_lines::LineReader;
 use super::read_parquet::{Decoding, DividedRowGroups, Plan, RowGroupReader};
 use super::store::Store;
-use crate::source::{Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator};
+use crate::source::{
+    Finished, Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator,
+};
 use crate::{Error, TableDescriptor};
 
 /// What a piece gave.
@@ -42,6 +45,8 @@ pub(crate) struct FileSource {
     store: Store,
     /// Shared by the readers of this process.
     divided: Arc<DividedRowGroups>,
+    /// Shared by the enumerator and the pool.
+    read: SharedReadFiles,
 }
 
 impl FileSource {
@@ -54,13 +59,24 @@ impl FileSource {
     ) -> Result<Self, Error> {
         let store = Store::open(&config.location, &config.s3)?;
         let fields = Fields::new(&config, &table, projection, metadata);
-        Ok(Self { config: Arc::new(config), table, fields, store, divided: Arc::default() })
+        Ok(Self {
+            config: Arc::new(config),
+            table,
+            fields,
+            store,
+            divided: Arc::default(),
+            read: SharedReadFiles::default(),
+        })
     }
 }
 
 impl Source for FileSource {
     fn enumerator(&self, io: tokio::runtime::Handle) -> Result<Box<dyn SplitEnumerator>, Error> {
-        Ok(Box::new(FileEnumerator::new(Arc::clone(&self.config), self.store.clone(), io)))
+        Ok(Box::new(FileEnumerator::new(Arc::clone(&self.config), self.store.clone(), self.read.clone(), io)))
+    }
+
+    fn finished(&self) -> Box<dyn Finished> {
+        Box::new(self.read.clone())
     }
 
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>, Error> {
@@ -116,6 +132,7 @@ struct FileSourceReader {
     _needs: watch::Sender<()>,
     context: ReaderContext,
     // Changing.
+    /// What was given to this reader, but for pieces that it has reported as finished.
     pieces: Vec<Held>,
     /// The piece that is being read, as a position in `pieces`.
     open: Option<(usize, Open)>,
@@ -264,7 +281,13 @@ impl SourceReader for FileSourceReader {
             position: serde_json::json!(held.piece),
             finished: held.finished,
         };
-        Ok(self.pieces.iter().map(split).collect())
+        let splits = self.pieces.iter().map(split).collect();
+        // What is finished has been reported with this.
+        if let Some((index, _)) = &mut self.open {
+            *index -= self.pieces[..*index].iter().filter(|held| held.finished).count();
+        }
+        self.pieces.retain(|held| !held.finished);
+        Ok(splits)
     }
 
     fn trouble(&self) -> Option<String> {

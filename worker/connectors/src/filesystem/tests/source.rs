@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::{lines, people};
 use crate::TableDescriptor;
 use crate::harness::{Harness, metadata, table};
-use crate::source::{SourceReader, Split};
+use crate::source::{Poll, SourceReader, Split};
 
 /// The first column; a source without any rows left gives no batch, and so no columns.
 fn ids(rows: &RecordBatch) -> Vec<i64> {
@@ -178,12 +178,12 @@ fn a_watched_folder_gives_new_files_only() {
     assert!(second.len() > 1);
     // Files do not change once they are there: one that does is not read again, here or after a restore.
     fs::write(folder.path().join("a.json"), lines(0, 20)).expect("a file");
-    assert_eq!(ids_of(&harness.block_on(enumerator.discover()).expect("splits").splits), ids_of(&second));
+    assert_eq!(ids_of(&harness.block_on(enumerator.discover()).expect("splits").splits), ids_of(&[]));
     let mut restored = source.enumerator(harness.io()).expect("an enumerator");
     restored.restored(&second.iter().map(|split| split.id.clone()).collect::<Vec<_>>());
     assert_eq!(ids_of(&harness.block_on(restored.discover()).expect("splits").splits), ids_of(&second));
     fs::write(folder.path().join("b.json"), lines(20, 21)).expect("a file");
-    assert_eq!(harness.block_on(restored.discover()).expect("splits").splits.len(), second.len() + 1);
+    assert_eq!(harness.block_on(restored.discover()).expect("splits").splits.len(), 1);
     let mut reader = harness.reader(source.as_ref());
     reader.add_split(second[0].clone()).expect("a split");
     let error = harness.drain(reader.as_mut(), 10).expect_err("another size").to_string();
@@ -330,4 +330,78 @@ fn a_file_that_an_older_checkpoint_cut_between_row_groups_stays_cut_so() {
     }
     sizes.retain(|rows| *rows > 0);
     assert_eq!(sizes, [1000; 3]);
+}
+
+/// Every piece of a file, as a checkpoint of an earlier release held it when it was read.
+fn read_pieces(splits: &[Split]) -> Vec<Split> {
+    splits.iter().map(|split| Split { finished: true, ..split.clone() }).collect()
+}
+
+#[test]
+fn what_an_older_checkpoint_had_read_piece_by_piece_is_not_read_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    for (name, from) in [("a.json", 0), ("b.json", 10), ("c.json", 20)] {
+        fs::write(folder.path().join(name), lines(from, from + 10)).expect("a file");
+    }
+    let table = |cut: &str| people(text(folder.path()), "json", &[("source.split.size", cut)]);
+    let splits = harness.discover(harness.source(&table("64")).as_ref()).expect("splits");
+    let of = |name: &str| -> Vec<Split> {
+        splits.iter().filter(|split| split.id.as_str().contains(name)).cloned().collect()
+    };
+    let (whole, begun) = (of("a.json"), of("b.json"));
+    let known: Vec<Split> = read_pieces(&whole).into_iter().chain(read_pieces(&begun[..2])).collect();
+    // The table is cut in another way by now; a file that is begun is not.
+    let source = harness.source(&table("100"));
+    let mut blocks = Vec::new();
+    for restore in ["as pieces", "as blocks"] {
+        let source = if restore == "as pieces" { &source } else { &harness.source(&table("100")) };
+        let mut finished = source.finished();
+        let mut enumerator = source.enumerator(harness.io()).expect("an enumerator");
+        if restore == "as pieces" {
+            known.iter().for_each(|split| finished.add(split.clone()).expect("a piece"));
+            enumerator.restored(&known.iter().map(|split| split.id.clone()).collect::<Vec<_>>());
+            blocks = finished.snapshot().blocks;
+        } else {
+            finished.restore(&blocks).expect("as written");
+            enumerator.restored(&[]);
+        }
+        assert_eq!((finished.snapshot().splits, &finished.snapshot().blocks), (Vec::new(), &blocks));
+        let found = harness.block_on(enumerator.discover()).expect("splits").splits;
+        let unread: Vec<Split> = found.into_iter().filter(|split| !finished.contains(&split.id)).collect();
+        let (of_b, of_c): (Vec<_>, Vec<_>) = unread.into_iter().partition(|split| split.id.as_str().contains("b.json"));
+        assert_eq!(ids_of(&of_b), ids_of(&begun[2..]), "{restore}");
+        let mut reader = harness.reader(source.as_ref());
+        for split in of_c {
+            reader.add_split(split).expect("a split");
+        }
+        assert_eq!(ids(&harness.drain(reader.as_mut(), 7).expect("rows")), (20..30).collect::<Vec<_>>());
+        assert_eq!(ids_of(&harness.block_on(enumerator.discover()).expect("nothing new").splits), ids_of(&[]));
+    }
+}
+
+#[test]
+fn a_reader_reports_a_piece_as_finished_once_and_the_one_it_reads_each_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    fs::write(folder.path().join("a.json"), lines(0, 200)).expect("a file");
+    let source = harness.source(&people(text(folder.path()), "json", &[("source.split.size", "128")]));
+    let splits = harness.discover(source.as_ref()).expect("splits");
+    let mut reader = harness.reader(source.as_ref());
+    splits.iter().for_each(|split| reader.add_split(split.clone()).expect("a split"));
+    let (mut seen, mut finished, mut open) = (Vec::new(), Vec::new(), splits.len());
+    while open > 0 {
+        match reader.poll(1).expect("rows") {
+            Poll::Rows { rows, .. } => seen.extend(ids(&rows)),
+            Poll::Finished(_) => {}
+            Poll::Pending => harness.wait(),
+        }
+        let reported = reader.snapshot().expect("a snapshot");
+        assert_eq!(reported.len(), open, "what was finished before is left out");
+        open = reported.iter().filter(|split| !split.finished).count();
+        finished.extend(reported.into_iter().filter(|split| split.finished));
+    }
+    assert_eq!(seen, (0..200).collect::<Vec<_>>());
+    assert_eq!(ids_of(&finished), ids_of(&splits));
+    assert!(reader.snapshot().expect("a snapshot").is_empty());
 }
