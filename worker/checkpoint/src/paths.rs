@@ -5,6 +5,7 @@
 //! chk/{checkpoint:010}-{attempt}/manifest   one for each checkpoint
 //! state/{attempt:010}/{worker}/{checkpoint:010}.run
 //! staged/...                                sinks' output that is not visible yet
+//! savepoints/{checkpoint:010}-{attempt}-{random:08x}   where a savepoint is that nobody was told of
 //! ```
 //! Everything but control records has its attempt in its name, so that no two processes ever write the same name.
 
@@ -15,6 +16,9 @@ pub(crate) const CHECKPOINTS: &str = "chk";
 pub(crate) const STATE: &str = "state";
 pub(crate) const STAGED: &str = "staged";
 pub(crate) const MANIFEST: &str = "manifest";
+
+/// Notes of savepoints that nobody was told of. The content of each is the location of the savepoint.
+pub(crate) const SAVEPOINTS: &str = "savepoints";
 
 /// The object in a savepoint's folder that says that its output is visible.
 pub(crate) const COMMITTED: &str = "committed";
@@ -43,6 +47,15 @@ pub(crate) fn control_record(sequence: u64) -> String {
     format!("{CONTROL}/{sequence:020}")
 }
 
+/// The note of a savepoint, by its location; `None` for a folder that was given another name.
+pub(crate) fn savepoint_note(uri: &str) -> Option<String> {
+    let folder = uri.rsplit('/').next()?.strip_prefix("savepoint-")?;
+    let mut parts = folder.rsplitn(4, '-');
+    let (unique, attempt, checkpoint) = (parts.next()?, parts.next()?, parts.next()?);
+    let note = format!("{SAVEPOINTS}/{checkpoint}-{attempt}-{unique}");
+    writer_of(&note).is_some().then_some(note)
+}
+
 /// The number of a control record; `None` for what is none.
 pub(crate) fn sequence_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(CONTROL)?.strip_prefix('/')?;
@@ -62,6 +75,7 @@ pub(crate) fn writer_of(name: &str) -> Option<(CheckpointId, Attempt)> {
     let parts: Vec<&str> = name.split('/').collect();
     let (checkpoint, attempt) = match parts.as_slice() {
         [CHECKPOINTS, folder, _] => folder.split_once('-')?,
+        [SAVEPOINTS, note] => note.rsplit_once('-')?.0.split_once('-')?,
         [STATE, attempt, _, file] => (file.strip_suffix(".run")?, *attempt),
         _ => return None,
     };
@@ -86,6 +100,13 @@ mod tests {
         let run = run_file(attempt, "leader", checkpoint);
         assert_eq!(run, "state/0000000003/leader/0000000012.run");
         assert_eq!(writer_of(&run), Some((checkpoint, attempt)));
+        let note = savepoint_note("s3://bucket/savepoints/savepoint-orders-per-minute-0000000012-3-5f0a77c2");
+        let note = note.expect("the form of such names");
+        assert_eq!(note, "savepoints/0000000012-3-5f0a77c2");
+        for renamed in ["s3://bucket/kept", "s3://bucket/savepoint-1-2", "s3://bucket/savepoint-a-b-c-d/kept-1-2-3"] {
+            assert_eq!(savepoint_note(renamed), None, "{renamed}");
+        }
+        assert_eq!(writer_of(&note), Some((checkpoint, attempt)));
         assert_eq!(writer_of("state/x"), None);
         assert_eq!(sequence_of(&control_record(7)), Some(7));
         assert_eq!(sequence_of("control/7"), None);

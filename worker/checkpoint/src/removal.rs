@@ -58,12 +58,12 @@ pub async fn remove_savepoint(uri: &str, options: &BTreeMap<String, String>) -> 
 }
 
 /// The objects in a folder.
-async fn names(storage: &Storage) -> Result<Vec<String>> {
+pub(crate) async fn names(storage: &Storage) -> Result<Vec<String>> {
     Ok(storage.list("").await?.into_iter().map(|entry| entry.name).collect())
 }
 
 /// Removes what dead processes have left half written in a folder, then these objects of it, some of them last.
-async fn remove_all(storage: &Storage, names: Vec<String>, is_last: impl Fn(&str) -> bool) -> Result<usize> {
+pub(crate) async fn remove_all(storage: &Storage, names: Vec<String>, is_last: impl Fn(&str) -> bool) -> Result<usize> {
     storage.delete_unfinished(i64::MAX).await?;
     let (last, first): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_last(name));
     for group in [first, last] {

@@ -13,7 +13,8 @@ use crate::job::JobStore;
 use crate::manifest::Manifest;
 use crate::paths;
 use crate::record::Record;
-use crate::storage::Entry;
+use crate::removal;
+use crate::storage::{Entry, Storage};
 
 /// Files of dead attempts stay for this long, in milliseconds by the store's clock: whoever reads or writes one still, late
 /// as it is, fails at its own work and not at ours.
@@ -161,7 +162,31 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
     }
     collected.records = control_log::delete_old(storage, head).await?;
     collected.files += storage.delete_unfinished(now_ms.saturating_sub(AGE_MS)).await?;
+    collected.files += collect_savepoints(storage, head, now_ms).await?;
     Ok(collected)
+}
+
+/// Removes savepoints that nobody was told of and nobody will be: of checkpoints of this attempt that failed, and of attempts
+/// that are dead.
+async fn collect_savepoints(storage: &Storage, head: &Record, now_ms: i64) -> Result<usize> {
+    // Unlike other files, those of the latest checkpoint stay until its commit is known to be done.
+    let current = Attempt::new(head.id.attempt);
+    let needed = Needed { current, latest: head.commits_done_upto, names: BTreeSet::new() };
+    let notes = storage.list(paths::SAVEPOINTS).await?;
+    let mut removed = 0;
+    for note in doomed(&notes, &needed, now_ms) {
+        if let Some(uri) = storage.get(&note).await? {
+            let folder = storage.open_beside(&String::from_utf8_lossy(&uri))?;
+            let names = removal::names(&folder).await?;
+            // Without its manifest it is no savepoint, so that goes first.
+            let (manifest, others): (Vec<String>, Vec<String>) =
+                names.into_iter().partition(|name| name == paths::MANIFEST);
+            removed += removal::remove_all(&folder, manifest, |_| false).await?;
+            removed += removal::remove_all(&folder, others, |_| false).await?;
+        }
+        storage.delete(&note).await?;
+    }
+    Ok(removed)
 }
 
 #[cfg(test)]

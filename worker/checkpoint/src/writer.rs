@@ -207,6 +207,9 @@ impl Writer {
     ///
     /// # Errors
     /// When storage fails; the folder may be there without a manifest then, and nothing will take it for a savepoint.
+    ///
+    /// Garbage collection removes the folder of a savepoint that failed or whose attempt has ended, unless
+    /// [`Writer::hand_over_savepoint`] was called.
     pub async fn write_savepoint(
         &self,
         dir: &str,
@@ -221,6 +224,10 @@ impl Writer {
         let unique = JobStore::nonce() as u32;
         let folder = format!("savepoint-{job}-{:010}-{}-{unique:08x}", checkpoint.number(), inner.attempt);
         let storage = inner.store.storage().open_beside(dir)?.under(&folder);
+        let uri = storage.uri();
+        let note = paths::savepoint_note(&uri).expect("the name has the form of such names");
+        inner.store.storage().put_once(&note, Bytes::from(uri.clone().into_bytes())).await?;
+        crash_point("savepoint.noted");
         let union_values = union_values(&contents.snapshots);
         let stored =
             store_run(&storage, "state.run", identity.clone(), Arc::clone(&contents.snapshots), BTreeMap::new(), 0)
@@ -243,7 +250,25 @@ impl Writer {
         crash_point("savepoint.before-manifest");
         storage.put_once(paths::MANIFEST, proto.seal()).await?;
         crash_point("savepoint.after-manifest");
-        Ok(storage.uri())
+        Ok(uri)
+    }
+
+    /// From now on the savepoint belongs to whoever asked for it: nothing removes it any more. To be called before anybody
+    /// is told of it, and when somebody who has found it restores it.
+    ///
+    /// # Errors
+    /// [`Error::SavepointLocation`] when it was removed meanwhile, because another attempt has long taken this one for dead.
+    /// When storage fails; it can be called again.
+    pub async fn hand_over_savepoint(&self, uri: &str) -> Result<()> {
+        let folder = self.inner.store.storage().open_beside(uri)?;
+        if folder.get(paths::MANIFEST).await?.is_none() {
+            let reason = "it was removed: another attempt runs the job".to_owned();
+            return Err(Error::SavepointLocation { uri: uri.to_owned(), reason });
+        }
+        match paths::savepoint_note(uri) {
+            Some(note) => Ok(self.inner.store.storage().delete(&note).await?),
+            None => Ok(()),
+        }
     }
 
     /// The output of a savepoint is visible: restoring it need not see to that.

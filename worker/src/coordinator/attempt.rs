@@ -135,7 +135,7 @@ enum Done {
     Committed {
         checkpoint: CheckpointId,
         committers: Committers,
-        result: Result<(), Error>,
+        result: Result<BTreeMap<String, String>, Error>,
     },
     /// Garbage of old checkpoints. Cut off when the job ends: the next one goes on with it.
     Collected(Result<(), eddyline_checkpoint::Error>),
@@ -501,9 +501,9 @@ impl Running {
             },
             Done::Committed { checkpoint, committers, result } => {
                 self.committers = Some(committers);
-                result?;
+                let lost = result?;
                 self.attempt.status.checkpoint_committed();
-                self.savepoints_complete(checkpoint);
+                self.savepoints_complete(checkpoint, &lost);
                 self.tell_sources(SourceCommand::Completed(checkpoint));
                 let writer = Arc::clone(&self.attempt.writer);
                 self.background.spawn(async move { Done::Collected(writer.collect_garbage().await.map(|_| ())) });
@@ -524,8 +524,13 @@ impl Running {
 
     /// A savepoint is complete when what it was taken with is visible, and not when it is stored: a commit that fails
     /// brings the job back to before it, and then somebody could restore what the job has gone beyond.
-    fn savepoints_complete(&mut self, checkpoint: CheckpointId) {
+    fn savepoints_complete(&mut self, checkpoint: CheckpointId, lost: &BTreeMap<String, String>) {
         let mut written = std::mem::take(&mut self.written);
+        for (_, result) in &mut written {
+            if let Some(reason) = result.as_ref().ok().and_then(|uri| lost.get(uri)) {
+                *result = Err(reason.clone());
+            }
+        }
         if self.taken_back == Some(checkpoint) {
             written.retain(|(order, _)| self.orders.contains(order));
         }

@@ -324,6 +324,9 @@ impl Runner<'_> {
             && (restored.is_savepoint() || started.skipped.iter().any(|skipped| skipped.uri == restored.uri()))
         {
             recovery::commit_restored(graph, restored, self.connectors, &config.allow_non_restored).await?;
+            if restored.is_savepoint() {
+                writer.hand_over_savepoint(restored.uri()).await?;
+            }
         }
         for completed in started.uncommitted.iter().filter(|_| is_latest) {
             info!(checkpoint = %completed.id, "finishing the commits of a checkpoint");

@@ -128,7 +128,8 @@ async fn write(
     Ok(Stored { completed, held, savepoints })
 }
 
-/// Makes visible what was staged for a checkpoint, and notes so in the savepoints that were taken with it.
+/// Makes visible what was staged for a checkpoint, and notes so in the savepoints that were taken with it. Gives those that
+/// cannot be handed over, with the reasons.
 pub(super) async fn commit(
     committers: &mut Committers,
     checkpoint: CheckpointId,
@@ -136,7 +137,7 @@ pub(super) async fn commit(
     writer: &Writer,
     savepoints: &[String],
     status: &Status,
-) -> Result<(), Error> {
+) -> Result<BTreeMap<String, String>, Error> {
     if !savepoints.is_empty() {
         eddyline_stream::crash_point("savepoint.stored");
     }
@@ -153,14 +154,27 @@ pub(super) async fn commit(
         status.checkpoint_error(crate::reason_of(&error));
         tokio::time::sleep(wait).await;
     }
+    let mut lost = BTreeMap::new();
     for uri in savepoints {
         eddyline_stream::crash_point("savepoint.before-mark");
         if let Err(error) = writer.mark_savepoint_committed(uri).await {
             // Whoever restores it makes its output visible again, which changes nothing.
             warn!(%uri, error = %crate::chain_of(&error), "the savepoint could not be told that its output is visible");
         }
+        let mut backoff = Backoff::new();
+        while let Err(error) = writer.hand_over_savepoint(uri).await {
+            if !error.is_retryable() {
+                lost.insert(uri.clone(), crate::chain_of(&error));
+                break;
+            }
+            let wait = backoff.wait();
+            let wait_ms = wait.as_millis() as u64;
+            warn!(%uri, error = %crate::chain_of(&error), wait_ms, "the savepoint could not be handed over; it is tried again");
+            status.checkpoint_error(crate::reason_of(&error));
+            tokio::time::sleep(wait).await;
+        }
     }
-    Ok(())
+    Ok(lost)
 }
 
 /// Makes visible what was staged for a checkpoint, and records that it is. Also what recovery does first.

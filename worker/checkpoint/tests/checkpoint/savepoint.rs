@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointHandle, Error, JobStore, Storage, inspect};
+use eddyline_checkpoint::{CheckpointHandle, Error, JobStore, Started, Storage, inspect};
 use eddyline_stream::Assignment;
 
 use crate::states::{self, assert_restores, checkpoint, contents, groups, sample, start, uid};
@@ -102,4 +102,58 @@ async fn a_look_inside_shows_what_is_there() {
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
+}
+
+/// Ends the commits of checkpoints that are written now, and removes what is not needed then.
+async fn go_on_and_collect(started: &Started, numbers: [u64; 2]) {
+    for number in numbers {
+        let state = contents(&sample(number as i64), &Assignment::even(groups(), 3));
+        started.writer.write(checkpoint(number), state).await.expect("written");
+        started.writer.mark_committed(checkpoint(number)).await.expect("noted");
+    }
+    started.writer.collect_garbage().await.expect("collected");
+}
+
+fn there(uri: &str) -> bool {
+    fs::exists(uri.strip_prefix("file://").expect("a local folder").to_owned() + "/manifest").expect("a folder")
+}
+
+#[tokio::test]
+async fn a_savepoint_whose_checkpoint_failed_is_removed_and_one_that_was_handed_over_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| format!("{}/{name}", folder.path().display());
+    let store = JobStore::open(Storage::open(&path("jobs"), &BTreeMap::new()).expect("a folder"), "orders");
+    let started = store.start_attempt(states::identity()).await.expect("started");
+    let state = contents(&sample(4), &Assignment::even(groups(), 3));
+    let saved =
+        async |number| started.writer.write_savepoint(&path("saved"), checkpoint(number), &state).await.expect("saved");
+    let (failed, kept, open) = (saved(1).await, saved(2).await, saved(9).await);
+    started.writer.hand_over_savepoint(&kept).await.expect("noted");
+    go_on_and_collect(&started, [2, 3]).await;
+    assert_eq!([&failed, &kept, &open].map(|uri| there(uri)), [false, true, true], "9 is not complete yet");
+    started.writer.hand_over_savepoint(&failed).await.expect_err("it is gone");
+}
+
+#[tokio::test]
+async fn a_savepoint_of_a_dead_attempt_that_nobody_was_told_of_is_removed_when_it_is_old() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| format!("{}/{name}", folder.path().display());
+    let store = JobStore::open(Storage::open(&path("jobs"), &BTreeMap::new()).expect("a folder"), "orders");
+    let dead = store.start_attempt(states::identity()).await.expect("started");
+    let state = contents(&sample(4), &Assignment::even(groups(), 3));
+    let uri = dead.writer.write_savepoint(&path("saved"), checkpoint(1), &state).await.expect("saved");
+    dead.writer.write(checkpoint(1), state).await.expect("written");
+
+    let next = store.start_attempt(states::identity()).await.expect("started");
+    go_on_and_collect(&next, [2, 3]).await;
+    assert!(there(&uri), "its attempt may only be slow");
+    let notes = path("jobs/orders/savepoints");
+    for note in fs::read_dir(&notes).expect("a folder") {
+        let file = fs::File::options().write(true).open(note.expect("a note").path()).expect("a note");
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 60 * 60);
+        file.set_modified(long_ago).expect("a time");
+    }
+    go_on_and_collect(&next, [4, 5]).await;
+    assert!(!there(&uri));
+    assert!(!fs::exists(&notes).expect("a folder"), "nor is a note of it");
 }
