@@ -87,9 +87,9 @@ pub enum Ending {
     Finished,
     /// Stopped as asked, with the savepoint of this name and location or with a checkpoint.
     Stopped(Option<(String, String)>),
-    /// Stopped with a checkpoint, but the savepoint it should have been stopped with could not be written: the job goes on.
+    /// Stopped with a checkpoint, but the savepoint it should have been stopped with could not be written: the job continues.
     SavepointFailed,
-    /// Stopped with a checkpoint to go on with another number of slots.
+    /// Stopped with a checkpoint to continue with another number of slots.
     Rescaling(Rescaling),
 }
 
@@ -137,7 +137,7 @@ enum Done {
         committers: Committers,
         result: Result<BTreeMap<String, String>, Error>,
     },
-    /// Garbage of old checkpoints. Cut off when the job ends: the next one goes on with it.
+    /// Garbage of old checkpoints. Cut off when the job ends: the next one continues.
     Collected(Result<(), eddyline_checkpoint::Error>),
     Discovered {
         source: usize,
@@ -154,7 +154,7 @@ struct Running {
     parts: Vec<(SlotIndex, TaskSnapshot)>,
     barrier_sent: Instant,
     alignment_max: Duration,
-    /// Staged for checkpoints that were given up: goes into the next one.
+    /// Staged for checkpoints that were abandoned: goes into the next one.
     carried: Vec<(OperatorUid, Staged)>,
     /// Staged for the checkpoint that is stored and not yet committed.
     to_commit: BySink,
@@ -166,7 +166,7 @@ struct Running {
     written: Written,
     /// The checkpoint that was on its way when a stop was taken back: its savepoint is not what a later stop ends with.
     taken_back: Option<CheckpointId>,
-    /// The state that the job was stopped with, to go on with other slots.
+    /// The state that the job was stopped with, to continue with other slots.
     held: Option<HeldState>,
     /// Where the savepoint is that the job was stopped with.
     stopped_with: Option<(String, String)>,
@@ -238,7 +238,7 @@ pub async fn run(
 }
 
 impl Drop for Running {
-    /// Nobody waits in vain: an attempt that ends in another way than asked gives up its savepoints. Nor does the next
+    /// Nobody waits in vain: an attempt that ends in another way than asked abandons its savepoints. Nor does the next
     /// attempt wait until idle committers have closed their connections.
     fn drop(&mut self) {
         if let (Some(committers), Ok(runtime)) = (self.committers.take(), tokio::runtime::Handle::try_current()) {
@@ -317,7 +317,7 @@ impl Running {
                 rounds::Command::Trigger(barrier) => self.trigger(barrier),
                 rounds::Command::Store(barrier) => self.store(barrier),
                 rounds::Command::Commit(checkpoint) => self.commit(checkpoint),
-                rounds::Command::GiveUp(checkpoint) => self.give_up(checkpoint),
+                rounds::Command::Abandon(checkpoint) => self.abandon(checkpoint),
                 rounds::Command::Overdue(checkpoint) => self.overdue(checkpoint),
                 rounds::Command::Stopped(_) => return Some(self.stopped()),
                 rounds::Command::Finished(_) => return Some(Ending::Finished),
@@ -341,12 +341,12 @@ impl Running {
         self.tell_sources(SourceCommand::Barrier(barrier));
     }
 
-    fn give_up(&mut self, checkpoint: CheckpointId) {
+    fn abandon(&mut self, checkpoint: CheckpointId) {
         let failures = self.rounds.consecutive_failures();
         if failures >= FAILURES_BEFORE_ALARM {
             tracing::error!(%checkpoint, failures, "checkpoints keep failing; a restart would go far back");
         } else {
-            warn!(%checkpoint, "checkpoint given up");
+            warn!(%checkpoint, "checkpoint abandoned");
         }
         self.attempt.status.checkpoint_failed(failures);
         for (_, part) in std::mem::take(&mut self.parts) {
@@ -442,9 +442,9 @@ impl Running {
         }
         let checkpoint = barrier.checkpoint;
         let is_last = barrier.kind == BarrierKind::Savepoint { stop: true };
-        let goes_on = is_last && matches!(self.stop, Some(Stop::Rescale { .. }));
+        let continues = is_last && matches!(self.stop, Some(Stop::Rescale { .. }));
         let assignment = Assignment::clone(&self.attempt.assignment);
-        let parts = storing::Parts { checkpoint, frozen, splits, finished, staged, assignment, orders, goes_on };
+        let parts = storing::Parts { checkpoint, frozen, splits, finished, staged, assignment, orders, continues };
         let status = Arc::clone(&self.attempt.status);
         self.background.spawn(async move {
             let (staged, result) = storing::store(parts, &writer, &status).await;

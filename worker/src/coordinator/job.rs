@@ -294,7 +294,7 @@ impl Runner<'_> {
         let writer = Arc::new(started.writer);
         let (handle, is_latest) =
             recovery::starting_point(config, store, started.latest.clone(), started.start_after).await?;
-        // Numbers go on behind those of the state that is restored, also in a folder that has no checkpoint of its own yet.
+        // Numbers continue behind those of the state that is restored, also in a folder that has no checkpoint of its own yet.
         let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
         let assignment = assignment(handle.as_ref(), graph, self.parallelism);
         let held = rescaling.as_mut().and_then(|rescaling| rescaling.held.take());

@@ -14,9 +14,9 @@ pub struct SavepointOrder {
 /// What the outside asks of a running job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Take a savepoint and go on.
+    /// Take a savepoint and continue.
     Savepoint(SavepointOrder),
-    /// Stop, with a savepoint or with a checkpoint. When the savepoint fails, the job goes on.
+    /// Stop, with a savepoint or with a checkpoint. When the savepoint fails, the job continues.
     Stop {
         /// The savepoint.
         savepoint: Option<SavepointOrder>,

@@ -1,7 +1,7 @@
-//! Decides about checkpoints: when one starts, when it is complete, when it is given up. No I/O, no clock.
+//! Decides about checkpoints: when one starts, when it is complete, when it is abandoned. No I/O, no clock.
 //!
 //! One checkpoint is on its way at a time: barrier, then storage, then commit. The next one starts when it is committed or
-//! given up. What was staged for one that was given up goes into the next; its files become garbage.
+//! abandoned. What was staged for one that was abandoned goes into the next; its files become garbage.
 //!
 //! An attempt takes its first checkpoint early and doubles the time between them until it is the interval: whoever waits
 //! for a job to be ready, or for its first committed result, need not wait for an interval, and an attempt that has caught
@@ -67,8 +67,8 @@ pub enum Command {
     Store(Barrier),
     /// It is stored: make visible what sinks have staged.
     Commit(CheckpointId),
-    /// It is given up: keep what was staged for the next one.
-    GiveUp(CheckpointId),
+    /// It is abandoned: keep what was staged for the next one.
+    Abandon(CheckpointId),
     /// It has taken the whole time that it may take, and is still being stored or committed.
     Overdue(CheckpointId),
     /// The job has been stopped with a savepoint.
@@ -118,7 +118,7 @@ impl Rounds {
         }
     }
 
-    /// How many checkpoints in a row were given up.
+    /// How many checkpoints in a row were abandoned.
     pub fn consecutive_failures(&self) -> u32 {
         self.failures
     }
@@ -157,7 +157,7 @@ impl Rounds {
                 commands.push(Command::Commit(checkpoint));
             }
             (Event::StoreFailed(checkpoint), Phase::Storing { barrier, .. }) if checkpoint == barrier.checkpoint => {
-                self.give_up(barrier, &mut commands);
+                self.abandon(barrier, &mut commands);
                 let doubled = PAUSE.0.saturating_mul(1 << (self.failures - 1).min(16));
                 self.not_before = now + doubled.min(PAUSE.1);
             }
@@ -173,7 +173,7 @@ impl Rounds {
                 }
             }
             (Event::Tick, Phase::Aligning { barrier, since, .. }) if now >= since + self.config.timeout => {
-                self.give_up(barrier, &mut commands);
+                self.abandon(barrier, &mut commands);
             }
             // What is staged and written cannot be called back; said once for each time that has gone by.
             (Event::Tick, Phase::Storing { barrier, since }) if now >= since + self.config.timeout => {
@@ -212,14 +212,14 @@ impl Rounds {
         }
     }
 
-    fn give_up(&mut self, barrier: Barrier, commands: &mut Vec<Command>) {
+    fn abandon(&mut self, barrier: Barrier, commands: &mut Vec<Command>) {
         self.failures += 1;
         self.phase = Phase::Waiting;
         if barrier.kind != BarrierKind::Checkpoint {
             // Somebody waits for it: try again.
             self.ask(barrier.kind == BarrierKind::Savepoint { stop: true });
         }
-        commands.push(Command::GiveUp(barrier.checkpoint));
+        commands.push(Command::Abandon(barrier.checkpoint));
     }
 
     fn start(&mut self, now: Now, commands: &mut Vec<Command>) {
@@ -299,12 +299,12 @@ mod tests {
     }
 
     #[test]
-    fn an_alignment_that_takes_too_long_is_given_up_and_its_late_acknowledgements_do_not_count() {
+    fn an_alignment_that_takes_too_long_is_abandoned_and_its_late_acknowledgements_do_not_count() {
         let mut rounds = rounds(2);
         rounds.step(Event::Tick, 10 * SECOND);
         rounds.step(Event::Acknowledged(id(1)), 10 * SECOND);
         let second = barrier(2, BarrierKind::Checkpoint);
-        assert_eq!(rounds.step(Event::Tick, 70 * SECOND), [Command::GiveUp(id(1)), Command::Trigger(second)]);
+        assert_eq!(rounds.step(Event::Tick, 70 * SECOND), [Command::Abandon(id(1)), Command::Trigger(second)]);
         assert_eq!(rounds.consecutive_failures(), 1);
         assert_eq!(rounds.step(Event::Acknowledged(id(1)), 71 * SECOND), []);
         assert_eq!(rounds.step(Event::Acknowledged(id(2)), 71 * SECOND), []);
@@ -339,7 +339,7 @@ mod tests {
         let stop = BarrierKind::Savepoint { stop: true };
         assert_eq!(rounds.step(Event::SavepointRequested { stop: true }, SECOND), [Command::Trigger(barrier(1, stop))]);
         rounds.step(Event::Acknowledged(id(1)), SECOND);
-        assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::GiveUp(id(1))]);
+        assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::Abandon(id(1))]);
         assert_eq!(rounds.step(Event::Tick, SECOND + PAUSE.0), [Command::Trigger(barrier(2, stop))]);
     }
 
@@ -350,7 +350,7 @@ mod tests {
         rounds.step(Event::SavepointRequested { stop: true }, SECOND);
         assert_eq!(rounds.step(Event::SavepointRequested { stop: false }, SECOND), []);
         rounds.step(Event::Acknowledged(id(1)), SECOND);
-        assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::GiveUp(id(1))]);
+        assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::Abandon(id(1))]);
         assert_eq!(rounds.step(Event::Tick, SECOND + PAUSE.0), [Command::Trigger(barrier(2, stop))]);
     }
 
@@ -435,7 +435,7 @@ mod tests {
                     assert!(stored.contains(checkpoint), "{history:?}");
                 }
             }
-            let ended = triggered.len() - history.iter().filter(|c| matches!(c, Command::GiveUp(_))).count();
+            let ended = triggered.len() - history.iter().filter(|c| matches!(c, Command::Abandon(_))).count();
             let open = usize::from(rounds.in_flight().is_some());
             let committed = history.iter().filter(|c| matches!(c, Command::Commit(_))).count();
             assert!(ended <= committed + open, "two on their way: {history:?}");

@@ -46,11 +46,11 @@ pub struct State {
     pub checkpoints: VecDeque<CheckpointStatus>,
     /// How many this process has completed.
     pub checkpoints_completed: u64,
-    /// How many this process has given up.
+    /// How many this process has abandoned.
     pub checkpoints_failed: u64,
-    /// Checkpoints given up since the last one that was completed.
+    /// Checkpoints abandoned since the last one that was completed.
     pub consecutive_failures: u32,
-    /// Why the last one was given up.
+    /// Why the last one was abandoned.
     pub checkpoint_error: Option<String>,
     /// The last change of parallelism.
     pub last_rescale: Option<Rescale>,
@@ -133,7 +133,7 @@ impl Status {
         state.checkpoint_at = Some(Instant::now());
     }
 
-    /// A checkpoint was given up.
+    /// A checkpoint was abandoned.
     pub fn checkpoint_failed(&self, consecutive: u32) {
         let mut state = self.state();
         state.checkpoints_failed += 1;
@@ -155,7 +155,7 @@ impl Status {
         state.checkpoint_error.get_or_insert_with(|| "it is not stored and committed in time".to_owned());
     }
 
-    /// Why a checkpoint could not be stored, said before it is given up.
+    /// Why a checkpoint could not be stored, said before it is abandoned.
     pub fn checkpoint_error(&self, error: String) {
         self.state().checkpoint_error = Some(error);
     }
@@ -228,7 +228,7 @@ impl Status {
         self.savepoint_requested(name);
     }
 
-    /// A savepoint is complete, or given up; the first word counts.
+    /// A savepoint is complete, or abandoned; the first word counts.
     pub fn savepoint_ended(&self, name: &str, checkpoint: Option<u64>, result: Result<String, String>) {
         let mut state = self.state();
         let is_open = |known: &&mut Savepoint| known.name == name && known.state == SavepointState::InProgress;
@@ -248,7 +248,7 @@ impl Status {
     }
 
     /// Nobody takes the savepoints any more that are still asked for.
-    pub fn give_up_savepoints(&self, reason: &str) {
+    pub fn abandon_savepoints(&self, reason: &str) {
         let open: Vec<String> = {
             let state = self.state();
             let open = state.savepoints.iter().filter(|known| known.state == SavepointState::InProgress);

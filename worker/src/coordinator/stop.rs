@@ -14,7 +14,7 @@ pub(super) enum Stop {
         /// When it is taken back if it has not come to its end.
         deadline: Option<Instant>,
     },
-    /// To go on at once with another number of slots.
+    /// To continue at once with another number of slots.
     Rescale {
         /// How many.
         parallelism: u16,

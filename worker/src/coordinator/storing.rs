@@ -27,7 +27,7 @@ pub(super) type Written = Vec<(SavepointOrder, Result<String, String>)>;
 /// A checkpoint that counts.
 pub(super) struct Stored {
     pub(super) completed: CompletedCheckpoint,
-    /// What it was made of, if the next attempt goes on with it.
+    /// What it was made of, if the next attempt continues with it.
     pub(super) held: Option<HeldState>,
     pub(super) savepoints: Written,
 }
@@ -45,18 +45,18 @@ pub(super) struct Parts {
     pub(super) frozen: Vec<(OperatorUid, SlotIndex, Frozen)>,
     pub(super) splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     pub(super) finished: BTreeMap<OperatorUid, Vec<Bytes>>,
-    /// With what was staged for checkpoints that were given up.
+    /// With what was staged for checkpoints that were abandoned.
     pub(super) staged: Vec<(OperatorUid, Staged)>,
     pub(super) assignment: Assignment,
     /// Savepoints that are taken with it.
     pub(super) orders: Vec<SavepointOrder>,
-    /// Whether the job goes on from it in this process: then its state is held.
-    pub(super) goes_on: bool,
+    /// Whether the job continues from it in this process: then its state is held.
+    pub(super) continues: bool,
 }
 
 /// Stores a checkpoint. Gives what is staged also when that fails, for the next one.
 pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (BySink, Result<Stored, StoreError>) {
-    let Parts { checkpoint, frozen, splits, finished, staged, assignment, orders, goes_on } = parts;
+    let Parts { checkpoint, frozen, splits, finished, staged, assignment, orders, continues } = parts;
     // At once, not when output is staged: as long as state is held, changing it costs its operator a copy.
     let gathering = tokio::task::spawn_blocking(|| gather(frozen));
     let mut by_sink = BySink::new();
@@ -70,12 +70,12 @@ pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (By
     let value = |one: &Committable| serde_json::to_value(one).expect("a committable is plain data");
     let committables =
         by_sink.iter().map(|(sink, of_sink)| (sink.clone(), of_sink.iter().map(value).collect())).collect();
-    let snapshots = match gathering.await.expect("gathering does not panic and is not given up") {
+    let snapshots = match gathering.await.expect("gathering does not panic and is not abandoned") {
         Ok(snapshots) => Arc::new(snapshots),
         Err(failed) => return (by_sink, Err(failed)),
     };
     let contents = CheckpointContents { snapshots, splits, finished, committables, assignment };
-    let written = write(writer, checkpoint, contents, (orders, goes_on), status).await;
+    let written = write(writer, checkpoint, contents, (orders, continues), status).await;
     (by_sink, written.map_err(|error| StoreError::Write(Box::new(error))))
 }
 
@@ -97,7 +97,7 @@ async fn write(
     writer: &Writer,
     checkpoint: CheckpointId,
     contents: CheckpointContents,
-    (orders, goes_on): (Vec<SavepointOrder>, bool),
+    (orders, continues): (Vec<SavepointOrder>, bool),
     status: &Status,
 ) -> Result<Stored, eddyline_checkpoint::Error> {
     let mut savepoints = Vec::with_capacity(orders.len());
@@ -109,7 +109,7 @@ async fn write(
         };
         savepoints.push((order, result));
     }
-    let snapshots = goes_on.then(|| Arc::clone(&contents.snapshots));
+    let snapshots = continues.then(|| Arc::clone(&contents.snapshots));
     let mut backoff = Backoff::new();
     let mut written = writer.write(checkpoint, contents).await;
     while let Err(error) = &written

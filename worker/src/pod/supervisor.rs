@@ -234,7 +234,7 @@ impl Supervisor {
         }
         if let Some(job) = self.job.lock().expect("no holder of the job panics").take() {
             job.abort();
-            self.view.status.give_up_savepoints("the job was canceled");
+            self.view.status.abandon_savepoints("the job was canceled");
             self.view.status.enter(Phase::Canceled, None);
             info!("canceled");
         }
@@ -334,6 +334,6 @@ async fn run(
             }
         }
     }
-    view.status.give_up_savepoints("the job has ended");
+    view.status.abandon_savepoints("the job has ended");
     let _nobody_waits = ending.send(true);
 }

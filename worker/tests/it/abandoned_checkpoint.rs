@@ -34,7 +34,7 @@ fn is_abandoned(running: &mut Running) -> bool {
     let deadline = Instant::now() + Duration::from_secs(15);
     while Instant::now() < deadline {
         assert!(running.is_alive(), "{}", running.log());
-        if running.log().contains("checkpoint given up") {
+        if running.log().contains("checkpoint abandoned") {
             return true;
         }
         pause();
