@@ -95,6 +95,15 @@ pub enum Error {
         /// The sink.
         sink: OperatorUid,
     },
+    /// A checkpoint of another job has output that this job cannot make visible: that job might do so at the same time.
+    #[error(
+        "checkpoint {uri} of another job has output that is not visible yet. Copy it while that job does not run \
+         (eddyline savepoint copy --from {uri} --to FOLDER), and restore the copy: it brings that output along"
+    )]
+    ForeignOutput {
+        /// The checkpoint.
+        uri: String,
+    },
     /// The tasks could not be built.
     #[error(transparent)]
     Build(#[from] build::Error),
@@ -320,9 +329,11 @@ impl Runner<'_> {
         *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
 
         // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
-        if let Some(restored) = handle.as_ref().filter(|_| !is_latest)
-            && (restored.is_savepoint() || started.skipped.iter().any(|skipped| skipped.uri == restored.uri()))
-        {
+        if let Some(restored) = handle.as_ref().filter(|_| !is_latest) {
+            let is_own = started.skipped.iter().any(|skipped| skipped.uri == restored.uri());
+            if !is_own && !restored.is_savepoint() && restored.open_output().await?.is_some() {
+                return Err(Error::ForeignOutput { uri: restored.uri().to_owned() });
+            }
             recovery::commit_restored(graph, restored, self.connectors, &config.allow_non_restored).await?;
             if restored.is_savepoint() {
                 writer.hand_over_savepoint(restored.uri()).await?;

@@ -40,7 +40,8 @@ pub fn verdict(error: &Error) -> Verdict {
         Error::Attempt(attempt::Error::Task(_) | attempt::Error::Gather { .. } | attempt::Error::Lost)
         | Error::Build(_)
         | Error::Decode { .. }
-        | Error::OpenOutput { .. } => Verdict::Mistake,
+        | Error::OpenOutput { .. }
+        | Error::ForeignOutput { .. } => Verdict::Mistake,
     }
 }
 
@@ -82,7 +83,7 @@ pub fn cause(error: &Error, graph: &JobGraph) -> FailureCause {
     match error {
         Error::Checkpoint(error) => cause_of_checkpoint(error),
         Error::Decode { .. } => FailureCause::Storage,
-        Error::OpenOutput { .. } => FailureCause::State,
+        Error::OpenOutput { .. } | Error::ForeignOutput { .. } => FailureCause::State,
         Error::Build(build::Error::Open { operator, .. }) => cause_of_operator(graph, operator),
         Error::Build(_) => FailureCause::Job,
         Error::Attempt(error) => match error {

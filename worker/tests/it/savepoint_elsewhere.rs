@@ -145,6 +145,36 @@ fn output_of_a_checkpoint_is_not_lost_because_its_insert_is_gone() {
 }
 
 #[test]
+fn open_output_of_another_job_comes_along_with_a_copy_and_never_gets_lost() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (job, checkpoints) = (folder.path().join("job.sql"), folder.path().join("checkpoints"));
+    let log = |name: &str| folder.path().join(name);
+    std::fs::write(&job, two_inserts(folder.path(), &["files"])).expect("a file");
+    let mut program = Running::eddyline();
+    program.env("EDDYLINE_CRASH_AT", "coordinator.stored:2");
+    let mut first = Running::start(program, &job, &checkpoints, &log("first"));
+    assert!(!first.ended().success(), "it dies between storing and committing: {}", first.log());
+
+    // The same job in another folder is another job.
+    let (other, latest) = (folder.path().join("other"), checkpoints.join("job").display().to_string());
+    let restore = ["--restore", latest.as_str()];
+    let mut second = Running::start_with(Running::eddyline(), &job, &other, &log("second"), &restore);
+    assert!(!second.ended().success(), "{}", second.log());
+    assert!(second.log().contains("eddyline savepoint copy --from"), "{}", second.log());
+
+    let kept = folder.path().join("kept").display().to_string();
+    let copied =
+        Running::eddyline().args(["savepoint", "copy", "--from", &latest, "--to", &kept]).output().expect("it runs");
+    assert!(copied.status.success(), "{copied:?}");
+    let mut third = Running::start_with(Running::eddyline(), &job, &other, &log("third"), &["--restore", &kept]);
+    let before = numbers_in(&folder.path().join("files")).len();
+    third.until("more results", |_| numbers_in(&folder.path().join("files")).len() > before + 1000);
+    third.terminate();
+    assert!(third.ended().success(), "{}", third.log());
+    assert_gapless(&numbers_in(&folder.path().join("files")));
+}
+
+#[test]
 fn output_that_may_be_left_behind_does_not_keep_a_job_from_starting() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (job, checkpoints) = (folder.path().join("job.sql"), folder.path().join("checkpoints"));
