@@ -1,18 +1,17 @@
 //! Aggregates of lists of rows.
 
 use arrow::datatypes::{DataType, i256};
-use datafusion_common::ScalarValue;
+use eddyline_expression::Scalar;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
 
 use crate::row::{Row, cast};
 
 /// The result of an aggregate over rows in order of arrival.
-pub fn aggregate(call: &AggregateCall, rows: &[&Row]) -> Result<ScalarValue, String> {
-    let is_wanted =
-        |row: &&&Row| call.filter.is_none_or(|filter| matches!(row[filter], ScalarValue::Boolean(Some(true))));
+pub fn aggregate(call: &AggregateCall, rows: &[&Row]) -> Result<Scalar, String> {
+    let is_wanted = |row: &&&Row| call.filter.is_none_or(|filter| matches!(row[filter], Scalar::Boolean(Some(true))));
     let rows: Vec<&Row> = rows.iter().filter(is_wanted).copied().collect();
     let Some(argument) = call.argument else { return count(rows.len(), call) };
-    let mut values: Vec<&ScalarValue> = Vec::new();
+    let mut values: Vec<&Scalar> = Vec::new();
     for row in rows {
         let value = &row[argument];
         let is_new = !call.distinct || !values.iter().any(|other| is_same(other, value));
@@ -24,9 +23,9 @@ pub fn aggregate(call: &AggregateCall, rows: &[&Row]) -> Result<ScalarValue, Str
     cast(&result, &call.result_type)
 }
 
-fn of_values(call: &AggregateCall, values: &[&ScalarValue]) -> Result<ScalarValue, String> {
+fn of_values(call: &AggregateCall, values: &[&Scalar]) -> Result<Scalar, String> {
     use AggregateFunction::{Avg, Count, CountStar, FirstValue, LastValue, ListAgg, Max, Min, Sum};
-    let null = || ScalarValue::try_from(&call.result_type).map_err(|error| error.to_string());
+    let null = || Scalar::null(&call.result_type).map_err(|error| error.to_string());
     if let CountStar | Count = call.function {
         return count(values.len(), call);
     }
@@ -37,9 +36,9 @@ fn of_values(call: &AggregateCall, values: &[&ScalarValue]) -> Result<ScalarValu
         Min => Ok(values.iter().fold(*first, |best, value| if *value < best { value } else { best }).clone()),
         Max => Ok(values.iter().fold(*first, |best, value| if *value > best { value } else { best }).clone()),
         ListAgg { separator } => {
-            let texts = values.iter().map(|value| cast(value, &DataType::Utf8).map(|text| text.to_string()));
-            let texts = texts.collect::<Result<Vec<_>, _>>()?;
-            Ok(ScalarValue::Utf8(Some(texts.join(separator))))
+            let text = |value: &&Scalar| Ok(cast(value, &DataType::Utf8)?.as_str().unwrap_or_default().to_owned());
+            let texts = values.iter().map(text).collect::<Result<Vec<_>, String>>()?;
+            Ok(Scalar::Utf8(Some(texts.join(separator))))
         }
         Sum | Avg => match first.data_type() {
             DataType::Float32 | DataType::Float64 => float_sum(call, values),
@@ -50,15 +49,15 @@ fn of_values(call: &AggregateCall, values: &[&ScalarValue]) -> Result<ScalarValu
     }
 }
 
-fn count(count: usize, call: &AggregateCall) -> Result<ScalarValue, String> {
-    cast(&ScalarValue::Int64(i64::try_from(count).ok()), &call.result_type)
+fn count(count: usize, call: &AggregateCall) -> Result<Scalar, String> {
+    cast(&Scalar::Int64(i64::try_from(count).ok()), &call.result_type)
 }
 
 /// Whether two values count as one for DISTINCT: -0.0 is 0.0 and NaN is NaN.
-fn is_same(a: &ScalarValue, b: &ScalarValue) -> bool {
-    let float = |value: &ScalarValue| match value {
-        ScalarValue::Float64(value) => *value,
-        ScalarValue::Float32(value) => value.map(f64::from),
+fn is_same(a: &Scalar, b: &Scalar) -> bool {
+    let float = |value: &Scalar| match value {
+        Scalar::Float64(value) => *value,
+        Scalar::Float32(value) => value.map(f64::from),
         _ => None,
     };
     match (float(a), float(b)) {
@@ -67,36 +66,36 @@ fn is_same(a: &ScalarValue, b: &ScalarValue) -> bool {
     }
 }
 
-fn whole(value: &ScalarValue) -> Result<i64, String> {
+fn whole(value: &Scalar) -> Result<i64, String> {
     match cast(value, &DataType::Int64)? {
-        ScalarValue::Int64(Some(value)) => Ok(value),
+        Scalar::Int64(Some(value)) => Ok(value),
         other => Err(format!("{other:?} is not a whole number")),
     }
 }
 
-fn float(value: &ScalarValue) -> Result<f64, String> {
+fn float(value: &Scalar) -> Result<f64, String> {
     match cast(value, &DataType::Float64)? {
-        ScalarValue::Float64(Some(value)) => Ok(value),
+        Scalar::Float64(Some(value)) => Ok(value),
         other => Err(format!("{other:?} is not a number")),
     }
 }
 
 /// Sums wrap around; averages are cut off toward zero.
-fn whole_sum(call: &AggregateCall, values: &[&ScalarValue]) -> Result<ScalarValue, String> {
+fn whole_sum(call: &AggregateCall, values: &[&Scalar]) -> Result<Scalar, String> {
     let mut sum = 0i64;
     for value in values {
         sum = sum.wrapping_add(whole(value)?);
     }
     let result = if call.function == AggregateFunction::Avg { sum / values.len() as i64 } else { sum };
     Ok(match call.result_type {
-        DataType::Int8 => ScalarValue::Int8(Some(result as i8)),
-        DataType::Int16 => ScalarValue::Int16(Some(result as i16)),
-        DataType::Int32 => ScalarValue::Int32(Some(result as i32)),
-        _ => ScalarValue::Int64(Some(result)),
+        DataType::Int8 => Scalar::Int8(Some(result as i8)),
+        DataType::Int16 => Scalar::Int16(Some(result as i16)),
+        DataType::Int32 => Scalar::Int32(Some(result as i32)),
+        _ => Scalar::Int64(Some(result)),
     })
 }
 
-fn float_sum(call: &AggregateCall, values: &[&ScalarValue]) -> Result<ScalarValue, String> {
+fn float_sum(call: &AggregateCall, values: &[&Scalar]) -> Result<Scalar, String> {
     let in_single = call.function == AggregateFunction::Sum && call.argument_type == Some(DataType::Float32);
     let mut sum = 0.0;
     for value in values {
@@ -106,17 +105,17 @@ fn float_sum(call: &AggregateCall, values: &[&ScalarValue]) -> Result<ScalarValu
         }
     }
     let result = if call.function == AggregateFunction::Avg { sum / values.len() as f64 } else { sum };
-    Ok(ScalarValue::Float64(Some(result)))
+    Ok(Scalar::Float64(Some(result)))
 }
 
 /// Averages are rounded half away from zero; what has too many digits is NULL.
-fn decimal_sum(call: &AggregateCall, values: &[&ScalarValue], scale: i8) -> Result<ScalarValue, String> {
+fn decimal_sum(call: &AggregateCall, values: &[&Scalar], scale: i8) -> Result<Scalar, String> {
     let DataType::Decimal128(precision, result_scale) = call.result_type else {
         return Err(format!("{} of decimals gives decimals, not {}", call.name, call.result_type));
     };
     let mut sum = i256::ZERO;
     for value in values {
-        let ScalarValue::Decimal128(Some(value), ..) = value else { return Err(format!("{value:?} is no decimal")) };
+        let Scalar::Decimal128(Some(value), ..) = value else { return Err(format!("{value:?} is no decimal")) };
         sum = sum.wrapping_add(i256::from_i128(*value));
     }
     let added_digits = u32::try_from(result_scale - scale).map_err(|_| format!("{} loses digits", call.name))?;
@@ -131,19 +130,19 @@ fn decimal_sum(call: &AggregateCall, values: &[&ScalarValue], scale: i8) -> Resu
     let fits = |value: &i128| value.unsigned_abs() < 10u128.pow(u32::from(precision));
     let sum_fits = sum.to_i128().is_some_and(|sum| fits(&sum));
     let result = result.to_i128().filter(fits).filter(|_| sum_fits);
-    Ok(ScalarValue::Decimal128(result, precision, result_scale))
+    Ok(Scalar::Decimal128(result, precision, result_scale))
 }
 
-fn variance(call: &AggregateCall, values: &[&ScalarValue]) -> Result<ScalarValue, String> {
+fn variance(call: &AggregateCall, values: &[&Scalar]) -> Result<Scalar, String> {
     use AggregateFunction::{StddevPop, StddevSamp, VarSamp};
     let values = values.iter().map(|value| float(value)).collect::<Result<Vec<_>, _>>()?;
     let is_sample = matches!(call.function, StddevSamp | VarSamp);
     let divisor = if is_sample { values.len() - 1 } else { values.len() };
     if divisor == 0 {
-        return Ok(ScalarValue::Float64(None));
+        return Ok(Scalar::Float64(None));
     }
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / divisor as f64;
     let is_deviation = matches!(call.function, StddevPop | StddevSamp);
-    Ok(ScalarValue::Float64(Some(if is_deviation { variance.sqrt() } else { variance })))
+    Ok(Scalar::Float64(Some(if is_deviation { variance.sqrt() } else { variance })))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use datafusion_common::ScalarValue;
+use eddyline_expression::Scalar;
 
 use crate::row::Row;
 
@@ -64,11 +64,11 @@ fn is_close(a: &Row, b: &Row) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_value_close(a, b))
 }
 
-fn is_value_close(a: &ScalarValue, b: &ScalarValue) -> bool {
+fn is_value_close(a: &Scalar, b: &Scalar) -> bool {
     let within = |a: f64, b: f64, part: f64| (a - b).abs() <= part * a.abs().max(b.abs());
     match (a, b) {
-        (ScalarValue::Float64(Some(a)), ScalarValue::Float64(Some(b))) => within(*a, *b, 1e-9),
-        (ScalarValue::Float32(Some(a)), ScalarValue::Float32(Some(b))) => within(f64::from(*a), f64::from(*b), 1e-5),
+        (Scalar::Float64(Some(a)), Scalar::Float64(Some(b))) => within(*a, *b, 1e-9),
+        (Scalar::Float32(Some(a)), Scalar::Float32(Some(b))) => within(f64::from(*a), f64::from(*b), 1e-5),
         // By their text, as they were counted.
         _ => a == b && format!("{a:?}") == format!("{b:?}"),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion_common::ScalarValue;
+use eddyline_expression::{Expr, Scalar};
 use eddyline_job_graph::{Calc, JobGraph, NodeId, NodeKind, SourceNode};
 
 use crate::over::Overs;
@@ -80,9 +80,9 @@ impl<'a> Reference<'a> {
         for read in rows_of(&batch)? {
             let mut time = Time { state: State::Active, ..self.job.nodes[node].inputs[split] };
             self.job.time(node, split, time)?;
-            let row = project(&source.columns, &read, &batch.schema(), schema)?;
+            let row = project(&source.columns, &read, schema)?;
             let risen = match &source.watermark {
-                Some(spec) => milliseconds(&evaluate(&spec.expression, &row, schema)?)?,
+                Some(spec) => milliseconds(&evaluate(&spec.expression, &row)?)?,
                 None => None,
             };
             self.job.send(node, row)?;
@@ -199,16 +199,16 @@ impl<'a> Job<'a> {
     /// Hands a row to all who take the output of a node.
     fn send(&mut self, from: NodeId, row: Row) -> Result<(), String> {
         for (to, _) in self.receivers[from].clone() {
-            self.row(to, self.graph.nodes[from].schema.clone(), row.clone())?;
+            self.row(to, row.clone())?;
         }
         Ok(())
     }
 
-    fn row(&mut self, node: NodeId, input: SchemaRef, row: Row) -> Result<(), String> {
+    fn row(&mut self, node: NodeId, row: Row) -> Result<(), String> {
         let graph = self.graph;
         let schema = &graph.nodes[node].schema;
         let results = match (&graph.nodes[node].kind, &mut self.nodes[node].operator) {
-            (NodeKind::Calc(calc), _) => compute(calc, &row, &input, schema)?.into_iter().collect(),
+            (NodeKind::Calc(calc), _) => compute(calc, &row, schema)?.into_iter().collect(),
             (NodeKind::WindowAssign(config), _) => assign(config, &row, schema)?,
             (_, Operator::Windows(windows)) => return windows.row(row),
             (_, Operator::Over(over)) => return over.row(row),
@@ -246,23 +246,19 @@ impl<'a> Job<'a> {
 }
 
 /// The row that a Calc makes of a row, unless its filter drops it.
-fn compute(calc: &Calc, row: &Row, input: &SchemaRef, output: &SchemaRef) -> Result<Option<Row>, String> {
-    if let Some(filter) = &calc.filter
-        && evaluate(filter, row, input)? != ScalarValue::Boolean(Some(true))
-    {
-        return Ok(None);
+fn compute(calc: &Calc, row: &Row, output: &SchemaRef) -> Result<Option<Row>, String> {
+    // A part of AND that comes after one that does not hold is not looked at.
+    for condition in calc.filter.iter().flat_map(Expr::conjuncts) {
+        if evaluate(condition, row)? != Scalar::Boolean(Some(true)) {
+            return Ok(None);
+        }
     }
-    project(&calc.columns, row, input, output).map(Some)
+    project(&calc.columns, row, output).map(Some)
 }
 
-fn project(
-    columns: &[eddyline_job_graph::Projection],
-    row: &Row,
-    input: &SchemaRef,
-    output: &SchemaRef,
-) -> Result<Row, String> {
+fn project(columns: &[eddyline_job_graph::Projection], row: &Row, output: &SchemaRef) -> Result<Row, String> {
     let column = |(column, field): (&eddyline_job_graph::Projection, &arrow::datatypes::FieldRef)| {
-        cast(&evaluate(&column.expression, row, input)?, field.data_type())
+        cast(&evaluate(&column.expression, row)?, field.data_type())
     };
     columns.iter().zip(output.fields()).map(column).collect()
 }

@@ -1,7 +1,7 @@
 //! Windows: which ones a row belongs to, and lists of rows per window until it fires.
 
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion_common::ScalarValue;
+use eddyline_expression::Scalar;
 use eddyline_job_graph::{TimeColumn, WindowAggregate, WindowAssign, WindowAssigner, WindowColumn};
 
 use crate::aggregate::aggregate;
@@ -59,14 +59,14 @@ fn window_column(
     window: Window,
     clock: LocalClock,
     data_type: &DataType,
-) -> Result<ScalarValue, String> {
+) -> Result<Scalar, String> {
     let time = match column {
         WindowColumn::Start => window.start,
         WindowColumn::End => window.end,
         WindowColumn::Time => clock.instant(window.end - 1),
     };
     match data_type {
-        DataType::Timestamp(_, zone) => cast(&ScalarValue::TimestampMillisecond(Some(time), zone.clone()), data_type),
+        DataType::Timestamp(_, zone) => cast(&Scalar::TimestampMillisecond(Some(time), zone.clone()), data_type),
         other => Err(format!("a window column is a timestamp, not {other}")),
     }
 }
@@ -182,12 +182,12 @@ impl Windows {
 }
 
 /// A key with one zero and one NaN.
-pub fn canonical(value: &ScalarValue) -> ScalarValue {
+pub fn canonical(value: &Scalar) -> Scalar {
     match value {
-        ScalarValue::Float64(Some(value)) if value.is_nan() => ScalarValue::Float64(Some(f64::NAN)),
-        ScalarValue::Float64(Some(value)) => ScalarValue::Float64(Some(value + 0.0)),
-        ScalarValue::Float32(Some(value)) if value.is_nan() => ScalarValue::Float32(Some(f32::NAN)),
-        ScalarValue::Float32(Some(value)) => ScalarValue::Float32(Some(value + 0.0)),
+        Scalar::Float64(Some(value)) if value.is_nan() => Scalar::Float64(Some(f64::NAN)),
+        Scalar::Float64(Some(value)) => Scalar::Float64(Some(value + 0.0)),
+        Scalar::Float32(Some(value)) if value.is_nan() => Scalar::Float32(Some(f32::NAN)),
+        Scalar::Float32(Some(value)) => Scalar::Float32(Some(value + 0.0)),
         other => other.clone(),
     }
 }

@@ -2,7 +2,6 @@
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use datafusion_common::DataFusionError;
 use eddyline_state::{Frozen, Snapshot, StateTable};
 use eddyline_stream::{Batch, Watermark};
 
@@ -15,7 +14,7 @@ pub enum Error {
         /// The expression as EXPLAIN shows it.
         expression: String,
         /// Why.
-        source: Box<DataFusionError>,
+        source: eddyline_expression::Error,
     },
     /// Columns could not be built or combined.
     #[error("failed to build a batch")]

@@ -2,7 +2,7 @@
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use datafusion_common::ScalarValue;
+use eddyline_expression::Scalar;
 use eddyline_state::{Snapshot, TableRows};
 use eddyline_stream::{Assignment, Batch, SlotIndex, Watermark};
 
@@ -59,7 +59,7 @@ impl<O: Operator> Driver<O> {
     }
 
     /// The rows given since the last call.
-    pub fn rows(&mut self) -> Vec<Vec<ScalarValue>> {
+    pub fn rows(&mut self) -> Vec<Vec<Scalar>> {
         self.out.drain().flat_map(|batch| rows_of(&batch.rows)).collect()
     }
 
@@ -70,9 +70,9 @@ impl<O: Operator> Driver<O> {
 }
 
 /// The rows of a batch, value by value.
-pub fn rows_of(batch: &RecordBatch) -> Vec<Vec<ScalarValue>> {
+pub fn rows_of(batch: &RecordBatch) -> Vec<Vec<Scalar>> {
     let value = |row: usize| {
-        let values = batch.columns().iter().map(move |column| ScalarValue::try_from_array(column, row));
+        let values = batch.columns().iter().map(move |column| Scalar::try_from_array(column, row));
         values.collect::<std::result::Result<Vec<_>, _>>().expect("SQL types have scalar values")
     };
     (0..batch.num_rows()).map(value).collect()

@@ -1,7 +1,7 @@
 //! Aggregate calls: which there are, what they take, and Flink's type of their result.
 
 use arrow::datatypes::DataType;
-use datafusion_common::ScalarValue;
+use eddyline_expression::Scalar;
 use eddyline_functions::{pack, unpack};
 use eddyline_job_graph::AggregateFunction;
 use eddyline_stream::sql_type;
@@ -12,7 +12,6 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
-use crate::calc::{as_literal, same};
 use crate::diagnostics::{Diagnostic, Result};
 use crate::expression::ExpressionBinder;
 use crate::grouping::Grouping;
@@ -42,7 +41,7 @@ impl Draft {
     /// Whether both compute the same.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let both = |a: &Option<Bound>, b: &Option<Bound>| match (a, b) {
-            (Some(a), Some(b)) => same(&a.expression, &b.expression),
+            (Some(a), Some(b)) => a.expression == b.expression,
             (None, None) => true,
             _ => false,
         };
@@ -244,9 +243,9 @@ fn typed(
             if data_type != DataType::Utf8 {
                 return Err(refuse().help("convert the argument with CAST(… AS STRING)"));
             }
-            let separator = match separator.as_ref().map(|bound| as_literal(&bound.expression)) {
+            let separator = match separator.as_ref().map(|bound| bound.expression.as_literal()) {
                 None => ",".to_owned(),
-                Some(Some(ScalarValue::Utf8(Some(text)))) => text.clone(),
+                Some(Some(Scalar::Utf8(Some(text)))) => text.clone(),
                 Some(_) => return Err(Diagnostic::at(span, "the separator of LISTAGG must be a string literal")),
             };
             (AggregateFunction::ListAgg { separator }, argument, data_type.clone(), data_type)
@@ -330,7 +329,7 @@ fn result_of(binder: &ExpressionBinder<'_>, column: usize, draft: &Draft, span: 
 /// the one below.
 fn whole_again(binder: &ExpressionBinder<'_>, computed: Bound, span: Span) -> Result<Bound> {
     const DIGITS_KEPT: i32 = 6;
-    let digits = binder.literal(ScalarValue::Int32(Some(DIGITS_KEPT)));
+    let digits = binder.literal(Scalar::Int32(Some(DIGITS_KEPT)));
     binder.call("ROUND", vec![computed, digits], span)
 }
 

@@ -1,29 +1,26 @@
 //! `+ - * / %` of numbers with Flink's result types: whole numbers stay whole, decimals follow Flink's precision rules.
 
-use std::sync::Arc;
-
 use arrow::datatypes::DataType;
-use datafusion_expr::Operator;
-use datafusion_physical_expr::expressions::BinaryExpr;
-use eddyline_functions::{DecimalOperator, DecimalType, calculation, decimal_operator, exact};
+use eddyline_expression::Arithmetic;
+use eddyline_functions::{DecimalType, decimal_operator, exact};
 use eddyline_stream::sql_type;
 use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
-use crate::calc::as_literal;
 use crate::diagnostics::{Diagnostic, Result};
-use crate::expression::ExpressionBinder;
+use crate::expression::{ExpressionBinder, refused};
+use crate::relation::Expression;
 use crate::types::{self, DAY_TIME, YEAR_MONTH};
 
 impl ExpressionBinder<'_> {
     /// `left operator right`.
-    pub(crate) fn arithmetic(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        let literals = as_literal(&left.expression).is_some() && as_literal(&right.expression).is_some();
+    pub(crate) fn arithmetic(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        let literals = left.expression.as_literal().is_some() && right.expression.as_literal().is_some();
         let result = self.arithmetic_unfolded(operator, left, right, span)?;
         Ok(if literals { self.fold(result) } else { result })
     }
 
-    fn arithmetic_unfolded(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+    fn arithmetic_unfolded(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
         let is_interval = |t: &DataType| *t == DAY_TIME || *t == YEAR_MONTH;
         if is_interval(&left.data_type) || is_interval(&right.data_type) {
             return self.move_in_time(operator, left, right, span);
@@ -40,12 +37,12 @@ impl ExpressionBinder<'_> {
             );
             if types::is_point_in_time(&left.data_type) && types::is_point_in_time(&right.data_type) {
                 diagnostic = diagnostic.help("use TIMESTAMPDIFF(SECOND, a, b) for the time between two timestamps");
-            } else if left.data_type == DataType::Utf8 && operator == Operator::Plus {
+            } else if left.data_type == DataType::Utf8 && operator == Arithmetic::Plus {
                 diagnostic = diagnostic.help("use || or CONCAT to put strings together");
             }
             return Err(diagnostic);
         }
-        if operator == Operator::Modulo && !types::is_approximate(&left.data_type) {
+        if operator == Arithmetic::Modulo && !types::is_approximate(&left.data_type) {
             return self.call("MOD", vec![left, right], span);
         }
         let decimals = (exact(&left.data_type), exact(&right.data_type));
@@ -53,13 +50,13 @@ impl ExpressionBinder<'_> {
         if let (false, (Some(l), Some(r))) = (both_whole, decimals) {
             return self.decimal_arithmetic(operator, (left, l), (right, r), span);
         }
-        let Some(common) = types::common(&left.data_type, &right.data_type) else {
+        let Some(common) = eddyline_functions::common(&left.data_type, &right.data_type) else {
             return Err(Diagnostic::at(span, format!("operator {operator} is not defined for these types")));
         };
         // Flink gives FLOAT + DOUBLE the type of the left side.
         let narrows = left.data_type == DataType::Float32 && right.data_type == DataType::Float64;
         let (left, right) = (self.cast(left, &common, span)?, self.cast(right, &common, span)?);
-        let result = self.calculated(operator, left, right, span)?;
+        let result = self.binary(operator, left, right, span)?;
         if narrows { self.cast(result, &DataType::Float32, span) } else { Ok(result) }
     }
 
@@ -80,56 +77,40 @@ impl ExpressionBinder<'_> {
 
     fn decimal_arithmetic(
         &self,
-        operator: Operator,
+        operator: Arithmetic,
         (left, of_left): (Bound, DecimalType),
         (right, of_right): (Bound, DecimalType),
         span: Span,
     ) -> Result<Bound> {
-        let named = match operator {
-            Operator::Plus => DecimalOperator::Add,
-            Operator::Minus => DecimalOperator::Subtract,
-            Operator::Multiply => DecimalOperator::Multiply,
-            Operator::Divide => DecimalOperator::Divide,
-            Operator::Modulo => DecimalOperator::Remainder,
-            other => return Err(Diagnostic::at(span, format!("operator {other} is not defined for DECIMAL"))),
-        };
         let result = result_type(operator, of_left, of_right);
         let left = self.cast(left, &DataType::Decimal128(of_left.0, of_left.1), span)?;
         let right = self.cast(right, &DataType::Decimal128(of_right.0, of_right.1), span)?;
-        self.call_exact(decimal_operator(named, of_left, of_right, result), vec![left, right], span)
+        self.call_exact(decimal_operator(operator, of_left, of_right, result), vec![left, right], span)
     }
 
     /// Arrow's cast, whatever SQL's would do.
     pub(crate) fn cast_plain(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
-        let cast = datafusion_physical_expr::expressions::cast(bound.expression, &self.scope.schema, to.clone())
-            .map_err(|error| Diagnostic::at(span, error.strip_backtrace()))?;
-        self.bound(cast, span)
+        let cast = Expression::cast(bound.expression, to, false).map_err(|error| refused(&error, span))?;
+        Ok(self.bound(cast))
     }
 
-    /// An operator on two operands of one type, as Java computes it.
-    fn calculated(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        match calculation(operator, &left.data_type) {
-            Some(udf) => self.call_exact(udf, vec![left, right], span),
-            None => self.binary(operator, left, right, span),
-        }
-    }
-
-    /// An operator of Arrow, whose operands have the types it takes.
-    pub(crate) fn binary(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        self.bound(Arc::new(BinaryExpr::new(left.expression, operator, right.expression)), span)
+    /// An operator on two operands of the types that it takes.
+    pub(crate) fn binary(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        let result = Expression::calculate(operator, left.expression, right.expression);
+        Ok(self.bound(result.map_err(|error| refused(&error, span))?))
     }
 }
 
 /// Flink's type of a decimal result.
-pub(crate) fn result_type(operator: Operator, (p1, s1): DecimalType, (p2, s2): DecimalType) -> DecimalType {
+pub(crate) fn result_type(operator: Arithmetic, (p1, s1): DecimalType, (p2, s2): DecimalType) -> DecimalType {
     let (p1, s1, p2, s2) = (i16::from(p1), i16::from(s1), i16::from(p2), i16::from(s2));
     let (precision, scale) = match operator {
-        Operator::Multiply => (p1 + p2 + 1, s1 + s2),
-        Operator::Divide => {
+        Arithmetic::Multiply => (p1 + p2 + 1, s1 + s2),
+        Arithmetic::Divide => {
             let scale = (s1 + p2 + 1).max(6);
             (p1 - s1 + s2 + scale, scale)
         }
-        Operator::Modulo => ((p1 - s1).min(p2 - s2) + s1.max(s2), s1.max(s2)),
+        Arithmetic::Modulo => ((p1 - s1).min(p2 - s2) + s1.max(s2), s1.max(s2)),
         _ => {
             let scale = s1.max(s2);
             ((p1 - s1).max(p2 - s2) + scale + 1, scale)
@@ -151,10 +132,10 @@ mod tests {
 
     #[test]
     fn decimal_types_follow_flink() {
-        assert_eq!(result_type(Operator::Multiply, (4, 3), (19, 0)), (24, 3));
-        assert_eq!(result_type(Operator::Plus, (10, 2), (10, 2)), (11, 2));
-        assert_eq!(result_type(Operator::Divide, (10, 2), (10, 2)), (23, 13));
-        assert_eq!(result_type(Operator::Multiply, (38, 18), (38, 18)), (38, 6));
-        assert_eq!(result_type(Operator::Modulo, (10, 2), (5, 3)), (5, 3));
+        assert_eq!(result_type(Arithmetic::Multiply, (4, 3), (19, 0)), (24, 3));
+        assert_eq!(result_type(Arithmetic::Plus, (10, 2), (10, 2)), (11, 2));
+        assert_eq!(result_type(Arithmetic::Divide, (10, 2), (10, 2)), (23, 13));
+        assert_eq!(result_type(Arithmetic::Multiply, (38, 18), (38, 18)), (38, 6));
+        assert_eq!(result_type(Arithmetic::Modulo, (10, 2), (5, 3)), (5, 3));
     }
 }

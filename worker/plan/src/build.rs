@@ -14,7 +14,7 @@ use eddyline_job_graph::{
 use eddyline_stream::OperatorUid;
 use sqlparser::tokenizer::Span;
 
-use crate::calc::{column, columns_of, is_identity, remap};
+use crate::calc::{column, is_identity};
 use crate::catalog::{Catalog, ColumnSource, Object, Table};
 use crate::diagnostics::{Diagnostic, Result};
 use crate::explain::{calc_label, over_label, window_label};
@@ -173,8 +173,8 @@ impl Builder {
                 let from = self.add(*input, path)?;
                 let input_schema = Arc::clone(&self.graph.nodes[from].schema);
                 let moved = |expression: &Expression| match &positions {
-                    Some(positions) => remap(expression, positions, &input_schema),
-                    None => Arc::clone(expression),
+                    Some(positions) => expression.remap(positions),
+                    None => expression.clone(),
                 };
                 let filter = filter.as_ref().map(moved);
                 let columns: Vec<Projection> = columns
@@ -246,7 +246,7 @@ fn source(
     let mut needed = used.clone();
     if let Some(watermark) = &table.watermark {
         needed.insert(watermark.column);
-        columns_of(&watermark.expression, &mut needed);
+        needed.extend(watermark.expression.columns());
     }
     // Columns of the reader that the needed columns are made of.
     let physical = table.descriptor.schema.fields().len();
@@ -254,18 +254,17 @@ fn source(
     let expression_of = |index: usize| match &table.columns[index].source {
         ColumnSource::Physical(position) => column(&reader, *position),
         ColumnSource::Metadata(position) => column(&reader, physical + position),
-        ColumnSource::Computed(expression) => Arc::clone(expression),
+        ColumnSource::Computed(expression) => expression.clone(),
     };
     let mut read = BTreeSet::new();
-    needed.iter().for_each(|index| columns_of(&expression_of(*index), &mut read));
+    needed.iter().for_each(|index| read.extend(expression_of(*index).columns()));
     let projection: Vec<usize> = read.iter().copied().filter(|index| *index < physical).collect();
     let metadata: Vec<usize> = read.iter().filter_map(|index| index.checked_sub(physical)).collect();
     let reader_positions: BTreeMap<usize, usize> = read.iter().enumerate().map(|(new, old)| (*old, new)).collect();
-    let read_schema = schema(read.iter().map(|index| reader.field(*index).clone()));
     let columns = needed
         .iter()
         .map(|index| Projection {
-            expression: remap(&expression_of(*index), &reader_positions, &read_schema),
+            expression: expression_of(*index).remap(&reader_positions),
             name: table.columns[*index].field.name().clone(),
         })
         .collect();
@@ -273,7 +272,7 @@ fn source(
     let positions: BTreeMap<usize, usize> = needed.iter().enumerate().map(|(new, old)| (*old, new)).collect();
     let watermark = table.watermark.as_ref().map(|watermark| WatermarkSpec {
         column: positions.get(&watermark.column).copied().unwrap_or(0),
-        expression: remap(&watermark.expression, &positions, &output),
+        expression: watermark.expression.remap(&positions),
         delay_ms: watermark.delay_ms,
         future_skew_max: table.future_skew_max,
     });

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion_common::ScalarValue;
-use datafusion_expr::type_coercion::functions::fields_with_udf;
-use datafusion_expr::{Operator, ScalarUDF};
-use datafusion_physical_expr::{ScalarFunctionExpr, expressions};
+use arrow::datatypes::DataType;
+use eddyline_expression::{Comparison, Scalar, ScalarFunction};
 use eddyline_stream::sql_type;
 use sqlparser::ast::{
     AccessExpr, CeilFloorKind, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
@@ -16,9 +13,9 @@ use sqlparser::tokenizer::Span;
 
 use crate::aggregates;
 use crate::bound::Bound;
-use crate::calc::{as_literal, is_volatile};
 use crate::diagnostics::{Diagnostic, Result, is_empty};
-use crate::expression::{ExpressionBinder, Place, first_line};
+use crate::expression::{ExpressionBinder, Place, refused};
+use crate::relation::Expression;
 use crate::scope::nearest;
 
 impl ExpressionBinder<'_> {
@@ -118,7 +115,7 @@ impl ExpressionBinder<'_> {
         if let ("TIMESTAMPADD" | "TIMESTAMPDIFF", [Expr::Identifier(unit), rest @ ..]) =
             (upper.as_str(), args.as_slice())
         {
-            let mut bound = vec![self.literal(ScalarValue::Utf8(Some(unit.value.clone())))];
+            let mut bound = vec![self.literal(Scalar::Utf8(Some(unit.value.clone())))];
             for arg in rest {
                 bound.push(self.bind(arg)?);
             }
@@ -138,10 +135,10 @@ impl ExpressionBinder<'_> {
 
     /// `NULLIF(value, other)`: the two are compared in a common type, but the result has the type of the first.
     fn null_if(&self, value: Bound, other: Bound, span: Span) -> Result<Bound> {
-        let equal = self.compare_bound(Operator::Eq, value.clone(), other, span)?;
+        let equal = self.compare_bound(Comparison::Eq, value.clone(), other, span)?;
         let null = self.null(&value.data_type, span)?;
-        let case = expressions::case(None, vec![(equal.expression, null.expression)], Some(value.expression));
-        self.bound(case.map_err(|error| Diagnostic::at(span, first_line(&error)))?, span)
+        let case = Expression::case(None, vec![(equal.expression, null.expression)], Some(value.expression));
+        Ok(self.bound(case.map_err(|error| refused(&error, span))?))
     }
 
     fn call_on(&self, name: &str, args: &[&Expr], span: Span) -> Result<Bound> {
@@ -150,7 +147,7 @@ impl ExpressionBinder<'_> {
     }
 
     fn call_with_unit(&self, name: &str, unit: &DateTimeField, args: &[&Expr], span: Span) -> Result<Bound> {
-        let mut bound = vec![self.literal(ScalarValue::Utf8(Some(unit.to_string())))];
+        let mut bound = vec![self.literal(Scalar::Utf8(Some(unit.to_string())))];
         for arg in args {
             bound.push(self.bind(arg)?);
         }
@@ -163,22 +160,18 @@ impl ExpressionBinder<'_> {
     }
 
     fn call_at(&self, name: &str, args: Vec<Bound>, name_span: Span, span: Span) -> Result<Bound> {
-        let Some(udf) = self.session.function(name) else { return Err(self.no_function(name, name_span)) };
-        let fields: Vec<FieldRef> = args.iter().map(|arg| Arc::new(arg.field("argument"))).collect();
-        let coerced = fields_with_udf(&fields, udf.as_ref()).map_err(|error| {
-            let types: Vec<String> = args.iter().map(|arg| sql_type(&arg.data_type)).collect();
-            let diagnostic = Diagnostic::at(
-                span,
-                format!("function {} cannot be called with ({})", name.to_ascii_uppercase(), types.join(", ")),
-            );
-            let reason = first_line(&error);
-            if reason.is_empty() { diagnostic } else { diagnostic.help(reason) }
+        let Some(function) = self.session.function(name) else { return Err(self.no_function(name, name_span)) };
+        let given: Vec<DataType> = args.iter().map(|arg| arg.data_type.clone()).collect();
+        let coerced = function.coerce(&given).map_err(|error| {
+            let types: Vec<String> = given.iter().map(sql_type).collect();
+            let call = format!("{} cannot be called with ({})", name.to_ascii_uppercase(), types.join(", "));
+            Diagnostic::at(span, format!("function {call}")).help(error.to_string())
         })?;
         let mut converted = Vec::with_capacity(args.len());
-        for (arg, field) in args.into_iter().zip(&coerced) {
-            converted.push(self.cast(arg, field.data_type(), span)?);
+        for (arg, data_type) in args.into_iter().zip(&coerced) {
+            converted.push(self.cast(arg, data_type, span)?);
         }
-        self.call_exact(udf, converted, span)
+        self.call_exact(function, converted, span)
     }
 
     /// The error about a function with OVER that is no aggregate.
@@ -201,23 +194,15 @@ impl ExpressionBinder<'_> {
     }
 
     /// Calls a function with arguments of the types it takes.
-    pub(crate) fn call_exact(&self, udf: Arc<ScalarUDF>, args: Vec<Bound>, span: Span) -> Result<Bound> {
-        let fields: Vec<FieldRef> =
-            args.iter().map(|arg| Arc::new(Field::new("argument", arg.data_type.clone(), arg.nullable))).collect();
-        let scalars: Vec<Option<&ScalarValue>> = args.iter().map(|arg| as_literal(&arg.expression)).collect();
+    pub(crate) fn call_exact(&self, function: Arc<dyn ScalarFunction>, args: Vec<Bound>, span: Span) -> Result<Bound> {
         // JSON in JSON is recognised by the call it comes from, which a literal no longer is.
-        let makes_json = matches!(udf.name(), "json_object" | "json_array");
-        let all_literals = !makes_json && !args.is_empty() && scalars.iter().all(Option::is_some);
-        let returned = udf.return_field_from_args(datafusion_expr::ReturnFieldArgs {
-            arg_fields: &fields,
-            scalar_arguments: &scalars,
-        });
-        let returned = returned.map_err(|error| Diagnostic::at(span, first_line(&error)))?;
-        let name = udf.name().to_owned();
+        let makes_json = matches!(function.name(), "json_object" | "json_array");
+        let is_literal = |arg: &Bound| arg.expression.as_literal().is_some();
+        let all_literals = !makes_json && !args.is_empty() && args.iter().all(is_literal);
         let expressions = args.into_iter().map(|arg| arg.expression).collect();
-        let call = ScalarFunctionExpr::new(&name, udf, expressions, returned, Arc::clone(&self.session.config));
-        let bound = self.bound(Arc::new(call), span)?;
-        Ok(if all_literals && !is_volatile(&bound.expression) { self.fold(bound) } else { bound })
+        let call = Expression::call(function, expressions).map_err(|error| refused(&error, span))?;
+        let bound = self.bound(call);
+        Ok(if all_literals { self.fold(bound) } else { bound })
     }
 
     fn bind_like(
@@ -236,34 +221,29 @@ impl ExpressionBinder<'_> {
             Some(_) => return Err(Diagnostic::at(span, "ESCAPE takes one character")),
         };
         // Arrow escapes with a backslash always; Flink only with what ESCAPE names.
-        let pattern = match as_literal(&pattern.expression) {
-            Some(ScalarValue::Utf8(Some(text))) => {
+        let pattern = match pattern.expression.as_literal() {
+            Some(Scalar::Utf8(Some(text))) => {
                 let text = like_pattern(text, escape)
                     .ok_or_else(|| Diagnostic::at(span, "the escape character must be followed by %, _ or itself"))?;
-                self.literal(ScalarValue::Utf8(Some(text)))
+                self.literal(Scalar::Utf8(Some(text)))
             }
             _ if escape.is_some() => {
                 return Err(Diagnostic::at(span, "LIKE … ESCAPE takes a pattern that is a literal"));
             }
             _ => pattern,
         };
-        let like = expressions::like(negated, false, value.expression, pattern.expression, &self.scope.schema);
-        self.bound(like.map_err(|error| Diagnostic::at(span, first_line(&error)))?, span)
+        let like = Expression::like(value.expression, pattern.expression, negated);
+        Ok(self.bound(like.map_err(|error| refused(&error, span))?))
     }
 
     fn bind_similar(&self, expr: &Expr, pattern: &Expr, negated: bool, span: Span) -> Result<Bound> {
         let value = self.string(expr, "SIMILAR TO", span)?;
         let pattern = self.string(pattern, "SIMILAR TO", span)?;
-        let Some(ScalarValue::Utf8(Some(text))) = as_literal(&pattern.expression) else {
+        let Some(Scalar::Utf8(Some(text))) = pattern.expression.as_literal() else {
             return Err(Diagnostic::at(span, "SIMILAR TO takes a pattern that is a literal"));
         };
-        let expression = similar_pattern(text);
-        if regex::Regex::new(&expression).is_err() {
-            return Err(Diagnostic::at(span, format!("'{text}' is not a SIMILAR TO pattern")));
-        }
-        let expression = self.literal(ScalarValue::Utf8(Some(expression)));
-        let operator = if negated { Operator::RegexNotMatch } else { Operator::RegexMatch };
-        self.binary(operator, value, expression, span)
+        let similar = Expression::similar(value.expression, text.clone(), &similar_pattern(text), negated);
+        Ok(self.bound(similar.map_err(|error| refused(&error, span))?))
     }
 
     fn string(&self, expr: &Expr, what: &str, span: Span) -> Result<Bound> {
@@ -283,7 +263,10 @@ impl ExpressionBinder<'_> {
                 AccessExpr::Dot(Expr::Identifier(name)) => self.field_of_row(bound, name)?,
                 AccessExpr::Subscript(Subscript::Index { index }) => {
                     let index = self.bind(index)?;
-                    self.call("ITEM_AT", vec![bound, index], span)?
+                    let literals = [&bound, &index].iter().all(|part| part.expression.as_literal().is_some());
+                    let element = Expression::element(bound.expression, index.expression);
+                    let element = self.bound(element.map_err(|error| refused(&error, span))?);
+                    if literals { self.fold(element) } else { element }
                 }
                 AccessExpr::Dot(_) | AccessExpr::Subscript(_) => {
                     return Err(Diagnostic::at(span, format!("'{access}' is not supported here")));

@@ -1,20 +1,15 @@
 //! Expressions in a canonical spelling: what they compute, over columns of sources, and never under which names.
 //!
-//! The spelling is kept in checkpoints, so it is our own and not DataFusion's: a new release must spell what it spelled
+//! The spelling is kept in checkpoints, so it is not the SQL that EXPLAIN shows: a new release must spell what it spelled
 //! before, or state would seem to belong to another computation. It is for comparing and for reading, not for parsing.
 
-use datafusion_common::ScalarValue;
-use datafusion_expr::Operator;
-use datafusion_physical_expr::ScalarFunctionExpr;
-use datafusion_physical_expr::expressions::{
-    BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NegativeExpr,
-    NotExpr, TryCastExpr,
-};
-use eddyline_functions::detail_of;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Decimal128Type, DecimalType};
+use arrow::util::display::array_value_to_string;
+use eddyline_expression::{Comparison, Kind, Scalar, has_floats};
 use eddyline_state::meaning::short_digest;
 use eddyline_stream::sql_type;
 
-use crate::calc::as_literal;
 use crate::relation::Expression;
 
 /// The longest spelling. Queries upon queries can square their expressions; what is longer is cut and ends in a digest.
@@ -24,79 +19,80 @@ const CHARACTERS_MAX: usize = 400;
 pub(crate) fn spell(expression: &Expression, columns: &[String]) -> String {
     let of = |expression: &Expression| spell(expression, columns);
     let list = |expressions: &[Expression]| expressions.iter().map(of).collect::<Vec<_>>().join(", ");
-    let text = if let Some(column) = expression.downcast_ref::<Column>() {
-        return columns.get(column.index()).cloned().unwrap_or_else(|| format!("#{}", column.index()));
-    } else if let Some(literal) = expression.downcast_ref::<Literal>() {
-        spell_value(literal.value())
-    } else if let Some(binary) = expression.downcast_ref::<BinaryExpr>() {
-        format!("({} {} {})", of(binary.left()), binary.op(), of(binary.right()))
-    } else if let Some(call) = expression.downcast_ref::<ScalarFunctionExpr>() {
-        let (name, detail) = (call.fun().name(), detail_of(call.fun()));
-        match call.args() {
-            // An operator that is computed by a function of ours, for Java's arithmetic.
-            [one] if is_symbol(name) => format!("({name} {})", of(one)),
-            [left, right] if is_symbol(name) => format!("({} {name} {})", of(left), of(right)),
-            args if detail.is_empty() => format!("{name}({})", list(args)),
-            args => format!("{name}({} {detail})", list(args)),
+    let text = match expression.kind() {
+        Kind::Column { index, .. } => return columns.get(*index).cloned().unwrap_or_else(|| format!("#{index}")),
+        Kind::Literal(literal) => spell_value(literal.value()),
+        Kind::Compare { operator, left, right } => {
+            let (of_left, of_right, operands) = (of(left), of(right), left.data_type());
+            match operator {
+                // These were functions once, and are spelled as such.
+                Comparison::Distinct | Comparison::NotDistinct if has_floats(operands) => {
+                    format!("{operator}({of_left}, {of_right} {operands})")
+                }
+                Comparison::NotEq if !has_floats(operands) => format!("({of_left} != {of_right})"),
+                _ => format!("({of_left} {operator} {of_right})"),
+            }
         }
-    } else if let Some(cast) = expression.downcast_ref::<CastExpr>() {
-        format!("CAST({} AS {})", of(cast.expr()), sql_type(cast.cast_type()))
-    } else if let Some(cast) = expression.downcast_ref::<TryCastExpr>() {
-        format!("TRY_CAST({} AS {})", of(cast.expr()), sql_type(cast.cast_type()))
-    } else if let Some(case) = expression.downcast_ref::<CaseExpr>() {
-        let mut text = "CASE".to_owned();
-        text.extend(case.expr().map(|value| format!(" {}", of(value))));
-        text.extend(case.when_then_expr().iter().map(|(when, then)| format!(" WHEN {} THEN {}", of(when), of(then))));
-        text.extend(case.else_expr().map(|value| format!(" ELSE {}", of(value))));
-        text + " END"
-    } else if let Some(one_of) = expression.downcast_ref::<InListExpr>() {
-        let not = if one_of.negated() { "NOT " } else { "" };
-        format!("({} {not}IN ({}))", of(one_of.expr()), list(one_of.list()))
-    } else if let Some(like) = expression.downcast_ref::<LikeExpr>() {
-        let not = if like.negated() { "NOT " } else { "" };
-        let like_or_ilike = if like.case_insensitive() { "ILIKE" } else { "LIKE" };
-        format!("({} {not}{like_or_ilike} {})", of(like.expr()), of(like.pattern()))
-    } else if let Some(is_null) = expression.downcast_ref::<IsNullExpr>() {
-        format!("({} IS NULL)", of(is_null.arg()))
-    } else if let Some(is_not_null) = expression.downcast_ref::<IsNotNullExpr>() {
-        format!("({} IS NOT NULL)", of(is_not_null.arg()))
-    } else if let Some(not) = expression.downcast_ref::<NotExpr>() {
-        format!("(NOT {})", of(not.arg()))
-    } else if let Some(negative) = expression.downcast_ref::<NegativeExpr>() {
-        format!("(- {})", of(negative.arg()))
-    } else {
-        // Its own text has what it is besides its parts; names of columns in it can make it differ without need, which
-        // refuses state and never mistakes it.
-        let parts: Vec<String> = expression.children().into_iter().map(of).collect();
-        format!("{expression} of ({})", parts.join(", "))
+        Kind::Calculate { operator, left, right } => format!("({} {operator} {})", of(left), of(right)),
+        Kind::Negate(value) => format!("(- {})", of(value)),
+        Kind::And(left, right) => format!("({} AND {})", of(left), of(right)),
+        Kind::Or(left, right) => format!("({} OR {})", of(left), of(right)),
+        Kind::Not(value) => format!("(NOT {})", of(value)),
+        Kind::Case(case) => {
+            let mut text = "CASE".to_owned();
+            text.extend(case.operand.iter().map(|value| format!(" {}", of(value))));
+            text.extend(case.branches.iter().map(|(when, then)| format!(" WHEN {} THEN {}", of(when), of(then))));
+            text.extend(case.otherwise.iter().map(|value| format!(" ELSE {}", of(value))));
+            text + " END"
+        }
+        Kind::In(one_of) => {
+            let not = if one_of.negated { "NOT " } else { "" };
+            format!("({} {not}IN ({}))", of(&one_of.value), list(&one_of.list))
+        }
+        Kind::Like { value, pattern, negated } => {
+            let not = if *negated { "NOT " } else { "" };
+            format!("({} {not}LIKE {})", of(value), of(pattern))
+        }
+        Kind::Similar(similar) => {
+            let not = if similar.negated { "!" } else { "" };
+            format!("({} {not}~ {})", of(&similar.value), spell_value(&similar.regex.as_str().into()))
+        }
+        Kind::IsNull(value) => format!("({} IS NULL)", of(value)),
+        Kind::IsNotNull(value) => format!("({} IS NOT NULL)", of(value)),
+        Kind::Cast { value, or_null } => {
+            let or_null = if *or_null { "TRY_" } else { "" };
+            format!("{or_null}CAST({} AS {})", of(value), sql_type(expression.data_type()))
+        }
+        Kind::Field { row, name, .. } => format!("get_field({}, {})", of(row), spell_value(&name.as_str().into())),
+        Kind::Element { of: container, at } => format!("item_at({}, {})", of(container), of(at)),
+        Kind::Call(call) => match (call.function.name(), call.function.detail()) {
+            (name, "") => format!("{name}({})", list(&call.arguments)),
+            (name, detail) => format!("{name}({} {detail})", list(&call.arguments)),
+        },
     };
     short(text)
 }
 
 /// The conditions that must all hold for a filter to hold.
 pub(crate) fn conditions(filter: &Expression, columns: &[String], into: &mut Vec<String>) {
-    match filter.downcast_ref::<BinaryExpr>() {
-        Some(both) if *both.op() == Operator::And => {
-            conditions(both.left(), columns, into);
-            conditions(both.right(), columns, into);
-        }
-        _ => match guarded(filter) {
-            Some((first, second)) => {
-                conditions(first, columns, into);
-                conditions(second, columns, into);
-            }
-            None => into.push(spell(filter, columns)),
-        },
+    if let Kind::And(left, right) = filter.kind() {
+        conditions(left, columns, into);
+        conditions(right, columns, into);
+    } else if let Some((first, second)) = guarded(filter) {
+        conditions(first, columns, into);
+        conditions(second, columns, into);
+    } else {
+        into.push(spell(filter, columns));
     }
 }
 
-/// The two conditions of `CASE WHEN first THEN second ELSE FALSE END`, which is how the planner keeps the second from rows
-/// that it could fail on.
+/// The two conditions of `CASE WHEN first THEN second ELSE FALSE END`, which is how the planner once kept the second from
+/// rows that it could fail on.
 fn guarded(filter: &Expression) -> Option<(&Expression, &Expression)> {
-    let case = filter.downcast_ref::<CaseExpr>().filter(|case| case.expr().is_none())?;
-    let is_false = case.else_expr().and_then(as_literal) == Some(&ScalarValue::Boolean(Some(false)));
-    match case.when_then_expr() {
-        [(first, second)] if is_false => Some((first, second)),
+    let Kind::Case(case) = filter.kind() else { return None };
+    let is_false = case.otherwise.as_ref()?.as_literal() == Some(&Scalar::Boolean(Some(false)));
+    match case.branches.as_slice() {
+        [(first, second)] if is_false && case.operand.is_none() => Some((first, second)),
         _ => None,
     }
 }
@@ -110,16 +106,63 @@ pub(crate) fn short(text: String) -> String {
     format!("{beginning}… #{}", short_digest(&text))
 }
 
-fn is_symbol(name: &str) -> bool {
-    !name.contains(|character: char| character.is_alphanumeric())
+fn spell_value(value: &Scalar) -> String {
+    match value {
+        Scalar::Utf8(Some(text)) => format!("'{}'", text.replace('\'', "''")),
+        Scalar::Boolean(Some(value)) => value.to_string().to_uppercase(),
+        Scalar::Int32(Some(number)) => number.to_string(),
+        other if other.is_null() => format!("CAST(NULL AS {})", sql_type(&other.data_type())),
+        other => format!("CAST('{}' AS {})", plain(other), sql_type(&other.data_type())),
+    }
 }
 
-fn spell_value(value: &ScalarValue) -> String {
+/// The most bytes of BYTES that are spelled.
+const BYTES_MAX: usize = 10;
+
+/// A value that is not NULL.
+fn plain(value: &Scalar) -> String {
     match value {
-        ScalarValue::Utf8(Some(text)) => format!("'{}'", text.replace('\'', "''")),
-        ScalarValue::Boolean(Some(value)) => value.to_string().to_uppercase(),
-        ScalarValue::Int32(Some(number)) => number.to_string(),
-        other if other.is_null() => format!("CAST(NULL AS {})", sql_type(&other.data_type())),
-        other => format!("CAST('{other}' AS {})", sql_type(&other.data_type())),
+        Scalar::Float32(Some(value)) => value.to_string(),
+        Scalar::Float64(Some(value)) => value.to_string(),
+        Scalar::Decimal128(Some(value), precision, scale) => Decimal128Type::format_decimal(*value, *precision, *scale),
+        Scalar::Time32Millisecond(Some(value)) | Scalar::IntervalYearMonth(Some(value)) => value.to_string(),
+        Scalar::TimestampMillisecond(Some(value), _)
+        | Scalar::TimestampMicrosecond(Some(value), _)
+        | Scalar::DurationMillisecond(Some(value))
+        | Scalar::DurationMicrosecond(Some(value)) => value.to_string(),
+        Scalar::Binary(Some(bytes)) => {
+            let mut text: String = bytes.iter().take(BYTES_MAX).map(|byte| format!("{byte:02X}")).collect();
+            if bytes.len() > BYTES_MAX {
+                text.push_str("...");
+            }
+            text
+        }
+        Scalar::Nested(array) => plain_nested(array),
+        other => array_value_to_string(&other.to_array(), 0).unwrap_or_default(),
+    }
+}
+
+fn plain_nested(array: &ArrayRef) -> String {
+    let of = |array: &ArrayRef, row: usize| array_value_to_string(array, row).unwrap_or_default();
+    match array.data_type() {
+        DataType::Struct(fields) => {
+            let field = |(field, column): (&arrow::datatypes::FieldRef, &ArrayRef)| {
+                let value = match column.data_type() {
+                    DataType::Struct(_) if column.is_null(0) => "NULL".to_owned(),
+                    DataType::Struct(_) => plain_nested(column),
+                    _ => of(column, 0),
+                };
+                format!("{}:{value}", field.name())
+            };
+            let fields: Vec<String> = fields.iter().zip(array.as_struct().columns()).map(field).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        DataType::Map(..) => {
+            let entries = array.as_map().value(0);
+            let entry = |row| format!("{}:{}", of(entries.column(0), row), of(entries.column(1), row));
+            let entries: Vec<String> = (0..entries.len()).map(entry).collect();
+            format!("[{{{}}}]", entries.join(","))
+        }
+        _ => of(array, 0),
     }
 }

@@ -1,17 +1,11 @@
 //! Conversions between types, and literals that are converted while planning.
 
-use std::sync::Arc;
-
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Schema};
-use datafusion_common::ScalarValue;
-use datafusion_expr::ColumnarValue;
-use datafusion_physical_expr::expressions::{self, Literal};
+use arrow::datatypes::DataType;
+use eddyline_expression::Scalar;
 use eddyline_stream::sql_type;
 use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
-use crate::calc::as_literal;
 use crate::diagnostics::{Diagnostic, Result};
 use crate::expression::ExpressionBinder;
 use crate::relation::Expression;
@@ -28,7 +22,7 @@ impl ExpressionBinder<'_> {
         if bound.data_type == *to {
             return Ok(bound);
         }
-        if as_literal(&bound.expression).is_some_and(ScalarValue::is_null) {
+        if bound.expression.as_literal().is_some_and(Scalar::is_null) {
             return self.null(to, span);
         }
         let refuse =
@@ -39,37 +33,25 @@ impl ExpressionBinder<'_> {
             // Arrow would match the fields of a ROW by name.
             return Err(refuse());
         } else {
-            let schema = &self.scope.schema;
-            let expression = Arc::clone(&bound.expression);
-            let expression = if or_null {
-                expressions::try_cast(expression, schema, to.clone())
-            } else {
-                expressions::cast(expression, schema, to.clone())
-            };
-            self.bound(expression.map_err(|_| refuse())?, span)?
+            let cast = Expression::cast(bound.expression.clone(), to, or_null);
+            self.bound(cast.map_err(|_| refuse())?)
         };
         if cast.data_type != *to {
             return Err(refuse());
         }
-        Ok(if as_literal(&bound.expression).is_some() { self.fold(cast) } else { cast })
+        Ok(if bound.expression.as_literal().is_some() { self.fold(cast) } else { cast })
     }
 
     /// NULL of a type.
     pub(crate) fn null(&self, data_type: &DataType, span: Span) -> Result<Bound> {
-        let value = ScalarValue::try_from(data_type)
+        let value = Scalar::null(data_type)
             .map_err(|_| Diagnostic::at(span, format!("NULL of type {} is not supported", sql_type(data_type))))?;
-        Ok(Bound { expression: Arc::new(Literal::new(value)), data_type: data_type.clone(), nullable: true })
+        Ok(Bound { expression: Expression::literal(value), data_type: data_type.clone(), nullable: true })
     }
 
     /// The expression's value as a literal, when it has no columns and gives no error.
     pub(crate) fn fold(&self, bound: Bound) -> Bound {
-        match evaluate(&bound.expression) {
-            Some(value) if value.data_type() == bound.data_type => {
-                let nullable = value.is_null();
-                Bound { expression: Arc::new(Literal::new(value)), nullable, ..bound }
-            }
-            _ => bound,
-        }
+        self.bound(bound.expression.folded())
     }
 
     /// Both values in the type they have in common, for comparisons and the branches of CASE. A string beside something
@@ -105,12 +87,12 @@ impl ExpressionBinder<'_> {
     /// Like [`Self::cast`]; a literal that cannot be converted is an error now, not when the job runs. As in Flink, a text
     /// that is no point in time is NULL beside one.
     fn cast_literal(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
-        let literal = as_literal(&bound.expression).map(ToString::to_string);
+        let literal = bound.expression.as_literal().map(ToString::to_string);
         let or_null = literal.is_none() && bound.data_type == DataType::Utf8 && types::is_point_in_time(to);
         let cast = self.cast_as(bound, to, or_null, span)?;
         match literal {
-            Some(text) if as_literal(&cast.expression).is_none() => {
-                Err(Diagnostic::at(span, format!("'{text}' is not a {}", sql_type(to))))
+            Some(text) if cast.expression.as_literal().is_none() => {
+                Err(Diagnostic::at(span, format!("{text} is not a {}", sql_type(to))))
             }
             _ => Ok(cast),
         }
@@ -124,17 +106,6 @@ fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
     };
     match (left, right) {
         (DataType::Utf8, other) | (other, DataType::Utf8) if readable(other) => Some(other.clone()),
-        (a, b) => types::common(a, b),
-    }
-}
-
-/// The value of an expression without columns.
-pub(crate) fn evaluate(expression: &Expression) -> Option<ScalarValue> {
-    let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).ok()?;
-    match expression.evaluate(&row).ok()? {
-        ColumnarValue::Scalar(value) => Some(value),
-        ColumnarValue::Array(array) if array.len() == 1 => ScalarValue::try_from_array(&array, 0).ok(),
-        ColumnarValue::Array(_) => None,
+        (a, b) => eddyline_functions::common(a, b),
     }
 }

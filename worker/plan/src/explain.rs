@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use eddyline_expression::Kind;
 use eddyline_job_graph::{
     AggregateCall, JobGraph, Node, NodeKind, OverFrame, Partitioning, Projection, SourceNode, TimeColumn,
     WindowAggregate, WindowAssigner, WindowColumn,
@@ -166,9 +167,11 @@ fn projections(columns: &[Projection]) -> String {
     columns
         .iter()
         .map(|projection| {
-            let text = projection.expression.to_string();
-            let is_column = text.rsplit_once('@').is_some_and(|(name, _)| name == projection.name);
-            if is_column { projection.name.clone() } else { format!("{text} AS {}", projection.name) }
+            let Projection { expression, name } = projection;
+            match expression.kind() {
+                Kind::Column { name: own, .. } if own == name => expression.to_string(),
+                _ => format!("{expression} AS {name}"),
+            }
         })
         .collect::<Vec<_>>()
         .join(", ")

@@ -1,12 +1,8 @@
 //! Binds expressions: names become column positions, operators and functions get Flink's types.
 
-use std::sync::Arc;
-
 use arrow::datatypes::DataType;
-use datafusion_common::ScalarValue;
-use datafusion_expr::Operator;
-use datafusion_physical_expr::expressions::{self, InListExpr, Literal};
-use eddyline_functions::{comparison, cut, negation};
+use eddyline_expression::{Arithmetic, Comparison, Error, Scalar, has_floats};
+use eddyline_functions::cut;
 use eddyline_stream::sql_type;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType as AstDataType, Expr, Ident, ObjectNamePart, Spanned, UnaryOperator,
@@ -15,7 +11,7 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
-use crate::calc::{as_literal, column};
+use crate::calc::column;
 use crate::diagnostics::{Diagnostic, Result, is_empty};
 use crate::dialect::tokenize;
 use crate::grouping::Grouping;
@@ -100,18 +96,15 @@ impl<'a> ExpressionBinder<'a> {
         }
     }
 
-    /// An expression with the type Arrow gives it.
-    pub(crate) fn bound(&self, expression: Expression, span: Span) -> Result<Bound> {
-        let schema = &self.scope.schema;
-        let typed = expression.data_type(schema).and_then(|data_type| Ok((data_type, expression.nullable(schema)?)));
-        let (data_type, nullable) = typed.map_err(|error| Diagnostic::at(span, first_line(&error)))?;
-        Ok(Bound { expression, data_type, nullable })
+    /// An expression with its type.
+    pub(crate) fn bound(&self, expression: Expression) -> Bound {
+        let (data_type, nullable) = (expression.data_type().clone(), expression.nullable());
+        Bound { expression, data_type, nullable }
     }
 
     /// A literal.
-    pub(crate) fn literal(&self, value: ScalarValue) -> Bound {
-        let (data_type, nullable) = (value.data_type(), value.is_null());
-        Bound { expression: Arc::new(Literal::new(value)), data_type, nullable }
+    pub(crate) fn literal(&self, value: Scalar) -> Bound {
+        self.bound(Expression::literal(value))
     }
 
     fn bind_node(&self, expression: &Expr, span: Span) -> Result<Bound> {
@@ -126,11 +119,11 @@ impl<'a> ExpressionBinder<'a> {
             Expr::UnaryOp { op, expr } => self.bind_unary(*op, expr, span),
             Expr::IsNull(inner) => {
                 let inner = self.bind(inner)?;
-                self.bound(expressions::is_null(inner.expression).map_err(|e| internal(&e, span))?, span)
+                Ok(self.bound(Expression::is_null(inner.expression)))
             }
             Expr::IsNotNull(inner) => {
                 let inner = self.bind(inner)?;
-                self.bound(expressions::is_not_null(inner.expression).map_err(|e| internal(&e, span))?, span)
+                Ok(self.bound(Expression::is_not_null(inner.expression)))
             }
             Expr::IsTrue(inner) => self.is_boolean(inner, Some(true), false, span),
             Expr::IsNotTrue(inner) => self.is_boolean(inner, Some(true), true, span),
@@ -138,8 +131,8 @@ impl<'a> ExpressionBinder<'a> {
             Expr::IsNotFalse(inner) => self.is_boolean(inner, Some(false), true, span),
             Expr::IsUnknown(inner) => self.is_boolean(inner, None, false, span),
             Expr::IsNotUnknown(inner) => self.is_boolean(inner, None, true, span),
-            Expr::IsDistinctFrom(left, right) => self.compare(Operator::IsDistinctFrom, left, right, span),
-            Expr::IsNotDistinctFrom(left, right) => self.compare(Operator::IsNotDistinctFrom, left, right, span),
+            Expr::IsDistinctFrom(left, right) => self.compare(Comparison::Distinct, left, right, span),
+            Expr::IsNotDistinctFrom(left, right) => self.compare(Comparison::NotDistinct, left, right, span),
             Expr::Between { expr, negated, low, high } => self.bind_between(expr, low, high, *negated, span),
             Expr::InList { expr, list, negated } => self.bind_in_list(expr, list, *negated, span),
             Expr::Case { operand, conditions, else_result, .. } => {
@@ -179,8 +172,10 @@ impl<'a> ExpressionBinder<'a> {
     /// `row.name`.
     pub(crate) fn field_of_row(&self, row: Bound, name: &Ident) -> Result<Bound> {
         row_field(&row.data_type, name)?;
-        let key = self.literal(ScalarValue::Utf8(Some(name.value.clone())));
-        self.call_exact(datafusion_functions::core::get_field(), vec![row, key], name.span)
+        let is_literal = row.expression.as_literal().is_some();
+        let field = Expression::field(row.expression, &name.value);
+        let field = self.bound(field.map_err(|error| refused(&error, name.span))?);
+        Ok(if is_literal { self.fold(field) } else { field })
     }
 
     fn bind_value(&self, value: &Value, span: Span) -> Result<Bound> {
@@ -190,7 +185,7 @@ impl<'a> ExpressionBinder<'a> {
             }
             Value::SingleQuotedString(text)
             | Value::UnicodeStringLiteral(text)
-            | Value::NationalStringLiteral(text) => Ok(self.literal(ScalarValue::Utf8(Some(text.clone())))),
+            | Value::NationalStringLiteral(text) => Ok(self.literal(Scalar::Utf8(Some(text.clone())))),
             Value::HexStringLiteral(text) => {
                 let bytes: Option<Vec<u8>> = (text.len() % 2 == 0 && text.is_ascii())
                     .then(|| {
@@ -198,10 +193,10 @@ impl<'a> ExpressionBinder<'a> {
                     })
                     .flatten();
                 let bytes = bytes.ok_or_else(|| Diagnostic::at(span, "expected pairs of hexadecimal digits"))?;
-                Ok(self.literal(ScalarValue::Binary(Some(bytes))))
+                Ok(self.literal(Scalar::Binary(Some(bytes))))
             }
-            Value::Boolean(value) => Ok(self.literal(ScalarValue::Boolean(Some(*value)))),
-            Value::Null => Ok(self.literal(ScalarValue::Null)),
+            Value::Boolean(value) => Ok(self.literal(Scalar::Boolean(Some(*value)))),
+            Value::Null => Ok(self.literal(Scalar::Null)),
             other => Err(Diagnostic::at(span, format!("literal {other} is not supported"))),
         }
     }
@@ -221,8 +216,8 @@ impl<'a> ExpressionBinder<'a> {
             AstDataType::Timestamp(..) => types::TIMESTAMP,
             other => return Err(Diagnostic::at(span, format!("literals of type {other} are not supported"))),
         };
-        let bound = self.cast(self.literal(ScalarValue::Utf8(Some(text.clone()))), &to, span)?;
-        match as_literal(&bound.expression) {
+        let bound = self.cast(self.literal(Scalar::Utf8(Some(text.clone()))), &to, span)?;
+        match bound.expression.as_literal() {
             Some(value) if !value.is_null() => Ok(bound),
             _ => Err(Diagnostic::at(span, format!("'{text}' is not a {}", sql_type(&to)))),
         }
@@ -230,8 +225,8 @@ impl<'a> ExpressionBinder<'a> {
 
     fn bind_interval(&self, value: std::result::Result<Interval, String>, span: Span) -> Result<Bound> {
         Ok(match value.map_err(|message| Diagnostic::at(span, message))? {
-            Interval::Milliseconds(value) => self.literal(ScalarValue::DurationMillisecond(Some(value))),
-            Interval::Months(value) => self.literal(ScalarValue::IntervalYearMonth(Some(value))),
+            Interval::Milliseconds(value) => self.literal(Scalar::DurationMillisecond(Some(value))),
+            Interval::Months(value) => self.literal(Scalar::IntervalYearMonth(Some(value))),
         })
     }
 
@@ -241,7 +236,7 @@ impl<'a> ExpressionBinder<'a> {
             UnaryOperator::Not => {
                 let bound = self.bind(inner)?;
                 let bound = self.boolean(bound, "NOT", span)?;
-                self.bound(expressions::not(bound.expression).map_err(|e| internal(&e, span))?, span)
+                self.negated(bound, span)
             }
             UnaryOperator::Minus => {
                 if let Expr::Value(value) = inner
@@ -256,12 +251,9 @@ impl<'a> ExpressionBinder<'a> {
                     let name = sql_type(&bound.data_type);
                     return Err(Diagnostic::at(span, format!("'-' takes a number, not {name}")));
                 }
-                if let Some(udf) = negation(&bound.data_type) {
-                    return self.call_exact(udf, vec![bound], span);
-                }
-                let is_literal = as_literal(&bound.expression).is_some();
-                let negative = expressions::negative(bound.expression, &self.scope.schema);
-                let negative = self.bound(negative.map_err(|e| internal(&e, span))?, span)?;
+                let is_literal = bound.expression.as_literal().is_some();
+                let negative = Expression::negate(bound.expression).map_err(|error| refused(&error, span))?;
+                let negative = self.bound(negative);
                 Ok(if is_literal { self.fold(negative) } else { negative })
             }
             other => Err(Diagnostic::at(span, format!("operator {other} is not supported"))),
@@ -270,11 +262,11 @@ impl<'a> ExpressionBinder<'a> {
 
     fn bind_binary(&self, left: &Expr, op: &BinaryOperator, right: &Expr, span: Span) -> Result<Bound> {
         let arithmetic = match op {
-            BinaryOperator::Plus => Some(Operator::Plus),
-            BinaryOperator::Minus => Some(Operator::Minus),
-            BinaryOperator::Multiply => Some(Operator::Multiply),
-            BinaryOperator::Divide => Some(Operator::Divide),
-            BinaryOperator::Modulo => Some(Operator::Modulo),
+            BinaryOperator::Plus => Some(Arithmetic::Plus),
+            BinaryOperator::Minus => Some(Arithmetic::Minus),
+            BinaryOperator::Multiply => Some(Arithmetic::Multiply),
+            BinaryOperator::Divide => Some(Arithmetic::Divide),
+            BinaryOperator::Modulo => Some(Arithmetic::Modulo),
             _ => None,
         };
         if let Some(operator) = arithmetic {
@@ -282,19 +274,21 @@ impl<'a> ExpressionBinder<'a> {
             return self.arithmetic(operator, left, right, span);
         }
         match op {
-            BinaryOperator::Eq => self.compare(Operator::Eq, left, right, span),
-            BinaryOperator::NotEq => self.compare(Operator::NotEq, left, right, span),
-            BinaryOperator::Lt => self.compare(Operator::Lt, left, right, span),
-            BinaryOperator::LtEq => self.compare(Operator::LtEq, left, right, span),
-            BinaryOperator::Gt => self.compare(Operator::Gt, left, right, span),
-            BinaryOperator::GtEq => self.compare(Operator::GtEq, left, right, span),
-            BinaryOperator::And | BinaryOperator::Or => {
-                let operator = if *op == BinaryOperator::And { Operator::And } else { Operator::Or };
-                let left = self.bind(left)?;
-                let left = self.boolean(left, &operator.to_string(), span)?;
-                let right = self.bind(right)?;
-                let right = self.boolean(right, &operator.to_string(), span)?;
-                self.binary(operator, left, right, span)
+            BinaryOperator::Eq => self.compare(Comparison::Eq, left, right, span),
+            BinaryOperator::NotEq => self.compare(Comparison::NotEq, left, right, span),
+            BinaryOperator::Lt => self.compare(Comparison::Lt, left, right, span),
+            BinaryOperator::LtEq => self.compare(Comparison::LtEq, left, right, span),
+            BinaryOperator::Gt => self.compare(Comparison::Gt, left, right, span),
+            BinaryOperator::GtEq => self.compare(Comparison::GtEq, left, right, span),
+            BinaryOperator::And => {
+                let left = self.bind_condition(left, "AND")?;
+                let right = self.bind_condition(right, "AND")?;
+                self.both(left, right, span)
+            }
+            BinaryOperator::Or => {
+                let left = self.bind_condition(left, "OR")?;
+                let right = self.bind_condition(right, "OR")?;
+                self.either(left, right, span)
             }
             BinaryOperator::StringConcat => {
                 let args = vec![self.bind(left)?, self.bind(right)?];
@@ -304,8 +298,8 @@ impl<'a> ExpressionBinder<'a> {
         }
     }
 
-    fn compare(&self, operator: Operator, left: &Expr, right: &Expr, span: Span) -> Result<Bound> {
-        if let (Operator::Eq, Expr::Tuple(left), Expr::Tuple(right)) = (operator, left, right)
+    fn compare(&self, operator: Comparison, left: &Expr, right: &Expr, span: Span) -> Result<Bound> {
+        if let (Comparison::Eq, Expr::Tuple(left), Expr::Tuple(right)) = (operator, left, right)
             && left.len() == right.len()
         {
             return self.equal_fields(left, right, span);
@@ -318,9 +312,9 @@ impl<'a> ExpressionBinder<'a> {
     fn equal_fields(&self, left: &[Expr], right: &[Expr], span: Span) -> Result<Bound> {
         let mut all: Option<Bound> = None;
         for (left, right) in left.iter().zip(right) {
-            let equal = self.compare(Operator::Eq, left, right, span)?;
+            let equal = self.compare(Comparison::Eq, left, right, span)?;
             all = Some(match all {
-                Some(before) => self.binary(Operator::And, before, equal, span)?,
+                Some(before) => self.both(before, equal, span)?,
                 None => equal,
             });
         }
@@ -328,7 +322,7 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     /// `left operator right`, both in one type.
-    pub(crate) fn compare_bound(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+    pub(crate) fn compare_bound(&self, operator: Comparison, left: Bound, right: Bound, span: Span) -> Result<Bound> {
         if left.data_type == DataType::Null && right.data_type == DataType::Null {
             return self.null(&DataType::Boolean, span);
         }
@@ -336,17 +330,28 @@ impl<'a> ExpressionBinder<'a> {
         if matches!(left.data_type, DataType::Map(..)) {
             return Err(Diagnostic::at(span, format!("{} cannot be compared", sql_type(&left.data_type))));
         }
-        match comparison(operator, &left.data_type) {
-            Some(udf) => self.call_exact(udf, vec![left, right], span),
-            None => self.binary(operator, left, right, span),
-        }
+        let is_literal = |side: &Bound| side.expression.as_literal().is_some();
+        // Others are not folded: what they are is kept in the meaning of operators.
+        let folds = has_floats(&left.data_type) && is_literal(&left) && is_literal(&right);
+        let compared = self.bound(compare(operator, left, right, span)?);
+        Ok(if folds { self.fold(compared) } else { compared })
+    }
+
+    fn both(&self, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        let both = Expression::and(left.expression, right.expression);
+        Ok(self.bound(both.map_err(|error| refused(&error, span))?))
+    }
+
+    fn either(&self, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+        let either = Expression::or(left.expression, right.expression);
+        Ok(self.bound(either.map_err(|error| refused(&error, span))?))
     }
 
     fn is_boolean(&self, inner: &Expr, value: Option<bool>, negated: bool, span: Span) -> Result<Bound> {
         let bound = self.bind(inner)?;
         let bound = self.boolean(bound, "IS", span)?;
-        let operator = if negated { Operator::IsDistinctFrom } else { Operator::IsNotDistinctFrom };
-        self.binary(operator, bound, self.literal(ScalarValue::Boolean(value)), span)
+        let operator = if negated { Comparison::Distinct } else { Comparison::NotDistinct };
+        Ok(self.bound(compare(operator, bound, self.literal(Scalar::Boolean(value)), span)?))
     }
 
     fn bind_between(&self, expr: &Expr, low: &Expr, high: &Expr, negated: bool, span: Span) -> Result<Bound> {
@@ -354,9 +359,9 @@ impl<'a> ExpressionBinder<'a> {
         let low = self.bind(low)?;
         let high = self.bind(high)?;
         let above =
-            self.compare_bound(if negated { Operator::Lt } else { Operator::GtEq }, value.clone(), low, span)?;
-        let below = self.compare_bound(if negated { Operator::Gt } else { Operator::LtEq }, value, high, span)?;
-        self.binary(if negated { Operator::Or } else { Operator::And }, above, below, span)
+            self.compare_bound(if negated { Comparison::Lt } else { Comparison::GtEq }, value.clone(), low, span)?;
+        let below = self.compare_bound(if negated { Comparison::Gt } else { Comparison::LtEq }, value, high, span)?;
+        if negated { self.either(above, below, span) } else { self.both(above, below, span) }
     }
 
     fn bind_in_list(&self, expr: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Bound> {
@@ -369,23 +374,23 @@ impl<'a> ExpressionBinder<'a> {
         }
         let mut values = self.unify_all(values, "IN", span)?.into_iter();
         let Some(value) = values.next() else { return Err(Diagnostic::at(span, "IN takes a list of values")) };
-        if comparison(Operator::Eq, &value.data_type).is_some() {
+        if has_floats(&value.data_type) {
             let list: Vec<Bound> = values.collect();
             let any = self.equals_any(&value, &list, span)?;
             return if negated { self.negated(any, span) } else { Ok(any) };
         }
         let list: Vec<Expression> = values.map(|item| item.expression).collect();
-        let in_list = InListExpr::try_new(value.expression, list, negated, &self.scope.schema);
-        self.bound(Arc::new(in_list.map_err(|e| Diagnostic::at(span, first_line(&e)))?), span)
+        let one_of = Expression::one_of(value.expression, list, negated);
+        Ok(self.bound(one_of.map_err(|error| refused(&error, span))?))
     }
 
     /// `(a, b) IN ((c, d), …)`.
     fn bind_in_rows(&self, row: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Bound> {
         let mut any: Option<Bound> = None;
         for item in list {
-            let equal = self.compare(Operator::Eq, row, item, span)?;
+            let equal = self.compare(Comparison::Eq, row, item, span)?;
             any = Some(match any {
-                Some(before) => self.binary(Operator::Or, before, equal, span)?,
+                Some(before) => self.either(before, equal, span)?,
                 None => equal,
             });
         }
@@ -394,18 +399,18 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     fn negated(&self, condition: Bound, span: Span) -> Result<Bound> {
-        self.bound(expressions::not(condition.expression).map_err(|e| internal(&e, span))?, span)
+        Ok(self.bound(Expression::not(condition.expression).map_err(|error| refused(&error, span))?))
     }
 
     /// Whether the value equals one in the list; the list is halved so that a long one does not nest deeply.
     fn equals_any(&self, value: &Bound, list: &[Bound], span: Span) -> Result<Bound> {
         match list {
-            [] => Ok(self.literal(ScalarValue::Boolean(Some(false)))),
-            [item] => self.compare_bound(Operator::Eq, value.clone(), item.clone(), span),
+            [] => Ok(self.literal(Scalar::Boolean(Some(false)))),
+            [item] => self.compare_bound(Comparison::Eq, value.clone(), item.clone(), span),
             _ => {
                 let (first, second) = list.split_at(list.len() / 2);
                 let (first, second) = (self.equals_any(value, first, span)?, self.equals_any(value, second, span)?);
-                self.binary(Operator::Or, first, second, span)
+                self.either(first, second, span)
             }
         }
     }
@@ -436,9 +441,9 @@ impl<'a> ExpressionBinder<'a> {
                 whens = values.collect();
                 match operand {
                     // Arrow would compare them otherwise.
-                    Some(operand) if comparison(Operator::Eq, &operand.data_type).is_some() => {
+                    Some(operand) if has_floats(&operand.data_type) => {
                         for when in &mut whens {
-                            *when = self.compare_bound(Operator::Eq, operand.clone(), when.clone(), span)?;
+                            *when = self.compare_bound(Comparison::Eq, operand.clone(), when.clone(), span)?;
                         }
                         None
                     }
@@ -455,8 +460,8 @@ impl<'a> ExpressionBinder<'a> {
         let mut results = self.unify_all(results, "CASE", span)?;
         let otherwise = if otherwise.is_some() { results.pop().map(|result| result.expression) } else { None };
         let branches = whens.into_iter().zip(results).map(|(when, then)| (when.expression, then.expression)).collect();
-        let case = expressions::case(operand.map(|operand| operand.expression), branches, otherwise);
-        self.bound(case.map_err(|e| Diagnostic::at(span, first_line(&e)))?, span)
+        let case = Expression::case(operand.map(|operand| operand.expression), branches, otherwise);
+        Ok(self.bound(case.map_err(|error| refused(&error, span))?))
     }
 
     fn bind_cast(&self, kind: &CastKind, expr: &Expr, data_type: &AstDataType, span: Span) -> Result<Bound> {
@@ -505,14 +510,14 @@ fn no_cast(from: &DataType, to: &DataType, span: Span) -> Diagnostic {
 }
 
 /// A number literal: INT, BIGINT when it needs more, DECIMAL with a point, DOUBLE with an exponent.
-fn number(text: &str) -> std::result::Result<ScalarValue, String> {
+fn number(text: &str) -> std::result::Result<Scalar, String> {
     let bad = || format!("number {text} is out of range");
     if text.contains(['e', 'E']) {
         return text
             .parse()
             .ok()
             .filter(|value: &f64| value.is_finite())
-            .map(|value| ScalarValue::Float64(Some(value)))
+            .map(|value| Scalar::Float64(Some(value)))
             .ok_or_else(bad);
     }
     if let Some((whole, fraction)) = text.split_once('.') {
@@ -522,17 +527,17 @@ fn number(text: &str) -> std::result::Result<ScalarValue, String> {
             return Err(bad());
         }
         // Both were checked to be at most 38.
-        return Ok(ScalarValue::Decimal128(Some(value), digits.max(1) as u8, fraction.len() as i8));
+        return Ok(Scalar::Decimal128(Some(value), digits.max(1) as u8, fraction.len() as i8));
     }
     if let Ok(value) = text.parse::<i32>() {
-        return Ok(ScalarValue::Int32(Some(value)));
+        return Ok(Scalar::Int32(Some(value)));
     }
     if let Ok(value) = text.parse::<i64>() {
-        return Ok(ScalarValue::Int64(Some(value)));
+        return Ok(Scalar::Int64(Some(value)));
     }
     let digits = text.trim_start_matches('-').trim_start_matches('0').len();
     match text.parse::<i128>() {
-        Ok(value) if digits <= 38 => Ok(ScalarValue::Decimal128(Some(value), digits.max(1) as u8, 0)),
+        Ok(value) if digits <= 38 => Ok(Scalar::Decimal128(Some(value), digits.max(1) as u8, 0)),
         _ => Err(bad()),
     }
 }
@@ -544,15 +549,11 @@ fn is_niladic(name: &str) -> bool {
         .any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// The message of an error, without the lines behind the first.
-pub(crate) fn first_line(error: &datafusion_common::DataFusionError) -> String {
-    let text = error.strip_backtrace();
-    let line = text.lines().next().unwrap_or_default();
-    let line =
-        line.strip_prefix("Error during planning: ").or_else(|| line.strip_prefix("Execution error: ")).unwrap_or(line);
-    line.to_owned()
+fn compare(operator: Comparison, left: Bound, right: Bound, span: Span) -> Result<Expression> {
+    Expression::compare(operator, left.expression, right.expression).map_err(|error| refused(&error, span))
 }
 
-fn internal(error: &datafusion_common::DataFusionError, span: Span) -> Diagnostic {
-    Diagnostic::at(span, first_line(error))
+/// An expression that cannot be built.
+pub(crate) fn refused(error: &Error, span: Span) -> Diagnostic {
+    Diagnostic::at(span, error.to_string())
 }

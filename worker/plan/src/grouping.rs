@@ -1,17 +1,16 @@
 //! GROUP BY window_start, window_end, …: aggregation over windows.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use arrow::datatypes::Field;
+use eddyline_expression::Kind;
 use eddyline_functions::{pack, unpack};
 use eddyline_job_graph::{AggregateCall, Projection, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
 use sqlparser::ast::{Expr, Ident};
 use sqlparser::tokenizer::Span;
+use std::collections::BTreeSet;
 
 use crate::aggregates::Draft;
 use crate::bound::Bound;
-use crate::calc::{DEPTH_MAX, as_column, both, calc, column, columns_of, is_volatile, measure, same, substitute};
+use crate::calc::{DEPTH_MAX, both, calc, column, measure};
 use crate::diagnostics::{Diagnostic, Result};
 use crate::expression::ExpressionBinder;
 use crate::relation::{Expression, Rel, RelKind, Relation, Role, ScopeField, schema};
@@ -88,7 +87,7 @@ impl Grouping {
         }
         let below = ExpressionBinder { scope: &self.input, ..binder.scalar("GROUP BY") };
         let bound = below.bind(expression).ok()?;
-        let index = self.entries.iter().position(|entry| same(&entry.bound.expression, &bound.expression))?;
+        let index = self.entries.iter().position(|entry| entry.bound.expression == bound.expression)?;
         self.entries[index].value(binder, column(&binder.scope.schema, index), binder.around).ok()
     }
 
@@ -125,15 +124,15 @@ pub(crate) fn aggregate(
         .chain(
             drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)).map(|bound| &bound.expression),
         )
-        .map(|expression| substitute(expression, &replace))
+        .map(|expression| expression.substitute(&replace))
         .collect();
     let direct = match &base.kind {
         RelKind::Window { input, assigner, time, partition, place } => {
             let columns = input.schema.fields().len();
             let mut read = BTreeSet::new();
-            reads.iter().chain(&filter).for_each(|expression| columns_of(expression, &mut read));
+            reads.iter().chain(&filter).for_each(|expression| read.extend(expression.columns()));
             let own = entries.iter().filter(|entry| !is_key(entry.role)).all(|entry| {
-                as_column(&substitute(&entry.bound.expression, &replace)).is_some_and(|index| index >= columns)
+                entry.bound.expression.substitute(&replace).as_column().is_some_and(|index| index >= columns)
             });
             let untouched = own && read.iter().all(|index| *index < columns);
             untouched.then_some((input, assigner, time, partition, *place))
@@ -143,7 +142,7 @@ pub(crate) fn aggregate(
     let mut front = Front { columns: Vec::new() };
     let (input, filter, assigner, time) = match direct {
         Some((input, assigner, time, partition, place)) => {
-            let replaced = |bound: &Bound| substitute(&bound.expression, &replace);
+            let replaced = |bound: &Bound| bound.expression.substitute(&replace);
             front.keys_and_arguments(&keys, drafts, &replaced);
             check_session(assigner, partition, keys.iter().map(|entry| replaced(&entry.bound)), place)?;
             let name = input.schema.field(time.column).name().clone();
@@ -152,10 +151,10 @@ pub(crate) fn aggregate(
             (input.as_ref().clone(), filter, assigner.clone(), Some(time))
         }
         None => {
-            front.keys_and_arguments(&keys, drafts, &|bound| Arc::clone(&bound.expression));
+            front.keys_and_arguments(&keys, drafts, &|bound| bound.expression.clone());
             let position = |role| {
                 relation.with_role(role).map(|index| column(&relation.rel.schema, index)).or_else(|| {
-                    entries.iter().find(|entry| entry.role == role).map(|entry| Arc::clone(&entry.bound.expression))
+                    entries.iter().find(|entry| entry.role == role).map(|entry| entry.bound.expression.clone())
                 })
             };
             let (Some(start), Some(end)) = (position(Role::WindowStart), position(Role::WindowEnd)) else {
@@ -163,10 +162,10 @@ pub(crate) fn aggregate(
             };
             let (start, end) = (front.add(start, "window_start"), front.add(end, "window_end"));
             let time = position(Role::WindowTime).map(|expression| {
-                let zone = expression.data_type(&relation.rel.schema).ok().and_then(|data_type| match data_type {
+                let zone = match expression.data_type() {
                     arrow::datatypes::DataType::Timestamp(_, Some(_)) => Some(time_zone.to_owned()),
                     _ => None,
-                });
+                };
                 TimeColumn { column: front.add(expression, "window_time"), time_zone: zone }
             });
             (relation.rel.clone(), None, WindowAssigner::Attached { start, end }, time)
@@ -253,18 +252,18 @@ impl Front {
             self.add(replaced(entry.key()), &entry.name);
         }
         for bound in drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)) {
-            let name = bound
-                .expression
-                .downcast_ref::<datafusion_physical_expr::expressions::Column>()
-                .map_or_else(|| format!("expression_{}", self.columns.len()), |column| column.name().to_owned());
+            let name = match bound.expression.kind() {
+                Kind::Column { name, .. } => name.clone(),
+                _ => format!("expression_{}", self.columns.len()),
+            };
             self.add(replaced(bound), &name);
         }
     }
 
     /// The position of an expression, which is added if it is new. What is volatile is new each time.
     fn add(&mut self, expression: Expression, name: &str) -> usize {
-        if !is_volatile(&expression)
-            && let Some(index) = self.columns.iter().position(|known| same(&known.expression, &expression))
+        if !expression.is_volatile()
+            && let Some(index) = self.columns.iter().position(|known| known.expression == expression)
         {
             return index;
         }
@@ -274,10 +273,10 @@ impl Front {
 
     fn position(&self, bound: &Bound, replace: Option<&dyn Fn(usize) -> Option<Expression>>) -> usize {
         let expression = match replace {
-            Some(replace) => substitute(&bound.expression, replace),
-            None => Arc::clone(&bound.expression),
+            Some(replace) => bound.expression.substitute(replace),
+            None => bound.expression.clone(),
         };
-        self.columns.iter().position(|known| same(&known.expression, &expression)).unwrap_or(0)
+        self.columns.iter().position(|known| known.expression == expression).unwrap_or(0)
     }
 }
 
@@ -310,7 +309,7 @@ fn check_session(
     if !matches!(assigner, WindowAssigner::Session { .. }) {
         return Ok(());
     }
-    let grouped: Option<BTreeSet<usize>> = keys.map(|expression| as_column(&expression)).collect();
+    let grouped: Option<BTreeSet<usize>> = keys.map(|expression| expression.as_column()).collect();
     if grouped == Some(partition.iter().copied().collect()) {
         return Ok(());
     }
@@ -327,8 +326,8 @@ fn peel(rel: &Rel) -> (Option<Expression>, Vec<Expression>, &Rel) {
     let mut filter: Option<Expression> = None;
     let mut current = rel;
     while let RelKind::Calc { input, filter: own, columns: computed } = &current.kind {
-        if computed.iter().any(|projection| is_volatile(&projection.expression))
-            || own.as_ref().is_some_and(is_volatile)
+        if computed.iter().any(|projection| projection.expression.is_volatile())
+            || own.as_ref().is_some_and(Expression::is_volatile)
         {
             break;
         }
@@ -341,9 +340,9 @@ fn peel(rel: &Rel) -> (Option<Expression>, Vec<Expression>, &Rel) {
         if !columns.iter().chain(&filter).all(fits) {
             break;
         }
-        let replace = |index: usize| computed.get(index).map(|projection| Arc::clone(&projection.expression));
-        columns = columns.iter().map(|expression| substitute(expression, &replace)).collect();
-        filter = both(own.clone(), filter.map(|filter| substitute(&filter, &replace)));
+        let replace = |index: usize| computed.get(index).map(|projection| projection.expression.clone());
+        columns = columns.iter().map(|expression| expression.substitute(&replace)).collect();
+        filter = both(own.clone(), filter.map(|filter| filter.substitute(&replace)));
         current = input;
     }
     (filter, columns, current)

@@ -1,9 +1,7 @@
 //! Aggregates with OVER: `SUM(x) OVER (PARTITION BY k ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)`.
 
-use std::sync::Arc;
-
 use arrow::datatypes::Field;
-use datafusion_common::ScalarValue;
+use eddyline_expression::Scalar;
 use eddyline_functions::pack;
 use eddyline_job_graph::{AggregateCall, Over, OverFrame, Projection, TimeColumn};
 use eddyline_stream::sql_type;
@@ -14,7 +12,7 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 
 use crate::aggregates::{self, Draft};
-use crate::calc::{as_column, as_literal, calc, column};
+use crate::calc::{calc, column};
 use crate::diagnostics::{Diagnostic, Result, is_empty};
 use crate::expression::{ExpressionBinder, Place};
 use crate::relation::{Expression, Rel, RelKind, Relation, Role, ScopeField, schema};
@@ -116,9 +114,8 @@ fn build(
         })
         .collect();
     let mut place = |expression: &Expression| {
-        as_column(expression).unwrap_or_else(|| {
-            columns
-                .push(Projection { expression: Arc::clone(expression), name: format!("expression_{}", columns.len()) });
+        expression.as_column().unwrap_or_else(|| {
+            columns.push(Projection { expression: expression.clone(), name: format!("expression_{}", columns.len()) });
             columns.len() - 1
         })
     };
@@ -198,7 +195,7 @@ fn bind_window(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> 
         return Err(Diagnostic::at(place, "OVER … ORDER BY … DESC is not supported").help("order by time, ascending"));
     }
     let bound = binder.bind(&order.expr)?;
-    let time = as_column(&bound.expression);
+    let time = bound.expression.as_column();
     let role = time.map_or(Role::Plain, |index| binder.scope.role(index));
     if role == Role::Proctime {
         return Err(Diagnostic::at(place, "OVER by processing time is not supported")
@@ -224,9 +221,9 @@ fn bind_frame(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> R
         (WindowFrameUnits::Range, WindowFrameBound::CurrentRow) => Ok(OverFrame::Range(0)),
         (WindowFrameUnits::Rows, WindowFrameBound::Preceding(Some(count))) => {
             let bound = binder.bind(count)?;
-            let rows = match as_literal(&bound.expression) {
-                Some(ScalarValue::Int32(Some(rows))) => u64::try_from(*rows).ok(),
-                Some(ScalarValue::Int64(Some(rows))) => u64::try_from(*rows).ok(),
+            let rows = match bound.expression.as_literal() {
+                Some(Scalar::Int32(Some(rows))) => u64::try_from(*rows).ok(),
+                Some(Scalar::Int64(Some(rows))) => u64::try_from(*rows).ok(),
                 _ => None,
             };
             rows.map(OverFrame::Rows)
@@ -234,8 +231,8 @@ fn bind_frame(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> R
         }
         (WindowFrameUnits::Range, WindowFrameBound::Preceding(Some(length))) => {
             let bound = binder.bind(length)?;
-            match as_literal(&bound.expression) {
-                Some(ScalarValue::DurationMillisecond(Some(length))) if bound.data_type == DAY_TIME && *length >= 0 => {
+            match bound.expression.as_literal() {
+                Some(Scalar::DurationMillisecond(Some(length))) if bound.data_type == DAY_TIME && *length >= 0 => {
                     Ok(OverFrame::Range(*length))
                 }
                 _ => Err(Diagnostic::at(place_of(length, span), "RANGE … PRECEDING takes an interval")

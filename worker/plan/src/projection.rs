@@ -5,7 +5,7 @@ use sqlparser::ast::{Expr, Ident, SelectItem, SelectItemQualifiedWildcardKind, S
 use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
-use crate::calc::{as_column, calc, column, substitute};
+use crate::calc::{calc, column};
 use crate::diagnostics::{Diagnostic, Result};
 use crate::expression::{ExpressionBinder, Place};
 use crate::query::place;
@@ -113,9 +113,7 @@ pub(crate) fn project(
         }
         let role = role_of(binder, item, &bound);
         let expression = match positions {
-            Some(positions) => {
-                substitute(&bound.expression, &|index| Some(column(&rel.schema, *positions.get(index)?)))
-            }
+            Some(positions) => bound.expression.substitute(&|index| Some(column(&rel.schema, *positions.get(index)?))),
             None => bound.expression,
         };
         columns.push(Projection { expression, name: item.name.clone() });
@@ -126,7 +124,7 @@ pub(crate) fn project(
 
 /// A column handed on keeps its role, and `PROCTIME()` makes a processing-time attribute.
 fn role_of(binder: &ExpressionBinder<'_>, item: &Item, bound: &Bound) -> Role {
-    if let Some(index) = as_column(&bound.expression) {
+    if let Some(index) = bound.expression.as_column() {
         return binder.scope.role(index);
     }
     match &item.expression {

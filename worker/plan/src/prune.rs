@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::datatypes::Field;
 use eddyline_job_graph::{Over, Projection, TimeColumn, WindowAggregate, WindowAssigner};
 
-use crate::calc::{calc, column, columns_of, remap};
+use crate::calc::{calc, column};
 use crate::relation::{Rel, RelKind, schema};
 
 /// Which columns of each table are read, by name.
@@ -22,13 +22,13 @@ pub(crate) fn prune(rel: Rel, required: &[usize], usage: &mut Usage) -> Rel {
         RelKind::Calc { input, filter, columns } => {
             let kept: Vec<Projection> = required.iter().filter_map(|index| columns.get(*index).cloned()).collect();
             let mut read = BTreeSet::new();
-            kept.iter().map(|projection| &projection.expression).chain(&filter).for_each(|e| columns_of(e, &mut read));
+            kept.iter().map(|projection| &projection.expression).chain(&filter).for_each(|e| read.extend(e.columns()));
             let (input, positions) = prune_to(*input, &read, usage);
-            let filter = filter.map(|filter| remap(&filter, &positions, &input.schema));
+            let filter = filter.map(|filter| filter.remap(&positions));
             let columns = kept
                 .into_iter()
                 .map(|projection| Projection {
-                    expression: remap(&projection.expression, &positions, &input.schema),
+                    expression: projection.expression.remap(&positions),
                     name: projection.name,
                 })
                 .collect();

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion_common::ScalarValue;
-use datafusion_physical_expr::expressions::Literal;
+use eddyline_expression::Scalar;
 use eddyline_job_graph::Projection;
 use eddyline_stream::sql_type;
 use sqlparser::ast::{
@@ -15,7 +14,7 @@ use sqlparser::tokenizer::Span;
 
 use crate::aggregates::{self, Draft};
 use crate::bound::Bound;
-use crate::calc::{as_column, calc, column, same, substitute};
+use crate::calc::{calc, column};
 use crate::catalog::{Catalog, Object};
 use crate::diagnostics::{Diagnostic, Result, is_empty};
 use crate::expression::{ExpressionBinder, Place};
@@ -226,10 +225,10 @@ impl<'a> QueryBinder<'a> {
             if is_interval || bound.data_type.is_null() {
                 return Err(Diagnostic::at(own, format!("GROUP BY {} is not supported", sql_type(&bound.data_type))));
             }
-            if entries.iter().any(|entry| same(&entry.bound.expression, &bound.expression)) {
+            if entries.iter().any(|entry| entry.bound.expression == bound.expression) {
                 continue;
             }
-            let role = as_column(&bound.expression).map_or(Role::Plain, |index| input.role(index));
+            let role = bound.expression.as_column().map_or(Role::Plain, |index| input.role(index));
             let name = name_of(expression).unwrap_or_else(|| format!("key_{}", entries.len()));
             entries.push(Entry::new(&binder, bound, role, name, own)?);
         }
@@ -265,7 +264,7 @@ impl<'a> QueryBinder<'a> {
         };
         let rel = match having {
             Some(filter) => {
-                let filter = substitute(&filter, &|index| Some(column(&rel.schema, *positions.get(index)?)));
+                let filter = filter.substitute(&|index| Some(column(&rel.schema, *positions.get(index)?)));
                 let columns = identity(&rel);
                 calc(rel, Some(filter), columns)
             }
@@ -502,5 +501,5 @@ fn refuse_select_clauses(select: &Select, span: Span) -> Result<()> {
 
 /// NULL of a type as an expression, where a column is not given.
 pub(crate) fn null_of(data_type: &arrow::datatypes::DataType) -> Option<crate::relation::Expression> {
-    ScalarValue::try_from(data_type).ok().map(|value| Arc::new(Literal::new(value)) as crate::relation::Expression)
+    Scalar::null(data_type).ok().map(crate::relation::Expression::literal)
 }

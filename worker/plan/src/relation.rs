@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_physical_expr::PhysicalExpr;
 use eddyline_job_graph::{Over, Projection, TimeColumn, WindowAggregate, WindowAssigner};
 
 /// An expression over column positions.
-pub(crate) type Expression = Arc<dyn PhysicalExpr>;
+pub(crate) use eddyline_expression::Expr as Expression;
 
 /// A relational operator and what is below it.
 #[derive(Clone, Debug)]

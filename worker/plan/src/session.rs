@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion_common::config::ConfigOptions;
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::ScalarFunction;
 use eddyline_functions::{Clock, FunctionContext};
 use eddyline_job_graph::{Settings, SinkConstraints};
 use eddyline_stream::TimeZone;
@@ -14,8 +13,6 @@ use eddyline_stream::TimeZone;
 pub(crate) struct Session {
     /// The session time zone and the clock.
     pub functions: FunctionContext,
-    /// What DataFusion's functions ask for.
-    pub config: Arc<ConfigOptions>,
     /// What tables that are written do about values that are not as declared.
     pub sink_constraints: SinkConstraints,
 }
@@ -24,15 +21,11 @@ impl Session {
     /// A session with these settings. Functions that tell the time ask the machine's clock.
     pub(crate) fn new(settings: &Settings) -> Self {
         let time_zone = settings.local_time_zone.parse().unwrap_or(TimeZone::UTC);
-        Self {
-            functions: FunctionContext::new(time_zone, Clock::System),
-            config: Arc::new(ConfigOptions::default()),
-            sink_constraints: settings.sink_constraints,
-        }
+        Self { functions: FunctionContext::new(time_zone, Clock::System), sink_constraints: settings.sink_constraints }
     }
 
     /// The scalar function of a name, in any case.
-    pub(crate) fn function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+    pub(crate) fn function(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
         eddyline_functions::scalar_function(name, &self.functions)
     }
 
@@ -48,7 +41,7 @@ impl Session {
     }
 
     /// The function that converts as Flink's CAST does, where Arrow's cast does not.
-    pub(crate) fn flink_cast(&self, from: &DataType, to: &DataType, or_null: bool) -> Option<Arc<ScalarUDF>> {
+    pub(crate) fn flink_cast(&self, from: &DataType, to: &DataType, or_null: bool) -> Option<Arc<dyn ScalarFunction>> {
         eddyline_functions::flink_cast(from, to, or_null, &self.functions)
     }
 }

@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::Field;
-use datafusion_common::ScalarValue;
-use datafusion_expr::Operator;
-use datafusion_physical_expr::expressions::BinaryExpr;
 use eddyline_connectors::table::parse_duration;
 use eddyline_connectors::{MetadataColumn, TableDescriptor};
+use eddyline_expression::{Arithmetic, Kind, Scalar};
 use eddyline_job_graph::Alignment;
 use eddyline_stream::sql_type;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
 
-use crate::calc::{DEPTH_MAX, as_column, as_literal, column, is_volatile, measure, substitute};
+use crate::calc::{DEPTH_MAX, column, measure};
 use crate::catalog::{Catalog, Column, ColumnSource, Table, Watermark, can_be_rowtime, reader_schema};
 use crate::ddl::{ColumnKind, CreateTable, Like, LikeFeature, LikeStrategy, WatermarkDefinition};
 use crate::diagnostics::{Diagnostic, Result};
@@ -193,12 +191,12 @@ fn bind_columns(session: &Session, definition: &CreateTable, descriptor: &TableD
                 if size > 5_000 || depth > DEPTH_MAX {
                     return Err(Diagnostic::at(definition.name.span, "the computed column is too large"));
                 }
-                let over_reader = substitute(&bound.expression, &|index| expressions.get(index).cloned());
+                let over_reader = bound.expression.substitute(&|index| expressions.get(index).cloned());
                 let role = if is_proctime(expression) { Role::Proctime } else { Role::Plain };
                 let mut fields: Vec<Field> = scope.schema.fields().iter().map(|f| f.as_ref().clone()).collect();
                 fields.push(field.clone());
                 scope = Scope { fields: [scope.fields, vec![plain(field.name())]].concat(), schema: schema(fields) };
-                expressions.push(Arc::clone(&over_reader));
+                expressions.push(over_reader.clone());
                 (field, ColumnSource::Computed(over_reader), role)
             }
         };
@@ -244,7 +242,7 @@ fn bind_watermark(session: &Session, definition: &WatermarkDefinition, columns: 
         let message = format!("the watermark must be a timestamp, not {}", sql_type(&bound.data_type));
         return Err(Diagnostic::at(definition.span, message));
     }
-    if is_volatile(&bound.expression) {
+    if bound.expression.is_volatile() {
         return Err(Diagnostic::at(definition.span, "the watermark must depend on the row alone")
             .help("for example ts - INTERVAL '5' SECOND"));
     }
@@ -256,15 +254,16 @@ fn bind_watermark(session: &Session, definition: &WatermarkDefinition, columns: 
 
 /// How far an expression is behind a column, if it is the column or the column minus an interval.
 fn delay(expression: &Expression, time: usize) -> Option<i64> {
-    if as_column(expression) == Some(time) {
+    if expression.as_column() == Some(time) {
         return Some(0);
     }
-    let binary = expression.downcast_ref::<BinaryExpr>()?;
-    if *binary.op() != Operator::Minus || as_column(binary.left()) != Some(time) {
-        return None;
-    }
-    match as_literal(binary.right())? {
-        ScalarValue::DurationMillisecond(delay) => delay.filter(|delay| *delay >= 0),
+    match expression.kind() {
+        Kind::Calculate { operator: Arithmetic::Minus, left, right } if left.as_column() == Some(time) => {
+            match right.as_literal()? {
+                Scalar::DurationMillisecond(delay) => delay.filter(|delay| *delay >= 0),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

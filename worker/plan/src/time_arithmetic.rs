@@ -1,13 +1,11 @@
 //! `+ - *` with intervals: points in time move by them, they add up, and whole numbers multiply them.
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion_common::ScalarValue;
-use datafusion_expr::Operator;
+use eddyline_expression::{Arithmetic, Scalar};
 use eddyline_stream::sql_type;
 use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
-use crate::calc::as_literal;
 use crate::diagnostics::{Diagnostic, Result};
 use crate::expression::ExpressionBinder;
 use crate::types::{self, DAY_TIME, YEAR_MONTH};
@@ -16,19 +14,19 @@ const DAY_MS: i64 = 86_400_000;
 
 impl ExpressionBinder<'_> {
     /// A point in time and an interval, two intervals, or an interval and a number.
-    pub(crate) fn move_in_time(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+    pub(crate) fn move_in_time(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
         let is_moved = |t: &DataType| types::is_point_in_time(t) || matches!(t, DataType::Time32(_));
         let (left, right) =
-            if operator == Operator::Plus && is_moved(&right.data_type) { (right, left) } else { (left, right) };
+            if operator == Arithmetic::Plus && is_moved(&right.data_type) { (right, left) } else { (left, right) };
         match operator {
-            Operator::Multiply if types::is_integer(&left.data_type) => self.times(right, left, span),
-            Operator::Multiply if types::is_integer(&right.data_type) => self.times(left, right, span),
-            Operator::Plus | Operator::Minus => self.moved(operator, left, right, span),
+            Arithmetic::Multiply if types::is_integer(&left.data_type) => self.times(right, left, span),
+            Arithmetic::Multiply if types::is_integer(&right.data_type) => self.times(left, right, span),
+            Arithmetic::Plus | Arithmetic::Minus => self.moved(operator, left, right, span),
             _ => refuse(operator, &left, &right, span),
         }
     }
 
-    fn moved(&self, operator: Operator, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+    fn moved(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
         let left = if left.data_type == DataType::Null { self.cast(left, &types::TIMESTAMP, span)? } else { left };
         match (&left.data_type, &right.data_type) {
             (a, b) if a == b && (*a == DAY_TIME) => self.binary(operator, left, right, span),
@@ -42,8 +40,8 @@ impl ExpressionBinder<'_> {
             (DataType::Date32, b) if *b == DAY_TIME => {
                 // What is less than a day does not move a DATE.
                 let milliseconds = self.cast_plain(right, &DataType::Int64, span)?;
-                let day = self.literal(ScalarValue::Int64(Some(DAY_MS)));
-                let days = self.binary(Operator::Divide, milliseconds, day, span)?;
+                let day = self.literal(Scalar::Int64(Some(DAY_MS)));
+                let days = self.binary(Arithmetic::Divide, milliseconds, day, span)?;
                 let days = self.fold(self.cast_plain(days, &DataType::Int32, span)?);
                 let left = self.cast_plain(left, &DataType::Int32, span)?;
                 let sum = self.binary(operator, left, days, span)?;
@@ -51,9 +49,9 @@ impl ExpressionBinder<'_> {
             }
             (DataType::Time32(_), b) if *b == DAY_TIME => {
                 let milliseconds = self.cast_plain(right, &DataType::Int64, span)?;
-                let zero = self.literal(ScalarValue::Int64(Some(0)));
+                let zero = self.literal(Scalar::Int64(Some(0)));
                 let milliseconds = self.fold(self.binary(operator, zero, milliseconds, span)?);
-                let unit = self.literal(ScalarValue::Utf8(Some("MILLISECOND".to_owned())));
+                let unit = self.literal(Scalar::Utf8(Some("MILLISECOND".to_owned())));
                 self.call("TIMESTAMPADD", vec![unit, milliseconds, left], span)
             }
             (DataType::Timestamp(..) | DataType::Date32, b) if *b == YEAR_MONTH => {
@@ -68,20 +66,20 @@ impl ExpressionBinder<'_> {
         if interval.data_type == DAY_TIME {
             let milliseconds = self.cast_plain(interval, &DataType::Int64, span)?;
             let count = self.cast(count, &DataType::Int64, span)?;
-            let product = self.binary(Operator::Multiply, milliseconds, count, span)?;
+            let product = self.binary(Arithmetic::Multiply, milliseconds, count, span)?;
             return Ok(self.fold(self.cast_plain(product, &DAY_TIME, span)?));
         }
-        let Some(ScalarValue::IntervalYearMonth(Some(months))) = as_literal(&interval.expression) else {
-            return refuse(Operator::Multiply, &interval, &count, span);
+        let Some(Scalar::IntervalYearMonth(Some(months))) = interval.expression.as_literal() else {
+            return refuse(Arithmetic::Multiply, &interval, &count, span);
         };
-        let months = self.literal(ScalarValue::Int32(Some(*months)));
+        let months = self.literal(Scalar::Int32(Some(*months)));
         let count = self.cast(count, &DataType::Int32, span)?;
-        let product = self.binary(Operator::Multiply, months, count, span)?;
+        let product = self.binary(Arithmetic::Multiply, months, count, span)?;
         Ok(self.fold(self.cast_plain(product, &YEAR_MONTH, span)?))
     }
 }
 
-fn refuse(operator: Operator, left: &Bound, right: &Bound, span: Span) -> Result<Bound> {
+fn refuse(operator: Arithmetic, left: &Bound, right: &Bound, span: Span) -> Result<Bound> {
     let (left, right) = (sql_type(&left.data_type), sql_type(&right.data_type));
     Err(Diagnostic::at(span, format!("operator {operator} is not supported for {left} and {right}")))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
-use eddyline_functions::{Declared, Shape, common_number};
+use eddyline_functions::{Declared, Shape};
 use sqlparser::tokenizer::{Span, Token};
 
 use crate::diagnostics::{Diagnostic, Result};
@@ -321,40 +321,6 @@ pub(crate) fn is_approximate(data_type: &DataType) -> bool {
 /// Whether it is a DATE or a timestamp.
 pub(crate) fn is_point_in_time(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
-}
-
-/// The type that both convert to without loss, by Flink's rules: what CASE, COALESCE, IN, UNION and comparisons take.
-pub(crate) fn common(left: &DataType, right: &DataType) -> Option<DataType> {
-    use DataType::{Date32, List, Map, Null, Struct, Timestamp, Utf8};
-    if left == right {
-        return Some(left.clone());
-    }
-    match (left, right) {
-        (Null, other) | (other, Null) => Some(other.clone()),
-        (a, b) if is_numeric(a) && is_numeric(b) => common_number(a, b),
-        (Timestamp(a, zone_a), Timestamp(b, zone_b)) => {
-            let unit = if *a == TimeUnit::Microsecond { a } else { b };
-            Some(Timestamp(*unit, zone_a.clone().or_else(|| zone_b.clone())))
-        }
-        (Date32, timestamp @ Timestamp(..)) | (timestamp @ Timestamp(..), Date32) => Some(timestamp.clone()),
-        (List(a), List(b)) => {
-            let element = common(a.data_type(), b.data_type())?;
-            Some(List(Arc::new(Field::new("element", element, a.is_nullable() || b.is_nullable()))))
-        }
-        (Struct(a), Struct(b)) if a.len() == b.len() => {
-            let fields: Option<Vec<Field>> = a
-                .iter()
-                .zip(b)
-                .map(|(a, b)| {
-                    let field = common(a.data_type(), b.data_type())?;
-                    Some(Field::new(a.name(), field, a.is_nullable() || b.is_nullable()))
-                })
-                .collect();
-            Some(Struct(Fields::from(fields?)))
-        }
-        (Map(..), _) | (_, Map(..)) | (Utf8, _) | (_, Utf8) => None,
-        _ => None,
-    }
 }
 
 /// Whether Flink has no CAST from one type to the other, although Arrow could convert the number behind the value.

@@ -11,7 +11,6 @@ use crate::expression::{ExpressionBinder, Place};
 use crate::relation::{Rel, RelKind, Relation, Role, ScopeField, schema};
 use crate::scope::Scope;
 use crate::session::Session;
-use crate::types;
 
 /// All rows of all inputs. Types are made equal, names are those of the first.
 pub(crate) fn union(session: &Session, inputs: Vec<(Relation, Span)>) -> Result<Relation> {
@@ -27,7 +26,7 @@ pub(crate) fn union(session: &Session, inputs: Vec<(Relation, Span)>) -> Result<
             return Err(Diagnostic::at(*span, format!("UNION ALL of {width} and {} columns", input.fields.len())));
         }
         for index in 0..width {
-            common[index] = types::common(&common[index], input.data_type(index)).ok_or_else(|| {
+            common[index] = eddyline_functions::common(&common[index], input.data_type(index)).ok_or_else(|| {
                 Diagnostic::at(
                     *span,
                     format!(

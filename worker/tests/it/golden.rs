@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion_common::ScalarValue;
 use eddyline_api::SavepointState;
 use eddyline_connectors::Options;
+use eddyline_expression::Scalar;
 use eddyline_formats::FormatConfig;
 use eddyline_job_graph::{JobGraph, NodeKind};
 use eddyline_plan::{PlanOptions, Script, plan};
@@ -374,13 +374,13 @@ pub fn difference(from: &[String], other: &[String]) -> Vec<String> {
 }
 
 /// The rows of a batch.
-pub fn rows_of(batch: &RecordBatch) -> Vec<Vec<ScalarValue>> {
-    let value = |column: usize, row| ScalarValue::try_from_array(batch.column(column), row).expect("a value");
+pub fn rows_of(batch: &RecordBatch) -> Vec<Vec<Scalar>> {
+    let value = |column: usize, row| Scalar::try_from_array(batch.column(column), row).expect("a value");
     (0..batch.num_rows()).map(|row| (0..batch.num_columns()).map(|column| value(column, row)).collect()).collect()
 }
 
 /// Rows as text, in order.
-pub fn sorted(rows: Vec<Vec<ScalarValue>>) -> Vec<String> {
+pub fn sorted(rows: Vec<Vec<Scalar>>) -> Vec<String> {
     let mut rows: Vec<String> =
         rows.iter().map(|row| row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")).collect();
     rows.sort();

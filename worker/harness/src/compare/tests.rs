@@ -1,10 +1,10 @@
-use datafusion_common::ScalarValue;
+use eddyline_expression::Scalar;
 
 use super::compare_as_multisets;
 use crate::row::Row;
 
 fn row(id: i64, value: f64) -> Row {
-    vec![ScalarValue::Int64(Some(id)), ScalarValue::Float64(Some(value))]
+    vec![Scalar::Int64(Some(id)), Scalar::Float64(Some(value))]
 }
 
 #[test]
@@ -12,8 +12,8 @@ fn order_does_not_matter_but_number_does() {
     let rows = [row(1, 0.5), row(2, 0.5), row(1, 0.5)];
     assert_eq!(compare_as_multisets(&rows, &[row(1, 0.5), row(1, 0.5), row(2, 0.5)]), Ok(()));
     let report = compare_as_multisets(&rows, &[row(1, 0.5), row(2, 0.5), row(2, 0.5)]).expect_err("one is missing");
-    assert!(report.contains("1 missing:\n  Int64(1)"), "{report}");
-    assert!(report.contains("1 not expected:\n  Int64(2)"), "{report}");
+    assert!(report.contains("1 missing:\n  1 BIGINT"), "{report}");
+    assert!(report.contains("1 not expected:\n  2 BIGINT"), "{report}");
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn floats_may_differ_by_rounding_but_not_by_more() {
 
 #[test]
 fn values_of_another_type_are_not_equal() {
-    let narrow = vec![ScalarValue::Int32(Some(1))];
-    let wide = vec![ScalarValue::Int64(Some(1))];
+    let narrow = vec![Scalar::Int32(Some(1))];
+    let wide = vec![Scalar::Int64(Some(1))];
     assert!(compare_as_multisets(&[narrow], &[wide]).is_err());
 }

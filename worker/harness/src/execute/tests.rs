@@ -3,11 +3,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion_common::ScalarValue;
-use datafusion_expr::Operator as Sign;
-use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::expressions::{Column, binary, lit};
 use eddyline_connectors::TableDescriptor;
+use eddyline_expression::{Comparison, Expr, Scalar};
 use eddyline_job_graph::{
     AggregateCall, AggregateFunction, Calc, Edge, JobGraph, Node, NodeKind, Over, OverFrame, Partitioning, Projection,
     Settings, SinkNode, SourceNode, TimeColumn, WatermarkSpec, WindowAggregate, WindowAssign, WindowAssigner,
@@ -47,9 +44,7 @@ fn table(name: &str, schema: &SchemaRef) -> TableDescriptor {
 
 fn columns(schema: &SchemaRef) -> Vec<Projection> {
     let fields = schema.fields().iter().enumerate();
-    fields
-        .map(|(i, field)| Projection { expression: Arc::new(Column::new(field.name(), i)), name: field.name().clone() })
-        .collect()
+    fields.map(|(i, field)| Projection { expression: Expr::column(i, field), name: field.name().clone() }).collect()
 }
 
 fn node(inputs: &[usize], kind: NodeKind, schema: SchemaRef) -> Node {
@@ -62,7 +57,7 @@ fn node(inputs: &[usize], kind: NodeKind, schema: SchemaRef) -> Node {
 
 fn source(name: &str, zone: Option<&str>) -> Node {
     let schema = input(zone);
-    let expression: Arc<dyn PhysicalExpr> = Arc::new(Column::new("wm", 3));
+    let expression = Expr::column(3, schema.field(3));
     let source = SourceNode {
         table: table(name, &schema),
         projection: vec![0, 1, 2, 3],
@@ -141,10 +136,10 @@ fn window_sums(assigner: WindowAssigner, batch: RecordBatch, time_zone: Option<&
     let rows = run(NodeKind::WindowAggregate(config), schema, batch).expect("no failure");
     let result = |row: &Row| match row.as_slice() {
         [
-            ScalarValue::Utf8(Some(key)),
-            ScalarValue::Int32(Some(sum)),
-            ScalarValue::TimestampMillisecond(Some(start), None),
-            ScalarValue::TimestampMillisecond(Some(end), None),
+            Scalar::Utf8(Some(key)),
+            Scalar::Int32(Some(sum)),
+            Scalar::TimestampMillisecond(Some(start), None),
+            Scalar::TimestampMillisecond(Some(end), None),
         ] => (key.clone(), *start, *end, *sum),
         other => panic!("{other:?}"),
     };
@@ -206,7 +201,7 @@ fn a_hopping_assignment_repeats_rows() {
     let assigner = WindowAssigner::Hop { size_ms: 10, slide_ms: 5, offset_ms: 0 };
     let config = WindowAssign { assigner, time: TimeColumn { column: 1, time_zone: None } };
     let written = run(NodeKind::WindowAssign(config), Arc::new(Schema::new(fields)), rows(&[("a", 7, 1)], 0, None));
-    let time = |time| ScalarValue::TimestampMillisecond(Some(time), None);
+    let time = |time| Scalar::TimestampMillisecond(Some(time), None);
     let windows: Vec<Row> = written.expect("no failure").into_iter().map(|row| row[4..].to_vec()).collect();
     assert_eq!(windows, [vec![time(5), time(15), time(14)], vec![time(0), time(10), time(9)]]);
 }
@@ -218,7 +213,7 @@ fn over_sums(frame: OverFrame, batch: RecordBatch) -> Vec<(i64, i32)> {
     let config = Over { keys: vec![0], time, frame, aggregates: vec![sum()] };
     let rows = run(NodeKind::Over(config), Arc::new(Schema::new(fields)), batch).expect("no failure");
     let result = |row: &Row| match (&row[1], &row[4]) {
-        (ScalarValue::TimestampMillisecond(Some(time), None), ScalarValue::Int32(Some(sum))) => (*time, *sum),
+        (Scalar::TimestampMillisecond(Some(time), None), Scalar::Int32(Some(sum))) => (*time, *sum),
         other => panic!("{other:?}"),
     };
     rows.iter().map(result).collect()
@@ -236,7 +231,7 @@ fn over_takes_rows_in_order_of_time_and_judges_late_ones_by_its_frame() {
 #[test]
 fn a_filter_drops_rows_and_a_union_waits_for_its_slowest_input() {
     let schema = input(None);
-    let big = binary(Arc::new(Column::new("value", 2)), Sign::Gt, lit(1i32), &schema).expect("types agree");
+    let big = Expr::compare(Comparison::Gt, Expr::column(2, schema.field(2)), Expr::literal(1)).expect("types agree");
     let calc = NodeKind::Calc(Calc { filter: Some(big), columns: columns(&schema) });
     let sink = NodeKind::Sink(Box::new(SinkNode {
         table: table("results", &schema),
@@ -255,8 +250,8 @@ fn a_filter_drops_rows_and_a_union_waits_for_its_slowest_input() {
     let right = rows(&[("b", 1, 0)], 0, None);
     let inputs = BTreeMap::from([("left".to_owned(), vec![left]), ("right".to_owned(), vec![right])]);
     let written = execute(&graph, &inputs).expect("no failure");
-    let values: Vec<&ScalarValue> = written["results"].iter().map(|row| &row[2]).collect();
-    assert_eq!(values, [&ScalarValue::Int32(Some(2)), &ScalarValue::Int32(Some(0))]);
+    let values: Vec<&Scalar> = written["results"].iter().map(|row| &row[2]).collect();
+    assert_eq!(values, [&Scalar::Int32(Some(2)), &Scalar::Int32(Some(0))]);
     let error = execute(&graph, &BTreeMap::new()).expect_err("no input");
     assert_eq!(error, "no input for table left");
 }
@@ -287,10 +282,10 @@ fn splits_that_are_idle_or_at_their_end_hold_nothing_back() {
     ];
     let graph = JobGraph { nodes, settings: Settings::default() };
     let mut reference = Reference::new(&graph, 3).expect("a graph that runs");
-    let sums = |reference: &Reference<'_>| -> Vec<ScalarValue> {
+    let sums = |reference: &Reference<'_>| -> Vec<Scalar> {
         reference.written()["results"].iter().map(|row| row[1].clone()).collect()
     };
-    let sum = |sum| ScalarValue::Int32(Some(sum));
+    let sum = |sum| Scalar::Int32(Some(sum));
 
     reference.rows(0, 0, &rows(&[("a", 3, 1), ("a", 12, 2)], 0, None)).expect("rows");
     reference.rows(0, 1, &rows(&[("a", 5, 4)], 0, None)).expect("rows");

@@ -2,9 +2,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_expr::Operator as Sign;
-use datafusion_physical_expr::PhysicalExpr;
-use datafusion_physical_expr::expressions::{binary, cast, col, lit};
+use eddyline_expression::{Comparison, Expr, Scalar};
 use eddyline_job_graph::{Calc, Projection};
 use eddyline_stream::Batch;
 
@@ -26,27 +24,30 @@ fn rows(ids: &[Option<i32>], texts: &[Option<&str>]) -> RecordBatch {
     RecordBatch::try_new(input(), columns).expect("columns fit the schema")
 }
 
-fn column(name: &str) -> Arc<dyn PhysicalExpr> {
-    col(name, &input()).expect("a column of the input")
+fn column(name: &str) -> Expr {
+    let schema = input();
+    let index = schema.index_of(name).expect("a column of the input");
+    Expr::column(index, schema.field(index))
 }
 
-fn compare(left: Arc<dyn PhysicalExpr>, sign: Sign, right: Arc<dyn PhysicalExpr>) -> Arc<dyn PhysicalExpr> {
-    binary(left, sign, right, &input()).expect("types agree")
+fn lit(value: impl Into<Scalar>) -> Expr {
+    Expr::literal(value)
 }
 
-fn text_as_number() -> Arc<dyn PhysicalExpr> {
-    cast(column("text"), &input(), DataType::Int32).expect("a cast that exists")
+fn compare(left: Expr, operator: Comparison, right: Expr) -> Expr {
+    Expr::compare(operator, left, right).expect("types agree")
 }
 
-fn operator(
-    filter: Option<Arc<dyn PhysicalExpr>>,
-    columns: &[(&str, Arc<dyn PhysicalExpr>, DataType)],
-) -> CalcOperator {
+fn text_as_number() -> Expr {
+    Expr::cast(column("text"), &DataType::Int32, false).expect("a cast that exists")
+}
+
+fn operator(filter: Option<Expr>, columns: &[(&str, Expr, DataType)]) -> CalcOperator {
     let fields: Vec<Field> =
         columns.iter().map(|(name, _, data_type)| Field::new(*name, data_type.clone(), true)).collect();
     let columns = columns
         .iter()
-        .map(|(name, expression, _)| Projection { expression: Arc::clone(expression), name: (*name).to_owned() })
+        .map(|(name, expression, _)| Projection { expression: expression.clone(), name: (*name).to_owned() })
         .collect();
     CalcOperator::new(Calc { filter, columns }, input(), Arc::new(Schema::new(fields)))
 }
@@ -59,7 +60,7 @@ fn run(operator: &mut CalcOperator, rows: RecordBatch) -> Result<Vec<RecordBatch
 
 #[test]
 fn rows_for_which_the_filter_is_false_or_null_are_dropped() {
-    let above = compare(column("id"), Sign::Gt, lit(1i32));
+    let above = compare(column("id"), Comparison::Gt, lit(1i32));
     let mut calc = operator(Some(above), &[("text", column("text"), DataType::Utf8)]);
     let out = run(&mut calc, rows(&[Some(1), None, Some(2)], &[Some("a"), Some("b"), Some("c")])).expect("no failure");
     assert_eq!(out.len(), 1);
@@ -68,7 +69,7 @@ fn rows_for_which_the_filter_is_false_or_null_are_dropped() {
 
 #[test]
 fn a_filter_that_keeps_everything_passes_columns_without_copying() {
-    let above = compare(column("id"), Sign::Gt, lit(0i32));
+    let above = compare(column("id"), Comparison::Gt, lit(0i32));
     let mut calc = operator(Some(above), &[("id", column("id"), DataType::Int32)]);
     let batch = rows(&[Some(1), Some(2)], &[None, None]);
     let out = run(&mut calc, batch.clone()).expect("no failure");
@@ -77,7 +78,7 @@ fn a_filter_that_keeps_everything_passes_columns_without_copying() {
 
 #[test]
 fn a_filter_that_keeps_nothing_computes_no_columns() {
-    let above = compare(column("id"), Sign::Gt, lit(9i32));
+    let above = compare(column("id"), Comparison::Gt, lit(9i32));
     let mut calc = operator(Some(above), &[("number", text_as_number(), DataType::Int32)]);
     assert_eq!(run(&mut calc, rows(&[Some(1)], &[Some("no number")])).expect("nothing is cast"), []);
 }
@@ -95,15 +96,15 @@ fn results_get_the_declared_types() {
 fn text_that_is_no_number_fails_the_job_and_names_the_expression() {
     let mut calc = operator(None, &[("number", text_as_number(), DataType::Int32)]);
     let error = run(&mut calc, rows(&[Some(1)], &[Some("seven")])).expect_err("text cannot be cast");
-    assert!(error.to_string().contains("CAST(text AS"), "{error}");
+    assert!(error.to_string().contains("CAST(text AS INT)"), "{error}");
     assert!(matches!(error, Error::Evaluate { .. }));
 }
 
 #[test]
 fn a_later_part_of_an_and_does_not_see_rows_that_an_earlier_part_dropped() {
-    let known = compare(column("text"), Sign::NotEq, lit(""));
-    let big = compare(text_as_number(), Sign::Gt, lit(5i32));
-    let both = compare(known, Sign::And, big);
+    let known = compare(column("text"), Comparison::NotEq, lit(""));
+    let big = compare(text_as_number(), Comparison::Gt, lit(5i32));
+    let both = Expr::and(known, big).expect("conditions");
     let mut calc = operator(Some(both), &[("id", column("id"), DataType::Int32)]);
     let ids: Vec<Option<i32>> = (0..4).map(Some).collect();
     let out = run(&mut calc, rows(&ids, &[Some("7"), Some(""), None, Some("3")])).expect("the empty text is not cast");
@@ -112,7 +113,7 @@ fn a_later_part_of_an_and_does_not_see_rows_that_an_earlier_part_dropped() {
 
 #[test]
 fn columns_without_input_have_as_many_rows_as_pass() {
-    let above = compare(column("id"), Sign::Gt, lit(1i32));
+    let above = compare(column("id"), Comparison::Gt, lit(1i32));
     let mut calc = operator(Some(above), &[("one", lit(1i64), DataType::Int64)]);
     let out = run(&mut calc, rows(&[Some(1), Some(2), Some(3)], &[None, None, None])).expect("no failure");
     assert_eq!(out[0].num_rows(), 2);

@@ -8,7 +8,7 @@ use arrow::array::{
     ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion_common::ScalarValue;
+use eddyline_expression::Scalar;
 use eddyline_job_graph::{AggregateCall, AggregateFunction, Over, OverFrame, TimeColumn};
 use eddyline_stream::{Assignment, MaxParallelism, Watermark, key_hash};
 use proptest::prelude::*;
@@ -101,13 +101,14 @@ fn operator(frame: OverFrame) -> OverOperator {
 
 /// Id and results of output rows. Real numbers have six digits, shifted off the ties, so that another order of adding up
 /// does not show.
-fn results(rows: Vec<Vec<ScalarValue>>) -> Vec<(i64, Vec<String>)> {
-    let id = |row: &[ScalarValue]| match row[0] {
-        ScalarValue::Int64(Some(id)) => id,
+fn results(rows: Vec<Vec<Scalar>>) -> Vec<(i64, Vec<String>)> {
+    let id = |row: &[Scalar]| match row[0] {
+        Scalar::Int64(Some(id)) => id,
         ref other => panic!("{other} is no id"),
     };
-    let text = |value: &ScalarValue| match value {
-        ScalarValue::Float64(Some(value)) => format!("{:.6}", value + 1e-9),
+    let text = |value: &Scalar| match value {
+        Scalar::Float64(Some(value)) => format!("{:.6}", value + 1e-9),
+        Scalar::Utf8(Some(text)) => text.clone(),
         value => value.to_string(),
     };
     rows.iter().map(|row| (id(row), row[input().fields().len()..].iter().map(text).collect())).collect()

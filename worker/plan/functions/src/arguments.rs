@@ -9,20 +9,14 @@ use arrow::array::{
     Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray,
     PrimitiveArray, StringArray, StringBuilder,
 };
-use arrow::datatypes::{DataType, FieldRef, Float64Type, Int32Type, Int64Type};
-use datafusion_common::{Result, ScalarValue, internal_err};
-use datafusion_expr::{ColumnarValue, ScalarFunctionArgs};
-
-/// One argument as an array: of one value when it is constant.
-pub(crate) struct Argument {
-    pub(crate) array: ArrayRef,
-    pub(crate) constant: bool,
-}
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
+use eddyline_expression::{Expr, Invocation, Result, Value, internal_err};
 
 /// The arguments of one call for one batch.
-pub(crate) struct Arguments {
-    pub(crate) columns: Vec<Argument>,
-    pub(crate) fields: Vec<FieldRef>,
+pub(crate) struct Arguments<'a> {
+    pub(crate) columns: Vec<Value>,
+    /// What they are the values of; nothing where the function is called without an expression.
+    pub(crate) expressions: &'a [Expr],
     /// How many values the result has.
     pub(crate) rows: usize,
     /// The declared type of the result.
@@ -47,18 +41,15 @@ where
     }
 }
 
-impl Arguments {
-    /// Takes a call apart. `single` asks for one row where all arguments are constant.
-    pub(crate) fn new(args: ScalarFunctionArgs, single: bool) -> Result<Self> {
-        let rows = if single { 1 } else { args.number_rows };
-        let mut columns = Vec::with_capacity(args.args.len());
-        for value in args.args {
-            columns.push(match value {
-                ColumnarValue::Array(array) => Argument { array, constant: false },
-                ColumnarValue::Scalar(scalar) => Argument { array: scalar.to_array()?, constant: true },
-            });
+impl<'a> Arguments<'a> {
+    /// Takes a call apart.
+    pub(crate) fn new(invocation: Invocation<'a>) -> Self {
+        Self {
+            columns: invocation.values,
+            expressions: invocation.arguments,
+            rows: invocation.rows,
+            return_type: invocation.return_type.clone(),
         }
-        Ok(Self { columns, fields: args.arg_fields, rows, return_type: args.return_field.data_type().clone() })
     }
 
     /// How many arguments the call has.
@@ -68,26 +59,22 @@ impl Arguments {
 
     /// The type of an argument.
     pub(crate) fn data_type(&self, position: usize) -> &DataType {
-        self.columns[position].array.data_type()
+        self.columns[position].array().data_type()
     }
 
     fn column<A: Array + 'static>(&self, position: usize) -> Result<Column<'_, A>> {
         let Some(argument) = self.columns.get(position) else {
             return internal_err!("argument {} is missing", position + 1);
         };
-        match argument.array.as_any().downcast_ref::<A>() {
-            Some(array) => Ok(Column { array, constant: argument.constant }),
-            None => internal_err!("argument {} arrived as {}", position + 1, argument.array.data_type()),
+        match argument.array().as_any().downcast_ref::<A>() {
+            Some(array) => Ok(Column { array, constant: argument.is_constant() }),
+            None => internal_err!("argument {} arrived as {}", position + 1, argument.array().data_type()),
         }
     }
 
     /// An argument with a value for each row.
     pub(crate) fn spread(&self, position: usize) -> Result<ArrayRef> {
-        let argument = &self.columns[position];
-        if !argument.constant || self.rows == 1 {
-            return Ok(Arc::clone(&argument.array));
-        }
-        ScalarValue::try_from_array(&argument.array, 0)?.to_array_of_size(self.rows)
+        self.columns[position].clone().into_array(self.rows)
     }
 
     /// A STRING argument.
@@ -128,8 +115,8 @@ impl Arguments {
     /// The value of a STRING argument that is constant and not NULL.
     pub(crate) fn constant_text(&self, position: usize) -> Option<&str> {
         let argument = self.columns.get(position)?;
-        let array = argument.array.as_string_opt::<i32>()?;
-        (argument.constant && array.is_valid(0)).then(|| array.value(0))
+        let array = argument.array().as_string_opt::<i32>()?;
+        (argument.is_constant() && array.is_valid(0)).then(|| array.value(0))
     }
 
     /// A STRING result: `write` appends the value of a row to the buffer, or returns `None` for NULL.

@@ -9,14 +9,12 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
-use datafusion_common::{Result, exec_err, plan_err};
-use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_expression::{Arithmetic, Canonical, Expr, Result, ScalarFunction, plan_err, value_err};
 use eddyline_stream::sql_type;
 
 use crate::arguments::Arguments;
-use crate::decimal::{Computation, DecimalOperator};
+use crate::decimal::Computation;
 use crate::function::{Returns, function};
-use crate::operators::Canonical;
 use crate::parameters::Parameter;
 
 /// Evaluates a body for the primitive type of a number, bound to `$native` type name `$T`.
@@ -51,7 +49,7 @@ macro_rules! for_number {
                 type $D = Decimal128Type;
                 $decimal
             }
-            other => datafusion_common::internal_err!("{other} is not a number"),
+            other => eddyline_expression::internal_err!("{other} is not a number"),
         }
     };
 }
@@ -60,33 +58,31 @@ const DOUBLE: &[&[Parameter]] = &[&[Parameter::Double]];
 const TWO_DOUBLES: &[&[Parameter]] = &[&[Parameter::Double, Parameter::Double]];
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     let mut functions = doubles();
     functions.extend([
         function("pi", &[&[]], Returns::Type(DataType::Float64), |args| {
             args.write::<Float64Type>(|_| Some(std::f64::consts::PI))
         })
-        .into_udf(),
+        .build(),
         function("e", &[&[]], Returns::Type(DataType::Float64), |args| {
             args.write::<Float64Type>(|_| Some(std::f64::consts::E))
         })
-        .into_udf(),
-        function("abs", &[&[Parameter::Number]], Returns::Argument(0), abs).into_udf(),
-        function("sign", &[&[Parameter::Number]], Returns::Argument(0), sign).into_udf(),
-        function("mod", &[&[Parameter::Number, Parameter::Number]], Returns::From(remainder_type), remainder)
-            .into_udf(),
+        .build(),
+        function("abs", &[&[Parameter::Number]], Returns::Argument(0), abs).build(),
+        function("sign", &[&[Parameter::Number]], Returns::Argument(0), sign).build(),
+        function("mod", &[&[Parameter::Number, Parameter::Number]], Returns::From(remainder_type), remainder).build(),
         function("bin", &[&[Parameter::Long]], Returns::Type(DataType::Utf8), |args| {
             let number = args.long(0)?;
             args.write_text(|row, out| write!(out, "{:b}", number.get(row)?).ok())
         })
-        .into_udf(),
-        function("hex", &[&[Parameter::Long], &[Parameter::TextOrBytes]], Returns::Type(DataType::Utf8), hex)
-            .into_udf(),
+        .build(),
+        function("hex", &[&[Parameter::Long], &[Parameter::TextOrBytes]], Returns::Type(DataType::Utf8), hex).build(),
     ]);
     functions
 }
 
-fn doubles() -> Vec<Arc<ScalarUDF>> {
+fn doubles() -> Vec<Arc<dyn ScalarFunction>> {
     type OfOne = fn(f64) -> f64;
     type OfTwo = fn(f64, f64) -> f64;
     let one: [(&'static str, OfOne); 18] = [
@@ -116,7 +112,7 @@ fn doubles() -> Vec<Arc<ScalarUDF>> {
                 let number = args.double(0)?;
                 args.write::<Float64Type>(|row| Some(compute(number.get(row)?).canonical()))
             })
-            .into_udf()
+            .build()
         })
         .collect();
     let two: [(&'static str, OfTwo); 2] = [("power", power), ("atan2", f64::atan2)];
@@ -125,7 +121,7 @@ fn doubles() -> Vec<Arc<ScalarUDF>> {
             let (first, second) = (args.double(0)?, args.double(1)?);
             args.write::<Float64Type>(|row| Some(compute(first.get(row)?, second.get(row)?).canonical()))
         })
-        .into_udf()
+        .build()
     }));
     functions.push(
         function(
@@ -141,7 +137,7 @@ fn doubles() -> Vec<Arc<ScalarUDF>> {
                 args.write::<Float64Type>(|row| Some((second.get(row)?.ln() / first.get(row)?.ln()).canonical()))
             },
         )
-        .into_udf(),
+        .build(),
     );
     functions
 }
@@ -211,8 +207,8 @@ fn precision_and_scale(data_type: &DataType) -> Option<(u8, i8)> {
     })
 }
 
-fn remainder_type(args: &ReturnFieldArgs) -> Result<DataType> {
-    let [dividend, divisor] = args.arg_fields else { return plan_err!("MOD takes two arguments") };
+fn remainder_type(args: &[Expr]) -> Result<DataType> {
+    let [dividend, divisor] = args else { return plan_err!("MOD takes two arguments") };
     let (dividend, divisor) = (dividend.data_type(), divisor.data_type());
     let is_decimal = |data_type: &DataType| matches!(data_type, DataType::Decimal128(..));
     if dividend.is_floating() || divisor.is_floating() {
@@ -239,14 +235,14 @@ fn remainder(args: &Arguments) -> Result<ArrayRef> {
     }
     let types = (precision_and_scale(args.data_type(0)), precision_and_scale(args.data_type(1)));
     let ((Some(left), Some(right)), Some(result)) = (types, precision_and_scale(&args.return_type)) else {
-        return exec_err!("MOD takes numbers");
+        return value_err!("MOD takes numbers");
     };
-    let of_decimals = Computation::new(DecimalOperator::Remainder, left, right, result);
+    let of_decimals = Computation::new(Arithmetic::Modulo, left, right, result);
     let is_decimal = matches!(args.return_type, DataType::Decimal128(..));
     let (dividend, divisor) = (as_unscaled(args, 0)?, as_unscaled(args, 1)?);
     let compute = |row: usize| -> Result<Option<i128>> {
         match (dividend(row), divisor(row)) {
-            (Some(_), Some(0)) => exec_err!("MOD: division by zero"),
+            (Some(_), Some(0)) => value_err!("MOD: division by zero"),
             (Some(dividend), Some(divisor)) if is_decimal => Ok(of_decimals.compute(dividend, divisor)),
             (Some(dividend), Some(divisor)) => Ok(Some(dividend % divisor)),
             _ => Ok(None),
@@ -266,7 +262,7 @@ type Reader<'a, T> = Box<dyn Fn(usize) -> Option<T> + 'a>;
 
 /// A numeric argument read as DOUBLE.
 #[expect(clippy::unnecessary_cast, reason = "one of the types is DOUBLE already")]
-pub(crate) fn as_double(args: &Arguments, position: usize) -> Result<Reader<'_, f64>> {
+pub(crate) fn as_double<'a>(args: &'a Arguments, position: usize) -> Result<Reader<'a, f64>> {
     let scale = match args.data_type(position) {
         DataType::Decimal128(_, scale) => 10_f64.powi(i32::from(*scale)),
         _ => 1.0,
@@ -284,7 +280,7 @@ pub(crate) fn as_double(args: &Arguments, position: usize) -> Result<Reader<'_, 
 }
 
 /// An integer or DECIMAL argument as an unscaled value of its own scale.
-fn as_unscaled(args: &Arguments, position: usize) -> Result<Reader<'_, i128>> {
+fn as_unscaled<'a>(args: &'a Arguments, position: usize) -> Result<Reader<'a, i128>> {
     for_number!(args.data_type(position),
         T => {
             let number = args.primitive::<T>(position)?;

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion_common::{Result, exec_err};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction, Syntax, value_err};
 use eddyline_stream::sql_type;
 
 use self::nested::Caster;
@@ -30,7 +29,12 @@ pub(crate) mod text;
 ///
 /// With `try_` a value that cannot be cast becomes NULL; without it the call fails with an error that names the value. The
 /// function takes exactly one argument, of type `from`, and returns exactly `to`.
-pub fn flink_cast(from: &DataType, to: &DataType, try_: bool, context: &FunctionContext) -> Option<Arc<ScalarUDF>> {
+pub fn flink_cast(
+    from: &DataType,
+    to: &DataType,
+    try_: bool,
+    context: &FunctionContext,
+) -> Option<Arc<dyn ScalarFunction>> {
     let (from, to) = (plain(from), plain(to));
     if from == to || from == DataType::Null {
         return None;
@@ -55,7 +59,9 @@ pub fn flink_cast(from: &DataType, to: &DataType, try_: bool, context: &Function
     };
     let identity = format!("{from} {to} {try_} {context:?}");
     let detail = detail(&from, &to, try_, context);
-    Some(function(name, &[], Returns::Type(to), body).exactly(vec![from], identity).detail(detail).into_udf())
+    let syntax = Syntax::Cast { to: sql_type(&to), or_null: try_ };
+    let cast = function(name, &[], Returns::Type(to), body).exactly(vec![from], identity).detail(detail);
+    Some(cast.syntax(syntax).build())
 }
 
 /// What a cast depends on besides its argument.
@@ -164,6 +170,6 @@ fn or_refuse<T>(parsed: Option<T>, text: &str, try_: bool, to: &DataType) -> Res
     match parsed {
         Some(value) => Ok(Some(value)),
         None if try_ => Ok(None),
-        None => exec_err!("cannot cast '{}' to {}; TRY_CAST gives NULL instead", text.escape_debug(), sql_type(to)),
+        None => value_err!("cannot cast '{}' to {}; TRY_CAST gives NULL instead", text.escape_debug(), sql_type(to)),
     }
 }

@@ -1,8 +1,7 @@
 //! Arrays, maps and rows.
 //!
-//! Conventions: `ARRAY[a, b]` arrives as `array(a, b)`, `MAP[k, v]` as `map(k, v)`, `a[i]` and `m[k]` as `item_at(a, i)`,
-//! `(a, b)` as `row(a, b)`. An index counts from 1; outside the array it gives NULL. `ELEMENT` of more than one element is
-//! an error. The fields of a new ROW are `EXPR$0`, `EXPR$1`, …; they are read with DataFusion's `get_field`.
+//! Conventions: `ARRAY[a, b]` arrives as `array(a, b)`, `MAP[k, v]` as `map(k, v)`, `(a, b)` as `row(a, b)`. `ELEMENT` of
+//! more than one element is an error. The fields of a new ROW are `EXPR$0`, `EXPR$1`, …; `a[i]`, `m[k]` and `row.field` are expressions, not functions.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -11,33 +10,27 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, UInt64Array};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::{interleave, take};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int32Type};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use arrow::row::{RowConverter, SortField};
-use datafusion_common::{Result, exec_err, internal_err, plan_err};
-use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_expression::{Expr, Result, ScalarFunction, equality, internal_err, plan_err, value_err};
 use eddyline_stream::sql_type;
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
-use crate::operators::equality;
 use crate::parameters::Parameter;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::{Any, Common};
     vec![
-        function("array", &[&[Common]], Returns::From(array_type), array).repeats_last().into_udf(),
-        function("map", &[&[Any, Any]], Returns::From(map_type), map).repeats_last().into_udf(),
-        function("row", &[&[Any]], Returns::From(row_type), row).repeats_last().into_udf(),
-        function("cardinality", &[&[Any]], Returns::Type(DataType::Int32), cardinality).into_udf(),
-        function("item_at", &[&[Any, Any]], Returns::From(item_type), item_at).into_udf(),
-        function("element", &[&[Any]], Returns::From(item_type), element).into_udf(),
-        function("array_contains", &[&[Any, Any]], Returns::Type(DataType::Boolean), array_contains).into_udf(),
-        function("map_keys", &[&[Any]], Returns::From(|args| entries_type(args, 0)), |args| entries(args, 0))
-            .into_udf(),
-        function("map_values", &[&[Any]], Returns::From(|args| entries_type(args, 1)), |args| entries(args, 1))
-            .into_udf(),
-        datafusion_functions::core::get_field(),
+        function("array", &[&[Common]], Returns::From(array_type), array).repeats_last().build(),
+        function("map", &[&[Any, Any]], Returns::From(map_type), map).repeats_last().build(),
+        function("row", &[&[Any]], Returns::From(row_type), row).repeats_last().build(),
+        function("cardinality", &[&[Any]], Returns::Type(DataType::Int32), cardinality).build(),
+        function("element", &[&[Any]], Returns::From(element_type), element).build(),
+        function("array_contains", &[&[Any, Any]], Returns::Type(DataType::Boolean), array_contains).build(),
+        function("map_keys", &[&[Any]], Returns::From(|args| entries_type(args, 0)), |args| entries(args, 0)).build(),
+        function("map_values", &[&[Any]], Returns::From(|args| entries_type(args, 1)), |args| entries(args, 1)).build(),
     ]
 }
 
@@ -45,24 +38,24 @@ fn list_type(element: &DataType) -> DataType {
     DataType::List(Arc::new(Field::new("element", element.clone(), true)))
 }
 
-fn argument_type<'a>(args: &'a ReturnFieldArgs, position: usize) -> Result<&'a DataType> {
-    match args.arg_fields.get(position) {
-        Some(field) => Ok(field.data_type()),
+fn argument_type(args: &[Expr], position: usize) -> Result<&DataType> {
+    match args.get(position) {
+        Some(argument) => Ok(argument.data_type()),
         None => internal_err!("argument {} is missing", position + 1),
     }
 }
 
-fn array_type(args: &ReturnFieldArgs) -> Result<DataType> {
+fn array_type(args: &[Expr]) -> Result<DataType> {
     Ok(list_type(argument_type(args, 0)?))
 }
 
-fn map_type(args: &ReturnFieldArgs) -> Result<DataType> {
-    if args.arg_fields.len() % 2 == 1 {
+fn map_type(args: &[Expr]) -> Result<DataType> {
+    if args.len() % 2 == 1 {
         return plan_err!("MAP takes pairs of a key and a value");
     }
     for pair in [0, 1] {
         let expected = argument_type(args, pair)?;
-        if let Some(odd) = args.arg_fields.iter().skip(pair).step_by(2).find(|field| field.data_type() != expected) {
+        if let Some(odd) = args.iter().skip(pair).step_by(2).find(|argument| argument.data_type() != expected) {
             return plan_err!("MAP mixes {} and {}; CAST them", sql_type(expected), sql_type(odd.data_type()));
         }
     }
@@ -72,17 +65,17 @@ fn map_type(args: &ReturnFieldArgs) -> Result<DataType> {
     Ok(DataType::Map(Arc::new(Field::new("entries", entry, false)), false))
 }
 
-fn row_type(args: &ReturnFieldArgs) -> Result<DataType> {
-    let field =
-        |(position, field): (usize, &FieldRef)| Field::new(format!("EXPR${position}"), field.data_type().clone(), true);
-    Ok(DataType::Struct(args.arg_fields.iter().enumerate().map(field).collect()))
+fn row_type(args: &[Expr]) -> Result<DataType> {
+    let field = |(position, argument): (usize, &Expr)| {
+        Field::new(format!("EXPR${position}"), argument.data_type().clone(), true)
+    };
+    Ok(DataType::Struct(args.iter().enumerate().map(field).collect()))
 }
 
-fn item_type(args: &ReturnFieldArgs) -> Result<DataType> {
+fn element_type(args: &[Expr]) -> Result<DataType> {
     match argument_type(args, 0)? {
         DataType::List(element) => Ok(element.data_type().clone()),
-        DataType::Map(..) => entry_type(argument_type(args, 0)?, 1),
-        other => plan_err!("an element is taken of an ARRAY or a MAP, not of {}", sql_type(other)),
+        other => plan_err!("ELEMENT takes an ARRAY, not {}", sql_type(other)),
     }
 }
 
@@ -96,7 +89,7 @@ fn entry_type(map: &DataType, side: usize) -> Result<DataType> {
     }
 }
 
-fn entries_type(args: &ReturnFieldArgs, side: usize) -> Result<DataType> {
+fn entries_type(args: &[Expr], side: usize) -> Result<DataType> {
     Ok(list_type(&entry_type(argument_type(args, 0)?, side)?))
 }
 
@@ -120,7 +113,7 @@ fn map(args: &Arguments) -> Result<ArrayRef> {
     let DataType::Struct(fields) = entries.data_type() else { return internal_err!("MAP gives entries") };
     let keys = woven(args, (0..args.len()).step_by(2))?;
     if keys.null_count() > 0 {
-        return exec_err!(
+        return value_err!(
             "a key of MAP[key, value] is NULL: write COALESCE(key, …), or leave the row out with WHERE key IS NOT NULL"
         );
     }
@@ -193,45 +186,12 @@ fn picked(values: &ArrayRef, rows: usize, mut pick: impl FnMut(usize) -> Option<
     Ok(take(values, &indices, None)?)
 }
 
-fn item_at(args: &Arguments) -> Result<ArrayRef> {
-    let container = args.spread(0)?;
-    let extents = extents(&container)?;
-    match container.data_type() {
-        DataType::List(_) => {
-            let index = arrow::compute::cast(&args.spread(1)?, &DataType::Int64)?;
-            let index = index.as_primitive::<arrow::datatypes::Int64Type>();
-            picked(container.as_list::<i32>().values(), args.rows, |row| {
-                let range = range(&extents, row)?;
-                let offset = usize::try_from(index.is_valid(row).then(|| index.value(row))?.checked_sub(1)?).ok()?;
-                (offset < range.len()).then(|| range.start + offset)
-            })
-        }
-        _ => {
-            let map = container.as_map();
-            let (keys, sought) = comparable(map.keys(), &args.spread(1)?)?;
-            picked(map.values(), args.rows, |row| {
-                range(&extents, row)?.rev().find(|entry| keys.row(*entry) == sought.row(row))
-            })
-        }
-    }
-}
-
-/// Elements and sought values in a form in which equal values are equal bytes.
-fn comparable(elements: &ArrayRef, sought: &ArrayRef) -> Result<(arrow::row::Rows, arrow::row::Rows)> {
-    let converter = RowConverter::new(vec![SortField::new(elements.data_type().clone())])?;
-    let sought = arrow::compute::cast(sought, elements.data_type())?;
-    Ok((converter.convert_columns(&[Arc::clone(elements)])?, converter.convert_columns(&[sought])?))
-}
-
 fn element(args: &Arguments) -> Result<ArrayRef> {
     let container = args.spread(0)?;
-    if !matches!(container.data_type(), DataType::List(_)) {
-        return plan_err!("ELEMENT takes an ARRAY, not {}", sql_type(container.data_type()));
-    }
     let extents = extents(&container)?;
     if let Some(row) = (0..args.rows).find(|row| range(&extents, *row).is_some_and(|range| range.len() > 1)) {
         let count = range(&extents, row).map_or(0, |range| range.len());
-        return exec_err!("ELEMENT: the array has {count} elements, not one");
+        return value_err!("ELEMENT: the array has {count} elements, not one");
     }
     picked(container.as_list::<i32>().values(), args.rows, |row| range(&extents, row)?.next())
 }

@@ -1,60 +1,52 @@
 //! Conditions: `IF`, `IFNULL`, `NULLIF`, `COALESCE`, `GREATEST`, `LEAST`.
 //!
-//! Conventions: the arguments take their common type, which is the result's. `IF`, `IFNULL` and `COALESCE` are rewritten to
-//! CASE by DataFusion's simplifier, so that a branch that is not taken is not computed; without the simplifier all branches
-//! are. `GREATEST` and `LEAST` are NULL when an argument is.
+//! Conventions: the arguments take their common type, which is the result's. `IF`, `IFNULL` and `COALESCE` compute only the
+//! arguments that a row needs. `GREATEST` and `LEAST` are NULL when an argument is.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::cmp;
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{is_not_null, nullif, prep_null_mask_filter};
 use arrow::datatypes::DataType;
-use datafusion_common::{Result, internal_err};
-use datafusion_expr::{Expr, ScalarUDF, lit, when};
+use eddyline_expression::{Expr, Result, ScalarFunction, internal_err};
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::{Boolean, Common};
     vec![
-        function("if", &[&[Boolean, Common, Common]], Returns::Argument(1), choose)
-            .rewrite(|args| match args {
-                [condition, yes, no] => when(condition.clone(), yes.clone()).otherwise(no.clone()),
-                _ => internal_err!("IF takes three arguments"),
-            })
-            .into_udf(),
-        function("ifnull", &[&[Common, Common]], Returns::Argument(0), first_valid)
-            .rewrite(case_first_valid)
-            .into_udf(),
+        function("if", &[&[Boolean, Common, Common]], Returns::Argument(1), |_| {
+            internal_err!("IF is computed by CASE")
+        })
+        .rewrite(|args| match args {
+            [condition, yes, no] => Expr::case(None, vec![(condition.clone(), yes.clone())], Some(no.clone())).ok(),
+            _ => None,
+        })
+        .build(),
+        function("ifnull", &[&[Common, Common]], Returns::Argument(0), first_valid).rewrite(case_first_valid).build(),
         function("coalesce", &[&[Common]], Returns::Argument(0), first_valid)
             .repeats_last()
             .rewrite(case_first_valid)
-            .into_udf(),
+            .build(),
         function("nullif", &[&[Common, Common]], Returns::Argument(0), |args| {
             let (value, other) = (args.spread(0)?, args.spread(1)?);
             Ok(nullif(&value, &prep_null_mask(cmp::eq(&value, &other)?))?)
         })
-        .into_udf(),
-        function("greatest", &[&[Common]], Returns::Argument(0), |args| extreme(args, true)).repeats_last().into_udf(),
-        function("least", &[&[Common]], Returns::Argument(0), |args| extreme(args, false)).repeats_last().into_udf(),
+        .build(),
+        function("greatest", &[&[Common]], Returns::Argument(0), |args| extreme(args, true)).repeats_last().build(),
+        function("least", &[&[Common]], Returns::Argument(0), |args| extreme(args, false)).repeats_last().build(),
     ]
 }
 
 /// NULL answers count as FALSE.
 fn prep_null_mask(mask: BooleanArray) -> BooleanArray {
     if mask.null_count() > 0 { prep_null_mask_filter(&mask) } else { mask }
-}
-
-fn choose(args: &Arguments) -> Result<ArrayRef> {
-    let condition = args.spread(0)?;
-    let (yes, no) = (args.spread(1)?, args.spread(2)?);
-    Ok(zip(&prep_null_mask(condition.as_boolean().clone()), &yes, &no)?)
 }
 
 fn first_valid(args: &Arguments) -> Result<ArrayRef> {
@@ -68,15 +60,15 @@ fn first_valid(args: &Arguments) -> Result<ArrayRef> {
     Ok(result)
 }
 
-fn case_first_valid(args: &[Expr]) -> Result<Expr> {
-    let Some((last, before)) = args.split_last() else { return internal_err!("COALESCE takes arguments") };
-    let mut branches = before.iter();
-    let Some(first) = branches.next() else { return Ok(last.clone()) };
-    let mut case = when(first.clone().is_not_null(), first.clone());
-    for branch in branches {
-        case = case.when(branch.clone().is_not_null(), branch.clone());
+/// `CASE WHEN first IS NOT NULL THEN first … ELSE last END`, where it matters that a later argument is not computed.
+fn case_first_valid(args: &[Expr]) -> Option<Expr> {
+    let (last, before) = args.split_last()?;
+    let matters = args.iter().skip(1).any(Expr::can_fail) && !before.iter().any(Expr::is_volatile);
+    if !matters {
+        return None;
     }
-    case.when(lit(true), last.clone()).end()
+    let branches = before.iter().map(|value| (Expr::is_not_null(value.clone()), value.clone())).collect();
+    Expr::case(None, branches, Some(last.clone())).ok()
 }
 
 fn extreme(args: &Arguments, greatest: bool) -> Result<ArrayRef> {

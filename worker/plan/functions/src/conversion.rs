@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimeUnit};
-use datafusion_common::{Result, exec_err, plan_err};
-use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_expression::{Expr, Result, ScalarFunction, plan_err, value_err};
 
 use crate::arguments::Arguments;
 use crate::arithmetic::as_double;
@@ -51,26 +50,23 @@ impl LastPattern {
     }
 }
 
-fn check_pattern(args: &ReturnFieldArgs, dialect: Dialect) -> Result<()> {
+fn check_pattern(args: &[Expr], dialect: Dialect) -> Result<()> {
     match literal_text(args, 1) {
-        Some(pattern) => match Pattern::compile(pattern, dialect) {
-            Ok(_) => Ok(()),
-            Err(error) => plan_err!("{}", error.strip_backtrace()),
-        },
+        Some(pattern) => Pattern::compile(pattern, dialect).map(|_| ()),
         None => Ok(()),
     }
 }
 
-fn check_formatter(args: &ReturnFieldArgs) -> Result<()> {
+fn check_formatter(args: &[Expr]) -> Result<()> {
     check_pattern(args, Dialect::Formatter)
 }
 
-fn check_simple(args: &ReturnFieldArgs) -> Result<()> {
+fn check_simple(args: &[Expr]) -> Result<()> {
     check_pattern(args, Dialect::Simple)
 }
 
 /// The functions of this module.
-pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::{Int, Long, Moment, Number, Text};
     const TEXT: &[&[Parameter]] = &[&[Text], &[Text, Text]];
     let (zone, clock) = (Zone(context.time_zone), context.clock);
@@ -80,8 +76,8 @@ pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
         })
         .in_context(context)
         .check(check_formatter)
-        .into_udf(),
-        function("to_timestamp", TEXT, Returns::Type(timestamp_type()), to_timestamp).check(check_formatter).into_udf(),
+        .build(),
+        function("to_timestamp", TEXT, Returns::Type(timestamp_type()), to_timestamp).check(check_formatter).build(),
         function(
             "to_timestamp_ltz",
             &[&[Number], &[Number, Int], &[Text], &[Text, Text], &[Text, Text, Text]],
@@ -89,14 +85,14 @@ pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
             to_timestamp_ltz,
         )
         .check(check_precision)
-        .into_udf(),
-        function("to_date", TEXT, Returns::Type(DataType::Date32), to_date).check(check_simple).into_udf(),
+        .build(),
+        function("to_date", TEXT, Returns::Type(DataType::Date32), to_date).check(check_simple).build(),
         function("from_unixtime", &[&[Long], &[Long, Text]], Returns::Type(DataType::Utf8), move |args| {
             from_unixtime(args, zone)
         })
         .in_context(context)
         .check(check_simple)
-        .into_udf(),
+        .build(),
         function("unix_timestamp", &[&[], &[Text], &[Text, Text]], Returns::Type(DataType::Int64), move |args| {
             if args.len() == 0 {
                 let seconds = clock.epoch_ms().div_euclid(1_000);
@@ -107,8 +103,8 @@ pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
         .in_context(context)
         .check(check_simple)
         .volatile()
-        .into_udf(),
-        function("convert_tz", &[&[Text, Text, Text]], Returns::Type(DataType::Utf8), convert_tz).into_udf(),
+        .build(),
+        function("convert_tz", &[&[Text, Text, Text]], Returns::Type(DataType::Utf8), convert_tz).build(),
     ]
 }
 
@@ -152,18 +148,18 @@ fn to_timestamp(args: &Arguments) -> Result<ArrayRef> {
     })
 }
 
-fn check_precision(args: &ReturnFieldArgs) -> Result<()> {
+fn check_precision(args: &[Expr]) -> Result<()> {
     match literal_integer(args, 1) {
         Some(precision) if !(0..=9).contains(&precision) => {
             plan_err!("TO_TIMESTAMP_LTZ: the precision is from 0 (seconds) to 9 (nanoseconds), not {precision}")
         }
-        _ if args.arg_fields.first().is_some_and(|field| *field.data_type() == DataType::Utf8) => check_formatter(args),
+        _ if args.first().is_some_and(|value| *value.data_type() == DataType::Utf8) => check_formatter(args),
         _ => Ok(()),
     }
 }
 
 /// TIMESTAMP_LTZ(3), with microseconds when the number has more digits than milliseconds.
-fn instant_of_precision(args: &ReturnFieldArgs) -> Result<DataType> {
+fn instant_of_precision(args: &[Expr]) -> Result<DataType> {
     let is_finer = literal_integer(args, 1).is_some_and(|precision| precision > 3);
     Ok(if is_finer { DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())) } else { instant_type() })
 }
@@ -177,7 +173,7 @@ fn to_timestamp_ltz(args: &Arguments) -> Result<ArrayRef> {
     let digits = |row: usize| match precision.as_ref().map_or(Some(3), |precision| precision.get(row)) {
         Some(digits @ 0..=9) => Ok(Some(digits)),
         Some(other) => {
-            exec_err!("TO_TIMESTAMP_LTZ: the precision is from 0 (seconds) to 9 (nanoseconds), not {other}")
+            value_err!("TO_TIMESTAMP_LTZ: the precision is from 0 (seconds) to 9 (nanoseconds), not {other}")
         }
         None => Ok(None),
     };
@@ -205,9 +201,9 @@ fn to_timestamp_ltz(args: &Arguments) -> Result<ArrayRef> {
             })
         }
         _ => {
-            let widened = arrow::compute::cast(&args.columns[0].array, &DataType::Int64)?;
+            let widened = arrow::compute::cast(args.columns[0].array(), &DataType::Int64)?;
             let widened = widened.as_any().downcast_ref::<arrow::array::Int64Array>();
-            let constant = args.columns[0].constant;
+            let constant = args.columns[0].is_constant();
             let number = |row: usize| {
                 let (array, index) = (widened?, if constant { 0 } else { row });
                 arrow::array::Array::is_valid(array, index).then(|| array.value(index))
@@ -227,7 +223,7 @@ fn to_timestamp_ltz_from_text(args: &Arguments) -> Result<ArrayRef> {
         let zone = zone.as_ref().map_or(Some("UTC"), |zone| zone.get(row));
         let (Some(text), Some(zone)) = (text.get(row), zone) else { return Ok(None) };
         let Some(zone) = Zone::parse(zone) else {
-            return exec_err!("TO_TIMESTAMP_LTZ: '{zone}' is not a time zone");
+            return value_err!("TO_TIMESTAMP_LTZ: '{zone}' is not a time zone");
         };
         let pattern = match &pattern {
             Some(pattern) => match pattern.get(row) {

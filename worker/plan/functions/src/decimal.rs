@@ -10,75 +10,45 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::array::ArrowNativeTypeOp;
 use arrow::datatypes::{DataType, Decimal128Type, i256};
-use datafusion_common::{Result, exec_err};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Arithmetic, Result, ScalarFunction, Syntax, value_err};
 
 use eddyline_stream::sql_type;
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
 
-/// An operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DecimalOperator {
-    /// `+`
-    Add,
-    /// `-`
-    Subtract,
-    /// `*`
-    Multiply,
-    /// `/`
-    Divide,
-    /// `%`, whose sign is that of the dividend.
-    Remainder,
-}
-
-impl DecimalOperator {
-    fn symbol(self) -> char {
-        match self {
-            Self::Add => '+',
-            Self::Subtract => '-',
-            Self::Multiply => '*',
-            Self::Divide => '/',
-            Self::Remainder => '%',
-        }
-    }
-
-    fn function_name(self) -> &'static str {
-        match self {
-            Self::Add => "decimal_add",
-            Self::Subtract => "decimal_subtract",
-            Self::Multiply => "decimal_multiply",
-            Self::Divide => "decimal_divide",
-            Self::Remainder => "decimal_remainder",
-        }
-    }
-}
-
 /// Precision and scale of DECIMAL; the scale is between 0 and the precision, which is at most 38.
 pub type DecimalType = (u8, i8);
 
 /// The function of two decimals of these types that gives a decimal of the type `result`. Division by zero is an error.
 pub fn decimal_operator(
-    operator: DecimalOperator,
+    operator: Arithmetic,
     left: DecimalType,
     right: DecimalType,
     result: DecimalType,
-) -> Arc<ScalarUDF> {
+) -> Arc<dyn ScalarFunction> {
     let data_type = |(precision, scale)| DataType::Decimal128(precision, scale);
+    let (name, symbol) = match operator {
+        Arithmetic::Plus => ("decimal_add", "+"),
+        Arithmetic::Minus => ("decimal_subtract", "-"),
+        Arithmetic::Multiply => ("decimal_multiply", "*"),
+        Arithmetic::Divide => ("decimal_divide", "/"),
+        Arithmetic::Modulo => ("decimal_remainder", "%"),
+    };
     let computation = Computation::new(operator, left, right, result);
     let identity = format!("{operator:?} {left:?} {right:?} {result:?}");
-    function(operator.function_name(), &[], Returns::Type(data_type(result)), move |args| evaluate(args, &computation))
+    function(name, &[], Returns::Type(data_type(result)), move |args| evaluate(args, &computation))
         .exactly(vec![data_type(left), data_type(right)], identity)
         .detail(format!("AS {}", sql_type(&data_type(result))))
-        .into_udf()
+        .syntax(Syntax::Infix(symbol))
+        .build()
 }
 
 fn evaluate(args: &Arguments, computation: &Computation) -> Result<ArrayRef> {
     let (left, right) = (args.primitive::<Decimal128Type>(0)?, args.primitive::<Decimal128Type>(1)?);
-    let divides = matches!(computation.operator, DecimalOperator::Divide | DecimalOperator::Remainder);
+    let divides = matches!(computation.operator, Arithmetic::Divide | Arithmetic::Modulo);
     args.try_write::<Decimal128Type>(|row| match (left.get(row), right.get(row)) {
-        (Some(_), Some(0)) if divides => exec_err!("{}: division by zero", computation.operator.symbol()),
+        (Some(_), Some(0)) if divides => value_err!("{}: division by zero", computation.operator),
         (Some(left), Some(right)) => Ok(computation.compute(left, right)),
         _ => Ok(None),
     })
@@ -86,7 +56,7 @@ fn evaluate(args: &Arguments, computation: &Computation) -> Result<ArrayRef> {
 
 /// What is computed, on unscaled values.
 pub(crate) struct Computation {
-    operator: DecimalOperator,
+    operator: Arithmetic,
     /// Scale of the left side.
     left: u32,
     /// Scale of the right side.
@@ -98,7 +68,7 @@ pub(crate) struct Computation {
 }
 
 impl Computation {
-    pub(crate) fn new(operator: DecimalOperator, left: DecimalType, right: DecimalType, result: DecimalType) -> Self {
+    pub(crate) fn new(operator: Arithmetic, left: DecimalType, right: DecimalType, result: DecimalType) -> Self {
         let digits = |(_, scale): DecimalType| u32::from(scale.unsigned_abs());
         let bound = 10_i128.pow(u32::from(result.0));
         Self { operator, left: digits(left), right: digits(right), result: digits(result), bound }
@@ -121,14 +91,14 @@ impl Computation {
         let common = self.left.max(self.right);
         let aligned = || Some((scaled(left, common - self.left)?, scaled(right, common - self.right)?));
         let (dividend, divisor) = match self.operator {
-            DecimalOperator::Divide => {
+            Arithmetic::Divide => {
                 let (up, down) = (self.result + self.right, self.left);
                 return half_up(scaled(left, up.saturating_sub(down))?, scaled(right, down.saturating_sub(up))?);
             }
-            DecimalOperator::Multiply => (left.mul_checked(right).ok()?, self.left + self.right),
-            DecimalOperator::Add => (aligned().and_then(|(left, right)| left.add_checked(right).ok())?, common),
-            DecimalOperator::Subtract => (aligned().and_then(|(left, right)| left.sub_checked(right).ok())?, common),
-            DecimalOperator::Remainder => (aligned().and_then(|(left, right)| left.mod_checked(right).ok())?, common),
+            Arithmetic::Multiply => (left.mul_checked(right).ok()?, self.left + self.right),
+            Arithmetic::Plus => (aligned().and_then(|(left, right)| left.add_checked(right).ok())?, common),
+            Arithmetic::Minus => (aligned().and_then(|(left, right)| left.sub_checked(right).ok())?, common),
+            Arithmetic::Modulo => (aligned().and_then(|(left, right)| left.mod_checked(right).ok())?, common),
         };
         let to = self.result;
         half_up(scaled(dividend, to.saturating_sub(divisor))?, scaled(T::ONE, divisor.saturating_sub(to))?)
@@ -162,13 +132,8 @@ mod tests {
 
     use super::*;
 
-    const OPERATORS: [DecimalOperator; 5] = [
-        DecimalOperator::Add,
-        DecimalOperator::Subtract,
-        DecimalOperator::Multiply,
-        DecimalOperator::Divide,
-        DecimalOperator::Remainder,
-    ];
+    const OPERATORS: [Arithmetic; 5] =
+        [Arithmetic::Plus, Arithmetic::Minus, Arithmetic::Multiply, Arithmetic::Divide, Arithmetic::Modulo];
 
     /// The same by numbers without bounds: as a fraction, rounded once.
     fn exact(of: &Computation, left: i128, right: i128) -> Option<i128> {
@@ -176,11 +141,11 @@ mod tests {
         let (a, b) = (BigInt::from(left), BigInt::from(right));
         let (a_over, b_over) = (power(of.left), power(of.right));
         let (dividend, divisor) = match of.operator {
-            DecimalOperator::Add => (a * &b_over + b * &a_over, a_over * b_over),
-            DecimalOperator::Subtract => (a * &b_over - b * &a_over, a_over * b_over),
-            DecimalOperator::Multiply => (a * b, a_over * b_over),
-            DecimalOperator::Divide => (a * b_over, b * a_over),
-            DecimalOperator::Remainder => ((a * &b_over) % (b * &a_over), a_over * b_over),
+            Arithmetic::Plus => (a * &b_over + b * &a_over, a_over * b_over),
+            Arithmetic::Minus => (a * &b_over - b * &a_over, a_over * b_over),
+            Arithmetic::Multiply => (a * b, a_over * b_over),
+            Arithmetic::Divide => (a * b_over, b * a_over),
+            Arithmetic::Modulo => ((a * &b_over) % (b * &a_over), a_over * b_over),
         };
         let two = BigInt::from(2);
         let negative = (dividend < BigInt::ZERO) != (divisor < BigInt::ZERO);
@@ -205,7 +170,7 @@ mod tests {
             (right, right_scale) in decimal(),
             (precision, scale) in (1..39u8).prop_flat_map(|precision| (Just(precision), 0..=precision as i8)),
         ) {
-            let divides = matches!(operator, DecimalOperator::Divide | DecimalOperator::Remainder);
+            let divides = matches!(operator, Arithmetic::Divide | Arithmetic::Modulo);
             prop_assume!(!(divides && right == 0));
             let of = Computation::new(operator, (38, left_scale), (38, right_scale), (precision, scale));
             prop_assert_eq!(of.compute(left, right), exact(&of, left, right));

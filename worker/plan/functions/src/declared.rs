@@ -11,8 +11,7 @@ use arrow::array::{
 };
 use arrow::compute::unary;
 use arrow::datatypes::{DataType, Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType};
-use datafusion_common::{Result, exec_err};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction, Syntax, value_err};
 use eddyline_stream::sql_type;
 
 use crate::collection::with_one_entry_a_key;
@@ -122,6 +121,30 @@ impl Shape {
         }
     }
 
+    /// The name of the type that has this shape and a value's type.
+    fn sql(&self, data_type: &DataType) -> String {
+        match (self, data_type) {
+            (Self::Digits(digits), DataType::Timestamp(_, Some(_))) => format!("TIMESTAMP_LTZ({digits})"),
+            (Self::Digits(digits), DataType::Timestamp(..)) => format!("TIMESTAMP({digits})"),
+            (Self::Digits(digits), _) => format!("TIME({digits})"),
+            (Self::Array(element), DataType::List(field)) => format!("ARRAY<{}>", element.shape.sql(field.data_type())),
+            (Self::Map { key, value }, DataType::Map(entries, _)) => match entries.data_type() {
+                DataType::Struct(of) if of.len() == 2 => {
+                    let (key, value) = (key.shape.sql(of[0].data_type()), value.shape.sql(of[1].data_type()));
+                    format!("MAP<{key}, {value}>")
+                }
+                _ => sql_type(data_type),
+            },
+            (Self::Row(fields), DataType::Struct(of)) => {
+                let fields = fields.iter().zip(of);
+                let fields = fields.map(|((name, field), of)| format!("`{name}` {}", field.shape.sql(of.data_type())));
+                format!("ROW<{}>", fields.collect::<Vec<_>>().join(", "))
+            }
+            (Self::Plain, _) => sql_type(data_type),
+            (flat, _) => flat.name(),
+        }
+    }
+
     /// The name of a flat type.
     fn name(&self) -> String {
         match self {
@@ -135,15 +158,16 @@ impl Shape {
 }
 
 /// The function that cuts and fills values as a CAST to the declared type does; `None` if there is nothing to do.
-pub fn cut(data_type: &DataType, shape: &Shape) -> Option<Arc<ScalarUDF>> {
+pub fn cut(data_type: &DataType, shape: &Shape) -> Option<Arc<dyn ScalarFunction>> {
     if !shape.has_lengths(Reach::Collections) && !shape.has_digits() {
         return None;
     }
     let identity = format!("{data_type} {shape:?}");
+    let syntax = Syntax::Cast { to: shape.sql(data_type), or_null: false };
     let shape = shape.clone();
     let cut =
         function("cut", &[], Returns::Argument(0), move |args| fitted(&args.spread(0)?, &shape, Reach::Collections));
-    Some(cut.exactly(vec![data_type.clone()], identity).into_udf())
+    Some(cut.exactly(vec![data_type.clone()], identity).syntax(syntax).build())
 }
 
 /// The function that gives a value back, fitted to the lengths declared, or fails on one that breaks what is declared.
@@ -153,7 +177,7 @@ pub fn enforce(
     constraint: &Constraint,
     lengths: Lengths,
     not_null: bool,
-) -> Option<Arc<ScalarUDF>> {
+) -> Option<Arc<dyn ScalarFunction>> {
     let Constraint { declared, reach, .. } = constraint;
     let lengths = if declared.shape.has_lengths(*reach) { lengths } else { Lengths::Ignore };
     let not_null = not_null && (declared.not_null || declared.shape.has_not_null(*reach));
@@ -166,7 +190,7 @@ pub fn enforce(
         let Constraint { table, column, declared, reach } = &constraint;
         let array = args.spread(0)?;
         if not_null && let Some((_, place)) = nulls(&array, declared, *reach, column).into_iter().next() {
-            return exec_err!(
+            return value_err!(
                 "column '{place}' of '{table}' is NOT NULL, and a NULL would be written into it; \
                  SET 'table.exec.sink.not-null-enforcer' = 'DROP' drops such rows"
             );
@@ -176,18 +200,18 @@ pub fn enforce(
             Lengths::Fit => fitted(&array, &declared.shape, *reach),
             Lengths::Refuse => match misfits(&array, declared, *reach, column).into_iter().next() {
                 None => Ok(array),
-                Some((_, (place, name, length))) => exec_err!(
+                Some((_, (place, name, length))) => value_err!(
                     "column '{place}' of '{table}' is {name}, and a value of length {length} would be written into it; \
                      SET 'table.exec.sink.type-length-enforcer' = 'TRIM_PAD' cuts and fills such values"
                 ),
             },
         }
     });
-    Some(enforce.exactly(vec![data_type.clone()], identity).into_udf())
+    Some(enforce.exactly(vec![data_type.clone()], identity).build())
 }
 
 /// The condition that a value has no NULL where none may be; `None` if NULL may be everywhere.
-pub fn is_whole(data_type: &DataType, constraint: &Constraint) -> Option<Arc<ScalarUDF>> {
+pub fn is_whole(data_type: &DataType, constraint: &Constraint) -> Option<Arc<dyn ScalarFunction>> {
     let Constraint { declared, reach, .. } = constraint;
     if !declared.not_null && !declared.shape.has_not_null(*reach) {
         return None;
@@ -201,7 +225,7 @@ pub fn is_whole(data_type: &DataType, constraint: &Constraint) -> Option<Arc<Sca
         }
         args.write_boolean(|row| Some(whole[row]))
     });
-    Some(is_whole.exactly(vec![data_type.clone()], identity).into_udf())
+    Some(is_whole.exactly(vec![data_type.clone()], identity).never_fails().build())
 }
 
 /// The rows with a NULL where none may be, and its place.
@@ -291,7 +315,7 @@ fn fitted(array: &ArrayRef, shape: &Shape, reach: Reach) -> Result<ArrayRef> {
                 cut_fraction::<TimestampMicrosecondType>(array, 6, *digits)
             }
             DataType::Timestamp(..) => cut_fraction::<TimestampMillisecondType>(array, 3, *digits),
-            other => return datafusion_common::internal_err!("{} has no fraction", sql_type(other)),
+            other => return eddyline_expression::internal_err!("{} has no fraction", sql_type(other)),
         },
         Shape::Row(fields) if reach >= Reach::Rows => {
             let row = array.as_struct();

@@ -1,26 +1,21 @@
-//! One scalar function as DataFusion sees it: names, overloads, result type, body.
+//! One scalar function: names, overloads, result type, body.
 //!
-//! Each module of this crate describes its functions with [`function`]; nothing else implements `ScalarUDFImpl`.
+//! Each module of this crate describes its functions with [`function`]; nothing else implements `ScalarFunction`.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion_common::{Result, ScalarValue, internal_err};
-use datafusion_expr::simplify::{ExprSimplifyResult, SimplifyContext};
-use datafusion_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use arrow::datatypes::DataType;
+use eddyline_expression::{Expr, Invocation, Result, Scalar, ScalarFunction, Syntax, internal_err};
 
 use crate::arguments::Arguments;
 use crate::context::FunctionContext;
 use crate::parameters::{Parameter, coerce};
 
 type Body = Arc<dyn Fn(&Arguments) -> Result<ArrayRef> + Send + Sync>;
-type Check = fn(&ReturnFieldArgs) -> Result<()>;
-type Rewrite = fn(&[Expr]) -> Result<Expr>;
+type Check = fn(&[Expr]) -> Result<()>;
+type Rewrite = fn(&[Expr]) -> Option<Expr>;
 
 /// How a function's result type follows from the (coerced) types of its arguments.
 #[derive(Clone)]
@@ -30,7 +25,7 @@ pub(crate) enum Returns {
     /// The type of the argument at this position.
     Argument(usize),
     /// Computed from types and literals.
-    From(fn(&ReturnFieldArgs) -> Result<DataType>),
+    From(fn(&[Expr]) -> Result<DataType>),
 }
 
 /// A scalar function with Flink's semantics.
@@ -38,7 +33,9 @@ pub(crate) enum Returns {
 pub(crate) struct Function {
     name: &'static str,
     aliases: Vec<String>,
-    signature: Signature,
+    is_volatile: bool,
+    can_fail: bool,
+    syntax: Syntax,
     overloads: &'static [&'static [Parameter]],
     repeats_last: bool,
     /// Replaces `overloads`: the function takes exactly these types.
@@ -63,7 +60,9 @@ pub(crate) fn function(
     Function {
         name,
         aliases: Vec::new(),
-        signature: Signature::user_defined(Volatility::Immutable),
+        is_volatile: false,
+        can_fail: true,
+        syntax: Syntax::Call,
         overloads,
         repeats_last: false,
         exact: None,
@@ -91,7 +90,7 @@ impl Function {
 
     /// The function gives another result each time: never folded, never shared.
     pub(crate) fn volatile(mut self) -> Self {
-        self.signature = Signature::user_defined(Volatility::Volatile);
+        self.is_volatile = true;
         self
     }
 
@@ -123,22 +122,28 @@ impl Function {
         self
     }
 
-    /// The expression that computes only the arguments it needs.
+    /// The expression that computes only the arguments it needs; `None` where that makes no difference.
     pub(crate) fn rewrite(mut self, rewrite: Rewrite) -> Self {
         self.rewrite = Some(rewrite);
         self
     }
 
-    /// The function for DataFusion.
-    pub(crate) fn into_udf(self) -> Arc<ScalarUDF> {
-        Arc::new(ScalarUDF::new_from_impl(self))
+    /// Every call has a value.
+    pub(crate) fn never_fails(mut self) -> Self {
+        self.can_fail = false;
+        self
     }
-}
 
-/// What the results of a function of this crate depend on besides its name and arguments, such as `in Europe/Berlin`;
-/// nothing for most.
-pub fn detail_of(udf: &ScalarUDF) -> &str {
-    udf.inner().downcast_ref::<Function>().map_or("", |function| &function.detail)
+    /// How a call is written.
+    pub(crate) fn syntax(mut self, syntax: Syntax) -> Self {
+        self.syntax = syntax;
+        self
+    }
+
+    /// The function as expressions call it.
+    pub(crate) fn build(self) -> Arc<dyn ScalarFunction> {
+        Arc::new(self)
+    }
 }
 
 impl fmt::Debug for Function {
@@ -147,22 +152,7 @@ impl fmt::Debug for Function {
     }
 }
 
-impl PartialEq for Function {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.identity == other.identity
-    }
-}
-
-impl Eq for Function {}
-
-impl Hash for Function {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-        self.identity.hash(state);
-    }
-}
-
-impl ScalarUDFImpl for Function {
+impl ScalarFunction for Function {
     fn name(&self) -> &str {
         self.name
     }
@@ -171,76 +161,62 @@ impl ScalarUDFImpl for Function {
         &self.aliases
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
+    fn identity(&self) -> &str {
+        &self.identity
     }
 
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+    fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    fn syntax(&self) -> &Syntax {
+        &self.syntax
+    }
+
+    fn is_volatile(&self) -> bool {
+        self.is_volatile
+    }
+
+    fn can_fail(&self) -> bool {
+        self.can_fail
+    }
+
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match &self.exact {
             Some(exact) => Ok(exact.clone()),
             None => coerce(self.name, self.overloads, self.repeats_last, types),
         }
     }
 
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let fields: Vec<FieldRef> =
-            types.iter().map(|data_type| Arc::new(Field::new("argument", data_type.clone(), true))).collect();
-        let scalar_arguments = vec![None; fields.len()];
-        let args = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalar_arguments };
-        Ok(self.return_field_from_args(args)?.data_type().clone())
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+    fn return_type(&self, arguments: &[Expr]) -> Result<DataType> {
         if let Some(check) = self.check {
-            check(&args)?;
+            check(arguments)?;
         }
-        let data_type = match &self.returns {
-            Returns::Type(data_type) => data_type.clone(),
-            Returns::Argument(position) => match args.arg_fields.get(*position) {
-                Some(field) => field.data_type().clone(),
-                None => return internal_err!("{} was called without argument {}", self.name, position + 1),
+        match &self.returns {
+            Returns::Type(data_type) => Ok(data_type.clone()),
+            Returns::Argument(position) => match arguments.get(*position) {
+                Some(argument) => Ok(argument.data_type().clone()),
+                None => internal_err!("{} was called without argument {}", self.name, position + 1),
             },
-            Returns::From(derive) => derive(&args)?,
-        };
-        Ok(Arc::new(Field::new(self.name, data_type, true)))
-    }
-
-    fn simplify(&self, args: Vec<Expr>, _info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        match self.rewrite {
-            Some(rewrite) => Ok(ExprSimplifyResult::Simplified(rewrite(&args)?)),
-            None => Ok(ExprSimplifyResult::Original(args)),
+            Returns::From(derive) => derive(arguments),
         }
     }
 
-    fn short_circuits(&self) -> bool {
-        self.rewrite.is_some()
+    fn instead(&self, arguments: &[Expr]) -> Option<Expr> {
+        self.rewrite?(arguments)
     }
 
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = args.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
-        let single = constant && self.signature.volatility != Volatility::Volatile;
-        let arguments = Arguments::new(args, single)?;
-        let array = (self.body)(&arguments)?;
-        if single {
-            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?))
-        } else {
-            Ok(ColumnarValue::Array(array))
-        }
+    fn invoke(&self, invocation: Invocation<'_>) -> Result<ArrayRef> {
+        (self.body)(&Arguments::new(invocation))
     }
 }
 
 /// The literal STRING at a position of a call, if it is one.
-pub(crate) fn literal_text<'a>(args: &'a ReturnFieldArgs, position: usize) -> Option<&'a str> {
-    args.scalar_arguments.get(position).copied().flatten()?.try_as_str().flatten()
+pub(crate) fn literal_text(args: &[Expr], position: usize) -> Option<&str> {
+    args.get(position)?.as_literal()?.as_str()
 }
 
 /// The literal integer at a position of a call, if it is one.
-pub(crate) fn literal_integer(args: &ReturnFieldArgs, position: usize) -> Option<i64> {
-    match args.scalar_arguments.get(position).copied().flatten()? {
-        ScalarValue::Int8(value) => value.map(i64::from),
-        ScalarValue::Int16(value) => value.map(i64::from),
-        ScalarValue::Int32(value) => value.map(i64::from),
-        ScalarValue::Int64(value) => *value,
-        _ => None,
-    }
+pub(crate) fn literal_integer(args: &[Expr], position: usize) -> Option<i64> {
+    args.get(position)?.as_literal().and_then(Scalar::as_integer)
 }

@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::ScalarFunction;
 
 mod build;
 mod document;
@@ -24,7 +24,7 @@ mod path;
 mod query;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     let mut functions = query::functions();
     functions.extend(build::functions());
     functions

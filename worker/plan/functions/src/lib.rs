@@ -1,4 +1,4 @@
-//! Flink's scalar functions as DataFusion functions, with Flink's names, types and results.
+//! Flink's scalar functions, with Flink's names, types and results.
 //!
 //! [`scalar_functions`] lists them, [`scalar_function`] finds one, [`flink_cast`] gives CAST where Arrow's differs. Each
 //! module says at its top how SQL forms that are not plain calls arrive (`EXTRACT`, `POSITION`, `JSON_VALUE … ON EMPTY`).
@@ -6,8 +6,8 @@
 //! - Strings are Utf8, never Utf8View; a result has exactly the declared type.
 //! - Functions that tell the time or draw random numbers are volatile; all others are pure.
 //! - A literal that can never work (a unit, a date pattern, a look-ahead) is refused while planning.
-//! - Aggregates, window functions and table functions are not here. Of the operators, those that
-//!   Arrow computes otherwise are: [`decimal_operator`], [`comparison`], [`calculation`], [`negation`].
+//! - Aggregates, window functions and table functions are not here, and of the operators only those of DECIMAL
+//!   ([`decimal_operator`]): all others are nodes of an expression.
 
 #![expect(
     clippy::unit_arg,
@@ -27,7 +27,6 @@ mod function;
 mod json;
 mod moments;
 mod now;
-mod operators;
 mod packed;
 mod parameters;
 mod random;
@@ -41,20 +40,17 @@ mod tests;
 
 use std::sync::Arc;
 
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::ScalarFunction;
 
 pub use cast::flink_cast;
-pub use cast::text::PRECISION_KEY;
 pub use context::{Clock, FunctionContext};
-pub use decimal::{DecimalOperator, DecimalType, decimal_operator};
+pub use decimal::{DecimalType, decimal_operator};
 pub use declared::{Constraint, Declared, Lengths, Reach, Shape, cut, enforce, is_whole};
-pub use function::detail_of;
-pub use operators::{calculation, comparison, negation, never_fails};
 pub use packed::{pack, unpack};
-pub use parameters::{common_number, exact};
+pub use parameters::{common, exact};
 
 /// All scalar functions for one job, each under its lower-case name and aliases.
-pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
+pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<dyn ScalarFunction>> {
     [
         arithmetic::functions(),
         rounding::functions(),
@@ -73,7 +69,7 @@ pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
 }
 
 /// The scalar function of a name or alias, in any case. A planner that asks often keeps [`scalar_functions`] in a map.
-pub fn scalar_function(name: &str, context: &FunctionContext) -> Option<Arc<ScalarUDF>> {
+pub fn scalar_function(name: &str, context: &FunctionContext) -> Option<Arc<dyn ScalarFunction>> {
     let name = name.to_lowercase();
     scalar_functions(context).into_iter().find(|function| function.name() == name || function.aliases().contains(&name))
 }

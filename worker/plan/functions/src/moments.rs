@@ -6,7 +6,7 @@ use arrow::array::{
 use arrow::datatypes::{
     DataType, Date32Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
 };
-use datafusion_common::{Result, internal_err};
+use eddyline_expression::{Result, internal_err};
 
 use crate::arguments::{Arguments, Column};
 use crate::time::zone::{Overlap, Zone};
@@ -50,7 +50,7 @@ impl Moments<'_> {
     }
 }
 
-impl Arguments {
+impl Arguments<'_> {
     /// A DATE, TIME, TIMESTAMP or TIMESTAMP_LTZ argument.
     pub(crate) fn moments(&self, position: usize) -> Result<Moments<'_>> {
         let values = match self.data_type(position) {

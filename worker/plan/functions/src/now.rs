@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::ScalarFunction;
 
 use crate::context::FunctionContext;
 use crate::function::{Returns, function};
@@ -15,7 +15,7 @@ use crate::time::zone::Zone;
 use crate::time::{DAY, MILLISECOND, SECOND};
 
 /// The functions of this module.
-pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<dyn ScalarFunction>> {
     let (zone, clock) = (Zone(context.time_zone), context.clock);
     let tell = |name: &'static str, aliases: &[&str], data_type: DataType, read: fn(i64, Zone) -> i64| {
         function(name, &[&[]], Returns::Type(data_type), move |args| {
@@ -25,7 +25,7 @@ pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
         .aliases(aliases)
         .in_context(context)
         .volatile()
-        .into_udf()
+        .build()
     };
     let time_type = DataType::Time32(TimeUnit::Millisecond);
     vec![

@@ -13,13 +13,12 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::DataType;
-use datafusion_common::{Result, exec_err, internal_err};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction, internal_err, value_err};
 
 use crate::function::{Returns, function};
 
 /// The function that packs values of a nested type into BYTES.
-pub fn pack(data_type: &DataType) -> Arc<ScalarUDF> {
+pub fn pack(data_type: &DataType) -> Arc<dyn ScalarFunction> {
     let pack = function("pack", &[], Returns::Type(DataType::Binary), |args| {
         let array = args.spread(0)?;
         args.try_write_bytes(|row, out| {
@@ -30,11 +29,11 @@ pub fn pack(data_type: &DataType) -> Arc<ScalarUDF> {
             Ok(Some(()))
         })
     });
-    pack.exactly(vec![data_type.clone()], data_type.to_string()).into_udf()
+    pack.exactly(vec![data_type.clone()], data_type.to_string()).build()
 }
 
 /// The function that makes values of a nested type of what [`pack`] gave.
-pub fn unpack(data_type: &DataType) -> Arc<ScalarUDF> {
+pub fn unpack(data_type: &DataType) -> Arc<dyn ScalarFunction> {
     let unpack = function("unpack", &[], Returns::Type(data_type.clone()), |args| {
         let packed = args.spread(0)?;
         let packed = packed.as_binary::<i32>();
@@ -43,7 +42,7 @@ pub fn unpack(data_type: &DataType) -> Arc<ScalarUDF> {
             .collect();
         read(&values, &args.return_type)
     });
-    unpack.exactly(vec![DataType::Binary], data_type.to_string()).into_udf()
+    unpack.exactly(vec![DataType::Binary], data_type.to_string()).build()
 }
 
 const NULL: [u8; 1] = [0];
@@ -56,7 +55,7 @@ fn width(data_type: &DataType) -> Option<usize> {
 fn push_length(length: usize, out: &mut Vec<u8>) -> Result<()> {
     match u32::try_from(length) {
         Ok(length) => out.extend(length.to_le_bytes()),
-        Err(_) => return exec_err!("a value of {length} parts is too long"),
+        Err(_) => return value_err!("a value of {length} parts is too long"),
     }
     Ok(())
 }
@@ -126,7 +125,7 @@ fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8]> {
             *bytes = rest;
             Ok(taken)
         }
-        None => exec_err!("a packed value ends too early"),
+        None => value_err!("a packed value ends too early"),
     }
 }
 
@@ -230,7 +229,7 @@ fn read(values: &[&[u8]], data_type: &DataType) -> Result<ArrayRef> {
             for body in bodies {
                 match body {
                     Some(body) if body.len() == width => bytes.extend(body),
-                    Some(_) => return exec_err!("a packed value ends too early"),
+                    Some(_) => return value_err!("a packed value ends too early"),
                     None => bytes.resize(bytes.len() + width, 0),
                 }
             }

@@ -3,9 +3,10 @@
 //! Coercion here is what Flink does implicitly: integers widen, DECIMAL and integers become DOUBLE where a function computes
 //! in DOUBLE, a bare NULL takes the parameter's type. Everything else is an error that names function, position and type.
 
-use arrow::datatypes::{DataType, TimeUnit};
-use datafusion_common::{Result, plan_err};
-use datafusion_expr::type_coercion::binary::type_union_resolution;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use eddyline_expression::{Result, plan_err};
 use eddyline_stream::sql_type;
 
 /// What one parameter of a function takes.
@@ -90,21 +91,46 @@ fn common_type(parameters: &[Parameter], types: &[DataType]) -> Option<DataType>
         .filter(|(parameter, _)| **parameter == Parameter::Common)
         .map(|(_, data_type)| plain(data_type))
         .collect();
-    let first = shared.iter().find(|data_type| **data_type != DataType::Null).or(shared.first())?.clone();
-    let common = if shared.iter().all(|data_type| *data_type == first || *data_type == DataType::Null) {
-        first
-    } else if shared.iter().all(|data_type| data_type.is_numeric() || *data_type == DataType::Null) {
-        let numbers = shared.iter().filter(|data_type| **data_type != DataType::Null);
-        numbers.cloned().reduce(|so_far, next| common_number(&so_far, &next).unwrap_or(so_far))?
-    } else {
-        type_union_resolution(&shared)?
-    };
+    let common = shared.into_iter().try_fold(DataType::Null, |so_far, next| common(&so_far, &next))?;
     Some(if common == DataType::Null { DataType::Utf8 } else { plain(&common) })
+}
+
+/// The type that both convert to without loss, by Flink's rules: what CASE, COALESCE, IN, UNION and comparisons take.
+pub fn common(left: &DataType, right: &DataType) -> Option<DataType> {
+    use DataType::{Date32, List, Null, Struct, Timestamp};
+    if left == right {
+        return Some(left.clone());
+    }
+    match (left, right) {
+        (Null, other) | (other, Null) => Some(other.clone()),
+        (a, b) if a.is_numeric() && b.is_numeric() => common_number(a, b),
+        (Timestamp(a, zone_a), Timestamp(b, zone_b)) => {
+            let unit = if *a == TimeUnit::Microsecond { a } else { b };
+            Some(Timestamp(*unit, zone_a.clone().or_else(|| zone_b.clone())))
+        }
+        (Date32, timestamp @ Timestamp(..)) | (timestamp @ Timestamp(..), Date32) => Some(timestamp.clone()),
+        (List(a), List(b)) => {
+            let element = common(a.data_type(), b.data_type())?;
+            Some(List(Arc::new(Field::new("element", element, a.is_nullable() || b.is_nullable()))))
+        }
+        (Struct(a), Struct(b)) if a.len() == b.len() => {
+            let fields: Option<Vec<Field>> = a
+                .iter()
+                .zip(b)
+                .map(|(a, b)| {
+                    let field = common(a.data_type(), b.data_type())?;
+                    Some(Field::new(a.name(), field, a.is_nullable() || b.is_nullable()))
+                })
+                .collect();
+            Some(Struct(Fields::from(fields?)))
+        }
+        _ => None,
+    }
 }
 
 /// The type of two numbers side by side, by Flink's rules: DOUBLE beside DECIMAL is DOUBLE, DECIMALs and whole numbers become
 /// a DECIMAL that holds both. `None` if one of them is no number.
-pub fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
+fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
     let rank = |data_type: &DataType| {
         [DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64].iter().position(|known| known == data_type)
     };

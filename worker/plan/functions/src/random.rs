@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Float64Type, Int32Type};
-use datafusion_common::{Result, exec_err};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction, value_err};
 use uuid::Uuid;
 
 use crate::arguments::Arguments;
@@ -75,12 +74,12 @@ impl Sequences {
 }
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     let (doubles, integers) = (Sequences::default(), Sequences::default());
     vec![
         function("rand", &[&[], &[Parameter::Int]], Returns::Type(DataType::Float64), move |args| rand(args, &doubles))
             .volatile()
-            .into_udf(),
+            .build(),
         function(
             "rand_integer",
             &[&[Parameter::Int], &[Parameter::Int, Parameter::Int]],
@@ -88,7 +87,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             move |args| rand_integer(args, &integers),
         )
         .volatile()
-        .into_udf(),
+        .build(),
         function("uuid", &[&[]], Returns::Type(DataType::Utf8), |args| {
             args.write_text(|_, out| {
                 out.push_str(Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
@@ -96,7 +95,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             })
         })
         .volatile()
-        .into_udf(),
+        .build(),
     ]
 }
 
@@ -120,7 +119,7 @@ fn rand_integer(args: &Arguments, sequences: &Sequences) -> Result<ArrayRef> {
             None => None,
         };
         match bound.get(row) {
-            Some(bound) if bound <= 0 => exec_err!("RAND_INTEGER: the bound must be positive, not {bound}"),
+            Some(bound) if bound <= 0 => value_err!("RAND_INTEGER: the bound must be positive, not {bound}"),
             Some(bound) => Ok(Some(sequences.draw(seed, |random| random.below(bound)))),
             None => Ok(None),
         }

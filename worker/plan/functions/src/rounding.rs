@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
-use datafusion_common::{Result, plan_err};
-use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_expression::{Expr, Result, ScalarFunction, plan_err};
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function, literal_integer};
@@ -30,27 +29,27 @@ enum Mode {
 }
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     const PLACES: &[&[Parameter]] = &[&[Parameter::Number], &[Parameter::Number, Parameter::Int]];
     const NUMBER: &[&[Parameter]] = &[&[Parameter::Number]];
     vec![
-        function("round", PLACES, Returns::From(rounded_type), |args| round_to(args, Mode::HalfUp)).into_udf(),
-        function("truncate", PLACES, Returns::From(rounded_type), |args| round_to(args, Mode::Down)).into_udf(),
+        function("round", PLACES, Returns::From(rounded_type), |args| round_to(args, Mode::HalfUp)).build(),
+        function("truncate", PLACES, Returns::From(rounded_type), |args| round_to(args, Mode::Down)).build(),
         function("ceil", NUMBER, Returns::From(whole_type), |args| whole(args, Mode::Ceiling))
             .aliases(&["ceiling"])
-            .into_udf(),
-        function("floor", NUMBER, Returns::From(whole_type), |args| whole(args, Mode::Floor)).into_udf(),
+            .build(),
+        function("floor", NUMBER, Returns::From(whole_type), |args| whole(args, Mode::Floor)).build(),
     ]
 }
 
-fn rounded_type(args: &ReturnFieldArgs) -> Result<DataType> {
-    let Some(field) = args.arg_fields.first() else { return plan_err!("ROUND takes a number") };
-    let DataType::Decimal128(precision, scale) = *field.data_type() else { return Ok(field.data_type().clone()) };
-    let places = match (args.arg_fields.len(), literal_integer(args, 1)) {
+fn rounded_type(args: &[Expr]) -> Result<DataType> {
+    let Some(number) = args.first() else { return plan_err!("ROUND takes a number") };
+    let DataType::Decimal128(precision, scale) = *number.data_type() else { return Ok(number.data_type().clone()) };
+    let places = match (args.len(), literal_integer(args, 1)) {
         (1, _) => 0,
         (_, Some(places)) => places,
         // Without a literal the scale cannot shrink.
-        (_, None) => return Ok(field.data_type().clone()),
+        (_, None) => return Ok(number.data_type().clone()),
     };
     if places >= i64::from(scale) {
         return Ok(DataType::Decimal128(precision, scale));
@@ -60,8 +59,8 @@ fn rounded_type(args: &ReturnFieldArgs) -> Result<DataType> {
     Ok(DataType::Decimal128(u8::try_from(digits).unwrap_or(38), i8::try_from(kept).unwrap_or(scale)))
 }
 
-fn whole_type(args: &ReturnFieldArgs) -> Result<DataType> {
-    match args.arg_fields.first().map(|field| field.data_type()) {
+fn whole_type(args: &[Expr]) -> Result<DataType> {
+    match args.first().map(Expr::data_type) {
         Some(DataType::Decimal128(precision, _)) => Ok(DataType::Decimal128(*precision, 0)),
         Some(other) => Ok(other.clone()),
         None => plan_err!("CEIL and FLOOR take a number"),
@@ -85,7 +84,7 @@ fn whole(args: &Arguments, mode: Mode) -> Result<ArrayRef> {
             let number = args.primitive::<Decimal128Type>(0)?;
             args.write::<Decimal128Type>(|row| Some(drop_digits(number.get(row)?, scale, mode)))
         }
-        _ => Ok(Arc::clone(&args.columns[0].array)),
+        _ => Ok(Arc::clone(args.columns[0].array())),
     }
 }
 

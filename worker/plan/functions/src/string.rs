@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::ScalarFunction;
 
 pub(crate) mod case;
 pub(crate) mod classify;
@@ -21,7 +21,7 @@ pub(crate) mod search;
 pub(crate) mod url;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     [
         case::functions(),
         classify::functions(),

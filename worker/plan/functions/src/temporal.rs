@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit};
-use datafusion_common::{Result, exec_err, plan_err};
-use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_expression::{Expr, Result, ScalarFunction, Syntax, plan_err, value_err};
 
 use crate::arguments::Arguments;
 use crate::context::FunctionContext;
@@ -21,7 +20,7 @@ use crate::time::unit::Unit;
 use crate::time::zone::{Overlap, Zone};
 
 /// The functions of this module.
-pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::{Long, Moment, Text};
     const OF_UNIT: &[&[Parameter]] = &[&[Text, Moment]];
     let zone = Zone(context.time_zone);
@@ -33,7 +32,7 @@ pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
                 args.write::<Int64Type>(|row| Some(unit.extract(moments.local(row, zone)?)))
             })
             .in_context(context)
-            .into_udf()
+            .build()
         })
         .collect();
     functions.extend([
@@ -44,21 +43,26 @@ pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<ScalarUDF>> {
         .aliases(&["date_part"])
         .in_context(context)
         .check(check_unit)
-        .into_udf(),
+        .syntax(Syntax::From)
+        .build(),
         function("floor_to", OF_UNIT, Returns::Argument(1), move |args| round_to(args, zone, Unit::floor))
             .in_context(context)
             .check(check_unit)
-            .into_udf(),
+            .syntax(Syntax::To("FLOOR"))
+            .build(),
         function("ceil_to", OF_UNIT, Returns::Argument(1), move |args| round_to(args, zone, Unit::ceil))
             .in_context(context)
             .check(check_unit)
-            .into_udf(),
+            .syntax(Syntax::To("CEIL"))
+            .build(),
         function("timestampadd", &[&[Text, Long, Moment]], Returns::From(added_type), timestampadd)
             .check(check_unit)
-            .into_udf(),
+            .syntax(Syntax::Unit)
+            .build(),
         function("timestampdiff", &[&[Text, Moment, Moment]], Returns::Type(DataType::Int32), timestampdiff)
             .check(check_unit)
-            .into_udf(),
+            .syntax(Syntax::Unit)
+            .build(),
     ]);
     functions
 }
@@ -76,7 +80,7 @@ const PARTS: [(&str, Unit); 10] = [
     ("second", Unit::Second),
 ];
 
-fn check_unit(args: &ReturnFieldArgs) -> Result<()> {
+fn check_unit(args: &[Expr]) -> Result<()> {
     match literal_text(args, 0) {
         Some(name) => Unit::named(name).map(|_| ()),
         None => Ok(()),
@@ -86,7 +90,7 @@ fn check_unit(args: &ReturnFieldArgs) -> Result<()> {
 fn unit(args: &Arguments) -> Result<Unit> {
     match args.constant_text(0) {
         Some(name) => Unit::named(name),
-        None => exec_err!("the unit of time must be a literal"),
+        None => value_err!("the unit of time must be a literal"),
     }
 }
 
@@ -99,18 +103,18 @@ fn round_to(args: &Arguments, zone: Zone, round: fn(Unit, i64) -> i64) -> Result
 }
 
 /// The type of the point in time; a DATE becomes a TIMESTAMP(6) when the unit is shorter than a day.
-fn added_type(args: &ReturnFieldArgs) -> Result<DataType> {
-    let Some(field) = args.arg_fields.get(2) else {
+fn added_type(args: &[Expr]) -> Result<DataType> {
+    let Some(moment) = args.get(2) else {
         return plan_err!("TIMESTAMPADD takes a unit, a number and a point in time");
     };
     let shorter_than_day = match literal_text(args, 0) {
         Some(name) => Unit::named(name)?.length_us().is_some_and(|length| length < crate::time::DAY),
         None => false,
     };
-    Ok(if *field.data_type() == DataType::Date32 && shorter_than_day {
+    Ok(if *moment.data_type() == DataType::Date32 && shorter_than_day {
         DataType::Timestamp(TimeUnit::Microsecond, None)
     } else {
-        field.data_type().clone()
+        moment.data_type().clone()
     })
 }
 
@@ -123,7 +127,7 @@ fn timestampadd(args: &Arguments) -> Result<ArrayRef> {
             // A time of day goes round the clock.
             Some(moved) if is_time => Ok(Some(moved.rem_euclid(crate::time::DAY))),
             Some(moved) => Ok(Some(moved)),
-            None => exec_err!("TIMESTAMPADD: {count} {unit:?} lead out of the range of a timestamp"),
+            None => value_err!("TIMESTAMPADD: {count} {unit:?} lead out of the range of a timestamp"),
         }
     })
 }
@@ -134,7 +138,7 @@ fn timestampdiff(args: &Arguments) -> Result<ArrayRef> {
         (Some(from), Some(to)) => match unit.between(from, to) {
             // Java narrows by cutting bits.
             Some(count) => Ok(Some(count as i32)),
-            None => exec_err!("TIMESTAMPDIFF: {unit:?} cannot be counted"),
+            None => value_err!("TIMESTAMPDIFF: {unit:?} cannot be counted"),
         },
         _ => Ok(None),
     })

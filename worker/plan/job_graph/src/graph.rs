@@ -1,12 +1,11 @@
 //! Nodes, edges and the graph itself.
 
 use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use datafusion_physical_expr::PhysicalExpr;
 use eddyline_connectors::TableDescriptor;
+use eddyline_expression::Expr;
 use eddyline_state::Meaning;
 use eddyline_state::meaning::{Operator, short_digest};
 use eddyline_stream::OperatorUid;
@@ -143,7 +142,7 @@ pub struct WatermarkSpec {
     /// The event-time column, in the output of the source.
     pub column: usize,
     /// The watermark of a row, from the output columns of the source; a timestamp in milliseconds. NULL leaves the watermark.
-    pub expression: Arc<dyn PhysicalExpr>,
+    pub expression: Expr,
     /// How far behind its time column the expression is, when it has the form `column - INTERVAL`: then the operator need
     /// not evaluate it for every row.
     pub delay_ms: Option<i64>,
@@ -155,7 +154,7 @@ pub struct WatermarkSpec {
 #[derive(Clone, Debug)]
 pub struct Projection {
     /// The expression.
-    pub expression: Arc<dyn PhysicalExpr>,
+    pub expression: Expr,
     /// The column's name.
     pub name: String,
 }
@@ -164,7 +163,7 @@ pub struct Projection {
 #[derive(Clone, Debug)]
 pub struct Calc {
     /// Rows for which this is not true are dropped.
-    pub filter: Option<Arc<dyn PhysicalExpr>>,
+    pub filter: Option<Expr>,
     /// The output columns, from the input columns.
     pub columns: Vec<Projection>,
 }

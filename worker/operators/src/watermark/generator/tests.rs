@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampMillisecondType};
-use datafusion_physical_expr::expressions::Column;
+use eddyline_expression::Expr;
 use eddyline_job_graph::WatermarkSpec;
 use eddyline_stream::{Element, Watermark};
 use proptest::prelude::*;
@@ -27,7 +27,8 @@ fn batch(times: &[Option<i64>], delay_ms: i64) -> RecordBatch {
 }
 
 fn spec(delay_ms: Option<i64>) -> WatermarkSpec {
-    WatermarkSpec { column: 0, expression: Arc::new(Column::new("wm", 1)), delay_ms, future_skew_max: None }
+    let watermark = Field::new("wm", DataType::Timestamp(TimeUnit::Millisecond, None), true);
+    WatermarkSpec { column: 0, expression: Expr::column(1, &watermark), delay_ms, future_skew_max: None }
 }
 
 fn seen(elements: Vec<Element>) -> Vec<Seen> {

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, make_array, new_null_array};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use datafusion_common::config::ConfigOptions;
-use datafusion_common::{Result, internal_err};
-use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
+use arrow::datatypes::{DataType, FieldRef, Fields};
+use eddyline_expression::{Invocation, Result, ScalarFunction, Value, internal_err};
 
 use super::flink_cast;
 use crate::collection::with_one_entry_a_key;
@@ -21,8 +19,8 @@ pub(crate) enum Caster {
     Same,
     /// They have no type but NULL.
     Null(DataType),
-    /// By a function of this crate, from one type to another.
-    Function(Arc<ScalarUDF>, FieldRef, FieldRef),
+    /// By a function of this crate, to a type.
+    Function(Arc<dyn ScalarFunction>, DataType),
     /// By Arrow's kernel.
     Kernel(DataType, CastOptions<'static>),
     /// The elements of an ARRAY.
@@ -56,10 +54,7 @@ impl Caster {
                 Some(Self::Fields(casters.collect::<Option<_>>()?, to.clone()))
             }
             (from, to) => match flink_cast(from, to, try_, context) {
-                Some(udf) => {
-                    let field = |data_type: &DataType| Arc::new(Field::new("value", data_type.clone(), true));
-                    Some(Self::Function(udf, field(from), field(to)))
-                }
+                Some(function) => Some(Self::Function(function, to.clone())),
                 None if !from.is_nested() && !to.is_nested() && can_cast_types(&plain(from), to) => {
                     Some(Self::Kernel(to.clone(), CastOptions { safe: try_, ..CastOptions::default() }))
                 }
@@ -73,16 +68,12 @@ impl Caster {
         Ok(match self {
             Self::Same => Arc::clone(array),
             Self::Null(to) => new_null_array(to, array.len()),
-            Self::Function(udf, from, to) => {
-                let result = udf.invoke_with_args(ScalarFunctionArgs {
-                    args: vec![ColumnarValue::Array(Arc::clone(array))],
-                    arg_fields: vec![Arc::clone(from)],
-                    number_rows: array.len(),
-                    return_field: Arc::clone(to),
-                    config_options: Arc::new(ConfigOptions::default()),
-                })?;
-                result.into_array(array.len())?
-            }
+            Self::Function(function, to) => function.invoke(Invocation {
+                values: vec![Value::Array(Arc::clone(array))],
+                rows: array.len(),
+                return_type: to,
+                arguments: &[],
+            })?,
             Self::Kernel(to, options) => cast_with_options(array, to, options)?,
             Self::Elements(element, field) => {
                 let list = array.as_list::<i32>();

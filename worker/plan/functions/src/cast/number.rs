@@ -4,7 +4,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
-use datafusion_common::{Result, internal_err};
+use eddyline_expression::{Result, internal_err};
 
 use crate::arguments::Arguments;
 

@@ -1,25 +1,21 @@
 //! Values as strings, in the forms of Flink's CAST.
 //!
-//! A TIMESTAMP prints as many digits of its fraction as its precision: 3 for Arrow milliseconds, 6 for microseconds, unless
-//! the argument's field says otherwise under [`PRECISION_KEY`]. A TIME prints a fraction only when its field gives it a
-//! precision or the value has milliseconds.
+//! A TIMESTAMP prints as many digits of its fraction as its precision: 3 for Arrow milliseconds, 6 for microseconds. A TIME
+//! prints a fraction only when the value has milliseconds.
 
 use std::fmt::Write;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
 };
-use datafusion_common::Result;
+use eddyline_expression::Result;
 
 use crate::arguments::Arguments;
 use crate::time::format::{push_date, push_time};
 use crate::time::zone::Zone;
 use crate::time::{DAY, MILLISECOND, SECOND};
-
-/// The field metadata key under which a column's declared precision of TIME or TIMESTAMP stands: `"0"` to `"9"`.
-pub const PRECISION_KEY: &str = "flink.precision";
 
 /// Whether Arrow prints a type as Flink does.
 pub(crate) fn arrow_prints(data_type: &DataType) -> bool {
@@ -28,13 +24,8 @@ pub(crate) fn arrow_prints(data_type: &DataType) -> bool {
 
 /// Casts the argument to STRING.
 pub(crate) fn print(args: &Arguments, zone: Zone) -> Result<ArrayRef> {
-    let (array, constant) = (&args.columns[0].array, args.columns[0].constant);
-    let precision = args.fields.first().and_then(|field| declared_precision(field));
-    args.write_text(|row, out| push_value(array.as_ref(), if constant { 0 } else { row }, precision, zone, out))
-}
-
-fn declared_precision(field: &Field) -> Option<usize> {
-    field.metadata().get(PRECISION_KEY)?.parse().ok().filter(|precision| *precision <= 9)
+    let argument = &args.columns[0];
+    args.write_text(|row, out| push_value(argument.array().as_ref(), argument.index(row), None, zone, out))
 }
 
 /// Appends a value; `None` when it is NULL.

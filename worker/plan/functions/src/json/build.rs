@@ -10,8 +10,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use datafusion_common::{Result, exec_err, plan_err};
-use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_expression::{Expr, Kind, Result, ScalarFunction, plan_err, value_err};
 
 use super::document::{push_exact_number, push_text};
 use crate::arguments::Arguments;
@@ -21,41 +20,41 @@ use crate::parameters::Parameter;
 use crate::time::zone::Zone;
 
 /// The functions of this module.
-pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(super) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::{Any, Text};
     vec![
         function("json_string", &[&[Any]], Returns::Type(DataType::Utf8), |args| {
             let argument = &args.columns[0];
             args.write_text(|row, out| {
-                let index = if argument.constant { 0 } else { row };
-                if is_null(argument.array.as_ref(), index) {
+                let index = argument.index(row);
+                if is_null(argument.array().as_ref(), index) {
                     return None;
                 }
-                Some(push_json(argument.array.as_ref(), index, out))
+                Some(push_json(argument.array().as_ref(), index, out))
             })
         })
-        .into_udf(),
+        .build(),
         function("json_object", &[&[Text, Text, Any], &[Text]], Returns::Type(DataType::Utf8), json_object)
             .repeats_last()
             .check(check_object)
-            .into_udf(),
+            .build(),
         function("json_array", &[&[Text, Any], &[Text]], Returns::Type(DataType::Utf8), json_array)
             .repeats_last()
             .check(check_on_null)
-            .into_udf(),
+            .build(),
     ]
 }
 
-fn check_on_null(args: &ReturnFieldArgs) -> Result<()> {
+fn check_on_null(args: &[Expr]) -> Result<()> {
     match literal_text(args, 0) {
         None | Some("NULL" | "ABSENT") => Ok(()),
         Some(other) => plan_err!("'{other}' ON NULL is not NULL or ABSENT"),
     }
 }
 
-fn check_object(args: &ReturnFieldArgs) -> Result<()> {
+fn check_object(args: &[Expr]) -> Result<()> {
     check_on_null(args)?;
-    match args.arg_fields.len() % 2 {
+    match args.len() % 2 {
         1 => Ok(()),
         _ => plan_err!("JSON_OBJECT takes pairs of a key and a value"),
     }
@@ -68,17 +67,23 @@ fn is_null(array: &dyn Array, index: usize) -> bool {
 /// Appends the argument at a position; `None` when it is NULL.
 fn push_argument(args: &Arguments, position: usize, row: usize, out: &mut String) -> Option<()> {
     let argument = &args.columns[position];
-    let index = if argument.constant { 0 } else { row };
-    if is_null(argument.array.as_ref(), index) {
+    let index = argument.index(row);
+    if is_null(argument.array().as_ref(), index) {
         return None;
     }
-    let is_json =
-        args.fields.get(position).is_some_and(|field| matches!(field.name().as_str(), "json_object" | "json_array"));
-    match argument.array.as_string_opt::<i32>() {
-        Some(texts) if is_json => out.push_str(texts.value(index)),
-        _ => push_json(argument.array.as_ref(), index, out),
+    match argument.array().as_string_opt::<i32>() {
+        Some(texts) if args.expressions.get(position).is_some_and(is_json) => out.push_str(texts.value(index)),
+        _ => push_json(argument.array().as_ref(), index, out),
     }
     Some(())
+}
+
+/// Whether a value is JSON already.
+fn is_json(expression: &Expr) -> bool {
+    match expression.kind() {
+        Kind::Call(call) => matches!(call.function.name(), "json_object" | "json_array"),
+        _ => false,
+    }
 }
 
 fn json_object(args: &Arguments) -> Result<ArrayRef> {
@@ -87,10 +92,10 @@ fn json_object(args: &Arguments) -> Result<ArrayRef> {
         let mut members = BTreeMap::new();
         for position in (1..args.len()).step_by(2) {
             let key = &args.columns[position];
-            let index = if key.constant { 0 } else { row };
+            let index = key.index(row);
             let mut name = String::new();
-            if push_value(key.array.as_ref(), index, None, Zone::UTC, &mut name).is_none() {
-                return exec_err!("JSON_OBJECT: a key is NULL");
+            if push_value(key.array().as_ref(), index, None, Zone::UTC, &mut name).is_none() {
+                return value_err!("JSON_OBJECT: a key is NULL");
             }
             let mut value = String::new();
             match push_argument(args, position + 1, row, &mut value) {

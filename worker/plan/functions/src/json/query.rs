@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
-use datafusion_common::{Result, exec_err, plan_err};
-use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_expression::{Expr, Result, ScalarFunction, plan_err, value_err};
 
 use super::document::{Json, push_number};
 use super::path::{Found, Mode, Path};
@@ -17,7 +16,7 @@ use crate::parameters::Parameter;
 use crate::time::zone::Zone;
 
 /// The functions of this module.
-pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(super) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::{Any, Text};
     const VALUE: &[&[Parameter]] = &[
         &[Text, Text],
@@ -30,23 +29,23 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     const QUERY: &[&[Parameter]] =
         &[&[Text, Text], &[Text, Text, Text], &[Text, Text, Text, Text], &[Text, Text, Text, Text, Text]];
     vec![
-        function("json_value", VALUE, Returns::From(returned_type), json_value).check(check_path).into_udf(),
-        function("json_query", QUERY, Returns::Type(DataType::Utf8), json_query).check(check_path).into_udf(),
+        function("json_value", VALUE, Returns::From(returned_type), json_value).check(check_path).build(),
+        function("json_query", QUERY, Returns::Type(DataType::Utf8), json_query).check(check_path).build(),
         function("json_exists", &[&[Text, Text], &[Text, Text, Text]], Returns::Type(DataType::Boolean), json_exists)
             .check(check_path)
-            .into_udf(),
-        function("is_json", &[&[Text], &[Text, Text]], Returns::Type(DataType::Boolean), is_json).into_udf(),
+            .build(),
+        function("is_json", &[&[Text], &[Text, Text]], Returns::Type(DataType::Boolean), is_json).build(),
     ]
 }
 
-fn check_path(args: &ReturnFieldArgs) -> Result<()> {
+fn check_path(args: &[Expr]) -> Result<()> {
     match literal_text(args, 1).map(Path::compile) {
         Some(Err(reason)) => plan_err!("{reason}"),
         _ => Ok(()),
     }
 }
 
-fn returned_type(args: &ReturnFieldArgs) -> Result<DataType> {
+fn returned_type(args: &[Expr]) -> Result<DataType> {
     Ok(match literal_text(args, 2).map(str::to_ascii_uppercase).as_deref() {
         None | Some("STRING" | "VARCHAR") => DataType::Utf8,
         Some("BOOLEAN") => DataType::Boolean,
@@ -74,7 +73,7 @@ impl LastPath {
                     *last = Some((text.to_owned(), Arc::clone(&path)));
                     Ok(path)
                 }
-                Err(reason) => exec_err!("{reason}"),
+                Err(reason) => value_err!("{reason}"),
             },
         }
     }
@@ -170,17 +169,17 @@ fn otherwise(args: &Arguments, row: usize, position: usize, what: &str, path: &s
         if args.len() > position { args.text(position)?.get(row).map(str::to_ascii_uppercase) } else { None };
     match behaviour.as_deref() {
         None | Some("NULL") => Ok(None),
-        Some("ERROR") => exec_err!("JSON_VALUE: the result of path '{path}' {what}"),
+        Some("ERROR") => value_err!("JSON_VALUE: the result of path '{path}' {what}"),
         Some("DEFAULT") => {
             let Some(default) = args.columns.get(position + 1) else { return Ok(None) };
             let mut out = String::new();
-            let index = if default.constant { 0 } else { row };
-            let printed = text::push_value(&default.array, index, None, Zone::UTC, &mut out);
+            let index = default.index(row);
+            let printed = text::push_value(default.array(), index, None, Zone::UTC, &mut out);
             // A BOOLEAN default reads as JSON writes it.
-            let lower = *default.array.data_type() == DataType::Boolean;
+            let lower = *default.array().data_type() == DataType::Boolean;
             Ok(printed.map(|()| if lower { out.to_ascii_lowercase() } else { out }))
         }
-        Some(other) => exec_err!("JSON_VALUE: '{other}' is not NULL, ERROR or DEFAULT"),
+        Some(other) => value_err!("JSON_VALUE: '{other}' is not NULL, ERROR or DEFAULT"),
     }
 }
 
@@ -215,8 +214,8 @@ fn instead(behaviour: Option<&str>, what: &str, path: &str, out: &mut String) ->
         None | Some("NULL") => return Ok(None),
         Some("EMPTY ARRAY") => out.push_str("[]"),
         Some("EMPTY OBJECT") => out.push_str("{}"),
-        Some("ERROR") => return exec_err!("JSON_QUERY: the result of path '{path}' {what}"),
-        Some(other) => return exec_err!("JSON_QUERY: '{other}' is not NULL, EMPTY ARRAY, EMPTY OBJECT or ERROR"),
+        Some("ERROR") => return value_err!("JSON_QUERY: the result of path '{path}' {what}"),
+        Some(other) => return value_err!("JSON_QUERY: '{other}' is not NULL, EMPTY ARRAY, EMPTY OBJECT or ERROR"),
     }
     Ok(Some(()))
 }
@@ -235,7 +234,7 @@ fn json_exists(args: &Arguments) -> Result<ArrayRef> {
             (Outcome::Empty, _) | (Outcome::Error, None | Some("FALSE")) => Some(false),
             (Outcome::Error, Some("TRUE")) => Some(true),
             (Outcome::Error, Some("UNKNOWN")) => None,
-            (Outcome::Error, Some(_)) => return exec_err!("JSON_EXISTS: the result of path '{path}' is an error"),
+            (Outcome::Error, Some(_)) => return value_err!("JSON_EXISTS: the result of path '{path}' is an error"),
         });
     }
     args.write_boolean(|row| answers[row])

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Int32Type};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::ScalarFunction;
 
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
@@ -11,7 +11,7 @@ use crate::parameters::Parameter;
 const TEXT: &[&[Parameter]] = &[&[Parameter::Text]];
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     vec![
         function("upper", TEXT, Returns::Type(DataType::Utf8), |args| {
             let text = args.text(0)?;
@@ -26,7 +26,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 Some(())
             })
         })
-        .into_udf(),
+        .build(),
         function("lower", TEXT, Returns::Type(DataType::Utf8), |args| {
             let text = args.text(0)?;
             args.write_text(|row, out| {
@@ -40,29 +40,29 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 Some(())
             })
         })
-        .into_udf(),
+        .build(),
         function("initcap", TEXT, Returns::Type(DataType::Utf8), |args| {
             let text = args.text(0)?;
             args.write_text(|row, out| Some(capitalise(text.get(row)?, out)))
         })
-        .into_udf(),
+        .build(),
         function("reverse", TEXT, Returns::Type(DataType::Utf8), |args| {
             let text = args.text(0)?;
             args.write_text(|row, out| Some(out.extend(text.get(row)?.chars().rev())))
         })
-        .into_udf(),
+        .build(),
         function("char_length", TEXT, Returns::Type(DataType::Int32), |args| {
             let text = args.text(0)?;
             args.write::<Int32Type>(|row| i32::try_from(text.get(row)?.chars().count()).ok())
         })
         .aliases(&["character_length"])
-        .into_udf(),
+        .build(),
         function("ascii", TEXT, Returns::Type(DataType::Int32), |args| {
             let text = args.text(0)?;
             // Flink reads the first byte as Java does: signed.
             args.write::<Int32Type>(|row| Some(text.get(row)?.bytes().next().map_or(0, |byte| i32::from(byte as i8))))
         })
-        .into_udf(),
+        .build(),
         function("chr", &[&[Parameter::Long]], Returns::Type(DataType::Utf8), |args| {
             let code = args.long(0)?;
             args.write_text(|row, out| {
@@ -73,7 +73,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 Some(())
             })
         })
-        .into_udf(),
+        .build(),
     ]
 }
 

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::ScalarFunction;
 
 use crate::cast::number::parse_double;
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     type Question = fn(&str) -> bool;
     let questions: [(&'static str, Question); 3] = [
         ("is_alpha", |text| !text.is_empty() && text.chars().all(char::is_alphabetic)),
@@ -33,7 +33,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 let text = args.text(0)?;
                 args.write_boolean(|row| Some(text.get(row).is_some_and(answer)))
             })
-            .into_udf()
+            .build()
         })
         .collect();
     type Affix = fn(&[u8], &[u8]) -> bool;
@@ -56,7 +56,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             },
         )
         .aliases(&[alias])
-        .into_udf()
+        .build()
     }));
     functions
 }

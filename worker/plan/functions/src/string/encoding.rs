@@ -7,8 +7,7 @@ use arrow::datatypes::DataType;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use datafusion_common::{Result, exec_err, plan_err};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction, plan_err, value_err};
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function, literal_text};
@@ -86,9 +85,9 @@ impl Charset {
 }
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     const TEXT: &[&[Parameter]] = &[&[Parameter::Text]];
-    let check: fn(&datafusion_expr::ReturnFieldArgs) -> Result<()> = |args| match literal_text(args, 1) {
+    let check: fn(&[eddyline_expression::Expr]) -> Result<()> = |args| match literal_text(args, 1) {
         Some(name) if Charset::named(name).is_none() => plan_err!("'{name}' is not a supported character set"),
         _ => Ok(()),
     };
@@ -101,7 +100,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             let text = args.text(0)?;
             args.write_text(|row, out| Some(BASE64.encode_string(text.get(row)?, out)))
         })
-        .into_udf(),
+        .build(),
         function("from_base64", TEXT, Returns::Type(DataType::Utf8), |args| {
             let text = args.text(0)?;
             args.write_text(|row, out| {
@@ -109,25 +108,25 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 Some(out.push_str(&String::from_utf8_lossy(&bytes)))
             })
         })
-        .into_udf(),
+        .build(),
         function("unhex", TEXT, Returns::Type(DataType::Binary), |args| {
             let text = args.text(0)?;
             args.try_write_bytes(|row, out| Ok(text.get(row).and_then(|text| unhex(text, out))))
         })
-        .into_udf(),
+        .build(),
         function("encode", &[&[Parameter::Text, Parameter::Text]], Returns::Type(DataType::Binary), encode)
             .check(check)
-            .into_udf(),
+            .build(),
         function("decode", &[&[Parameter::Bytes, Parameter::Text]], Returns::Type(DataType::Utf8), decode)
             .check(check)
-            .into_udf(),
+            .build(),
     ]
 }
 
 fn charset(name: &str) -> Result<Charset> {
     match Charset::named(name) {
         Some(charset) => Ok(charset),
-        None => exec_err!("'{name}' is not a supported character set"),
+        None => value_err!("'{name}' is not a supported character set"),
     }
 }
 

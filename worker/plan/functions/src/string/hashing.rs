@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::ScalarFunction;
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
@@ -19,7 +19,7 @@ fn hash<D: Digest>(bytes: &[u8], out: &mut String) {
 }
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     let digests: [(&'static str, Hash); 6] = [
         ("md5", hash::<Md5>),
         ("sha1", hash::<Sha1>),
@@ -39,7 +39,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 let text = args.text(0)?;
                 args.write_text(|row, out| Some(hash(text.get(row)?.as_bytes(), out)))
             })
-            .into_udf()
+            .build()
         })
         .collect();
     functions.push(
@@ -53,13 +53,15 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                     384 => hash::<Sha384>,
                     512 => hash::<Sha512>,
                     other => {
-                        return datafusion_common::exec_err!("SHA2: {other} bits; 224, 256, 384 and 512 are supported");
+                        return eddyline_expression::value_err!(
+                            "SHA2: {other} bits; 224, 256, 384 and 512 are supported"
+                        );
                     }
                 };
                 Ok(Some(hash(text.as_bytes(), out)))
             })
         })
-        .into_udf(),
+        .build(),
     );
     functions
 }

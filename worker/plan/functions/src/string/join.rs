@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion_common::{Result, exec_err};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction, value_err};
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
@@ -15,14 +14,14 @@ use crate::parameters::Parameter;
 pub(crate) const TEXT_BYTES_MAX: usize = i32::MAX as usize;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     vec![
         function("concat", &[&[Parameter::Text]], Returns::Type(DataType::Utf8), |args| {
             let texts = (0..args.len()).map(|position| args.text(position)).collect::<Result<Vec<_>>>()?;
             args.write_text(|row, out| texts.iter().try_for_each(|text| Some(out.push_str(text.get(row)?))))
         })
         .repeats_last()
-        .into_udf(),
+        .build(),
         function(
             "concat_ws",
             &[&[Parameter::Text], &[Parameter::Text, Parameter::Text]],
@@ -30,8 +29,8 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             concat_ws,
         )
         .repeats_last()
-        .into_udf(),
-        function("repeat", &[&[Parameter::Text, Parameter::Int]], Returns::Type(DataType::Utf8), repeat).into_udf(),
+        .build(),
+        function("repeat", &[&[Parameter::Text, Parameter::Int]], Returns::Type(DataType::Utf8), repeat).build(),
         function("elt", &[&[Parameter::Int, Parameter::Text]], Returns::Type(DataType::Utf8), |args| {
             let index = args.int(0)?;
             let texts = (1..args.len()).map(|position| args.text(position)).collect::<Result<Vec<_>>>()?;
@@ -41,7 +40,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             })
         })
         .repeats_last()
-        .into_udf(),
+        .build(),
     ]
 }
 
@@ -68,7 +67,7 @@ fn repeat(args: &Arguments) -> Result<ArrayRef> {
         let (Some(text), Some(count)) = (text.get(row), count.get(row)) else { return Ok(None) };
         let count = usize::try_from(count).unwrap_or(0);
         if text.len().saturating_mul(count) > TEXT_BYTES_MAX {
-            return exec_err!("REPEAT: {count} times {} bytes is longer than a string may be", text.len());
+            return value_err!("REPEAT: {count} times {} bytes is longer than a string may be", text.len());
         }
         (0..count).for_each(|_| out.push_str(text));
         Ok(Some(()))

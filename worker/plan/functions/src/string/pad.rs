@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion_common::{Result, exec_err};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction, value_err};
 
 use super::join::TEXT_BYTES_MAX;
 use crate::arguments::Arguments;
@@ -15,16 +14,16 @@ use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     const TRIM: &[&[Parameter]] = &[&[Parameter::Text], &[Parameter::Text, Parameter::Text]];
     const PAD: &[&[Parameter]] = &[&[Parameter::Text, Parameter::Int, Parameter::Text]];
     let text = || Returns::Type(DataType::Utf8);
     vec![
-        function("btrim", TRIM, text(), |args| trim(args, true, true)).aliases(&["trim"]).into_udf(),
-        function("ltrim", TRIM, text(), |args| trim(args, true, false)).into_udf(),
-        function("rtrim", TRIM, text(), |args| trim(args, false, true)).into_udf(),
-        function("lpad", PAD, text(), |args| pad(args, true)).into_udf(),
-        function("rpad", PAD, text(), |args| pad(args, false)).into_udf(),
+        function("btrim", TRIM, text(), |args| trim(args, true, true)).aliases(&["trim"]).build(),
+        function("ltrim", TRIM, text(), |args| trim(args, true, false)).build(),
+        function("rtrim", TRIM, text(), |args| trim(args, false, true)).build(),
+        function("lpad", PAD, text(), |args| pad(args, true)).build(),
+        function("rpad", PAD, text(), |args| pad(args, false)).build(),
     ]
 }
 
@@ -63,7 +62,7 @@ fn pad(args: &Arguments, leading: bool) -> Result<ArrayRef> {
             return Ok(None);
         }
         if length > TEXT_BYTES_MAX / 4 {
-            return exec_err!("padding to {length} characters is longer than a string may be");
+            return value_err!("padding to {length} characters is longer than a string may be");
         }
         let kept = first_characters(text, length);
         let missing = length.saturating_sub(kept.chars().count());

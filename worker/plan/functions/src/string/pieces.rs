@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ListBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Field};
-use datafusion_common::Result;
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction};
 
 use super::pad::first_characters;
 use crate::arguments::Arguments;
@@ -16,19 +15,19 @@ use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::{Int, Long, Text};
     const SIDE: &[&[Parameter]] = &[&[Text, Int]];
     let text = || Returns::Type(DataType::Utf8);
     vec![
-        function("substring", &[&[Text, Long], &[Text, Long, Long]], text(), substring).aliases(&["substr"]).into_udf(),
+        function("substring", &[&[Text, Long], &[Text, Long, Long]], text(), substring).aliases(&["substr"]).build(),
         function("left", SIDE, text(), |args| {
             let (text, count) = (args.text(0)?, args.int(1)?);
             args.write_text(|row, out| {
                 Some(out.push_str(first_characters(text.get(row)?, usize::try_from(count.get(row)?).unwrap_or(0))))
             })
         })
-        .into_udf(),
+        .build(),
         function("right", SIDE, text(), |args| {
             let (text, count) = (args.text(0)?, args.int(1)?);
             args.write_text(|row, out| {
@@ -37,12 +36,12 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
                 Some(out.push_str(&text[first_characters(text, dropped).len()..]))
             })
         })
-        .into_udf(),
-        function("overlay", &[&[Text, Text, Long], &[Text, Text, Long, Long]], text(), overlay).into_udf(),
-        function("split_index", &[&[Text, Int, Int], &[Text, Text, Int]], text(), split_index).into_udf(),
-        function("split", &[&[Text, Text]], Returns::Type(texts_type()), split).into_udf(),
-        function("replace", &[&[Text, Text, Text]], text(), replace).into_udf(),
-        function("translate", &[&[Text, Text, Text]], text(), translate).aliases(&["translate3"]).into_udf(),
+        .build(),
+        function("overlay", &[&[Text, Text, Long], &[Text, Text, Long, Long]], text(), overlay).build(),
+        function("split_index", &[&[Text, Int, Int], &[Text, Text, Int]], text(), split_index).build(),
+        function("split", &[&[Text, Text]], Returns::Type(texts_type()), split).build(),
+        function("replace", &[&[Text, Text, Text]], text(), replace).build(),
+        function("translate", &[&[Text, Text, Text]], text(), translate).aliases(&["translate3"]).build(),
     ]
 }
 

@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, MapBuilder, MapFieldNames, StringBuilder};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
-use datafusion_common::{Result, exec_err, plan_err};
-use datafusion_expr::{ReturnFieldArgs, ScalarUDF};
+use eddyline_expression::{Expr, Result, ScalarFunction, plan_err, value_err};
 use regex::Regex;
 
 use crate::arguments::Arguments;
@@ -48,7 +47,7 @@ impl Patterns {
         match patterns.get(pattern) {
             Some(Ok(regex)) => Ok(Some(Arc::clone(regex))),
             Some(Err(Refusal::Unsupported(what))) => {
-                exec_err!("regular expression '{pattern}' uses {what}, which is not supported")
+                value_err!("regular expression '{pattern}' uses {what}, which is not supported")
             }
             _ => Ok(None),
         }
@@ -195,11 +194,11 @@ fn translate_property(
 }
 
 /// Refuses a literal pattern at argument 1 that cannot be used.
-fn check_pattern(args: &ReturnFieldArgs) -> Result<()> {
+fn check_pattern(args: &[Expr]) -> Result<()> {
     check_pattern_at(args, 1)
 }
 
-fn check_pattern_at(args: &ReturnFieldArgs, position: usize) -> Result<()> {
+fn check_pattern_at(args: &[Expr], position: usize) -> Result<()> {
     let Some(pattern) = literal_text(args, position) else { return Ok(()) };
     match compile(pattern) {
         Ok(_) => Ok(()),
@@ -212,7 +211,7 @@ fn check_pattern_at(args: &ReturnFieldArgs, position: usize) -> Result<()> {
 }
 
 /// Refuses a literal delimiter of `STR_TO_MAP` that cannot be used.
-fn check_delimiter(args: &ReturnFieldArgs, position: usize) -> Result<()> {
+fn check_delimiter(args: &[Expr], position: usize) -> Result<()> {
     check_pattern_at(args, position)?;
     match literal_text(args, position) {
         Some(pattern) if compile(pattern).is_err() => plan_err!("{}", no_delimiter(pattern)),
@@ -227,7 +226,7 @@ fn no_delimiter(pattern: &str) -> String {
 }
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::{Int, Text};
     const TWO: &[&[Parameter]] = &[&[Text, Text]];
     let (matches, counts, replaces, extracts, maps) =
@@ -235,20 +234,20 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         function("regexp", TWO, Returns::Type(DataType::Boolean), move |args| regexp(args, &matches))
             .check(check_pattern)
-            .into_udf(),
+            .build(),
         function("regexp_count", TWO, Returns::Type(DataType::Int32), move |args| regexp_count(args, &counts))
             .check(check_pattern)
-            .into_udf(),
+            .build(),
         function("regexp_replace", &[&[Text, Text, Text]], Returns::Type(DataType::Utf8), move |args| {
             regexp_replace(args, &replaces)
         })
         .check(check_pattern)
-        .into_udf(),
+        .build(),
         function("regexp_extract", &[&[Text, Text], &[Text, Text, Int]], Returns::Type(DataType::Utf8), move |args| {
             regexp_extract(args, &extracts)
         })
         .check(check_pattern)
-        .into_udf(),
+        .build(),
         function("str_to_map", &[&[Text], &[Text, Text, Text]], Returns::Type(text_map_type()), move |args| {
             str_to_map(args, &maps)
         })
@@ -256,7 +255,7 @@ pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
             check_delimiter(args, 1)?;
             check_delimiter(args, 2)
         })
-        .into_udf(),
+        .build(),
     ]
 }
 
@@ -338,7 +337,7 @@ fn str_to_map(args: &Arguments, patterns: &Patterns) -> Result<ArrayRef> {
     let delimiter = |pattern: &str| match patterns.get(pattern)? {
         Some(regex) => Ok(regex),
         // Flink fails too; the other functions of patterns do not.
-        None => exec_err!("{}", no_delimiter(pattern)),
+        None => value_err!("{}", no_delimiter(pattern)),
     };
     let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
     let mut builder = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Int32Type};
-use datafusion_common::{Result, exec_err};
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction, value_err};
 
 use super::pad::first_characters;
 use crate::arguments::Arguments;
@@ -13,14 +12,14 @@ use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::{Int, Text};
     const SOUGHT_FIRST: &[&[Parameter]] = &[&[Text, Text], &[Text, Text, Int]];
     let int = || Returns::Type(DataType::Int32);
     vec![
-        function("position", SOUGHT_FIRST, int(), locate).into_udf(),
-        function("locate", SOUGHT_FIRST, int(), locate).into_udf(),
-        function("instr", &[&[Text, Text], &[Text, Text, Int], &[Text, Text, Int, Int]], int(), instr).into_udf(),
+        function("position", SOUGHT_FIRST, int(), locate).build(),
+        function("locate", SOUGHT_FIRST, int(), locate).build(),
+        function("instr", &[&[Text, Text], &[Text, Text, Int], &[Text, Text, Int, Int]], int(), instr).build(),
     ]
 }
 
@@ -58,7 +57,7 @@ fn instr(args: &Arguments) -> Result<ArrayRef> {
             return Ok(None);
         };
         if nth <= 0 {
-            return exec_err!("INSTR: the number of the occurrence must be positive, not {nth}");
+            return value_err!("INSTR: the number of the occurrence must be positive, not {nth}");
         }
         if from >= 0 {
             return Ok(Some(find_nth(text, sought, from, nth)));

@@ -4,29 +4,27 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
-use datafusion_common::Result;
-use datafusion_expr::ScalarUDF;
+use eddyline_expression::{Result, ScalarFunction};
 
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
 /// The functions of this module.
-pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     use Parameter::Text;
     vec![
-        function("parse_url", &[&[Text, Text], &[Text, Text, Text]], Returns::Type(DataType::Utf8), parse_url)
-            .into_udf(),
+        function("parse_url", &[&[Text, Text], &[Text, Text, Text]], Returns::Type(DataType::Utf8), parse_url).build(),
         function("url_encode", &[&[Text]], Returns::Type(DataType::Utf8), |args| {
             let text = args.text(0)?;
             args.write_text(|row, out| Some(encode(text.get(row)?, out)))
         })
-        .into_udf(),
+        .build(),
         function("url_decode", &[&[Text]], Returns::Type(DataType::Utf8), |args| {
             let text = args.text(0)?;
             args.write_text(|row, out| Some(out.push_str(&decode(text.get(row)?)?)))
         })
-        .into_udf(),
+        .build(),
     ]
 }
 

@@ -1,7 +1,9 @@
 //! Arithmetic, rounding, randomness and conditions.
 
+use eddyline_expression::Arithmetic;
+
 use super::*;
-use crate::{DecimalOperator, decimal_operator};
+use crate::decimal_operator;
 
 #[test]
 fn numbers_are_computed_as_in_flink() {
@@ -116,19 +118,11 @@ fn impossible_calls_are_refused_with_the_reason() {
 #[test]
 fn random_functions_are_volatile_and_differ_by_row() {
     for name in ["rand", "rand_integer", "uuid", "now", "proctime", "localtime", "unix_timestamp", "current_date"] {
-        assert_eq!(named(name, &utc()).signature().volatility, Volatility::Volatile, "{name}");
+        assert!(named(name, &utc()).is_volatile(), "{name}");
     }
-    let udf = named("uuid", &utc());
-    let result = udf
-        .invoke_with_args(ScalarFunctionArgs {
-            args: vec![],
-            arg_fields: vec![],
-            number_rows: 2,
-            return_field: Arc::new(Field::new("uuid", DataType::Utf8, true)),
-            config_options: Arc::new(ConfigOptions::default()),
-        })
-        .and_then(|value| value.into_array(2))
-        .expect("uuid works");
+    let uuid = Expr::call(named("uuid", &utc()), Vec::new()).expect("a call");
+    let result =
+        uuid.evaluate(Rows { columns: &[], len: 2 }).and_then(|value| value.into_array(2)).expect("uuid works");
     assert_ne!(printed(&result, 0), printed(&result, 1));
     assert_eq!(printed(&result, 0).len(), 36);
 }
@@ -156,8 +150,8 @@ fn conditions_choose_among_their_arguments() {
 #[test]
 fn decimals_are_computed_exactly_and_are_null_when_they_do_not_fit() {
     let wide = |text: &str| decimal(text, 38, 18);
-    let apply = |operator, left: ScalarValue, right: ScalarValue, result: (u8, i8)| {
-        let of = |value: &ScalarValue| match value.data_type() {
+    let apply = |operator, left: Scalar, right: Scalar, result: (u8, i8)| {
+        let of = |value: &Scalar| match value.data_type() {
             DataType::Decimal128(precision, scale) => (precision, scale),
             other => panic!("{other} is no decimal"),
         };
@@ -166,24 +160,18 @@ fn decimals_are_computed_exactly_and_are_null_when_they_do_not_fit() {
     };
     let nines = "99999999999999999999";
     for (operator, left, right, result, expected) in [
-        (DecimalOperator::Divide, wide("5"), wide("2"), (38, 6), "2.500000"),
-        (DecimalOperator::Divide, wide("2"), wide("-3"), (38, 6), "-0.666667"),
-        (DecimalOperator::Multiply, wide("123.5"), wide("123.5"), (38, 6), "15252.250000"),
-        (DecimalOperator::Add, decimal("0.5", 2, 1), decimal("-1", 3, 0), (5, 1), "-0.5"),
-        (
-            DecimalOperator::Subtract,
-            wide("0.5"),
-            decimal(nines, 38, 0),
-            (38, 17),
-            "-99999999999999999998.50000000000000000",
-        ),
-        (DecimalOperator::Remainder, wide("-7.5"), decimal("2", 38, 0), (38, 18), "-1.500000000000000000"),
-        (DecimalOperator::Multiply, decimal(nines, 38, 0), decimal(nines, 38, 0), (38, 0), "NULL"),
-        (DecimalOperator::Divide, decimal(nines, 38, 0), wide("0.000000000000000001"), (38, 6), "NULL"),
+        (Arithmetic::Divide, wide("5"), wide("2"), (38, 6), "2.500000"),
+        (Arithmetic::Divide, wide("2"), wide("-3"), (38, 6), "-0.666667"),
+        (Arithmetic::Multiply, wide("123.5"), wide("123.5"), (38, 6), "15252.250000"),
+        (Arithmetic::Plus, decimal("0.5", 2, 1), decimal("-1", 3, 0), (5, 1), "-0.5"),
+        (Arithmetic::Minus, wide("0.5"), decimal(nines, 38, 0), (38, 17), "-99999999999999999998.50000000000000000"),
+        (Arithmetic::Modulo, wide("-7.5"), decimal("2", 38, 0), (38, 18), "-1.500000000000000000"),
+        (Arithmetic::Multiply, decimal(nines, 38, 0), decimal(nines, 38, 0), (38, 0), "NULL"),
+        (Arithmetic::Divide, decimal(nines, 38, 0), wide("0.000000000000000001"), (38, 6), "NULL"),
     ] {
         let text = apply(operator, left.clone(), right.clone(), result).expect("a number or NULL");
         assert_eq!(text, expected, "{operator:?} {left} {right}");
     }
-    let error = apply(DecimalOperator::Divide, wide("1"), wide("0"), (38, 6)).expect_err("no result");
+    let error = apply(Arithmetic::Divide, wide("1"), wide("0"), (38, 6)).expect_err("no result");
     assert!(error.to_string().contains("/: division by zero"), "{error}");
 }

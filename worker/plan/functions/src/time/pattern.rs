@@ -6,7 +6,7 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use datafusion_common::{Result, exec_err};
+use eddyline_expression::{Result, value_err};
 
 /// Which of Java's two pattern languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,13 +65,13 @@ fn compile_items(
                 return if in_brackets {
                     Ok(items)
                 } else {
-                    exec_err!("date pattern '{pattern}' closes a bracket it never opened")
+                    value_err!("date pattern '{pattern}' closes a bracket it never opened")
                 };
             }
             letter if letter.is_ascii_alphabetic() => {
                 let known = if dialect == Dialect::Simple { SIMPLE_LETTERS } else { FORMATTER_LETTERS };
                 if !known.contains(letter) {
-                    return exec_err!("date pattern '{pattern}' has the letter '{letter}', which is not supported");
+                    return value_err!("date pattern '{pattern}' has the letter '{letter}', which is not supported");
                 }
                 let mut count = 1;
                 while chars.next_if_eq(&letter).is_some() {
@@ -100,7 +100,7 @@ fn quoted(pattern: &str, chars: &mut Peekable<Chars<'_>>) -> Result<String> {
             return Ok(text);
         }
     }
-    exec_err!("date pattern '{pattern}' has a quote that is never closed")
+    value_err!("date pattern '{pattern}' has a quote that is never closed")
 }
 
 fn push_literal(items: &mut Vec<Item>, text: &str) {

@@ -1,6 +1,6 @@
 //! Time units as SQL names them: `EXTRACT`, `FLOOR … TO`, `TIMESTAMPADD`, `TIMESTAMPDIFF`.
 
-use datafusion_common::{Result, plan_err};
+use eddyline_expression::{Result, plan_err};
 
 use super::calendar::{self, Civil};
 use super::{DAY, HOUR, MILLISECOND, MINUTE, SECOND};
