@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, NullArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::boolean;
-use arrow::compute::{CastOptions, FilterBuilder, cast_with_options, is_not_null, is_null, like, nlike};
+use arrow::compute::{CastOptions, FilterBuilder, cast_with_options, filter, is_not_null, is_null, like, nlike};
 
-use crate::{Call, Expr, Invocation, Kind, Result, Rows, Value};
+use crate::{Call, Comparison, Expr, Invocation, Kind, Result, Rows, Value};
 
 pub(crate) mod arithmetic;
 mod case;
@@ -205,6 +205,18 @@ fn combine(
     }
     let (left, right) = (left.into_array(rows.len)?, right.into_array(rows.len)?);
     Ok(Value::Array(Arc::new(kernel(left.as_boolean(), right.as_boolean())?)))
+}
+
+/// Whether values of all rows equal those of an expression, which sees only the selected rows; NULL for the others.
+fn equal_where(values: &Value, other: &Expr, rows: Rows<'_>, selection: &BooleanArray) -> Result<Value> {
+    let selected = match values {
+        Value::Array(array) => Value::Array(filter(array, selection)?),
+        constant => constant.clone(),
+    };
+    Ok(match compare::compare(Comparison::Eq, &selected, &other.of_selected(rows, selection)?)? {
+        Value::Constant(value) => Value::Constant(value),
+        Value::Array(values) => Value::Array(Arc::new(spread(values.as_boolean(), selection))),
+    })
 }
 
 /// The values of selected rows at their places, NULL at the others.

@@ -12,6 +12,7 @@ use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::DataType;
 
 use super::compare::compare;
+use super::equal_where;
 use crate::{Case, Comparison, Expr, Result, Rows, Value};
 
 /// The results of one branch.
@@ -35,13 +36,11 @@ impl Case {
             }
             let is_careful = left_count < rows.len && when.can_fail();
             let undecided = || BooleanArray::new(left.clone(), None);
-            let condition = match (&operand, &self.operand) {
-                (Some(_), Some(operand)) if is_careful => {
-                    Expr::compare(Comparison::Eq, operand.clone(), when.clone())?.evaluate_where(rows, &undecided())?
-                }
-                (Some(operand), _) => compare(Comparison::Eq, operand, &when.evaluate(rows)?)?,
-                (None, _) if is_careful => when.evaluate_where(rows, &undecided())?,
-                (None, _) => when.evaluate(rows)?,
+            let condition = match &operand {
+                Some(operand) if is_careful => equal_where(operand, when, rows, &undecided())?,
+                Some(operand) => compare(Comparison::Eq, operand, &when.evaluate(rows)?)?,
+                None if is_careful => when.evaluate_where(rows, &undecided())?,
+                None => when.evaluate(rows)?,
             };
             let taken = match &condition {
                 Value::Constant(constant) if is_true(constant.as_boolean(), 0) => left.clone(),

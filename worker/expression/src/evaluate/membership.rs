@@ -11,6 +11,7 @@ use arrow::datatypes::{ArrowNativeType, DataType};
 use hashbrown::HashSet;
 
 use super::compare::compare;
+use super::{Rest, equal_where, rest};
 use crate::expr::In;
 use crate::{Comparison, Expr, Kind, Result, Rows, Value};
 
@@ -99,7 +100,13 @@ impl In {
             None => {
                 let mut found: Option<Value> = None;
                 for item in &self.list {
-                    let equal = compare(Comparison::Eq, &value, &item.evaluate(rows)?)?;
+                    // As with OR, what is found already needs no other item.
+                    let left = found.as_ref().map_or(Rest::All, |found| rest(found, true));
+                    let equal = match left {
+                        Rest::Nothing => break,
+                        Rest::Some(left) if item.can_fail() => equal_where(&value, item, rows, &left)?,
+                        _ => compare(Comparison::Eq, &value, &item.evaluate(rows)?)?,
+                    };
                     found = Some(match found {
                         None => equal,
                         Some(before) => super::combine(before, equal, rows, or_kleene)?,

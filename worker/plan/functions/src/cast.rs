@@ -2,7 +2,8 @@
 //!
 //! [`flink_cast`] gives a function of one argument for a pair of types, or `None` when Arrow's kernel has Flink's semantics.
 //! Numbers narrow as in Java (integers cut bits, floating point numbers saturate); a DECIMAL that does not fit is NULL;
-//! strings are read without the blanks around them, and one that cannot be read is an error (NULL for TRY_CAST).
+//! strings are read without the blanks around them. A string that cannot be read is an error, and so are NaN and the
+//! infinities as a DECIMAL (NULL for TRY_CAST).
 //! Lengths and digits, as of `VARCHAR(n)` and `TIME(p)`, are cut on top, in [`crate::declared`].
 
 use std::sync::Arc;
@@ -54,7 +55,9 @@ pub fn flink_cast(
         }
         (DataType::Binary, _) | (_, DataType::Utf8 | DataType::Binary) => return None,
         (from, to) if is_moment(from) && is_moment(to) => ("cast_time", Box::new(move |args| moment(args, zone))),
-        (from, to) if number::differs_from_arrow(from, to) => ("cast_number", Box::new(number::convert)),
+        (from, to) if number::differs_from_arrow(from, to) => {
+            ("cast_number", Box::new(move |args| number::convert(args, try_)))
+        }
         _ => return None,
     };
     let identity = format!("{from} {to} {try_} {context:?}");

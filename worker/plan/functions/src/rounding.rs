@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8T
 use eddyline_expression::{Expr, Result, ScalarFunction, plan_err};
 
 use crate::arguments::Arguments;
+use crate::cast::number::fits;
 use crate::function::{Returns, function, literal_integer};
 use crate::parameters::Parameter;
 
@@ -113,13 +114,14 @@ fn round_to(args: &Arguments, mode: Mode) -> Result<ArrayRef> {
                 )
             })
         }
-        (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => {
-            let (from, to) = (i64::from(*from), i64::from(*to));
+        (DataType::Decimal128(_, from), DataType::Decimal128(precision, to)) => {
+            let (from, to, precision) = (i64::from(*from), i64::from(*to), *precision);
             let number = args.primitive::<Decimal128Type>(0)?;
             args.write::<Decimal128Type>(|row| {
                 let kept = places(row)?.min(from);
                 let rounded = drop_digits(number.get(row)?, from - kept, mode);
-                rounded.checked_mul(power_of_ten(to - kept)?)
+                // Of 38 digits, all nines, ROUND makes one digit too many.
+                fits(rounded.checked_mul(power_of_ten(to - kept)?)?, precision)
             })
         }
         _ => {

@@ -132,10 +132,16 @@ fn timestampadd(args: &Arguments) -> Result<ArrayRef> {
     })
 }
 
+/// A time without what it has behind its milliseconds.
+fn to_millisecond(moment: i64) -> i64 {
+    moment - moment.rem_euclid(crate::time::MILLISECOND)
+}
+
 fn timestampdiff(args: &Arguments) -> Result<ArrayRef> {
     let (unit, from, to) = (unit(args)?, args.moments(1)?, args.moments(2)?);
     args.try_write::<Int32Type>(|row| match (from.raw(row), to.raw(row)) {
-        (Some(from), Some(to)) => match unit.between(from, to) {
+        // Flink counts in milliseconds, whatever a TIMESTAMP has behind them.
+        (Some(from), Some(to)) => match unit.between(to_millisecond(from), to_millisecond(to)) {
             // Java narrows by cutting bits.
             Some(count) => Ok(Some(count as i32)),
             None => value_err!("TIMESTAMPDIFF: {unit:?} cannot be counted"),

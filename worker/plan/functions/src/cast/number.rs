@@ -4,8 +4,10 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
-use eddyline_expression::{Result, internal_err};
+use eddyline_expression::{Result, internal_err, value_err};
+use eddyline_stream::sql_type;
 
+use super::text::push_double;
 use crate::arguments::Arguments;
 
 /// An integer; a fraction is allowed and cut off.
@@ -16,8 +18,8 @@ pub(crate) fn parse_integer(text: &str) -> Option<i64> {
     }
     let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
     if digits.is_empty() {
-        // ".5" is 0; a lone sign or nothing at all is no number.
-        return (whole.is_empty() && !fraction.is_empty()).then_some(0);
+        // Flink reads ".5", "-.5" and even "." as 0; a lone sign or nothing at all is no number.
+        return text.contains('.').then_some(0);
     }
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -94,7 +96,8 @@ pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<Opti
     Some(fits(if negative { -value } else { value }, precision))
 }
 
-fn fits(value: i128, precision: u8) -> Option<i128> {
+/// The value, if a DECIMAL of the precision holds it.
+pub(crate) fn fits(value: i128, precision: u8) -> Option<i128> {
     let limit = 10_i128.checked_pow(u32::from(precision))?;
     (value.unsigned_abs() < limit.unsigned_abs()).then_some(value)
 }
@@ -115,6 +118,9 @@ pub(crate) fn differs_from_arrow(from: &DataType, to: &DataType) -> bool {
     is_decimal(from) || is_decimal(to) || narrows || (from.is_floating() && to.is_integer())
 }
 
+/// The largest precision of a DECIMAL that Flink holds as a BIGINT.
+const COMPACT: u8 = 18;
+
 /// A number on its way between two types.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Number {
@@ -124,6 +130,7 @@ enum Number {
     Single(f32),
     Decimal {
         unscaled: i128,
+        precision: u8,
         scale: u8,
     },
 }
@@ -135,7 +142,7 @@ impl Number {
             Self::Floating(value) => value as i64,
             Self::Single(value) => value as i64,
             // BigDecimal.longValue: the fraction goes, then the bits above 64.
-            Self::Decimal { unscaled, scale } => (unscaled / 10_i128.pow(u32::from(scale))) as i64,
+            Self::Decimal { unscaled, scale, .. } => (unscaled / 10_i128.pow(u32::from(scale))) as i64,
         }
     }
 
@@ -153,11 +160,14 @@ impl Number {
             Self::Integer(value) => value as f64,
             Self::Floating(value) => value,
             Self::Single(value) => f64::from(value),
-            // Exact as long as both are; else through the text, which rounds once.
-            Self::Decimal { unscaled, scale } if unscaled.unsigned_abs() <= 1 << 53 && scale <= 22 => {
+            // Flink divides where all values of the type fit a BIGINT, although that rounds twice where one has many digits.
+            Self::Decimal { unscaled, precision, scale }
+                if precision <= COMPACT || (unscaled.unsigned_abs() <= 1 << 53 && scale <= 22) =>
+            {
                 unscaled as f64 / 10_f64.powi(i32::from(scale))
             }
-            Self::Decimal { unscaled, scale } => format!("{unscaled}e-{scale}").parse().unwrap_or(f64::NAN),
+            // Through the text, which rounds once.
+            Self::Decimal { unscaled, scale, .. } => format!("{unscaled}e-{scale}").parse().unwrap_or(f64::NAN),
         }
     }
 
@@ -170,10 +180,10 @@ impl Number {
             Self::Floating(value) => parse_decimal(&format!("{value:e}"), precision, scale_i8).flatten(),
             // Java widens a FLOAT to DOUBLE on the way.
             Self::Single(value) => parse_decimal(&format!("{:e}", f64::from(value)), precision, scale_i8).flatten(),
-            Self::Decimal { unscaled, scale: own } if own <= scale => {
+            Self::Decimal { unscaled, scale: own, .. } if own <= scale => {
                 fits(unscaled.checked_mul(10_i128.checked_pow(u32::from(scale - own))?)?, precision)
             }
-            Self::Decimal { unscaled, scale: own } => {
+            Self::Decimal { unscaled, scale: own, .. } => {
                 let divisor = 10_i128.checked_pow(u32::from(own - scale))?;
                 let (quotient, remainder) = (unscaled / divisor, unscaled % divisor);
                 let up = remainder.unsigned_abs() * 2 >= divisor.unsigned_abs();
@@ -183,8 +193,15 @@ impl Number {
     }
 }
 
-/// Casts between numbers and BOOLEAN.
-pub(crate) fn convert(args: &Arguments) -> Result<ArrayRef> {
+/// NaN and the infinities are no DECIMAL.
+fn no_decimal(value: f64, to: &DataType) -> Result<Option<i128>> {
+    let mut text = String::new();
+    push_double(value, &mut text);
+    value_err!("cannot cast {text} to {}; TRY_CAST gives NULL instead", sql_type(to))
+}
+
+/// Casts between numbers and BOOLEAN; with `or_null` what is no DECIMAL is NULL.
+pub(crate) fn convert(args: &Arguments, or_null: bool) -> Result<ArrayRef> {
     fn read<'a, T: ArrowPrimitiveType>(
         args: &'a Arguments,
         to_number: impl Fn(T::Native) -> Number + 'a,
@@ -203,9 +220,9 @@ pub(crate) fn convert(args: &Arguments) -> Result<ArrayRef> {
         DataType::Int64 => read::<Int64Type>(args, Number::Integer)?,
         DataType::Float32 => read::<Float32Type>(args, Number::Single)?,
         DataType::Float64 => read::<Float64Type>(args, Number::Floating)?,
-        DataType::Decimal128(_, scale) => {
-            let scale = scale.unsigned_abs();
-            read::<Decimal128Type>(args, move |unscaled| Number::Decimal { unscaled, scale })?
+        DataType::Decimal128(precision, scale) => {
+            let (precision, scale) = (*precision, scale.unsigned_abs());
+            read::<Decimal128Type>(args, move |unscaled| Number::Decimal { unscaled, precision, scale })?
         }
         other => return internal_err!("{other} is not a number"),
     };
@@ -218,7 +235,14 @@ pub(crate) fn convert(args: &Arguments) -> Result<ArrayRef> {
         DataType::Float32 => args.write::<Float32Type>(|row| Some(number(row)?.to_double() as f32)),
         DataType::Float64 => args.write::<Float64Type>(|row| Some(number(row)?.to_double())),
         DataType::Decimal128(precision, scale) => {
-            args.write::<Decimal128Type>(|row| number(row)?.to_decimal(precision, scale.unsigned_abs()))
+            args.try_write::<Decimal128Type>(|row| match number(row) {
+                // Java's BigDecimal has neither.
+                Some(Number::Floating(value)) if !value.is_finite() && !or_null => no_decimal(value, &args.return_type),
+                Some(Number::Single(value)) if !value.is_finite() && !or_null => {
+                    no_decimal(value.into(), &args.return_type)
+                }
+                number => Ok(number.and_then(|number| number.to_decimal(precision, scale.unsigned_abs()))),
+            })
         }
         ref other => internal_err!("{other} is not a number"),
     }

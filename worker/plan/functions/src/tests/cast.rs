@@ -136,7 +136,6 @@ fn numbers_narrow_as_in_java() {
             (12_345.into(), DataType::Decimal128(4, 0), "NULL"),
             (12.into(), DataType::Decimal128(5, 2), "12.00"),
             (double(2.675), DataType::Decimal128(5, 2), "2.68"),
-            (double(f64::INFINITY), DataType::Decimal128(5, 2), "NULL"),
             (true.into(), DataType::Decimal128(5, 2), "1.00"),
         ],
     );
@@ -195,6 +194,15 @@ fn rows_are_cast_field_by_field_in_their_order_whatever_the_names_are() {
     assert_eq!(cast(&value, &to, false, &utc()).expect("a cast"), "(1, (1.5))");
     let null = Scalar::null(&value.data_type()).expect("a NULL");
     assert_eq!(cast(&null, &to, false, &utc()).expect("a cast"), "NULL");
+}
+
+#[test]
+fn nan_and_the_infinities_are_no_decimal() {
+    let decimal = DataType::Decimal128(5, 2);
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert!(cast(&number.into(), &decimal, false, &utc()).is_err(), "{number}");
+        assert_eq!(cast(&number.into(), &decimal, true, &utc()).expect("a cast"), "NULL", "{number}");
+    }
 }
 
 #[test]
