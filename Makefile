@@ -7,7 +7,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 EDDYLINE := $(TARGET)/debug/eddyline
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate check test demo screens bench fuzz fmt programs images cluster cluster-down deploy e2e e2e-full
+.PHONY: help build generate check test expressions demo screens bench fuzz fmt programs images cluster cluster-down deploy e2e e2e-full
 
 # release or debug: which build the images hold.
 PROFILE ?= release
@@ -39,6 +39,11 @@ check: ## Formatting, lints, house rules, chart and kustomize bases
 test: build ## Every test, with a real Kafka broker and a real S3 server
 	e2e/prerequisites.sh services
 	e2e/test.sh
+
+# EDDYLINE_EXPRESSIONS: how many.
+expressions: ## A million random expressions, by the engine and by the reference
+	e2e/prerequisites.sh build
+	EDDYLINE_EXPRESSIONS=$(or $(EDDYLINE_EXPRESSIONS),1000000) $(CARGO) test --workspace --lib random_expressions
 
 demo: build ## The sensor job on bundled and on generated readings; results here and in target/demo
 	e2e/demo.sh $(EDDYLINE)

@@ -1,10 +1,12 @@
 //! Aggregates of lists of rows.
 
+use std::cmp::Ordering;
+
 use arrow::datatypes::{DataType, i256};
 use eddyline_expression::Scalar;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
 
-use crate::row::{Row, cast};
+use crate::row::{Row, cast, order};
 
 /// The result of an aggregate over rows in order of arrival.
 pub fn aggregate(call: &AggregateCall, rows: &[&Row]) -> Result<Scalar, String> {
@@ -33,8 +35,8 @@ fn of_values(call: &AggregateCall, values: &[&Scalar]) -> Result<Scalar, String>
     match &call.function {
         FirstValue => Ok((*first).clone()),
         LastValue => Ok((*last).clone()),
-        Min => Ok(values.iter().fold(*first, |best, value| if *value < best { value } else { best }).clone()),
-        Max => Ok(values.iter().fold(*first, |best, value| if *value > best { value } else { best }).clone()),
+        Min => extreme(values, first, Ordering::Less),
+        Max => extreme(values, first, Ordering::Greater),
         ListAgg { separator } => {
             let text = |value: &&Scalar| Ok(cast(value, &DataType::Utf8)?.as_str().unwrap_or_default().to_owned());
             let texts = values.iter().map(text).collect::<Result<Vec<_>, String>>()?;
@@ -47,6 +49,17 @@ fn of_values(call: &AggregateCall, values: &[&Scalar]) -> Result<Scalar, String>
         },
         _ => variance(call, values),
     }
+}
+
+/// The first of the values that none of the others is beyond.
+fn extreme(values: &[&Scalar], first: &Scalar, beyond: Ordering) -> Result<Scalar, String> {
+    let mut best = first;
+    for value in values {
+        if order(value, best)? == beyond {
+            best = value;
+        }
+    }
+    Ok(best.clone())
 }
 
 fn count(count: usize, call: &AggregateCall) -> Result<Scalar, String> {

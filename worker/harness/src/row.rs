@@ -1,8 +1,12 @@
 //! Rows as lists of values, and expressions over one row.
 
+use std::cmp::Ordering;
+
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
-use eddyline_expression::{Expr, Rows, Scalar};
+use eddyline_expression::{Expr, Scalar};
+
+use crate::evaluation::{self, Value, array_of, java_order};
 
 /// One row.
 pub type Row = Vec<Scalar>;
@@ -15,15 +19,30 @@ pub fn rows_of(batch: &RecordBatch) -> Result<Vec<Row>, String> {
 
 /// The value of an expression for one row.
 pub fn evaluate(expression: &Expr, row: &Row) -> Result<Scalar, String> {
-    let columns: Vec<ArrayRef> = row.iter().map(Scalar::to_array).collect();
-    let value = expression.evaluate(Rows { columns: &columns, len: 1 }).and_then(|value| value.into_array(1));
-    let value = value.and_then(|value| Scalar::try_from_array(&value, 0));
-    value.map_err(|error| format!("failed to evaluate {expression}: {error}"))
+    let scalar = || {
+        let row = row.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+        scalar(&evaluation::evaluate(expression, &row)?, expression.data_type())
+    };
+    scalar().map_err(|error| format!("failed to evaluate {expression}: {error}"))
 }
 
 /// A value as another type.
-pub fn cast(value: &Scalar, data_type: &DataType) -> Result<Scalar, String> {
-    value.cast_to(data_type).map_err(|error| format!("failed to cast {value} to {data_type}: {error}"))
+pub fn cast(from: &Scalar, data_type: &DataType) -> Result<Scalar, String> {
+    let cast = || scalar(&evaluation::convert(&value(from)?, &from.data_type(), data_type)?, data_type);
+    cast().map_err(|error| format!("failed to cast {from} to {data_type}: {error}"))
+}
+
+/// The order of two values of which none is NULL.
+pub fn order(left: &Scalar, right: &Scalar) -> Result<Ordering, String> {
+    java_order(&value(left)?, &value(right)?)
+}
+
+fn value(scalar: &Scalar) -> Result<Value, String> {
+    Value::of(scalar.to_array().as_ref(), 0)
+}
+
+fn scalar(value: &Value, data_type: &DataType) -> Result<Scalar, String> {
+    Scalar::try_from_array(&array_of(&[value], data_type)?, 0).map_err(|error| error.to_string())
 }
 
 /// The milliseconds of a timestamp; `None` for NULL.

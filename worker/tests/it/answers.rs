@@ -1,5 +1,5 @@
-//! Answers: scripts whose rows are written down by hand, as Flink gives them. The reference executor evaluates expressions
-//! with the same code as the engine, so it cannot tell what is right about them. Each runs with one, two and three slots.
+//! Answers: scripts whose rows are written down by hand, as Flink gives them: for what the reference executor does not judge,
+//! and for what it could have misread too. Each runs with one, two and three slots.
 //!
 //! A file in `tests/answers` says in comments what is read (`-- in FOLDER`, then rows), what must come out (`-- out FOLDER`,
 //! then rows) or with which words the job must fail (`-- fails WORDS`). `@IN@` and `@OUT@` stand for the folders.

@@ -1,0 +1,521 @@
+//! Makes expressions of the shapes that the planner makes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use eddyline_expression::{Arithmetic, Comparison, Expr, Scalar, ScalarFunction};
+use eddyline_functions::{Declared, FunctionContext, Shape, cut, decimal_operator, flink_cast};
+
+use super::Table;
+use super::values::{DECIMALS, INTEGERS, MONTHS, Random, SPAN, TEXT, list, map, moments};
+use crate::evaluation::{Value, array_of};
+
+/// Patterns of SIMILAR TO, and what the planner makes of them.
+const SIMILAR: &[(&str, &str)] = &[
+    ("a%", "^(?s:a.*)$"),
+    ("(a|A)_?b*c?", "^(?s:(a|A).?b*c?)$"),
+    ("[a-c]+", "^(?s:[a-c]+)$"),
+    ("[^a-z]{1,3}", "^(?s:[^a-z]{1,3})$"),
+    ("%(2|5)%", "^(?s:.*(2|5).*)$"),
+    ("", "^(?s:)$"),
+];
+
+/// Makes expressions.
+pub(super) struct Maker<'a> {
+    pub(super) random: Random,
+    pub(super) table: &'a Table,
+    pub(super) functions: &'a HashMap<&'a str, &'a Arc<dyn ScalarFunction>>,
+    pub(super) context: &'a FunctionContext,
+}
+
+impl Maker<'_> {
+    /// An expression of a type, at most so deep below its root.
+    pub(super) fn expression(&mut self, data_type: &DataType, depth: u64) -> Expr {
+        if depth == 0 || self.random.one_in(12) {
+            return self.leaf(data_type);
+        }
+        // What cannot be built for the types that were drawn is drawn again.
+        for _ in 0..8 {
+            if let Some(expression) = self.node(data_type, depth - 1).filter(|made| made.data_type() == data_type) {
+                return expression;
+            }
+        }
+        self.leaf(data_type)
+    }
+
+    fn leaf(&mut self, data_type: &DataType) -> Expr {
+        match self.table.types.iter().position(|known| known == data_type) {
+            Some(place) if !self.random.one_in(3) => {
+                let index = place * 2 + self.random.below(2) as usize;
+                Expr::column(index, self.table.batch.schema().field(index))
+            }
+            _ => self.literal(data_type),
+        }
+    }
+
+    fn literal(&mut self, data_type: &DataType) -> Expr {
+        let value = if self.random.one_in(10) { Value::Null } else { self.random.value(data_type) };
+        let array = array_of(&[&value], data_type).expect("a value of the type");
+        Expr::literal(Scalar::try_from_array(&array, 0).expect("a literal"))
+    }
+
+    fn any_type(&mut self) -> DataType {
+        self.random.pick(&self.table.types).clone()
+    }
+
+    fn call(&mut self, name: &str, arguments: Vec<Expr>) -> Option<Expr> {
+        let function = Arc::clone(self.functions.get(name)?);
+        let types: Vec<DataType> = arguments.iter().map(|argument| argument.data_type().clone()).collect();
+        if function.coerce(&types).ok()? != types {
+            return None;
+        }
+        Expr::call(function, arguments).ok()
+    }
+
+    fn unit(&mut self, units: &[&str]) -> Expr {
+        Expr::literal(*self.random.pick(units))
+    }
+
+    fn node(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
+        if self.random.one_in(3) {
+            return self.of_any_type(to, depth);
+        }
+        match to {
+            DataType::Boolean => self.condition(depth),
+            whole if whole.is_integer() => self.whole(whole, depth),
+            DataType::Float32 | DataType::Float64 => self.floating(to, depth),
+            DataType::Decimal128(precision, scale) => self.decimal((*precision, *scale), depth),
+            DataType::Utf8 => self.text(depth),
+            DataType::Binary => {
+                let text = self.expression(&TEXT, depth);
+                if self.random.one_in(2) {
+                    self.cast(text, to, false)
+                } else {
+                    self.call("encode", vec![text, Expr::literal("UTF-8")])
+                }
+            }
+            DataType::Date32 | DataType::Time32(_) | DataType::Timestamp(..) => self.moment(to, depth),
+            DataType::Duration(_) | DataType::Interval(_) => match self.random.below(2) {
+                0 => Expr::negate(self.expression(to, depth)).ok(),
+                _ => {
+                    let operator = *self.random.pick(&[Arithmetic::Plus, Arithmetic::Minus]);
+                    if *to == MONTHS {
+                        return None;
+                    }
+                    Expr::calculate(operator, self.expression(to, depth), self.expression(to, depth)).ok()
+                }
+            },
+            _ => self.nested(to, depth),
+        }
+    }
+
+    /// What there is for all types.
+    fn of_any_type(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
+        match self.random.below(9) {
+            0 | 1 => {
+                let operand = self.random.one_in(3).then(|| self.any_type()).filter(is_equatable);
+                let when = operand.clone().unwrap_or(DataType::Boolean);
+                let operand = operand.map(|operand| self.expression(&operand, depth));
+                let branches = (0..=self.random.below(3))
+                    .map(|_| (self.expression(&when, depth), self.expression(to, depth)))
+                    .collect();
+                let otherwise = (!self.random.one_in(3)).then(|| self.expression(to, depth));
+                Expr::case(operand, branches, otherwise).ok()
+            }
+            2 => {
+                let arguments = (0..=self.random.below(3)).map(|_| self.expression(to, depth)).collect();
+                self.call("coalesce", arguments)
+            }
+            3 => {
+                let condition = self.expression(&DataType::Boolean, depth);
+                let (yes, no) = (self.expression(to, depth), self.expression(to, depth));
+                self.call("if", vec![condition, yes, no])
+            }
+            4 => {
+                let (left, right) = (self.expression(to, depth), self.expression(to, depth));
+                if self.random.one_in(2) || !is_equatable(to) {
+                    return self.call("ifnull", vec![left, right]);
+                }
+                // What the planner makes of NULLIF.
+                let equal = Expr::compare(Comparison::Eq, left.clone(), right).ok()?;
+                Expr::case(None, vec![(equal, Expr::literal(Scalar::null(to).ok()?))], Some(left)).ok()
+            }
+            5 => {
+                if to.is_nested() || *to == DataType::Boolean || *to == SPAN || *to == MONTHS {
+                    return None;
+                }
+                let arguments = (0..=self.random.below(3)).map(|_| self.expression(to, depth)).collect();
+                let name = *self.random.pick(&["greatest", "least"]);
+                self.call(name, arguments)
+            }
+            6 => self.part_of_nested(to, depth),
+            _ => {
+                let from = self.any_type();
+                let or_null = self.random.one_in(3);
+                if !has_cast(&from, to) {
+                    return None;
+                }
+                let value = self.expression(&from, depth);
+                self.cast(value, to, or_null)
+            }
+        }
+    }
+
+    /// As the planner converts.
+    fn cast(&mut self, value: Expr, to: &DataType, or_null: bool) -> Option<Expr> {
+        match flink_cast(value.data_type(), to, or_null, self.context) {
+            Some(function) => Expr::call(function, vec![value]).ok(),
+            None if value.data_type().is_nested() => None,
+            None => Expr::cast(value, to, or_null).ok(),
+        }
+    }
+
+    fn part_of_nested(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
+        let of = self.any_type();
+        match &of {
+            DataType::List(field) if field.data_type() == to => {
+                let container = self.expression(&of, depth);
+                if self.random.one_in(4) {
+                    return self.call("element", vec![container]);
+                }
+                let position = self.random.pick(&INTEGERS).clone();
+                Expr::element(container, self.expression(&position, depth)).ok()
+            }
+            DataType::Map(field, _) => {
+                let DataType::Struct(fields) = field.data_type() else { return None };
+                if fields[1].data_type() != to {
+                    return None;
+                }
+                let key = fields[0].data_type().clone();
+                Expr::element(self.expression(&of, depth), self.expression(&key, depth)).ok()
+            }
+            DataType::Struct(fields) => {
+                let field = fields.iter().find(|field| field.data_type() == to)?;
+                Expr::field(self.expression(&of, depth), field.name()).ok()
+            }
+            _ => None,
+        }
+    }
+
+    fn condition(&mut self, depth: u64) -> Option<Expr> {
+        let condition = DataType::Boolean;
+        match self.random.below(14) {
+            0..=3 => {
+                use Comparison::{Distinct, Eq, Gt, GtEq, Lt, LtEq, NotDistinct, NotEq};
+                let of = self.any_type();
+                if !is_equatable(&of) {
+                    return None;
+                }
+                let all = [Eq, NotEq, Distinct, NotDistinct, Lt, LtEq, Gt, GtEq];
+                let operator = *self.random.pick(if of.is_nested() { &all[..4] } else { &all });
+                Expr::compare(operator, self.expression(&of, depth), self.expression(&of, depth)).ok()
+            }
+            4 | 5 => Expr::and(self.expression(&condition, depth), self.expression(&condition, depth)).ok(),
+            6 | 7 => Expr::or(self.expression(&condition, depth), self.expression(&condition, depth)).ok(),
+            8 => Expr::not(self.expression(&condition, depth)).ok(),
+            9 => {
+                let of = self.any_type();
+                if !is_equatable(&of) {
+                    return None;
+                }
+                let value = self.expression(&of, depth);
+                let length = *self.random.pick(&[1, 2, 3, 12]);
+                let list = if length == 12 || self.random.one_in(2) {
+                    (0..length).map(|_| self.literal(&of)).collect()
+                } else {
+                    (0..length).map(|_| self.expression(&of, depth)).collect()
+                };
+                Expr::one_of(value, list, self.random.one_in(2)).ok()
+            }
+            10 => {
+                let pattern = if self.random.one_in(4) {
+                    self.expression(&TEXT, depth)
+                } else {
+                    let patterns =
+                        ["%", "_", "a%", "%c", "a_c", "%a%b%", "", "a\\%c", "a\\_c", "%\\\\%", "_%_", "日_", "%𝄞_"];
+                    Expr::literal(*self.random.pick(&patterns))
+                };
+                Expr::like(self.expression(&TEXT, depth), pattern, self.random.one_in(2)).ok()
+            }
+            11 => {
+                let (pattern, regex) = *self.random.pick(SIMILAR);
+                Expr::similar(self.expression(&TEXT, depth), pattern.to_owned(), regex, self.random.one_in(2)).ok()
+            }
+            12 => {
+                let of = self.any_type();
+                let value = self.expression(&of, depth);
+                Some(if self.random.one_in(2) { Expr::is_null(value) } else { Expr::is_not_null(value) })
+            }
+            _ => {
+                let element = self.random.pick(&[DataType::Int32, DataType::Float64, TEXT]).clone();
+                let (array, sought) =
+                    (self.expression(&list(element.clone()), depth), self.expression(&element, depth));
+                self.call("array_contains", vec![array, sought])
+            }
+        }
+    }
+
+    fn operator(&mut self) -> Arithmetic {
+        use Arithmetic::{Divide, Minus, Modulo, Multiply, Plus};
+        *self.random.pick(&[Plus, Minus, Multiply, Divide, Modulo])
+    }
+
+    fn whole(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
+        match self.random.below(8) {
+            0..=3 => {
+                let operator = self.operator();
+                Expr::calculate(operator, self.expression(to, depth), self.expression(to, depth)).ok()
+            }
+            4 => Expr::negate(self.expression(to, depth)).ok(),
+            5 => {
+                let name = *self.random.pick(&["abs", "sign", "round", "truncate", "ceil", "floor"]);
+                let mut arguments = vec![self.expression(to, depth)];
+                if matches!(name, "round" | "truncate") {
+                    arguments.push(Expr::literal(self.random.below(7) as i32 - 3));
+                }
+                self.call(name, arguments)
+            }
+            6 => {
+                let other = self.random.pick(&INTEGERS).clone();
+                let (left, right) = (self.expression(&other, depth), self.expression(to, depth));
+                self.call("mod", vec![left, right])
+            }
+            _ => self.count(to, depth),
+        }
+    }
+
+    fn count(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
+        let moments = moments();
+        match to {
+            DataType::Int64 => {
+                let of = self.random.pick(&moments).clone();
+                let unit = self.unit(&[
+                    "YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOY", "DOW", "HOUR", "MINUTE", "SECOND", "EPOCH",
+                ]);
+                let moment = self.expression(&of, depth);
+                self.call("extract", vec![unit, moment])
+            }
+            DataType::Int32 => match self.random.below(3) {
+                0 => {
+                    let text = self.expression(&TEXT, depth);
+                    self.call("char_length", vec![text])
+                }
+                1 => {
+                    let of = self.random.pick(&[list(TEXT), map(DataType::Float64, TEXT)]).clone();
+                    let of = self.expression(&of, depth);
+                    self.call("cardinality", vec![of])
+                }
+                _ => {
+                    let of = self.random.pick(&[0, 2, 3, 4].map(|place: usize| moments[place].clone())).clone();
+                    let unit = self.unit(&["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"]);
+                    let (from, until) = (self.expression(&of, depth), self.expression(&of, depth));
+                    self.call("timestampdiff", vec![unit, from, until])
+                }
+            },
+            _ => None,
+        }
+    }
+
+    fn floating(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
+        match self.random.below(6) {
+            0..=2 => {
+                let operator = self.operator();
+                Expr::calculate(operator, self.expression(to, depth), self.expression(to, depth)).ok()
+            }
+            3 => Expr::negate(self.expression(to, depth)).ok(),
+            4 => {
+                let name = *self.random.pick(&["abs", "sign", "round", "truncate", "ceil", "floor", "sqrt"]);
+                let mut arguments = vec![self.expression(to, depth)];
+                if matches!(name, "round" | "truncate") && self.random.one_in(2) {
+                    arguments.push(Expr::literal(self.random.below(9) as i32 - 3));
+                }
+                self.call(name, arguments)
+            }
+            _ => {
+                let name = *self.random.pick(&["mod", "power"]);
+                let (left, right) = (self.expression(to, depth), self.expression(to, depth));
+                self.call(name, vec![left, right])
+            }
+        }
+    }
+
+    fn decimal(&mut self, (precision, scale): (u8, i8), depth: u64) -> Option<Expr> {
+        let to = DataType::Decimal128(precision, scale);
+        match self.random.below(5) {
+            0..=2 => {
+                let (left, right) = (self.random.pick(&DECIMALS).clone(), self.random.pick(&DECIMALS).clone());
+                let digits = |data_type: &DataType| match data_type {
+                    DataType::Decimal128(precision, scale) => (*precision, *scale),
+                    _ => (1, 0),
+                };
+                let function = decimal_operator(self.operator(), digits(&left), digits(&right), (precision, scale));
+                Expr::call(function, vec![self.expression(&left, depth), self.expression(&right, depth)]).ok()
+            }
+            3 => Expr::negate(self.expression(&to, depth)).ok(),
+            _ => {
+                let name = *self.random.pick(&["abs", "sign", "round", "truncate", "ceil", "floor", "mod"]);
+                let from = self.random.pick(&DECIMALS).clone();
+                let mut arguments = vec![self.expression(&from, depth)];
+                match name {
+                    "round" | "truncate" => arguments.push(Expr::literal(self.random.below(7) as i32 - 3)),
+                    "mod" => {
+                        let other = self.random.pick(&DECIMALS).clone();
+                        arguments.push(self.expression(&other, depth));
+                    }
+                    _ => {}
+                }
+                let call = self.call(name, arguments)?;
+                self.cast(call, &to, false)
+            }
+        }
+    }
+
+    fn text(&mut self, depth: u64) -> Option<Expr> {
+        let text = self.expression(&TEXT, depth);
+        match self.random.below(7) {
+            0 => {
+                let mut arguments = vec![text];
+                arguments.extend((0..self.random.below(3)).map(|_| self.expression(&TEXT, depth)));
+                self.call("concat", arguments)
+            }
+            1 => {
+                let name = *self.random.pick(&["upper", "lower", "reverse"]);
+                self.call(name, vec![text])
+            }
+            2 => {
+                let mut arguments = vec![text];
+                arguments.extend((0..=self.random.below(2)).map(|_| self.expression(&DataType::Int64, depth)));
+                self.call("substring", arguments)
+            }
+            3 => {
+                let count = self.expression(&DataType::Int32, depth);
+                let name = *self.random.pick(&["left", "right"]);
+                self.call(name, vec![text, count])
+            }
+            4 => {
+                let shape = self.random.pick(&[Shape::Char(3), Shape::Varchar(2), Shape::Varchar(1)]).clone();
+                Expr::call(cut(&TEXT, &shape)?, vec![text]).ok()
+            }
+            5 => {
+                let of = self.random.pick(&[DataType::Int64, TEXT, DataType::Binary]).clone();
+                let value = self.expression(&of, depth);
+                self.call("hex", vec![value])
+            }
+            _ => {
+                let moments = moments();
+                let of = self.random.pick(&moments[2..]).clone();
+                let moment = self.expression(&of, depth);
+                let pattern = self.unit(&["yyyy-MM-dd HH:mm:ss.SSS", "yyMMdd", "d.M.yyyy H:m"]);
+                self.call("date_format", vec![moment, pattern])
+            }
+        }
+    }
+
+    fn moment(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
+        match self.random.below(4) {
+            0 | 1 if matches!(to, DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date32) => {
+                let by = if *to == DataType::Date32 || self.random.one_in(3) { MONTHS } else { SPAN };
+                let operator = *self.random.pick(&[Arithmetic::Plus, Arithmetic::Minus]);
+                Expr::calculate(operator, self.expression(to, depth), self.expression(&by, depth)).ok()
+            }
+            0 | 1 => {
+                let digits = self.random.below(4) as u32;
+                let value = self.expression(to, depth);
+                Expr::call(cut(to, &Shape::Digits(digits))?, vec![value]).ok()
+            }
+            2 => {
+                let count = Expr::literal(*self.random.pick(&[0_i64, 1, -1, 13, -25, 400, 100_000]));
+                let units = ["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"];
+                let unit = self.unit(if matches!(to, DataType::Time32(_)) { &units[5..] } else { &units });
+                let moment = self.expression(to, depth);
+                self.call("timestampadd", vec![unit, count, moment])
+            }
+            _ => {
+                let from = if self.random.one_in(2) { TEXT } else { self.random.pick(&moments()).clone() };
+                let value = self.expression(&from, depth);
+                let or_null = self.random.one_in(2);
+                if has_cast(&from, to) { self.cast(value, to, or_null) } else { None }
+            }
+        }
+    }
+
+    fn nested(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
+        match to {
+            DataType::List(field) => match self.random.below(4) {
+                0 if *field.data_type() == TEXT => {
+                    let map = map(TEXT, DataType::Int32);
+                    let map = self.expression(&map, depth);
+                    self.call("map_keys", vec![map])
+                }
+                0 if *field.data_type() == DataType::Int32 => {
+                    let map = map(TEXT, DataType::Int32);
+                    let map = self.expression(&map, depth);
+                    self.call("map_values", vec![map])
+                }
+                1 if *field.data_type() == TEXT => {
+                    let not_null = Declared { not_null: false, shape: Shape::Char(2) };
+                    let value = self.expression(to, depth);
+                    Expr::call(cut(to, &Shape::Array(Box::new(not_null)))?, vec![value]).ok()
+                }
+                1 => {
+                    let element = self.random.pick(&[DataType::Int32, DataType::Float64, TEXT]).clone();
+                    let value = self.expression(&list(element), depth);
+                    self.cast(value, to, true)
+                }
+                _ => {
+                    let arguments =
+                        (0..=self.random.below(3)).map(|_| self.expression(field.data_type(), depth)).collect();
+                    self.call("array", arguments)
+                }
+            },
+            DataType::Map(field, _) => {
+                let DataType::Struct(fields) = field.data_type() else { return None };
+                if self.random.one_in(3) {
+                    let from = self.random.pick(&[map(TEXT, DataType::Int32), map(DataType::Float64, TEXT)]).clone();
+                    let value = self.expression(&from, depth);
+                    return self.cast(value, to, false);
+                }
+                let arguments = (0..2 * (1 + self.random.below(3)))
+                    .map(|place| self.expression(fields[(place % 2) as usize].data_type(), depth))
+                    .collect();
+                self.call("map", arguments)
+            }
+            DataType::Struct(fields) if self.random.one_in(3) => {
+                let plain = || Declared { not_null: false, shape: Shape::Plain };
+                let short = || Declared { not_null: false, shape: Shape::Varchar(2) };
+                let of = |field: &DataType| if *field == TEXT { short() } else { plain() };
+                let shape = fields.iter().map(|field| (field.name().clone(), of(field.data_type()))).collect();
+                let value = self.expression(to, depth);
+                Expr::call(cut(to, &Shape::Row(shape))?, vec![value]).ok()
+            }
+            DataType::Struct(fields) => {
+                let arguments = fields.iter().map(|field| self.expression(field.data_type(), depth)).collect();
+                self.call("row", arguments)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether the planner compares values of a type.
+fn is_equatable(data_type: &DataType) -> bool {
+    !matches!(data_type, DataType::Map(..))
+}
+
+/// Whether the planner casts one type to another.
+fn has_cast(from: &DataType, to: &DataType) -> bool {
+    let is_number = |data_type: &DataType| data_type.is_numeric() || *data_type == DataType::Boolean;
+    let is_moment = |data_type: &DataType| moments().contains(data_type);
+    let is_interval = |data_type: &DataType| *data_type == SPAN || *data_type == MONTHS;
+    if from == to || is_interval(from) || is_interval(to) || from.is_nested() != to.is_nested() && *to != TEXT {
+        return false;
+    }
+    match (from, to) {
+        (_, DataType::Utf8) => true,
+        (DataType::Utf8, to) => !to.is_nested(),
+        (DataType::Time32(_), DataType::Date32) | (DataType::Date32, DataType::Time32(_)) => false,
+        (DataType::List(_), DataType::List(_)) | (DataType::Map(..), DataType::Map(..)) => true,
+        (from, to) => is_number(from) && is_number(to) || is_moment(from) && is_moment(to),
+    }
+}
