@@ -303,7 +303,6 @@ impl CheckpointHandle {
                 && key_groups.contains(group)
                 && run.key_groups.contains(group)
                 && run.buckets.binary_search(&block.bucket).is_ok()
-                && counts(table, block.bucket)
         };
         let entries: Vec<BlockEntry> = file.footer().blocks.iter().filter(wanted).copied().collect();
         file.read_blocks(entries).await
@@ -340,11 +339,6 @@ impl CheckpointHandle {
 pub(crate) fn folder_of(uri: &str) -> &str {
     let trimmed = uri.trim_end_matches('/');
     trimmed.strip_suffix("/manifest").unwrap_or(trimmed)
-}
-
-/// Whether rows of a bucket count. Those that belong to no time never expire.
-pub(crate) fn counts(table: &Table, bucket: i64) -> bool {
-    bucket == eddyline_state::NO_BUCKET || table.expire_below.is_none_or(|bound| bucket >= bound)
 }
 
 /// Puts the blocks of a table together by bucket.

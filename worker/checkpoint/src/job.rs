@@ -50,10 +50,8 @@ pub struct Started {
     /// The latest checkpoint when the decision to start, which this attempt carries out, was first carried out. Later
     /// ones are progress made since, whatever the decision was to start from.
     pub start_after: CheckpointId,
-    /// Whether the commits of the latest checkpoint are known to be done. If not, do them again before anything else.
-    pub is_committed: bool,
-    /// All completed checkpoints whose commits are not known to be done, oldest first: the latest, and at times the one
-    /// before it.
+    /// Completed checkpoints whose commits are not known to be done, oldest first: the latest, and at times the one before
+    /// it. Repeat their commits before anything else.
     pub uncommitted: Vec<CompletedCheckpoint>,
     /// Completed checkpoints whose commits are not known to be done and that this decision to start, or an earlier one, has
     /// skipped. Another decision may go back to them, so what they name as staged must stay.
@@ -196,7 +194,6 @@ impl JobStore {
             attempt: Attempt::new(head.id.attempt),
             last_checkpoint,
             start_after: head.start_after,
-            is_committed: last_checkpoint.is_none_or(|last| last <= head.commits_done_upto),
             uncommitted: completed(uncommitted),
             skipped: completed(skipped),
             latest: opened,
@@ -310,12 +307,5 @@ impl JobStore {
     /// Removes staged output; what is not there counts as removed.
     pub async fn delete_staged(&self, name: &str) -> Result<()> {
         Ok(self.storage.delete(&paths::staged(name)).await?)
-    }
-
-    /// The names of all staged output that begin with a text.
-    pub async fn list_staged(&self, prefix: &str) -> Result<Vec<String>> {
-        let listed = self.storage.list(paths::STAGED).await?;
-        let names = listed.iter().filter_map(|entry| entry.name.strip_prefix(paths::STAGED)?.strip_prefix('/'));
-        Ok(names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect())
     }
 }

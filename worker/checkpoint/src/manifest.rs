@@ -175,9 +175,7 @@ pub(crate) struct TableProto {
     /// Oldest first.
     #[prost(message, repeated, tag = "4")]
     pub runs: Vec<RunProto>,
-    /// Rows of buckets below it do not count; those of no bucket always do.
-    #[prost(sint64, optional, tag = "5")]
-    pub expire_below: Option<i64>,
+    // Tag 5 is reserved: it was `expire_below`, which no release has set.
     #[prost(uint64, tag = "6")]
     pub rows: u64,
     /// What each column holds; none if it is not known.
@@ -259,7 +257,6 @@ pub(crate) struct Table {
     pub name: String,
     pub schema: SchemaRef,
     pub runs: Vec<Run>,
-    pub expire_below: Option<i64>,
     pub rows: u64,
     pub contents: Vec<String>,
 }
@@ -348,7 +345,6 @@ impl Table {
             name: proto.table.clone(),
             schema: Arc::new(schema::decode(schema).map_err(named)?),
             runs: runs.collect::<std::result::Result<_, _>>().map_err(named)?,
-            expire_below: proto.expire_below,
             rows: proto.rows,
             contents: proto.contents.clone(),
         })

@@ -501,7 +501,6 @@ fn table_proto(table: &EncodedTable, files: &[Arc<KeptFile>], buckets: &BTreeMap
         table: table.name.clone(),
         schema: schema::encode(&table.schema).ok(),
         runs,
-        expire_below: None,
         rows: table.rows,
         contents: Vec::new(),
     }

@@ -7,10 +7,15 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// The wait after so many failures before: it doubles with each of them, from the first wait up to the longest.
+pub fn doubled(first: Duration, longest: Duration, failures_before: u32) -> Duration {
+    first.saturating_mul(1 << failures_before.min(16)).min(longest)
+}
+
 /// Waits that double, from a tenth of a second to ten seconds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Backoff {
-    next: Duration,
+    failures: u32,
 }
 
 impl Default for Backoff {
@@ -22,13 +27,13 @@ impl Default for Backoff {
 impl Backoff {
     /// Waits from the first one on.
     pub fn new() -> Self {
-        Self { next: FIRST }
+        Self { failures: 0 }
     }
 
     /// The wait before the next try.
     pub fn wait(&mut self) -> Duration {
-        let wait = self.next;
-        self.next = (wait * 2).min(LONGEST);
+        let wait = doubled(FIRST, LONGEST, self.failures);
+        self.failures = self.failures.saturating_add(1);
         wait
     }
 }
@@ -42,5 +47,6 @@ mod tests {
         let mut backoff = Backoff::new();
         let waits: Vec<u128> = (0..9).map(|_| backoff.wait().as_millis()).collect();
         assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(doubled(FIRST, LONGEST, u32::MAX), LONGEST);
     }
 }

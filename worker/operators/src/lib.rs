@@ -5,11 +5,13 @@
 //! alignment and metrics are the runtime's; expressions come from the planner already bound to column positions.
 //!
 //! - [`calc`]: filters and computes columns.
+//! - [`decimals`]: division as averages of decimals need it.
 //! - [`over`]: aggregates per row over the rows before it.
 //! - [`watermark`]: makes watermarks from rows and combines those of splits and channels.
 //! - `testing` (feature `testing`): drives an operator through a script.
 
 pub mod calc;
+pub mod decimals;
 pub mod operator;
 pub mod over;
 #[cfg(any(test, feature = "testing"))]

@@ -54,8 +54,6 @@ fn partitioning(partitioning: &Partitioning, nodes: &[Node], from: usize) -> Str
         Partitioning::Forward => "forward".to_owned(),
         Partitioning::Hash(columns) if columns.is_empty() => "single".to_owned(),
         Partitioning::Hash(columns) => format!("hash({})", names(columns, nodes.get(from))),
-        Partitioning::Rebalance => "rebalance".to_owned(),
-        Partitioning::Broadcast => "broadcast".to_owned(),
     }
 }
 

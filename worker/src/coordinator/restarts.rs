@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use eddyline_connectors::backoff;
+
 use super::verdict::Verdict;
 
 /// The longest wait while something outside is away: the job comes back soon after it does.
@@ -87,8 +89,7 @@ impl Restarts {
     }
 
     fn backoff(&self, failures_before: u32, longest: Duration) -> Duration {
-        let doubled = self.strategy.backoff_initial.saturating_mul(1 << failures_before.min(16));
-        doubled.min(self.strategy.backoff_max).min(longest)
+        backoff::doubled(self.strategy.backoff_initial, self.strategy.backoff_max.min(longest), failures_before)
     }
 }
 

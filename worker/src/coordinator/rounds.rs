@@ -9,11 +9,8 @@
 
 use std::time::Duration;
 
+use eddyline_connectors::backoff::Backoff;
 use eddyline_stream::{Barrier, BarrierKind, CheckpointId};
-
-/// The wait after a checkpoint that could not be stored. It doubles with each further one in a row, up to the second: storage
-/// that fails at once, such as a full disk, must not be asked hundreds of times a second.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// Time since the attempt started. A parameter everywhere: nothing here reads a clock.
 pub type Now = Duration;
@@ -95,6 +92,9 @@ pub struct Rounds {
     next: CheckpointId,
     last_started: Now,
     not_before: Now,
+    /// The waits after checkpoints in a row that could not be stored. Storage that fails at once, such as a full disk, must
+    /// not be asked hundreds of times a second.
+    pause: Backoff,
     savepoint: Option<BarrierKind>,
     tasks_ended: usize,
     failures: u32,
@@ -111,6 +111,7 @@ impl Rounds {
             next: last.next(),
             last_started: Duration::ZERO,
             not_before: Duration::ZERO,
+            pause: Backoff::new(),
             savepoint: None,
             tasks_ended: 0,
             failures: 0,
@@ -153,13 +154,13 @@ impl Rounds {
             }
             (Event::Stored(checkpoint), Phase::Storing { barrier, since }) if checkpoint == barrier.checkpoint => {
                 self.failures = 0;
+                self.pause = Backoff::new();
                 self.phase = Phase::Committing { barrier, since };
                 commands.push(Command::Commit(checkpoint));
             }
             (Event::StoreFailed(checkpoint), Phase::Storing { barrier, .. }) if checkpoint == barrier.checkpoint => {
                 self.abandon(barrier, &mut commands);
-                let doubled = PAUSE.0.saturating_mul(1 << (self.failures - 1).min(16));
-                self.not_before = now + doubled.min(PAUSE.1);
+                self.not_before = now + self.pause.wait();
             }
             (Event::Committed(checkpoint), Phase::Committing { barrier, .. }) if checkpoint == barrier.checkpoint => {
                 self.failures = 0;
@@ -340,7 +341,7 @@ mod tests {
         assert_eq!(rounds.step(Event::SavepointRequested { stop: true }, SECOND), [Command::Trigger(barrier(1, stop))]);
         rounds.step(Event::Acknowledged(id(1)), SECOND);
         assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::Abandon(id(1))]);
-        assert_eq!(rounds.step(Event::Tick, SECOND + PAUSE.0), [Command::Trigger(barrier(2, stop))]);
+        assert_eq!(rounds.step(Event::Tick, SECOND + Backoff::new().wait()), [Command::Trigger(barrier(2, stop))]);
     }
 
     #[test]
@@ -351,7 +352,7 @@ mod tests {
         assert_eq!(rounds.step(Event::SavepointRequested { stop: false }, SECOND), []);
         rounds.step(Event::Acknowledged(id(1)), SECOND);
         assert_eq!(rounds.step(Event::StoreFailed(id(1)), SECOND), [Command::Abandon(id(1))]);
-        assert_eq!(rounds.step(Event::Tick, SECOND + PAUSE.0), [Command::Trigger(barrier(2, stop))]);
+        assert_eq!(rounds.step(Event::Tick, SECOND + Backoff::new().wait()), [Command::Trigger(barrier(2, stop))]);
     }
 
     #[test]

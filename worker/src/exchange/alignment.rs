@@ -1,6 +1,6 @@
 //! Barrier alignment over the input channels of a task.
 
-use eddyline_stream::{Barrier, CheckpointId};
+use eddyline_stream::Barrier;
 
 /// Which channels have brought the barrier of the checkpoint that is being aligned.
 ///
@@ -23,11 +23,6 @@ impl Alignment {
         self.barrier.is_some() && self.arrived[channel]
     }
 
-    /// The checkpoint being aligned, if any.
-    pub fn aligning(&self) -> Option<CheckpointId> {
-        self.barrier.map(|barrier| barrier.checkpoint)
-    }
-
     /// A channel has brought a barrier. Returns it when it was the last one: snapshot and forward now.
     pub fn arrive(&mut self, channel: usize, barrier: Barrier) -> Option<Barrier> {
         match self.barrier {
@@ -43,7 +38,7 @@ impl Alignment {
 
 #[cfg(test)]
 mod tests {
-    use eddyline_stream::BarrierKind;
+    use eddyline_stream::{BarrierKind, CheckpointId};
 
     use super::*;
 
@@ -62,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_barrier_gives_up_the_older_alignment() {
+    fn a_newer_barrier_aborts_the_older_alignment() {
         let mut alignment = Alignment::new(2);
         assert_eq!(alignment.arrive(0, barrier(1)), None);
         assert_eq!(alignment.arrive(1, barrier(2)), None);

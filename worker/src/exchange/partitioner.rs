@@ -16,8 +16,6 @@ pub struct Partitioner {
     own_slot: usize,
     /// How many subtasks the receiver has.
     subtasks: usize,
-
-    next: usize,
 }
 
 /// What can go wrong when rows are partitioned.
@@ -35,14 +33,14 @@ impl Partitioner {
     /// A partitioner for the sender in slot `own_slot`. The receiver has `subtasks`, in the first slots; one in every slot
     /// if rows go by key.
     pub fn new(partitioning: Partitioning, assignment: Arc<Assignment>, own_slot: usize, subtasks: usize) -> Self {
-        Self { partitioning, assignment, own_slot, subtasks, next: own_slot }
+        Self { partitioning, assignment, own_slot, subtasks }
     }
 
     /// Whether rows of this sender may go to the receiver's subtask in this slot.
     pub fn reaches(&self, slot: usize) -> bool {
         match self.partitioning {
             Partitioning::Forward => slot == self.forward_to(),
-            Partitioning::Hash(_) | Partitioning::Rebalance | Partitioning::Broadcast => true,
+            Partitioning::Hash(_) => true,
         }
     }
 
@@ -55,14 +53,9 @@ impl Partitioner {
     ///
     /// # Errors
     /// When a key has an unsupported type or memory for the gathered rows cannot be had.
-    pub fn partition(&mut self, batch: Batch, mut send: impl FnMut(usize, Batch)) -> Result<(), Error> {
+    pub fn partition(&self, batch: Batch, mut send: impl FnMut(usize, Batch)) -> Result<(), Error> {
         match &self.partitioning {
             Partitioning::Forward => send(self.forward_to(), batch),
-            Partitioning::Broadcast => (0..self.subtasks).for_each(|slot| send(slot, batch.clone())),
-            Partitioning::Rebalance => {
-                self.next = (self.next + 1) % self.subtasks;
-                send(self.next, batch);
-            }
             Partitioning::Hash(columns) => {
                 let hashes = batch.key_hashes_by(columns)?;
                 if self.assignment.slots() == 1 {
@@ -119,7 +112,7 @@ mod tests {
     fn partition(partitioning: Partitioning, slots: u16) -> Vec<(usize, Batch)> {
         let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, slots));
         let mut sent = Vec::new();
-        let mut partitioner = Partitioner::new(partitioning, assignment, 0, usize::from(slots));
+        let partitioner = Partitioner::new(partitioning, assignment, 0, usize::from(slots));
         partitioner.partition(batch(), |slot, part| sent.push((slot, part))).expect("partitions");
         sent
     }
@@ -140,8 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn broadcast_reaches_every_slot_and_forward_only_its_own() {
-        assert_eq!(partition(Partitioning::Broadcast, 3).len(), 3);
+    fn forward_reaches_only_its_own_slot() {
         assert_eq!(partition(Partitioning::Forward, 3).iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [0]);
     }
 
@@ -149,7 +141,7 @@ mod tests {
     fn forward_to_fewer_subtasks_sends_all_rows_of_a_sender_to_the_same_one_and_uses_every_one() {
         let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, 5));
         let receiver_of = |own_slot| {
-            let mut partitioner = Partitioner::new(Partitioning::Forward, Arc::clone(&assignment), own_slot, 2);
+            let partitioner = Partitioner::new(Partitioning::Forward, Arc::clone(&assignment), own_slot, 2);
             let mut sent = Vec::new();
             for _ in 0..3 {
                 partitioner.partition(batch(), |slot, part| sent.push((slot, part.num_rows()))).expect("partitions");

@@ -62,7 +62,7 @@ fn subtasks(graph: &JobGraph, slots: usize) -> Vec<usize> {
 fn reached(edge: &Edge, subtasks: &[usize], slots: usize) -> usize {
     match edge.partitioning {
         Partitioning::Forward => subtasks[edge.from],
-        Partitioning::Hash(_) | Partitioning::Rebalance | Partitioning::Broadcast => slots,
+        Partitioning::Hash(_) => slots,
     }
 }
 

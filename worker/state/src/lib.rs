@@ -24,4 +24,4 @@ pub use group_table::GroupTable;
 pub use keys::{Keys, encode_keys};
 pub use meaning::Meaning;
 pub use packed_rows::PackedRows;
-pub use snapshot::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, input_column};
+pub use snapshot::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, column_types, input_column};

@@ -1,7 +1,7 @@
 //! What an operator gives to a checkpoint and gets back from it.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 /// The bucket of rows that belong to no period of time.
@@ -31,6 +31,11 @@ impl StateTable {
         debug_assert_eq!(contents.len(), self.schema.fields().len(), "one text for each column");
         Self { contents, ..self }
     }
+}
+
+/// The types of the columns of a table. State is restored where these are the same; names and nullability may differ.
+pub fn column_types(schema: &Schema) -> Vec<DataType> {
+    schema.fields().iter().map(|field| field.data_type().clone()).collect()
 }
 
 /// What a column of an operator's input is. `inputs` are the columns as the job graph spells them; without them, their

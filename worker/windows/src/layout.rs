@@ -7,6 +7,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
+use eddyline_operators::decimals::divide_half_up;
 use eddyline_state::{fixed, input_column};
 
 use crate::Error;
@@ -318,6 +319,8 @@ fn decimals(output: &Output, slot: &Slot, view: View<'_>, groups: &[u32]) -> Res
         _ => (38, argument_scale),
     };
     let largest = 10i128.pow(u32::from(precision)) - 1;
+    // Neither SUM nor AVG gives fewer digits after the point than its argument has.
+    let added_digits = u32::try_from(i32::from(scale) - i32::from(argument_scale)).unwrap_or(0);
     let value = |group: &u32| {
         let cell: &[u64; 4] = view.cell(*group, slot.offset);
         let count = i128::from(cell[3]);
@@ -325,42 +328,9 @@ fn decimals(output: &Output, slot: &Slot, view: View<'_>, groups: &[u32]) -> Res
         (count > 0)
             .then(|| wide::value(cell))
             .flatten()
-            .and_then(|sum| divide_half_up(sum, divisor, i32::from(scale) - i32::from(argument_scale)))
+            .and_then(|sum| divide_half_up(sum, divisor, added_digits))
             .filter(|value| (-largest..=largest).contains(value))
     };
     let column: Decimal128Array = groups.iter().map(value).collect();
     Ok(Arc::new(column.with_precision_and_scale(precision, scale)?))
-}
-
-/// `value * 10^digits / divisor`, rounded half away from zero; `None` if it does not fit.
-fn divide_half_up(value: i128, divisor: i128, digits: i32) -> Option<i128> {
-    let divisor = if digits < 0 { divisor.checked_mul(10i128.checked_pow(digits.unsigned_abs())?)? } else { divisor };
-    let (mut quotient, mut remainder) =
-        (value.unsigned_abs() / divisor.unsigned_abs(), value.unsigned_abs() % divisor.unsigned_abs());
-    for _ in 0..digits.max(0) {
-        let next = remainder.checked_mul(10)?;
-        quotient = quotient.checked_mul(10)?.checked_add(next / divisor.unsigned_abs())?;
-        remainder = next % divisor.unsigned_abs();
-    }
-    if remainder >= divisor.unsigned_abs() - remainder {
-        quotient += 1;
-    }
-    let quotient = i128::try_from(quotient).ok()?;
-    Some(if value < 0 { -quotient } else { quotient })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::divide_half_up;
-
-    #[test]
-    fn decimal_averages_round_half_away_from_zero() {
-        assert_eq!(divide_half_up(5, 2, 0), Some(3));
-        assert_eq!(divide_half_up(-5, 2, 0), Some(-3));
-        assert_eq!(divide_half_up(1, 3, 6), Some(333_333));
-        assert_eq!(divide_half_up(2, 3, 6), Some(666_667));
-        assert_eq!(divide_half_up(12_345, 1, -2), Some(123));
-        assert_eq!(divide_half_up(12_350, 1, -2), Some(124));
-        assert_eq!(divide_half_up(10i128.pow(37), 1, 6), None);
-    }
 }

@@ -11,7 +11,7 @@ use arrow::datatypes::{Int64Type, SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_job_graph::{WindowAggregate, WindowAssigner};
 use eddyline_operators::{Collector, Counters, Operator, Result};
-use eddyline_state::{Frozen, Snapshot, StateTable};
+use eddyline_state::{Frozen, Snapshot, StateTable, column_types};
 use eddyline_stream::{Batch, Watermark};
 
 use crate::Error;
@@ -199,9 +199,7 @@ impl WindowAggregateOperator {
 
     fn process_partial(&mut self, batch: &Batch) -> Result<()> {
         let columns = batch.rows.columns();
-        let types =
-            |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
-        if types(batch.rows.schema_ref()) != types(&self.partial) {
+        if column_types(batch.rows.schema_ref()) != column_types(&self.partial) {
             let message = format!("expected partial accumulators {:?}, found {:?}", self.partial, batch.rows.schema());
             return Err(ArrowError::SchemaError(message).into());
         }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use eddyline_api::message::chain_of;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -47,7 +48,7 @@ impl Patience {
                 }
             };
             let wait = backoff.wait();
-            let (wait_ms, reason) = (wait.as_millis() as u64, chain(&error));
+            let (wait_ms, reason) = (wait.as_millis() as u64, chain_of(&error));
             warn!(error = %reason, wait_ms, "the store is away; it is asked again until it answers");
             (self.told)(Some(&error));
             has_waited = true;
@@ -79,17 +80,6 @@ impl PatientStore {
     }
 }
 
-/// An error with what caused it, in one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -110,7 +100,7 @@ mod tests {
         let told = Arc::<Mutex<Vec<Option<String>>>>::default();
         let listener = Arc::clone(&told);
         let (_needs, patience) =
-            Patience::new(move |error| listener.lock().expect("no panic").push(error.map(|error| chain(error))));
+            Patience::new(move |error| listener.lock().expect("no panic").push(error.map(|error| chain_of(error))));
         let asked = AtomicUsize::new(0);
         let ask = || async { if asked.fetch_add(1, Ordering::SeqCst) < 2 { Err(away()) } else { Ok(7) } };
         assert_eq!(patience.answer(ask).await.expect("an answer"), 7);

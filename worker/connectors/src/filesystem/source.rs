@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use eddyline_api::message::chain_of;
 use eddyline_formats::{Framing, RecordDecoder};
 use eddyline_stream::SplitId;
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use super::config::Config;
 use super::discovery::FileEnumerator;
 use super::fields::{Fields, FileFields};
-use super::patience::{Patience, PatientStore, chain};
+use super::patience::{Patience, PatientStore};
 use super::piece::Piece;
 use super::read_files::SharedReadFiles;
 use super::read_lines::LineReader;
@@ -85,7 +86,7 @@ impl Source for FileSource {
         let trouble = Arc::<Mutex<Option<String>>>::default();
         let told = Arc::clone(&trouble);
         let (needs, patience) = Patience::new(move |error| {
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = error.map(|error| chain(error));
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = error.map(|error| chain_of(error));
         });
         Ok(Box::new(FileSourceReader {
             plan: self.config.format.parquet().map(|config| Plan {

@@ -5,7 +5,6 @@
 //! they add it up anew. [`picks`] (the smallest, the largest, the first, the last) keep the rows that can still become the
 //! result. Frames without a lower bound only ever take in.
 
-pub mod distinct;
 pub mod exact;
 pub mod moments;
 pub mod picks;
@@ -15,7 +14,6 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
 
-use self::distinct::Distinct;
 use self::exact::Exact;
 use self::moments::Moments;
 use self::picks::Picks;
@@ -23,7 +21,7 @@ use self::texts::Texts;
 use super::frames::{Frames, Step};
 use super::operand::is_variance;
 use super::rows::{RowRef, RowStore};
-use crate::Result;
+use crate::{Error, Result};
 
 /// One aggregate of the OVER, with its state for every key.
 pub struct Aggregate {
@@ -36,7 +34,6 @@ pub struct Aggregate {
 
     // Changing.
     pub(super) totals: Totals,
-    pub(super) distinct: Option<Distinct>,
 }
 
 /// What is added up, for every key.
@@ -49,8 +46,14 @@ pub(super) enum Totals {
 
 impl Aggregate {
     /// The aggregate of a call; `position` says where an input column is among the kept ones.
+    ///
+    /// # Errors
+    /// When the call has DISTINCT, which frames cannot take out.
     pub fn new(call: &AggregateCall, index: usize, position: impl Fn(usize) -> usize, bounded: bool) -> Result<Self> {
         use AggregateFunction::{Avg, FirstValue, LastValue, ListAgg, Max, Min, Sum};
+        if call.distinct {
+            return Err(Error::Unsupported(format!("{} has DISTINCT in an OVER", call.name)));
+        }
         let is_float = call.argument_type.as_ref().is_some_and(DataType::is_floating);
         let totals = match &call.function {
             Sum | Avg if is_float => Totals::Moments(Moments::new(call)),
@@ -61,10 +64,7 @@ impl Aggregate {
             _ => Totals::Exact(Exact::new(call)),
         };
         let takes_out = matches!(totals, Totals::Exact(_) | Totals::Picks(_));
-        // What is picked is the same whether equal values count once or not.
-        let distinct =
-            (call.distinct && !matches!(totals, Totals::Picks(_))).then(|| Distinct::new(call)).transpose()?;
-        Ok(Self { index, bounded, takes_out, totals, distinct })
+        Ok(Self { index, bounded, takes_out, totals })
     }
 
     /// The results of rows, whose frames follow each other as `steps` says.
@@ -113,7 +113,7 @@ impl Aggregate {
     fn add(&mut self, key: u32, count: u64, frames: &Frames, kept: &RowStore) {
         let at = frames.row(key, count);
         let operand = kept.operand(at.block, self.index);
-        if !operand.takes(at.row) || !self.distinct.as_mut().is_none_or(|distinct| distinct.add(key, operand, at.row)) {
+        if !operand.takes(at.row) {
             return;
         }
         match &mut self.totals {
@@ -127,10 +127,8 @@ impl Aggregate {
     fn remove(&mut self, key: u32, count: u64, frames: &Frames, kept: &RowStore) {
         let at = frames.row(key, count);
         let operand = kept.operand(at.block, self.index);
-        let counts = operand.takes(at.row)
-            && self.distinct.as_mut().is_none_or(|distinct| distinct.remove(key, operand, at.row));
         match &mut self.totals {
-            Totals::Exact(exact) if counts => exact.remove(key, operand.exact(at.row)),
+            Totals::Exact(exact) if operand.takes(at.row) => exact.remove(key, operand.exact(at.row)),
             Totals::Picks(picks) => picks.remove(key, count),
             Totals::Exact(_) | Totals::Moments(_) | Totals::Texts(_) => {}
         }
@@ -138,9 +136,6 @@ impl Aggregate {
 
     /// Back to no rows for a key.
     pub fn reset(&mut self, key: u32, kept: &mut RowStore) {
-        if let Some(distinct) = &mut self.distinct {
-            distinct.reset(key);
-        }
         match &mut self.totals {
             Totals::Exact(exact) => exact.reset(key),
             Totals::Moments(moments) => moments.reset(key),

@@ -115,7 +115,7 @@ impl KeyTable {
 }
 
 /// The column with equal values in one form, as the key hash has it: one zero and one NaN.
-pub fn canonical(column: &ArrayRef) -> ArrayRef {
+fn canonical(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Float32 => {
             let one = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
 
-use super::keys::canonical;
 use crate::{Error, Result};
 
 /// Makes the operand of one aggregate from blocks of kept rows.
@@ -19,8 +18,6 @@ pub struct OperandColumn {
     /// Positions among the kept columns.
     argument: Option<usize>,
     filter: Option<usize>,
-    /// For DISTINCT: makes comparable values.
-    identity: Option<Arc<RowConverter>>,
 }
 
 #[derive(Clone)]
@@ -40,8 +37,6 @@ pub struct Operand {
     taken: Option<BooleanBuffer>,
     /// The values.
     pub values: Values,
-    /// Values in a form that is equal for equal values, for DISTINCT.
-    pub identity: Option<Rows>,
 }
 
 /// Values of an argument.
@@ -81,11 +76,7 @@ impl OperandColumn {
             (function, _) if is_variance(function) => number().map(|_| Form::Float)?,
             _ => Form::Presence,
         };
-        let identity = match data_type {
-            Some(data_type) if call.distinct => Some(converter(data_type)?),
-            _ => None,
-        };
-        Ok(Self { form, argument: call.argument.map(&position), filter: call.filter.map(&position), identity })
+        Ok(Self { form, argument: call.argument.map(&position), filter: call.filter.map(&position) })
     }
 
     /// The operand for a block.
@@ -104,11 +95,7 @@ impl OperandColumn {
             Some(argument) => self.form.of(argument)?,
             None => Values::Presence,
         };
-        let identity = match (&self.identity, argument) {
-            (Some(converter), Some(argument)) => Some(converter.convert_columns(&[canonical(argument)])?),
-            _ => None,
-        };
-        Ok(Operand { taken, values, identity })
+        Ok(Operand { taken, values })
     }
 }
 

@@ -4,23 +4,22 @@
 //! - `retained`: the rows that bounded frames still reach, with what aggregates need of them.
 //! - `accumulators`: for each key the times of [`Lateness`](super::lateness::Lateness) and, for frames without a lower
 //!   bound, what is added up.
-//! - `distinct`: for frames without a lower bound, the values that DISTINCT has seen.
 //!
-//! What bounded frames add up is not stored: it is added up anew from the retained rows.
+//! What bounded frames add up is not stored: a restore adds it up again from the retained rows.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int32Array, Int64Array, Int64Builder, ListBuilder,
-    RecordBatch, StringArray, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, Int64Builder, ListBuilder, RecordBatch,
+    StringArray, UInt32Array, new_null_array,
 };
 use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float64Type, Int32Type, Int64Type, Schema,
-    SchemaRef, TimestampMillisecondType,
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, Schema, SchemaRef,
+    TimestampMillisecondType,
 };
 use eddyline_job_graph::{AggregateCall, AggregateFunction, OverFrame};
-use eddyline_state::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, input_column};
+use eddyline_state::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, column_types, input_column};
 use eddyline_stream::Watermark;
 
 use super::aggregates::exact::Total;
@@ -34,7 +33,6 @@ use crate::{Error, Result};
 const PENDING: &str = "pending";
 const RETAINED: &str = "retained";
 const ACCUMULATORS: &str = "accumulators";
-const DISTINCT: &str = "distinct";
 const WATERMARK: &str = "watermark";
 
 /// The columns of times behind the keys in `accumulators`.
@@ -151,26 +149,6 @@ impl OverOperator {
         Arc::new(Schema::new(fields))
     }
 
-    fn has_distinct_state(&self) -> bool {
-        !self.is_bounded() && self.aggregates.iter().any(|aggregate| aggregate.distinct.is_some())
-    }
-
-    /// The keys, the aggregate by number, and a column of values for each DISTINCT aggregate, of which one is set.
-    fn distinct_schema(&self) -> SchemaRef {
-        let mut fields = self.key_fields();
-        fields.push(Arc::new(Field::new("$aggregate", DataType::Int32, false)));
-        for (index, call) in self.distinct_calls() {
-            let data_type = call.argument_type.clone().unwrap_or(DataType::Null);
-            fields.push(Arc::new(Field::new(format!("${index}_value"), data_type, true)));
-        }
-        Arc::new(Schema::new(fields))
-    }
-
-    fn distinct_calls(&self) -> impl Iterator<Item = (usize, &AggregateCall)> {
-        let calls = self.config.aggregates.iter().enumerate();
-        calls.filter(|(index, _)| self.aggregates[*index].distinct.is_some())
-    }
-
     pub(super) fn tables(&self, inputs: &[String]) -> Vec<StateTable> {
         let mut tables = vec![
             StateTable::new(PENDING, Arc::clone(&self.pending_schema)).holding(self.pending_contents(inputs)),
@@ -180,9 +158,6 @@ impl OverOperator {
             let kept = self.kept_columns.iter();
             let contents = kept.map(|column| self.pending_content(inputs, *column)).collect();
             tables.push(StateTable::new(RETAINED, self.retained_schema()).holding(contents));
-        }
-        if self.has_distinct_state() {
-            tables.push(StateTable::new(DISTINCT, self.distinct_schema()));
         }
         tables
     }
@@ -246,10 +221,6 @@ impl OverOperator {
         let mut snapshot = Snapshot::default();
         let keys = self.keys.all();
         self.push_table(&mut snapshot, ACCUMULATORS, self.write_accumulators(&keys)?, &keys);
-        if self.has_distinct_state() {
-            let (rows, keys) = self.write_distinct(&keys)?;
-            self.push_table(&mut snapshot, DISTINCT, rows, &keys);
-        }
         let watermark = self.watermark.time_ms().to_le_bytes().to_vec();
         snapshot.union.push((WATERMARK.to_owned(), watermark));
         Ok(snapshot)
@@ -288,40 +259,9 @@ impl OverOperator {
         Ok(RecordBatch::try_new(self.accumulators_schema(), columns)?)
     }
 
-    fn write_distinct(&self, keys: &[u32]) -> Result<(RecordBatch, Vec<u32>)> {
-        let schema = self.distinct_schema();
-        let mut batches = Vec::new();
-        let mut row_keys = Vec::new();
-        for (place, (index, _)) in self.distinct_calls().enumerate() {
-            let Some(distinct) = &self.aggregates[index].distinct else { continue };
-            let (positions, values) = distinct.values(keys)?;
-            let of_rows: Vec<u32> = positions.iter().map(|position| keys[*position]).collect();
-            let mut columns = self.keys.columns(&of_rows)?;
-            let number = i32::try_from(index).expect("a query has fewer aggregates than i32 counts");
-            columns.push(Arc::new(Int32Array::from(vec![number; of_rows.len()])));
-            let first_value = columns.len();
-            for (i, field) in schema.fields().iter().enumerate().skip(first_value) {
-                let is_this = i == first_value + place;
-                columns.push(if is_this {
-                    Arc::clone(&values)
-                } else {
-                    new_null_array(field.data_type(), of_rows.len())
-                });
-            }
-            batches.push(RecordBatch::try_new(Arc::clone(&schema), columns)?);
-            row_keys.extend(of_rows);
-        }
-        Ok((concat_batches(&schema, &batches)?, row_keys))
-    }
-
     pub(super) fn read_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
         if let Some(accumulators) = table(snapshot, ACCUMULATORS, &self.accumulators_schema())? {
             self.read_accumulators(&accumulators)?;
-        }
-        if self.has_distinct_state()
-            && let Some(distinct) = table(snapshot, DISTINCT, &self.distinct_schema())?
-        {
-            self.read_distinct(&distinct)?;
         }
         if self.is_bounded()
             && let Some(retained) = table(snapshot, RETAINED, &self.retained_schema())?
@@ -366,21 +306,6 @@ impl OverOperator {
             let (columns, others) = totals.split_at(width);
             read_totals(self, index, &rows, columns)?;
             totals = others;
-        }
-        Ok(())
-    }
-
-    fn read_distinct(&mut self, table: &Table) -> Result<()> {
-        let width = self.config.keys.len();
-        let keys = self.keys.ids_of(&table.rows.columns()[..width], &table.key_hashes)?;
-        let aggregates = table.rows.column(width).as_primitive::<Int32Type>();
-        let indices: Vec<usize> = self.distinct_calls().map(|(index, _)| index).collect();
-        for (place, index) in indices.into_iter().enumerate() {
-            let is_of = |row: usize| usize::try_from(aggregates.value(row)) == Ok(index);
-            let rows: Vec<(usize, u32)> = keys.iter().copied().enumerate().filter(|(row, _)| is_of(*row)).collect();
-            if let Some(distinct) = &mut self.aggregates[index].distinct {
-                distinct.restore(&rows, table.rows.column(width + 1 + place))?;
-            }
         }
         Ok(())
     }
@@ -439,10 +364,7 @@ fn table(snapshot: &Snapshot, name: &str, schema: &SchemaRef) -> Result<Option<T
         return Ok(None);
     }
     for part in &parts {
-        let types = |schema: &Schema| -> Vec<DataType> {
-            schema.fields().iter().map(|field| field.data_type().clone()).collect()
-        };
-        if types(part.rows.schema_ref()) != types(schema) {
+        if column_types(part.rows.schema_ref()) != column_types(schema) {
             return Err(refused(name, "its columns differ from those of this query"));
         }
         if part.key_hashes.len() != part.rows.num_rows() {

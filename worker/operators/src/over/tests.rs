@@ -63,10 +63,8 @@ fn call(function: AggregateFunction, argument: Option<usize>, result_type: DataT
 
 fn calls() -> Vec<AggregateCall> {
     use AggregateFunction::*;
-    let mut distinct_count = call(Count, Some(WHOLE), DataType::Int64);
-    let mut distinct_sum = call(Sum, Some(WHOLE), DataType::Int32);
     let mut filtered = call(CountStar, None, DataType::Int64);
-    (distinct_count.distinct, distinct_sum.distinct, filtered.filter) = (true, true, Some(6));
+    filtered.filter = Some(6);
     vec![
         call(CountStar, None, DataType::Int64),
         call(Count, Some(WHOLE), DataType::Int64),
@@ -81,8 +79,6 @@ fn calls() -> Vec<AggregateCall> {
         call(VarPop, Some(REAL), DataType::Float64),
         call(StddevSamp, Some(WHOLE), DataType::Float64),
         call(ListAgg { separator: "-".to_owned() }, Some(TEXT), DataType::Utf8),
-        distinct_count,
-        distinct_sum,
         filtered,
     ]
 }

@@ -89,11 +89,6 @@ impl ChannelWatermarks {
         self.watermark
     }
 
-    /// Whether every channel that has not ended is idle.
-    pub fn is_idle(&self) -> bool {
-        self.idle
-    }
-
     /// Whether every channel has ended.
     pub fn is_ended(&self) -> bool {
         self.channels.iter().all(|channel| channel.state == State::Ended)

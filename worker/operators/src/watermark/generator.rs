@@ -30,11 +30,6 @@ impl WatermarkGenerator {
         Self { spec, watermark_ms: Watermark::MIN.time_ms() }
     }
 
-    /// Goes on from the watermark that the split had at a checkpoint.
-    pub fn resume(spec: WatermarkSpec, watermark: Watermark) -> Self {
-        Self { spec, watermark_ms: watermark.time_ms() }
-    }
-
     /// The watermark behind the last row.
     pub fn watermark(&self) -> Watermark {
         Watermark::new(self.watermark_ms)

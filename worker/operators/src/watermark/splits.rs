@@ -136,11 +136,6 @@ impl SplitWatermarks {
         self.sent
     }
 
-    /// Whether the reader counts as idle.
-    pub fn is_idle(&self) -> bool {
-        self.idle
-    }
-
     /// What this reader reports to its alignment group: the smallest watermark of its splits that are not idle.
     pub fn minimum(&self) -> Option<Watermark> {
         self.splits.values().filter(|split| !split.idle).map(|split| split.watermark).min()

@@ -78,10 +78,6 @@ pub enum Partitioning {
     Forward,
     /// The owner of the row's key group; the key is these columns, in order. No columns: one owner for all rows.
     Hash(Vec<usize>),
-    /// All in turn, a batch at a time.
-    Rebalance,
-    /// Every one.
-    Broadcast,
 }
 
 /// What an operator does.

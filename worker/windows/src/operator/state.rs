@@ -8,10 +8,10 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Schema, SchemaRef, TimestampMillisecondType};
+use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_operators::{Error, Result};
-use eddyline_state::{Frozen, Snapshot, StateTable, TableRows, fixed};
+use eddyline_state::{Frozen, Snapshot, StateTable, TableRows, column_types, fixed};
 use eddyline_stream::Watermark;
 
 use super::{Cut, WindowAggregateOperator, Windows};
@@ -214,8 +214,7 @@ fn check(tables: &[StateTable], rows: &TableRows) -> Result<()> {
     let Some(table) = tables.iter().find(|table| table.name == rows.table) else {
         return refuse("this operator has no such table".to_owned());
     };
-    let types = |schema: &Schema| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
-    let (found, expected) = (types(rows.rows.schema_ref()), types(&table.schema));
+    let (found, expected) = (column_types(rows.rows.schema_ref()), column_types(&table.schema));
     if found != expected {
         return refuse(format!("its columns have the types {found:?}, expected are {expected:?}"));
     }

@@ -402,6 +402,6 @@ fn a_folder_that_cannot_be_written_is_named() {
     let mut writer = harness.writer(sink.as_ref(), (0, 1), 1);
     writer.write(&rows(&table, 0, 5)).expect("it is taken");
     let error = harness.prepare(writer.as_mut(), 1).expect_err("nothing is staged");
-    let error = crate::filesystem::patience::chain(&error);
+    let error = eddyline_api::message::chain_of(&error);
     assert!(error.contains(&format!("cannot create file '{}", text(&blocked))), "{error}");
 }

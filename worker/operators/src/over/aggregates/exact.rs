@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Decimal128Array, Int8Array, Int16Array, Int32Array, Int64Array};
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, i256};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
 
 use super::of_key;
+use crate::decimals::divide_half_up;
 use crate::{Error, Result};
 
 /// Counts and sums for every key, and the results of the rows at hand.
@@ -61,12 +62,17 @@ impl Total {
 
     /// The sum, if it is a DECIMAL of the largest precision.
     fn decimal(&self) -> Option<i128> {
-        (self.carry == 0 && (1 - DECIMAL_END..DECIMAL_END).contains(&self.sum)).then_some(self.sum)
+        (self.carry == 0).then_some(self.sum).filter(is_decimal)
     }
 }
 
 /// The first number that a DECIMAL of the largest precision cannot hold.
 const DECIMAL_END: i128 = 10i128.pow(DECIMAL128_MAX_PRECISION as u32);
+
+/// Whether a DECIMAL of the largest precision can hold a number.
+fn is_decimal(value: &i128) -> bool {
+    (1 - DECIMAL_END..DECIMAL_END).contains(value)
+}
 
 impl Exact {
     /// The state of a call.
@@ -132,8 +138,11 @@ impl Exact {
             // Flink adds up whole numbers as BIGINT, which wraps around.
             Outcome::WholeSum => Some(total.sum),
             Outcome::WholeAverage => Some(i128::from(total.sum as i64 / total.count)),
-            Outcome::DecimalSum => total.decimal().and_then(|sum| divided(sum, 1, self.added_digits)),
-            Outcome::DecimalAverage => total.decimal().and_then(|sum| divided(sum, total.count, self.added_digits)),
+            Outcome::DecimalSum => total.decimal(),
+            Outcome::DecimalAverage => total
+                .decimal()
+                .and_then(|sum| divide_half_up(sum, i128::from(total.count), self.added_digits))
+                .filter(is_decimal),
         });
     }
 
@@ -153,34 +162,9 @@ impl Exact {
     }
 }
 
-/// The quotient with more digits after the point than the sum has, rounded half away from zero; `None` if it is no DECIMAL of
-/// the largest precision.
-fn divided(sum: i128, count: i64, added_digits: u32) -> Option<i128> {
-    let factor = i256::from_i128(10i128.checked_pow(added_digits)?);
-    let numerator = i256::from_i128(sum).checked_mul(factor)?;
-    let count = i256::from_i128(i128::from(count));
-    let quotient = numerator.checked_div(count)?;
-    let rest = numerator.checked_rem(count)?.wrapping_abs();
-    let away = match rest.checked_mul(i256::from_i128(2))? >= count {
-        false => i256::ZERO,
-        true if sum < 0 => i256::MINUS_ONE,
-        true => i256::ONE,
-    };
-    let rounded = quotient.checked_add(away)?.to_i128()?;
-    (1 - DECIMAL_END..DECIMAL_END).contains(&rounded).then_some(rounded)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{DECIMAL_END, Total, divided};
-
-    #[test]
-    fn decimal_averages_are_rounded_half_away_from_zero() {
-        assert_eq!(divided(5, 2, 0), Some(3));
-        assert_eq!(divided(-5, 2, 0), Some(-3));
-        assert_eq!(divided(1, 3, 6), Some(333_333));
-        assert_eq!(divided(DECIMAL_END - 1, 1, 1), None);
-    }
+    use super::{DECIMAL_END, Total};
 
     #[test]
     fn a_sum_that_was_too_large_comes_back_when_values_leave() {

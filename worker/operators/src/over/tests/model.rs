@@ -92,7 +92,6 @@ fn results(frame: &[&Row]) -> Vec<String> {
     let values: Vec<i32> = frame.iter().filter_map(|row| row.value).collect();
     let reals: Vec<f64> = values.iter().map(|value| f64::from(*value) / 4.0).collect();
     let texts: Vec<String> = values.iter().map(i32::to_string).collect();
-    let distinct: BTreeSet<i32> = values.iter().copied().collect();
     let sum: i32 = values.iter().sum();
     let count = values.len();
     let variance = |values: &[f64], divisor: usize| {
@@ -119,8 +118,6 @@ fn results(frame: &[&Row]) -> Vec<String> {
         real(variance(&reals, count)),
         real(variance(&wholes, count.saturating_sub(1)).map(f64::sqrt)),
         some(any, texts.join("-")),
-        distinct.len().to_string(),
-        some(any, distinct.iter().sum::<i32>().to_string()),
         values.iter().filter(|value| *value % 2 == 0).count().to_string(),
     ]
 }

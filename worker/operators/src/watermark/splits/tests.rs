@@ -92,11 +92,11 @@ fn a_reader_whose_splits_are_all_idle_says_so_once_and_wakes_with_its_watermark(
     splits.advance(&split("a"), at(50), 0);
     splits.advance(&split("b"), at(40), 0);
     assert!(is_idle(&splits.tick(1_000, &mut dry)));
-    assert!(splits.is_idle());
+    assert!(splits.idle);
     assert_eq!(splits.watermark(), at(50), "nobody holds back what the furthest of them has said");
     assert!(splits.tick(5_000, &mut dry).is_none());
     assert_eq!(sent(splits.rows(&split("b"), 5_000)), Some(50));
-    assert!(!splits.is_idle());
+    assert!(!splits.idle);
     // And falls idle again.
     assert!(splits.tick(5_999, &mut dry).is_none());
     assert!(is_idle(&splits.tick(6_000, &mut dry)));
@@ -110,7 +110,7 @@ fn where_event_time_stands_does_not_depend_on_the_order_in_which_splits_fall_idl
         splits.advance(&split("b"), at(40), b);
         splits.tick(1_000, &mut dry);
         splits.tick(1_500, &mut dry);
-        assert!(splits.is_idle());
+        assert!(splits.idle);
         assert_eq!(splits.watermark(), at(50));
     }
 }
