@@ -76,7 +76,7 @@ where
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-/// A phase. A job in one that this release does not know is looked at anew, as one that starts.
+/// A phase. A phase that this release does not know is read as that of a job that starts.
 fn known_or_starting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Phase, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).unwrap_or(Phase::Starting))

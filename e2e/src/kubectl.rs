@@ -47,7 +47,7 @@ pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Result
         match look() {
             Ok(Some(found)) => return Ok(found),
             Ok(None) => {}
-            // The API server may be away on purpose.
+            // A scenario may have stopped the API server.
             Err(error) => last = Some(error),
         }
         std::thread::park_timeout(LOOK_INTERVAL);

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// A sensor and the start of a window, and the sum and count of its readings.
 type Sums = BTreeMap<(String, i64), (i64, i64)>;
 
-/// Writes readings at a steady rate until it is told to finish.
+/// Writes readings at a steady rate until it is asked to finish.
 pub struct Load {
     broker: Broker,
     topic: String,

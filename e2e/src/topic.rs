@@ -71,7 +71,7 @@ impl Broker {
         Ok(())
     }
 
-    /// A producer that keeps trying while the broker is away.
+    /// A producer that keeps trying during an outage of the broker.
     ///
     /// # Errors
     /// When it cannot be made.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 pub use k8s_openapi::jiff::Timestamp;
 
-/// Tells the time.
+/// A source of the present time.
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;

@@ -291,7 +291,7 @@ impl Context {
         })
     }
 
-    /// Begins to count anew.
+    /// Resets the count of failures.
     pub fn succeeded(&self, uid: &str) {
         self.with(uid, |known| known.failures = 0);
     }

@@ -74,7 +74,7 @@ impl Children {
         }
     }
 
-    /// Tells these children from others.
+    /// A text that differs for children that differ.
     pub fn fingerprint(&self) -> String {
         let Self { service_account, service, config_map, network_policy, disruption_budget, stateful_set } = self;
         fingerprint(&json!([service_account, service, config_map, network_policy, disruption_budget, stateful_set]))

@@ -20,7 +20,7 @@ use crate::names;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a certificate of a worker or of the controller is good for.
 const LEAF_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// The age at which such a certificate is made anew.
+/// The age at which such a certificate is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// How long an authority is good for.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -46,7 +46,7 @@ pub struct Credentials {
     pub key: String,
 }
 
-/// The whole identity: the data of the Secret, as PEM by file name, and when to make it anew.
+/// The whole identity: the data of the Secret, as PEM by file name, and when to renew it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     files: BTreeMap<String, String>,
@@ -163,7 +163,7 @@ fn short(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// Good from a day ago on, for clocks that are behind.
+/// Valid from a day ago, for clocks that are behind.
 fn set_validity(certificate: &mut CertificateParams, now: Timestamp, life: Duration) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let begin = Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default()).saturating_sub(DAY);

@@ -10,7 +10,7 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 pub const SCHEDULED_FOR_LABEL: &str = "eddyline.io/scheduled-for";
 /// The revision that a pod runs.
 pub const REVISION_ANNOTATION: &str = "eddyline.io/revision";
-/// When the certificates of an identity are made anew.
+/// When the certificates of an identity are renewed.
 pub const RENEW_AFTER_ANNOTATION: &str = "eddyline.io/renew-after";
 /// The settings of a worker, for a pod that deals with its data when its ConfigMap may be gone.
 pub const CONFIG_ANNOTATION: &str = "eddyline.io/worker-config";

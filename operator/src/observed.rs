@@ -89,7 +89,7 @@ pub struct StatefulSet {
 pub struct Pod {
     /// Its name.
     pub name: String,
-    /// Tells it from others of the same name.
+    /// Distinguishes it from others of the same name.
     pub uid: String,
     /// Its number.
     pub ordinal: u32,

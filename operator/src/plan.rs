@@ -58,7 +58,7 @@ pub struct Plan {
 pub enum Step {
     /// Sets or takes off the finalizer.
     SetFinalizer(bool),
-    /// Makes the Secret with the identity, or the certificates in it anew.
+    /// Creates the Secret with the identity, or renews the certificates in it.
     EnsureIdentity,
     /// Applies the children.
     Apply(Box<Children>),

@@ -28,9 +28,9 @@ pub struct JobFile {
     pub checkpoint_interval: Option<Duration>,
     /// What to restore from, if the file says.
     pub restore_uri: Option<String>,
-    /// Operators whose state may be left behind where it fits nobody, if the file says.
+    /// Operators whose state may be left behind if no operator of the job can restore it.
     pub allow_non_restored_state: Vec<String>,
-    /// When to give up, if the file says.
+    /// After how many restarts the job has failed; the default if the file does not say.
     pub restart: RestartStrategy,
 }
 

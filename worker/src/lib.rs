@@ -1,8 +1,8 @@
 //! The worker: runs jobs. `eddyline run` is this, on one machine and in one process.
 //!
 //! `exchange` moves elements between tasks, `runtime` builds tasks from a job graph and steps them on slot threads,
-//! `coordinator` decides about checkpoints and attempts, `cli` is the command line, `pod` the role in a cluster. Everything the tasks are made of lives
-//! in crates of its own beside this one.
+//! `coordinator` decides about checkpoints and attempts, `cli` is the command line, `pod` the role in a cluster. The parts
+//! of tasks (operators, connectors, formats, state) live in crates of their own beside this one.
 
 pub mod cli;
 pub mod coordinator;

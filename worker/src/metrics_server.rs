@@ -116,7 +116,7 @@ impl JobCollector {
                 "Checkpoints completed by this process.",
                 number(state.checkpoints_completed),
             ),
-            ("eddyline_checkpoints_failed", "Checkpoints given up by this process.", number(state.checkpoints_failed)),
+            ("eddyline_checkpoints_failed", "Checkpoints abandoned by this process.", number(state.checkpoints_failed)),
         ];
         if let Some(last) = status.last_checkpoint() {
             let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);

@@ -1,8 +1,8 @@
 //! `eddyline worker`: a job in a pod.
 //!
-//! Everything the pod is told comes from files ([`settings`]); everything it tells goes through two servers: the [`api`] with
-//! mutual TLS, and [`health`] for probes and metrics. The process outlives its job: one that has stopped, finished or failed is
-//! asked why by the controller, which then lets the pod go. Only SIGTERM ends the process, after a last checkpoint.
+//! The pod is configured by files ([`settings`]) and reports through two servers: the [`api`] with mutual TLS, and [`health`]
+//! for probes and metrics. The process outlives its job: when the job has stopped, finished or failed, the controller reads
+//! the outcome and then deletes the pod. Only SIGTERM ends the process, after a last checkpoint.
 
 pub mod api;
 pub mod health;
@@ -23,15 +23,15 @@ use tracing::{info, warn};
 use settings::{Mounts, Settings};
 use supervisor::Supervisor;
 
-/// The seconds that Kubernetes gives a pod to end, unless something else is said.
+/// The default termination grace period of Kubernetes, in seconds.
 const GRACE_PERIOD_SECONDS: u64 = 30;
-/// The seconds of them that are left for the process to end when the last checkpoint is taken or given up.
+/// How many of these seconds are kept for the process to end after the last checkpoint is taken or abandoned.
 const RESERVE_SECONDS: u64 = 5;
 
 /// How long SIGTERM waits for the last checkpoint, in a pod with this grace period.
 fn stop_timeout(grace_period_seconds: Option<&str>) -> Duration {
-    let told = grace_period_seconds.and_then(|seconds| seconds.trim().parse().ok());
-    let seconds: u64 = told.unwrap_or(GRACE_PERIOD_SECONDS);
+    let configured = grace_period_seconds.and_then(|seconds| seconds.trim().parse().ok());
+    let seconds: u64 = configured.unwrap_or(GRACE_PERIOD_SECONDS);
     Duration::from_secs(seconds.saturating_sub(RESERVE_SECONDS.min(seconds / 2)))
 }
 

@@ -25,7 +25,7 @@ fn last_savepoint(job: &Job<'_>) -> Result<Value> {
     })
 }
 
-/// A job that was upgraded, goes on, and is deleted in the foreground, as Argo CD does.
+/// A job is upgraded, resumes, and is deleted in the foreground, as Argo CD does.
 pub fn foreground() -> Result<()> {
     let place = Place::new("foreground")?;
     let mut job = place.sensors("sensors", keeps_its_last_state)?;

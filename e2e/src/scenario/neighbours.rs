@@ -40,7 +40,7 @@ pub fn foreign_objects() -> Result<()> {
                 .is_some_and(|(_, reason, message)| reason == "ChildRefused" && message.contains(" is not the job's"))
         })?;
         println!("   {}", condition(&status, "Stalled").context("Stalled")?.2);
-        ensure!(uid_of(kind, name)? == uid, "{kind} {name} was made anew");
+        ensure!(uid_of(kind, name)? == uid, "{kind} {name} was replaced");
         left.remove(0);
         if left.is_empty() {
             job.delete_within(PATIENCE)?;
@@ -75,7 +75,7 @@ pub fn quota() -> Result<()> {
         manifest["spec"]["workers"] = resources("3");
     })?;
     job.apply()?;
-    let status = job.until("told that its pod is refused", |status| {
+    let status = job.until("reported that its pod is refused", |status| {
         ["Ready", "Running", "Stalled"]
             .iter()
             .all(|kind| condition(status, kind).is_some_and(|(_, reason, _)| reason == "FailedCreate"))
@@ -99,8 +99,8 @@ pub fn quota() -> Result<()> {
     Ok(())
 }
 
-/// A second release in the namespace of the first one: both lead, the jobs that both serve are left to the first one, and that
-/// goes on when its leader goes.
+/// A second release in the namespace of the first one: both lead, and the jobs that both serve are left to the first one. That
+/// does not change when the leader of the first one ends.
 pub fn releases() -> Result<()> {
     let place = Place::new("releases")?;
     let system = system();

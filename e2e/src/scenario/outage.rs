@@ -1,4 +1,4 @@
-//! Services that go away for a minute.
+//! Outages of services for a minute.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::readings::Load;
 const AWAY: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Takes a service's pod away for a minute.
+/// Stops the pod of a service for a minute.
 fn without(service: &str, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
     let services = Namespace { name: "services".to_owned() };
     let object = format!("statefulset/{service}");
@@ -47,7 +47,7 @@ pub fn broker() -> Result<()> {
         status["progress"]["recordsInPerSecond"].as_u64().is_some_and(|rate| rate > 0)
     })?;
     without("kafka", || {
-        let status = job.until("told by the status", |status| is_true(status, "Warning"))?;
+        let status = job.until("reported by the status", |status| is_true(status, "Warning"))?;
         let conditions = status["conditions"].as_array().context("conditions")?;
         let warning = conditions.iter().find(|condition| condition["type"] == "Warning").context("the condition")?;
         ensure!(warning["reason"] == "SourceUnreachable", "{warning}");
@@ -69,7 +69,7 @@ pub fn storage() -> Result<()> {
     job.wait_ready()?;
     let load = Load::start(&place.broker, &job.readings, 300)?;
     without("s3", || {
-        job.until("told by CheckpointHealthy or the phase", |status| {
+        job.until("reported by CheckpointHealthy or the phase", |status| {
             !is_true(status, "CheckpointHealthy") || status["phase"] != "Running"
         })?;
         println!("   meanwhile: {}", job.status()?["summary"]);
@@ -80,7 +80,7 @@ pub fn storage() -> Result<()> {
     Ok(())
 }
 
-/// The API server, by moving its manifest away on the node.
+/// The API server, by moving its manifest to another folder on the node.
 pub fn api_server() -> Result<()> {
     let place = Place::new("api-server-away")?;
     let job = place.sensors("sensors", |_| ())?;

@@ -40,7 +40,7 @@ pub fn run() -> Result<()> {
     let uri = taken["status"]["uri"].as_str().context("where it is")?;
     println!("   {uri}");
 
-    // The new job goes on where the savepoint was taken, so it repeats the results since then and no others.
+    // The new job resumes where the savepoint was taken, so it repeats the results since then and no others.
     let mut copy = place.sensors("copy", |manifest| {
         manifest["spec"]["restoreFrom"] = json!({ "savepointRef": { "name": "by-hand" } });
     })?;
@@ -55,8 +55,8 @@ pub fn run() -> Result<()> {
     let results = load.finish(&job.results)?;
     println!("   {results} results of the job, each once and right");
     let copied = place.broker.read_committed(&copy.results, Duration::from_secs(120), |records| !records.is_empty())?;
-    ensure!(copied.len() < results, "the copy began anew: {} of {results} results", copied.len());
-    println!("   the copy went on from the savepoint: {} results so far", copied.len());
+    ensure!(copied.len() < results, "the copy started without the savepoint: {} of {results} results", copied.len());
+    println!("   the copy resumed from the savepoint: {} results so far", copied.len());
 
     place.namespace.kubectl(&["delete", "savepoint", "by-hand", "--timeout=60s"])?;
     Ok(())

@@ -30,7 +30,7 @@ pub fn run() -> Result<()> {
     let sent = load.sent();
     job.change(|manifest| manifest["spec"]["state"] = json!("Running"))?;
     job.wait_ready()?;
-    ensure!(load.sent() > sent, "the input went on meanwhile");
+    ensure!(load.sent() > sent, "the input continued meanwhile");
     job.event("Suspended")?;
     job.event("Resumed")?;
     println!("   {} results, each once and right", load.finish(&job.results)?);

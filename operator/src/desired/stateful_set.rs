@@ -57,7 +57,7 @@ pub(super) fn stateful_set(inputs: Inputs<'_>) -> StatefulSet {
     }
 }
 
-/// A volume that is made and deleted with the pod: a pod that is made anew elsewhere does not wait for it.
+/// A volume that is created and deleted with the pod: a pod that is created again on another node does not wait for it.
 fn ephemeral_volume(size: &str) -> Volume {
     Volume {
         name: DATA_VOLUME.to_owned(),
@@ -93,7 +93,7 @@ fn template(inputs: Inputs<'_>) -> PodTemplateSpec {
     {
         template.merge_from(own);
     }
-    tell_grace_period(&mut template);
+    pass_grace_period(&mut template);
     // What the controller finds pods by is not the template's to change.
     let metadata = template.metadata.get_or_insert_default();
     metadata.labels.get_or_insert_default().extend(labels(inputs.name()));
@@ -102,8 +102,8 @@ fn template(inputs: Inputs<'_>) -> PodTemplateSpec {
     template
 }
 
-/// Tells the worker how long its pod has to end, where the job's template says so.
-fn tell_grace_period(template: &mut PodTemplateSpec) {
+/// Passes the termination grace period of the job's template to the worker, if the template has one.
+fn pass_grace_period(template: &mut PodTemplateSpec) {
     let Some(pod) = &mut template.spec else { return };
     let Some(seconds) = pod.termination_grace_period_seconds.filter(|seconds| *seconds != GRACE_PERIOD_SECONDS) else {
         return;

@@ -197,15 +197,15 @@ fn a_template_is_merged_and_cannot_take_the_labels_away() {
 
 #[test]
 fn a_worker_knows_how_long_its_pod_has_to_end() {
-    let told = |template: serde_json::Value| {
+    let period = |template: serde_json::Value| {
         let children = with(|job| job.spec.workers.template = Some(template), Children::of);
         let pod = children.stateful_set.spec.template.spec.expect("a pod");
         let variables = pod.containers[0].env.clone().unwrap_or_default();
         variables.into_iter().find(|variable| variable.name == eddyline_api::mounts::GRACE_PERIOD)?.value
     };
-    assert_eq!(told(json!({"spec": {"terminationGracePeriodSeconds": 120}})).as_deref(), Some("120"));
+    assert_eq!(period(json!({"spec": {"terminationGracePeriodSeconds": 120}})).as_deref(), Some("120"));
     // Kubernetes' own default is the worker's too.
-    assert_eq!(told(json!({"spec": {}})), None);
+    assert_eq!(period(json!({"spec": {}})), None);
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn trouble(name: &str, pod: &v1::Pod) -> Option<Trouble> {
             }
             None => because(TroubleKind::CrashLoopBackOff, format!("{name} exits repeatedly: {why}")),
         },
-        // The first failure of a pull (ErrImagePull) may be the network's; the wait after it says that it went on.
+        // The first failure of a pull (ErrImagePull) may be the network's; the wait after it says that it lasted.
         "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => because(
             TroubleKind::ImagePullFailed,
             format!("the image {} of {name} cannot be pulled: {why}", container.image),

@@ -119,7 +119,7 @@ impl<'a> Pass<'a> {
     pub fn wanted_change(&self) -> Option<&'a Accepted> {
         let wanted = self.wanted()?;
         let revision = self.status.revision.as_ref()?;
-        // The hash is taken anew from the record: a newer controller may know more fields than the one that wrote it.
+        // The hash is computed again from the record: a newer controller may know more fields than the one that wrote it.
         let is_same =
             wanted.hash == revision.hash || self.record.as_ref().is_some_and(|record| record.hash() == wanted.hash);
         (!is_same).then_some(wanted)

@@ -281,7 +281,7 @@ fn a_job_that_cannot_start_is_looked_at_less_and_less_often() {
         assert!(requeue >= last && (least..=most).contains(&requeue.as_secs()), "{later} s later: {requeue:?}");
         last = requeue;
     }
-    // Once it runs, its first checkpoint is waited for anew.
+    // Once it runs, the controller waits for its first checkpoint again.
     case.seen.pods = vec![pod(1)];
     let mut worker = testing::worker(1, Said::Running);
     worker.checkpoint = None;
@@ -376,8 +376,8 @@ fn a_rollback_resumes_from_where_least_is_repeated() {
             }
             (None, None) => {
                 assert_eq!((revision.number, status.operation, status.phase), (2, None, Phase::Failed), "{what}");
-                let told = events.iter().find(|event| event.reason == crate::events::Reason::RollbackFailed);
-                assert!(told.is_some_and(|event| event.message.contains("TUMBLE(5 min)")), "{what}: {events:?}");
+                let event = events.iter().find(|event| event.reason == crate::events::Reason::RollbackFailed);
+                assert!(event.is_some_and(|event| event.message.contains("TUMBLE(5 min)")), "{what}: {events:?}");
             }
             (_, back) => panic!("{what}: {back:?}"),
         }
@@ -512,9 +512,9 @@ fn a_source_that_cannot_be_read_is_a_warning_and_told_once() {
     let warning = during.conditions.iter().find(|condition| condition.type_ == "Warning").expect("the condition");
     assert_eq!((warning.status.as_str(), warning.reason.as_str()), ("True", "SourceUnreachable"));
     assert_eq!(warning.message, "Source: orders: no broker answers");
-    let told = |from, to| events::told_by(from, to).into_iter().map(|event| event.reason).collect::<Vec<_>>();
-    assert_eq!(told(&before, &during), [crate::events::Reason::SourceUnreachable]);
-    assert_eq!(told(&during, &during), []);
+    let reported = |from, to| events::told_by(from, to).into_iter().map(|event| event.reason).collect::<Vec<_>>();
+    assert_eq!(reported(&before, &during), [crate::events::Reason::SourceUnreachable]);
+    assert_eq!(reported(&during, &during), []);
 }
 
 #[test]

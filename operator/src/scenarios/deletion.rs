@@ -171,7 +171,7 @@ async fn a_deletion_ends_in_time_although_storage_is_away() {
     }
 }
 
-/// Kubernetes deletes a batch job some time after its end, and a controller may be away for longer than that.
+/// Kubernetes deletes a batch job some time after its end, and a controller may be down for longer than that.
 #[tokio::test]
 async fn a_copy_whose_end_nobody_has_seen_is_looked_for_in_storage() {
     let mut scenario = Scenario::ready(|job| job.spec.savepoints.on_delete = OnDelete::Final).await;

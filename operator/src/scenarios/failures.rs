@@ -170,7 +170,7 @@ async fn a_crash_loop_and_a_lack_of_memory_are_told_by_name() {
         assert_eq!(status.last_failure.expect("a failure").reason, failure);
         scenario.passes(20).await;
         assert_eq!(said(&scenario), down(name));
-        assert_eq!(scenario.world.events(), ["Started", "WorkerFailed", "Restarting"], "each told once");
+        assert_eq!(scenario.world.events(), ["Started", "WorkerFailed", "Restarting"], "each reported once");
     }
 }
 

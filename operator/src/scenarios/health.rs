@@ -200,7 +200,7 @@ async fn what_cannot_come_up_is_bad_for_tools_and_its_reason_is_steady() {
         assert_eq!(scenario.status().conditions, first, "{waiting}");
     }
     let events = scenario.world.events();
-    assert_eq!(events, ["WorkerFailed"], "told once");
+    assert_eq!(events, ["WorkerFailed"], "reported once");
 }
 
 #[tokio::test]

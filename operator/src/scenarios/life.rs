@@ -15,7 +15,7 @@ pub(super) fn revision_of_pod(world: &World) -> Option<String> {
     pod["metadata"]["annotations"]["eddyline.io/revision"].as_str().map(str::to_owned)
 }
 
-/// What the worker was told to start from.
+/// The checkpoint or savepoint that the worker starts from.
 pub(super) fn started_from(world: &World) -> String {
     let state = world.state();
     let worker = state.workers.values().next().expect("a worker");

@@ -83,8 +83,9 @@ async fn a_rollback_that_cannot_use_the_latest_checkpoint_says_that_output_is_re
         }
         if requests.is_none() {
             let notes = scenario.world.notes();
-            let told = notes.iter().filter(|note| note.ends_with("output that was committed since then is repeated"));
-            assert_eq!(told.count(), 1, "{notes:?}");
+            let reported =
+                notes.iter().filter(|note| note.ends_with("output that was committed since then is repeated"));
+            assert_eq!(reported.count(), 1, "{notes:?}");
         }
     }
 }
@@ -110,8 +111,8 @@ async fn a_rollback_that_does_not_run_either_ends_and_takes_the_next_change() {
     ] {
         assert!(stalled.message.contains(expected), "{}", stalled.message);
     }
-    let told = scenario.world.events().iter().filter(|reason| *reason == "RollbackFailed").count();
-    assert_eq!(told, 1, "{:?}", scenario.world.events());
+    let reported = scenario.world.events().iter().filter(|reason| *reason == "RollbackFailed").count();
+    assert_eq!(reported, 1, "{:?}", scenario.world.events());
     scenario.world.edit("orders", &json!({"workers": {"version": "1.1"}}));
     scenario.until("ready", is_settled).await;
     assert!(scenario.status().revision.expect("a revision").from.contains("/rev-2"), "nothing has run since");

@@ -225,8 +225,8 @@ fn failure(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
         let stalled = find(&pass.status.conditions, Type::Stalled)?;
         (stalled.reason == Stalled::JobFailed.as_str()).then(|| stalled.message.clone())
     };
-    let told = worker.and_then(|worker| worker.message.clone());
-    told.or_else(known).unwrap_or_else(|| "the job has failed".to_owned())
+    let message = worker.and_then(|worker| worker.message.clone());
+    message.or_else(known).unwrap_or_else(|| "the job has failed".to_owned())
 }
 
 /// Why a spec is refused, and what becomes of the rest of it.

@@ -176,7 +176,7 @@ fn add_finalizer(object: &mut Value, finalizer: &str) {
     }
 }
 
-/// Merges as both kinds of patches do that the controller uses: objects by key, all else as a whole, null takes away.
+/// Merges as both kinds of patches do that the controller uses: objects by key, all else as a whole, null removes.
 fn merge(into: &mut Value, patch: &Value) {
     let Value::Object(fields) = patch else {
         *into = patch.clone();

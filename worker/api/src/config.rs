@@ -1,4 +1,4 @@
-//! What a worker is told when it starts.
+//! The configuration that a worker reads when it starts.
 
 use std::collections::BTreeMap;
 
@@ -28,12 +28,12 @@ pub struct WorkerConfig {
     pub restart: Restart,
 }
 
-/// One decision to run a job from a given state. It is carried out once, however often the process starts: when the job
-/// has completed a checkpoint since, it goes on from there.
+/// One decision to run a job from a given state. It is carried out once, however often the process starts: a job that has
+/// completed a checkpoint since then resumes from that checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Start {
-    /// Tells this decision from others about the same job.
+    /// Distinguishes this decision from others about the same job.
     pub token: String,
     /// Which state.
     pub from: StartFrom,

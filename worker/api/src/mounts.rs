@@ -15,7 +15,7 @@ pub const IDENTITY: &str = "/etc/eddyline/identity";
 /// What the worker may write to. Nothing in it is needed after a restart.
 pub const DATA: &str = "/var/lib/eddyline";
 
-/// The environment variable that tells how many seconds the pod is given to end, if it is not Kubernetes' 30.
+/// The environment variable with the termination grace period of the pod in seconds, if it is not Kubernetes' 30.
 pub const GRACE_PERIOD: &str = "EDDYLINE_TERMINATION_GRACE_PERIOD_SECONDS";
 
 /// The port of the API, with mutual TLS.

@@ -196,7 +196,7 @@ pub struct Failure {
     pub at_ms: u64,
     /// Which attempt.
     pub attempt: u64,
-    /// Which part of the outside it was about, if that can be told.
+    /// The cause, if it is known.
     pub cause: FailureCause,
     /// Why, for people.
     pub message: String,

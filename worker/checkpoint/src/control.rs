@@ -1,12 +1,13 @@
 //! The decisions of the control log: no I/O, no clock, no randomness.
 //!
-//! The log is a row of records numbered from 1, each an object that can be created but never changed. Who creates record
-//! `n` has the right to say what came to pass after record `n - 1`. A checkpoint is complete when a record names it.
+//! The log is a row of records numbered from 1. Each is an object that can be created but never changed. The process that
+//! creates record `n` decides what follows record `n - 1`. A checkpoint is complete when a record names it.
 //!
-//! Two things make an answer of the store less than the truth. An answer can be lost, so that a refusal may speak of
-//! one's own write: every record has a nonce to tell. And old records are deleted, so that a writer that stalled long
-//! enough can create a number that the log has left behind: after every success the writer looks for records beyond its
-//! own, and if there are any its success means nothing. The newest [`KEEP`] records are never deleted, so there are some.
+//! The answer of the store can mislead in two ways. First, an answer can be lost, and then the repeated create is refused
+//! because of the writer's own record. The nonce of a record shows whose it is. Second, old records are deleted, so a writer
+//! that has stalled can create a number that the log has passed. After every success the writer therefore looks for records
+//! beyond its own, and if there are any, its record does not count. The newest [`KEEP`] records are never deleted, so such
+//! a writer finds some.
 
 /// So many of the newest records are never deleted.
 pub const KEEP: u64 = 64;
@@ -14,7 +15,7 @@ pub const KEEP: u64 = 64;
 /// How often one record is tried before the outcome counts as unknown.
 pub const TRIES: u32 = 6;
 
-/// Tells records apart.
+/// The identity of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecordId {
     /// The place in the log, counted from 1.
@@ -59,7 +60,7 @@ pub enum Action {
     Done,
     /// Another leader has written: this one must stop.
     Fenced(RecordId),
-    /// It cannot be told whether the record is part of the log.
+    /// It is unknown whether the record is part of the log.
     Unresolved,
 }
 

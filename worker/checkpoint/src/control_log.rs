@@ -1,4 +1,4 @@
-//! Carries out what [`crate::control`] decides.
+//! Executes the decisions of [`crate::control`] on storage.
 
 use std::time::Duration;
 

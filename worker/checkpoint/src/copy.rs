@@ -1,5 +1,5 @@
-//! A savepoint made of what is stored, without the job: of the latest complete checkpoint of a job that has ended, crashed
-//! or was deleted, or of another savepoint.
+//! Makes a savepoint from storage alone, without the running job: from the latest complete checkpoint of a job that has
+//! ended, crashed or was deleted, or from another savepoint.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::paths;
 use crate::staged;
 use crate::storage::{self, PART_BYTES, Part, Storage};
 
-/// How often a copy begins anew because the job runs on and has removed what was being copied.
+/// How often a copy is started at most. It starts again when the running job has removed an object that was being copied.
 const TRIES: u32 = 5;
 
 /// A savepoint that is a copy.

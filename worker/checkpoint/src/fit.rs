@@ -1,5 +1,5 @@
-//! Where the operators of a job find their state in a checkpoint: by what they compute, and where the checkpoint does not say
-//! so, or not in a way that this release understands, by their names.
+//! Finds the state of a job's operators in a checkpoint: by what they compute, or by their names if the checkpoint does not
+//! record what its operators compute in a form that this release understands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::schema;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fit {
     operators: BTreeMap<OperatorUid, Found>,
-    /// Operators whose state nobody in the job goes on with, which was allowed.
+    /// Operators of the checkpoint whose state no operator of the job restores. The user has allowed it.
     pub left_behind: Vec<OperatorUid>,
     /// Whether the checkpoint says what its operators compute. Of those of which it does not, nobody can tell whether the state
     /// belongs to the same query.

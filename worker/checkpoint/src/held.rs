@@ -1,6 +1,6 @@
 //! The state of a checkpoint that the process which took it still has in memory.
 //!
-//! A change of parallelism within the process stops the job with a checkpoint and goes on from it at once. What the
+//! A change of parallelism within the process stops the job with a checkpoint and resumes from it at once. What the
 //! subtasks handed over for it is dealt to the new ones directly: nothing is read from storage, rows of key groups that
 //! stay together are shared rather than copied, and only what moves is taken out of its batch.
 

@@ -1,9 +1,9 @@
-//! Histories: lines of checkpoints whose output follows on from one another.
+//! Histories: sequences of checkpoints in which each continues the output of the one before it.
 //!
-//! Sinks tell by the number of a checkpoint whether its output is visible: what came before a visible one is visible too.
-//! That holds for checkpoints that follow on from one another. A start from something else than the latest checkpoint skips
-//! what that one has staged, perhaps for good, and gives output that does not follow on from it: it begins a new history.
-//! Numbers are compared within one history only.
+//! Sinks decide by the number of a checkpoint whether its output is visible: if the output of a checkpoint is visible, so is
+//! that of all earlier ones of the same history. A start from something else than the latest checkpoint skips what that
+//! checkpoint has staged, perhaps for ever, and its output does not continue that of the skipped one. Such a start begins a
+//! new history. Numbers are compared within one history only.
 
 use crate::error::Result;
 use crate::handle::CheckpointHandle;

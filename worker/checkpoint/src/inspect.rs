@@ -1,4 +1,4 @@
-//! What is in a checkpoint or savepoint, for people; and the readers' entries for fuzzing.
+//! Describes a checkpoint or savepoint for people, and has the entry points for fuzzing its readers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

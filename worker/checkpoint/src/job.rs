@@ -29,7 +29,7 @@ pub struct JobStore {
     start: Arc<str>,
     /// Whether that decision is to start from something else than the latest checkpoint.
     begins_anew: bool,
-    /// Tells this process from others that lead the job.
+    /// Distinguishes this process from others that lead the job.
     process: u64,
 
     /// The latest attempt that this process has started; 0 before the first.
@@ -201,7 +201,7 @@ impl JobStore {
         })
     }
 
-    /// The latest checkpoint of a record, unless it is from before a decision to begin anew.
+    /// The latest checkpoint of a record, unless a later decision starts the job without it.
     fn latest_that_counts<'a>(&self, record: &'a Record) -> Option<&'a CheckpointRef> {
         let is_carried_out = record.start == *self.start;
         let counts =
@@ -219,8 +219,8 @@ impl JobStore {
         Ok(handle)
     }
 
-    /// Everything that keeps two processes apart rests on a name that can be created once. A store that does not look gives
-    /// it to both without a word.
+    /// Everything that keeps two processes apart rests on a name that can be created once. A store that ignores the
+    /// condition lets both create it and reports no error.
     async fn refuse_overwriting_store(&self) -> Result<()> {
         let name = format!("{}-{:032x}", paths::PROBE, random());
         self.storage.create(&name, Bytes::from_static(b"1")).await?;
@@ -248,8 +248,8 @@ impl JobStore {
     }
 
     /// Names the first history of this folder: drawn at random when it is first asked for, and the same from then on.
-    /// Checkpoint numbers mean something only together with the name of a history, because a folder that was deleted begins to
-    /// count anew, and because a start from something else than the latest checkpoint begins another history
+    /// Checkpoint numbers mean something only together with the name of a history, because a folder that was deleted counts
+    /// from 1 again, and because a start from something else than the latest checkpoint begins another history
     /// ([`Writer::settle_history`]).
     ///
     /// # Errors
@@ -293,8 +293,8 @@ impl JobStore {
     /// Stages output that a later commit makes visible.
     ///
     /// Garbage collection removes it when the commits of the checkpoint whose committables have its name (as a text,
-    /// anywhere) are known to be done. What never comes into a checkpoint goes when its attempt is dead, which is told by
-    /// a part `attempt-{number}` of the name.
+    /// anywhere) are known to be done. What no checkpoint refers to is removed when its attempt is dead. A part
+    /// `attempt-{number}` of the name says which attempt that is.
     pub async fn put_staged(&self, name: &str, data: Bytes) -> Result<()> {
         Ok(self.storage.put(&paths::staged(name), data).await?)
     }

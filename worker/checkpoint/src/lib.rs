@@ -2,7 +2,7 @@
 //!
 //! A checkpoint is a [manifest](manifest), the [run files](run_file) that it names, and a [record](record) in the job's
 //! control log; it is complete when the record exists. Only the newest attempt can append to the log, so a process that was
-//! taken for dead and is not cannot do harm. The decisions about the log ([`control`]) and about what may be deleted
+//! wrongly taken for dead does no harm. The decisions about the log ([`control`]) and about what may be deleted
 //! ([`retention`]) are pure functions; [`storage`] is the only edge to the outside. When a checkpoint is taken and who takes
 //! part is the coordinator's business.
 //!

@@ -29,7 +29,7 @@ pub struct StateMismatch {
     pub uri: String,
     /// The job that wrote it.
     pub job: String,
-    /// Operators whose state nobody in the job can go on with, and what they have.
+    /// Operators of the checkpoint whose state no operator of the job can restore, and what that state is.
     pub operators: Vec<(Refusal, String)>,
     /// Tables that differ.
     pub tables: Vec<TableMismatch>,

@@ -5,7 +5,7 @@
 //! chk/{checkpoint:010}-{attempt}/manifest   one for each checkpoint
 //! state/{attempt:010}/{worker}/{checkpoint:010}.run
 //! staged/...                                sinks' output that is not visible yet
-//! savepoints/{checkpoint:010}-{attempt}-{random:08x}   where a savepoint is that nobody was told of
+//! savepoints/{checkpoint:010}-{attempt}-{random:08x}   where a savepoint is that is not reported yet
 //! ```
 //! Everything but control records has its attempt in its name, so that no two processes ever write the same name.
 
@@ -17,13 +17,13 @@ pub(crate) const STATE: &str = "state";
 pub(crate) const STAGED: &str = "staged";
 pub(crate) const MANIFEST: &str = "manifest";
 
-/// Notes of savepoints that nobody was told of. The content of each is the location of the savepoint.
+/// Notes of savepoints that are not reported yet. The content of each is the location of the savepoint.
 pub(crate) const SAVEPOINTS: &str = "savepoints";
 
 /// The object in a savepoint's folder that says that its output is visible.
 pub(crate) const COMMITTED: &str = "committed";
 
-/// How the name of an object begins that tells whether the store overwrites. It is there for a moment.
+/// The prefix of the object that tests whether the store overwrites objects. The object exists for a moment.
 pub(crate) const PROBE: &str = "probe";
 
 /// The object that names a job folder's history. A savepoint has a copy: its number belongs to it.

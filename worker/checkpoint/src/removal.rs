@@ -1,4 +1,4 @@
-//! Deletes what a job has in storage, when its owner wants nothing of it kept.
+//! Deletes everything that a job has in storage, on request of its owner.
 
 use std::collections::BTreeMap;
 

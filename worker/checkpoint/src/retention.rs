@@ -73,9 +73,9 @@ pub(crate) struct Staged {
     pub done: BTreeSet<String>,
 }
 
-/// The listed staged output that no commit will ever need: what a done commit has published, and what attempts have left
-/// that are dead and whose checkpoint never came, when it is old. The attempt is told by a part `attempt-{number}` of the
-/// name; without one, only what is known to be published goes.
+/// The listed staged output that no commit needs any more. That is output which a commit has published, and old output of
+/// a dead attempt to which no checkpoint refers. A part `attempt-{number}` of the name says which attempt has staged it;
+/// without that part, the output is removed only when it is known to be published.
 pub(crate) fn doomed_staged(listed: &[Entry], staged: &Staged, now_ms: i64) -> Vec<String> {
     let may_go = |entry: &&Entry| {
         let Some(name) = entry.name.strip_prefix(paths::STAGED).and_then(|name| name.strip_prefix('/')) else {
@@ -166,8 +166,8 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
     Ok(collected)
 }
 
-/// Removes savepoints that nobody was told of and nobody will be: of checkpoints of this attempt that failed, and of attempts
-/// that are dead.
+/// Removes savepoints that were never reported and never will be: those of failed checkpoints of this attempt, and those of
+/// dead attempts.
 async fn collect_savepoints(storage: &Storage, head: &Record, now_ms: i64) -> Result<usize> {
     // Unlike other files, those of the latest checkpoint stay until its commit is known to be done.
     let current = Attempt::new(head.id.attempt);

@@ -1,6 +1,6 @@
 //! Staged output: in a job's folder until its commit is done, and in a savepoint as a copy.
 //!
-//! What is staged is told by committables: any text in them that is the name of a staged object names it.
+//! Committables name what is staged: any text in them that equals the name of a staged object refers to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

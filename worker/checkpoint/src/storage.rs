@@ -1,8 +1,8 @@
 //! Where the bytes are: an object store or a directory, under one handle.
 //!
 //! Only what every store can do: create a name that is absent, write, read ranges, list, delete. Nothing here knows
-//! what the bytes mean. An answer to "create" is never taken for more than it says: a refusal can be one's own write
-//! whose answer was lost, so callers read back ([`Storage::put_once`], and the control log with its nonce).
+//! what the bytes mean. A refused create does not prove that another process has written: the answer to the caller's own
+//! write may have been lost. So callers read back ([`Storage::put_once`], and the control log with its nonce).
 
 mod credentials;
 mod local;
@@ -139,7 +139,7 @@ pub struct Entry {
 /// A part of a streamed upload; `Err` abandons the upload.
 pub(crate) type Part = Result<Bytes, Abandoned>;
 
-/// The producer of an upload has given up: what was uploaded must not become an object.
+/// The producer has abandoned the upload: what was uploaded must not become an object.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the upload was abandoned")]
 pub(crate) struct Abandoned;
@@ -191,7 +191,8 @@ impl Storage {
     /// Options for S3, each falling back to the `AWS_*` variables of the environment: `s3.endpoint`, `s3.region`
     /// (default `us-east-1`), `s3.access-key`, `s3.secret-key`, `s3.session-token`, `s3.path.style.access` (default: on
     /// when there is an endpoint). `s3.credentials-dir` names a folder with files `AWS_ACCESS_KEY_ID`,
-    /// `AWS_SECRET_ACCESS_KEY` and, if there is one, `AWS_SESSION_TOKEN`, which are read anew for each request. An `http://` endpoint is used as it is, without TLS. Other options are left alone.
+    /// `AWS_SECRET_ACCESS_KEY` and, if there is one, `AWS_SESSION_TOKEN`, which are read again for each
+    /// request. An `http://` endpoint is used as it is, without TLS. Other options are ignored.
     ///
     /// # Errors
     /// When the location or an option is not valid. Whether it can be reached is seen at the first access.

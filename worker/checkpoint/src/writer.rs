@@ -1,7 +1,7 @@
 //! Writes checkpoints: run file, manifest, control record, in this order.
 //!
 //! Each step is durable before the next begins, and only the last one counts: a crash between any two leaves files that
-//! nothing refers to. The writer belongs to one attempt; when another takes over, nothing that it does has an effect.
+//! nothing refers to. The writer belongs to one attempt. When another attempt has taken over, its writes have no effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,9 +33,9 @@ use crate::storage::{Abandoned, PART_BYTES, Part, Storage};
 const INLINE_BYTES: u64 = 64 << 10;
 /// Parts of an upload that wait for the store.
 const PARTS_WAITING: usize = 2;
-/// A checkpoint refers to at most so many earlier run files; the rows of the oldest are written anew.
+/// A checkpoint refers to at most so many earlier run files; the rows of the oldest are written again.
 const EARLIER_FILES: usize = 8;
-/// A run file of which less than one in so many bytes counts is given up; what counts is written anew.
+/// A run file of which less than one in so many bytes is live is dropped; its live rows are written again.
 const LIVE_SHARE: u64 = 4;
 /// Why encoding stops when the store has failed.
 const UPLOAD_STOPPED: &str = "the upload has stopped";
@@ -134,9 +134,9 @@ impl Writer {
     /// Writes a checkpoint. When this returns `Ok` it is complete: recovery starts from it.
     ///
     /// # Errors
-    /// Unless the error [ends the attempt](Error::ends_attempt), the checkpoint does not count and never will, and the
-    /// attempt can go on with a higher number. If it does, only a new attempt can tell whether the checkpoint counts, but for
-    /// [`Error::Unresolved`]: [`Writer::resolve`] may find out.
+    /// If the error does not [end the attempt](Error::ends_attempt), the checkpoint never counts, and the attempt continues
+    /// with a higher number. If it does, only a new attempt finds out whether the checkpoint counts. The exception is
+    /// [`Error::Unresolved`], for which [`Writer::resolve`] may find out.
     pub async fn write(&self, checkpoint: CheckpointId, contents: CheckpointContents) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
         // Held throughout: checkpoints are written one after the other.
@@ -220,7 +220,7 @@ impl Writer {
         let (max_parallelism, key_hash_version) = inner.check(contents).await?;
         let identity = inner.run_identity(checkpoint, max_parallelism, key_hash_version);
         let job = paths::job_folder(inner.store.job());
-        // Another job of this name, or this one begun anew, may have saved there with the same numbers.
+        // Another job of this name, or an earlier run of this one, may have written there with the same numbers.
         let unique = JobStore::nonce() as u32;
         let folder = format!("savepoint-{job}-{:010}-{}-{unique:08x}", checkpoint.number(), inner.attempt);
         let storage = inner.store.storage().open_beside(dir)?.under(&folder);
@@ -253,8 +253,8 @@ impl Writer {
         Ok(uri)
     }
 
-    /// From now on the savepoint belongs to whoever asked for it: nothing removes it any more. To be called before anybody
-    /// is told of it, and when somebody who has found it restores it.
+    /// From now on the savepoint belongs to whoever asked for it: nothing removes it any more. Call this before the savepoint
+    /// is reported, and when a job restores a savepoint that was not reported.
     ///
     /// # Errors
     /// [`Error::SavepointLocation`] when it was removed meanwhile, because another attempt has long taken this one for dead.
@@ -310,7 +310,7 @@ impl Writer {
     /// that dead attempts have left go when they are [`retention::AGE_MS`] old.
     ///
     /// # Errors
-    /// When storage fails or a kept manifest cannot be read; nothing is removed that is needed, and the next call goes on.
+    /// When storage fails or a kept manifest cannot be read; nothing is removed that is needed, and the next call continues.
     pub async fn collect_garbage(&self) -> Result<Collected> {
         let Ok(_running) = self.inner.collecting.try_lock() else { return Ok(Collected::default()) };
         let head = {
@@ -362,7 +362,8 @@ impl Inner {
         self.append_record(&mut head, record).await
     }
 
-    /// Never another record in the place of one that may be part of the log: its nonce tells that it is this leader's own.
+    /// Appends the same record again. Another record must not take the place of one that may be part of the log; the nonce
+    /// shows that the record is this leader's own.
     async fn append_again(&self) -> Result<()> {
         let mut head = self.head.lock().await;
         let record = match &head.end {
@@ -456,7 +457,7 @@ impl Kept {
         }
     }
 
-    /// Gives up files that are too many, or of which too little counts: what counts is written anew next time.
+    /// Drops files beyond the limit, and files of which too little is live. The next checkpoint writes their live rows again.
     fn forget_old_files(&mut self) {
         let mut live: BTreeMap<CheckpointId, (u64, u64)> = BTreeMap::new();
         for kept in self.buckets.values() {

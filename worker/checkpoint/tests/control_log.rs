@@ -50,7 +50,7 @@ struct State {
     /// Every record that was created when it was next: what came to pass.
     history: Vec<Written>,
     leaders: Vec<Phase>,
-    /// Creates on their way whose writer has given up waiting.
+    /// Creates in flight whose writer has stopped waiting.
     late: Vec<Written>,
     /// Records that their writers take for part of the log.
     believed: Vec<Written>,
@@ -66,7 +66,7 @@ enum Step {
     Append(usize),
     /// The next action of a leader, and what becomes of it.
     Act(usize, Fate),
-    /// A create that was given up arrives.
+    /// A create whose writer has stopped waiting arrives.
     Arrive(usize),
     /// A leader that does not know what has become of its record appends the same one again, from the beginning.
     Again(usize),
@@ -81,7 +81,7 @@ enum Fate {
     Lost,
     /// With effect, and the answer is lost.
     AnswerLost,
-    /// On its way still when the writer gives up waiting.
+    /// It is still in flight when the writer stops waiting.
     Late,
     /// Refused as a conflict, without effect.
     Conflict,

@@ -18,7 +18,7 @@ use crate::{Error, SinkConfig, SourceConfig, TableDescriptor, datagen, nexmark};
 pub struct OpenContext {
     /// The job: the same over restarts, different from every other job that shares a target.
     pub job: String,
-    /// The history that checkpoint numbers belong to: another one when the job begins anew in an empty folder.
+    /// The history that checkpoint numbers belong to: another one when the job starts again in an empty folder.
     pub history: String,
     /// The uid of the source or sink in the job.
     pub uid: String,

@@ -29,8 +29,8 @@ pub struct Committable {
     pub description: serde_json::Value,
 }
 
-/// What a writer hands over at a barrier: committables, there when everything before the barrier is staged or
-/// acknowledged. The work goes on whether or not anybody waits for it.
+/// What a writer hands over at a barrier: committables, which are ready when everything before the barrier is staged or
+/// acknowledged. The work continues whether or not anybody waits for it.
 #[derive(Debug)]
 pub struct Prepared(Work);
 
@@ -76,7 +76,7 @@ pub trait SinkWriter: Send {
     /// Takes rows. May buffer; must not block for long (see [`SinkWriter::is_ready`]).
     fn write(&mut self, rows: &RecordBatch) -> Result<(), Error>;
 
-    /// Whether it can take more rows now: `false` is back-pressure, and the waker tells when that ends.
+    /// Whether it can take more rows now: `false` is back-pressure, and the waker is called when that ends.
     fn is_ready(&mut self) -> Result<bool, Error> {
         Ok(true)
     }
@@ -99,8 +99,8 @@ pub trait SinkCommitter: Send {
         committables: &'a [Committable],
     ) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Called once after recovery, when the commits of what is restored are done: throw away what else earlier attempts have
-    /// staged, but for `kept`. That belongs to checkpoints which this start has skipped and another one may go back to.
+    /// Called once after recovery, when the commits of what is restored are done: removes what else earlier attempts have
+    /// staged, except `kept`. Those belong to checkpoints that this start has skipped and another one may restore.
     fn abort_stale<'a>(&'a mut self, kept: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>>;
 }
 
@@ -115,7 +115,7 @@ pub struct WriterContext {
     pub subtask: (usize, usize),
     /// The number of the attempt, for names that must not be reused.
     pub attempt: u64,
-    /// Told what the writer waits for when something outside is away. It is over with the next checkpoint.
+    /// Receives the error of an outage that the writer waits out. The outage is over with the next checkpoint.
     pub waits: Arc<dyn Fn(&Error) + Send + Sync>,
 }
 

@@ -127,7 +127,7 @@ pub enum Poll {
     },
     /// A split has come to its end. Comes once for each split, after its last rows.
     Finished(SplitId),
-    /// Nothing is there at the moment; the waker tells when it is worth asking again.
+    /// Nothing is there at the moment; the waker is called when there may be more.
     Pending,
 }
 
@@ -164,7 +164,7 @@ pub trait SourceReader: Send {
     /// A checkpoint that includes this reader's snapshot is complete. For monitoring only, such as group offsets.
     fn checkpoint_complete(&mut self, _checkpoint: CheckpointId) {}
 
-    /// Why nothing can be read at the moment, if the outside is the reason. It is tried again until it can be.
+    /// Why nothing can be read at the moment, if a system outside is the reason. The read is repeated until it succeeds.
     fn trouble(&self) -> Option<String> {
         None
     }

@@ -323,7 +323,7 @@ pub(crate) enum Column {
     Date(Values<i32>),
     /// Milliseconds since midnight.
     Time(Values<i32>),
-    /// Ticks since 1970-01-01 00:00:00; `utc` tells an instant from a wall-clock time.
+    /// Ticks since 1970-01-01 00:00:00; `utc` distinguishes an instant from a wall-clock time.
     Timestamp {
         values: Values<i64>,
         tick: Tick,
@@ -474,7 +474,7 @@ impl Column {
         });
     }
 
-    /// Hands over the values as an array of the field's type and starts anew.
+    /// Returns the values as an array of the field's type and empties the column.
     pub(crate) fn finish(&mut self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
         match self {
             Self::Boolean(booleans) => {

@@ -96,9 +96,9 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// No input has anything to say for now: emit whatever is buffered but not part of [`Operator::snapshot`]. What is emitted
-    /// here goes out before [`Element::Idle`](eddyline_stream::Element::Idle). Afterwards receivers go on without this subtask,
-    /// so that rows which it still held would be late. The next call that brings anything is `on_watermark` or `process_batch`.
+    /// All inputs are idle: emit whatever is buffered but not part of [`Operator::snapshot`]. It is sent before
+    /// [`Element::Idle`](eddyline_stream::Element::Idle). Afterwards receivers continue without this subtask, so that rows
+    /// which it still held would be late. The next call is `on_watermark` or `process_batch`.
     fn on_idle(&mut self, _out: &mut Collector) -> Result<()> {
         Ok(())
     }

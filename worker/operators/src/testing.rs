@@ -21,7 +21,7 @@ impl<O: Operator> Driver<O> {
         Self { operator, out: Collector::default() }
     }
 
-    /// Drives an operator that goes on from a snapshot.
+    /// Drives an operator that is restored from a snapshot.
     ///
     /// # Errors
     /// When the operator refuses the snapshot.
@@ -38,7 +38,7 @@ impl<O: Operator> Driver<O> {
         self.operator.process_batch(Batch::new(rows), &mut self.out)
     }
 
-    /// Tells the operator how far event time has come.
+    /// Passes a watermark to the operator.
     ///
     /// # Errors
     /// Those of the operator.

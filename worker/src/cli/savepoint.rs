@@ -24,7 +24,7 @@ pub enum Command {
         s3_endpoint: Option<String>,
     },
     /// Make a savepoint of the latest complete checkpoint of a job, without its worker. The controller runs it in a pod of
-    /// its own. A copy that was cut off goes on when it is asked for again.
+    /// its own. An interrupted copy continues when it is requested again.
     Copy(CopyArguments),
 }
 
@@ -46,7 +46,7 @@ pub struct CopyArguments {
     /// The folder with the credentials of the storage.
     #[arg(long, default_value = mounts::STORAGE)]
     storage_dir: PathBuf,
-    /// A file that is told, as JSON, where the savepoint is, or why there is none.
+    /// A file that receives, as JSON, the location of the savepoint or the reason why there is none.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }

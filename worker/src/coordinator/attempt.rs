@@ -23,9 +23,9 @@ use crate::runtime::output::Staged;
 use crate::runtime::source_task::Command as SourceCommand;
 use crate::runtime::task::{self, Event, TaskSnapshot};
 
-/// How often time is looked at.
+/// How often the clock is read.
 const TICK: Duration = Duration::from_millis(50);
-/// Failed checkpoints in a row after which the log says so louder.
+/// After so many failed checkpoints in a row the log reports an error instead of a warning.
 const FAILURES_BEFORE_ALARM: u32 = 3;
 
 /// Why an attempt ended without the job being done.
@@ -34,7 +34,7 @@ pub enum Error {
     /// A task failed.
     #[error(transparent)]
     Task(#[from] task::Error),
-    /// What a sink was given could not be staged, so the checkpoint cannot be completed, nor any later one.
+    /// A sink could not stage its rows, so neither this checkpoint nor a later one can be completed.
     #[error("sink {sink} failed to stage its output for checkpoint {checkpoint}")]
     Stage {
         /// Which sink.
@@ -44,7 +44,7 @@ pub enum Error {
         /// Why.
         source: Box<eddyline_connectors::Error>,
     },
-    /// State that was frozen at a barrier does not fit in rows.
+    /// The state that was frozen at a barrier cannot be gathered into rows.
     #[error("failed to gather the state of {operator} for checkpoint {checkpoint}")]
     Gather {
         /// Whose state.
@@ -75,8 +75,8 @@ pub enum Error {
     /// Another process has taken over the job, or its records are not readable.
     #[error(transparent)]
     Checkpoint(#[from] Box<eddyline_checkpoint::Error>),
-    /// A part of the process that should run as long as the job has gone.
-    #[error("the job's tasks have gone without a word; this is a defect of eddyline, please report it")]
+    /// A part of the process has ended that should run as long as the job.
+    #[error("the tasks of the job have ended without a report; this is a defect of eddyline, please report it")]
     Lost,
 }
 
@@ -87,7 +87,7 @@ pub enum Ending {
     Finished,
     /// Stopped as asked, with the savepoint of this name and location or with a checkpoint.
     Stopped(Option<(String, String)>),
-    /// Stopped with a checkpoint, but the savepoint it should have been stopped with could not be written: the job continues.
+    /// Stopped with a checkpoint because the savepoint could not be written: the job continues.
     SavepointFailed,
     /// Stopped with a checkpoint to continue with another number of slots.
     Rescaling(Rescaling),
@@ -137,7 +137,7 @@ enum Done {
         committers: Committers,
         result: Result<BTreeMap<String, String>, Error>,
     },
-    /// Garbage of old checkpoints. Cut off when the job ends: the next one continues.
+    /// Removal of old checkpoints. It is aborted when the job ends, and the next attempt continues it.
     Collected(Result<(), eddyline_checkpoint::Error>),
     Discovered {
         source: usize,
@@ -150,27 +150,27 @@ struct Running {
     attempt: Attempt,
     started: Instant,
     rounds: Rounds,
-    /// What tasks have handed over for the checkpoint on its way.
+    /// What tasks have handed over for the checkpoint in flight.
     parts: Vec<(SlotIndex, TaskSnapshot)>,
     barrier_sent: Instant,
     alignment_max: Duration,
-    /// Staged for checkpoints that were abandoned: goes into the next one.
+    /// What was staged for abandoned checkpoints. The next checkpoint contains it.
     carried: Vec<(OperatorUid, Staged)>,
     /// Staged for the checkpoint that is stored and not yet committed.
     to_commit: BySink,
     committers: Option<Committers>,
-    /// Savepoints that are waited for, in the order in which they were asked for.
+    /// Requested savepoints that are not complete, in the order of the requests.
     orders: Vec<SavepointOrder>,
     stop: Option<Stop>,
     /// Savepoints of the checkpoint that is stored and not yet committed. They are complete when it is.
     written: Written,
-    /// The checkpoint that was on its way when a stop was taken back: its savepoint is not what a later stop ends with.
+    /// The checkpoint that was in flight when a stop was taken back. A later stop does not end with its savepoint.
     taken_back: Option<CheckpointId>,
     /// The state that the job was stopped with, to continue with other slots.
     held: Option<HeldState>,
     /// Where the savepoint is that the job was stopped with.
     stopped_with: Option<(String, String)>,
-    /// Sources that have not been told what there is to read.
+    /// Sources that have not received their first splits.
     undiscovered: usize,
     on_running: Option<OnRunning>,
     background: JoinSet<Done>,
@@ -238,8 +238,8 @@ pub async fn run(
 }
 
 impl Drop for Running {
-    /// Nobody waits in vain: an attempt that ends in another way than asked abandons its savepoints. Nor does the next
-    /// attempt wait until idle committers have closed their connections.
+    /// An attempt that does not end as requested abandons its savepoints, so that nobody waits for them in vain. The next
+    /// attempt does not wait until idle committers have closed their connections.
     fn drop(&mut self) {
         if let (Some(committers), Ok(runtime)) = (self.committers.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn_blocking(move || drop(committers));
@@ -264,7 +264,7 @@ impl Running {
             Request::Rescale { parallelism } => Stop::Rescale { parallelism, requested: Instant::now() },
         };
         match &mut self.stop {
-            // A savepoint that somebody waits for is written all the same.
+            // A requested savepoint is written nevertheless.
             Some(waiting) => self.orders.extend(waiting.join(stop)),
             None => self.stop = Some(stop),
         }
@@ -273,7 +273,7 @@ impl Running {
         Some(rounds::Event::SavepointRequested { stop: true })
     }
 
-    /// The job runs on. A change of parallelism is not taken back: nobody waits for it to end.
+    /// The job runs on. A change of parallelism is not taken back, because nobody has requested an end.
     fn take_back_stop(&mut self, reason: &str) -> Option<rounds::Event> {
         let stop = self.stop.take_if(|stop| matches!(stop, Stop::With { .. }))?;
         warn!(reason, "the job is not stopped and runs on");
@@ -353,14 +353,14 @@ impl Running {
             self.carried.extend(part.staged);
         }
         if self.stop.is_some() {
-            // The next barrier stops them again. Until then rows need not wait for whatever is in the way.
+            // The next barrier stops them again. Until then rows are read, whatever holds up the savepoint.
             self.tell_sources(SourceCommand::Resume);
         }
     }
 
     fn overdue(&mut self, checkpoint: CheckpointId) {
         if matches!(self.stop, Some(Stop::Rescale { .. })) {
-            // Rows need not wait for whatever is in the way: another barrier stops the job when this one is through.
+            // Rows are read, whatever holds up the checkpoint: another barrier stops the job when this checkpoint is complete.
             self.tell_sources(SourceCommand::Resume);
             let again = rounds::Event::SavepointRequested { stop: true };
             for event in [rounds::Event::StopTakenBack { savepoint: !self.orders.is_empty() }, again] {
@@ -391,7 +391,8 @@ impl Running {
         }
     }
 
-    /// What is finished at a barrier is so at all later ones, whatever becomes of its checkpoint: readers say it once.
+    /// A split that is finished at a barrier is finished at all later ones. Readers report it once, so it is kept also when the
+    /// checkpoint is abandoned.
     fn finish_splits(&mut self, snapshot: &mut TaskSnapshot) -> Result<(), Error> {
         let Some((operator, splits)) = &mut snapshot.splits else { return Ok(()) };
         let Some(source) = self.attempt.deployment.sources.iter().find(|source| source.uid == *operator) else {
@@ -432,7 +433,7 @@ impl Running {
         let value = |split: Split| serde_json::to_value(split).expect("a split is plain data");
         let splits = splits.into_iter().map(|(uid, splits)| (uid, splits.into_iter().map(value).collect())).collect();
         let writer = Arc::clone(&self.attempt.writer);
-        // What an ordinary checkpoint was under way for when it was asked for is taken with the next one.
+        // A savepoint that was requested while a checkpoint was in flight is taken with the next barrier.
         let mut orders = Vec::new();
         if barrier.kind != BarrierKind::Checkpoint {
             orders.clone_from(&self.orders);
@@ -467,7 +468,7 @@ impl Running {
 
     fn discover(&mut self, source: usize) {
         let running = &mut self.attempt.deployment.sources[source];
-        let mut enumerator = std::mem::replace(&mut running.enumerator, Box::new(Away));
+        let mut enumerator = std::mem::replace(&mut running.enumerator, Box::new(Absent));
         self.background.spawn(async move {
             let result = enumerator.discover().await;
             Done::Discovered { source, enumerator, result }
@@ -522,8 +523,8 @@ impl Running {
         }
     }
 
-    /// A savepoint is complete when what it was taken with is visible, and not when it is stored: a commit that fails
-    /// brings the job back to before it, and then somebody could restore what the job has gone beyond.
+    /// A savepoint is complete when its output is visible, not when it is stored. If the commit fails, the job restarts from
+    /// before the savepoint, and a copy restored from it would be ahead of the job.
     fn savepoints_complete(&mut self, checkpoint: CheckpointId, lost: &BTreeMap<String, String>) {
         let mut written = std::mem::take(&mut self.written);
         for (_, result) in &mut written {
@@ -566,7 +567,7 @@ impl Running {
                 debug!(source = %running.uid, found, "splits discovered");
                 is_complete
             }
-            // A look that fails later on is tried again: what is known can be read meanwhile.
+            // A later discovery that fails is repeated: the known splits can be read meanwhile.
             Err(error) if pool.is_discovered() => {
                 warn!(source = %running.uid, error = %crate::chain_of(&error), "looking for new splits failed");
                 false
@@ -596,10 +597,10 @@ impl Running {
     }
 }
 
-/// Stands in while an enumerator is away looking; nobody asks it.
-struct Away;
+/// Takes the place of an enumerator while that one looks for splits; nobody calls it.
+struct Absent;
 
-impl SplitEnumerator for Away {
+impl SplitEnumerator for Absent {
     fn discover(&mut self) -> futures::future::BoxFuture<'_, Result<Discovery, eddyline_connectors::Error>> {
         futures::future::ready(Ok(Discovery::default())).boxed()
     }

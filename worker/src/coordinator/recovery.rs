@@ -1,5 +1,5 @@
-//! How an attempt takes up where an earlier one has left off: what it starts from, the state it restores, and the output
-//! that is made visible before anything new.
+//! How an attempt continues the work of an earlier one: the checkpoint that it starts from, the state that it restores, and
+//! the output that it commits first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,9 +41,8 @@ pub(super) async fn starting_point(
     })
 }
 
-/// Makes visible what a savepoint, or a checkpoint of this job that an earlier start has skipped, has staged and nobody has made
-/// visible. The sinks are opened as the job and the history had them that it belongs to: what is visible already is found by
-/// these names.
+/// Commits the open output of a savepoint, or of a checkpoint of this job that an earlier start has skipped. The sinks are
+/// opened under the names of the job and the history that it belongs to, because these names say what is visible already.
 pub(super) async fn commit_restored(
     graph: &JobGraph,
     restored: &CheckpointHandle,
@@ -85,13 +84,14 @@ pub(super) async fn commit_restored(
         eddyline_stream::crash_point("savepoint.committed-one");
     }
     if let Err(error) = restored.mark_committed().await {
-        // It may be where this job may only read. The next who restores it does the same once more.
-        warn!(uri = %restored.uri(), error = %crate::chain_of(&error), "what is restored could not be told that its output is visible");
+        // This job may have no permission to write there. The next job that restores it repeats the commit.
+        warn!(uri = %restored.uri(), error = %crate::chain_of(&error), "the restored checkpoint could not be marked as committed");
     }
     Ok(())
 }
 
-/// What a checkpoint of this job has staged and not made visible, for the sinks that can.
+/// What a checkpoint of this job has staged and not committed, by sink. Fails if the job lacks a sink whose output must not be
+/// left behind.
 pub(super) fn open_output(
     checkpoint: &CheckpointHandle,
     committers: &Committers,
@@ -104,7 +104,7 @@ pub(super) fn open_output(
     Ok(staged)
 }
 
-/// Has sinks throw away what dead attempts have staged, but for what belongs to checkpoints that this start has skipped.
+/// Has sinks remove what dead attempts have staged. Output of checkpoints that this start has skipped stays.
 pub(super) async fn abort_stale(
     committers: &mut Committers,
     store: &JobStore,
@@ -119,7 +119,7 @@ pub(super) async fn abort_stale(
                     kept.entry(sink).or_default().extend(of_sink);
                 }
             }
-            // It is listed, but nobody can go back to it.
+            // It is listed, but no start can restore it.
             Err(eddyline_checkpoint::Error::MissingManifest { .. }) => {}
             Err(error) if error.is_retryable() => return Err(error.into()),
             Err(error) => {
@@ -193,14 +193,14 @@ pub(super) async fn restore(
         }
         let finished = handle.finished(recorded);
         if !finished.is_empty() {
-            // Without an open split its source is restored all the same.
+            // A source without an open split is restored too.
             restored.splits.entry(node.uid.clone()).or_default();
             restored.finished.insert(node.uid.clone(), finished.to_vec());
         }
     }
     let is_read = restored.splits.values().flatten().all(|split| split.finished);
     if !restored.splits.is_empty() && is_read {
-        info!("all input that is known has been read already; `--restore none` begins anew");
+        info!("all known input has been read already; `--restore none` reads it again from the start");
     }
     Ok(restored)
 }

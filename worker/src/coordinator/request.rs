@@ -1,4 +1,4 @@
-//! What the outside asks of a running job.
+//! Requests to a running job.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ pub struct SavepointOrder {
     pub folder: String,
 }
 
-/// What the outside asks of a running job.
+/// A request to a running job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Take a savepoint and continue.
@@ -20,10 +20,10 @@ pub enum Request {
     Stop {
         /// The savepoint.
         savepoint: Option<SavepointOrder>,
-        /// When the stop is taken back if it has not come to its end.
+        /// When the stop is taken back if the job has not stopped by then.
         deadline: Option<Instant>,
     },
-    /// Take back a stop that has not come to its end.
+    /// Take back a stop that has not ended the job yet.
     Resume,
     /// Run on another number of slots.
     Rescale {

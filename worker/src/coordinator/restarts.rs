@@ -6,7 +6,7 @@ use eddyline_connectors::backoff;
 
 use super::verdict::Verdict;
 
-/// The longest wait while something outside is away: the job comes back soon after it does.
+/// The longest wait during an outage: the job restarts soon after the outage has ended.
 const OUTAGE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How often a failing job is started again, and after which waits.
@@ -20,8 +20,8 @@ pub struct RestartStrategy {
     pub backoff_initial: Duration,
     /// The longest wait.
     pub backoff_max: Duration,
-    /// Whether a job waits for what is away also before it has run for the first time. Where somebody looks on, an address
-    /// with a typing error in it should rather end it.
+    /// Whether a job also waits out an outage before it has run for the first time. On a terminal it should not: there, a
+    /// mistyped address ends it.
     pub waits_at_first_start: bool,
 }
 
@@ -42,7 +42,7 @@ impl Default for RestartStrategy {
 pub(super) enum Next {
     /// Another attempt, after this wait.
     Attempt(Duration),
-    /// Another attempt, after this wait, as often as it takes: what is outside is away.
+    /// Another attempt, after this wait, as often as it takes: a system outside has an outage.
     AttemptWhenBack(Duration),
     /// Nothing: the job has failed.
     GiveUp,
@@ -54,7 +54,7 @@ pub(super) struct Restarts {
     strategy: RestartStrategy,
 
     failures: Vec<Instant>,
-    /// Attempts in a row that ended because something outside was away.
+    /// Attempts in a row that an outage has ended.
     outages: u32,
     has_run: bool,
 }

@@ -1,11 +1,11 @@
 //! Decides about checkpoints: when one starts, when it is complete, when it is abandoned. No I/O, no clock.
 //!
-//! One checkpoint is on its way at a time: barrier, then storage, then commit. The next one starts when it is committed or
-//! abandoned. What was staged for one that was abandoned goes into the next; its files become garbage.
+//! One checkpoint is in flight at a time: barrier, then storage, then commit. The next one starts when it is committed or
+//! abandoned. The next checkpoint contains what was staged for an abandoned one; the files of that one become garbage.
 //!
-//! An attempt takes its first checkpoint early and doubles the time between them until it is the interval: whoever waits
-//! for a job to be ready, or for its first committed result, need not wait for an interval, and an attempt that has caught
-//! up with its input and then dies does not do so twice.
+//! An attempt takes its first checkpoint early and doubles the time between them until it is the interval. So a job is ready
+//! and has its first committed result before an interval has passed, and an attempt that dies after it has caught up with
+//! its input does not read that input twice.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ pub enum Command {
     Commit(CheckpointId),
     /// It is abandoned: keep what was staged for the next one.
     Abandon(CheckpointId),
-    /// It has taken the whole time that it may take, and is still being stored or committed.
+    /// It has reached the timeout and is still being stored or committed.
     Overdue(CheckpointId),
     /// The job has been stopped with a savepoint.
     Stopped(CheckpointId),
@@ -176,7 +176,7 @@ impl Rounds {
             (Event::Tick, Phase::Aligning { barrier, since, .. }) if now >= since + self.config.timeout => {
                 self.abandon(barrier, &mut commands);
             }
-            // What is staged and written cannot be called back; said once for each time that has gone by.
+            // What is staged and written cannot be taken back, so this is only reported, once for each timeout that has passed.
             (Event::Tick, Phase::Storing { barrier, since }) if now >= since + self.config.timeout => {
                 self.failures += 1;
                 self.phase = Phase::Storing { barrier, since: now };
@@ -199,7 +199,7 @@ impl Rounds {
         self.savepoint = Some(BarrierKind::Savepoint { stop });
     }
 
-    /// What is on its way becomes an ordinary checkpoint or savepoint, and what is asked for too.
+    /// Turns a stop that is in flight or requested into an ordinary checkpoint or savepoint.
     fn take_back_stop(&mut self, savepoint: bool) {
         let stop = BarrierKind::Savepoint { stop: true };
         if self.savepoint == Some(stop) {
@@ -217,7 +217,7 @@ impl Rounds {
         self.failures += 1;
         self.phase = Phase::Waiting;
         if barrier.kind != BarrierKind::Checkpoint {
-            // Somebody waits for it: try again.
+            // The savepoint was requested: the next barrier takes it.
             self.ask(barrier.kind == BarrierKind::Savepoint { stop: true });
         }
         commands.push(Command::Abandon(barrier.checkpoint));

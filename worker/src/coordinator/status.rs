@@ -1,4 +1,4 @@
-//! What the outside sees of a job that no single task knows.
+//! The status of a job, as the API and the progress line show it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -26,7 +26,7 @@ pub struct LastCheckpoint {
 pub struct State {
     /// Where the job is in its life.
     pub phase: Phase,
-    /// Why it is there, if that needs a word.
+    /// Why it is in this phase, if there is something to say.
     pub message: Option<String>,
     /// Whether it has failed because it was started again too often.
     pub is_restart_limit_reached: bool,
@@ -189,7 +189,7 @@ impl Status {
         state.message = Some(message);
     }
 
-    /// Another attempt follows one that could not begin, because something outside is away.
+    /// Another attempt follows one that could not begin because of an outage.
     pub fn waiting(&self, message: String) {
         self.enter(Phase::Restarting, Some(message));
     }

@@ -13,12 +13,11 @@ use crate::runtime::task;
 /// What a failure means for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Something outside does not answer, has no room, or lets nobody in: the next attempt succeeds when it is back, and
-    /// not earlier.
+    /// A system outside does not answer, has no room, or refuses access. The next attempt fails too while that lasts.
     Outage,
     /// The next attempt may succeed. If attempts keep failing so, something is wrong.
     Failure,
-    /// Every attempt would meet the same.
+    /// Every attempt would fail in the same way.
     Mistake,
 }
 
@@ -66,7 +65,7 @@ pub(super) fn of_connector(error: &eddyline_connectors::Error) -> Verdict {
     }
 }
 
-/// The error of the checkpoint storage that a connector has met when it staged output there.
+/// The error of the checkpoint storage behind the error of a connector that has staged output there.
 fn storage_behind(error: &eddyline_connectors::Error) -> Option<&eddyline_checkpoint::Error> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
@@ -202,10 +201,10 @@ INSERT INTO results SELECT n FROM numbers;"
             ("an unknown record", Error::Checkpoint(unresolved(None)), Failure, Storage),
             ("another maxParallelism", Error::Checkpoint(wide), Mistake, State),
             ("another process", Error::Checkpoint(fenced), Mistake, Job),
-            ("staging on storage that is away", stage(staged(access("refused"))), Outage, Storage),
-            ("staging on a sink that is away", stage(unavailable(true, None)), Outage, Sink),
-            ("a commit on storage that is away", commit(staged(access("refused"))), Outage, Storage),
-            ("a broker that is away", connector(unavailable(true, None)), Outage, Source),
+            ("staging during an outage of storage", stage(staged(access("refused"))), Outage, Storage),
+            ("staging during an outage of a sink", stage(unavailable(true, None)), Outage, Sink),
+            ("a commit during an outage of storage", commit(staged(access("refused"))), Outage, Storage),
+            ("an outage of a broker", connector(unavailable(true, None)), Outage, Source),
             ("a topic that is not there", connector(unavailable(false, None)), Mistake, Source),
             ("a record that is no JSON", connector(Box::new(bad)), Mistake, Record),
             (

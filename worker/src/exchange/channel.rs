@@ -1,7 +1,7 @@
 //! A bounded channel between two subtasks.
 //!
-//! Who has to be woken is decided under the lock, from what the queue was before and is afterwards. An end that finds the
-//! channel full or empty and goes to sleep is therefore woken by the very next step that changes that.
+//! Which end has to be woken is decided under the lock, by the state of the queue before and after the step. So an end that
+//! sleeps because the channel is full or empty is woken by the next step that changes that.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -126,9 +126,9 @@ impl Sampler {
 
 /// Each source that cannot be read, once.
 fn unreachable_sources(metrics: &[Arc<OperatorMetrics>]) -> Vec<String> {
-    let told: BTreeMap<&str, String> =
+    let reasons: BTreeMap<&str, String> =
         metrics.iter().filter_map(|task| Some((task.label.as_str(), task.trouble()?))).collect();
-    told.into_iter().map(|(source, why)| format!("{source}: {why}")).collect()
+    reasons.into_iter().map(|(source, why)| format!("{source}: {why}")).collect()
 }
 
 fn rate(samples: &VecDeque<Sample>) -> f64 {

@@ -1,4 +1,4 @@
-//! What a worker is told by the files mounted into its pod.
+//! The settings of a worker, from the files mounted into its pod.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -76,8 +76,8 @@ impl Settings {
     }
 }
 
-/// The credentials of the storage, as options: by the folder they are in, so that a Secret that is changed counts from the
-/// next request on, and the job goes on as soon as its key is right.
+/// The credentials of the storage, as options. They name the folder that holds them, so that a changed Secret takes effect
+/// with the next request, and the job resumes as soon as its key is right.
 ///
 /// # Errors
 /// Names a file that is there and cannot be read.

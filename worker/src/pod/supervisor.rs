@@ -1,4 +1,4 @@
-//! Keeps the job of a process: starts it, hands requests on, and tells what became of it.
+//! Runs the job of a process: starts it, passes requests to it, and reports its outcome.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -53,7 +53,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts the job. What is wrong with it is told by its status.
+    /// Starts the job. Its status reports what is wrong with it.
     pub fn start(settings: Settings, secrets: PathBuf) -> Self {
         let view = Arc::new(View::default());
         let sampler = Arc::new(Sampler::default());
@@ -328,7 +328,7 @@ async fn run(
         Err(reason) => {
             let message = crate::chain_of(&reason);
             error!(error = %message, "the job has failed");
-            // Most failures have been told already; those before the first attempt have not.
+            // The status shows most failures already, but not those before the first attempt.
             if !matches!(view.status.phase(), Phase::Failed | Phase::Fenced) {
                 view.status.enter(Phase::Failed, Some(message));
             }

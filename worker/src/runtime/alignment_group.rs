@@ -20,8 +20,8 @@ impl AlignmentGroup {
         minima.len() - 1
     }
 
-    /// Tells the smallest watermark of a reader's active splits, and learns that of all readers. `None` for a reader that
-    /// holds nobody back.
+    /// Reports the smallest watermark of a reader's active splits, and returns that of all readers. `None` for a reader that
+    /// holds no other back.
     fn report(&self, reader: usize, minimum: Option<Watermark>) -> Watermark {
         let mut minima = self.minima.lock().expect("no holder of the minima panics");
         minima[reader] = minimum;

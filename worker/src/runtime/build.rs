@@ -75,7 +75,7 @@ pub struct Context {
     pub io: tokio::runtime::Handle,
     /// Where sinks stage what is not yet committed.
     pub staging: Arc<dyn Staging>,
-    /// Told what sinks wait for.
+    /// Receives the errors of outages that sinks wait out.
     pub waits: Arc<dyn Fn(&eddyline_connectors::Error) + Send + Sync>,
     /// The way from tasks to the coordinator.
     pub events: EventSender,

@@ -33,7 +33,8 @@ impl Chain {
         process(&mut self.links, batch, end)
     }
 
-    /// Tells every operator the watermark, from the first to the last; what each emits passes those behind it first.
+    /// Passes the watermark to every operator, from the first to the last. The rows that an operator emits for it pass the
+    /// operators behind it before the watermark does.
     pub fn watermark(
         &mut self,
         watermark: Watermark,
@@ -45,7 +46,7 @@ impl Chain {
         })
     }
 
-    /// Tells every operator that its input is idle, and has it emit what must not wait until the input goes on.
+    /// Reports to every operator that its input is idle. The operators emit what must not wait until the input resumes.
     pub fn idle(&mut self, end: &mut dyn FnMut(Batch) -> Result<(), Error>) -> Result<(), Error> {
         each(&mut self.links, end, &mut |link| link.operator.on_idle(&mut link.out))
     }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Tells for how long a reader has been able to read. It stands while there is no room downstream and while the job is being
-/// stopped: a reader that may not read hears nothing, and that is no silence.
+/// Measures for how long a reader has been able to read. It stands while there is no room downstream and while the job is
+/// being stopped: a split is not idle because its reader may not read.
 #[derive(Debug)]
 pub struct ListeningClock {
     started: Instant,

@@ -34,7 +34,7 @@ pub struct OperatorTask {
     alignment: Alignment,
     alignment_started: Option<Instant>,
     watermarks: ChannelWatermarks,
-    /// What the chain has been told.
+    /// The last watermark that the chain has received.
     watermark: Watermark,
     next_input: usize,
 }
@@ -124,7 +124,7 @@ impl OperatorTask {
         Ok(())
     }
 
-    /// Tells the chain the watermark, if it has risen.
+    /// Passes the watermark to the chain, if it has risen.
     fn advance_chain(&mut self) -> Result<Option<Watermark>, Error> {
         let watermark = self.watermarks.watermark();
         if watermark <= self.watermark {

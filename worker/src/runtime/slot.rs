@@ -11,8 +11,8 @@ use eddyline_stream::SlotIndex;
 use super::task::{Error, Event, EventSender, Progress, Task};
 use super::waker::SlotWaker;
 
-/// How long a slot sleeps at most when none of its tasks has work: bounds the delay of what nobody wakes it for, such
-/// as idle timeouts.
+/// How long a slot sleeps at most when none of its tasks has work. It bounds the delay of events for which nothing wakes the
+/// slot, such as idle timeouts.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 /// A running slot thread.
@@ -106,12 +106,12 @@ mod tests {
 
     use super::*;
 
-    /// Makes the same progress at every step, and counts what it is told of its time.
+    /// Makes the same progress at every step, and records the times that are reported to it.
     struct Steady {
         progress: Progress,
         steps_left: u32,
         stop: Arc<AtomicBool>,
-        told: Arc<Mutex<Vec<(Progress, Duration)>>>,
+        reported: Arc<Mutex<Vec<(Progress, Duration)>>>,
     }
 
     impl Task for Steady {
@@ -124,23 +124,23 @@ mod tests {
         }
 
         fn account(&self, progress: Progress, time: Duration) {
-            self.told.lock().expect("no panic").push((progress, time));
+            self.reported.lock().expect("no panic").push((progress, time));
         }
     }
 
     #[test]
     fn a_task_without_work_is_idle_while_its_neighbour_works() {
         let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::new(Mutex::new(Vec::new()));
+        let reported = Arc::new(Mutex::new(Vec::new()));
         let task = |progress| -> Box<dyn Task> {
-            let (stop, told) = (Arc::clone(&stop), Arc::clone(&told));
-            Box::new(Steady { progress, steps_left: 5, stop, told })
+            let (stop, reported) = (Arc::clone(&stop), Arc::clone(&reported));
+            Box::new(Steady { progress, steps_left: 5, stop, reported })
         };
         let waker = SlotWaker::default();
         waker.bind();
         run(vec![task(Progress::Worked), task(Progress::Idle)], &waker, &stop).expect("nothing fails");
-        let told = told.lock().expect("no panic");
-        let idle: Vec<_> = told.iter().filter(|(progress, _)| *progress == Progress::Idle).collect();
+        let reported = reported.lock().expect("no panic");
+        let idle: Vec<_> = reported.iter().filter(|(progress, _)| *progress == Progress::Idle).collect();
         assert_eq!(idle.len(), 5, "once a turn, though the slot never slept");
         assert!(idle.iter().map(|(_, time)| *time).sum::<Duration>() > Duration::ZERO);
     }

@@ -75,7 +75,7 @@ pub struct SourceTask {
     listening: ListeningClock,
     generators: BTreeMap<SplitId, WatermarkGenerator>,
     watermarks: SplitWatermarks,
-    /// What the chain has been told.
+    /// The last watermark that the chain has received.
     watermark: Watermark,
     columns_out: Collector,
     /// Splits being read.
@@ -144,7 +144,7 @@ impl SourceTask {
     }
 
     fn checkpoint(&mut self, barrier: Barrier) -> Result<(), Error> {
-        // A split that was dealt to this reader belongs to its snapshot, also when nothing was read of it.
+        // A split that was dealt to this reader belongs to its snapshot, even if nothing of it has been read.
         let output = &mut self.parts.output;
         self.parts.chain.before_barrier(&mut |batch| output.send_batch(batch))?;
         let operators = self.parts.chain.snapshot()?;
@@ -168,8 +168,8 @@ impl SourceTask {
 
     /// Takes splits from the pool: one at a time on demand, all of this reader's otherwise. Says whether more can come.
     ///
-    /// That is looked up together with the splits: were something discovered in between, a reader would call itself idle
-    /// although a split waits for it, and with the others at their end event time would be over before it had begun.
+    /// Both are looked up under one lock. Otherwise a split that is discovered in between would make this reader report idle,
+    /// and the watermark could reach the end of the input before that split is read.
     fn take_splits(&mut self) -> Result<Outlook, Error> {
         let subtask = self.parts.slot.index();
         let (found, outlook) = {
@@ -251,7 +251,7 @@ impl SourceTask {
         Ok(())
     }
 
-    /// Tells the chain a watermark, if it has risen.
+    /// Passes a watermark to the chain, if it has risen.
     fn advance_chain(&mut self, watermark: Watermark) -> Result<Option<Watermark>, Error> {
         if watermark <= self.watermark {
             return Ok(None);
@@ -374,7 +374,7 @@ impl Task for SourceTask {
         self.commands()?;
         self.align();
         if self.ended || self.stopped {
-            // A stop can be taken back: that nothing was read until then is no silence.
+            // A stop can be taken back. A split is not idle because the reader was stopped.
             self.listening.set_running(false, Instant::now());
             return Ok(Progress::Idle);
         }

@@ -1,9 +1,9 @@
 //! Deals the splits of a source to its readers.
 //!
-//! Readers report the splits they hold. A split that no reader has reported was in no reader's hands at its barrier, so
-//! nothing of it has been read since the attempt began: [`SplitPool::complete`] adds it to the checkpoint as it was, or its
-//! position would be forgotten. A split that a reader has reported as finished, whatever became of that checkpoint, is
-//! finished in each later one: [`SplitPool::finish`] takes it over.
+//! Readers report the splits they hold. If no reader has reported a split, no reader held it at the barrier, and nothing of
+//! it has been read since the attempt began. [`SplitPool::complete`] adds it to the checkpoint at its restored position,
+//! which would be lost otherwise. A split that a reader has reported as finished is finished in each later checkpoint, even
+//! if this one is abandoned: [`SplitPool::finish`] records it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -76,7 +76,7 @@ impl SplitPool {
                 *split = restored;
             }
         }
-        // What was being read and is not found any more: its reader says what is wrong, or still has access to it.
+        // A split that was being read and is not found any more stays: its reader reports what is wrong, or can still read it.
         let vanished =
             std::mem::take(&mut self.restored).into_values().filter(|split| self.known.insert(split.id.clone()));
         let found: Vec<Split> = vanished.collect::<Vec<_>>().into_iter().chain(found).collect();

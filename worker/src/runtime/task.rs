@@ -1,4 +1,4 @@
-//! What all tasks have in common: how a slot steps them, and what they tell the coordinator.
+//! What all tasks have in common: how a slot steps them, and what they report to the coordinator.
 
 use eddyline_connectors::source::Split;
 use eddyline_state::Frozen;
@@ -52,7 +52,7 @@ pub struct TaskSnapshot {
     pub staged: Option<(OperatorUid, Staged)>,
 }
 
-/// What a task tells the coordinator.
+/// What a task reports to the coordinator.
 pub enum Event {
     /// The barrier has passed; this is the task's part.
     Acknowledged {
@@ -67,7 +67,7 @@ pub enum Event {
     },
     /// All inputs have ended and everything has been sent on. Barriers still pass.
     Ended,
-    /// The task cannot go on.
+    /// The task cannot continue.
     Failed(Error),
 }
 

@@ -3,11 +3,11 @@
 //! [`GroupTable`] holds one packed row of accumulators for every distinct key it has seen. What the accumulators mean is
 //! the operator's business; this crate finds the row of a key.
 //!
-//! [`Frozen`] is what a barrier takes of a subtask, without copying it; gathered, it is a [`Snapshot`]: one subtask's part of a checkpoint, and also what a subtask restores from. Operators give and take
-//! whole rows with their key hashes; how rows become files, and which rows a subtask gets back after a change of
-//! parallelism, is the `checkpoint` room's business.
+//! [`Frozen`] is the state of a subtask at a barrier, shared rather than copied. Gathered, it is a [`Snapshot`]: one subtask's
+//! part of a checkpoint, and also what a subtask restores from. Operators give and take whole rows with their key hashes.
+//! The `checkpoint` crate decides how rows become files, and which rows a subtask gets after a change of parallelism.
 //!
-//! A [`Meaning`] says which computation state belongs to, and whether another query can go on with it.
+//! A [`Meaning`] says which computation state belongs to, and whether another query can restore it.
 
 mod directory;
 pub mod fixed;

@@ -1,4 +1,4 @@
-//! What state means: the computation that an operator's state belongs to, and whether it can go on under another query.
+//! What state means: the computation that an operator's state belongs to, and whether another query can restore it.
 //!
 //! State belongs to a computation, not to a name or to a place in a script. Each operator with state states its
 //! [`Meaning`] in a canonical form, which checkpoints keep beside the state. [`compare`] finds for each operator of a job
@@ -93,7 +93,7 @@ impl Meaning {
         values(self) == values(recorded)
     }
 
-    /// What a state of the meaning `recorded` differs in, if it is to go on under this one. Nothing if it can.
+    /// How state with the meaning `recorded` differs from this one. Empty if it can be restored.
     pub fn differences(&self, recorded: &Meaning) -> Vec<Difference> {
         if self.kind != recorded.kind {
             let (recorded, job) = (recorded.kind.clone(), self.kind.clone());
@@ -162,7 +162,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// State that no operator of the job can go on with.
+/// State that no operator of the job can restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The operator that the state was recorded of.
@@ -183,12 +183,12 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Which state each operator of a job goes on with.
+/// Which state each operator of a job restores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// For each operator of the job that has state: the operator it was recorded of.
     pub restored: BTreeMap<OperatorUid, OperatorUid>,
-    /// State that nobody can go on with, in the order of its operators.
+    /// State that no operator can restore, in the order of its operators.
     pub refusals: Vec<Refusal>,
     /// Operators of the job that start empty.
     pub added: Vec<OperatorUid>,
@@ -207,8 +207,8 @@ pub fn ways_out<'a>(operators: impl IntoIterator<Item = &'a OperatorUid>) -> Str
     let names: Vec<&str> = unique.into_iter().map(OperatorUid::as_str).collect();
     let flags: Vec<String> = names.iter().map(|name| format!("--allow-non-restored-state '{name}'")).collect();
     format!(
-        "to go on and leave this state behind, name its operators in upgrade.allowNonRestoredState of the StreamJob: \
-         [{}] (eddyline run: {}); to begin anew without any state, use upgrade.mode: Stateless (eddyline run: --restore \
+        "to continue and leave this state behind, name its operators in upgrade.allowNonRestoredState of the StreamJob: \
+         [{}] (eddyline run: {}); to start without any state, use upgrade.mode: Stateless (eddyline run: --restore \
          none)",
         names.join(", "),
         flags.join(" ")
@@ -218,8 +218,8 @@ pub fn ways_out<'a>(operators: impl IntoIterator<Item = &'a OperatorUid>) -> Str
 /// An operator and what it computes.
 pub type Operator = (OperatorUid, Meaning);
 
-/// Finds for each operator of a job the recorded one whose state it can go on with. Operators that compute the same are
-/// told apart by their names first, then by their order.
+/// Finds for each operator of a job the recorded one whose state it can restore. Operators that compute the same are
+/// distinguished by their names first, then by their order.
 pub fn compare(recorded: &[Operator], job: &[Operator]) -> Comparison {
     let mut matching =
         Matching { recorded: recorded.iter().collect(), job: job.iter().collect(), restored: BTreeMap::new() };
@@ -243,7 +243,7 @@ struct Matching<'a> {
 }
 
 impl<'a> Matching<'a> {
-    /// Pairs operators that can go on with each other's state and that `is_wanted` likes.
+    /// Pairs operators that can restore each other's state and that `is_wanted` accepts.
     fn pair(&mut self, is_wanted: impl Fn(&Operator, &Operator) -> bool) {
         let mut left = Vec::new();
         for operator in std::mem::take(&mut self.job) {

@@ -1,5 +1,4 @@
-//! Keys and accumulators of groups, one packed row each: what is left of a [`GroupTable`](crate::GroupTable) when nothing
-//! has to be found any more.
+//! Keys and accumulators of groups, one packed row each: a [`GroupTable`](crate::GroupTable) without its directory.
 //!
 //! A packed row begins with the key: none, an image of 8 bytes, or two words for bytes, of which up to 12 are in the row and
 //! longer ones in an arena. Behind it are the accumulators, of which this crate knows only how many words they are.

@@ -1,4 +1,4 @@
-//! Asking for memory before it is needed. A hint only: without it results are the same, later.
+//! Loads memory before it is needed. This is a hint: without it the results are the same, but later.
 
 /// Starts loading the cache line that holds `items[index]`; does nothing when there is no such item.
 #[inline(always)]

@@ -59,8 +59,8 @@ pub struct TableRows {
 
 /// One subtask's state as it was at a barrier, not yet gathered into rows.
 ///
-/// Taking one is all that a barrier waits for. What it holds is shared with the operator, which copies what it goes on to
-/// change; gathering takes time and happens on another thread.
+/// A barrier waits only until it is taken. It shares its rows with the operator, which copies them before it changes them.
+/// Gathering takes time and happens on another thread.
 #[must_use = "a snapshot is taken to be gathered"]
 pub struct Frozen(Box<dyn FnOnce() -> Result<Snapshot, ArrowError> + Send>);
 

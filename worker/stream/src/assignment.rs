@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{KeyGroup, KeyGroupSet, MaxParallelism, SlotIndex};
 
-/// The owner of every key group. A table and not ranges: adding a slot moves `1 / (n + 1)` of the state, where cutting
-/// ranges anew moves about half of it.
+/// The owner of every key group. A table and not ranges: adding a slot moves `1 / (n + 1)` of the state, whereas
+/// new ranges would move about half of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     max_parallelism: MaxParallelism,

@@ -36,7 +36,7 @@ impl fmt::Display for CheckpointId {
 /// Why a barrier was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarrierKind {
-    /// A periodic checkpoint; the job goes on behind it.
+    /// A periodic checkpoint; the job continues behind it.
     Checkpoint,
     /// A self-contained savepoint. With `stop`, sources send nothing behind the barrier.
     Savepoint {

@@ -16,7 +16,7 @@ pub enum Element {
     Idle,
     /// A checkpoint cuts the stream here.
     Barrier(Barrier),
-    /// No rows and no watermarks follow. Barriers still do: a task outlives its input, so that checkpoints go on
+    /// No rows and no watermarks follow. Barriers still do: a task outlives its input, so that checkpoints continue
     /// while other tasks are at work, and the last one covers everything.
     EndOfInput,
 }

@@ -1,4 +1,4 @@
--- ARRAY, MAP and ROW are told apart and kept by aggregates like flat values; a MAP whatever the order of its keys.
+-- ARRAY, MAP and ROW are distinguished and kept by aggregates like flat values; a MAP whatever the order of its keys.
 -- in rows
 -- {"g":1,"c":[1,2],"r":{"x":1,"y":"a"},"m":{"k":1,"l":2},"ts":"2026-03-01 09:00:01"}
 -- {"g":1,"c":[1,2],"r":{"x":1,"y":null},"m":{"l":2,"k":1},"ts":"2026-03-01 09:00:02"}

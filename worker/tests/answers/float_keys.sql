@@ -1,4 +1,4 @@
--- As keys, -0.0 and 0.0 are one value; DISTINCT tells them apart. NaN is one value, wherever it comes from.
+-- As keys, -0.0 and 0.0 are one value; DISTINCT distinguishes them. NaN is one value, wherever it comes from.
 -- in numbers
 -- {"d":0.0,"e":1.0,"ts":"2026-03-01 09:00:01"}
 -- {"d":-0.0,"e":1.0,"ts":"2026-03-01 09:00:02"}

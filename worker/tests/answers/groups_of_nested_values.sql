@@ -1,4 +1,4 @@
--- ARRAY, MAP and ROW are keys of GROUP BY and of sessions, and DISTINCT tells them apart; a MAP whatever the order of its keys.
+-- ARRAY, MAP and ROW are keys of GROUP BY and of sessions, and DISTINCT distinguishes them; a MAP whatever the order of its keys.
 -- in rows
 -- {"c":[1,2],"r":{"x":1,"y":"a"},"m":{"k":1,"l":2},"ts":"2026-03-01 09:00:01"}
 -- {"c":[1,2],"r":{"x":1,"y":null},"m":{"l":2,"k":1},"ts":"2026-03-01 09:00:02"}

@@ -1,4 +1,4 @@
-//! A checkpoint that is abandoned while one sink has its barrier and another, whose broker is away, has not.
+//! A checkpoint that is abandoned while one sink has its barrier and another one, whose broker is down, has not.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,14 +9,14 @@ use crate::running::{Running, pause};
 const ROWS: u64 = 30_000;
 
 /// Two sinks behind exchanges. The client of the first has room for few records, so its tasks stop reading at once while its
-/// broker is away, and no barrier reaches them; the second has a row each second and takes its barriers.
-fn job(away: &str, near: &str) -> String {
+/// broker is down, and no barrier reaches them; the second has a row each second and takes its barriers.
+fn job(far: &str, near: &str) -> String {
     format!(
         "SET 'execution.checkpointing.timeout' = '2 s';
 CREATE TABLE numbers (n BIGINT, ts AS TO_TIMESTAMP_LTZ(n, 3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen',
   'rows-per-second' = '20000', 'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '{ROWS}');
 CREATE TABLE each_number (n BIGINT, c BIGINT) WITH ('connector' = 'kafka', 'topic' = 'each', 'format' = 'json',
-  'properties.bootstrap.servers' = '{away}', 'properties.queue.buffering.max.messages' = '100');
+  'properties.bootstrap.servers' = '{far}', 'properties.queue.buffering.max.messages' = '100');
 CREATE TABLE seconds (w BIGINT, c BIGINT) WITH ('connector' = 'kafka', 'topic' = 'seconds', 'format' = 'json',
   'properties.bootstrap.servers' = '{near}');
 EXECUTE STATEMENT SET BEGIN
@@ -43,33 +43,33 @@ fn is_abandoned(running: &mut Running) -> bool {
 }
 
 #[test]
-fn sinks_behind_an_exchange_go_on_after_a_checkpoint_that_only_some_of_them_took() {
-    let (away, near) = (Broker::start(), Broker::start());
-    away.create_topic("each", 1);
+fn sinks_behind_an_exchange_continue_after_a_checkpoint_that_only_some_of_them_took() {
+    let (far, near) = (Broker::start(), Broker::start());
+    far.create_topic("each", 1);
     near.create_topic("seconds", 1);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (job_file, log) = (folder.path().join("job.sql"), folder.path().join("log"));
-    std::fs::write(&job_file, job(&away.address(), &near.address())).expect("a file");
+    std::fs::write(&job_file, job(&far.address(), &near.address())).expect("a file");
     let checkpoints = folder.path().join("checkpoints");
 
-    away.freeze();
+    far.freeze();
     let mut running = Running::start_with(Running::eddyline(), &job_file, &checkpoints, &log, &["--parallelism", "2"]);
     // A barrier that comes while the client has room is waited for. Then the broker is back for as long as that takes.
     let mut tries = 0;
     while !is_abandoned(&mut running) {
         tries += 1;
         assert!(tries < 6, "no checkpoint is abandoned; the log: {}", running.log());
-        away.thaw();
-        let before = away.all_committed("each", 1).len();
-        let more = away.consume_committed("each", 1, Duration::from_secs(30), |seen| seen.len() > before);
+        far.thaw();
+        let before = far.all_committed("each", 1).len();
+        let more = far.consume_committed("each", 1, Duration::from_secs(30), |seen| seen.len() > before);
         assert!(more.len() > before, "{}", running.log());
-        away.freeze();
+        far.freeze();
     }
-    away.thaw();
+    far.thaw();
 
     // It ends by itself with its last checkpoint, which no sink may hold up.
     assert!(running.ended().success(), "{}", running.log());
-    let numbers: BTreeSet<String> = away.all_committed("each", 1).into_iter().collect();
+    let numbers: BTreeSet<String> = far.all_committed("each", 1).into_iter().collect();
     assert_eq!(numbers, (1..=ROWS).map(|n| format!("{{\"n\":{n},\"c\":1}}")).collect::<BTreeSet<_>>());
     let seconds: BTreeSet<String> = near.all_committed("seconds", 1).into_iter().collect();
     assert_eq!(seconds.len() as u64, ROWS / 1000 + 1, "{seconds:?}");

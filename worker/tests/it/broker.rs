@@ -93,7 +93,7 @@ impl Broker {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Lets it resume.
     pub fn thaw(&self) {
         self.signal("-CONT");
     }

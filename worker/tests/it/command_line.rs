@@ -139,7 +139,7 @@ fn a_stopped_job_says_how_to_resume_and_the_resumed_job_gives_each_result_once()
     assert!(inspected.status.success(), "{}", text(&inspected.stderr));
     assert!(text(&inspected.stdout).contains("window-aggregate"), "{}", text(&inspected.stdout));
 
-    // The rest arrives, and the job goes on from its savepoint, as a bounded one, in one slot.
+    // The rest arrives, and the job resumes from its savepoint, as a bounded one, in one slot.
     std::fs::write(folder.path().join("in/2.json"), r#"{"key":"b","value":7,"ts":"2026-03-01 09:00:12.000"}"#)
         .expect("a file");
     let bounded = job.replace(", 'source.monitor-interval' = '50 ms'", "");

@@ -109,9 +109,9 @@ INSERT INTO sums SELECT k, window_start, window_end, SUM(total), COUNT(*) FROM (
 
 /// What is to be thought of an edit.
 enum Verdict {
-    /// The state goes on.
+    /// The state is restored.
     Fits,
-    /// The state goes on, and what was added begins with the rest of the input.
+    /// The state is restored, and what was added begins with the rest of the input.
     FitsBeside,
     /// It is refused, and these words say why.
     Refused(&'static str),

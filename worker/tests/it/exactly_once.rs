@@ -186,13 +186,13 @@ fn each_result_is_visible_once_through_kills_at_every_step_and_changes_of_parall
     compare("kafka", &expected, seen, &checkpoints);
     let deadline = Instant::now() + Duration::from_secs(30);
     while files_of(&files).len() < expected.len() && Instant::now() < deadline {
-        assert!(!worker.is_gone_by(Instant::now() + Duration::from_millis(100)), "the last worker goes on");
+        assert!(!worker.is_gone_by(Instant::now() + Duration::from_millis(100)), "the last worker runs on");
     }
     worker.kill();
     compare("files", &expected, files_of(&files), &checkpoints);
 }
 
-/// Goes on writing until the kills are over, then writes the rest at once.
+/// Keeps writing until the kills are over, then writes the rest at once.
 fn produce_slowly(broker: &Broker, records: &[(i32, String)], done: &AtomicBool) {
     let (_sender, receiver) = std::sync::mpsc::channel::<()>();
     for chunk in records.chunks(100) {

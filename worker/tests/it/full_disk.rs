@@ -1,4 +1,4 @@
-//! Disks that are full: what a job says, and that it goes on to the exact result when there is room again.
+//! Disks that are full: what a job reports, and that it continues to the exact result when there is room again.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};

@@ -82,7 +82,7 @@ pub struct Run<'a> {
     pub checkpoint_interval: Option<Duration>,
     /// Which go into this folder.
     pub checkpoint_dir: Option<&'a Path>,
-    /// From where it goes on.
+    /// From where it resumes.
     pub restore: Restore,
 }
 
@@ -175,7 +175,7 @@ impl Case {
         self.check(what, &tables);
     }
 
-    /// Ends without a word after a checkpoint in the middle, and goes on from the latest one.
+    /// Crashes after a checkpoint in the middle, and resumes from the latest one.
     fn run_restored(&self) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let tables = MemoryTables::new(self.inputs.clone());

@@ -86,7 +86,7 @@ fn one_partition_goes_on_when_all_were_silent_in_the_middle_of_a_window() {
         running.until("silence", |_| windows_at(port, 8) == parallelism);
         broker.produce(&topic, rows(0, [25]));
         running.until("the first window", |_| results(&out).contains_key(&0));
-        // All are silent again, and checkpoints pass. One alone goes on.
+        // All are silent again, and checkpoints pass. One alone resumes.
         for second in [45, 65, 85] {
             broker.produce(&topic, rows(0, [second]));
             let window = (second - 20) / 10 * 10;

@@ -191,7 +191,7 @@ fn rows_before_silence_in_the_middle_of_a_window_count_and_one_split_alone_goes_
             tables.give(0, 0, clicks(&case, given(0)));
             tables.give(0, 1, clicks(&case, given(1)));
             running.idle().await;
-            // No barrier has passed. One goes on, and the window is over.
+            // No barrier has passed. One resumes, and the window is over.
             tables.give(0, 0, clicks(&case, [25]));
             running.idle().await;
             running.barrier().await;

@@ -71,10 +71,10 @@ impl Connectors for MemoryTables {
     fn open_source(&self, source: &SourceNode, _: &OpenContext) -> Result<Box<dyn Source>, OpenError> {
         let held = self.held_open.lock().expect("no panic").take();
         if let Some(held) = held {
-            held.recv_timeout(PATIENCE).map_err(|_| away("the broker"))?;
+            held.recv_timeout(PATIENCE).map_err(|_| down("the broker"))?;
         }
         if counted_down(&self.failing_opens) {
-            return Err(away("the broker").into());
+            return Err(down("the broker").into());
         }
         let rows = self.inputs.get(&source.table.name).expect("input rows for every source table of the test");
         let rows = rows.project(&source.projection).expect("columns of the table");
@@ -173,8 +173,8 @@ fn counted_down(left: &AtomicUsize) -> bool {
     left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }
 
-fn away(what: &str) -> Error {
-    Error::Unavailable { what: format!("{what} is away"), source: None, retryable: true }
+fn down(what: &str) -> Error {
+    Error::Unavailable { what: format!("{what} is down"), source: None, retryable: true }
 }
 
 #[derive(Clone)]
@@ -237,7 +237,7 @@ impl SinkCommitter for MemorySink {
                 turns.tick().await;
             }
             if counted_down(&self.tables.failing_commits) {
-                return Err(away("the table"));
+                return Err(down("the table"));
             }
             self.commit_now(committables);
             Ok(())

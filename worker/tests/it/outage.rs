@@ -1,4 +1,4 @@
-//! A broker that is away for a minute, under a job that reads from it and writes to it exactly once.
+//! An outage of the broker for a minute, under a job that reads from it and writes to it exactly once.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

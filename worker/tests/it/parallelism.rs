@@ -27,7 +27,7 @@ pub fn planned(text: String) -> JobGraph {
     }
 }
 
-/// Runs a job, from its latest checkpoint if it has one, until it ends or `until` does; then it goes without a word.
+/// Runs a job, from its latest checkpoint if it has one, until it ends or `until` does; then it is dropped.
 pub fn run(
     graph: &JobGraph,
     checkpoints: &Path,

@@ -409,7 +409,7 @@ async fn a_job_with_steady_input_says_nothing_bad_of_itself() {
         watermarks.borrow_mut().extend(progress.watermark_ms);
         watermarks.borrow().len() >= 50 && progress.records_in_per_second > 0.0
     };
-    client.until(&worker, "event time that goes on", steady).await;
+    client.until(&worker, "event time that advances", steady).await;
 }
 
 #[tokio::test]
@@ -436,7 +436,7 @@ async fn a_decision_to_start_is_carried_out_once() {
     let before = pod.results().len();
     assert!(before > 0, "a last checkpoint makes results visible; the log: {}", pod.log());
 
-    // The same decision again: the job goes on, although the decision was to start from nothing.
+    // The same decision again: the job resumes, although the decision was to start from nothing.
     let second = pod.start("uid/1", StartFrom::Empty);
     let status = client.until_running(&second).await;
     assert!(status.restored_from.is_some(), "{status:?}");
@@ -446,7 +446,7 @@ async fn a_decision_to_start_is_carried_out_once() {
     pod.assert_exactly_once();
     drop(second);
 
-    // Another decision, carried out by two processes: the second goes on where the first was killed.
+    // Another decision, carried out by two processes: the second resumes where the first was killed.
     let from = StartFrom::Savepoint { uri: uri.clone() };
     let third = pod.start("uid/2", from.clone());
     let status = client.until_running(&third).await;

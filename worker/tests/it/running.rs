@@ -14,7 +14,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a program with these arguments of `eddyline run`. Its log goes to a file that is begun anew.
+    /// Starts a program with these arguments of `eddyline run`. Its log goes to a new file.
     pub fn start(program: Command, job: &Path, checkpoints: &Path, log: &Path) -> Self {
         Self::start_with(program, job, checkpoints, log, &[])
     }

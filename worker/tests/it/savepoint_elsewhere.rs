@@ -43,7 +43,7 @@ fn published(broker: &Broker, topic: &str, wanted: usize) -> Vec<u64> {
     numbers
 }
 
-/// Stops a job with a savepoint, which dies at a point on the way, and goes on from that savepoint without anything else.
+/// Stops a job with a savepoint, which dies at a point on the way, and resumes from that savepoint without anything else.
 fn dies_at(point: &str, topic: &str) {
     let broker = broker();
     broker.create_topic(topic, 1);
@@ -207,7 +207,7 @@ fn output_that_a_start_has_skipped_is_there_for_one_that_goes_back_to_it() {
     };
     let mut first = start("first", "coordinator.stored:2", "latest");
     assert!(!first.ended().success(), "it dies between storing and committing: {}", first.log());
-    // Begins anew, and comes to nothing.
+    // Starts without state, and ends before it has a result.
     let mut second = start("second", "coordinator.acknowledged:1", "none");
     assert!(!second.ended().success(), "it dies before its first checkpoint: {}", second.log());
 
@@ -227,7 +227,7 @@ fn counted(numbers: &[u64]) -> std::collections::BTreeMap<u64, usize> {
     counted
 }
 
-/// Fails unless the numbers are those of one run from 1 on without a gap, and of a second one that began anew and ended
+/// Fails unless the numbers are those of one run from 1 on without a gap, and of a second one that started without state and ended
 /// earlier or later.
 fn assert_two_runs(what: &str, numbers: &[u64]) {
     let counted = counted(numbers);
@@ -261,7 +261,7 @@ fn a_savepoint_with_open_output_is_whole_after_a_start_that_skipped_it_has_gone_
     let saved = std::fs::read_dir(checkpoints.join("savepoints")).expect("a folder").flatten().next();
     let saved = saved.expect("a savepoint").path().display().to_string();
 
-    // Begins anew, and goes beyond the number of the checkpoint that it has skipped.
+    // Starts without state, and goes beyond the number of the checkpoint that it has skipped.
     let mut second = start("second", Running::eddyline(), "none");
     until_more(&mut second);
     second.terminate();

@@ -26,7 +26,7 @@ async fn a_commit_that_fails_is_repeated_and_the_job_ends_with_the_savepoint_tha
         until_read(&view, 10).await;
         view.status.savepoint_to_stop_with(&order.name);
         requests.send(stop(Some(order.clone()))).expect("the job runs");
-        until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains("the table is away"))).await;
+        until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains("the table is down"))).await;
         let open = view.status.savepoint(&order.name).expect("it was asked for");
         assert_eq!((open.state, open.uri), (SavepointState::InProgress, None), "stored, and not yet visible");
         // Asked again under the same name, as one does who has had no answer.

@@ -1,4 +1,4 @@
-//! An object store that is away while files are written to it and read from it: no attempt ends, and nothing is lost or
+//! An outage of the object store while files are written to it and read from it: no attempt ends, and nothing is lost or
 //! there twice.
 
 use std::path::Path;
@@ -106,7 +106,7 @@ async fn a_bucket_that_is_away_while_a_file_is_uploaded_ends_no_attempt() {
         let view = View::default();
         bucket.close_at(meant, last);
         run(&written(&bucket, "out", "csv", 1_000_000), &no_restarts(folder.path()), &view, async {
-            // The client of the store has given up by then.
+            // The client of the store has reported a failure by then.
             until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains(".staging-"))).await;
             assert!(bucket.is_closed(), "{what}");
             bucket.open();

@@ -1,4 +1,4 @@
-//! Folders that are taken away under a running job.
+//! Folders that are removed under a running job.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ INSERT INTO results SELECT n FROM numbers;
     assert!(said.contains(&format!("{}/job have vanished", checkpoints.display())), "{said}");
     let before = assert_gapless(&numbers_in(&out));
 
-    // Started again as it was, it may go on from what it has written since. Whatever it does, nothing comes twice.
+    // Started again as it was, it may resume from what it has written since. Whatever it does, nothing comes twice.
     let mut running = Running::start(Running::eddyline(), &job_file, &checkpoints, &log);
     if running.ended().success() {
         assert_eq!(assert_gapless(&numbers_in(&out)), rows);

@@ -1,4 +1,4 @@
-//! What is away is waited for, however long it takes: rows flow on as far as they can, and the status says why.
+//! An outage is waited out, however long it takes: rows flow on as far as they can, and the status says why.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ async fn a_job_that_finds_nobody_at_its_start_waits_and_spends_no_restart_on_it(
     let outcome = run(&tables, &config, &view, async |view, _requests| {
         until(|| view.status.phase() == Phase::Restarting).await;
         let why = view.status.snapshot().message.expect("a reason");
-        assert!(why.contains("the broker is away"), "{why}");
+        assert!(why.contains("the broker is down"), "{why}");
         until(|| view.status.phase() == Phase::Finished).await;
     })
     .await;
@@ -146,5 +146,5 @@ async fn where_somebody_looks_on_a_job_that_finds_nobody_ends_with_the_reason() 
     let mut config = config(&folder.path().join("checkpoints"), Restore::Latest);
     config.restart.max_per_window = 2;
     let error = try_run(&tables, &config, &Arc::new(View::default()), async |_, _| ()).await.expect_err("it fails");
-    assert!(eddyline_worker::chain_of(&error).contains("the broker is away"), "{error}");
+    assert!(eddyline_worker::chain_of(&error).contains("the broker is down"), "{error}");
 }

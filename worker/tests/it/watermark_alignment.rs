@@ -119,7 +119,7 @@ fn a_source_whose_event_time_runs_ahead_waits_for_the_other_of_its_group_and_res
         steps.insert(fast);
         fast == FAST_ROWS
     });
-    assert!(steps.len() > 5, "it goes on step by step: {steps:?}");
+    assert!(steps.len() > 5, "it advances step by step: {steps:?}");
     // Behind all that is counted.
     put(&fast, "2", std::iter::once(START + 1000 * HOUR));
 

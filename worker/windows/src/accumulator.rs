@@ -191,7 +191,7 @@ pub(crate) mod wide {
         cell[2] = cell[2].wrapping_add(other[2]).wrapping_add(u64::from(carry));
     }
 
-    /// Takes another sum away.
+    /// Subtracts another sum.
     pub(crate) fn subtract_words(cell: &mut [u64; 4], other: [u64; 3]) {
         let low = u128::from(cell[0]) | u128::from(cell[1]) << 64;
         let (difference, borrow) = low.overflowing_sub(u128::from(other[0]) | u128::from(other[1]) << 64);

@@ -6,7 +6,7 @@
 //!   newest slice, subtract the oldest. Two merges a window, however long it is.
 //! - *two stacks* otherwise (minima, floats, distinct): `back` is the merge of all slices since the last flip, `front` has
 //!   merges of older slices: each from one slice up to the flip. A window is the `front` that begins with its oldest slice,
-//!   and `back`; when the front is used up, it is built anew from the slices. With few slices in a window every slice has
+//!   and `back`; when the front is used up, it is rebuilt from the slices. With few slices in a window every slice has
 //!   its merge in the front, and a window costs two merges. With many that would be as many copies of all keys, so that
 //!   only every √n-th slice has one, and up to √n slices before it are merged each time.
 //!
@@ -228,7 +228,7 @@ impl Hop {
     }
 }
 
-/// Builds the front anew from the slices of a window, newest first, and empties the back.
+/// Rebuilds the front from the slices of a window, newest first, and empties the back.
 fn flip(
     tables: &mut SliceTables,
     window: Slice,

@@ -164,7 +164,7 @@ func listNodes(client *http.Client) (*nodeList, error) {
 	if host == "" {
 		host = net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT"))
 	}
-	token, err := os.ReadFile(filepath.Join(credentials, "token")) // rotated: read anew each time
+	token, err := os.ReadFile(filepath.Join(credentials, "token")) // rotated: read again each time
 	if err != nil {
 		return nil, err
 	}

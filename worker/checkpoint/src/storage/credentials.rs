@@ -10,7 +10,7 @@ use object_store::{CredentialProvider, Error, Result};
 /// The names of the files, and of the keys of the Secret: access key, secret key, session token. The last may be absent.
 const FILES: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
-/// Reads the files anew for each request: they are small and in memory, and a key that was revoked is of no use to anybody.
+/// Reads the files again for each request. They are small and in memory, and a rotated key takes effect at once.
 #[derive(Debug)]
 pub(super) struct MountedCredentials {
     folder: PathBuf,

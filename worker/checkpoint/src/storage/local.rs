@@ -21,11 +21,11 @@ use super::{Backend, Created, Entry, Error, Part};
 
 /// How names of unfinished files begin. Listings leave them out.
 const UNFINISHED: &str = ".unfinished-";
-/// How often a write is begun anew when its directory is removed under it.
+/// How often a write is started again when another process has removed its directory.
 const TRIES: usize = 8;
 
 static NEXT_UNFINISHED: AtomicU64 = AtomicU64::new(0);
-/// Tells this process from others that write to the same directory: process ids repeat between containers.
+/// Distinguishes this process from others that write to the same directory, because process ids repeat between containers.
 static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
 
 #[derive(Clone, Debug)]
@@ -74,7 +74,7 @@ impl Unfinished {
             let path = folder.join(format!("{UNFINISHED}{:016x}-{number}", *PROCESS));
             match File::options().write(true).create_new(true).open(&path) {
                 Ok(file) => return Ok(Self { path, file }),
-                // The folder was empty and has been tidied away by another.
+                // Another process has removed the folder because it was empty.
                 Err(error) if error.kind() == ErrorKind::NotFound && tried < TRIES => {}
                 Err(error) => return Err(error),
             }

@@ -1,4 +1,4 @@
-//! A store in memory that can be told to fail.
+//! A store in memory whose requests fail on demand.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;

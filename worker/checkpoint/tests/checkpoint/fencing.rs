@@ -86,7 +86,7 @@ async fn when_the_outcome_is_not_known_the_attempt_ends_and_the_next_finds_out()
 }
 
 #[tokio::test]
-async fn when_the_storage_answers_again_the_same_record_is_appended_and_the_attempt_goes_on() {
+async fn when_the_storage_answers_again_the_same_record_is_appended_and_the_attempt_continues() {
     for arrives in [false, true] {
         let memory = Memory::new();
         let started = start(&memory).await;
@@ -101,7 +101,7 @@ async fn when_the_storage_answers_again_the_same_record_is_appended_and_the_atte
             tries += 1;
             outcome = writer.resolve(checkpoint(1)).await;
         }
-        assert!(tries > 1, "the storage is away for more than one append");
+        assert!(tries > 1, "the storage fails for more than one append");
         assert_eq!(outcome.expect("resolved").id, checkpoint(1));
         let twice = writer.resolve(checkpoint(1)).await;
         assert!(matches!(twice, Err(Error::InvalidCheckpoint { .. })), "{twice:?}");
@@ -202,7 +202,7 @@ async fn what_a_predecessor_left_does_not_keep_a_job_that_begins_anew_from_start
             // Also when the process comes back before its first checkpoint.
             let started = begun().start_attempt(identity).await.unwrap_or_else(|error| panic!("{what}: {error}"));
             assert!(started.latest.is_none() && started.uncommitted.is_empty(), "{what}");
-            assert_eq!(started.last_checkpoint, Some(checkpoint(1)), "{what}: numbers go on");
+            assert_eq!(started.last_checkpoint, Some(checkpoint(1)), "{what}: numbers continue");
         }
         let started = begun().start_attempt(identity).await.expect("started");
         let own = contents(&sample(2), &Assignment::even(wide, 2));

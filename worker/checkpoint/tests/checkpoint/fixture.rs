@@ -49,7 +49,7 @@ async fn checkpoints_of_each_form_open_through_their_control_log() {
     }
 }
 
-/// The first release that told histories apart has written it: checkpoint 2 of the first one is not committed and was skipped,
+/// Written by the first release with histories: checkpoint 2 of the first one is not committed and was skipped,
 /// checkpoint 3 of the second one is committed.
 #[tokio::test]
 async fn a_control_log_with_two_histories_opens() {

@@ -31,7 +31,7 @@ async fn a_closed_bucket_is_written_once_and_stays_while_it_is_needed() {
     assert!(sizes[1..].iter().all(|size| *size < 64 << 10), "{sizes:?}");
     let runs = memory.names().into_iter().filter(|name| name.contains("/state/")).count();
     assert_eq!(runs, 1);
-    // A changed row, and the bucket is written anew; the old file goes when no kept checkpoint needs it.
+    // A row has changed, so the bucket is written again. The old file is removed when no kept checkpoint needs it.
     let mut changed = keys(13);
     changed.get_mut(&("windows".into(), "sums".into(), 60_000)).expect("the closed bucket")[0] = -1;
     for number in 13..=16 {

@@ -2,7 +2,7 @@
 //!
 //! Before the first part of a checkpoint is made visible, all of them are found in the staging folder and the checkpoint is
 //! noted. When a commit is repeated, a part that is nowhere was there when the commit began: it was made visible, and a
-//! reader has taken it away since. Without the note it is lost.
+//! reader has removed it since. If the note does not exist, the part is lost.
 //!
 //! Checkpoints of one history are committed in the order of their numbers, so the newest of each history stands for those before
 //! it. A job can go back to a savepoint of an earlier history, so the latest few are remembered.

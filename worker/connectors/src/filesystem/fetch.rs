@@ -72,7 +72,7 @@ impl Block {
 /// What is there now.
 pub(super) enum Fetched {
     Block(Block),
-    /// The waker tells when there is more.
+    /// Nothing at the moment; the waker is called when there is more.
     Nothing,
 }
 
@@ -260,7 +260,7 @@ async fn read_objects(store: &PatientStore, piece: &Piece, outlet: &Outlet) -> R
             }
         }
     }
-    // A position at the very end of the file: nothing is left to read, but the end is still to be told.
+    // A position at the very end of the file: nothing is left to read, but the end is still to be reported.
     let (block, _) = select(&mut lines, offset, vec![0; ROOM]);
     let _ = outlet.sender.send(Ok(Block { is_last: true, ..block })).await;
     (outlet.waker)();

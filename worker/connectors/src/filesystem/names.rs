@@ -10,7 +10,7 @@ const UPLOAD_NOTE: &str = ".upload";
 pub(super) struct Names {
     /// The folder of the table, absolute; empty for the root of a bucket.
     pub(super) folder: String,
-    /// Tells this sink's files from those of others that write into the same folder.
+    /// Distinguishes this sink's files from those of other sinks that write into the same folder.
     tag: String,
     extension: &'static str,
 }

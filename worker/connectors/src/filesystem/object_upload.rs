@@ -44,7 +44,7 @@ impl Unfinished {
         serde_json::from_slice(note).ok()
     }
 
-    /// Has the bucket throw its parts away; it is no error when there are none any more.
+    /// Has the bucket delete the parts. It is no error when there are none any more.
     pub(super) async fn abort(&self, store: &AmazonS3) -> Result<(), Error> {
         match store.abort_multipart(&key(&self.path)?, &self.upload).await {
             Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => {
@@ -119,7 +119,7 @@ impl ObjectUpload {
         self.remove(&self.note).await
     }
 
-    /// Throws away what is uploaded.
+    /// Deletes what is uploaded.
     pub(super) async fn abort(&mut self) -> Result<(), Error> {
         self.uploading.shutdown().await;
         let Some(upload) = self.upload.take() else { return Ok(()) };
@@ -154,7 +154,7 @@ impl ObjectUpload {
 
     /// Begins an upload, and gives what the bucket calls it.
     async fn begin(&mut self) -> Result<String, Error> {
-        // Left by an attempt of the same number, of a job that was started anew: it is not what this upload becomes.
+        // An earlier run of the job has left it, in an attempt of the same number. It is not the object of this upload.
         self.remove(&self.path).await?;
         let path = key(&self.path)?;
         let create =

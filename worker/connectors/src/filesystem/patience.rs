@@ -1,4 +1,4 @@
-//! Waits out an outage of the store: what it has not done is asked of it again until it has, or nobody needs it any more.
+//! Waits out an outage of the store: a request is repeated until the store answers, or until nobody needs the answer.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use super::store::{File, Store};
 use crate::Error;
 use crate::backoff::Backoff;
 
-/// Told what is waited for; `None` when that is over.
-type Told = dyn Fn(Option<&Error>) + Send + Sync;
+/// Receives the error that is waited out; `None` when the store has answered.
+type Report = dyn Fn(Option<&Error>) + Send + Sync;
 
 /// How to wait.
 #[derive(Clone)]
 pub(super) struct Patience {
-    told: Arc<Told>,
-    /// Its sender is gone when nobody needs an answer any more.
+    report: Arc<Report>,
+    /// Its sender is dropped when nobody needs an answer any more.
     needed: watch::Receiver<()>,
 }
 
 impl Patience {
-    /// For as long as the sender that comes with it is kept.
-    pub(super) fn new(told: impl Fn(Option<&Error>) + Send + Sync + 'static) -> (watch::Sender<()>, Self) {
+    /// Waits as long as the returned sender is kept.
+    pub(super) fn new(report: impl Fn(Option<&Error>) + Send + Sync + 'static) -> (watch::Sender<()>, Self) {
         let (needs, needed) = watch::channel(());
-        (needs, Self { told: Arc::new(told), needed })
+        (needs, Self { report: Arc::new(report), needed })
     }
 
     /// What the store answers in the end. A request whose answer was lost is made again.
@@ -42,15 +42,15 @@ impl Patience {
                 Err(error) if error.is_outage() => error,
                 answer => {
                     if has_waited {
-                        (self.told)(None);
+                        (self.report)(None);
                     }
                     return answer;
                 }
             };
             let wait = backoff.wait();
             let (wait_ms, reason) = (wait.as_millis() as u64, chain_of(&error));
-            warn!(error = %reason, wait_ms, "the store is away; it is asked again until it answers");
-            (self.told)(Some(&error));
+            warn!(error = %reason, wait_ms, "the store does not answer; the request is repeated until it does");
+            (self.report)(Some(&error));
             has_waited = true;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -91,22 +91,22 @@ mod tests {
         super::super::store::failed("cannot write object 'a'".to_owned(), error)
     }
 
-    fn away() -> Error {
+    fn outage() -> Error {
         from_store(object_store::Error::Generic { store: "S3", source: "connection refused".into() })
     }
 
     #[tokio::test]
-    async fn a_store_is_asked_until_it_answers_and_what_is_waited_for_is_told_until_then() {
-        let told = Arc::<Mutex<Vec<Option<String>>>>::default();
-        let listener = Arc::clone(&told);
+    async fn a_store_is_asked_until_it_answers_and_the_outage_is_reported_until_then() {
+        let reported = Arc::<Mutex<Vec<Option<String>>>>::default();
+        let listener = Arc::clone(&reported);
         let (_needs, patience) =
             Patience::new(move |error| listener.lock().expect("no panic").push(error.map(|error| chain_of(error))));
         let asked = AtomicUsize::new(0);
-        let ask = || async { if asked.fetch_add(1, Ordering::SeqCst) < 2 { Err(away()) } else { Ok(7) } };
+        let ask = || async { if asked.fetch_add(1, Ordering::SeqCst) < 2 { Err(outage()) } else { Ok(7) } };
         assert_eq!(patience.answer(ask).await.expect("an answer"), 7);
         assert_eq!(patience.answer(|| async { Ok(8) }).await.expect("an answer"), 8);
-        let told = told.lock().expect("no panic");
-        let [Some(first), Some(second), None] = told.as_slice() else { panic!("{told:?}") };
+        let reported = reported.lock().expect("no panic");
+        let [Some(first), Some(second), None] = reported.as_slice() else { panic!("{reported:?}") };
         assert!(first == second && first.contains("'a'") && first.contains("connection refused"), "{first}");
     }
 

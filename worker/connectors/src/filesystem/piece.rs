@@ -134,7 +134,7 @@ impl Piece {
         match self.offset {
             Some(offset) => Lines { from: offset, at_line: true, end: self.end, file_end: self.file.size },
             None => Lines {
-                // The byte before tells whether a line starts at `start`.
+                // The byte before shows whether a line starts at `start`.
                 from: self.start.saturating_sub(1),
                 at_line: self.start == 0,
                 end: self.end,

@@ -45,7 +45,7 @@ pub(super) struct ReadFiles {
 /// What has been read of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Begun {
-    /// How it was cut, if a piece has told.
+    /// How it was cut, if a piece has reported it.
     cut: Option<Cut>,
     /// Starts and ends, which do not touch each other.
     ranges: BTreeMap<u64, u64>,

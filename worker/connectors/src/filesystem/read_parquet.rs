@@ -129,7 +129,7 @@ impl Part {
 }
 
 impl RowGroupReader {
-    /// Starts to read a piece. `behind` is where the one before it ended: to continue there saves unpacking pages anew.
+    /// Starts to read a piece. `behind` is where the one before it ended: to continue there saves unpacking pages twice.
     pub(super) fn start(
         store: &PatientStore,
         piece: &Piece,

@@ -27,7 +27,7 @@ use crate::{Error, TableDescriptor};
 pub(super) enum Progress {
     /// Rows of the file's columns.
     Rows(RecordBatch),
-    /// Nothing yet; the waker tells.
+    /// Nothing yet; the waker is called when there is more.
     Pending,
     /// The piece is read.
     End,
@@ -84,9 +84,9 @@ impl Source for FileSource {
         let schema = self.config.file_schema(&self.table);
         let projection = self.fields.file_projection.clone();
         let trouble = Arc::<Mutex<Option<String>>>::default();
-        let told = Arc::clone(&trouble);
+        let reported = Arc::clone(&trouble);
         let (needs, patience) = Patience::new(move |error| {
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = error.map(|error| chain_of(error));
+            *reported.lock().unwrap_or_else(PoisonError::into_inner) = error.map(|error| chain_of(error));
         });
         Ok(Box::new(FileSourceReader {
             plan: self.config.format.parquet().map(|config| Plan {

@@ -36,7 +36,7 @@ pub(super) struct Shared {
     broken: Mutex<Option<Broken>>,
 }
 
-/// Why nothing can be written any more. Whoever asks is told the same: which of them the job listens to is chance.
+/// Why nothing can be written any more. Every caller gets the same error, because chance decides which one the job reports.
 #[derive(Clone, Debug)]
 struct Broken(Arc<Error>);
 
@@ -188,7 +188,7 @@ impl Uploads {
                     let path = path.clone();
                     match blocking(move || create_on_disk(&path)).await? {
                         Some(file) => Output::Disk(Arc::new(file)),
-                        // Left by an attempt of the same number, of a job that was started anew.
+                        // An earlier run of the job has left it, in an attempt of the same number.
                         None => continue,
                     }
                 }
@@ -242,7 +242,7 @@ impl Uploads {
                 let name = self.names.part(self.slot, checkpoint.number(), number);
                 let path = self.names.path(&file.partition, &name);
                 number += 1;
-                // A job that was started anew counts its checkpoints from 1 again.
+                // A job that was started without its state counts its checkpoints from 1 again.
                 if self.patience.answer(|| self.store.head(&path)).await?.is_none() {
                     break path;
                 }

@@ -43,7 +43,7 @@ fn lock() -> MutexGuard<'static, Vec<String>> {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What takes away so many lines, of which the cursor is in the last.
+/// The text that erases so many lines. The cursor is in the last of them.
 fn erasure(lines: usize) -> String {
     match lines {
         0 => String::new(),

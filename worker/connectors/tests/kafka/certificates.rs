@@ -1,4 +1,4 @@
-//! Certificates for the broker and its clients, made anew in every run.
+//! Certificates for the broker and its clients, created in every run.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,

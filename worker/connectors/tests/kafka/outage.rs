@@ -1,4 +1,4 @@
-//! A broker that goes away and comes back.
+//! An outage of the broker, and its end.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ fn reading_and_writing_go_on_when_the_broker_comes_back() {
     until(&mut reading, |trouble| trouble.is_none());
 }
 
-/// Goes on reading, which brings nothing, until the reader says the right thing about its brokers.
+/// Keeps reading, without rows, until the reader says the right thing about its brokers.
 fn until(reading: &mut Reading, is_right: impl Fn(Option<String>) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_right(reading.reader.trouble()) {

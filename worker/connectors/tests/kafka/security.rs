@@ -1,4 +1,4 @@
-//! TLS and SCRAM: who gets in, and what those are told who do not.
+//! TLS and SCRAM: which clients get in, and which error the others get.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -279,7 +279,7 @@ fn a_client_that_does_not_speak_the_brokers_protocol_is_told_what_to_check() {
     let plain = table(&broker, &topic, &[("properties.bootstrap.servers", &address)]);
     let mut over_tls = mutual(&broker, &topic, &[]);
     over_tls.options.insert("properties.bootstrap.servers".to_owned(), broker.address());
-    // A broker that stops can look like this, so it is waited for, and the message tells what it looks like.
+    // A broker that stops can look like this, so it is waited for, and the message says what it looks like.
     std::thread::scope(|scope| {
         for (mut descriptor, address) in [(plain, address), (over_tls, broker.address())] {
             // A partitioner that needs an answer before anything runs.

@@ -230,7 +230,7 @@ fn several_objects(descriptor: &TableDescriptor, folder: &Path, last: u64) -> Ve
     staged
 }
 
-/// Ends a commit after some objects are published, by taking the next one away.
+/// Ends a commit after some objects are published, by removing the next one.
 fn commit_in_part(committer: &mut dyn SinkCommitter, folder: &Path, staged: &[Committable]) {
     let third = staged[2].description["objects"][0]["name"].as_str().expect("a name").replace('/', "+");
     let (there, away) = (folder.join(&third), folder.join("away"));
@@ -275,7 +275,7 @@ fn a_commit_that_its_own_attempt_repeats_finds_what_is_published_after_the_group
     let mut committer = sink.committer(io().handle().clone()).unwrap().expect("a committer");
     io().block_on(committer.abort_stale(&[])).unwrap();
     commit_in_part(committer.as_mut(), folder.path(), &staged);
-    // The broker is away for days, say, and the same attempt goes on trying.
+    // The broker is down for days, say, and the same attempt keeps trying.
     forget_group(&broker, &topic);
     io().block_on(committer.commit(CheckpointId::new(9), &staged)).unwrap();
     assert_eq!(committed_values(&broker, &topic), values(0..15));

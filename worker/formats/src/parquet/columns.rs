@@ -137,7 +137,7 @@ fn convert_timestamps(
         ticks.try_unary(|value| {
             value
                 .checked_mul(factor)
-                .ok_or_else(|| ArrowError::ComputeError(format!("the time {value} is too far away for its column")))
+                .ok_or_else(|| ArrowError::ComputeError(format!("the time {value} is out of range for its column")))
         })?
     };
     // The kernel that casts between time zones wants to know them; here only the type changes.

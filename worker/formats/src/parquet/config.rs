@@ -31,7 +31,7 @@ pub struct Config {
     pub row_group_bytes_max: usize,
     /// `parquet.page.size`: how many bytes a page has at most, before compression.
     pub page_bytes_max: usize,
-    /// `parquet.dictionary.page.size`: how large a dictionary gets before it is given up.
+    /// `parquet.dictionary.page.size`: the size beyond which a column is written without a dictionary.
     pub dictionary_bytes_max: usize,
     /// `parquet.enable.dictionary`.
     pub dictionary: bool,

@@ -27,7 +27,7 @@ pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;
 /// Byte ranges with at most this many bytes between them are fetched as one.
 const RANGE_GAP_BYTES: u64 = 256 << 10;
 
-/// What the end of a file told.
+/// What the end of a file says.
 #[derive(Clone, Debug)]
 pub enum Footer {
     /// The metadata.

@@ -1,8 +1,8 @@
 //! Aggregates that slide over frames.
 //!
 //! How an aggregate gets from one frame to the next depends on what it adds up. [`exact`] counts and sums take rows in and
-//! out. [`moments`] (floats) and [`texts`] would not come back to the same value by taking out: once a row leaves the frame
-//! they add it up anew. [`picks`] (the smallest, the largest, the first, the last) keep the rows that can still become the
+//! out. [`moments`] (floats) and [`texts`] would not come back to the same value by taking out: when a row leaves the frame,
+//! they add up the whole frame again. [`picks`] (the smallest, the largest, the first, the last) keep the rows that can still become the
 //! result. Frames without a lower bound only ever take in.
 
 pub mod exact;

@@ -115,7 +115,7 @@ impl Frames {
                 log.rows.clear();
                 continue;
             }
-            // References are counted when the step that added the rows is trimmed, and given up after that.
+            // References are counted when the step that added the rows is trimmed, and released after that.
             for count in step.end_before..step.end {
                 kept.retain(log.rows[(count - log.first) as usize].1);
             }

@@ -3,7 +3,7 @@
 //! - Frames without a lower bound drop every row that is not after the watermark.
 //! - `ROWS n PRECEDING` drops a row that is not after the last time that fired *for its key*.
 //! - `RANGE` with an interval does so too, but forgets a key once its range has passed: a cleanup is set for one and a half
-//!   intervals after a row, and set anew only when a later row's interval ends behind it. A cleanup that was superseded
+//!   intervals after a row, and set again only when a later row's interval ends behind it. A cleanup that was superseded
 //!   still counts as a time that fired. (After a cleanup, rows of the key are taken again however old they are.)
 //!
 //! When several watermarks come as one, a row between them extends a cleanup that Flink would already have done. That is

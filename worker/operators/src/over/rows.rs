@@ -90,7 +90,7 @@ impl RowStore {
         &self.schema
     }
 
-    /// Adds a block, with one reference to the whole that [`Self::release_block`] gives up.
+    /// Adds a block, with one reference to the whole that [`Self::release_block`] releases.
     pub fn insert(&mut self, rows: RecordBatch) -> Result<u32> {
         let operands = self.operands.iter().map(|column| column.of(&rows)).collect::<Result<Vec<_>>>()?;
         let bytes = rows.get_array_memory_size();
@@ -105,7 +105,7 @@ impl RowStore {
         Ok(u32::try_from(self.blocks.len() - 1).expect("fewer blocks than u32 counts fit in memory"))
     }
 
-    /// Gives up the reference of [`Self::insert`].
+    /// Releases the reference of [`Self::insert`].
     pub fn release_block(&mut self, block: u32) {
         self.drop_reference(block);
     }
@@ -116,7 +116,7 @@ impl RowStore {
         self.references += 1;
     }
 
-    /// Gives up a reference to a row.
+    /// Releases a reference to a row.
     pub fn release(&mut self, at: RowRef) {
         self.references -= 1;
         self.drop_reference(at.block);

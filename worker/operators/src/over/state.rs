@@ -335,7 +335,7 @@ impl OverOperator {
     fn read_pending(&mut self, table: &Table) -> Result<()> {
         let order = in_order(&table.rows, self.config.time.column);
         let order = UInt32Array::from(order);
-        // Numbered anew: only the order within a key has a meaning, and former subtasks may have used the same numbers.
+        // Numbered again: only the order within a key has a meaning, and former subtasks may have used the same numbers.
         let input = table.rows.num_columns() - 1;
         let columns = table.rows.columns()[..input].iter().map(|column| take(column, &order, None));
         let mut columns = columns.collect::<std::result::Result<Vec<ArrayRef>, _>>()?;

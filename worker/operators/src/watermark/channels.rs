@@ -11,12 +11,12 @@ use eddyline_stream::{Element, Watermark};
 /// that has a reader in common with it: its sender is about to wake, and its rows must not be late by the other one's
 /// watermark. If it was another reader that woke the active one, event time stands longer than it had to.
 ///
-/// While no channel is active, event time stands at the greatest watermark that any of them has told. Where it stands is
-/// the same in whatever order they fell idle, and however many channels share the splits of a source.
+/// While no channel is active, event time stands at the greatest watermark that any of them has reported. Where it stands
+/// does not depend on the order in which they fell idle, nor on how many channels share the splits of a source.
 ///
 /// The methods return what changes for the task: a watermark, greater than all before, or equal to the last one when the
-/// task wakes from idleness; or [`Element::Idle`], for which [`ChannelWatermarks::watermark`] may have risen too. Operators
-/// are to be told of a watermark only when it is greater than the last one, receivers in either case.
+/// task wakes from idleness; or [`Element::Idle`], for which [`ChannelWatermarks::watermark`] may have risen too. A
+/// watermark is passed to operators only when it is greater than the last one, and to receivers in either case.
 #[derive(Debug)]
 pub struct ChannelWatermarks {
     channels: Vec<Channel>,
@@ -94,12 +94,13 @@ impl ChannelWatermarks {
         self.channels.iter().all(|channel| channel.state == State::Ended)
     }
 
-    /// The greatest watermark that any channel has told; of those with a reader in common what all of them have, since the
+    /// The greatest watermark that any channel has reported; of those with a reader in common what all of them have, since the
     /// others are about to follow.
     fn furthest(&self) -> Watermark {
-        let told = |channel: usize| self.channels[channel].watermark;
-        let with_others =
-            |channel: usize| self.woken_with[channel].iter().map(|other| told(*other)).fold(told(channel), Ord::min);
+        let reported = |channel: usize| self.channels[channel].watermark;
+        let with_others = |channel: usize| {
+            self.woken_with[channel].iter().map(|other| reported(*other)).fold(reported(channel), Ord::min)
+        };
         (0..self.channels.len()).map(with_others).max().unwrap_or(Watermark::MIN)
     }
 

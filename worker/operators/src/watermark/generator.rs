@@ -2,7 +2,7 @@
 //!
 //! Flink moves the watermark after every row. Doing the same to a batch would cut it into rows; but an operator can judge
 //! a row differently only when the watermark has come to the row's own time. So a batch is cut only before a row that the
-//! rows before it in the same batch have made late, and otherwise goes on whole, followed by its last watermark. Ordered
+//! rows before it in the same batch have made late, and is otherwise passed on whole, followed by its last watermark. Ordered
 //! and mildly disordered input is never cut.
 
 use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};

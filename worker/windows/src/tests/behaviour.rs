@@ -198,7 +198,7 @@ fn rows_that_do_not_repeat_their_keys_pass_the_local_aggregation() {
     let mut local = LocalWindowAggregate::new(&config, &super::rows::schema()).expect("can be computed in parts");
     let mut out = Collector::default();
     local.process_batch(Batch::new(super::rows::batch(&rows)), &mut out).expect("rows");
-    assert_eq!(local.counters().state_rows, 0, "it gave up and sent what it had");
+    assert_eq!(local.counters().state_rows, 0, "it stopped aggregating and sent what it had");
     local.process_batch(Batch::new(super::rows::batch(&rows[..10])), &mut out).expect("rows");
     let sent: Vec<usize> = out.drain().map(|batch| batch.num_rows()).collect();
     assert_eq!(sent, [8192, 8192, 5616, 10]);

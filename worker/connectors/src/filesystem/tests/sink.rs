@@ -213,7 +213,7 @@ fn parts_that_a_reader_has_taken_away_do_not_stop_a_repeated_commit() {
     writer.write(&rows(&table, 0, 6)).expect("it takes rows");
     let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
     harness.commit(sink.as_ref(), 1, &parts).expect("committed");
-    // One partition is taken away whole, of another one the part.
+    // A reader removes one partition as a whole, and of another one the part.
     fs::remove_dir_all(folder.path().join("name=n0")).expect("a folder");
     fs::remove_file(parts[1].description["final"].as_str().expect("a path")).expect("a part");
     let again = harness.sink(&table, 2);
@@ -248,7 +248,7 @@ fn what_was_visible_in_one_history_is_known_after_commits_in_others() {
             fs::remove_file(parts[0].description["final"].as_str().expect("a path")).expect("a part");
             first = parts;
         }
-        // A savepoint of the first history is restored once more; a reader has taken away what it had staged.
+        // A savepoint of the first history is restored once more; a reader has removed what it had staged.
         harness.commit(harness.sink_in("a", &table, 5).as_ref(), 1, &first).expect("the same commit again");
         // In any other history the same files would be lost.
         let error = harness.commit(harness.sink_in("d", &table, 5).as_ref(), 1, &first).expect_err("lost").to_string();

@@ -15,7 +15,7 @@ fn independent(channels: usize) -> ChannelWatermarks {
     ChannelWatermarks::new(&woken_by)
 }
 
-fn told(element: Option<Element>) -> Option<Watermark> {
+fn reported(element: Option<Element>) -> Option<Watermark> {
     element.map(|element| match element {
         Element::Watermark(watermark) => watermark,
         other => panic!("a watermark was expected, not {other:?}"),
@@ -25,21 +25,21 @@ fn told(element: Option<Element>) -> Option<Watermark> {
 #[test]
 fn the_slowest_channel_counts() {
     let mut channels = independent(2);
-    assert_eq!(told(channels.advance(0, at(10))), None);
-    assert_eq!(told(channels.advance(1, at(5))), Some(at(5)));
-    assert_eq!(told(channels.advance(1, at(20))), Some(at(10)));
+    assert_eq!(reported(channels.advance(0, at(10))), None);
+    assert_eq!(reported(channels.advance(1, at(5))), Some(at(5)));
+    assert_eq!(reported(channels.advance(1, at(20))), Some(at(10)));
 }
 
 #[test]
 fn an_idle_channel_does_not_count_until_its_next_watermark() {
     let mut channels = independent(2);
     channels.advance(0, at(10));
-    assert_eq!(told(channels.idle(1)), Some(at(10)));
-    assert_eq!(told(channels.advance(0, at(20))), Some(at(20)));
+    assert_eq!(reported(channels.idle(1)), Some(at(10)));
+    assert_eq!(reported(channels.advance(0, at(20))), Some(at(20)));
     // It is active again with the watermark that it had.
-    assert_eq!(told(channels.advance(1, at(5))), None);
-    assert_eq!(told(channels.advance(0, at(30))), None);
-    assert_eq!(told(channels.advance(1, at(25))), Some(at(25)));
+    assert_eq!(reported(channels.advance(1, at(5))), None);
+    assert_eq!(reported(channels.advance(0, at(30))), None);
+    assert_eq!(reported(channels.advance(1, at(25))), Some(at(25)));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn when_all_channels_are_idle_event_time_stands() {
     assert!(matches!(channels.idle(0), Some(Element::Idle)));
     assert!(channels.idle);
     assert_eq!(channels.watermark(), at(10));
-    assert_eq!(told(channels.advance(1, at(3))), Some(at(10)));
+    assert_eq!(reported(channels.advance(1, at(3))), Some(at(10)));
 }
 
 #[test]
@@ -77,28 +77,28 @@ fn an_idle_channel_counts_while_another_one_is_active_that_the_same_reader_wakes
     }
     assert!(channels.idle);
     // The first of two wakes; the second is about to.
-    assert_eq!(told(channels.advance(0, at(10))), Some(at(10)));
-    assert_eq!(told(channels.advance(0, at(30))), None);
-    assert_eq!(told(channels.advance(1, at(10))), None);
-    assert_eq!(told(channels.advance(1, at(25))), Some(at(25)));
+    assert_eq!(reported(channels.advance(0, at(10))), Some(at(10)));
+    assert_eq!(reported(channels.advance(0, at(30))), None);
+    assert_eq!(reported(channels.advance(1, at(10))), None);
+    assert_eq!(reported(channels.advance(1, at(25))), Some(at(25)));
     // The first is silent already, and the second will be.
-    assert_eq!(told(channels.idle(1)), None);
+    assert_eq!(reported(channels.idle(1)), None);
     assert!(matches!(channels.idle(0), Some(Element::Idle)));
     // Perhaps it was silent all the time and has not even woken. Its rows up to the first one's watermark may be to come.
     assert_eq!(channels.watermark(), at(25));
-    assert_eq!(told(channels.advance(1, at(30))), Some(at(30)));
+    assert_eq!(reported(channels.advance(1, at(30))), Some(at(30)));
     channels.idle(1);
     // The third has nothing to do with them.
-    assert_eq!(told(channels.advance(2, at(40))), Some(at(40)));
+    assert_eq!(reported(channels.advance(2, at(40))), Some(at(40)));
 }
 
 #[test]
 fn ended_channels_leave_the_watermark_to_the_others_and_the_last_end_completes_it() {
     let mut channels = independent(2);
     channels.advance(0, at(10));
-    assert_eq!(told(channels.end(1)), Some(at(10)));
+    assert_eq!(reported(channels.end(1)), Some(at(10)));
     assert!(!channels.is_ended());
-    assert_eq!(told(channels.end(0)), Some(Watermark::MAX));
+    assert_eq!(reported(channels.end(0)), Some(Watermark::MAX));
     assert!(channels.is_ended());
 }
 
@@ -109,7 +109,7 @@ fn an_ended_channel_beside_an_idle_one_does_not_end_event_time() {
     channels.idle(0);
     assert!(matches!(channels.end(1), None | Some(Element::Idle)));
     assert_eq!(channels.watermark(), at(10));
-    assert_eq!(told(channels.advance(0, at(12))), Some(at(12)));
+    assert_eq!(reported(channels.advance(0, at(12))), Some(at(12)));
 }
 
 proptest! {
@@ -118,12 +118,12 @@ proptest! {
         let mut channels = independent(3);
         let mut last = Watermark::MIN;
         for (channel, kind, time) in steps {
-            let told = match kind {
+            let reported = match kind {
                 0 => channels.idle(channel),
                 1 if time == 0 => channels.end(channel),
                 _ => channels.advance(channel, at(time)),
             };
-            if let Some(Element::Watermark(watermark)) = told {
+            if let Some(Element::Watermark(watermark)) = reported {
                 prop_assert!(watermark >= last);
                 prop_assert_eq!(watermark, channels.watermark());
                 last = watermark;

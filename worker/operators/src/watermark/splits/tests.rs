@@ -61,11 +61,11 @@ fn a_split_whose_rows_wait_to_be_read_is_not_idle() {
     let mut splits = two();
     splits.advance(&split("a"), at(50), 0);
     let mut asked = Vec::new();
-    let told = splits.tick(1_000, &mut |id| {
+    let reported = splits.tick(1_000, &mut |id| {
         asked.push(id.clone());
         *id == split("b")
     });
-    assert_eq!(sent(told), Some(50), "b is empty, a is not");
+    assert_eq!(sent(reported), Some(50), "b is empty, a is not");
     assert_eq!(asked, [split("a"), split("b")]);
     // It is asked again when it has given nothing for the timeout since.
     assert!(splits.tick(1_999, &mut |_| panic!("asked before the timeout")).is_none());
@@ -76,14 +76,14 @@ fn a_split_whose_rows_wait_to_be_read_is_not_idle() {
 fn a_split_falls_idle_while_another_one_gives_rows_all_the_time() {
     let mut splits = two();
     splits.advance(&split("a"), at(1), 0);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for now in (0..3_000).step_by(100) {
-        told.extend(sent(splits.rows(&split("a"), now)));
-        told.extend(sent(splits.advance(&split("a"), at(now), now)));
-        told.extend(sent(splits.tick(now, &mut |id| *id == split("b"))));
+        reported.extend(sent(splits.rows(&split("a"), now)));
+        reported.extend(sent(splits.advance(&split("a"), at(now), now)));
+        reported.extend(sent(splits.tick(now, &mut |id| *id == split("b"))));
     }
-    assert_eq!(told.first(), Some(&1_000));
-    assert_eq!(told.last(), Some(&2_900));
+    assert_eq!(reported.first(), Some(&1_000));
+    assert_eq!(reported.last(), Some(&2_900));
 }
 
 #[test]
