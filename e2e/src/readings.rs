@@ -95,7 +95,7 @@ impl Load {
     }
 
     /// Ends the input and compares what the job has written with what it should have: each result once, none missing, none
-    /// wrong. Gives the number of results.
+    /// wrong. Returns the number of results.
     ///
     /// # Errors
     /// Names the first difference.

@@ -25,7 +25,7 @@ pub trait WorkerClient: Send + Sync {
     fn rescale(&self, parallelism: u16) -> BoxFuture<'_, Result<(), Error>>;
     /// Stops the job.
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<(), Error>>;
-    /// Takes back a stop that has not come to its end.
+    /// Takes back a stop that has not ended the job yet.
     fn resume(&self) -> BoxFuture<'_, Result<(), Error>>;
     /// Takes a savepoint.
     fn take_savepoint(&self, request: SavepointRequest) -> BoxFuture<'_, Result<Savepoint, Error>>;

@@ -1,8 +1,8 @@
 //! The controller killed at every step of a rescale and of an upgrade.
 //!
-//! What the controller does can be seen from outside: it writes the status of the job and the job's own objects. A watch
-//! counts these writes, and all controllers are killed from their nodes as soon as the one whose turn it is has been seen,
-//! so that they rarely get to the next. It is another one's turn with each change of the job, until a change has fewer.
+//! The controller writes the status of the job and the job's own objects. A watch counts these writes. After the first write
+//! of the first change all controllers are killed from their nodes, after the second write of the second change, and so on,
+//! until a change has fewer writes. The controllers are killed so soon that they rarely reach the next write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -143,8 +143,8 @@ fn write_of(kind: &str, object: &Value) -> String {
     format!("{kind} {name} {observed} {} {revision} {operation} {}", status["phase"], conditions.join(" "))
 }
 
-/// Changes the job again and again, each time in another way, and kills the controllers when it is a further write's turn.
-/// Gives how many writes there are.
+/// Changes the job again and again, each time in another way, and kills the controllers one write later each time. Returns
+/// how many writes there are.
 fn at_every_step(
     job: &mut Job<'_>,
     change: impl Fn(usize, &mut Value),

@@ -15,7 +15,7 @@ pub const SAVEPOINT: &str = "/api/v1/savepoints/{name}";
 pub const RESCALE: &str = "/api/v1/job/rescale";
 /// `POST` a [`StopRequest`](crate::savepoint::StopRequest): answers 202 with the [`JobStatus`](crate::JobStatus).
 pub const STOP: &str = "/api/v1/job/stop";
-/// `POST`: takes back a stop that has not come to its end, so that sources read on; answers 202 with the
+/// `POST`: takes back a stop that has not ended the job yet, so that sources continue to read; answers 202 with the
 /// [`JobStatus`](crate::JobStatus). Fine when nothing is being stopped; refused once the job has stopped.
 pub const RESUME: &str = "/api/v1/job/resume";
 /// `POST`: ends the job at once; answers 202 with the [`JobStatus`](crate::JobStatus).

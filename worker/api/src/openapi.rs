@@ -67,7 +67,7 @@ const OPERATIONS: [Operation; 10] = [
     post(
         endpoint::RESUME,
         "resume",
-        "Takes back a stop that has not come to its end: sources read on.",
+        "Takes back a stop that has not ended the job yet: sources continue to read.",
         None,
         schema_of::<JobStatus>,
     ),

@@ -57,8 +57,8 @@ pub struct StopRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub savepoint: Option<SavepointRequest>,
     /// How long the stop may take. When the time is over, the worker takes the stop back as
-    /// [`RESUME`](crate::endpoint::RESUME) does: the savepoint has failed and the job runs on. Without it a stop takes as
-    /// long as it takes, and sources read nothing meanwhile.
+    /// [`RESUME`](crate::endpoint::RESUME) does: the savepoint has failed and the job runs on. Without it a stop has
+    /// no limit, and sources read nothing meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
 }

@@ -52,8 +52,8 @@ impl SourceConfig {
         }
     }
 
-    /// What positions in the table are positions in, by aspect: they mean nothing anywhere else. All other options may
-    /// change without them.
+    /// The options that give positions in the table their meaning, by aspect. When one of them changes, the positions of a
+    /// checkpoint mean nothing any more. All other options may change.
     pub fn identity(&self, table: &TableDescriptor) -> Vec<(&'static str, Vec<String>)> {
         let connector = ("connector", vec![self.name().to_owned()]);
         match self {

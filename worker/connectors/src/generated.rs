@@ -1,8 +1,8 @@
 //! Sources whose rows are a pure function of their index: what datagen and nexmark have in common.
 //!
-//! Here live the splits over row numbers, the exact position in them and the pace; how a row looks is the business of the
-//! [`Generator`]. A bounded source is cut into ranges that are handed out in order; an unbounded one has a fixed number
-//! of lanes, of which lane `k` has the rows `k`, `k + LANES`, `k + 2 * LANES` and so on.
+//! Here are the splits over row numbers, the exact position in them and the pace. The [`Generator`] makes the rows. A
+//! bounded source is cut into ranges that are handed out in order; an unbounded one has a fixed number of lanes, of which
+//! lane `k` has the rows `k`, `k + LANES`, `k + 2 * LANES` and so on.
 
 mod pace;
 pub mod random;

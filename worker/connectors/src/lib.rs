@@ -4,8 +4,8 @@
 //! `config` needs no I/O crate and is what the planner uses to check a table (`default-features = false`); reading and
 //! writing stand behind the feature `io`.
 //!
-//! Readers and writers are synchronous and run on slot threads; what must wait (network, object storage) runs on the I/O
-//! runtime and meets them at bounded queues.
+//! Readers and writers are synchronous and run on slot threads. What must wait (network, object storage) runs on the I/O
+//! runtime and is connected to them by bounded queues.
 
 #[cfg(feature = "io")]
 pub mod backoff;
@@ -68,8 +68,8 @@ pub enum Error {
 
 #[cfg(feature = "io")]
 impl Error {
-    /// Whether something outside does not answer, has no room, or lets nobody in: what was tried succeeds when that is over.
-    /// A bucket that does not exist is something else.
+    /// Whether a system outside does not answer, has no room, or refuses access: the request succeeds when that is over. A
+    /// bucket that does not exist is no outage.
     pub fn is_outage(&self) -> bool {
         use object_store::Error as E;
         let Self::Unavailable { retryable: true, .. } = self else { return false };

@@ -29,7 +29,7 @@ pub struct OpenContext {
 }
 
 /// Opens a table to read the physical columns `projection`, then the metadata columns `metadata`, both as positions in the
-/// table. May wait for the outside: call it on the I/O runtime's blocking threads or before the job starts.
+/// table. It may wait for the network: call it on the I/O runtime's blocking threads or before the job starts.
 ///
 /// # Errors
 /// Says what cannot be reached or does not fit.

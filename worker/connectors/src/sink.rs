@@ -5,9 +5,9 @@
 //! When the checkpoint is complete the committer makes them visible; it does so again after a crash, so a commit must be
 //! idempotent.
 //!
-//! A checkpoint may be abandoned at any moment, and nobody may look at its committables until a later checkpoint takes them
-//! along. So a writer never waits for anybody to look: the work of [`SinkWriter::prepare_commit`] begins when it is called
-//! and ends by itself, and meanwhile the writer takes rows, up to a bound, and the barriers behind them.
+//! A checkpoint may be abandoned at any moment. Then nobody awaits its committables until a later checkpoint contains them. So
+//! the work of [`SinkWriter::prepare_commit`] begins when it is called and ends without anybody awaiting it. Meanwhile the
+//! writer takes rows, up to a bound, and the barriers behind them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub trait SinkWriter: Send {
     }
 
     /// A barrier: everything written so far belongs to `checkpoint`. Begins at once to stage it durably, or (at-least-once)
-    /// to have it acknowledged, on the I/O runtime; the checkpoint is complete only if what it gives is `Ok`.
+    /// to have it acknowledged, on the I/O runtime. The checkpoint is complete only if the returned work ends with `Ok`.
     fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Prepared;
 
     /// Rows that could not be written and were dropped on request, and bytes written. Totals.
@@ -130,8 +130,8 @@ pub trait Sink: Send + Sync {
 
 /// Where a sink keeps output between a barrier and its commit, beside the checkpoints and as durable as they are.
 ///
-/// Objects are written once, under names a sink never uses again. Nobody but the collector of old checkpoints deletes what
-/// a committable names: a commit may be repeated until a later control record covers it.
+/// Objects are written once, under names a sink never uses again. Only the collector of old checkpoints deletes what a
+/// committable names: a commit may be repeated until a later control record covers it.
 pub trait Staging: Send + Sync {
     /// Writes an object; durable when the future is `Ok`.
     fn put(&self, name: String, data: Bytes) -> BoxFuture<'_, Result<(), Error>>;

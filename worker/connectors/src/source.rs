@@ -1,9 +1,9 @@
 //! The contract of sources: an enumerator that finds splits, and readers that read them.
 //!
-//! Which split goes to which reader is the runtime's decision. There is no state of assignment to keep: a checkpoint
-//! holds the splits that readers report, and restored ones as they were until a reader has them. A split that was reported as
-//! finished stays so, and is kept beside the readers in a form of the connector's own: [`Finished`]. What is discovered and in
-//! none of these is still to be read.
+//! The runtime decides which reader gets a split. The assignment itself is not stored: a checkpoint holds the splits that
+//! readers report, and restored splits unchanged until a reader has them. A split that was reported as finished stays
+//! finished, and is kept beside the readers in a form of the connector's own: [`Finished`]. A discovered split that is in none
+//! of these is still to be read.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -32,8 +32,8 @@ pub struct Split {
 /// What an enumerator knows now.
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
-    /// Every split known now, each at its start, in the order in which they should be read. What an earlier look gave need
-    /// not be among them.
+    /// Every split known now, each at its start, in the order in which they should be read. Splits that an earlier call has
+    /// returned may be left out.
     pub splits: Vec<Split>,
     /// Whether no others will ever come: a bounded source.
     pub complete: bool,
@@ -111,7 +111,7 @@ pub trait SplitEnumerator: Send {
     fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>>;
 
     /// Called once before the first [`Self::discover`] when the job continues from a checkpoint, with the splits in it.
-    /// What is not among them came into being later, so it is read from its beginning, wherever the source starts.
+    /// A split that is not among them was created later, so it is read from its beginning, wherever the source starts.
     fn restored(&mut self, _known: &[SplitId]) {}
 }
 
@@ -150,8 +150,9 @@ pub trait SourceReader: Send {
     /// Reads up to about `max_rows` rows.
     fn poll(&mut self, max_rows: usize) -> Result<Poll, Error>;
 
-    /// Looks whether nothing of a split waits to be read now: what is on its way to this reader is not nothing. Asked when
-    /// the split has given no rows for the idle timeout. If so, event time does not wait for it until its next rows.
+    /// Whether nothing of a split waits to be read now. Data that is on its way to this reader does wait. This is asked when
+    /// the split has had no rows for the idle timeout. If the answer is yes, event time does not wait for the split until its
+    /// next rows.
     fn is_empty(&mut self, split: &SplitId) -> bool;
 
     /// Holds back or lets go a split, for watermark alignment.

@@ -122,8 +122,8 @@ impl<'a> Options<'a> {
         let result = read(&mut options);
         let unknown = options.unknown(result.is_ok());
         let Self { errors, .. } = options;
-        // Whoever misspells an option that is needed also lacks it: that is one error.
-        // And one whose value is wrong is not missing.
+        // A required option that is misspelt is also missing: that is one error.
+        // An option whose value is wrong is not missing.
         let is_consequence = |error: &OptionError| {
             let means = |missing: &String| {
                 values.contains_key(missing) || unknown.iter().any(|(_, meant)| meant.as_ref() == Some(missing))
@@ -143,8 +143,8 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// The options that nobody read, and which one was meant. When the reading ended early (`whole` is false), options that
-    /// come later are not known: just those are here that resemble a known one.
+    /// The options that nothing has read, with suggestions. When the reading ended early (`whole` is false), the options that
+    /// come later are not known. Then only those are returned that resemble a known one.
     fn unknown(&self, whole: bool) -> Vec<(OptionError, Option<String>)> {
         let mut found = Vec::new();
         for key in self.values.keys().filter(|key| !self.known.contains(*key)) {

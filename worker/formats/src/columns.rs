@@ -1,5 +1,5 @@
-//! Columns under construction: plain buffers that decoders push into, and from which a row that turns out to be bad can be
-//! taken back.
+//! Columns under construction: plain buffers that decoders push into. A row that turns out to be bad is removed from them
+//! again.
 //!
 //! Invariant between rows: every column of a row has the same length. Inside a row a column, and the children of a nested
 //! one, may be ahead; [`Column::truncate`] puts that right.

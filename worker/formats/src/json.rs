@@ -1,7 +1,7 @@
 //! The format `json`: one JSON object a record.
 //!
-//! The decoder is the hottest loop of the product and its own: see `decoder` for the technique. What it accepts is
-//! standard JSON and nothing else, also in fields that nobody wants; what a value means in a column follows Flink.
+//! The decoder is written for this engine, because it is its hottest loop: see `decoder` for the technique. It accepts
+//! standard JSON and nothing else, also in fields that no column reads. What a value means in a column follows Flink.
 
 mod config;
 #[cfg(feature = "io")]

@@ -149,7 +149,7 @@ fn write_digits(digits: &[u8], scale: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes a floating-point number: the fewest digits that tell it from its neighbours, always with a point, and with an
+/// Writes a floating-point number: the fewest digits that distinguish it from its neighbours, always with a point, and with an
 /// exponent outside of 0.001 to 10 000 000: `1.0`, `0.5`, `1.0E10`, `1.25E-4`.
 pub(crate) fn write_float<T>(value: T, out: &mut Vec<u8>)
 where

@@ -11,7 +11,7 @@ pub(super) enum Stop {
     With {
         /// The savepoint that it is stopped with; a checkpoint if there is none.
         order: Option<SavepointOrder>,
-        /// When it is taken back if it has not come to its end.
+        /// When it is taken back if the job has not stopped by then.
         deadline: Option<Instant>,
     },
     /// To continue at once with another number of slots.
@@ -37,8 +37,9 @@ impl Stop {
         matches!(self, Self::With { deadline: Some(deadline), .. } if *deadline <= now)
     }
 
-    /// A further request while the job is being stopped. A stop goes before a rescale, and the one with the most time
-    /// decides how long it may take. Gives back the savepoint that somebody waits for beside the one of the first stop.
+    /// A further request while the job is being stopped. A stop takes precedence over a rescale, and the request with the
+    /// latest deadline decides how long the stop may take. Returns a savepoint that was requested beside that of the first
+    /// stop.
     pub(super) fn join(&mut self, other: Stop) -> Option<SavepointOrder> {
         match (&mut *self, other) {
             (Self::With { deadline, .. }, Self::With { order, deadline: theirs }) => {

@@ -213,7 +213,7 @@ impl Supervisor {
         self.send(Request::Stop { savepoint: order, deadline })
     }
 
-    /// Takes back a stop that has not come to its end.
+    /// Takes back a stop that has not ended the job yet.
     ///
     /// # Errors
     /// When the job has ended.

@@ -18,7 +18,7 @@ use crate::slice::{Grid, Slice, runs_of_times, times};
 use crate::zone::Zone;
 
 /// Adds `window_start`, `window_end` and `window_time` to every row; repeats rows that are in several windows. Rows are
-/// never late here: the operator behind decides.
+/// never late here: the next operator decides that.
 #[derive(Debug)]
 pub struct WindowAssignOperator {
     // Fixed at start.

@@ -1,8 +1,8 @@
 //! `CUMULATE`: windows that share a start and grow by a step.
 //!
 //! A cycle is the longest of such windows. Its table collects the slices whose own window has fired; each step merges one
-//! slice into it and emits all of it. Rows that come late for their slice, but not for the cycle, go to the cycle's table
-//! at once and so are in every later step.
+//! slice into it and emits all of it. Rows that are late for their slice, but not for the cycle, are added to the
+//! cycle's table at once, so that every later step contains them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

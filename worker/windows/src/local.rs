@@ -1,8 +1,8 @@
 //! Aggregation in front of the exchange: fewer rows to send when keys repeat, no loss of time when they do not.
 //!
-//! A slice is sent before the watermark that passes it, and everything before a barrier and before the subtask falls idle:
-//! there is no state to snapshot, and no row waits for a watermark that does not come.
-//! Rows of slices that the watermark has passed already are sent at once, since the receiver may be about to fire them.
+//! A slice is sent before the watermark that passes it. Everything is sent before a barrier and before the subtask falls idle:
+//! so there is no state to snapshot, and no row waits for a watermark that does not come. Rows of slices that the watermark
+//! has passed already are sent at once, because the receiver may be about to fire them.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -87,8 +87,8 @@ pub(crate) fn prepare(
     Ok((layout, shape, cut, zone))
 }
 
-/// The layout of partial accumulators: the slots of the aggregation first, and one that counts rows, because late ones are
-/// counted by who finds them late.
+/// The layout of partial accumulators: the slots of the aggregation, then one that counts rows. The global aggregation needs
+/// that count, because it is the one that finds rows late.
 pub(crate) fn partial_layout(config: &WindowAggregate, input: &SchemaRef) -> std::result::Result<Layout, Error> {
     Layout::new(&config.aggregates, input, true)
 }

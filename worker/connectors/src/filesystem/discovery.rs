@@ -64,7 +64,7 @@ impl FileEnumerator {
     /// What was found in a place that is watched, and may not be there yet, or not any more.
     ///
     /// # Errors
-    /// When it has been there before: whoever watches says so and looks again.
+    /// When it was there before: the caller reports it and looks again.
     fn watched(&mut self, found: Option<Vec<File>>) -> Result<Vec<File>, Error> {
         // In a bucket there are no folders that could be missing.
         let is_there = found.is_some() || matches!(self.store, Store::S3(_));

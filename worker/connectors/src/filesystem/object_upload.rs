@@ -1,12 +1,12 @@
 //! An object of a bucket while it is written, in parts that are uploaded side by side.
 //!
 //! A bucket keeps, and bills, the parts of an upload that is neither completed nor aborted, and no listing shows them. So
-//! each upload has a note in the staging folder with its id, from its beginning to its end: whoever finds a note of a dead
-//! attempt aborts the upload. Small objects have no parts and need no note.
+//! each upload has a note with its id in the staging folder, from its beginning to its end. A later attempt that finds the
+//! note of a dead attempt aborts the upload. Small objects have no parts and need no note.
 //!
-//! An outage is waited out: a part is kept until it is acknowledged, and sent again under its number. Of an upload whose id
-//! never came back nobody knows, but it has no parts and costs nothing. An upload that has been completed already is not
-//! there any more, and its object is: that is how an answer that was lost is known.
+//! An outage is waited out: a part is kept until it is acknowledged, and sent again under its number. An
+//! upload whose id was lost is forgotten, but it has no parts and costs nothing. If the answer to a completion was lost, the
+//! upload is not there any more, but its object is.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

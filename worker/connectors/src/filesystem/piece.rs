@@ -30,8 +30,8 @@ pub(super) struct Piece {
     /// Row groups: rows of it that are behind.
     #[serde(default)]
     pub(super) row: u64,
-    /// Row groups: whether they are cut as well, into halves, of which the second one counts as starting in the middle of
-    /// the row group's bytes. Pieces of older checkpoints have row groups as a whole.
+    /// Row groups: whether they are cut into halves too. The second half starts in the middle of the bytes of the row
+    /// group. Pieces of older checkpoints have whole row groups.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) by_halves: bool,
 }

@@ -48,8 +48,8 @@ pub(super) fn failed(what: String, error: impl std::error::Error + Send + Sync +
     Error::Unavailable { what, source: Some(Box::new(error)), retryable: true }
 }
 
-/// Like [`failed`], for errors of a disk. Trying again helps only where it is full: others share it and may make room, and
-/// the next attempt removes what this one has staged.
+/// Like [`failed`], for errors of a disk. Only a full disk is worth another try: others share it and may make room, and the
+/// next attempt removes what this one has staged.
 pub(super) fn failed_on_disk(what: String, error: std::io::Error) -> Error {
     let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
     let what = if is_full { format!("{what}: the disk is full, make room on it") } else { what };

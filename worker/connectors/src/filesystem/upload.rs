@@ -139,7 +139,7 @@ impl Uploads {
         self.remove_unfinished().await;
     }
 
-    /// Gives back the room of files that can never be completed. What cannot be removed now goes when the next attempt
+    /// Frees the room of files that can never be completed. What cannot be removed now is removed when the next attempt
     /// removes what this one has left.
     async fn remove_unfinished(&mut self) {
         for (_, file) in std::mem::take(&mut self.open) {
@@ -287,8 +287,8 @@ pub(super) fn create_folder(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Makes the names in these folders durable, and those of the folders themselves below the folder of the table. A folder
-/// that no file is in need not exist.
+/// Makes the names in these folders durable, and the names of the folders themselves below the folder of the table. A
+/// folder without files need not exist.
 pub(super) fn sync_folders(folders: Vec<PathBuf>, table: &Path) -> Result<(), Error> {
     let mut all: Vec<&Path> = folders
         .iter()

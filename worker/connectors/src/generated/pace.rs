@@ -19,7 +19,7 @@ impl Pace {
     }
 
     /// How many rows may be made now, `elapsed` after the first question. Row `n` is due after `n` intervals, so the first
-    /// is due at once. What was not taken for want of demand is made up for by at most one second's rows.
+    /// is due at once. Rows that were due and not requested are made up for later, but at most those of one second.
     pub fn due(&mut self, elapsed: Duration) -> usize {
         let due = elapsed.as_nanos() * self.rows_per_second / (1_000_000_000 * self.readers) + 1;
         let burst_max = self.rows_per_second / self.readers + 1;

@@ -1,7 +1,7 @@
 //! The bottom of the terminal, where a running job shows its progress while rows and log lines scroll by above it.
 //!
-//! Whoever writes to the terminal while something is shown does so through [`above`]: otherwise rows and progress would
-//! tear each other apart.
+//! While something is shown, everything else is written to the terminal through [`above`], so that rows and progress do not
+//! break into each other.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};

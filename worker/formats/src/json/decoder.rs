@@ -2,7 +2,7 @@
 //!
 //! The technique: the places between values are compared with what stood there last time (`keys`) instead of being
 //! parsed, numbers and the ends of strings are found eight bytes at a time (`scan`), and values go straight from the record
-//! into the buffers of their columns (`value`). Whatever differs from the usual takes a longer way for that value only.
+//! into the buffers of their columns (`value`). A value that differs from the usual takes a slower path, and only that value.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;

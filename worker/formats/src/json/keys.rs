@@ -2,7 +2,7 @@
 //!
 //! Between two values of an object stand a comma, a field name, a colon and perhaps white space: the *lead* of the second
 //! value. Records of one source mostly have the same leads in the same order, so each lead remembers which ones followed
-//! it, and the decoder compares bytes instead of parsing. A lead that differs costs a look-up and is remembered.
+//! it, and the decoder compares bytes instead of parsing. A lead that differs costs one look-up and is remembered.
 
 use crate::json::scan::{Scanner, word};
 

@@ -1,8 +1,8 @@
 //! The grammar of JSON over a byte slice: tokens, and values that are only checked and skipped.
 //!
-//! Every string that is passed is checked (control characters, escapes, UTF-8), wanted or not. A string of ASCII alone,
-//! which the scan finds out on the way, is UTF-8 already; only others cost a check of their own. So what a column takes
-//! over is known to be UTF-8 record by record, and an error can name its record.
+//! Every string that is passed is checked (control characters, escapes, UTF-8), wanted or not. The scan
+//! notices a string of ASCII alone, which is UTF-8 already; only other strings need a check of their own. So the values of a
+//! column are known to be UTF-8 record by record, and an error can name its record.
 
 /// How deep objects and arrays may be nested.
 pub(crate) const DEPTH_MAX: usize = 127;

@@ -1,8 +1,8 @@
 //! Values of a record into columns.
 //!
 //! [`Fields::read_object`] reads an object into the columns of its fields, [`Settings::read_value`] one value into one column. The
-//! usual spellings of the usual types are read at once; everything else takes the long way through the value's text, which
-//! is also where Flink's conversions live: numbers in strings, strings in numbers, JSON text of objects in STRING columns.
+//! usual spellings of the usual types are read at once; everything else is converted from the value's text, as Flink
+//! does it: numbers in strings, strings in numbers, JSON text of objects in STRING columns.
 
 use arrow::datatypes::{DataType, Field};
 

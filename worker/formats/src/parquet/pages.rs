@@ -10,8 +10,8 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-/// Unpacked pages of a row group that is read in two parts. Only those are kept that have rows of both, and dictionaries:
-/// of a row group with many pages that is one for each column, of one that was written as a single page the whole of it.
+/// Unpacked pages of a row group that is read in two parts. Only pages with rows of both parts and dictionaries are kept. A
+/// row group with many pages has one such page for each column; one that was written as a single page is kept whole.
 #[derive(Debug, Default)]
 pub struct SharedPages {
     /// The first row of the second part; none when one reader reads all.

@@ -136,8 +136,8 @@ impl FileReader {
         u64::try_from(self.metadata.metadata().row_group(row_group).num_rows()).unwrap_or(0)
     }
 
-    /// The bytes of the file from the start of a row group to the start of the next one, or to the end of the last one's
-    /// columns: what decides to which part of a cut file its rows belong.
+    /// The bytes of the file from the start of a row group to the start of the next one, or to the end of the columns of the
+    /// last one. They decide to which part of a cut file the rows belong.
     ///
     /// # Panics
     /// There is no such row group.
