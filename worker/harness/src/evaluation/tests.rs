@@ -111,6 +111,16 @@ fn a_rounded_decimal_with_a_digit_too_many_is_null() {
 }
 
 #[test]
+fn the_least_position_to_look_from_is_beyond_the_end() {
+    for (from, expected) in
+        [(i32::MIN, "Whole(0)"), (i32::MIN + 1, "Whole(1)"), (0, "Whole(1)"), (i32::MAX, "Whole(0)")]
+    {
+        let arguments = vec![Expr::literal("a"), Expr::literal("aa"), Expr::literal(from)];
+        assert_both(&call("locate", arguments), &[], 1, Some(&[expected]));
+    }
+}
+
+#[test]
 fn case_computes_its_operand_once() {
     let rows = 200;
     let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..rows));

@@ -23,6 +23,22 @@ pub(super) fn of_numbers(name: &str) -> Option<Body> {
         "sin" => |called| double(called, f64::sin),
         "sinh" => |called| double(called, f64::sinh),
         "acos" => |called| double(called, f64::acos),
+        "asin" => |called| double(called, f64::asin),
+        "atan" => |called| double(called, f64::atan),
+        "tan" => |called| double(called, f64::tan),
+        "tanh" => |called| double(called, f64::tanh),
+        "cos" => |called| double(called, f64::cos),
+        "cosh" => |called| double(called, f64::cosh),
+        "cot" => |called| double(called, |number| 1.0 / number.tan()),
+        "cbrt" => |called| double(called, f64::cbrt),
+        "exp" => |called| double(called, f64::exp),
+        "log10" => |called| double(called, f64::log10),
+        "degrees" => |called| double(called, |number| number * (180.0 / std::f64::consts::PI)),
+        "radians" => |called| double(called, |number| number * (std::f64::consts::PI / 180.0)),
+        "atan2" => |called| match called.values {
+            [Value::Double(y), Value::Double(x)] => Ok(Value::Double(one_nan(y.atan2(*x)))),
+            _ => Ok(Value::Null),
+        },
         "power" => |called| match called.values {
             // Of Java's Math.pow and C's these are the only differences.
             [Value::Double(base), Value::Double(exponent)]

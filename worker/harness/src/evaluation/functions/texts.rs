@@ -75,6 +75,61 @@ pub(super) fn of_texts(name: &str) -> Option<Body> {
             (Value::Bytes(bytes), "UTF-8") => Ok(Value::Text(String::from_utf8_lossy(bytes).into_owned())),
             (_, other) => Err(format!("the reference does not know the character set {other}")),
         }),
+        "btrim" => of_values!(|values| trimmed(values, true, true)),
+        "ltrim" => of_values!(|values| trimmed(values, true, false)),
+        "rtrim" => of_values!(|values| trimmed(values, false, true)),
+        "concat_ws" => |called| {
+            let Some((Value::Text(separator), parts)) = called.values.split_first() else { return Ok(Value::Null) };
+            let parts = parts.iter().filter(|part| !part.is_null()).map(text);
+            Ok(Value::Text(parts.collect::<Result<Vec<_>, _>>()?.join(separator)))
+        },
+        "position" | "locate" => of_values!(|values| {
+            let (sought, all) = (text(&values[0])?, text(&values[1])?);
+            if sought.is_empty() {
+                return Ok(Value::Whole(1));
+            }
+            // An INT, which wraps in Java: the least one is beyond the end.
+            let from = (values.get(2).map_or(Ok(1), number)? as i32).wrapping_sub(1);
+            let from = usize::try_from(from).unwrap_or(0);
+            let letters: Vec<char> = all.chars().collect();
+            let is_there = |place: &usize| letters[*place..].iter().collect::<String>().starts_with(sought);
+            Ok(Value::Whole((from..letters.len()).find(is_there).map_or(0, |place| place as i64 + 1)))
+        }),
+        "repeat" => of_values!(|values| {
+            let (text, count) = (text(&values[0])?, number(&values[1])?.max(0));
+            // What Java has no array for.
+            if text.len() as i64 * count > i64::from(i32::MAX) {
+                return Err("the text is too long".to_owned());
+            }
+            Ok(Value::Text(if text.is_empty() { String::new() } else { text.repeat(count as usize) }))
+        }),
+        "replace" => {
+            of_values!(|values| { Ok(Value::Text(text(&values[0])?.replace(text(&values[1])?, text(&values[2])?))) })
+        }
+        "translate" => of_values!(|values| {
+            let (from, to): (Vec<char>, Vec<char>) =
+                (text(&values[1])?.chars().collect(), text(&values[2])?.chars().collect());
+            let of = |letter: char| match from.iter().position(|other| *other == letter) {
+                Some(place) => to.get(place).copied(),
+                None => Some(letter),
+            };
+            Ok(Value::Text(text(&values[0])?.chars().filter_map(of).collect()))
+        }),
         _ => return None,
     }))
+}
+
+/// A text without blanks, or without the characters of a second one, at its ends.
+fn trimmed(values: &[Value], leading: bool, trailing: bool) -> Result<Value, String> {
+    let characters = match values.get(1) {
+        Some(Value::Text(characters)) => characters.as_str(),
+        _ => " ",
+    };
+    let Value::Text(text) = &values[0] else { return Err("no text".to_owned()) };
+    let mut letters: Vec<char> = text.chars().collect();
+    while trailing && letters.last().is_some_and(|letter| characters.contains(*letter)) {
+        letters.pop();
+    }
+    let kept = letters.iter().skip_while(|letter| leading && characters.contains(**letter));
+    Ok(Value::Text(kept.collect()))
 }

@@ -297,6 +297,14 @@ impl Maker<'_> {
                 self.call("extract", vec![unit, moment])
             }
             DataType::Int32 => match self.random.below(3) {
+                0 if self.random.one_in(2) => {
+                    let mut arguments = vec![self.expression(&TEXT, depth), self.expression(&TEXT, depth)];
+                    if self.random.one_in(2) {
+                        arguments.push(self.expression(&DataType::Int32, depth));
+                    }
+                    let name = *self.random.pick(&["position", "locate"]);
+                    self.call(name, arguments)
+                }
                 0 => {
                     let text = self.expression(&TEXT, depth);
                     self.call("char_length", vec![text])
@@ -325,7 +333,10 @@ impl Maker<'_> {
             }
             3 => Expr::negate(self.expression(to, depth)).ok(),
             4 => {
-                let name = *self.random.pick(&["abs", "sign", "round", "truncate", "ceil", "floor", "sqrt"]);
+                let name = *self.random.pick(&[
+                    "abs", "sign", "round", "truncate", "ceil", "floor", "sqrt", "ln", "exp", "cbrt", "log10", "sin",
+                    "cos", "tan", "cot", "asin", "acos", "atan", "sinh", "cosh", "tanh", "degrees", "radians",
+                ]);
                 let mut arguments = vec![self.expression(to, depth)];
                 if matches!(name, "round" | "truncate") && self.random.one_in(2) {
                     arguments.push(Expr::literal(self.random.below(9) as i32 - 3));
@@ -333,7 +344,7 @@ impl Maker<'_> {
                 self.call(name, arguments)
             }
             _ => {
-                let name = *self.random.pick(&["mod", "power"]);
+                let name = *self.random.pick(&["mod", "power", "atan2"]);
                 let (left, right) = (self.expression(to, depth), self.expression(to, depth));
                 self.call(name, vec![left, right])
             }
@@ -373,11 +384,31 @@ impl Maker<'_> {
 
     fn text(&mut self, depth: u64) -> Option<Expr> {
         let text = self.expression(&TEXT, depth);
-        match self.random.below(7) {
+        match self.random.below(9) {
             0 => {
                 let mut arguments = vec![text];
                 arguments.extend((0..self.random.below(3)).map(|_| self.expression(&TEXT, depth)));
-                self.call("concat", arguments)
+                let name = *self.random.pick(&["concat", "concat_ws"]);
+                self.call(name, arguments)
+            }
+            7 => {
+                let (name, more) = *self.random.pick(&[
+                    ("btrim", 0),
+                    ("ltrim", 0),
+                    ("rtrim", 0),
+                    ("btrim", 1),
+                    ("ltrim", 1),
+                    ("rtrim", 1),
+                    ("replace", 2),
+                    ("translate", 2),
+                ]);
+                let mut arguments = vec![text];
+                arguments.extend((0..more).map(|_| self.expression(&TEXT, depth)));
+                self.call(name, arguments)
+            }
+            8 => {
+                let count = Expr::literal(self.random.below(5) as i32 - 1);
+                self.call("repeat", vec![text, count])
             }
             1 => {
                 let name = *self.random.pick(&["upper", "lower", "reverse"]);

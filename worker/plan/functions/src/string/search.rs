@@ -28,7 +28,8 @@ fn find(text: &str, sought: &str, from: i32) -> i32 {
     if sought.is_empty() {
         return if from < 1 { 1 } else { from };
     }
-    let start = first_characters(text, usize::try_from(from - 1).unwrap_or(0)).len();
+    // As in Java the least position wraps around, to one beyond the end.
+    let start = first_characters(text, usize::try_from(from.wrapping_sub(1)).unwrap_or(0)).len();
     match text[start..].find(sought) {
         Some(offset) => i32::try_from(text[..start + offset].chars().count()).map_or(0, |before| before + 1),
         None => 0,
