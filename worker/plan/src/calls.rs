@@ -13,7 +13,7 @@ use sqlparser::tokenizer::Span;
 
 use crate::aggregates;
 use crate::bound::Bound;
-use crate::diagnostics::{Diagnostic, Result, is_empty};
+use crate::diagnostics::{Diagnostic, Result, all, is_empty};
 use crate::expression::{ExpressionBinder, Place, refused};
 use crate::relation::Expression;
 use crate::scope::nearest;
@@ -116,15 +116,10 @@ impl ExpressionBinder<'_> {
             (upper.as_str(), args.as_slice())
         {
             let mut bound = vec![self.literal(Scalar::Utf8(Some(unit.value.clone())))];
-            for arg in rest {
-                bound.push(self.bind(arg)?);
-            }
+            bound.extend(all(rest.iter().map(|arg| self.bind(arg)))?);
             return self.call_at(&name.value, bound, name_span, span);
         }
-        let mut bound = Vec::with_capacity(args.len());
-        for arg in args {
-            bound.push(self.bind(arg)?);
-        }
+        let bound = all(args.iter().map(|arg| self.bind(arg)))?;
         if let ("NULLIF", [value, other]) = (upper.as_str(), bound.as_slice())
             && value.data_type != DataType::Null
         {
@@ -142,15 +137,13 @@ impl ExpressionBinder<'_> {
     }
 
     fn call_on(&self, name: &str, args: &[&Expr], span: Span) -> Result<Bound> {
-        let bound = args.iter().map(|arg| self.bind(arg)).collect::<Result<Vec<_>>>()?;
+        let bound = all(args.iter().map(|arg| self.bind(arg)))?;
         self.call(name, bound, span)
     }
 
     fn call_with_unit(&self, name: &str, unit: &DateTimeField, args: &[&Expr], span: Span) -> Result<Bound> {
         let mut bound = vec![self.literal(Scalar::Utf8(Some(unit.to_string())))];
-        for arg in args {
-            bound.push(self.bind(arg)?);
-        }
+        bound.extend(all(args.iter().map(|arg| self.bind(arg)))?);
         self.call(name, bound, span)
     }
 

@@ -24,6 +24,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Whether this only follows from another problem that is reported on its own.
     pub(crate) consequence: bool,
+    /// Further problems of the same statement.
+    pub(crate) further: Vec<Diagnostic>,
 }
 
 impl Diagnostic {
@@ -36,7 +38,7 @@ impl Diagnostic {
         } else {
             1
         };
-        Self { line, column, length, message: message.into(), help: None, consequence: false }
+        Self { line, column, length, message: message.into(), help: None, consequence: false, further: Vec::new() }
     }
 
     /// The same with advice.
@@ -49,6 +51,18 @@ impl Diagnostic {
     pub(crate) fn into_consequence(mut self) -> Self {
         self.consequence = true;
         self
+    }
+
+    /// This problem, and another one of the same statement.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.further.push(other);
+        self
+    }
+
+    /// This problem and all further ones, each alone.
+    pub(crate) fn each(mut self) -> Vec<Self> {
+        let further = std::mem::take(&mut self.further);
+        std::iter::once(self).chain(further.into_iter().flat_map(Self::each)).collect()
     }
 
     /// The problem as an error: place and message, the line of the script with a caret under the text, and the advice.
@@ -107,6 +121,24 @@ impl std::fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+/// Both values; else the problems of both, so that they are reported at once.
+pub(crate) fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        (Err(error), Err(other)) => Err(error.and(other)),
+    }
+}
+
+/// All values; else the problems of all, so that they are reported at once.
+pub(crate) fn all<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    results.into_iter().fold(Ok(Vec::new()), |values, result| {
+        let (mut values, value) = both(values, result)?;
+        values.push(value);
+        Ok(values)
+    })
+}
 
 /// The span from the start of one to the end of another.
 pub(crate) fn join(start: Span, end: Span) -> Span {

@@ -12,7 +12,7 @@ use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::column;
-use crate::diagnostics::{Diagnostic, Result, is_empty};
+use crate::diagnostics::{Diagnostic, Result, all, both, is_empty};
 use crate::dialect::tokenize;
 use crate::grouping::Grouping;
 use crate::interval::{self, Interval};
@@ -270,7 +270,7 @@ impl<'a> ExpressionBinder<'a> {
             _ => None,
         };
         if let Some(operator) = arithmetic {
-            let (left, right) = (self.bind(left)?, self.bind(right)?);
+            let (left, right) = both(self.bind(left), self.bind(right))?;
             return self.arithmetic(operator, left, right, span);
         }
         match op {
@@ -281,17 +281,15 @@ impl<'a> ExpressionBinder<'a> {
             BinaryOperator::Gt => self.compare(Comparison::Gt, left, right, span),
             BinaryOperator::GtEq => self.compare(Comparison::GtEq, left, right, span),
             BinaryOperator::And => {
-                let left = self.bind_condition(left, "AND")?;
-                let right = self.bind_condition(right, "AND")?;
+                let (left, right) = both(self.bind_condition(left, "AND"), self.bind_condition(right, "AND"))?;
                 self.both(left, right, span)
             }
             BinaryOperator::Or => {
-                let left = self.bind_condition(left, "OR")?;
-                let right = self.bind_condition(right, "OR")?;
+                let (left, right) = both(self.bind_condition(left, "OR"), self.bind_condition(right, "OR"))?;
                 self.either(left, right, span)
             }
             BinaryOperator::StringConcat => {
-                let args = vec![self.bind(left)?, self.bind(right)?];
+                let args = all([self.bind(left), self.bind(right)])?;
                 self.call("CONCAT", args, span)
             }
             other => Err(Diagnostic::at(span, format!("operator {other} is not supported"))),
@@ -304,7 +302,7 @@ impl<'a> ExpressionBinder<'a> {
         {
             return self.equal_fields(left, right, span);
         }
-        let (left, right) = (self.bind(left)?, self.bind(right)?);
+        let (left, right) = both(self.bind(left), self.bind(right))?;
         self.compare_bound(operator, left, right, span)
     }
 
@@ -355,9 +353,7 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     fn bind_between(&self, expr: &Expr, low: &Expr, high: &Expr, negated: bool, span: Span) -> Result<Bound> {
-        let value = self.bind(expr)?;
-        let low = self.bind(low)?;
-        let high = self.bind(high)?;
+        let (value, (low, high)) = both(self.bind(expr), both(self.bind(low), self.bind(high)))?;
         let above =
             self.compare_bound(if negated { Comparison::Lt } else { Comparison::GtEq }, value.clone(), low, span)?;
         let below = self.compare_bound(if negated { Comparison::Gt } else { Comparison::LtEq }, value, high, span)?;
@@ -368,10 +364,7 @@ impl<'a> ExpressionBinder<'a> {
         if let Expr::Tuple(_) = expr {
             return self.bind_in_rows(expr, list, negated, span);
         }
-        let mut values = vec![self.bind(expr)?];
-        for item in list {
-            values.push(self.bind(item)?);
-        }
+        let values = all(std::iter::once(expr).chain(list).map(|value| self.bind(value)))?;
         let mut values = self.unify_all(values, "IN", span)?.into_iter();
         let Some(value) = values.next() else { return Err(Diagnostic::at(span, "IN takes a list of values")) };
         if has_floats(&value.data_type) {
@@ -422,16 +415,12 @@ impl<'a> ExpressionBinder<'a> {
         otherwise: Option<&Expr>,
         span: Span,
     ) -> Result<Bound> {
-        let mut whens = Vec::with_capacity(conditions.len());
-        let mut results = Vec::with_capacity(conditions.len() + 1);
-        for CaseWhen { condition, result } in conditions {
-            let when = if operand.is_some() { self.bind(condition)? } else { self.bind_condition(condition, "WHEN")? };
-            whens.push(when);
-            results.push(self.bind(result)?);
-        }
-        if let Some(otherwise) = otherwise {
-            results.push(self.bind(otherwise)?);
-        }
+        let whens = conditions.iter().map(|CaseWhen { condition, .. }| match operand {
+            Some(_) => self.bind(condition),
+            None => self.bind_condition(condition, "WHEN"),
+        });
+        let results = conditions.iter().map(|CaseWhen { result, .. }| result).chain(otherwise);
+        let (mut whens, results) = both(all(whens), all(results.map(|result| self.bind(result))))?;
         let operand = match operand {
             Some(operand) => {
                 let mut values = vec![self.bind(operand)?];

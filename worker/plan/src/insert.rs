@@ -12,7 +12,7 @@ use crate::bound::Bound;
 use crate::calc::{calc, column};
 use crate::catalog::{Catalog, ColumnSource, Table};
 use crate::constraints;
-use crate::diagnostics::{Diagnostic, Result};
+use crate::diagnostics::{Diagnostic, Result, both};
 use crate::expression::{ExpressionBinder, Place};
 use crate::query::{QueryBinder, null_of};
 use crate::relation::{Rel, Relation};
@@ -37,9 +37,11 @@ pub(crate) struct BoundInsert {
 /// Binds an INSERT.
 pub(crate) fn bind(session: &Session, catalog: &Catalog, insert: &Insert) -> Result<BoundInsert> {
     let span = insert.table.first().map_or(insert.query.span, |name| name.span);
-    let table = catalog.table(catalog.resolve(&insert.table)?, span)?;
-    catalog.note_use(&table.descriptor.name, true, span);
-    let relation = QueryBinder::new(session, catalog).bind(&insert.query)?;
+    let table = catalog.resolve(&insert.table).and_then(|name| catalog.table(name, span));
+    if let Ok(table) = table {
+        catalog.note_use(&table.descriptor.name, true, span);
+    }
+    let (table, relation) = both(table, QueryBinder::new(session, catalog).bind(&insert.query))?;
     let targets = targets(table, insert.columns.as_deref())?;
     let given = relation.fields.len();
     if given != targets.len() {

@@ -33,7 +33,7 @@ pub(crate) fn plan(script: &Script, options: &PlanOptions) -> std::result::Resul
     let configured = planner.settings.clone();
     for statement in parsed.statements {
         if let Err(error) = planner.statement(statement, &configured, options) {
-            planner.errors.push(error);
+            planner.errors.extend(error.each());
         }
     }
     planner.finish()
@@ -212,7 +212,7 @@ impl Planner {
         }
         let graph = if self.errors.is_empty() {
             build::build(&self.catalog, std::mem::take(&mut self.inserts), self.settings.clone())
-                .map_err(|error| self.errors.push(error))
+                .map_err(|error| self.errors.extend(error.each()))
                 .ok()
         } else {
             None

@@ -6,7 +6,7 @@ use sqlparser::tokenizer::Span;
 
 use crate::bound::Bound;
 use crate::calc::{calc, column};
-use crate::diagnostics::{Diagnostic, Result};
+use crate::diagnostics::{Diagnostic, Result, all};
 use crate::expression::{ExpressionBinder, Place};
 use crate::query::place;
 use crate::relation::{Rel, Relation, Role, ScopeField};
@@ -82,44 +82,50 @@ pub(crate) fn project(
     items: &[Item],
     positions: Option<&[usize]>,
 ) -> Result<Relation> {
-    let mut columns = Vec::with_capacity(items.len());
-    let mut fields = Vec::with_capacity(items.len());
-    for item in items {
-        let bound = match (&item.expression, binder.place) {
-            (Some(expression), _) => binder.bind(expression)?,
-            (None, Place::Grouped(grouping)) => {
-                let field = &grouping.input.fields[item.column];
-                let name = Ident::with_span(binder.around, field.name.clone());
-                let expression = match &field.qualifier {
-                    Some(qualifier) => {
-                        Expr::CompoundIdentifier(vec![Ident::with_span(binder.around, qualifier.clone()), name])
-                    }
-                    None => Expr::Identifier(name),
-                };
-                binder.bind(&expression)?
-            }
-            (None, _) => {
-                let field = binder.scope.schema.field(item.column);
-                Bound {
-                    expression: column(&binder.scope.schema, item.column),
-                    data_type: field.data_type().clone(),
-                    nullable: field.is_nullable(),
-                }
-            }
-        };
-        let span = item.expression.as_ref().map_or(binder.around, |expression| place(expression.span(), binder.around));
-        if bound.data_type == types::DAY_TIME || bound.data_type == types::YEAR_MONTH {
-            return Err(Diagnostic::at(span, "a column of type INTERVAL is not supported"));
-        }
-        let role = role_of(binder, item, &bound);
-        let expression = match positions {
-            Some(positions) => bound.expression.substitute(&|index| Some(column(&rel.schema, *positions.get(index)?))),
-            None => bound.expression,
-        };
-        columns.push(Projection { expression, name: item.name.clone() });
-        fields.push(ScopeField { qualifier: None, name: item.name.clone(), role });
-    }
+    let columns = all(items.iter().map(|item| column_of(binder, &rel, item, positions)))?;
+    let (columns, fields) = columns.into_iter().unzip();
     Ok(Relation { rel: calc(rel, None, columns), fields })
+}
+
+fn column_of(
+    binder: &ExpressionBinder<'_>,
+    rel: &Rel,
+    item: &Item,
+    positions: Option<&[usize]>,
+) -> Result<(Projection, ScopeField)> {
+    let bound = match (&item.expression, binder.place) {
+        (Some(expression), _) => binder.bind(expression)?,
+        (None, Place::Grouped(grouping)) => {
+            let field = &grouping.input.fields[item.column];
+            let name = Ident::with_span(binder.around, field.name.clone());
+            let expression = match &field.qualifier {
+                Some(qualifier) => {
+                    Expr::CompoundIdentifier(vec![Ident::with_span(binder.around, qualifier.clone()), name])
+                }
+                None => Expr::Identifier(name),
+            };
+            binder.bind(&expression)?
+        }
+        (None, _) => {
+            let field = binder.scope.schema.field(item.column);
+            Bound {
+                expression: column(&binder.scope.schema, item.column),
+                data_type: field.data_type().clone(),
+                nullable: field.is_nullable(),
+            }
+        }
+    };
+    let span = item.expression.as_ref().map_or(binder.around, |expression| place(expression.span(), binder.around));
+    if bound.data_type == types::DAY_TIME || bound.data_type == types::YEAR_MONTH {
+        return Err(Diagnostic::at(span, "a column of type INTERVAL is not supported"));
+    }
+    let role = role_of(binder, item, &bound);
+    let expression = match positions {
+        Some(positions) => bound.expression.substitute(&|index| Some(column(&rel.schema, *positions.get(index)?))),
+        None => bound.expression,
+    };
+    let field = ScopeField { qualifier: None, name: item.name.clone(), role };
+    Ok((Projection { expression, name: item.name.clone() }, field))
 }
 
 /// A column handed on keeps its role, and `PROCTIME()` makes a processing-time attribute.

@@ -16,7 +16,7 @@ use crate::aggregates::{self, Draft};
 use crate::bound::Bound;
 use crate::calc::{calc, column};
 use crate::catalog::{Catalog, Object};
-use crate::diagnostics::{Diagnostic, Result, is_empty};
+use crate::diagnostics::{Diagnostic, Result, all, both, is_empty};
 use crate::expression::{ExpressionBinder, Place};
 use crate::grouping::{Entry, Grouping, aggregate};
 use crate::over::over;
@@ -146,18 +146,25 @@ impl<'a> QueryBinder<'a> {
             return Err(refuse_join(place(join.relation.span(), span), "JOIN"));
         }
         let mut relation = self.bind_factor(&from.relation, around)?;
+        let mut of_filter = Ok(());
         if let Some(condition) = &select.selection {
             let scope = Scope::of(&relation);
             let binder = ExpressionBinder {
                 around: span,
                 ..ExpressionBinder::new(self.session, &scope, Place::Scalar("WHERE"))
             };
-            let filter = binder.bind_condition(condition, "WHERE")?;
-            let columns = identity(&relation.rel);
-            relation = Relation { rel: calc(relation.rel, Some(filter.expression), columns), fields: relation.fields };
+            match binder.bind_condition(condition, "WHERE") {
+                Ok(filter) => {
+                    let columns = identity(&relation.rel);
+                    let rel = calc(relation.rel, Some(filter.expression), columns);
+                    relation = Relation { rel, fields: relation.fields };
+                }
+                Err(error) => of_filter = Err(error),
+            }
         }
-        let items = expand(&relation, &select.projection, span)?;
-        let relation = self.bind_items(select, relation, &items, span)?;
+        let items = expand(&relation, &select.projection, span);
+        let of_items = items.and_then(|items| self.bind_items(select, relation, &items, span));
+        let ((), relation) = both(of_filter, of_items)?;
         match &select.distinct {
             None | Some(Distinct::All) => Ok(relation),
             Some(Distinct::On(_)) => Err(Diagnostic::at(span, "DISTINCT ON is not supported")),
@@ -234,9 +241,11 @@ impl<'a> QueryBinder<'a> {
         }
         let mut drafts: Vec<Draft> = Vec::new();
         let expressions = items.iter().filter_map(|item| item.expression.as_ref()).chain(&select.having);
-        for function in aggregates::calls_in(expressions, false) {
+        let bound = aggregates::calls_in(expressions, false).into_iter().map(|function| {
             let name = crate::calls::function_name(&function, span)?;
-            let draft = aggregates::bind(&binder, &name.value.to_ascii_uppercase(), &function, place(name.span, span))?;
+            aggregates::bind(&binder, &name.value.to_ascii_uppercase(), &function, place(name.span, span))
+        });
+        for draft in all(bound)? {
             if !drafts.iter().any(|known| known.is_same(&draft)) {
                 drafts.push(draft);
             }

@@ -342,6 +342,23 @@ fn all_errors_of_a_script_are_reported_in_order() {
 }
 
 #[test]
+fn all_errors_of_a_statement_are_reported_at_once() {
+    let (_, errors) = errors(&format!(
+        "{TABLES}INSERT INTO nowhere SELECT a + 1, UPPER(b), v FROM kv WHERE c > 1 AND v = 'x' AND d IN (1, e);\n\
+         INSERT INTO counts SELECT window_start, SUM(f) + MAX(g) FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '1' \
+         MINUTE)) GROUP BY window_start, window_end;"
+    ));
+    let messages: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.line, error.message)).collect();
+    let missing = |line: usize, column: &str| format!("{line}: column '{column}' not found");
+    let mut expected = vec!["2: table or view 'nowhere' not found".to_owned()];
+    expected.extend(["a", "b", "c"].map(|column| missing(2, column)));
+    expected.push("2: 'x' is not a INT".to_owned());
+    expected.extend(["d", "e"].map(|column| missing(2, column)));
+    expected.extend(["f", "g"].map(|column| missing(3, column)));
+    assert_eq!(messages, expected);
+}
+
+#[test]
 fn all_options_that_are_wrong_are_reported_at_once_wherever_else_an_error_is() {
     let (script, errors) = errors(
         "CREATE TABLE t (a INT) WITH ('connector' = 'kafka', 'topci' = 'x', 'properties.bootstrap.server' = 'b:1',
