@@ -133,11 +133,14 @@ pub(crate) fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
 
 /// All values; else the problems of all, so that they are reported at once.
 pub(crate) fn all<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
-    results.into_iter().fold(Ok(Vec::new()), |values, result| {
-        let (mut values, value) = both(values, result)?;
-        values.push(value);
-        Ok(values)
-    })
+    let mut values = Ok(Vec::new());
+    for result in results {
+        values = both(values, result).map(|(mut values, value)| {
+            values.push(value);
+            values
+        });
+    }
+    values
 }
 
 /// The span from the start of one to the end of another.
