@@ -36,8 +36,8 @@ async fn newest_beyond(storage: &Storage, sequence: u64) -> Result<Option<Record
     newest_of(storage, &sequences(storage).await?, sequence).await
 }
 
-/// As [`newest_beyond`], for the leader that has just appended a record with this number. The one before it is deleted only
-/// behind many newer ones: without it and them, somebody has emptied the folder, and files that the record names are gone.
+/// As [`newest_beyond`], for the leader that has just appended a record with this number. A record is deleted only when there
+/// are many newer ones. So if this record is alone, somebody has emptied the folder, and the files that it names are gone.
 async fn newest_behind_own(storage: &Storage, job: &str, sequence: u64) -> Result<Option<Record>> {
     let listed = sequences(storage).await?;
     if sequence > 1 && listed.iter().all(|found| *found == sequence) {
@@ -51,7 +51,7 @@ async fn newest_of(storage: &Storage, listed: &[u64], sequence: u64) -> Result<O
     let Some(newest) = newest.filter(|newest| *newest > sequence) else { return Ok(None) };
     match read(storage, newest).await? {
         Some(record) => Ok(Some(record)),
-        // The newest record is never deleted; somebody else tidies up who should not.
+        // Eddyline never deletes the newest record: something else has deleted it.
         None => {
             Err(Error::corrupt(storage.name_of(&paths::control_record(newest)), "control record", "it has vanished"))
         }

@@ -28,9 +28,9 @@ pub struct Copied {
     pub taken_at_ms: i64,
 }
 
-/// Makes a savepoint in the folder `to`, which needs nothing outside of it. `from` is the folder of a job, for its latest
-/// complete checkpoint, or of a checkpoint or savepoint. A folder that holds a savepoint already is left as it is: a copy that
-/// was cut off can be asked for again.
+/// Makes a self-contained savepoint in the folder `to`. `from` is the folder of a job, for its latest complete checkpoint, or
+/// of a checkpoint or savepoint. A folder that holds a savepoint already is left unchanged, so that a copy can be repeated
+/// after an interruption.
 ///
 /// # Errors
 /// [`Error::MissingManifest`] when there is nothing to copy. When `to` holds another job's savepoint, when what is copied is
@@ -78,7 +78,7 @@ async fn copy(source: &CheckpointHandle, target: &Storage) -> Result<Copied> {
     if let Some(history) = source.history().await? {
         target.put(paths::HISTORY, history.into_bytes().into()).await?;
     }
-    // Looked up last: what was staged is removed only when its commit is known to be done.
+    // Looked up last, because staged output is removed only when its commit is known to be done.
     if source.open_output().await?.is_none() {
         staged::mark_committed(target).await?;
     } else {

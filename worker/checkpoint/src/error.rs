@@ -47,8 +47,8 @@ pub enum Error {
         /// What was found.
         reason: String,
     },
-    /// The control log of a job that runs is not there any more. What checkpoints refer to is gone with it, and a new attempt
-    /// could take the job for one that has never run.
+    /// The control log of a running job is gone, and with it what checkpoints refer to. A new attempt could take the job for
+    /// one that has never run.
     #[error(
         "the checkpoints of job {job} in {folder} have vanished: the folder was removed or emptied while the job ran; put \
          them back, or start the job from a savepoint"

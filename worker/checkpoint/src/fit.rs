@@ -21,8 +21,8 @@ pub struct Fit {
     operators: BTreeMap<OperatorUid, Found>,
     /// Operators of the checkpoint whose state no operator of the job restores. The user has allowed it.
     pub left_behind: Vec<OperatorUid>,
-    /// Whether the checkpoint says what its operators compute. Of those of which it does not, nobody can tell whether the state
-    /// belongs to the same query.
+    /// Whether the checkpoint records what its operators compute. If it does not, it is unknown whether the state belongs to
+    /// the same query.
     pub is_compared: bool,
 }
 
@@ -140,7 +140,7 @@ fn by_meaning(manifest: &Manifest, held: &BTreeMap<OperatorUid, Vec<String>>, jo
         job.iter().filter_map(|operator| Some((operator.uid.clone(), operator.meaning.clone()?))).collect();
     let comparison = meaning::compare(&manifest.meanings, &of_job);
     let (mut restored, mut refusals) = (comparison.restored, comparison.refusals);
-    // What has state must say what it means, but for what is said in another way.
+    // An operator with state must have a meaning, unless another release has spelled it in another way.
     let is_stated = |uid: &OperatorUid| manifest.meanings.iter().any(|(stated, _)| stated == uid);
     for recorded in held.keys().filter(|uid| !is_stated(uid)) {
         let has_name = job.iter().any(|operator| operator.uid == *recorded) && !restored.contains_key(recorded);
@@ -189,7 +189,7 @@ fn find_tables(
             (None, _) => {}
         }
     }
-    // What the operator keeps no more is left out, where its meaning says that it may be.
+    // Tables and columns that the operator keeps no more are left out, if its meaning allows that.
     let is_wanted = |kept: &&&Table| {
         let is_known = operator.tables.iter().any(|table| series(&table.name) == series(&kept.name));
         !found.contains_key(&kept.name)
@@ -211,8 +211,8 @@ fn series(name: &str) -> &str {
     name.trim_end_matches(|character: char| character.is_ascii_digit())
 }
 
-/// For each column of a table its place in the recorded one; by what they hold, or by place where that is not known.
-/// Names and whether there can be NULLs do not matter: an operator refuses NULLs that it cannot take.
+/// For each column of a table its place in the recorded one. Columns are matched by what they hold, or by place where that is
+/// not known. Names and nullability do not matter: an operator refuses NULLs that it cannot take.
 fn columns(kept: &Table, table: &StateTable) -> Option<Vec<usize>> {
     let types = |schema: &SchemaRef| -> Vec<DataType> {
         schema::plain(schema).fields().iter().map(|field| field.data_type().clone()).collect()

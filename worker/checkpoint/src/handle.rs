@@ -151,7 +151,7 @@ impl CheckpointHandle {
         &self.inner.manifest.committables
     }
 
-    /// The history that its number belongs to, see [`crate::JobStore::history`]; `None` where nobody has noted it, as in
+    /// The history that its number belongs to, see [`crate::JobStore::history`]; `None` if it was not recorded, as in
     /// savepoints of earlier releases.
     ///
     /// # Errors
@@ -169,8 +169,8 @@ impl CheckpointHandle {
         Ok(named.map(|named| String::from_utf8_lossy(&named).into_owned()))
     }
 
-    /// Whether there is output that is not known to be visible: then its history. Whoever restores this must commit that
-    /// output before anything else, with what [`CheckpointHandle::get_staged`] gives.
+    /// The history of output that is not known to be visible; `None` if all output is. A job that restores this must commit
+    /// that output before anything else, from the objects that [`CheckpointHandle::get_staged`] returns.
     ///
     /// # Errors
     /// When storage fails.
@@ -205,11 +205,11 @@ impl CheckpointHandle {
         staged::get(&self.inner.base, name).await
     }
 
-    /// The output is visible. Only savepoints have a place to note it: that of a checkpoint is committed again by the next who
-    /// restores it.
+    /// Records that the output is visible. Only savepoints have a place for that: the next job that restores a checkpoint
+    /// commits its output again.
     ///
     /// # Errors
-    /// When storage fails; its output is then made visible once more by the next who restores it.
+    /// When storage fails. The next job that restores the savepoint then commits its output again.
     pub async fn mark_committed(&self) -> Result<()> {
         if self.is_savepoint() { staged::mark_committed(&self.inner.base).await } else { Ok(()) }
     }

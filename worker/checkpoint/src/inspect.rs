@@ -233,8 +233,8 @@ impl fmt::Display for TableInspection {
     }
 }
 
-/// Opens bytes as a run file and reads all rows, with and without regard to checksums: whatever the bytes are, this
-/// returns. The result is how many rows there are, if it is one.
+/// Opens bytes as a run file and reads all rows, with checksums and without. It never panics, whatever the bytes are. Returns
+/// the number of rows if the bytes are a run file.
 pub fn fuzz_open_run(bytes: &[u8]) -> Option<usize> {
     let mut bytes = bytes.to_vec();
     // Otherwise no change to a footer would ever be looked at.
@@ -247,7 +247,7 @@ pub fn fuzz_open_run(bytes: &[u8]) -> Option<usize> {
     Some(blocks.iter().map(|block| block.rows.num_rows()).sum())
 }
 
-/// Opens bytes as a manifest, with the checksum that they should have: whatever they are, this returns. Whether it is one.
+/// Whether bytes with a corrected checksum are a manifest. It never panics, whatever the bytes are.
 pub fn fuzz_open_manifest(bytes: &[u8]) -> bool {
     Manifest::open("fuzzed", &envelope::resealed(bytes)).is_ok()
 }

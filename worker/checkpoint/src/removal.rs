@@ -14,11 +14,11 @@ use crate::storage::Storage;
 const DELETES_AT_ONCE: usize = 16;
 
 impl JobStore {
-    /// Deletes everything in the job's folder. The control log goes last, so that a removal which was cut off leaves a job
-    /// whose checkpoints are missing, not one that seems to have none.
+    /// Deletes everything in the job's folder. The control log is deleted last: an interrupted removal leaves a job whose
+    /// checkpoints are missing, not one that seems to have none.
     ///
     /// # Errors
-    /// When storage fails; what is left goes at the next try.
+    /// When storage fails. The next call deletes the rest.
     pub async fn remove(&self) -> Result<usize> {
         let names = names(self.storage()).await?;
         remove_all(self.storage(), names, |name| name.starts_with(paths::CONTROL)).await
@@ -53,7 +53,7 @@ pub async fn remove_savepoint(uri: &str, options: &BTreeMap<String, String>) -> 
         return Ok(0);
     }
     CheckpointHandle::open_uri(uri, options).await?;
-    // The manifest goes last, so what has none is no savepoint, also when a removal was cut off.
+    // The manifest is deleted last, so that a folder without one is no savepoint, even after an interrupted removal.
     remove_all(&storage, names, |name| name == paths::MANIFEST).await
 }
 
@@ -62,7 +62,7 @@ pub(crate) async fn names(storage: &Storage) -> Result<Vec<String>> {
     Ok(storage.list("").await?.into_iter().map(|entry| entry.name).collect())
 }
 
-/// Removes what dead processes have left half written in a folder, then these objects of it, some of them last.
+/// Removes the unfinished objects that dead processes have left in a folder, then these objects of it, some of them last.
 pub(crate) async fn remove_all(storage: &Storage, names: Vec<String>, is_last: impl Fn(&str) -> bool) -> Result<usize> {
     storage.delete_unfinished(i64::MAX).await?;
     let (last, first): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_last(name));

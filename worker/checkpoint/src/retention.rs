@@ -16,16 +16,16 @@ use crate::record::Record;
 use crate::removal;
 use crate::storage::{Entry, Storage};
 
-/// Files of dead attempts stay for this long, in milliseconds by the store's clock: whoever reads or writes one still, late
-/// as it is, fails at its own work and not at ours.
+/// Files of dead attempts stay for this long, in milliseconds by the store's clock, so that a process that still reads or
+/// writes one is not disturbed by the removal.
 pub const AGE_MS: i64 = 3_600_000;
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Run files and manifests, and files of any kind that a dead process has left half written.
+    /// Run files and manifests, and unfinished files of any kind that a dead process has left.
     pub files: usize,
-    /// Staged output that is published, or that no checkpoint came for.
+    /// Staged output that is published, or to which no checkpoint refers.
     pub staged: usize,
     /// Control records.
     pub records: usize,
@@ -118,8 +118,8 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
     let mut needed = Needed { current, latest, names: BTreeSet::new() };
     let mut staged = Staged { current, open: BTreeSet::new(), done: BTreeSet::new() };
     for kept in &head.retained {
-        // Without every kept manifest nothing can be said to be unneeded. One that a removal was cut off behind is no
-        // checkpoint any more.
+        // All kept manifests are read, because any of them may need a file. One without a manifest was removed in part and is
+        // no checkpoint any more.
         let handle = match store.open_retained(kept).await {
             Err(Error::MissingManifest { .. }) if kept.checkpoint <= head.start_after => continue,
             opened => opened?,
@@ -132,7 +132,7 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
     let mut listed = storage.list(paths::STATE).await?;
     listed.extend(storage.list(paths::CHECKPOINTS).await?);
     let listed_staged = storage.list(paths::STAGED).await?;
-    // The store's clock, by what was written last: no clock of ours to disagree with it.
+    // The newest object gives the time by the store's clock, which may differ from that of this machine.
     let records = storage.list(paths::CONTROL).await?;
     let all = listed.iter().chain(&listed_staged).chain(&records);
     let now_ms = all.map(|entry| entry.modified_ms).max().unwrap_or(i64::MIN);

@@ -113,8 +113,8 @@ impl Writer {
         self.inner.attempt
     }
 
-    /// Settles which history the attempt's checkpoints belong to, by what the attempt restores, and names it: see
-    /// [`JobStore::history`]. To be called before the first checkpoint is written.
+    /// Determines the history of the attempt's checkpoints from what the attempt restores, and returns its name: see
+    /// [`JobStore::history`]. Call this before the first checkpoint is written.
     ///
     /// # Errors
     /// When storage fails.
@@ -202,11 +202,11 @@ impl Writer {
     /// Writes a savepoint: a folder of its own below `dir`, which needs nothing outside of it and may be copied anywhere.
     /// Returns its location. It does not count as a checkpoint.
     ///
-    /// It holds a copy of what is staged, so that whoever restores it can make its output visible, also when this job dies
-    /// before it has done so. When the job has, [`Writer::mark_savepoint_committed`] says so.
+    /// It holds a copy of the staged output, so that a job that restores it can commit that output even if this job dies
+    /// before its own commit. [`Writer::mark_savepoint_committed`] records that this job has committed it.
     ///
     /// # Errors
-    /// When storage fails; the folder may be there without a manifest then, and nothing will take it for a savepoint.
+    /// When storage fails. A folder without a manifest may remain, which is no savepoint.
     ///
     /// Garbage collection removes the folder of a savepoint that failed or whose attempt has ended, unless
     /// [`Writer::hand_over_savepoint`] was called.
@@ -271,10 +271,10 @@ impl Writer {
         }
     }
 
-    /// The output of a savepoint is visible: restoring it need not see to that.
+    /// Records that the output of a savepoint is visible: a job that restores it need not commit it.
     ///
     /// # Errors
-    /// When storage fails. Whoever restores it makes its output visible once more then, which changes nothing.
+    /// When storage fails. A job that restores the savepoint then commits its output again, which changes nothing.
     pub async fn mark_savepoint_committed(&self, uri: &str) -> Result<()> {
         staged::mark_committed(&self.inner.store.storage().open_beside(uri)?).await
     }

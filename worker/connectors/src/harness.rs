@@ -204,8 +204,4 @@ impl Staging for NoStaging {
         async move { Err(Error::Unavailable { what: format!("nothing is staged: {name}"), source: None, retryable: false }) }
             .boxed()
     }
-
-    fn delete(&self, _name: String) -> BoxFuture<'_, Result<(), Error>> {
-        async { Ok(()) }.boxed()
-    }
 }

@@ -138,7 +138,4 @@ pub trait Staging: Send + Sync {
 
     /// Reads a whole object.
     fn get(&self, name: String) -> BoxFuture<'_, Result<Bytes, Error>>;
-
-    /// Deletes an object; fine when there is none.
-    fn delete(&self, name: String) -> BoxFuture<'_, Result<(), Error>>;
 }

@@ -114,7 +114,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let outcome =
         runtime.block_on(drive(&planned, &config, savepoint_dir, arguments.metrics_addr, Arc::clone(&view), progress));
     screen::clear();
-    // A broker or a store that does not answer holds up threads whose answers nobody needs any more.
+    // A broker or a store that does not answer blocks threads whose answers are not needed any more.
     runtime.shutdown_timeout(LAST_ANSWERS_WAIT);
     let outcome = outcome?;
     match outcome {

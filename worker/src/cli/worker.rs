@@ -17,7 +17,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let ended = runtime.block_on(pod::run(arguments));
-    // A broker or a store that does not answer holds up threads whose answers nobody needs any more.
+    // A broker or a store that does not answer blocks threads whose answers are not needed any more.
     runtime.shutdown_timeout(LAST_ANSWERS_WAIT);
     ended?;
     Ok(ExitCode::SUCCESS)

@@ -37,8 +37,8 @@ pub struct Config {
     pub parallelism: u16,
     /// How many rows sources read at a time.
     pub rows_per_read: usize,
-    /// Where checkpoints are kept. Without it they are taken all the same, because sinks commit with them, but are kept
-    /// in memory and end with the process.
+    /// Where checkpoints are kept. Without it checkpoints are taken too, because sinks commit with them, but they are kept in
+    /// memory and end with the process.
     pub checkpoint_dir: Option<String>,
     /// Options of the checkpoint storage, such as `s3.endpoint`.
     pub storage_options: BTreeMap<String, String>,
@@ -46,7 +46,7 @@ pub struct Config {
     pub checkpoint_interval: Option<Duration>,
     /// How soon an attempt takes its first one, see [`rounds::Config::first_after`].
     pub first_checkpoint_after: Duration,
-    /// The decision to start that is carried out, for [`JobStore::with_start`]. Without it each process is one.
+    /// The name of the decision to start, for [`JobStore::with_start`]. Without it each process is a decision of its own.
     pub start: Option<String>,
     /// What to start from.
     pub restore: Restore,
@@ -54,7 +54,7 @@ pub struct Config {
     pub restore_first: Option<String>,
     /// Operators whose state may be left behind where it fits no operator of the job.
     pub allow_non_restored: BTreeSet<OperatorUid>,
-    /// When to give up.
+    /// How often and when the job is started again after a failure.
     pub restart: RestartStrategy,
 }
 
@@ -155,7 +155,7 @@ impl View {
 /// Runs a job to its end.
 ///
 /// # Errors
-/// When an attempt fails for a reason that another attempt would meet again, or too often.
+/// When an attempt fails for a reason that another attempt would find again, or too often.
 pub async fn run(
     graph: &JobGraph,
     config: &Config,
@@ -252,7 +252,7 @@ impl Runner<'_> {
             }
             Next::AttemptWhenBack(wait) => {
                 let wait_ms = wait.as_millis() as u64;
-                warn!(error = %text, wait_ms, "what the job needs is away; it is tried again until it is back");
+                warn!(error = %text, wait_ms, "a system that the job needs does not answer, retrying until it does");
                 if ran {
                     status.restarting(reason)
                 } else {
@@ -321,7 +321,7 @@ impl Runner<'_> {
             connectors: Arc::clone(self.connectors),
             rows_per_read: config.rows_per_read,
             io: tokio::runtime::Handle::current(),
-            waits: waits_told_to(&view.status),
+            waits: waits_reported_to(&view.status),
             staging: Arc::new(CheckpointStaging::new(store.clone(), Arc::clone(&view.status), running)),
             events: events_sender,
         };
@@ -367,21 +367,21 @@ impl Runner<'_> {
         };
         let finished = Arc::clone(&attempt.writer);
         let ending = attempt::run(attempt, rounds, last, requests).await?;
-        // The next start need not repeat the last commit. When that cannot be noted it does, which changes nothing.
+        // With this record the next start need not repeat the last commit. Without it the commit is repeated and changes nothing.
         if let Err(error) = finished.flush().await {
-            warn!(error = %crate::chain_of(&error), "it could not be noted that the last commit is done");
+            warn!(error = %crate::chain_of(&error), "the last commit could not be recorded as done");
         }
         Ok(ending)
     }
 }
 
-/// What sinks wait for is why the checkpoint behind it cannot be stored.
-fn waits_told_to(status: &Arc<Status>) -> Arc<dyn Fn(&eddyline_connectors::Error) + Send + Sync> {
+/// Reports an outage that sinks wait out as the reason why the next checkpoint cannot be stored.
+fn waits_reported_to(status: &Arc<Status>) -> Arc<dyn Fn(&eddyline_connectors::Error) + Send + Sync> {
     let status = Arc::clone(status);
     Arc::new(move |error| status.checkpoint_error(crate::reason_of(error)))
 }
 
-/// Builds and starts an attempt, where nobody is held up: brokers are asked meanwhile, and all state is put in its place.
+/// Builds and starts an attempt on a blocking thread, because it waits for brokers and restores all state.
 async fn deploy(graph: JobGraph, context: Context, restored: Restored) -> Result<Deployment, Error> {
     let built = tokio::task::spawn_blocking(move || build::deploy(&graph, &context, restored));
     Ok(built.await.map_err(|_| attempt::Error::Lost)??)

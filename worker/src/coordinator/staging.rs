@@ -17,7 +17,7 @@ use super::status::Status;
 /// Small named objects in the job's checkpoint folder. Garbage collection knows them: they stay until the checkpoint that
 /// names them is committed.
 ///
-/// Storage that is away is waited for, as long as the attempt lasts: sinks stop taking rows when they have enough on the way,
+/// An outage of storage is waited out, as long as the attempt lasts. Sinks stop taking rows when they have enough in flight,
 /// and the status says why.
 #[derive(Clone)]
 pub struct CheckpointStaging {
@@ -43,7 +43,7 @@ impl CheckpointStaging {
             };
             let wait = backoff.wait();
             let wait_ms = wait.as_millis() as u64;
-            warn!(name, error = %crate::chain_of(&error), wait_ms, "output could not be staged; it is tried again");
+            warn!(name, error = %crate::chain_of(&error), wait_ms, "output could not be staged, retrying");
             self.status.checkpoint_error(crate::reason_of(&error));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -71,11 +71,6 @@ impl Staging for CheckpointStaging {
     fn get(&self, name: String) -> BoxFuture<'_, Result<Bytes, Error>> {
         async move { self.store.get_staged(&name).await.map_err(|error| unavailable("read", &name, error)) }.boxed()
     }
-
-    fn delete(&self, name: String) -> BoxFuture<'_, Result<(), Error>> {
-        async move { self.store.delete_staged(&name).await.map_err(|error| unavailable("delete", &name, error)) }
-            .boxed()
-    }
 }
 
 /// The copies in a savepoint: for commits, which only read.
@@ -98,10 +93,5 @@ impl Staging for SavepointStaging {
 
     fn get(&self, name: String) -> BoxFuture<'_, Result<Bytes, Error>> {
         async move { self.savepoint.get_staged(&name).await.map_err(|error| unavailable("read", &name, error)) }.boxed()
-    }
-
-    fn delete(&self, _: String) -> BoxFuture<'_, Result<(), Error>> {
-        // It goes when the savepoint is marked.
-        futures::future::ready(Ok(())).boxed()
     }
 }

@@ -54,10 +54,10 @@ pub(super) struct Parts {
     pub(super) continues: bool,
 }
 
-/// Stores a checkpoint. Gives what is staged also when that fails, for the next one.
+/// Stores a checkpoint. Returns what is staged even when that fails, for the next checkpoint.
 pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (BySink, Result<Stored, StoreError>) {
     let Parts { checkpoint, frozen, splits, finished, staged, assignment, orders, continues } = parts;
-    // At once, not when output is staged: as long as state is held, changing it costs its operator a copy.
+    // State is gathered before output is staged: as long as it is held, an operator must copy what it changes.
     let gathering = tokio::task::spawn_blocking(|| gather(frozen));
     let mut by_sink = BySink::new();
     for (sink, staged) in staged {
@@ -79,7 +79,7 @@ pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (By
     (by_sink, written.map_err(|error| StoreError::Write(Box::new(error))))
 }
 
-/// Gathers what subtasks have handed over at a barrier, part by part, so that each is let go as soon as it can be.
+/// Gathers what subtasks have handed over at a barrier, part by part, so that each part is released as early as possible.
 fn gather(frozen: Vec<(OperatorUid, SlotIndex, Frozen)>) -> Result<Snapshots, StoreError> {
     let mut snapshots = Snapshots::new();
     for (operator, slot, frozen) in frozen {
@@ -115,10 +115,10 @@ async fn write(
     while let Err(error) = &written
         && matches!(error, eddyline_checkpoint::Error::Unresolved { source: Some(why), .. } if why.is_retryable())
     {
-        // The next attempt would wait for the same storage, and read again what is in this checkpoint.
+        // A new attempt would wait for the same storage, and would read the input of this checkpoint again.
         let wait = backoff.wait();
         let wait_ms = wait.as_millis() as u64;
-        warn!(%checkpoint, error = %crate::chain_of(error), wait_ms, "the checkpoint is written but for its control record; it is tried again");
+        warn!(%checkpoint, error = %crate::chain_of(error), wait_ms, "the control record of the checkpoint could not be written, retrying");
         status.checkpoint_error(crate::reason_of(error));
         tokio::time::sleep(wait).await;
         written = writer.resolve(checkpoint).await;
@@ -128,8 +128,8 @@ async fn write(
     Ok(Stored { completed, held, savepoints })
 }
 
-/// Makes visible what was staged for a checkpoint, and notes so in the savepoints that were taken with it. Gives those that
-/// cannot be handed over, with the reasons.
+/// Commits what was staged for a checkpoint, and marks the savepoints that were taken with it as committed. Returns the
+/// savepoints that cannot be handed over, with the reasons.
 pub(super) async fn commit(
     committers: &mut Committers,
     checkpoint: CheckpointId,
@@ -147,10 +147,10 @@ pub(super) async fn commit(
         if verdict::of_connector(source) != Verdict::Outage {
             return Err(error);
         }
-        // Another attempt could do no more than this, and the rows behind it would be read twice.
+        // A new attempt could only wait too, and would read the rows behind the checkpoint twice.
         let wait = backoff.wait();
         let wait_ms = wait.as_millis() as u64;
-        warn!(%checkpoint, error = %crate::chain_of(&error), wait_ms, "what was staged could not be committed; it is tried again");
+        warn!(%checkpoint, error = %crate::chain_of(&error), wait_ms, "staged output could not be committed, retrying");
         status.checkpoint_error(crate::reason_of(&error));
         tokio::time::sleep(wait).await;
     }
@@ -158,8 +158,8 @@ pub(super) async fn commit(
     for uri in savepoints {
         eddyline_stream::crash_point("savepoint.before-mark");
         if let Err(error) = writer.mark_savepoint_committed(uri).await {
-            // Whoever restores it makes its output visible again, which changes nothing.
-            warn!(%uri, error = %crate::chain_of(&error), "the savepoint could not be told that its output is visible");
+            // A job that restores it commits its output again, which changes nothing.
+            warn!(%uri, error = %crate::chain_of(&error), "the savepoint could not be marked as committed");
         }
         let mut backoff = Backoff::new();
         while let Err(error) = writer.hand_over_savepoint(uri).await {
@@ -169,7 +169,7 @@ pub(super) async fn commit(
             }
             let wait = backoff.wait();
             let wait_ms = wait.as_millis() as u64;
-            warn!(%uri, error = %crate::chain_of(&error), wait_ms, "the savepoint could not be handed over; it is tried again");
+            warn!(%uri, error = %crate::chain_of(&error), wait_ms, "the savepoint could not be handed over, retrying");
             status.checkpoint_error(crate::reason_of(&error));
             tokio::time::sleep(wait).await;
         }
@@ -177,7 +177,7 @@ pub(super) async fn commit(
     Ok(lost)
 }
 
-/// Makes visible what was staged for a checkpoint, and records that it is. Also what recovery does first.
+/// Commits what was staged for a checkpoint, and records that. Recovery does this first, too.
 pub(super) async fn commit_all(
     committers: &mut Committers,
     checkpoint: CheckpointId,

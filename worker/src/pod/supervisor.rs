@@ -157,10 +157,10 @@ impl Supervisor {
         self.view.status.savepoint(name)
     }
 
-    /// Takes a savepoint, or says what became of the one of that name.
+    /// Takes a savepoint, or returns the state of the one with that name.
     ///
     /// # Errors
-    /// When the job does not run, or nobody said where savepoints go.
+    /// When the job does not run, or no folder for savepoints is configured.
     pub fn take_savepoint(&self, request: SavepointRequest) -> Result<Savepoint, Refused> {
         let order = self.order(request)?;
         let name = order.name.clone();
@@ -192,7 +192,7 @@ impl Supervisor {
         self.send(Request::Rescale { parallelism })
     }
 
-    /// Stops the job with a savepoint or a checkpoint. Asking again for a stop that is on its way changes nothing.
+    /// Stops the job with a savepoint or a checkpoint. A further request during the stop changes nothing.
     ///
     /// # Errors
     /// When it does not run and has not been stopped already.

@@ -23,7 +23,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handshakes done whose connections nobody has taken yet.
 const CONNECTIONS_WAITING: usize = 16;
-/// How long to wait when the system gives no connection, such as for want of file descriptors.
+/// How long to wait when the system returns no connection, for example because it has no file descriptors left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 const FILES: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];

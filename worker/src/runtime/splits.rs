@@ -31,9 +31,9 @@ pub struct SplitPool {
     restored: BTreeMap<SplitId, Split>,
     /// Splits that were found and are not finished.
     known: BTreeSet<SplitId>,
-    /// What a checkpoint has to hold and no reader has reported yet: splits of the checkpoint that the attempt began with,
-    /// and, where all splits are dealt at once, those that were found since. On demand there may be very many, and what is
-    /// not begun is found again.
+    /// The splits that a checkpoint must hold and that no reader has reported yet. These are the splits of the checkpoint that
+    /// the attempt began with and, where all splits are dealt at once, those found since. Splits that are dealt on demand may
+    /// be very many and are not kept here: discovery finds those again that are not begun.
     unreported: BTreeMap<SplitId, Split>,
     /// Unread splits: one queue for all readers, or one for each.
     queues: Vec<VecDeque<Split>>,

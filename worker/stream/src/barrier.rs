@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The number of a checkpoint. Ids grow within an attempt. No two complete checkpoints of a job have the same; one that an
-/// attempt has not completed leaves its number to the next attempt.
+/// The number of a checkpoint. Ids grow within an attempt. No two complete checkpoints of a job have the same. The next
+/// attempt uses the number of a checkpoint again that was not completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CheckpointId(u64);
 

@@ -7,12 +7,12 @@ use crate::{Barrier, Batch, Watermark};
 pub enum Element {
     /// Rows.
     Data(Batch),
-    /// Event time has come this far. Never falls within a channel. Not sent for [`Watermark::MAX`]: that event time is over is
-    /// what [`Self::EndOfInput`] says.
+    /// Event time has come this far. It never falls within a channel. [`Watermark::MAX`] is not sent: [`Self::EndOfInput`]
+    /// reports the end of event time.
     Watermark(Watermark),
-    /// The sender has had nothing to say for its idle timeout: it does not hold back the watermark of its receiver until its
-    /// next watermark. Before this element it sends all rows that it holds back, and before its next rows a watermark: the
-    /// same one again if event time has not risen. Rows do not end idleness, whatever flushed them.
+    /// The sender has been idle for its idle timeout. Until its next watermark it does not hold back the watermark of its
+    /// receiver. Before this element it sends all rows that it holds. Before its next rows it sends a watermark, which is the
+    /// same one again if event time has not risen. Rows alone do not end idleness.
     Idle,
     /// A checkpoint cuts the stream here.
     Barrier(Barrier),

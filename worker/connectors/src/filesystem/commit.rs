@@ -141,7 +141,7 @@ impl Target {
             if !is_repeated {
                 return Err(part.lost(format!("neither it nor '{}' exists: its rows are lost", part.staging)));
             }
-            warn!(part = part.path, "a part is gone that was made visible before: taken away by a reader");
+            warn!(part = part.path, "a part that was made visible before is gone: a reader has removed it");
         }
         if !is_repeated {
             note.is_tidy |= self.is_tidy.load(Ordering::Relaxed);
@@ -184,7 +184,7 @@ impl Target {
         }
     }
 
-    /// Removes what attempts before this one have staged, but for the files that are kept.
+    /// Removes what earlier attempts have staged, except the files that are kept.
     async fn abort_stale(&self, kept: BTreeSet<String>) -> Result<(), Error> {
         let note = CommitNote::read(&self.store, &self.names.commit_note()).await?;
         let is_tidy = note.is_tidy || self.is_tidy.load(Ordering::Relaxed);
@@ -210,7 +210,7 @@ impl Target {
     }
 }
 
-/// Looks where a part is. A name is used once, so a file of another size is somebody else's.
+/// Finds out where a part is. A name is used once, so a file of another size is not this part.
 async fn step_of(store: &Store, part: &Staged) -> Result<Step, Error> {
     let staged = store.head(&part.staging).await?.map(|file| file.size);
     let visible = store.head(&part.path).await?.map(|file| file.size);
@@ -228,7 +228,7 @@ async fn step_of(store: &Store, part: &Staged) -> Result<Step, Error> {
     }
 }
 
-/// Renames a part. Once it is renamed, the staged file is gone and the final one is there: a replay sees that.
+/// Renames a part. Afterwards the staged file is gone and the final one exists, by which a repeated commit knows.
 fn publish_on_disk(part: &Staged) -> Result<(), Error> {
     let cannot = |error| failed_on_disk(format!("cannot rename '{}' to '{}'", part.staging, part.path), error);
     if let Some(folder) = Path::new(&part.path).parent() {

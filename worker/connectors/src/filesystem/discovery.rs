@@ -38,7 +38,7 @@ pub(super) struct FileEnumerator {
     // Changing.
     /// Sizes of the files that were given out and are not read to their end. Files are immutable.
     given: BTreeMap<String, u64>,
-    /// Size and cut of files that the checkpoint knew: what was seen once stays cut as it was.
+    /// Size and cut of the files in the checkpoint. A file keeps its cut.
     cuts: BTreeMap<String, (u64, Cut)>,
     /// Whether the folder that is watched was there when it was last looked at.
     was_there: Option<bool>,
@@ -61,10 +61,10 @@ impl FileEnumerator {
         Ok(if file.size <= bytes { Cut::NONE } else { Cut { bytes, by_halves } })
     }
 
-    /// What was found in a place that is watched, and may not be there yet, or not any more.
+    /// The files of a watched place, which may not exist yet or any more.
     ///
     /// # Errors
-    /// When it was there before: the caller reports it and looks again.
+    /// When the place is missing and existed before: the caller reports it and looks again.
     fn watched(&mut self, found: Option<Vec<File>>) -> Result<Vec<File>, Error> {
         // In a bucket there are no folders that could be missing.
         let is_there = found.is_some() || matches!(self.store, Store::S3(_));

@@ -36,7 +36,7 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// What [`escape`] has made of a text, undone. `%` without two hexadecimal digits behind it stands for itself.
+/// Reverses [`escape`]. `%` without two hexadecimal digits behind it stands for itself.
 #[cfg(feature = "io")]
 pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());

@@ -30,7 +30,7 @@ impl Patience {
         (needs, Self { report: Arc::new(report), needed })
     }
 
-    /// What the store answers in the end. A request whose answer was lost is made again.
+    /// Repeats a request until the store answers, and returns that answer. A request whose answer was lost is repeated too.
     pub(super) async fn answer<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,

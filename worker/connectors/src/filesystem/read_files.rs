@@ -179,7 +179,7 @@ fn encode<'a>(files: impl Iterator<Item = (&'a str, u64, Option<&'a Begun>)>) ->
 
 type Entry = (String, u64, Option<Begun>);
 
-/// Reads a block. What is not as it was written is refused: it is never taken for something else.
+/// Reads a block. A damaged block is refused and never misread.
 fn decode(block: &[u8]) -> Result<Vec<Entry>, &'static str> {
     const CUT_OFF: &str = "a block of them is cut off";
     const BROKEN: &str = "a block of them is not as it was written";

@@ -109,7 +109,7 @@ impl LineReader {
         self.decoder.flush().map(Progress::Rows).map_err(|error| super::source::format_failed(&self.path, error))
     }
 
-    /// Takes the next block, with what is left of the present one in front; `false` when none is there yet.
+    /// Puts the rest of the present block in front of the next one and takes it; `false` when there is none yet.
     fn next_block(&mut self) -> Result<bool, Error> {
         let Fetched::Block(mut next) = self.blocks.next()? else { return Ok(false) };
         if let Some(rest) = self.block.take().filter(|rest| rest.len() > 0) {

@@ -133,7 +133,7 @@ struct FileSourceReader {
     _needs: watch::Sender<()>,
     context: ReaderContext,
     // Changing.
-    /// What was given to this reader, but for pieces that it has reported as finished.
+    /// The pieces that this reader has and has not reported as finished.
     pieces: Vec<Held>,
     /// The piece that is being read, as a position in `pieces`.
     open: Option<(usize, Open)>,

@@ -19,7 +19,7 @@ use crate::Error;
 /// Folders inside folders: what is deeper is a loop of links.
 const DEPTH_MAX: usize = 64;
 
-/// How long a request is tried again, and how often. Who needs the answer asks again himself, and says why he waits.
+/// How long and how often the client repeats a request. After that the caller repeats it and reports why it waits.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES: usize = 3;
 

@@ -107,7 +107,7 @@ pub(super) struct ClosedFile {
 }
 
 impl Uploads {
-    /// Works until the writer is gone. What is unfinished then belongs to no checkpoint.
+    /// Works until the writer is dropped. What is unfinished then belongs to no checkpoint.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut broken = false;
         while let Some(command) = commands.recv().await {

@@ -30,10 +30,10 @@ const FIRST_SLICE: Duration = Duration::from_secs(1);
 /// Brokers that are silent for this long at the start of a job are reported, while the job waits for them.
 const REPORTED_AFTER: Duration = Duration::from_secs(5);
 
-/// What refuses a client for this long will go on doing so. A broker that has just started may not know its users yet.
+/// A refusal that has lasted this long is final. A broker that has just started may not know its users yet.
 const REFUSED_FOR: Duration = Duration::from_secs(2);
 
-/// A refusal that is not told again for this long is over. The client tells the same thing every 30 seconds.
+/// A refusal that is not reported again for this long is over. The client reports it every 30 seconds.
 const REFUSAL_HOLDS: Duration = Duration::from_secs(60);
 
 /// A consumer as this connector uses it.
@@ -47,22 +47,22 @@ pub struct Context {
     brokers: String,
 
     said: Mutex<BTreeMap<String, Instant>>,
-    /// Set by an error that the client tells in its log and nowhere else: a topic that is gone.
+    /// Set by an error that the client reports in its log and nowhere else: a topic that is gone.
     alarm: AtomicBool,
     /// Who answers, if the client gives statistics.
     reachability: Mutex<Reachability>,
-    /// Why the last connection came to nothing, if that was no mere silence.
+    /// Why the last connection failed, if the broker gave a reason.
     refused: Mutex<Option<Refused>>,
 }
 
-/// A refusal, as the client told it.
+/// A refusal, as the client reported it.
 #[derive(Clone, Debug)]
 struct Refused {
     why: Refusal,
     text: String,
     since: Instant,
-    /// When it was told last.
-    told: Instant,
+    /// When it was reported last.
+    reported: Instant,
 }
 
 impl Context {
@@ -83,11 +83,11 @@ impl Context {
         self.reachability.lock().unwrap_or_else(PoisonError::into_inner).trouble().map(str::to_owned)
     }
 
-    /// Why brokers do not take this client and waiting is of no use: names them and says what to do. `retryable` says
-    /// whether another attempt can help, which opens the tables anew and so reads Secrets that have changed.
+    /// Why brokers refuse this client for good: names them and says what to do. `retryable` says whether another attempt can
+    /// help. Another attempt opens the tables again and so reads Secrets that have changed.
     pub fn refusal(&self, retryable: bool) -> Option<Error> {
         let refused = self.refused();
-        let is_valid = |refused: &&Refused| refused.why.is_final() && refused.told.elapsed() < REFUSAL_HOLDS;
+        let is_valid = |refused: &&Refused| refused.why.is_final() && refused.reported.elapsed() < REFUSAL_HOLDS;
         let Refused { why, text, .. } = refused.as_ref().filter(is_valid)?;
         let what = format!("{}: brokers {} refuse the client: {text}; {}", self.purpose, self.brokers, why.advice());
         Some(Error::Unavailable { what, source: None, retryable })
@@ -110,21 +110,21 @@ impl Context {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers what the client says about a connection, if it tells why there is none.
-    fn heed(&self, text: &str) {
+    /// Records the reason that the client reports for a connection that failed, if there is one.
+    fn record_refusal(&self, text: &str) {
         let Some(why) = Refusal::of(text) else { return };
         // Log lines begin with the name of a thread.
         let text = text.strip_prefix("[thrd:").and_then(|text| text.split_once("]: ")).map_or(text, |(_, text)| text);
         let mut refused = self.refused();
-        let told = Instant::now();
-        let since = refused.as_ref().filter(|known| known.why == why).map_or(told, |known| known.since);
-        *refused = Some(Refused { why, text: text.to_owned(), since, told });
+        let reported = Instant::now();
+        let since = refused.as_ref().filter(|known| known.why == why).map_or(reported, |known| known.since);
+        *refused = Some(Refused { why, text: text.to_owned(), since, reported });
         if why.is_final() {
             self.alarm.store(true, Ordering::Release);
         }
     }
 
-    /// Whether there was an alarm since the last call: reason to look whether what is read still exists and is granted.
+    /// Whether there was an alarm since the last call. Then the caller checks whether its topics still exist and may be read.
     pub fn take_alarm(&self) -> bool {
         self.alarm.swap(false, Ordering::AcqRel)
     }
@@ -146,7 +146,7 @@ impl ClientContext for Context {
             self.alarm.store(true, Ordering::Release);
         }
         if facility == "FAIL" {
-            self.heed(message);
+            self.record_refusal(message);
         }
         match level {
             RDKafkaLogLevel::Debug => debug!(client = self.purpose, facility, message, "librdkafka"),
@@ -164,11 +164,11 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.heed(reason);
+        self.record_refusal(reason);
         // The end of a partition comes this way too and is no news.
         let code = error.rdkafka_error_code();
         // That a connection failed has been in the log with its reason.
-        let is_told = matches!(
+        let is_logged = matches!(
             code,
             Some(
                 RDKafkaErrorCode::PartitionEOF
@@ -176,7 +176,7 @@ impl ClientContext for Context {
                     | RDKafkaErrorCode::AllBrokersDown
             )
         );
-        if !is_told && self.is_news(&error.to_string()) {
+        if !is_logged && self.is_news(&error.to_string()) {
             warn!(client = self.purpose, %error, reason, "kafka client reports an error and tries again");
         }
     }
@@ -300,8 +300,8 @@ pub fn asking_consumer(properties: &ClientProperties, table: &str, purpose: &str
 /// Asks a question whose answer does not matter: whether brokers take this client is learnt before anything runs.
 ///
 /// # Errors
-/// Says that they refuse it, and why; or that nobody answers, which is retryable.
-pub fn meet(consumer: &TableConsumer, topic: Option<&str>) -> Result<(), Error> {
+/// When brokers refuse the client, with the reason; or when no broker answers, which is retryable.
+pub fn wait_for_answer(consumer: &TableConsumer, topic: Option<&str>) -> Result<(), Error> {
     let begun = Instant::now();
     let mut is_reported = false;
     let mut slice = FIRST_SLICE;

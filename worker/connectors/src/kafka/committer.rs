@@ -25,8 +25,8 @@ const PUBLISHING_BYTES_MAX: u32 = 64 << 20;
 
 /// Publishes staged records, each slot with its own transactional producer.
 ///
-/// Which slots there are is told by committables alone, not by the present parallelism: after a rescale the slots of the
-/// old one are still published here.
+/// The committables alone say which slots there are, not the present parallelism: after a rescale the slots of the former
+/// parallelism are still published here.
 pub struct KafkaCommitter {
     config: Arc<SinkConfig>,
     job: String,

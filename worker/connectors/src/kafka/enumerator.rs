@@ -14,14 +14,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{info, warn};
 
-use super::client::{REQUEST_TIMEOUT, TableConsumer, asking_consumer, meet, take_events, unavailable};
+use super::client::{REQUEST_TIMEOUT, TableConsumer, asking_consumer, take_events, unavailable, wait_for_answer};
 use super::config::{SourceConfig, Topics};
 use super::modes::{BoundedMode, StartupMode};
 use super::split::{Position, split, split_id};
 use crate::Error;
 use crate::source::{Discovery, Split, SplitEnumerator};
 
-/// How long the first discovery goes on when no broker answers.
+/// How long the first discovery waits when no broker answers.
 const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// The pause between two tries.
@@ -114,8 +114,8 @@ impl Finder {
                 asking_consumer(&self.config.properties, &self.table, &purpose)?
             }
         };
-        let met = if self.begun { Ok(()) } else { meet(&consumer, self.config.topics.first()) };
-        let found = met.and_then(|()| self.find_with(&consumer));
+        let answered = if self.begun { Ok(()) } else { wait_for_answer(&consumer, self.config.topics.first()) };
+        let found = answered.and_then(|()| self.find_with(&consumer));
         take_events(&consumer);
         self.consumer = Some(consumer);
         found
@@ -127,7 +127,7 @@ impl Finder {
         if new.is_empty() {
             return Ok(());
         }
-        // What a checkpoint knows continues from there whatever is said here; what appeared since is read in full.
+        // Partitions in the checkpoint continue from their offsets, whatever the options say. Newer ones are read in full.
         let late = |(topic, partition): &Partition| {
             self.begun || (!self.restored.is_empty() && !self.restored.contains(&split_id(topic, *partition)))
         };
@@ -303,7 +303,7 @@ fn offsets_at(
     match missing.first() {
         None => Ok(offsets),
         Some((topic, partition)) => Err(Error::Unavailable {
-            what: format!("topic {topic}, partition {partition}: the broker tells no offset for {asked}"),
+            what: format!("topic {topic}, partition {partition}: the broker returns no offset for {asked}"),
             source: None,
             retryable: true,
         }),

@@ -81,7 +81,7 @@ impl MetadataBuilder {
         }
     }
 
-    /// The column so far, in its declared type; starts anew.
+    /// Returns the column so far, in its declared type, and begins an empty one.
     pub fn finish(&mut self) -> Result<ArrayRef, Error> {
         let column: ArrayRef = match &mut self.values {
             Values::Topic(values) | Values::TimestampType(values) => Arc::new(values.finish()),

@@ -19,7 +19,7 @@ type Waker = Arc<dyn Fn() + Send + Sync>;
 /// Records of one partition, fetched and not yet taken.
 pub struct PartitionQueue {
     queue: NonNull<sys::rd_kafka_queue_t>,
-    /// What the queue calls when it gets something; boxed, for its address is known to librdkafka.
+    /// The function that the queue calls when it gets something. It is boxed because librdkafka keeps its address.
     _waker: Box<Waker>,
     _consumer: Arc<TableConsumer>,
 }
@@ -69,7 +69,7 @@ impl PartitionQueue {
         into.reserve(max);
         let free = into.spare_capacity_mut();
         // SAFETY: `Message` is a transparent wrapper of a pointer that is never null; librdkafka writes at most `max`
-        // pointers, there is room for them, and it gives away what it writes.
+        // pointers, there is room for them, and the caller owns what it writes.
         unsafe {
             let taken = sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, free.as_mut_ptr().cast(), max);
             into.set_len(into.len() + usize::try_from(taken).unwrap_or(0));
@@ -106,7 +106,7 @@ pub fn events_waiting(consumer: &TableConsumer) -> usize {
 #[repr(transparent)]
 pub struct Message(NonNull<sys::rd_kafka_message_t>);
 
-// SAFETY: a message is owned by whoever took it from a queue and may be read and freed on any thread.
+// SAFETY: the caller that took a message from a queue owns it, and may read and free it on any thread.
 unsafe impl Send for Message {}
 
 impl Message {
@@ -115,7 +115,7 @@ impl Message {
         unsafe { self.0.as_ref() }
     }
 
-    /// What the message tells when it is no record: the code and its text.
+    /// What the message reports when it is no record: the code and its text.
     pub fn news(&self) -> Option<(RDKafkaErrorCode, String)> {
         let code = self.raw().err;
         if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
@@ -162,7 +162,7 @@ impl Message {
         (timestamp, kind)
     }
 
-    /// The epoch of the leader that wrote the record, where the broker tells.
+    /// The epoch of the leader that wrote the record, if the broker reports it.
     pub fn leader_epoch(&self) -> Option<i32> {
         // SAFETY: the message is alive.
         let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.0.as_ptr()) };
@@ -172,7 +172,7 @@ impl Message {
     /// Calls `each` with name and value of every header, in order.
     pub fn each_header(&self, mut each: impl FnMut(&str, Option<&[u8]>)) {
         let mut headers = ptr::null_mut();
-        // SAFETY: headers belong to the message and live as long; names end with zero, values have the length told.
+        // SAFETY: headers belong to the message and live as long; names end with zero, values have the returned length.
         unsafe {
             let code = sys::rd_kafka_message_headers(self.0.as_ptr(), &mut headers);
             if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || headers.is_null() {

@@ -110,7 +110,7 @@ pub fn record_of<'a>(topic: &'a str, record: &Record<'a>, marker: Option<&str>) 
     base
 }
 
-/// A producer outside of transactions: records go out at once, and a flush tells that they have arrived.
+/// A producer outside of transactions: records are sent at once, and a flush ends when they have arrived.
 pub struct Outbox {
     purpose: String,
     topic: String,

@@ -33,7 +33,7 @@ const ROOM_CHECK: Duration = Duration::from_millis(5);
 /// How long the client is asked to flush before it is seen whether anybody still needs that.
 const FLUSH_SLICE: Duration = Duration::from_millis(500);
 
-/// How often the log says that a flush goes on.
+/// How often the log reports that a flush still waits.
 const FLUSH_WARNING: Duration = Duration::from_secs(30);
 
 /// Hands records to the client at once.
@@ -177,13 +177,13 @@ impl Producing {
     }
 
     fn flush(&self) -> Result<(), Error> {
-        let mut told = Instant::now();
-        // The client gives up on a record after its delivery timeout, so this ends.
+        let mut reported = Instant::now();
+        // The client drops a record after its delivery timeout, so this ends.
         while !self.outbox.flush(FLUSH_SLICE)? {
             self.check()?;
-            if told.elapsed() > FLUSH_WARNING {
+            if reported.elapsed() > FLUSH_WARNING {
                 warn!(in_flight = self.outbox.in_flight(), "records of a checkpoint are not acknowledged yet");
-                told = Instant::now();
+                reported = Instant::now();
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! `properties.*`: the names of Kafka's Java clients, as users of Flink write them, in librdkafka's terms.
 //!
 //! Most names are the same. Those that differ are translated, those that only tune a Java client are dropped, and those
-//! that would take a decision away from the connector are refused. TLS and SASL are in [`security`](super::security).
+//! that would override a decision of the connector are refused. TLS and SASL are in [`security`](super::security).
 
 use std::collections::BTreeMap;
 

@@ -1,21 +1,21 @@
 //! One slot's transactions.
 //!
-//! The steps, each of which may be the last one of a process: init (fences whoever had the id before, and ends what it
+//! The steps, each of which may be the last one of a process: init (fences the former owner of the id, and ends what that
 //! left open) → read the group's offset: how far it has published → for each staged object: begin → produce → send the
 //! progress as the group's next offset → commit. Records and offset become visible together, so the question "was this
 //! published?" has an exact answer, and publishing again is harmless.
 //!
 //! A transaction has one staged object, so that its size and the memory of a publication have a bound, whatever an epoch
-//! has written. The offset is always the last checkpoint that is published completely; the objects of the next one that are
-//! published already are told by the offset's metadata. A release that did not cut epochs wrote offsets without metadata:
-//! they mean the same.
+//! has written. The offset is always the last checkpoint that is published completely. Its metadata says which objects of the next
+//! checkpoint are published already. A release that did not cut epochs wrote offsets without metadata: they mean the same.
 //!
-//! After any trouble the producer is thrown away and the steps begin anew: init finds out how a commit whose answer was
-//! lost has ended. Only what no repetition can cure is an error.
+//! After a failure that may pass, the producer is dropped and the steps start again: init finds out how a commit whose
+//! answer was lost has ended. Only a failure that no repetition can cure is an error.
 //!
-//! Kafka forgets the offsets of a group that has been idle for `offsets.retention.minutes` (a week by default). When
-//! there is no offset, and somebody may have published so long ago that it has been forgotten, the topic is scanned from
-//! the time of staging on for a marker, a header of the last record of each transaction, before anything is published.
+//! Kafka forgets the offsets of a group that has been idle for `offsets.retention.minutes` (a week by default). If there is
+//! no offset, and an earlier publication may be so old that its offset was forgotten, the topic is scanned for a marker
+//! before anything is published. The scan begins at the time of staging. A marker is a header of the last record of each
+//! transaction.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,6 +34,7 @@ use super::producer::{self, DeliveryContext, Failures, record_of};
 use super::records::Record;
 use super::staged::{StagedObject, for_each};
 use crate::Error;
+use crate::backoff::Backoff;
 
 /// The header of the last record of a transaction. Its value is `group@checkpoint`, or `group@checkpoint:records` if more
 /// records of the checkpoint follow.
@@ -48,11 +49,8 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the first step waits before it looks whether brokers refuse the client; then twice as long each time.
 const INIT_SLICE: Duration = Duration::from_secs(2);
 
-/// Pauses between tries: the first, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// Another producer with the same id is met so often before this one gives way. Brokers answer the same way when a
-/// transaction took longer than its timeout, so the first time proves nothing.
+/// After so many answers that another producer has taken the id, this one fails. Brokers answer the same way when a
+/// transaction took longer than its timeout, so the first answer proves nothing.
 const FENCED_MAX: u32 = 3;
 
 /// Brokers remember offsets at least so long. Without an offset nothing has been published since.
@@ -61,7 +59,7 @@ const OFFSETS_KEPT_MS: i64 = 60 * 60 * 1000;
 /// A scan begins so much before the time of staging, for clocks that differ.
 const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
 
-/// How many offsets of each partition a scan looks at when timestamps do not tell when a record was published.
+/// How many offsets of each partition a scan looks at when timestamps do not say when a record was published.
 const SCAN_TAIL: i64 = 200_000;
 
 /// The names of a slot at the brokers.
@@ -125,8 +123,8 @@ impl Progress {
         format!("{group}@{text}")
     }
 
-    /// Takes in what a marker says, if it is of this group.
-    fn heed_marker(&mut self, marker: &[u8], group: &str) {
+    /// Records what a marker says, if it is of this group.
+    fn record_marker(&mut self, marker: &[u8], group: &str) {
         let Some((of, text)) = std::str::from_utf8(marker).ok().and_then(|marker| marker.rsplit_once('@')) else {
             return;
         };
@@ -202,13 +200,13 @@ impl Publisher {
         load: &dyn Fn(&StagedObject) -> Result<T, Error>,
     ) -> Result<(), Error> {
         let mut deadline = Instant::now() + PUBLISH_LIMIT;
-        let mut pause = BACKOFF.0;
+        let mut backoff = Backoff::new();
         let mut fenced = 0;
         loop {
             let mut transactions = 0;
             let tried = self.try_publish(publication, load, &mut transactions);
             if transactions > 0 {
-                (deadline, pause, fenced) = (Instant::now() + PUBLISH_LIMIT, BACKOFF.0, 0);
+                (deadline, backoff, fenced) = (Instant::now() + PUBLISH_LIMIT, Backoff::new(), 0);
             }
             let error = match tried {
                 Ok(()) => return Ok(()),
@@ -228,8 +226,7 @@ impl Publisher {
             }
             let checkpoint = publication.checkpoint;
             warn!(transactional_id = self.names.transactional_id, checkpoint, %error, "publishing failed and is tried again");
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(BACKOFF.1);
+            std::thread::sleep(backoff.wait());
         }
     }
 
@@ -467,7 +464,7 @@ impl Publisher {
                     deadline = Instant::now() + STEP_TIMEOUT;
                     let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
                     for marker in headers.filter(|header| header.key == MARKER_HEADER) {
-                        progress.heed_marker(marker.value.unwrap_or_default(), group);
+                        progress.record_marker(marker.value.unwrap_or_default(), group);
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => open.retain(|other| *other != partition),
@@ -534,7 +531,7 @@ impl Publisher {
     }
 }
 
-/// Whether it may have been published so long ago that brokers have forgotten the offset that tells of it.
+/// Whether it may have been published so long ago that brokers have forgotten the offset that shows it.
 fn is_scan_needed(publication: &Publication, now_ms: i64) -> bool {
     publication.is_recovered && now_ms.saturating_sub(publication.staged_at_ms) > OFFSETS_KEPT_MS
 }
@@ -567,15 +564,15 @@ mod tests {
     fn markers_of_both_kinds_are_understood_and_those_of_others_are_not_heeded() {
         let mut found = Progress::default();
         for marker in ["h@9", "g", "g@x", "g@1:2:3", "g@6", "g@7:100", "g@7:300", "g@7:200"] {
-            found.heed_marker(marker.as_bytes(), "g");
+            found.record_marker(marker.as_bytes(), "g");
         }
         assert_eq!(found, progress(6, Some((7, 300))));
         assert_eq!(found.marker("g"), "g@7:300");
-        found.heed_marker(b"g@8", "g");
+        found.record_marker(b"g@8", "g");
         assert!(found.covers(7) && found.covers(8));
         assert_eq!(progress(7, None).marker("job-sink@1-0"), "job-sink@1-0@7");
         found = Progress::default();
-        found.heed_marker(b"job-sink@1-0@7", "job-sink@1-0");
+        found.record_marker(b"job-sink@1-0@7", "job-sink@1-0");
         assert_eq!(found, progress(7, None));
     }
 

@@ -1,6 +1,6 @@
-//! Whether the brokers that hold what a client reads answer it, as librdkafka's statistics tell (its `STATISTICS.md`).
+//! Whether the brokers that hold what a client reads answer it, as librdkafka's statistics show (its `STATISTICS.md`).
 //!
-//! librdkafka goes on trying for ever and says so only in its log. A job whose broker is away must not look healthy.
+//! librdkafka keeps trying for ever and says so only in its log. A job whose broker is down must not look healthy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,7 @@ impl Reachability {
                 *waiting.entry(partition.leader).or_default() += 1;
             }
         }
-        let told: Vec<String> = waiting
+        let reported: Vec<String> = waiting
             .iter()
             .filter(|(leader, _)| self.silent.contains(*leader))
             .map(|(leader, partitions)| match brokers.get(leader) {
@@ -74,7 +74,7 @@ impl Reachability {
                 None => format!("no broker answers that has partitions to read; {partitions} partitions wait"),
             })
             .collect();
-        self.trouble = (!told.is_empty()).then(|| told.join("; "));
+        self.trouble = (!reported.is_empty()).then(|| reported.join("; "));
         self.silent = waiting.into_keys().collect();
     }
 
@@ -115,8 +115,8 @@ mod tests {
         let mut reachability = Reachability::default();
         assert_eq!(after(&mut reachability, "UP", 1), None);
         assert_eq!(after(&mut reachability, "DOWN", 1), None, "it may be back in a moment");
-        let told = after(&mut reachability, "TRY_CONNECT", 1).expect("trouble");
-        assert_eq!(told, "broker kafka:9092 does not answer; 1 partitions wait for it");
+        let reported = after(&mut reachability, "TRY_CONNECT", 1).expect("trouble");
+        assert_eq!(reported, "broker kafka:9092 does not answer; 1 partitions wait for it");
         assert!(after(&mut reachability, "CONNECT", 1).is_some());
         assert_eq!(after(&mut reachability, "UP", 1), None);
     }

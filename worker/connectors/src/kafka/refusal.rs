@@ -1,6 +1,6 @@
-//! What librdkafka says about a connection that came to nothing, and what a user can do about it.
+//! What librdkafka says about a connection that failed, and what a user can do about it.
 //!
-//! librdkafka's error codes are too coarse for that (a broker that went away during a handshake and one that refuses the
+//! librdkafka's error codes are too coarse for that (a broker that stops during a handshake and one that refuses the
 //! password may have the same code), so its texts are read here. They belong to the version in `Cargo.lock`; the tests
 //! against a real broker fail when a new version says it differently.
 
@@ -48,7 +48,7 @@ const TEXTS: [(&str, Refusal); 17] = [
 const PASSING: [&str; 4] = ["Broker transport failure", "timed out", "Timed out", "hung up"];
 
 impl Refusal {
-    /// The refusal that a text of librdkafka tells of, if any.
+    /// The refusal that a text of librdkafka reports, if any.
     pub fn of(text: &str) -> Option<Self> {
         if PASSING.iter().any(|passing| text.contains(passing)) {
             return None;

@@ -147,7 +147,7 @@ impl RowDecoder {
         Ok(())
     }
 
-    /// The rows so far; starts anew.
+    /// Returns the rows so far, and begins an empty batch.
     ///
     /// # Errors
     /// Says which declaration the rows break.

@@ -9,7 +9,7 @@ use eddyline_stream::{CheckpointId, crash_point};
 use rdkafka::consumer::Consumer as _;
 use tracing::warn;
 
-use super::client::{REQUEST_TIMEOUT, TableConsumer, asking_consumer, meet, unavailable};
+use super::client::{REQUEST_TIMEOUT, TableConsumer, asking_consumer, unavailable, wait_for_answer};
 use super::committer::KafkaCommitter;
 use super::config::{DeliveryGuarantee, Partitioner, SinkConfig};
 use super::producing::ProducingWriter;
@@ -18,7 +18,7 @@ use super::staged::{Staged, StagedObject, StagedWriter, VERSION};
 use crate::sink::{Prepared, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
 use crate::{Error, TableDescriptor};
 
-/// A writer stages what it has collected when it has this many bytes, barrier or not: it bounds its memory.
+/// A writer stages what it has collected when it has this many bytes, even without a barrier. This bounds its memory.
 const STAGED_OBJECT_BYTES: usize = 16 << 20;
 
 /// Objects on their way to the staging area before a writer takes no more rows.
@@ -71,15 +71,15 @@ impl KafkaSink {
     }
 }
 
-/// Asks what must be known before anything runs: whether brokers take the client, and how many partitions there are.
+/// Checks before the job runs whether brokers accept the client, and how many partitions there are.
 fn ask_brokers(config: &SinkConfig, table: &str) -> Result<i32, Error> {
     let needs_count = config.partitioner != Partitioner::Default;
     if !needs_count && !config.properties.is_guarded() {
         return Ok(1);
     }
     let consumer = asking_consumer(&config.properties, table, &format!("sink {table}"))?;
-    match meet(&consumer, Some(&config.topic)) {
-        // Records wait for a broker that is away.
+    match wait_for_answer(&consumer, Some(&config.topic)) {
+        // Records wait during an outage of the broker.
         Err(Error::Unavailable { what, retryable: true, .. }) if !needs_count => {
             warn!(topic = config.topic, what, "no broker has answered yet");
         }
@@ -181,7 +181,7 @@ impl StagingWriter {
         })
     }
 
-    /// Sends what is collected on its way; `epoch` tells in the object's name where it belongs.
+    /// Starts the upload of what is collected. `epoch` is a part of the object's name.
     fn upload(&mut self, epoch: &str) {
         if self.open.records() == 0 {
             return;
@@ -216,7 +216,7 @@ impl SinkWriter for StagingWriter {
     }
 
     fn is_ready(&mut self) -> Result<bool, Error> {
-        // An upload ends by itself, so a barrier behind the held rows is never waited for by what it waits for.
+        // An upload ends by itself: it does not wait for the barrier that waits for it.
         Ok(self.uploading.load(Ordering::Acquire) < UPLOADS_MAX)
     }
 

@@ -22,7 +22,7 @@ use super::split::{self, Position};
 use crate::source::{Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator};
 use crate::{Error, TableDescriptor};
 
-/// After so many batches in which no record was a row, a poll comes back to let others run.
+/// After so many batches without a row a poll returns, so that other tasks run.
 const BATCHES_WITHOUT_ROWS_MAX: usize = 8;
 
 /// How long a reader waits, after an alarm, to learn whether a partition still exists.
@@ -81,7 +81,7 @@ struct Partition {
     position: Position,
     /// Whether it has been read to its end.
     finished: bool,
-    /// Whether its end has been told.
+    /// Whether its end has been reported.
     announced: bool,
     paused: bool,
     /// Records taken from the queue; those before `next` are done with.
@@ -147,14 +147,14 @@ impl KafkaReader {
         })
     }
 
-    /// Takes what the client has to tell besides records. A broker that does not answer is logged by the client's context
-    /// and no error: the client goes on trying.
+    /// Takes what the client reports besides records. A broker that does not answer is logged by the client's context and is
+    /// no error: the client keeps trying.
     fn take_events(&self) -> Result<(), Error> {
         if self.has_events.swap(false, Ordering::AcqRel) {
             // All of them: the client calls again only when the first event comes to an empty queue.
             while events_waiting(&self.consumer) > 0 {
                 if let Some(Err(KafkaError::MessageConsumptionFatal(code))) = self.consumer.poll(Duration::ZERO) {
-                    let what = format!("source {}: the kafka client gave up", self.table);
+                    let what = format!("source {}: the kafka client has failed", self.table);
                     return Err(unavailable(what, KafkaError::MessageConsumptionFatal(code)));
                 }
             }
@@ -178,9 +178,9 @@ impl KafkaReader {
             self.consumer.context().answered();
             let Some(topic) = metadata.topics().first() else { continue };
             match topic.error().map(RDKafkaErrorCode::from) {
-                Some(code) => heed(partition, code, "the broker does not know it")?,
+                Some(code) => judge(partition, code, "the broker does not know it")?,
                 None if topic.partitions().iter().all(|known| known.id() != partition.number) => {
-                    heed(partition, RDKafkaErrorCode::UnknownPartition, "the broker does not know it")?;
+                    judge(partition, RDKafkaErrorCode::UnknownPartition, "the broker does not know it")?;
                 }
                 None => {}
             }
@@ -210,10 +210,10 @@ impl KafkaReader {
             let offset = message.offset();
             match message.news() {
                 Some((RDKafkaErrorCode::PartitionEOF, _)) => {
-                    // Transaction markers at the end have offsets too, but no record tells of them.
+                    // Transaction markers at the end have offsets too, but no record shows them.
                     partition.position.offset = partition.position.offset.max(offset);
                 }
-                Some((code, text)) => heed(partition, code, &text)?,
+                Some((code, text)) => judge(partition, code, &text)?,
                 None if partition.position.stop.is_some_and(|stop| offset >= stop) => partition.finished = true,
                 None => {
                     self.counters.bytes += message.value().map_or(0, <[u8]>::len) as u64;
@@ -306,8 +306,8 @@ enum Progress {
     Rows(Poll),
 }
 
-/// Judges what librdkafka says about a partition: `Ok` if it will go on by itself.
-fn heed(partition: &Partition, code: RDKafkaErrorCode, text: &str) -> Result<(), Error> {
+/// Judges what librdkafka reports about a partition: `Ok` if it recovers by itself.
+fn judge(partition: &Partition, code: RDKafkaErrorCode, text: &str) -> Result<(), Error> {
     use RDKafkaErrorCode as Code;
     let place = format!("topic {}, partition {}", partition.topic, partition.number);
     let ended = |what: String| Err(Error::Unavailable { what, source: None, retryable: false });
@@ -316,7 +316,7 @@ fn heed(partition: &Partition, code: RDKafkaErrorCode, text: &str) -> Result<(),
             split: partition.id.to_string(),
             reason: format!(
                 "offset {} is not in the log any more, or not yet ({text}): records were deleted, or the topic was cut or \
-                 made anew. To go on, set 'properties.auto.offset.reset' to 'earliest' (with what is left) or 'latest' \
+                 created again. To continue, set 'properties.auto.offset.reset' to 'earliest' (with what is left) or 'latest' \
                  (with what comes)",
                 partition.position.offset
             ),
@@ -329,7 +329,7 @@ fn heed(partition: &Partition, code: RDKafkaErrorCode, text: &str) -> Result<(),
         }
         Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed => ended(format!("{place}: {text}")),
         _ => {
-            warn!(split = %partition.id, %code, text, "trouble with a partition, reading goes on");
+            warn!(split = %partition.id, %code, text, "trouble with a partition, reading continues");
             Ok(())
         }
     }
@@ -381,7 +381,7 @@ impl SourceReader for KafkaReader {
                     self.turn = index + 1;
                     return Ok(rows);
                 }
-                // A partition that has just come to its end without rows says so before the turn goes on.
+                // A partition that has just come to its end without rows reports it before the next one has its turn.
                 Progress::Dry if self.partitions[index].finished && !self.partitions[index].announced => {}
                 Progress::Dry => {
                     self.turn = index + 1;

@@ -333,10 +333,6 @@ impl Staging for Counted {
             Ok(Bytes::from_owner(Tracked(bytes, Arc::clone(&self.loaded))))
         })
     }
-
-    fn delete(&self, name: String) -> BoxFuture<'_, Result<(), Error>> {
-        self.folder.delete(name)
-    }
 }
 
 #[test]

@@ -212,10 +212,6 @@ impl Staging for Folder {
             async move { std::fs::read(self.path(&name)).map(Bytes::from).map_err(|error| io_error(&name, error)) },
         )
     }
-
-    fn delete(&self, name: String) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(async move { std::fs::remove_file(self.path(&name)).map_err(|error| io_error(&name, error)) })
-    }
 }
 
 /// Opens the sink `sink` of the job `job`.

@@ -6,7 +6,7 @@ const LINE: usize = 64;
 /// PEM blocks with their lines in order; `None` if there is no block, or one without an end.
 ///
 /// Blocks on one line are broken up, as Java's clients accept them, and `\n` written as two characters ends a line.
-/// Blocks that have lines stay as they are: they may have headers. What stands between blocks is left out.
+/// Blocks that have lines stay as they are: they may have headers. Text between blocks is left out.
 pub fn lines(text: &str) -> Option<String> {
     let text = text.replace("\\n", "\n").replace('\r', "");
     let mut rest = text.as_str();
