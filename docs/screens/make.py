@@ -117,9 +117,10 @@ def local(eddyline: str) -> None:
 def cluster() -> None:
     """The screens of a cluster in which the sample `hello` runs and the job `broken` fails: see make.sh."""
     columns = f"stty columns {COLUMNS}; "
-    for name, command in [("get-streamjobs", "kubectl get sj"), ("describe-failing", "kubectl describe sj broken")]:
-        lines = terminal(["sh", "-c", columns + command], 20)
-        publish(name, command, lines)
+    publish("get-streamjobs", "kubectl get sj", terminal(["sh", "-c", columns + "kubectl get sj"], 20))
+    # Its end is what people read: the summary and the events.
+    described = terminal(["sh", "-c", columns + "kubectl describe sj broken"], 20)
+    publish("describe-failing", "kubectl describe sj broken | tail -n 24", described[-24:])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 "$here/../../e2e/prerequisites.sh" screens
 python=${XDG_CACHE_HOME:-$HOME/.cache}/eddyline/screens-venv/bin/python
 if [ "${2:-}" = cluster ]; then
-  trap 'kubectl delete --wait=false -f "$here/broken.yaml" -f "$here/../../config/samples/hello.yaml" >/dev/null' EXIT
+  trap 'kubectl delete --ignore-not-found --wait=false -f "$here/broken.yaml" -f "$here/../../config/samples/hello.yaml" >/dev/null' EXIT
   kubectl apply -f "$here/../../config/samples/hello.yaml" -f "$here/broken.yaml"
   kubectl wait --for=condition=Ready --timeout=120s streamjob/hello
   kubectl wait --for=condition=Stalled --timeout=120s streamjob/broken
