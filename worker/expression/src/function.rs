@@ -39,7 +39,7 @@ pub trait ScalarFunction: fmt::Debug + Send + Sync {
     /// Its other names.
     fn aliases(&self) -> &[String];
 
-    /// What besides the name tells two functions apart: types it was made for, the session.
+    /// What besides the name distinguishes two functions: types it was made for, the session.
     fn identity(&self) -> &str;
 
     /// What results depend on besides name and arguments, for people, such as `in Europe/Berlin`. It is kept in the

@@ -196,7 +196,7 @@ pub(crate) fn bind(binder: &ExpressionBinder<'_>, name: &str, function: &Functio
     Ok(Draft { function, argument: Some(argument), distinct, filter, computed, result, name: text })
 }
 
-/// Accumulators hold flat values: an ARRAY, MAP or ROW that is kept, or told apart from others, becomes BYTES.
+/// Accumulators hold flat values: an ARRAY, MAP or ROW that is kept, or compared with others, becomes BYTES.
 fn flat(
     binder: &ExpressionBinder<'_>,
     argument: Bound,

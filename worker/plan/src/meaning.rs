@@ -31,7 +31,7 @@ pub fn objection_to_state(recorded: &[Operator], job: &[Operator], may_be_left: 
     let names: Vec<&str> = refused.iter().map(|refusal| refusal.recorded.as_str()).collect();
     let mut text = format!(
         "the state of the running job does not fit this SQL. Take the change back; or name in \
-         upgrade.allowNonRestoredState what may be left behind: [{}]; or begin anew with upgrade.mode: Stateless",
+         upgrade.allowNonRestoredState what may be left behind: [{}]; or begin without state, with upgrade.mode: Stateless",
         names.join(", ")
     );
     refused.iter().for_each(|refusal| text.push_str(&format!("\n{refusal}")));

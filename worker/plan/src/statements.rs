@@ -1,4 +1,4 @@
-//! Cuts a script into statements and tells them apart.
+//! Cuts a script into statements, each of its kind.
 
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace};

@@ -43,7 +43,7 @@ pub(crate) struct Function {
     returns: Returns,
     check: Option<Check>,
     rewrite: Option<Rewrite>,
-    /// What besides the name tells two functions apart: context, cast types.
+    /// What besides the name distinguishes two functions: context, cast types.
     identity: String,
     /// The part of it that results depend on, as a person reads it.
     detail: String,
@@ -110,7 +110,7 @@ impl Function {
     /// The function takes exactly these types.
     pub(crate) fn exactly(mut self, types: Vec<DataType>, identity: String) -> Self {
         self.exact = Some(types);
-        // Too much tells two functions apart without need, too little takes one for the other.
+        // Too much distinguishes two functions without need, too little confuses them.
         self.detail.clone_from(&identity);
         self.identity = identity;
         self
