@@ -1,5 +1,6 @@
 //! Checkpoints end to end: written, restored, damaged, cut off, taken over, tidied up.
 
+mod control_log;
 mod copy;
 mod corruption;
 mod crash;
@@ -11,5 +12,6 @@ mod refusal;
 mod retention;
 mod reuse;
 mod round_trip;
+mod s3;
 mod savepoint;
 mod states;
