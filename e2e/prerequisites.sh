@@ -3,6 +3,7 @@
 # says what is missing and ends.
 #   prerequisites.sh build      a C compiler, make, perl and the like, for the Kafka client library and its OpenSSL
 #   prerequisites.sh services   a Java runtime, Maven and openssl for the Kafka broker, Go for the S3 server
+#   prerequisites.sh python     Python
 #   prerequisites.sh bench      Python with DuckDB
 #   prerequisites.sh screens    Python with a terminal emulator, for the pictures in docs/screens
 set -euo pipefail
@@ -19,8 +20,9 @@ case ${1:-} in
     perl -MFindBin -MIPC::Cmd -MTime::Piece -e 1 2>/dev/null || missing+=(perl)
     ;;
   services) need java default-jre-headless; need mvn maven; need go golang-go; need curl curl; need openssl openssl ;;
+  python) need python3 python3 ;;
   bench | screens) need python3 python3; python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
-  *) echo "usage: $0 build|services|bench|screens" >&2; exit 2 ;;
+  *) echo "usage: $0 build|services|python|bench|screens" >&2; exit 2 ;;
 esac
 
 if [ ${#missing[@]} -gt 0 ]; then
