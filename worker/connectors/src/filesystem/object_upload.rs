@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use eddyline_stream::crash_point;
@@ -28,6 +29,9 @@ use crate::Error;
 pub(super) const PART_BYTES: usize = 10 << 20;
 /// Parts of all objects of a writer on their way at the same time.
 pub(super) const PARTS_MAX: usize = 4;
+
+/// How long an abort waits for parts on their way.
+const ARRIVAL_WAIT: Duration = Duration::from_secs(5);
 
 /// An upload that has begun and not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,8 +123,11 @@ impl ObjectUpload {
         self.remove(&self.note).await
     }
 
-    /// Deletes what is uploaded.
+    /// Deletes what is uploaded. Parts on their way may arrive first: one that arrives after the abort could bring the
+    /// upload back.
     pub(super) async fn abort(&mut self) -> Result<(), Error> {
+        let arrived = async { while self.uploading.join_next().await.is_some() {} };
+        let _late = tokio::time::timeout(ARRIVAL_WAIT, arrived).await;
         self.uploading.shutdown().await;
         let Some(upload) = self.upload.take() else { return Ok(()) };
         upload.abort(&self.store).await?;
