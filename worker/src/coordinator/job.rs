@@ -331,10 +331,7 @@ impl Runner<'_> {
         // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
         if let Some(restored) = handle.as_ref().filter(|_| !is_latest) {
             let is_own = started.skipped.iter().any(|skipped| skipped.uri == restored.uri());
-            if !is_own && !restored.is_savepoint() && restored.open_output().await?.is_some() {
-                return Err(Error::ForeignOutput { uri: restored.uri().to_owned() });
-            }
-            recovery::commit_restored(graph, restored, self.connectors, &config.allow_non_restored).await?;
+            recovery::commit_restored(graph, (restored, is_own), self.connectors, &config.allow_non_restored).await?;
             if restored.is_savepoint() {
                 writer.hand_over_savepoint(restored.uri()).await?;
             }

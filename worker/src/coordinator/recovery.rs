@@ -45,11 +45,14 @@ pub(super) async fn starting_point(
 /// opened under the names of the job and the history that it belongs to, because these names say what is visible already.
 pub(super) async fn commit_restored(
     graph: &JobGraph,
-    restored: &CheckpointHandle,
+    (restored, is_own): (&CheckpointHandle, bool),
     connectors: &Arc<dyn Connectors>,
     may_be_left: &BTreeSet<OperatorUid>,
 ) -> Result<(), Error> {
     let Some(history) = restored.open_output().await? else { return Ok(()) };
+    if !is_own && !restored.is_savepoint() {
+        return Err(Error::ForeignOutput { uri: restored.uri().to_owned() });
+    }
     info!(from = %restored.uri(), "finishing the commits of what is restored");
     for (sink, committables) in committables(restored)?.into_iter().filter(|(_, of_sink)| !of_sink.is_empty()) {
         let of_sink = graph.nodes.iter().find(|node| node.uid == sink).map(|node| node.kind.clone());
