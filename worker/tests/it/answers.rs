@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use eddyline_job_graph::JobGraph;
 use eddyline_plan::{PlanOptions, Script, plan};
-use eddyline_worker::coordinator::job::{self, Config, Outcome, RestartStrategy, Restore, View};
+use eddyline_worker::coordinator::job::{self, Outcome, View};
 use eddyline_worker::runtime::connectors::{BuiltIn, Connectors};
 use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
+
+use crate::golden::Run;
 
 macro_rules! answers {
     ($($name:ident)*) => {
@@ -115,20 +117,7 @@ impl Answer {
         // Where a sink's folder stands exists before.
         std::fs::create_dir_all(folder.join("out")).expect("a folder");
         let graph = self.planned(folder);
-        let config = Config {
-            name: self.name.clone(),
-            parallelism,
-            rows_per_read: 64,
-            checkpoint_dir: None,
-            storage_options: BTreeMap::new(),
-            checkpoint_interval: None,
-            first_checkpoint_after: Duration::MAX,
-            start: None,
-            restore: Restore::None,
-            restore_first: None,
-            allow_non_restored: std::collections::BTreeSet::new(),
-            restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
-        };
+        let config = Run { parallelism, rows_per_read: 64, ..Run::default() }.config(&self.name);
         let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);
         let view = View::default();
         let runtime =

@@ -1,7 +1,7 @@
 //! Edits of queries whose jobs have state: for each, what the comparison of both scripts says before anything is stopped
 //! is what a restore does, and a restore gives exactly the rows that the edited query gives over all of its input.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use eddyline_job_graph::{JobGraph, NodeKind};
 use eddyline_plan::{PlanOptions, Script, objection_to_state, plan};
-use eddyline_worker::coordinator::job::{self, Config, Error, Outcome, RestartStrategy, Restore, View};
+use eddyline_worker::coordinator::job::{self, Error, Outcome, Restore, View};
 use eddyline_worker::coordinator::request::{Request, SavepointOrder};
 use eddyline_worker::runtime::connectors::Connectors;
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::golden::{decode, difference, rows_of, rows_read, sorted, until};
+use crate::golden::{Run, decode, difference, rows_of, rows_read, sorted, until};
 use crate::memory_tables::MemoryTables;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -298,20 +298,7 @@ fn run(
     restore: Restore,
     stop_at: Option<usize>,
 ) -> Result<Outcome, Error> {
-    let config = Config {
-        name: "edited".to_owned(),
-        parallelism: 1,
-        rows_per_read: 7,
-        checkpoint_dir: Some(folder.display().to_string()),
-        storage_options: BTreeMap::new(),
-        checkpoint_interval: None,
-        first_checkpoint_after: Duration::MAX,
-        start: None,
-        restore,
-        restore_first: None,
-        allow_non_restored: BTreeSet::new(),
-        restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
-    };
+    let config = Run { rows_per_read: 7, checkpoint_dir: Some(folder), restore, ..Run::default() }.config("edited");
     let connectors: Arc<dyn Connectors> = Arc::new(tables.clone());
     let view = View::default();
     let runtime =

@@ -14,6 +14,7 @@ use eddyline_worker::coordinator::request::Request;
 use eddyline_worker::runtime::connectors::Connectors;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::golden::Run;
 use crate::memory_tables::MemoryTables;
 
 /// How many numbers there are.
@@ -36,20 +37,9 @@ pub fn tables(released: usize) -> MemoryTables {
 
 /// Settings of the job; it takes no checkpoints by itself.
 pub fn config(checkpoints: &Path, restore: Restore) -> Config {
-    Config {
-        name: "numbers".to_owned(),
-        parallelism: 1,
-        rows_per_read: 5,
-        checkpoint_dir: Some(checkpoints.display().to_string()),
-        storage_options: BTreeMap::new(),
-        checkpoint_interval: None,
-        first_checkpoint_after: Duration::MAX,
-        start: None,
-        restore,
-        restore_first: None,
-        allow_non_restored: std::collections::BTreeSet::new(),
-        restart: RestartStrategy { backoff_initial: Duration::from_millis(1), ..RestartStrategy::default() },
-    }
+    let run = Run { rows_per_read: 5, checkpoint_dir: Some(checkpoints), restore, ..Run::default() };
+    let restart = RestartStrategy { backoff_initial: Duration::from_millis(1), ..RestartStrategy::default() };
+    Config { restart, ..run.config("numbers") }
 }
 
 /// Runs the job to its end, which is a good one, with somebody who looks and asks.

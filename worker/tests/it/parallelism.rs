@@ -1,6 +1,6 @@
 //! `scan.parallelism` and `sink.parallelism`: how many subtasks read and write a table, whatever the number of slots.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use eddyline_job_graph::JobGraph;
 use eddyline_plan::{PlanOptions, Script, plan};
-use eddyline_worker::coordinator::job::{self, Config, Outcome, RestartStrategy, Restore, View};
+use eddyline_worker::coordinator::job::{self, Outcome, Restore, View};
 use eddyline_worker::coordinator::request::Request;
 use eddyline_worker::runtime::connectors::{BuiltIn, Connectors};
 use eddyline_worker::runtime::metrics::Role;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::golden::Run;
 use crate::running::{assert_gapless, numbers_in};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,20 +35,14 @@ pub fn run(
     parallelism: u16,
     until: impl for<'v> FnOnce(&'v View, UnboundedSender<Request>) -> Pin<Box<dyn Future<Output = ()> + 'v>>,
 ) -> Option<Outcome> {
-    let config = Config {
-        name: "job".to_owned(),
+    let config = Run {
         parallelism,
         rows_per_read: 64,
-        checkpoint_dir: Some(checkpoints.display().to_string()),
-        storage_options: BTreeMap::new(),
         checkpoint_interval: Some(Duration::from_millis(5)),
-        first_checkpoint_after: Duration::MAX,
-        start: None,
+        checkpoint_dir: Some(checkpoints),
         restore: Restore::Latest,
-        restore_first: None,
-        allow_non_restored: std::collections::BTreeSet::new(),
-        restart: RestartStrategy { max_per_window: 0, ..RestartStrategy::default() },
-    };
+    }
+    .config("job");
     let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);
     let view = View::default();
     let runtime =
