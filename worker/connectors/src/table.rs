@@ -253,7 +253,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// How many characters must be put in, taken out or exchanged to make one text of the other (Levenshtein's distance).
-pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
+pub fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().enumerate() {

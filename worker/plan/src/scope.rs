@@ -1,6 +1,7 @@
 //! The columns an expression can name, and finding them by name.
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
+use eddyline_connectors::table::edit_distance;
 use eddyline_stream::sql_type;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
@@ -75,8 +76,11 @@ impl Scope {
 
 /// The nearest of some names: the same in another case, or a letter or two apart.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Longer names are compared by their beginning.
+    let head = |text: &str| text.to_lowercase().chars().take(64).collect::<String>();
+    let name = head(name);
     known
-        .map(|candidate| (distance(&candidate.to_lowercase(), &name.to_lowercase()), candidate))
+        .map(|candidate| (edit_distance(&head(candidate), &name), candidate))
         .filter(|(distance, candidate)| *distance <= 2 && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -89,22 +93,6 @@ pub(crate) fn listed(names: &[&str]) -> String {
         text.push_str(", …");
     }
     text
-}
-
-/// How many letters differ; names of very different length are far apart.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// The field of a row type, by its exact name.
