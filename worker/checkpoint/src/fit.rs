@@ -57,7 +57,7 @@ impl Fit {
             Some(arrange(operator, rows, table))
         };
         let keyed = snapshot.keyed.into_iter().filter_map(arranged).collect::<Result<_>>()?;
-        Ok(Snapshot { keyed, union: snapshot.union })
+        Ok(Snapshot { keyed, buckets: Vec::new(), union: snapshot.union })
     }
 }
 

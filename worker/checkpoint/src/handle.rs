@@ -357,7 +357,8 @@ fn join_blocks(operator: &str, table: &str, schema: &SchemaRef, blocks: Vec<Bloc
             source,
         };
         let rows = concat_batches(schema, &open.rows).map_err(failed)?;
-        Ok::<_, Error>(TableRows { table: table.to_owned(), bucket, key_hashes: open.key_hashes, rows })
+        let key_hashes = open.key_hashes;
+        Ok::<_, Error>(TableRows { table: table.to_owned(), bucket, is_whole: true, key_hashes, rows })
     };
     let mut pieces = Vec::new();
     let mut buckets: BTreeMap<i64, Open> = BTreeMap::new();

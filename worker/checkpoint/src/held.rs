@@ -72,5 +72,6 @@ fn of_key_groups(operator: &OperatorUid, part: &TableRows, key_groups: &KeyGroup
         source,
     })?;
     let key_hashes = part.key_hashes.iter().copied().filter(|hash| key_groups.contains_hash(*hash)).collect();
-    Ok(Some(TableRows { table: part.table.clone(), bucket: part.bucket, key_hashes, rows }))
+    let (table, bucket) = (part.table.clone(), part.bucket);
+    Ok(Some(TableRows { table, bucket, is_whole: part.is_whole, key_hashes, rows }))
 }

@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use eddyline_state::{Frozen, Snapshot, StateTable};
+use eddyline_state::{Frozen, Snapshot, SnapshotRequest, StateTable};
 use eddyline_stream::{Batch, Watermark};
 
 /// What can go wrong inside an operator. Any of these ends the attempt.
@@ -108,8 +108,9 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// The state at this barrier; `None` for a stateless operator. Must not change what the operator does next.
-    fn snapshot(&mut self) -> Result<Option<Frozen>> {
+    /// The state at this barrier, or as much of it as `request` asks for; an operator may always hand over more. `None` for
+    /// a stateless operator. Must not change what the operator does next.
+    fn snapshot(&mut self, _request: SnapshotRequest) -> Result<Option<Frozen>> {
         Ok(None)
     }
 

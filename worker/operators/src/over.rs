@@ -23,7 +23,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use eddyline_job_graph::{Over, OverFrame};
-use eddyline_state::{Frozen, Snapshot, StateTable};
+use eddyline_state::{Frozen, Snapshot, SnapshotRequest, StateTable};
 use eddyline_stream::{Batch, Watermark};
 
 use self::aggregates::Aggregate;
@@ -223,7 +223,7 @@ impl Operator for OverOperator {
         Ok(())
     }
 
-    fn snapshot(&mut self) -> Result<Option<Frozen>> {
+    fn snapshot(&mut self, _request: SnapshotRequest) -> Result<Option<Frozen>> {
         Ok(Some(self.freeze()?))
     }
 

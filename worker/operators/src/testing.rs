@@ -3,8 +3,8 @@
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use eddyline_expression::Scalar;
-use eddyline_state::{Snapshot, TableRows};
-use eddyline_stream::{Assignment, Batch, SlotIndex, Watermark};
+use eddyline_state::{Snapshot, SnapshotRequest, TableRows};
+use eddyline_stream::{Assignment, Batch, CheckpointId, SlotIndex, Watermark};
 
 use crate::{Collector, Operator, Result};
 
@@ -52,7 +52,7 @@ impl<O: Operator> Driver<O> {
     /// Those of the operator.
     pub fn barrier(&mut self) -> Result<Snapshot> {
         self.operator.before_barrier(&mut self.out)?;
-        match self.operator.snapshot()? {
+        match self.operator.snapshot(SnapshotRequest::all(CheckpointId::NONE))? {
             Some(frozen) => Ok(frozen.gather()?),
             None => Ok(Snapshot::default()),
         }
@@ -95,6 +95,7 @@ fn part_of_slot(snapshots: &[Snapshot], assignment: &Assignment, slot: SlotIndex
         part.keyed.push(TableRows {
             table: rows.table.clone(),
             bucket: rows.bucket,
+            is_whole: rows.is_whole,
             key_hashes: owned.values().iter().map(|row| rows.key_hashes[*row as usize]).collect(),
             rows: take_record_batch(&rows.rows, &owned).expect("rows of the batch itself"),
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use eddyline_operators::{Collector, Operator};
-use eddyline_state::Frozen;
+use eddyline_state::{Frozen, SnapshotRequest};
 use eddyline_stream::{Batch, OperatorUid, Watermark};
 
 use super::metrics::OperatorMetrics;
@@ -56,11 +56,11 @@ impl Chain {
         each(&mut self.links, end, &mut |link| link.operator.before_barrier(&mut link.out))
     }
 
-    /// The state of every operator that has some.
-    pub fn snapshot(&mut self) -> Result<Vec<(OperatorUid, Frozen)>, Error> {
+    /// The state of every operator that has some, as it is asked for.
+    pub fn snapshot(&mut self, request: SnapshotRequest) -> Result<Vec<(OperatorUid, Frozen)>, Error> {
         let mut snapshots = Vec::new();
         for link in &mut self.links {
-            if let Some(frozen) = link.operator.snapshot().map_err(|source| failed(link, source))? {
+            if let Some(frozen) = link.operator.snapshot(request).map_err(|source| failed(link, source))? {
                 snapshots.push((link.metrics.uid.clone(), frozen));
             }
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use eddyline_operators::watermark::ChannelWatermarks;
+use eddyline_state::SnapshotRequest;
 use eddyline_stream::{Barrier, Element, SlotIndex, Watermark};
 
 use super::chain::Chain;
@@ -139,7 +140,7 @@ impl OperatorTask {
     fn checkpoint(&mut self, barrier: Barrier) -> Result<(), Error> {
         let output = &mut self.output;
         self.chain.before_barrier(&mut |batch| output.send_batch(batch))?;
-        let operators = self.chain.snapshot()?;
+        let operators = self.chain.snapshot(SnapshotRequest::all(barrier.checkpoint))?;
         let staged = self.output.prepare_commit(barrier.checkpoint);
         self.output.broadcast(&Element::Barrier(barrier));
         let snapshot = TaskSnapshot {

@@ -24,4 +24,6 @@ pub use group_table::GroupTable;
 pub use keys::{Keys, encode_keys};
 pub use meaning::Meaning;
 pub use packed_rows::PackedRows;
-pub use snapshot::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, column_types, input_column};
+pub use snapshot::{
+    Bucket, Frozen, NO_BUCKET, PARTS, Snapshot, SnapshotRequest, StateTable, TableRows, column_types, input_column,
+};

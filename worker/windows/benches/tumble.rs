@@ -10,8 +10,9 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, Timest
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use eddyline_job_graph::{AggregateCall, AggregateFunction, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
 use eddyline_operators::{Collector, Operator};
+use eddyline_state::SnapshotRequest;
 use eddyline_stream::key_hash::hash_columns;
-use eddyline_stream::{Batch, Watermark};
+use eddyline_stream::{Batch, CheckpointId, Watermark};
 use eddyline_windows::WindowAggregateOperator;
 
 const BATCH_ROWS: usize = 8192;
@@ -94,7 +95,8 @@ fn measure(keys: u64, is_text: bool, is_hashed: bool) {
             add += start.elapsed().as_nanos() as f64;
             if number + 1 == BATCHES / WINDOWS && round + 1 == ROUNDS as i64 {
                 let start = Instant::now();
-                let frozen = operator.snapshot().expect("state").expect("it has some");
+                let frozen =
+                    operator.snapshot(SnapshotRequest::all(CheckpointId::NONE)).expect("state").expect("it has some");
                 freeze_ms = start.elapsed().as_secs_f64() * 1e3;
                 let start = Instant::now();
                 let snapshot = frozen.gather().expect("rows");

@@ -11,7 +11,7 @@ use arrow::datatypes::{Int64Type, SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_job_graph::{WindowAggregate, WindowAssigner};
 use eddyline_operators::{Collector, Counters, Operator, Result};
-use eddyline_state::{Frozen, Snapshot, StateTable, column_types};
+use eddyline_state::{Frozen, Snapshot, SnapshotRequest, StateTable, column_types};
 use eddyline_stream::{Batch, Watermark};
 
 use crate::Error;
@@ -333,7 +333,7 @@ impl Operator for WindowAggregateOperator {
         self.output.flush(out)
     }
 
-    fn snapshot(&mut self) -> Result<Option<Frozen>> {
+    fn snapshot(&mut self, _request: SnapshotRequest) -> Result<Option<Frozen>> {
         Ok(Some(self.freeze()?))
     }
 

@@ -76,6 +76,7 @@ async fn job(memory: &Memory, with_meanings: bool) -> (Writer, CheckpointContent
     let rows = |table: &str, rows: RecordBatch| TableRows {
         table: table.to_owned(),
         bucket: NO_BUCKET,
+        is_whole: true,
         key_hashes: vec![key_hash::hash_i64(1)],
         rows,
     };
@@ -84,7 +85,7 @@ async fn job(memory: &Memory, with_meanings: bool) -> (Writer, CheckpointContent
         rows("distinct_0", batch(&[("k", 1), ("value", 100)])),
         rows("distinct_1", batch(&[("k", 1), ("value", 200)])),
     ];
-    let snapshot = Snapshot { keyed, union: vec![("watermark".to_owned(), vec![7])] };
+    let snapshot = Snapshot::of_all_rows(keyed, vec![("watermark".to_owned(), vec![7])]);
     let contents = CheckpointContents {
         snapshots: Arc::new(vec![(uid(name), SlotIndex::new(0), snapshot)]),
         splits: BTreeMap::new(),

@@ -102,7 +102,7 @@ async fn snapshots_that_contradict_themselves_are_not_written() {
     let writer = start(&memory).await.writer;
     let write = async |number: u64, keyed: Vec<TableRows>| {
         let mut contents = contents(&states::Keys::new(), &Assignment::even(groups(), 1));
-        let snapshot = Snapshot { keyed, union: Vec::new() };
+        let snapshot = Snapshot::of_all_rows(keyed, Vec::new());
         Arc::make_mut(&mut contents.snapshots).push((uid("windows"), SlotIndex::new(0), snapshot));
         writer.write(checkpoint(number), contents).await.expect_err("refused").to_string()
     };

@@ -102,7 +102,7 @@ pub fn rows(keys: &[i64]) -> RecordBatch {
 
 pub fn table_rows(table: &str, bucket: i64, keys: &[i64]) -> TableRows {
     let key_hashes = keys.iter().map(|key| key_hash::hash_i64(*key)).collect();
-    TableRows { table: table.to_owned(), bucket, key_hashes, rows: rows(keys) }
+    TableRows { table: table.to_owned(), bucket, is_whole: true, key_hashes, rows: rows(keys) }
 }
 
 pub fn tables() -> Vec<StateTable> {

@@ -207,30 +207,23 @@ impl OverOperator {
             let (keys, refs): (Vec<u32>, Vec<RowRef>) = self.frames.all().unzip();
             frozen.push((RETAINED, self.kept.freeze(refs.into_iter()), self.hashes(&keys)));
         }
-        let mut snapshot = self.write_keys()?;
-        Ok(Frozen::new(move || {
-            for (table, rows, key_hashes) in frozen.into_iter().filter(|(_, rows, _)| !rows.is_empty()) {
-                let rows = rows.gather()?;
-                snapshot.keyed.push(TableRows { table: table.to_owned(), bucket: NO_BUCKET, key_hashes, rows });
-            }
-            Ok(snapshot)
-        }))
-    }
-
-    fn write_keys(&self) -> Result<Snapshot> {
-        let mut snapshot = Snapshot::default();
         let keys = self.keys.all();
-        self.push_table(&mut snapshot, ACCUMULATORS, self.write_accumulators(&keys)?, &keys);
+        let accumulators = (self.write_accumulators(&keys)?, self.hashes(&keys));
         let watermark = self.watermark.time_ms().to_le_bytes().to_vec();
-        snapshot.union.push((WATERMARK.to_owned(), watermark));
-        Ok(snapshot)
-    }
-
-    fn push_table(&self, snapshot: &mut Snapshot, table: &str, rows: RecordBatch, keys: &[u32]) {
-        if rows.num_rows() > 0 {
-            let (table, key_hashes) = (table.to_owned(), self.hashes(keys));
-            snapshot.keyed.push(TableRows { table, bucket: NO_BUCKET, key_hashes, rows });
-        }
+        Ok(Frozen::new(move || {
+            let mut keyed = Vec::new();
+            let mut push = |table: &str, rows: RecordBatch, key_hashes| {
+                if rows.num_rows() > 0 {
+                    let table = table.to_owned();
+                    keyed.push(TableRows { table, bucket: NO_BUCKET, is_whole: true, key_hashes, rows });
+                }
+            };
+            push(ACCUMULATORS, accumulators.0, accumulators.1);
+            for (table, rows, key_hashes) in frozen.into_iter().filter(|(_, rows, _)| !rows.is_empty()) {
+                push(table, rows.gather()?, key_hashes);
+            }
+            Ok(Snapshot::of_all_rows(keyed, vec![(WATERMARK.to_owned(), watermark)]))
+        }))
     }
 
     fn hashes(&self, keys: &[u32]) -> Vec<u64> {

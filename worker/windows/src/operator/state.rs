@@ -58,7 +58,7 @@ impl WindowAggregateOperator {
             for (names, slice, groups) in frozen {
                 write(&shape, &layout, names, (slice, &groups), &mut keyed)?;
             }
-            Ok(Snapshot { keyed, union })
+            Ok(Snapshot::of_all_rows(keyed, union))
         }))
     }
 
@@ -190,7 +190,7 @@ fn write(
         let rows = RecordBatch::try_new_with_options(schema, columns, &options)?;
         let hashes = groups.packed.hashes();
         let key_hashes = of.iter().map(|group| hashes[*group as usize]).collect();
-        into.push(TableRows { table: table.to_owned(), bucket: slice.end, key_hashes, rows });
+        into.push(TableRows { table: table.to_owned(), bucket: slice.end, is_whole: true, key_hashes, rows });
         Ok::<_, ArrowError>(())
     };
     let schema = shape.state(layout);

@@ -34,7 +34,8 @@ impl Sessions {
             columns.push(fixed::column(ends, None, &LOCAL_TIME));
             columns.extend(layout.columns(self.store.view(layout), block)?);
             let rows = RecordBatch::try_new(schema.clone(), columns)?;
-            into.push(TableRows { table: SESSIONS.to_owned(), bucket: NO_BUCKET, key_hashes, rows });
+            let table = SESSIONS.to_owned();
+            into.push(TableRows { table, bucket: NO_BUCKET, is_whole: true, key_hashes, rows });
         }
         for (index, set) in layout.distinct.iter().enumerate() {
             let (groups, values) = self.store.sides.distinct[index].all(&set.data_type)?;
@@ -48,7 +49,8 @@ impl Sessions {
                 let indices: arrow::array::UInt32Array = block.iter().map(|i| *i as u32).collect();
                 columns.push(arrow::compute::take(&values, &indices, None)?);
                 let rows = RecordBatch::try_new(schema.clone(), columns)?;
-                into.push(TableRows { table: format!("{DISTINCT}{index}"), bucket: NO_BUCKET, key_hashes, rows });
+                let table = format!("{DISTINCT}{index}");
+                into.push(TableRows { table, bucket: NO_BUCKET, is_whole: true, key_hashes, rows });
             }
         }
         Ok(())

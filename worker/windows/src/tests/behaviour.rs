@@ -246,7 +246,7 @@ fn foreign_state_is_refused_by_name() {
     let snapshot = snapshot_of(&mut operator);
     let error = new(&calls[..1]).restore(snapshot).unwrap_err();
     assert!(error.to_string().starts_with("cannot restore state table groups"), "{error}");
-    let short = Snapshot { keyed: Vec::new(), union: vec![("watermark".to_owned(), vec![1])] };
+    let short = Snapshot::of_all_rows(Vec::new(), vec![("watermark".to_owned(), vec![1])]);
     assert!(new(&calls).restore(short).is_err());
 }
 

@@ -6,9 +6,9 @@ use arrow::datatypes::{DataType, Float64Type, TimestampMillisecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use eddyline_job_graph::{TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
 use eddyline_operators::{Collector, Operator};
-use eddyline_state::{Frozen, Snapshot, TableRows};
+use eddyline_state::{Frozen, Snapshot, SnapshotRequest, TableRows};
 use eddyline_stream::key_hash::hash_columns;
-use eddyline_stream::{Assignment, Batch, MaxParallelism, Watermark};
+use eddyline_stream::{Assignment, Batch, CheckpointId, MaxParallelism, Watermark};
 
 use super::aggregates::Call;
 use super::rows::{Event, Row, batch, schema, time_column};
@@ -27,9 +27,14 @@ pub(super) fn config(assigner: WindowAssigner, keys: &[usize], calls: &[Call]) -
     }
 }
 
+/// All of an operator's state, frozen.
+fn freeze(operator: &mut impl Operator) -> Frozen {
+    operator.snapshot(SnapshotRequest::all(CheckpointId::NONE)).expect("state").expect("it has some")
+}
+
 /// The state of an operator, in rows.
 pub(super) fn snapshot_of(operator: &mut impl Operator) -> Snapshot {
-    operator.snapshot().expect("state").expect("it has some").gather().expect("rows")
+    freeze(operator).gather().expect("rows")
 }
 
 /// What an operator does after a barrier does not show in what was frozen there.
@@ -73,10 +78,7 @@ impl Job {
 
     /// What every subtask's state is: frozen, and gathered at once.
     fn freeze(&mut self) -> Vec<(Frozen, Snapshot)> {
-        let freeze = |subtask: &mut WindowAggregateOperator| {
-            (subtask.snapshot().expect("state").expect("it has some"), snapshot_of(subtask))
-        };
-        self.subtasks.iter_mut().map(freeze).collect()
+        self.subtasks.iter_mut().map(|subtask| (freeze(subtask), snapshot_of(subtask))).collect()
     }
 
     pub(super) fn rows(&mut self, rows: &[Row]) {
@@ -212,6 +214,7 @@ fn pick(rows: &TableRows, which: &[u32]) -> TableRows {
     TableRows {
         table: rows.table.clone(),
         bucket: rows.bucket,
+        is_whole: rows.is_whole,
         key_hashes: which.iter().map(|row| rows.key_hashes[*row as usize]).collect(),
         rows: take_record_batch(&rows.rows, &UInt32Array::from(which.to_vec())).expect("rows of the batch"),
     }
