@@ -13,8 +13,14 @@ pub type Snapshots = Vec<(OperatorUid, SlotIndex, Snapshot)>;
 /// What all subtasks handed over at one barrier.
 #[derive(Clone, Debug)]
 pub struct CheckpointContents {
-    /// The state of each subtask.
+    /// The state of each subtask, as it was asked for.
     pub snapshots: Arc<Snapshots>,
+    /// The latest completed checkpoint of the attempt, if snapshots may leave out what has not changed since. `None`: they
+    /// have all rows, as savepoints need them.
+    pub since: Option<CheckpointId>,
+    /// Which part of the state they have in any case: the number of completed checkpoints of the attempt, modulo
+    /// [`PARTS`](eddyline_state::snapshot::PARTS).
+    pub part: u8,
     /// Every split of each source, with its position.
     pub splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     /// What of a source has been read to its end, in blocks of its connector's own form.

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use crate::envelope;
 use crate::error::{Error, Result};
 use crate::handle::CheckpointHandle;
-use crate::manifest::{self, FileProto, ManifestProto};
+use crate::manifest::{self, FileProto, ManifestProto, Table};
+use crate::merge;
 use crate::paths;
 use crate::staged;
 use crate::storage::{self, PART_BYTES, Part, Storage};
@@ -43,7 +44,7 @@ pub async fn copy_savepoint(from: &str, to: &str, options: &BTreeMap<String, Str
         if let Some(bytes) = target.get(paths::MANIFEST).await? {
             return found(&source, &target, &bytes).await;
         }
-        match copy(&source, &target).await {
+        match copy_checkpoint(&source, &target).await {
             Err(Error::MissingRunFile { .. } | Error::MissingManifest { .. }) if tries < TRIES => tries += 1,
             copied => return copied,
         }
@@ -62,17 +63,26 @@ async fn found(source: &CheckpointHandle, target: &Storage, bytes: &[u8]) -> Res
     Ok(Copied { uri: target.uri(), checkpoint: CheckpointId::new(proto.checkpoint), taken_at_ms })
 }
 
-async fn copy(source: &CheckpointHandle, target: &Storage) -> Result<Copied> {
+/// Makes a savepoint of a checkpoint or savepoint that is open. State that is spread over a chain of run files is put together:
+/// the savepoint has each row once.
+///
+/// # Errors
+/// When what is copied is damaged or was removed meanwhile, and when storage fails.
+pub async fn copy_checkpoint(source: &CheckpointHandle, target: &Storage) -> Result<Copied> {
     let folder = source.base().open_beside(source.uri())?;
     let object = folder.name_of(paths::MANIFEST);
     let Some(bytes) = folder.get(paths::MANIFEST).await? else { return Err(Error::MissingManifest { object }) };
     let mut proto: ManifestProto = envelope::open(envelope::MANIFEST, &object, &bytes)?;
     let taken_at_ms = stored_at_ms(&folder).await?;
-    for (index, file) in proto.files.iter_mut().enumerate().filter(|(_, file)| !file.name.is_empty()) {
-        // An earlier try, of another checkpoint, may have been cut off.
-        let name = format!("state-{}-{index}.run", source.id());
-        copy_file(source, file, target, &name).await?;
-        file.name = name;
+    // An earlier try, of another checkpoint, may have been cut off.
+    let name = |index: usize| format!("state-{}-{index}.run", source.id());
+    if source.manifest().tables.iter().any(Table::has_deltas) {
+        proto.files = merge::merge(source, target, &name(0), &mut proto.tables).await?;
+    } else {
+        for (index, file) in proto.files.iter_mut().enumerate().filter(|(_, file)| !file.name.is_empty()) {
+            copy_file(source, file, target, &name(index)).await?;
+            file.name = name(index);
+        }
     }
     staged::copy(source.base(), target, source.committables()).await?;
     if let Some(history) = source.history().await? {

@@ -1,9 +1,10 @@
 //! Turns snapshots into the blocks of a run file, table by table.
 //!
-//! Runs on a blocking thread: gathering, encoding and compressing are all CPU work. A bucket whose rows are the same as
-//! in an earlier run is not written again: closed windows waiting for late rows, and joins' older buckets, do not change.
+//! Runs on a blocking thread: sorting, encoding and compressing are all CPU work, and rows pass it once. What a subtask
+//! hands over of a bucket whole may be what an earlier file has of it. Where as many rows lie in an earlier file, blocks are
+//! held back until that is known, and dropped if they are the same. Other blocks leave as they are made.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -12,23 +13,45 @@ use eddyline_state::{Snapshot, TableRows};
 use eddyline_stream::{KeyGroup, KeyGroupSet, MaxParallelism, OperatorUid, SlotIndex};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::block;
+use crate::chain::Handed;
 use crate::error::{Error, Result};
-use crate::run_file::RunIdentity;
-use crate::run_file::writer::{Finished, RunWriter};
+use crate::run_file::writer::{Block, BlockEncoder, Finished, Place, RunWriter};
+use crate::run_file::{RunIdentity, RunKind};
 use crate::schema;
 
-/// Names a bucket of a table.
-pub(crate) type BucketKey = (OperatorUid, String, i64);
+/// Names a table.
+pub(crate) type TableKey = (OperatorUid, String);
 
-/// The rows of a bucket, as they were written once.
-#[derive(Clone, Debug)]
-pub(crate) struct BucketRows {
-    pub digest: u128,
+/// Names what one subtask has in one bucket of a table.
+pub(crate) type ShareKey = (i64, SlotIndex);
+
+/// Rows that an earlier file has as a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
     pub rows: u64,
-    /// Bytes before compression.
+    /// 128 bits: equal means the same rows for any two that will ever meet.
+    pub digest: u128,
+}
+
+/// What earlier checkpoints and the job say of a table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Earlier {
+    /// What need not be written again.
+    pub known: BTreeMap<ShareKey, Known>,
+    /// Whether its rows have an identity, without which there are no deltas.
+    pub has_identity: bool,
+}
+
+/// A share of a bucket in the new checkpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct EncodedShare {
+    /// How many rows it has now.
+    pub rows: u64,
+    pub handed: Handed<()>,
+    /// What was written now: bytes before compression.
     pub bytes: u64,
-    pub key_groups: KeyGroupSet,
+    /// Of all rows, if they were written now.
+    pub digest: Option<u128>,
 }
 
 /// A table of the new checkpoint.
@@ -36,12 +59,12 @@ pub(crate) struct BucketRows {
 pub(crate) struct EncodedTable {
     pub operator: OperatorUid,
     pub name: String,
-    pub schema: SchemaRef,
-    /// In the new run file.
-    pub written: BTreeMap<i64, BucketRows>,
-    /// As in an earlier one.
-    pub reused: BTreeSet<i64>,
-    pub rows: u64,
+    /// `None` when no rows were handed over.
+    pub schema: Option<SchemaRef>,
+    /// Those that have rows.
+    pub shares: BTreeMap<ShareKey, EncodedShare>,
+    /// What the new file has of each subtask.
+    pub key_groups: BTreeMap<(RunKind, SlotIndex), KeyGroupSet>,
 }
 
 /// The tables of a checkpoint, and the end of its run file.
@@ -53,7 +76,7 @@ pub(crate) struct Encoded {
 
 /// Rows of one [`TableRows`] in order of key group.
 struct Sorted {
-    bucket: i64,
+    share: ShareKey,
     key_hashes: Vec<u64>,
     rows: RecordBatch,
 }
@@ -61,88 +84,215 @@ struct Sorted {
 /// A part of [`Sorted`] that belongs to one key group.
 #[derive(Clone, Copy)]
 struct Piece {
-    key_group: u16,
-    bucket: i64,
+    kind: RunKind,
+    place: Place,
     sorted: usize,
     start: usize,
     length: usize,
 }
 
-/// Writes all rows that `reusable` does not have as they are. Full parts go to `emit`.
+/// What was handed over of a table.
+#[derive(Default)]
+struct Table<'a> {
+    schema: Option<SchemaRef>,
+    parts: Vec<(SlotIndex, &'a TableRows)>,
+    /// How many rows each share has now.
+    shares: BTreeMap<ShareKey, u64>,
+}
+
+/// Writes the rows that were handed over, but for those that lie in an earlier file as they are. Full parts go to `emit`.
 pub(crate) fn encode(
     snapshots: &[(OperatorUid, SlotIndex, Snapshot)],
     identity: &RunIdentity,
-    reusable: &BTreeMap<BucketKey, u128>,
+    earlier: &BTreeMap<TableKey, Earlier>,
     part_bytes: usize,
     emit: impl FnMut(Vec<u8>) -> std::result::Result<(), String>,
 ) -> Result<Encoded> {
     let mut writer = RunWriter::new(identity, part_bytes, emit);
     let mut tables = Vec::new();
-    let mut any = false;
-    for ((operator, name), (schema, parts)) in by_table(snapshots)? {
+    let nothing = Earlier::default();
+    for (key, table) in by_table(snapshots)? {
+        let earlier = earlier.get(&key).unwrap_or(&nothing);
+        let (operator, name) = key;
         let invalid = |reason| Error::InvalidSnapshot { operator: operator.clone(), table: name.clone(), reason };
-        let sorted = parts
-            .iter()
-            .map(|part| sort(&operator, part, &schema, identity.max_parallelism))
-            .collect::<Result<Vec<_>>>()?;
-        let pieces = cut(&sorted, identity.max_parallelism);
-        let mut table = EncodedTable {
+        let mut encoded = EncodedTable {
             operator: operator.clone(),
             name: name.clone(),
-            schema: schema.clone(),
-            written: digest(&sorted, &pieces, identity.max_parallelism).map_err(invalid)?,
-            reused: BTreeSet::new(),
-            rows: 0,
+            shares: shares(&table, earlier.has_identity).map_err(invalid)?,
+            schema: table.schema.clone(),
+            key_groups: BTreeMap::new(),
         };
-        table.rows = table.written.values().map(|bucket| bucket.rows).sum();
-        table.reused = table
-            .written
-            .iter()
-            .filter(|(bucket, rows)| reusable.get(&(operator.clone(), name.clone(), **bucket)) == Some(&rows.digest))
-            .map(|(bucket, _)| *bucket)
-            .collect();
-        table.written.retain(|bucket, _| !table.reused.contains(bucket));
-        if !table.written.is_empty() {
-            any = true;
-            writer.begin_table(operator.as_str(), &name, &schema).map_err(invalid)?;
-            for piece in pieces.iter().filter(|piece| !table.reused.contains(&piece.bucket)) {
-                let source = &sorted[piece.sorted];
-                let hashes = &source.key_hashes[piece.start..piece.start + piece.length];
-                let rows = source.rows.slice(piece.start, piece.length);
-                writer.add(piece.key_group, piece.bucket, hashes, &rows).map_err(invalid)?;
+        if let Some(schema) = &table.schema {
+            let sort =
+                |(slot, part): &(SlotIndex, &TableRows)| sort(&operator, *slot, part, schema, identity.max_parallelism);
+            let sorted = table.parts.iter().map(sort).collect::<Result<Vec<_>>>()?;
+            let pieces = cut(&sorted, &encoded.shares, identity.max_parallelism);
+            let mut encoder = TableEncoder::new(&sorted);
+            let mut held = encoder.hold_back(&pieces, &mut encoded.shares, &earlier.known).map_err(invalid)?;
+            let mut begun = None;
+            for (index, piece) in pieces.iter().enumerate() {
+                let share = sorted[piece.sorted].share;
+                if encoded.shares[&share].handed == Handed::Same {
+                    continue;
+                }
+                if begun != Some(piece.kind) {
+                    writer.begin_table(operator.as_str(), &name, schema, piece.kind).map_err(invalid)?;
+                    begun = Some(piece.kind);
+                }
+                let mut add = |block: Block| writer.add(piece.place, &block);
+                match held.remove(&index) {
+                    Some(blocks) => blocks.into_iter().try_for_each(add),
+                    None => encoder.encode(piece, &mut add),
+                }
+                .map_err(invalid)?;
+                let none = || KeyGroupSet::empty(identity.max_parallelism);
+                let groups = encoded.key_groups.entry((piece.kind, share.1)).or_insert_with(none);
+                groups.insert(KeyGroup::new(piece.place.key_group));
             }
+            encoder.finish(&mut encoded.shares);
         }
-        tables.push(table);
+        tables.push(encoded);
     }
     let stopped =
         |reason| Error::InvalidSnapshot { operator: OperatorUid::new("all"), table: "all".to_owned(), reason };
-    Ok(Encoded { tables, file: if any { Some(writer.finish().map_err(stopped)?) } else { None } })
+    Ok(Encoded { tables, file: if writer.is_empty() { None } else { Some(writer.finish().map_err(stopped)?) } })
 }
 
-type Tables<'a> = BTreeMap<(OperatorUid, String), (SchemaRef, Vec<&'a TableRows>)>;
-
-/// All tables that were handed over, those without rows too.
-fn by_table(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Result<Tables<'_>> {
-    let mut tables = Tables::new();
-    for (operator, _, snapshot) in snapshots {
+/// All tables that subtasks have, those without rows too.
+fn by_table(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Result<BTreeMap<TableKey, Table<'_>>> {
+    let mut tables: BTreeMap<TableKey, Table<'_>> = BTreeMap::new();
+    for (operator, slot, snapshot) in snapshots {
+        for bucket in &snapshot.buckets {
+            let table = tables.entry((operator.clone(), bucket.table.clone())).or_default();
+            *table.shares.entry((bucket.bucket, *slot)).or_default() += bucket.rows;
+        }
         for part in &snapshot.keyed {
             let schema = schema::plain(&part.rows.schema());
-            let (known, parts) =
-                tables.entry((operator.clone(), part.table.clone())).or_insert_with(|| (schema.clone(), Vec::new()));
+            let table = tables.entry((operator.clone(), part.table.clone())).or_default();
+            let known = table.schema.get_or_insert_with(|| schema.clone());
             if *known != schema {
                 let reason =
                     format!("its rows have columns {}, not {}", schema::describe(&schema), schema::describe(known));
                 return Err(Error::InvalidSnapshot { operator: operator.clone(), table: part.table.clone(), reason });
             }
-            parts.push(part);
+            table.parts.push((*slot, part));
         }
     }
     Ok(tables)
 }
 
+/// What was handed over of each share.
+fn shares(table: &Table<'_>, has_identity: bool) -> std::result::Result<BTreeMap<ShareKey, EncodedShare>, String> {
+    let mut given: BTreeMap<ShareKey, (bool, u64)> = BTreeMap::new();
+    for (slot, part) in table.parts.iter().filter(|(_, part)| part.rows.num_rows() > 0) {
+        let (is_whole, rows) = given.entry((part.bucket, *slot)).or_insert((part.is_whole, 0));
+        if *is_whole != part.is_whole {
+            return Err(format!("some rows of bucket {} are all that there are, and others are not", part.bucket));
+        }
+        *rows += part.rows.num_rows() as u64;
+    }
+    for ((bucket, slot), (is_whole, rows)) in &given {
+        let listed = table.shares.get(&(*bucket, *slot)).copied().unwrap_or(0);
+        if listed < *rows || (*is_whole && listed != *rows) {
+            return Err(format!("bucket {bucket} of slot {slot} has {listed} rows, and {rows} were handed over"));
+        }
+    }
+    let share = |(key, rows): (&ShareKey, &u64)| {
+        let handed = match given.get(key) {
+            None => Handed::Nothing,
+            Some((_, given)) if given == rows => Handed::All(()),
+            Some((_, given)) => Handed::Changed((), *given),
+        };
+        if matches!(handed, Handed::Changed(..)) && !has_identity {
+            return Err(format!("some rows of bucket {} were handed over, and nothing identifies its rows", key.0));
+        }
+        Ok((*key, EncodedShare { rows: *rows, handed, bytes: 0, digest: None }))
+    };
+    table.shares.iter().filter(|(_, rows)| **rows > 0).map(share).collect()
+}
+
+/// Encodes the rows of a table, and takes their digests meanwhile.
+struct TableEncoder<'a> {
+    sorted: &'a [Sorted],
+    encoder: BlockEncoder,
+    /// Bytes before compression, and their digest.
+    seen: BTreeMap<ShareKey, (u64, Xxh3)>,
+}
+
+impl<'a> TableEncoder<'a> {
+    fn new(sorted: &'a [Sorted]) -> Self {
+        Self { sorted, encoder: BlockEncoder::default(), seen: BTreeMap::new() }
+    }
+
+    fn encode(
+        &mut self,
+        piece: &Piece,
+        next: &mut dyn FnMut(Block) -> std::result::Result<(), String>,
+    ) -> std::result::Result<(), String> {
+        let source = &self.sorted[piece.sorted];
+        let hashes = &source.key_hashes[piece.start..piece.start + piece.length];
+        let rows = source.rows.slice(piece.start, piece.length);
+        let (bytes, digest) = self.seen.entry(source.share).or_insert_with(|| (0, Xxh3::new()));
+        let mut see = |raw: &[u8]| {
+            *bytes += raw.len() as u64;
+            digest.update(raw);
+        };
+        self.encoder.encode(hashes, &rows, &mut see, next)
+    }
+
+    /// Encodes the shares of which an earlier file has as many rows, and marks those that are the same. Returns the blocks of
+    /// the others, by the number of the piece.
+    fn hold_back(
+        &mut self,
+        pieces: &[Piece],
+        shares: &mut BTreeMap<ShareKey, EncodedShare>,
+        known: &BTreeMap<ShareKey, Known>,
+    ) -> std::result::Result<BTreeMap<usize, Vec<Block>>, String> {
+        let mut held: BTreeMap<usize, Vec<Block>> = BTreeMap::new();
+        let is_candidate = |share: &ShareKey, known: &Known| {
+            shares.get(share).is_some_and(|now| matches!(now.handed, Handed::All(())) && now.rows == known.rows)
+        };
+        let candidates: BTreeMap<ShareKey, Known> = known
+            .iter()
+            .filter(|(share, known)| is_candidate(share, known))
+            .map(|(share, known)| (*share, *known))
+            .collect();
+        if candidates.is_empty() {
+            return Ok(held);
+        }
+        for (index, piece) in pieces.iter().enumerate() {
+            if candidates.contains_key(&self.sorted[piece.sorted].share) {
+                let mut blocks = Vec::new();
+                self.encode(piece, &mut |block| {
+                    blocks.push(block);
+                    Ok(())
+                })?;
+                held.insert(index, blocks);
+            }
+        }
+        for (share, known) in candidates {
+            if self.seen.get(&share).is_some_and(|(_, digest)| digest.digest128() == known.digest) {
+                self.seen.remove(&share);
+                shares.get_mut(&share).expect("a candidate is a share").handed = Handed::Same;
+            }
+        }
+        held.retain(|index, _| self.seen.contains_key(&self.sorted[pieces[*index].sorted].share));
+        Ok(held)
+    }
+
+    fn finish(self, shares: &mut BTreeMap<ShareKey, EncodedShare>) {
+        for (share, (bytes, digest)) in self.seen {
+            let share = shares.get_mut(&share).expect("only rows of shares are encoded");
+            share.bytes = bytes;
+            share.digest = matches!(share.handed, Handed::All(())).then(|| digest.digest128());
+        }
+    }
+}
+
 /// Gathers rows in order of key group; within one, order stays.
 fn sort(
     operator: &OperatorUid,
+    slot: SlotIndex,
     part: &TableRows,
     schema: &SchemaRef,
     max_parallelism: MaxParallelism,
@@ -159,9 +309,10 @@ fn sort(
         source,
     };
     schema::encode(schema).map_err(invalid)?;
+    let share = (part.bucket, slot);
     let group = |hash: &u64| KeyGroup::of(*hash, max_parallelism).index();
     if part.key_hashes.is_sorted_by_key(group) {
-        return Ok(Sorted { bucket: part.bucket, key_hashes: part.key_hashes.clone(), rows: part.rows.clone() });
+        return Ok(Sorted { share, key_hashes: part.key_hashes.clone(), rows: part.rows.clone() });
     }
     let count = u32::try_from(rows).map_err(|_| invalid(format!("{rows} rows in one piece are too many")))?;
     let mut ends = vec![0u32; usize::from(max_parallelism.get()) + 1];
@@ -177,51 +328,26 @@ fn sort(
     }
     let key_hashes = order.iter().map(|row| part.key_hashes[*row as usize]).collect();
     let rows = take_record_batch(&part.rows, &UInt32Array::from(order)).map_err(failed)?;
-    Ok(Sorted { bucket: part.bucket, key_hashes, rows })
+    Ok(Sorted { share, key_hashes, rows })
 }
 
-/// The pieces of a table in order of key group and bucket.
-fn cut(sorted: &[Sorted], max_parallelism: MaxParallelism) -> Vec<Piece> {
+/// The pieces of a table: bases first, each kind in order of key group and bucket.
+fn cut(sorted: &[Sorted], shares: &BTreeMap<ShareKey, EncodedShare>, max_parallelism: MaxParallelism) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for (index, source) in sorted.iter().enumerate() {
+        let Some(share) = shares.get(&source.share) else { continue };
+        let kind = if matches!(share.handed, Handed::Changed(..)) { RunKind::Delta } else { RunKind::Base };
         let mut start = 0;
         for run in
             source.key_hashes.chunk_by(|a, b| KeyGroup::of(*a, max_parallelism) == KeyGroup::of(*b, max_parallelism))
         {
             let key_group = KeyGroup::of(run[0], max_parallelism).index();
             let key_group = u16::try_from(key_group).expect("a key group fits in a u16");
-            pieces.push(Piece { key_group, bucket: source.bucket, sorted: index, start, length: run.len() });
+            let place = Place { key_group, bucket: source.share.0 };
+            pieces.push(Piece { kind, place, sorted: index, start, length: run.len() });
             start += run.len();
         }
     }
-    pieces.sort_by_key(|piece| (piece.key_group, piece.bucket, piece.sorted));
+    pieces.sort_by_key(|piece| (piece.kind, piece.place, piece.sorted));
     pieces
-}
-
-/// Digests of all buckets. 128 bits: equal means the same for any two buckets that will ever meet.
-fn digest(
-    sorted: &[Sorted],
-    pieces: &[Piece],
-    max_parallelism: MaxParallelism,
-) -> std::result::Result<BTreeMap<i64, BucketRows>, String> {
-    let mut digests: BTreeMap<i64, (Xxh3, BucketRows)> = BTreeMap::new();
-    let mut raw = Vec::new();
-    for piece in pieces {
-        let source = &sorted[piece.sorted];
-        raw.clear();
-        let hashes = &source.key_hashes[piece.start..piece.start + piece.length];
-        block::encode(hashes, &source.rows.slice(piece.start, piece.length), &mut raw)?;
-        let (hasher, bucket) = digests.entry(piece.bucket).or_insert_with(|| {
-            let key_groups = KeyGroupSet::empty(max_parallelism);
-            (Xxh3::new(), BucketRows { digest: 0, rows: 0, bytes: 0, key_groups })
-        });
-        hasher.update(&raw);
-        bucket.rows += piece.length as u64;
-        bucket.bytes += raw.len() as u64;
-        bucket.key_groups.insert(KeyGroup::new(piece.key_group));
-    }
-    Ok(digests
-        .into_iter()
-        .map(|(number, (hasher, bucket))| (number, BucketRows { digest: hasher.digest128(), ..bucket }))
-        .collect())
 }

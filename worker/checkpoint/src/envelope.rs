@@ -22,7 +22,7 @@ pub(crate) struct Kind {
     version: u32,
 }
 
-pub(crate) const MANIFEST: Kind = Kind { magic: b"EDLMANIF", name: "manifest", version: 2 };
+pub(crate) const MANIFEST: Kind = Kind { magic: b"EDLMANIF", name: "manifest", version: 3 };
 pub(crate) const CONTROL_RECORD: Kind = Kind { magic: b"EDLCNTRL", name: "control record", version: 1 };
 
 /// Frames a message. `version` is the oldest that has all of it: whoever knows that one can read it.

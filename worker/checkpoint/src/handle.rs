@@ -251,6 +251,8 @@ impl CheckpointHandle {
     /// What a subtask of an operator that owns these key groups restores: their rows, and the values of all former
     /// subtasks. Empty for an operator that has no state here. Reads no more than these rows, but for small gaps.
     ///
+    /// Of a row that was written several times all versions are there, the oldest first: the last one counts.
+    ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::MissingRunFile`], and other errors that name the object; [`Error::KeyHashDiffers`],
     /// [`Error::MaxParallelismDiffers`].
@@ -280,10 +282,17 @@ impl CheckpointHandle {
         Ok(snapshot)
     }
 
-    async fn read_run(&self, table: &Table, run: &Run, key_groups: &KeyGroupSet) -> Result<Vec<BlockRows>> {
+    /// Reads the rows that a run has of these key groups.
+    pub(crate) async fn read_run(&self, table: &Table, run: &Run, key_groups: &KeyGroupSet) -> Result<Vec<BlockRows>> {
+        let entries = self.entries(table, run, key_groups).await?;
+        self.file(run.file).await?.read_blocks(entries).await
+    }
+
+    /// The blocks that a run has of these key groups.
+    pub(crate) async fn entries(&self, table: &Table, run: &Run, key_groups: &KeyGroupSet) -> Result<Vec<BlockEntry>> {
         let file = self.file(run.file).await?;
         let mut tables = file.footer().tables.iter().zip(0u32..);
-        let found = tables.find(|(own, _)| own.operator == table.operator.as_str() && own.table == table.name);
+        let found = tables.find(|(own, _)| table.is(own, run.kind));
         let mismatch = |reason: String| Error::corrupt(self.file_name(run.file), "footer", reason);
         let Some((own, index)) = found else {
             return Err(mismatch(format!(
@@ -304,8 +313,7 @@ impl CheckpointHandle {
                 && run.key_groups.contains(group)
                 && run.buckets.binary_search(&block.bucket).is_ok()
         };
-        let entries: Vec<BlockEntry> = file.footer().blocks.iter().filter(wanted).copied().collect();
-        file.read_blocks(entries).await
+        Ok(file.footer().blocks.iter().filter(wanted).copied().collect())
     }
 
     fn file_name(&self, index: usize) -> String {

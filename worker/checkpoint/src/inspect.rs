@@ -11,7 +11,7 @@ use crate::envelope;
 use crate::error::Result;
 use crate::handle::CheckpointHandle;
 use crate::manifest::Manifest;
-use crate::run_file::{self, reader::RunFile};
+use crate::run_file::{self, BlockEntry, RunKind, reader::RunFile};
 use crate::schema;
 
 /// A table of keyed state.
@@ -23,18 +23,22 @@ pub struct TableInspection {
     pub schema: SchemaRef,
     /// How many rows there are.
     pub rows: u64,
+    /// How many rows the run files have: more, where later ones take the place of earlier ones.
+    pub stored_rows: u64,
     /// Bytes in storage.
     pub stored_bytes: u64,
     /// Bytes before compression.
     pub raw_bytes: u64,
     /// In how many key groups there are rows.
     pub key_groups: usize,
-    /// The key group with the most rows, and how many these are.
+    /// The key group with the most rows in run files, and how many these are.
     pub largest_key_group: Option<(KeyGroup, u64)>,
-    /// The periods of time, each with its rows; [`eddyline_state::NO_BUCKET`] for rows of none.
+    /// The periods of time, each with its rows in run files; [`eddyline_state::NO_BUCKET`] for rows of none.
     pub buckets: BTreeMap<i64, u64>,
     /// In how many run files the rows are.
-    pub runs: usize,
+    pub run_files: usize,
+    /// In how many of them are rows that take the place of earlier ones.
+    pub deltas: usize,
 }
 
 /// The state of an operator.
@@ -134,29 +138,33 @@ impl CheckpointHandle {
 
     async fn inspect_table(&self, index: usize) -> Result<TableInspection> {
         let table = &self.manifest().tables[index];
+        let files = |kind: Option<RunKind>| {
+            let runs = table.runs.iter().filter(|run| kind.is_none_or(|kind| run.kind == kind));
+            runs.map(|run| run.file).collect::<BTreeSet<usize>>().len()
+        };
         let mut inspection = TableInspection {
             table: table.name.clone(),
             schema: table.schema.clone(),
-            rows: 0,
+            rows: table.rows,
+            stored_rows: 0,
             stored_bytes: 0,
             raw_bytes: 0,
             key_groups: 0,
             largest_key_group: None,
             buckets: BTreeMap::new(),
-            runs: table.runs.len(),
+            run_files: files(None),
+            deltas: files(Some(RunKind::Delta)),
         };
         let mut groups: BTreeMap<u16, u64> = BTreeMap::new();
         for run in &table.runs {
             let footer = self.file(run.file).await?.footer();
-            let is_own = |at: u32| {
-                let own = &footer.tables[at as usize];
-                own.operator == table.operator.as_str() && own.table == table.name
+            let is_own = |block: &&BlockEntry| {
+                table.is(&footer.tables[block.table as usize], run.kind)
+                    && run.key_groups.contains(KeyGroup::new(block.key_group))
+                    && run.buckets.binary_search(&block.bucket).is_ok()
             };
-            for block in footer.blocks.iter().filter(|block| is_own(block.table)) {
-                if run.buckets.binary_search(&block.bucket).is_err() {
-                    continue;
-                }
-                inspection.rows += u64::from(block.rows);
+            for block in footer.blocks.iter().filter(is_own) {
+                inspection.stored_rows += u64::from(block.rows);
                 inspection.stored_bytes += u64::from(block.stored_bytes);
                 inspection.raw_bytes += u64::from(block.raw_bytes);
                 *inspection.buckets.entry(block.bucket).or_default() += u64::from(block.rows);
@@ -218,7 +226,11 @@ impl fmt::Display for TableInspection {
         if let Some((group, rows)) = self.largest_key_group {
             write!(f, " (largest: {group} with {rows} rows)")?;
         }
-        writeln!(f, ", {} run files", self.runs)?;
+        write!(f, ", {} run files", self.run_files)?;
+        match self.deltas {
+            0 => writeln!(f)?,
+            deltas => writeln!(f, " ({deltas} with changes, {} rows in all)", self.stored_rows)?,
+        }
         for (bucket, rows) in self.buckets.iter().take(BUCKETS_SHOWN) {
             if *bucket == eddyline_state::NO_BUCKET {
                 writeln!(f, "    no bucket: {rows} rows")?;

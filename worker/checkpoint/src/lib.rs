@@ -9,6 +9,7 @@
 //! The forms of all objects are described in `docs/formats`. They outlive releases: tags and numbers are never reused.
 
 mod block;
+mod chain;
 pub mod contents;
 pub mod control;
 mod control_log;
@@ -22,7 +23,9 @@ pub mod held;
 mod history;
 pub mod inspect;
 pub mod job;
+mod kept;
 mod manifest;
+mod merge;
 pub mod mismatch;
 pub mod operators;
 mod paths;
@@ -33,6 +36,7 @@ mod run_file;
 mod schema;
 mod staged;
 pub mod storage;
+mod upload;
 pub mod writer;
 
 pub use contents::{CheckpointContents, CompletedCheckpoint, JobIdentity, Snapshots};

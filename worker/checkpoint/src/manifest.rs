@@ -15,7 +15,7 @@ use eddyline_stream::{Assignment, Attempt, CheckpointId, KeyGroup, KeyGroupSet, 
 use crate::envelope;
 use crate::error::{Error, Result};
 use crate::operators::JobOperator;
-use crate::run_file::RunKind;
+use crate::run_file::{RunKind, RunTable};
 use crate::schema::{self, SchemaProto};
 
 pub(crate) const CHECKPOINT: u32 = 1;
@@ -68,7 +68,14 @@ pub(crate) struct ManifestProto {
 impl ManifestProto {
     /// The oldest version that has all of it.
     fn version(&self) -> u32 {
-        if self.finished.is_empty() { 1 } else { 2 }
+        let has_deltas = self.tables.iter().any(TableProto::has_deltas);
+        if has_deltas {
+            3
+        } else if self.finished.is_empty() {
+            1
+        } else {
+            2
+        }
     }
 
     /// Frames it.
@@ -181,6 +188,15 @@ pub(crate) struct TableProto {
     /// What each column holds; none if it is not known.
     #[prost(string, repeated, tag = "7")]
     pub contents: Vec<String>,
+    /// So many columns at the beginning identify a row within its bucket. Only where there are deltas.
+    #[prost(uint32, tag = "8")]
+    pub identity: u32,
+}
+
+impl TableProto {
+    fn has_deltas(&self) -> bool {
+        self.runs.iter().any(|run| run.kind == RunKind::Delta.number())
+    }
 }
 
 /// A part of a run file that belongs to a table.
@@ -189,7 +205,7 @@ pub(crate) struct RunProto {
     /// Index into `files`.
     #[prost(uint32, tag = "1")]
     pub file: u32,
-    /// 1 base.
+    /// 1 base, 2 delta.
     #[prost(uint32, tag = "2")]
     pub kind: u32,
     /// The checkpoint that wrote it.
@@ -259,12 +275,15 @@ pub(crate) struct Table {
     pub runs: Vec<Run>,
     pub rows: u64,
     pub contents: Vec<String>,
+    /// How many columns identify a row; 0 where there are no deltas.
+    pub identity: usize,
 }
 
 /// A run of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub file: usize,
+    pub kind: RunKind,
     pub key_groups: KeyGroupSet,
     pub buckets: Vec<i64>,
 }
@@ -324,6 +343,15 @@ fn assignment_of(proto: &ManifestProto, max_parallelism: MaxParallelism) -> std:
 }
 
 impl Table {
+    /// Whether this is where a run file has its rows of one kind.
+    pub(crate) fn is(&self, of_file: &RunTable, kind: RunKind) -> bool {
+        of_file.operator == self.operator.as_str() && of_file.table == self.name && of_file.kind == kind
+    }
+
+    pub(crate) fn has_deltas(&self) -> bool {
+        self.runs.iter().any(|run| run.kind == RunKind::Delta)
+    }
+
     fn from_proto(
         proto: &TableProto,
         files: usize,
@@ -332,18 +360,25 @@ impl Table {
         let named = |reason: String| format!("table {} of {}: {reason}", proto.table, proto.operator);
         let schema = proto.schema.as_ref().ok_or_else(|| named("it has no columns".to_owned()))?;
         let runs = proto.runs.iter().map(|run| {
-            RunKind::from_number(run.kind)?;
+            let kind = RunKind::from_number(run.kind)?;
             let file = run.file as usize;
             if file >= files {
                 return Err(format!("file {file} is not listed"));
             }
             let key_groups = key_groups_of(&run.key_groups, max_parallelism)?;
-            Ok(Run { file, key_groups, buckets: run.buckets.clone() })
+            Ok(Run { file, kind, key_groups, buckets: run.buckets.clone() })
         });
+        let identity = usize::try_from(proto.identity).unwrap_or(usize::MAX);
+        let schema = schema::decode(schema).map_err(named)?;
+        let identifies = 1..=schema.fields().len();
+        if proto.has_deltas() && !identifies.contains(&identity) {
+            return Err(named(format!("{identity} columns cannot identify its rows")));
+        }
         Ok(Self {
             operator: OperatorUid::new(&proto.operator),
             name: proto.table.clone(),
-            schema: Arc::new(schema::decode(schema).map_err(named)?),
+            schema: Arc::new(schema),
+            identity,
             runs: runs.collect::<std::result::Result<_, _>>().map_err(named)?,
             rows: proto.rows,
             contents: proto.contents.clone(),

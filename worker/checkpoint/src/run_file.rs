@@ -25,30 +25,36 @@ pub(crate) const TRAILER: usize = 4 + 4 + 8;
 /// Rows are cut into blocks of at most this size before compression, unless a single row is larger.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 /// The newest form of footers and blocks that this release knows.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+/// The form of files that have base tables only. Whoever knows it reads them.
+const VERSION_OF_BASES: u32 = 1;
 
 /// How a block is stored.
 const PLAIN: u32 = 0;
 const LZ4: u32 = 1;
 
-/// What a run holds, for each key in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a run holds of its buckets and key groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RunKind {
-    /// All rows of its buckets and key groups.
+    /// All rows.
     Base,
+    /// Rows that take the place of those of earlier runs with the same identity, or are added to them.
+    Delta,
 }
 
 impl RunKind {
-    /// The number in files. 2 is kept for deltas: rows that replace those of earlier runs with the same key.
+    /// The number in files.
     pub(crate) const fn number(self) -> u32 {
         match self {
             Self::Base => 1,
+            Self::Delta => 2,
         }
     }
 
     pub(crate) fn from_number(number: u32) -> std::result::Result<Self, String> {
         match number {
             1 => Ok(Self::Base),
+            2 => Ok(Self::Delta),
             other => Err(format!("run kind {other} is not known")),
         }
     }
@@ -120,12 +126,13 @@ pub(crate) struct RunIdentity {
     pub key_hash_version: u32,
 }
 
-/// A table of a run file.
+/// A table of a run file. A table of an operator can be there twice, with bases of some of its buckets and deltas of others.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RunTable {
     pub operator: String,
     pub table: String,
     pub schema: SchemaRef,
+    pub kind: RunKind,
 }
 
 /// Where a block is and what it holds.
@@ -177,12 +184,12 @@ impl Footer {
 
 impl RunTable {
     fn from_proto(proto: &FooterTableProto) -> std::result::Result<Self, String> {
-        RunKind::from_number(proto.kind)?;
         let schema = proto.schema.as_ref().ok_or_else(|| format!("table {} has no columns", proto.table))?;
         Ok(Self {
             operator: proto.operator.clone(),
             table: proto.table.clone(),
             schema: Arc::new(schema::decode(schema)?),
+            kind: RunKind::from_number(proto.kind)?,
         })
     }
 }

@@ -3,42 +3,34 @@
 //! Each step is durable before the next begins, and only the last one counts: a crash between any two leaves files that
 //! nothing refers to. The writer belongs to one attempt. When another attempt has taken over, its writes have no effect.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use eddyline_state::Snapshot;
-use eddyline_stream::{Attempt, CheckpointId, KeyGroupSet, MaxParallelism, OperatorUid, SlotIndex, crash_point};
-use tokio::sync::{Mutex, mpsc};
+use eddyline_stream::{Attempt, CheckpointId, MaxParallelism, OperatorUid, SlotIndex, crash_point};
+use tokio::sync::Mutex;
 
 use crate::contents::{CheckpointContents, CompletedCheckpoint, Snapshots};
 use crate::control_log::{self, Appended};
-use crate::encode::{self, BucketKey, BucketRows, Encoded, EncodedTable};
+use crate::encode::{self, Earlier, Encoded, EncodedTable, TableKey};
 use crate::envelope;
 use crate::error::{Error, Result};
 use crate::handle::CheckpointHandle;
 use crate::history;
 use crate::job::JobStore;
-use crate::manifest::{self, FileProto, ManifestProto, RunProto, TableProto, UnionValueProto};
+use crate::kept::{Asked, Kept, Next, Referred};
+use crate::manifest::{self, FileProto, ManifestProto, UnionValueProto};
 use crate::paths;
 use crate::record::{CheckpointRef, Record};
 use crate::retention::{self, Collected};
-use crate::run_file::writer::Finished;
-use crate::run_file::{RunIdentity, RunKind};
-use crate::schema;
+use crate::run_file::RunIdentity;
 use crate::staged;
-use crate::storage::{Abandoned, PART_BYTES, Part, Storage};
+use crate::storage::{PART_BYTES, Storage};
+use crate::upload;
 
-/// Run files below this size go into the manifest.
+/// Run files go into the manifest as long as there are less than so many bytes of them.
 const INLINE_BYTES: u64 = 64 << 10;
-/// Parts of an upload that wait for the store.
-const PARTS_WAITING: usize = 2;
-/// A checkpoint refers to at most so many earlier run files; the rows of the oldest are written again.
-const EARLIER_FILES: usize = 8;
-/// A run file of which less than one in so many bytes is live is dropped; its live rows are written again.
-const LIVE_SHARE: u64 = 4;
-/// Why encoding stops when the store has failed.
-const UPLOAD_STOPPED: &str = "the upload has stopped";
 /// The worker in the names of run files: the leader writes for all.
 const WORKER: &str = "leader";
 
@@ -54,7 +46,7 @@ struct Inner {
     attempt: Attempt,
     retain: usize,
     head: Mutex<Head>,
-    kept: Mutex<Kept>,
+    written: Mutex<Written>,
     collecting: Mutex<()>,
 }
 
@@ -76,25 +68,22 @@ enum End {
     Unresolved(Box<Record>),
 }
 
-/// What the latest completed checkpoint has in run files, by bucket.
+/// What the attempt has written.
 #[derive(Debug)]
-struct Kept {
+struct Written {
     last_tried: CheckpointId,
-    buckets: BTreeMap<BucketKey, KeptBucket>,
-    /// The checkpoint whose record is on its way, and what `buckets` becomes with it.
-    pending: Option<(CheckpointRef, BTreeMap<BucketKey, KeptBucket>)>,
+    kept: Kept,
+    /// The checkpoint whose record is on its way, and what is kept with it.
+    pending: Option<(CheckpointRef, Next)>,
 }
 
-#[derive(Clone, Debug)]
-struct KeptBucket {
-    rows: BucketRows,
-    file: Arc<KeptFile>,
-}
-
-#[derive(Debug)]
-struct KeptFile {
-    proto: FileProto,
-    checkpoint: CheckpointId,
+impl Written {
+    /// The checkpoint whose record was on its way is the latest one now.
+    fn pending_counts(&mut self) {
+        if let Some((_, next)) = self.pending.take() {
+            self.kept.completed(next);
+        }
+    }
 }
 
 impl Writer {
@@ -103,9 +92,9 @@ impl Writer {
         let history = record.latest().map_or(history::FIRST, |latest| latest.history);
         let head = Head { commits_done_upto: record.commits_done_upto, history, record, end: None };
         let attempt = Attempt::new(head.record.id.attempt);
-        let kept = Kept { last_tried, buckets: BTreeMap::new(), pending: None };
-        let (head, kept, collecting) = (Mutex::new(head), Mutex::new(kept), Mutex::new(()));
-        Self { inner: Arc::new(Inner { store, attempt, retain, head, kept, collecting }) }
+        let written = Written { last_tried, kept: Kept::default(), pending: None };
+        let (head, written, collecting) = (Mutex::new(head), Mutex::new(written), Mutex::new(()));
+        Self { inner: Arc::new(Inner { store, attempt, retain, head, written, collecting }) }
     }
 
     /// The attempt.
@@ -140,24 +129,26 @@ impl Writer {
     pub async fn write(&self, checkpoint: CheckpointId, contents: CheckpointContents) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
         // Held throughout: checkpoints are written one after the other.
-        let mut kept = inner.kept.lock().await;
+        let mut written = inner.written.lock().await;
         let (max_parallelism, key_hash_version) = inner.check(&contents).await?;
-        if checkpoint <= kept.last_tried {
-            let reason = format!("checkpoint {} has been written or tried before", kept.last_tried);
+        if checkpoint <= written.last_tried {
+            let reason = format!("checkpoint {} has been written or tried before", written.last_tried);
             return Err(Error::InvalidCheckpoint { checkpoint, reason });
         }
-        kept.last_tried = checkpoint;
+        let asked = Asked { checkpoint, since: contents.since, part: contents.part };
+        written.kept.check(asked)?;
+        written.last_tried = checkpoint;
         let identity = inner.run_identity(checkpoint, max_parallelism, key_hash_version);
         let storage = inner.store.storage();
-        let CheckpointContents { snapshots, splits, finished, committables, assignment } = contents;
+        let CheckpointContents { snapshots, splits, finished, committables, assignment, .. } = contents;
         let union_values = union_values(&snapshots);
-        let reusable = kept.buckets.iter().map(|(key, bucket)| (key.clone(), bucket.rows.digest)).collect();
+        let earlier = written.kept.earlier(&inner.store);
+        let inline_bytes = INLINE_BYTES.saturating_sub(written.kept.inline_bytes());
         crash_point("checkpoint.before-run-file");
         let name = paths::run_file(inner.attempt, WORKER, checkpoint);
-        let stored = store_run(storage, &name, identity.clone(), snapshots, reusable, INLINE_BYTES).await?;
+        let (encoded, file) = store_run(storage, &name, &identity, snapshots, earlier, inline_bytes).await?;
 
-        let Referred { files, mut tables, bytes, next } = kept.refer(stored, checkpoint);
-        inner.note_contents(&mut tables);
+        let Referred { files, tables, bytes, next } = written.kept.refer(asked, encoded, file, &inner.store)?;
         let mut proto = manifest_proto(inner, &identity, manifest::CHECKPOINT);
         (proto.slots, proto.owners) = owners(&assignment);
         proto.files = files;
@@ -175,10 +166,10 @@ impl Writer {
         let history = inner.head.lock().await.history;
         let completed =
             CheckpointRef { checkpoint, attempt: inner.attempt, manifest_crc, bytes, history, is_skipped: false };
-        kept.pending = Some((completed, next));
+        written.pending = Some((completed, next));
         inner.append(|record| record.with_checkpoint(completed, inner.retain)).await?;
         crash_point("checkpoint.after-control-record");
-        kept.pending_counts();
+        written.pending_counts();
         Ok(inner.store.completed(&completed))
     }
 
@@ -189,13 +180,13 @@ impl Writer {
     /// [`Error::Unresolved`] when the storage still gives no answer: it may be called again. Otherwise as [`Writer::write`].
     pub async fn resolve(&self, checkpoint: CheckpointId) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
-        let mut kept = inner.kept.lock().await;
-        let pending = kept.pending.as_ref().map(|(pending, _)| *pending);
+        let mut written = inner.written.lock().await;
+        let pending = written.pending.as_ref().map(|(pending, _)| *pending);
         let Some(completed) = pending.filter(|pending| pending.checkpoint == checkpoint) else {
             return Err(Error::InvalidCheckpoint { checkpoint, reason: "its record is not on its way".to_owned() });
         };
         inner.append_again().await?;
-        kept.pending_counts();
+        written.pending_counts();
         Ok(inner.store.completed(&completed))
     }
 
@@ -218,6 +209,10 @@ impl Writer {
     ) -> Result<String> {
         let inner = &*self.inner;
         let (max_parallelism, key_hash_version) = inner.check(contents).await?;
+        if let Some(since) = contents.since {
+            let reason = format!("a savepoint needs all rows, and these are what has changed since {since}");
+            return Err(Error::InvalidCheckpoint { checkpoint, reason });
+        }
         let identity = inner.run_identity(checkpoint, max_parallelism, key_hash_version);
         let job = paths::job_folder(inner.store.job());
         // Another job of this name, or an earlier run of this one, may have written there with the same numbers.
@@ -229,12 +224,10 @@ impl Writer {
         inner.store.storage().put_once(&note, Bytes::from(uri.clone().into_bytes())).await?;
         crash_point("savepoint.noted");
         let union_values = union_values(&contents.snapshots);
-        let stored =
-            store_run(&storage, "state.run", identity.clone(), Arc::clone(&contents.snapshots), BTreeMap::new(), 0)
-                .await?;
-        let nothing = Kept { last_tried: checkpoint, buckets: BTreeMap::new(), pending: None };
-        let Referred { files, mut tables, .. } = nothing.refer(stored, checkpoint);
-        inner.note_contents(&mut tables);
+        let snapshots = Arc::clone(&contents.snapshots);
+        let (encoded, file) = store_run(&storage, "state.run", &identity, snapshots, BTreeMap::new(), 0).await?;
+        let asked = Asked { checkpoint, since: None, part: contents.part };
+        let Referred { files, tables, .. } = Kept::default().refer(asked, encoded, file, &inner.store)?;
         let mut proto = manifest_proto(inner, &identity, manifest::SAVEPOINT);
         (proto.slots, proto.owners) = owners(&contents.assignment);
         proto.files = files;
@@ -334,16 +327,6 @@ impl Inner {
         Ok((recorded, head.record.key_hash_version))
     }
 
-    /// Notes what the columns of tables hold.
-    fn note_contents(&self, tables: &mut [TableProto]) {
-        let operators = self.store.operators();
-        for table in tables {
-            let operator = operators.iter().find(|operator| operator.uid.as_str() == table.operator);
-            let known = operator.and_then(|operator| operator.tables.iter().find(|known| known.name == table.table));
-            table.contents = known.map(|known| known.contents.clone()).unwrap_or_default();
-        }
-    }
-
     fn check_open(&self, head: &Head) -> Result<()> {
         match &head.end {
             None => Ok(()),
@@ -411,102 +394,6 @@ impl Inner {
     }
 }
 
-/// See [`Kept::refer`].
-struct Referred {
-    files: Vec<FileProto>,
-    tables: Vec<TableProto>,
-    /// Of the new file.
-    bytes: u64,
-    next: BTreeMap<BucketKey, KeptBucket>,
-}
-
-impl Kept {
-    /// The parts of a manifest for what was stored now and before, and what is kept once it is complete.
-    fn refer(&self, stored: Stored, checkpoint: CheckpointId) -> Referred {
-        let own = stored.file.map(|proto| Arc::new(KeptFile { proto, checkpoint }));
-        let mut next: BTreeMap<BucketKey, KeptBucket> = BTreeMap::new();
-        for table in &stored.tables {
-            let key = |bucket: &i64| (table.operator.clone(), table.name.clone(), *bucket);
-            for bucket in &table.reused {
-                let key = key(bucket);
-                let kept = self.buckets.get(&key).expect("only what is kept is reused").clone();
-                next.insert(key, kept);
-            }
-            for (bucket, rows) in &table.written {
-                let file = own.clone().expect("rows were written to a file");
-                next.insert(key(bucket), KeptBucket { rows: rows.clone(), file });
-            }
-        }
-        // By checkpoint, so that the oldest come first.
-        let by_checkpoint: BTreeMap<CheckpointId, Arc<KeptFile>> =
-            next.values().map(|kept| (kept.file.checkpoint, kept.file.clone())).collect();
-        let files: Vec<Arc<KeptFile>> = by_checkpoint.into_values().collect();
-        let tables = stored.tables.iter().map(|table| table_proto(table, &files, &next)).collect();
-        let bytes = files.iter().filter(|file| file.checkpoint == checkpoint).map(|file| file.proto.bytes).sum();
-        let files = files.iter().map(|file| file.proto.clone()).collect();
-        // What is inside a manifest cannot be referred to by another.
-        next.retain(|_, kept| kept.file.proto.inline.is_empty());
-        Referred { files, tables, bytes, next }
-    }
-
-    /// The checkpoint whose record was on its way is the latest one now.
-    fn pending_counts(&mut self) {
-        if let Some((_, buckets)) = self.pending.take() {
-            self.buckets = buckets;
-            self.forget_old_files();
-        }
-    }
-
-    /// Drops files beyond the limit, and files of which too little is live. The next checkpoint writes their live rows again.
-    fn forget_old_files(&mut self) {
-        let mut live: BTreeMap<CheckpointId, (u64, u64)> = BTreeMap::new();
-        for kept in self.buckets.values() {
-            live.entry(kept.file.checkpoint).or_insert((0, kept.file.proto.bytes)).0 += kept.rows.bytes;
-        }
-        let newest: BTreeSet<CheckpointId> = live.keys().rev().take(EARLIER_FILES).copied().collect();
-        // Sizes before compression against the size after it: errs towards keeping.
-        self.buckets.retain(|_, kept| {
-            let (counts, bytes) = live[&kept.file.checkpoint];
-            newest.contains(&kept.file.checkpoint) && counts.saturating_mul(LIVE_SHARE) >= bytes
-        });
-    }
-}
-
-fn table_proto(table: &EncodedTable, files: &[Arc<KeptFile>], buckets: &BTreeMap<BucketKey, KeptBucket>) -> TableProto {
-    let mut runs = Vec::new();
-    for (index, file) in files.iter().enumerate() {
-        let first = (table.operator.clone(), table.name.clone(), i64::MIN);
-        let own = buckets
-            .range(first..)
-            .take_while(|((operator, name, _), _)| *operator == table.operator && *name == table.name)
-            .filter(|(_, kept)| kept.file.checkpoint == file.checkpoint);
-        let mut numbers = Vec::new();
-        let mut groups: Option<KeyGroupSet> = None;
-        for ((_, _, bucket), kept) in own {
-            numbers.push(*bucket);
-            let groups = groups.get_or_insert_with(|| KeyGroupSet::empty(kept.rows.key_groups.max_parallelism()));
-            kept.rows.key_groups.iter().for_each(|group| groups.insert(group));
-        }
-        if let Some(groups) = groups {
-            runs.push(RunProto {
-                file: u32::try_from(index).expect("few files"),
-                kind: RunKind::Base.number(),
-                checkpoint: file.checkpoint.number(),
-                key_groups: manifest::key_group_bits(&groups),
-                buckets: numbers,
-            });
-        }
-    }
-    TableProto {
-        operator: table.operator.as_str().to_owned(),
-        table: table.name.clone(),
-        schema: schema::encode(&table.schema).ok(),
-        runs,
-        rows: table.rows,
-        contents: Vec::new(),
-    }
-}
-
 fn manifest_proto(inner: &Inner, identity: &RunIdentity, kind: u32) -> ManifestProto {
     ManifestProto {
         kind,
@@ -541,74 +428,19 @@ fn union_values(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Vec<UnionVa
     snapshots.iter().flat_map(of_snapshot).collect()
 }
 
-/// What [`store_run`] made.
-struct Stored {
-    tables: Vec<EncodedTable>,
-    file: Option<FileProto>,
-}
-
-/// Encodes on a blocking thread and uploads what is ready meanwhile. A file below `inline_bytes` is given back instead.
+/// Encodes and uploads what subtasks have handed over. A file below `inline_bytes` is given back instead.
 async fn store_run(
     storage: &Storage,
     name: &str,
-    identity: RunIdentity,
+    identity: &RunIdentity,
     snapshots: Arc<Snapshots>,
-    reusable: BTreeMap<BucketKey, u128>,
+    earlier: BTreeMap<TableKey, Earlier>,
     inline_bytes: u64,
-) -> Result<Stored> {
-    let (sender, mut parts) = mpsc::channel::<Part>(PARTS_WAITING);
-    let encoding = tokio::task::spawn_blocking(move || {
-        let emit = |part: Vec<u8>| sender.blocking_send(Ok(part.into())).map_err(|_| UPLOAD_STOPPED.to_owned());
-        let encoded = encode::encode(&snapshots, &identity, &reusable, PART_BYTES, emit);
-        match &encoded {
-            // The end of a file that is uploaded in parts already.
-            Ok(Encoded { file: Some(file), .. }) if file.bytes > file.rest.len() as u64 => {
-                let _upload_has_stopped = sender.blocking_send(Ok(Bytes::copy_from_slice(&file.rest)));
-            }
-            Ok(_) => {}
-            Err(_) => {
-                let _upload_has_stopped = sender.blocking_send(Err(Abandoned));
-            }
-        }
-        encoded
-    });
-    let first = parts.recv().await;
-    if let Some(first) = first {
-        let (sender, uploaded) = mpsc::channel::<Part>(1);
-        let forward = async {
-            let mut next = Some(first);
-            while let Some(part) = next {
-                if sender.send(part).await.is_err() {
-                    break;
-                }
-                next = parts.recv().await;
-            }
-            parts.close();
-            drop(sender);
-        };
-        let (uploaded, ()) = futures::future::join(storage.upload(name, uploaded), forward).await;
-        let encoded = encoding.await?;
-        match (&encoded, uploaded) {
-            (Err(Error::InvalidSnapshot { reason, .. }), Err(error)) if reason == UPLOAD_STOPPED => Err(error)?,
-            (Ok(_), Err(error)) => Err(error)?,
-            // Encoding has failed, which is why the upload did if it did.
-            _ => {}
-        }
-        let Encoded { tables, file } = encoded?;
-        let file = file.map(|file| file_proto(name, &file));
-        return Ok(Stored { tables, file });
-    }
-    let Encoded { tables, file } = encoding.await??;
-    let Some(file) = file else { return Ok(Stored { tables, file: None }) };
-    if file.bytes < inline_bytes {
-        let proto = FileProto { name: String::new(), inline: file.rest.clone().into(), ..file_proto("", &file) };
-        return Ok(Stored { tables, file: Some(proto) });
-    }
-    let proto = file_proto(name, &file);
-    storage.put_once(name, file.rest.into()).await?;
-    Ok(Stored { tables, file: Some(proto) })
-}
-
-fn file_proto(name: &str, file: &Finished) -> FileProto {
-    FileProto { name: name.to_owned(), bytes: file.bytes, footer_crc32c: file.footer_crc, inline: Bytes::new() }
+) -> Result<(Vec<EncodedTable>, Option<FileProto>)> {
+    let identity = identity.clone();
+    let encode = move |emit: upload::Emit<'_>| {
+        let Encoded { tables, file } = encode::encode(&snapshots, &identity, &earlier, PART_BYTES, emit)?;
+        Ok((tables, file))
+    };
+    upload::upload(storage, name, inline_bytes, encode).await
 }

@@ -445,7 +445,7 @@ impl Running {
         let is_last = barrier.kind == BarrierKind::Savepoint { stop: true };
         let continues = is_last && matches!(self.stop, Some(Stop::Rescale { .. }));
         let assignment = Assignment::clone(&self.attempt.assignment);
-        let parts = storing::Parts { checkpoint, frozen, splits, finished, staged, assignment, orders, continues };
+        let parts = storing::Parts { barrier, frozen, splits, finished, staged, assignment, orders, continues };
         let status = Arc::clone(&self.attempt.status);
         self.background.spawn(async move {
             let (staged, result) = storing::store(parts, &writer, &status).await;

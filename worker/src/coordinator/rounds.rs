@@ -6,10 +6,14 @@
 //! An attempt takes its first checkpoint early and doubles the time between them until it is the interval. So a job is ready
 //! and has its first committed result before an interval has passed, and an attempt that dies after it has caught up with
 //! its input does not read that input twice.
+//!
+//! A checkpoint needs only what has changed since the latest completed one of the attempt, and a part of the rest, each time the
+//! next one. All state goes into the first checkpoint of an attempt, and into savepoints.
 
 use std::time::Duration;
 
 use eddyline_connectors::backoff::Backoff;
+use eddyline_state::snapshot::PARTS;
 use eddyline_stream::{Barrier, BarrierKind, CheckpointId};
 
 /// Time since the attempt started. A parameter everywhere: nothing here reads a clock.
@@ -90,6 +94,10 @@ pub struct Rounds {
 
     phase: Phase,
     next: CheckpointId,
+    /// The latest completed checkpoint of the attempt.
+    completed: Option<CheckpointId>,
+    /// The part of the state that the next checkpoint has in any case.
+    part: u8,
     last_started: Now,
     not_before: Now,
     /// The waits after checkpoints in a row that could not be stored. Storage that fails at once, such as a full disk, must
@@ -109,6 +117,8 @@ impl Rounds {
             config,
             phase: Phase::Waiting,
             next: last.next(),
+            completed: None,
+            part: 0,
             last_started: Duration::ZERO,
             not_before: Duration::ZERO,
             pause: Backoff::new(),
@@ -155,6 +165,8 @@ impl Rounds {
             (Event::Stored(checkpoint), Phase::Storing { barrier, since }) if checkpoint == barrier.checkpoint => {
                 self.failures = 0;
                 self.pause = Backoff::new();
+                self.completed = Some(checkpoint);
+                self.part = (self.part + 1) % PARTS;
                 self.phase = Phase::Committing { barrier, since };
                 commands.push(Command::Commit(checkpoint));
             }
@@ -237,7 +249,8 @@ impl Rounds {
             None if all_ended || due => BarrierKind::Checkpoint,
             None => return,
         };
-        let barrier = Barrier { checkpoint: self.next, kind };
+        let since = self.completed.filter(|_| kind == BarrierKind::Checkpoint);
+        let barrier = Barrier { checkpoint: self.next, kind, since, part: self.part };
         self.next = self.next.next();
         self.last_started = now;
         self.is_last = all_ended;
@@ -264,7 +277,13 @@ mod tests {
     }
 
     fn barrier(number: u64, kind: BarrierKind) -> Barrier {
-        Barrier { checkpoint: id(number), kind }
+        Barrier::of_all_state(id(number), kind)
+    }
+
+    /// A checkpoint that builds on the one before it.
+    fn following(number: u64, completed: u8) -> Barrier {
+        let kind = BarrierKind::Checkpoint;
+        Barrier { checkpoint: id(number), kind, since: Some(id(number - 1)), part: completed }
     }
 
     #[test]
@@ -277,8 +296,7 @@ mod tests {
         assert_eq!(rounds.step(Event::Acknowledged(id(1)), 11 * SECOND), [Command::Store(first)]);
         assert_eq!(rounds.step(Event::Tick, 21 * SECOND), [], "one at a time");
         assert_eq!(rounds.step(Event::Stored(id(1)), 21 * SECOND), [Command::Commit(id(1))]);
-        let second = barrier(2, BarrierKind::Checkpoint);
-        assert_eq!(rounds.step(Event::Committed(id(1)), 22 * SECOND), [Command::Trigger(second)]);
+        assert_eq!(rounds.step(Event::Committed(id(1)), 22 * SECOND), [Command::Trigger(following(2, 1))]);
     }
 
     #[test]
@@ -330,8 +348,35 @@ mod tests {
         assert_eq!(rounds.step(Event::TaskEnded, 10 * SECOND), []);
         rounds.step(Event::Acknowledged(id(1)), 10 * SECOND);
         rounds.step(Event::Stored(id(1)), 10 * SECOND);
-        let last = barrier(2, BarrierKind::Checkpoint);
-        assert_eq!(rounds.step(Event::Committed(id(1)), 10 * SECOND), [Command::Trigger(last)]);
+        assert_eq!(rounds.step(Event::Committed(id(1)), 10 * SECOND), [Command::Trigger(following(2, 1))]);
+    }
+
+    #[test]
+    fn a_checkpoint_builds_on_the_latest_complete_one_and_takes_the_next_part() {
+        let mut rounds = rounds(1);
+        let mut sent = Vec::new();
+        // What happens to the checkpoints in turn.
+        for outcome in [false, true, false, false, true, true, true, true, true, true, true, true] {
+            let started = rounds.last_started + 70 * SECOND;
+            let Some(Command::Trigger(barrier)) = rounds.step(Event::Tick, started).pop() else { panic!("it is due") };
+            sent.push((barrier.checkpoint.number(), barrier.since.map(CheckpointId::number), barrier.part));
+            rounds.step(Event::Acknowledged(barrier.checkpoint), started);
+            if outcome {
+                rounds.step(Event::Stored(barrier.checkpoint), started);
+                rounds.step(Event::Committed(barrier.checkpoint), started);
+            } else {
+                rounds.step(Event::StoreFailed(barrier.checkpoint), started);
+            }
+        }
+        let built_on = [(1, None, 0), (2, None, 0), (3, Some(2), 1), (4, Some(2), 1), (5, Some(2), 1), (6, Some(5), 2)];
+        assert_eq!(sent[..6], built_on);
+        assert_eq!(sent[10..], [(11, Some(10), 7), (12, Some(11), 0)]);
+        for stop in [false, true] {
+            let mut rounds = rounds.clone();
+            let commands = rounds.step(Event::SavepointRequested { stop }, rounds.last_started);
+            let savepoint = Barrier { part: 1, ..barrier(13, BarrierKind::Savepoint { stop }) };
+            assert_eq!(commands, [Command::Trigger(savepoint)], "a savepoint has all state");
+        }
     }
 
     #[test]
@@ -414,7 +459,7 @@ mod tests {
     }
 
     /// Walks every order of events over a few rounds: a commit only ever follows the storing of the same checkpoint, ids
-    /// only grow, and nothing is triggered while another is on its way.
+    /// only grow, nothing is triggered while another is on its way, and what a barrier builds on is complete.
     #[test]
     fn every_order_of_events_keeps_the_protocol() {
         let start = (rounds(2), 0u64, Vec::<Command>::new(), 0u32);
@@ -431,6 +476,21 @@ mod tests {
                 .filter_map(|c| if let Command::Trigger(b) = c { Some(b.checkpoint) } else { None })
                 .collect();
             assert!(triggered.is_sorted_by(|a, b| a < b), "{history:?}");
+            let mut complete = Vec::new();
+            for command in &history {
+                match command {
+                    Command::Commit(checkpoint) => complete.push(*checkpoint),
+                    Command::Trigger(barrier) => {
+                        let latest = complete.last().copied().filter(|_| barrier.kind == BarrierKind::Checkpoint);
+                        assert_eq!(
+                            (barrier.since, usize::from(barrier.part)),
+                            (latest, complete.len() % 8),
+                            "{history:?}"
+                        );
+                    }
+                    _ => {}
+                }
+            }
             for command in &history {
                 if let Command::Commit(checkpoint) = command {
                     assert!(stored.contains(checkpoint), "{history:?}");

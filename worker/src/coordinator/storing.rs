@@ -8,7 +8,7 @@ use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Sn
 use eddyline_connectors::backoff::Backoff;
 use eddyline_connectors::sink::{Committable, SinkCommitter};
 use eddyline_state::Frozen;
-use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex};
+use eddyline_stream::{Assignment, Barrier, CheckpointId, OperatorUid, SlotIndex};
 use tracing::warn;
 
 use super::attempt::Error;
@@ -41,7 +41,8 @@ pub(super) enum StoreError {
 
 /// Everything that tasks have handed over for a checkpoint.
 pub(super) struct Parts {
-    pub(super) checkpoint: CheckpointId,
+    /// Behind which it was handed over.
+    pub(super) barrier: Barrier,
     pub(super) frozen: Vec<(OperatorUid, SlotIndex, Frozen)>,
     pub(super) splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     pub(super) finished: BTreeMap<OperatorUid, Vec<Bytes>>,
@@ -56,7 +57,7 @@ pub(super) struct Parts {
 
 /// Stores a checkpoint. Returns what is staged even when that fails, for the next checkpoint.
 pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (BySink, Result<Stored, StoreError>) {
-    let Parts { checkpoint, frozen, splits, finished, staged, assignment, orders, continues } = parts;
+    let Parts { barrier, frozen, splits, finished, staged, assignment, orders, continues } = parts;
     // State is gathered before output is staged: as long as it is held, an operator must copy what it changes.
     let gathering = tokio::task::spawn_blocking(|| gather(frozen));
     let mut by_sink = BySink::new();
@@ -74,7 +75,8 @@ pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (By
         Ok(snapshots) => Arc::new(snapshots),
         Err(failed) => return (by_sink, Err(failed)),
     };
-    let contents = CheckpointContents { snapshots, splits, finished, committables, assignment };
+    let Barrier { checkpoint, since, part, .. } = barrier;
+    let contents = CheckpointContents { snapshots, since, part, splits, finished, committables, assignment };
     let written = write(writer, checkpoint, contents, (orders, continues), status).await;
     (by_sink, written.map_err(|error| StoreError::Write(Box::new(error))))
 }

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     fn barrier(number: u64) -> Barrier {
-        Barrier { checkpoint: CheckpointId::new(number), kind: BarrierKind::Checkpoint }
+        Barrier::of_all_state(CheckpointId::new(number), BarrierKind::Checkpoint)
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn received(receiver: &Receiver) -> Vec<String> {
 }
 
 fn barrier(number: u64) -> Barrier {
-    Barrier { checkpoint: CheckpointId::new(number), kind: BarrierKind::Checkpoint }
+    Barrier::of_all_state(CheckpointId::new(number), BarrierKind::Checkpoint)
 }
 
 /// What splits still have to give: times of rows, a batch each; and whether they end then.
@@ -265,7 +265,7 @@ fn a_source_that_may_not_read_because_the_job_is_being_stopped_takes_that_for_no
     source.script("a", &[&[1]], false);
     source.discovered(&["a"]);
     source.until("at 1");
-    let stop = Barrier { checkpoint: CheckpointId::new(1), kind: BarrierKind::Savepoint { stop: true } };
+    let stop = Barrier::of_all_state(CheckpointId::new(1), BarrierKind::Savepoint { stop: true });
     source.mailbox.lock().expect("no panic").push_back(Command::Barrier(stop));
     source.until("barrier");
     let (stopped, heard) = (Instant::now(), source.task.listening_ms());

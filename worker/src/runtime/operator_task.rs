@@ -140,7 +140,7 @@ impl OperatorTask {
     fn checkpoint(&mut self, barrier: Barrier) -> Result<(), Error> {
         let output = &mut self.output;
         self.chain.before_barrier(&mut |batch| output.send_batch(batch))?;
-        let operators = self.chain.snapshot(SnapshotRequest::all(barrier.checkpoint))?;
+        let operators = self.chain.snapshot(SnapshotRequest::from(barrier))?;
         let staged = self.output.prepare_commit(barrier.checkpoint);
         self.output.broadcast(&Element::Barrier(barrier));
         let snapshot = TaskSnapshot {

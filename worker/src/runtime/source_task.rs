@@ -148,7 +148,7 @@ impl SourceTask {
         // A split that was dealt to this reader belongs to its snapshot, even if nothing of it has been read.
         let output = &mut self.parts.output;
         self.parts.chain.before_barrier(&mut |batch| output.send_batch(batch))?;
-        let operators = self.parts.chain.snapshot(SnapshotRequest::all(barrier.checkpoint))?;
+        let operators = self.parts.chain.snapshot(SnapshotRequest::from(barrier))?;
         let splits = self.parts.reader.snapshot().map_err(|source| self.failed(source))?;
         let staged = self.parts.output.prepare_commit(barrier.checkpoint);
         self.parts.output.broadcast(&Element::Barrier(barrier));

@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use eddyline_stream::CheckpointId;
+use eddyline_stream::{Barrier, CheckpointId};
 
 /// The bucket of rows that belong to no period of time.
 pub const NO_BUCKET: i64 = i64::MIN;
@@ -28,6 +28,12 @@ impl SnapshotRequest {
     /// All rows.
     pub fn all(checkpoint: CheckpointId) -> Self {
         Self { checkpoint, since: None, part: 0 }
+    }
+}
+
+impl From<Barrier> for SnapshotRequest {
+    fn from(Barrier { checkpoint, since, part, .. }: Barrier) -> Self {
+        Self { checkpoint, since, part }
     }
 }
 
@@ -179,6 +185,6 @@ impl Snapshot {
 
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
-        self.keyed.is_empty() && self.union.is_empty()
+        self.keyed.is_empty() && self.buckets.is_empty() && self.union.is_empty()
     }
 }

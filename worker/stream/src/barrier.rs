@@ -52,4 +52,16 @@ pub struct Barrier {
     pub checkpoint: CheckpointId,
     /// Why it was sent.
     pub kind: BarrierKind,
+    /// The latest completed checkpoint of the attempt, if what has changed since is enough. `None`: all state is wanted.
+    pub since: Option<CheckpointId>,
+    /// Which part of the state is wanted besides: the number of completed checkpoints of the attempt, modulo the number of
+    /// parts.
+    pub part: u8,
+}
+
+impl Barrier {
+    /// A barrier behind which all state is wanted.
+    pub const fn of_all_state(checkpoint: CheckpointId, kind: BarrierKind) -> Self {
+        Self { checkpoint, kind, since: None, part: 0 }
+    }
 }

@@ -4,9 +4,14 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use prost::Message;
 
-use super::{BLOCK_BYTES, FooterProto, FooterTableProto, LZ4, MAGIC, PLAIN, RunIdentity, RunKind, VERSION};
+use super::{
+    BLOCK_BYTES, FooterProto, FooterTableProto, LZ4, MAGIC, PLAIN, RunIdentity, RunKind, VERSION, VERSION_OF_BASES,
+};
 use crate::block;
 use crate::schema;
+
+/// So many rows are encoded to learn how large rows are, if there are more.
+const SAMPLE_ROWS: usize = 1024;
 
 /// What a finished run file is known by.
 #[derive(Clone, Debug)]
@@ -19,12 +24,85 @@ pub(crate) struct Finished {
     pub rest: Vec<u8>,
 }
 
+/// Which rows a block has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub key_group: u16,
+    pub bucket: i64,
+}
+
+/// A block as it is stored.
+pub(crate) struct Block {
+    stored: Vec<u8>,
+    compression: u32,
+    raw_bytes: u32,
+    rows: u32,
+}
+
+/// Encodes rows as blocks. Equal rows give equal blocks.
+#[derive(Default)]
+pub(crate) struct BlockEncoder {
+    raw: Vec<u8>,
+}
+
+impl BlockEncoder {
+    /// Cuts rows into blocks. `seen` gets the bytes of each before compression, `next` the block.
+    ///
+    /// # Errors
+    /// The reason why rows have no form, or that of `next`.
+    pub(crate) fn encode(
+        &mut self,
+        key_hashes: &[u64],
+        rows: &RecordBatch,
+        seen: &mut dyn FnMut(&[u8]),
+        next: &mut dyn FnMut(Block) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let count = rows.num_rows();
+        let mut step = count;
+        if count > SAMPLE_ROWS {
+            self.fill(key_hashes, rows, 0, SAMPLE_ROWS)?;
+            // Aim a little below the limit, as rows differ in size; what is still too large is cut again.
+            let fitting = (BLOCK_BYTES * 7 / 8).saturating_mul(SAMPLE_ROWS) / self.raw.len();
+            step = count.div_ceil(count.div_ceil(fitting.clamp(1, count)));
+        }
+        let mut start = 0;
+        while start < count {
+            let length = step.min(count - start);
+            self.fill(key_hashes, rows, start, length)?;
+            if self.raw.len() > BLOCK_BYTES && length > 1 {
+                let share = self.raw.len().div_ceil(BLOCK_BYTES * 7 / 8).clamp(2, length);
+                step = length.div_ceil(share);
+                continue;
+            }
+            seen(&self.raw);
+            next(Block::new(&self.raw, length)?)?;
+            start += length;
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, key_hashes: &[u64], rows: &RecordBatch, start: usize, length: usize) -> Result<(), String> {
+        self.raw.clear();
+        block::encode(&key_hashes[start..start + length], &rows.slice(start, length), &mut self.raw)
+    }
+}
+
+impl Block {
+    fn new(raw: &[u8], rows: usize) -> Result<Self, String> {
+        let size = |bytes: usize| u32::try_from(bytes).map_err(|_| "a row is larger than 4 GiB".to_owned());
+        let (raw_bytes, rows) = (size(raw.len())?, size(rows)?);
+        let compressed = lz4_flex::block::compress(raw);
+        let (stored, compression) =
+            if compressed.len() < raw.len() { (compressed, LZ4) } else { (raw.to_vec(), PLAIN) };
+        Ok(Self { stored, compression, raw_bytes, rows })
+    }
+}
+
 /// Takes blocks in order and gives out full parts.
 pub(crate) struct RunWriter<E> {
     footer: FooterProto,
     buffer: Vec<u8>,
     emitted: u64,
-    scratch: Vec<u8>,
     emit: E,
     part_bytes: usize,
 }
@@ -33,7 +111,7 @@ impl<E: FnMut(Vec<u8>) -> Result<(), String>> RunWriter<E> {
     /// A new run file. Whenever `part_bytes` have come together they go to `emit`.
     pub(crate) fn new(identity: &RunIdentity, part_bytes: usize, emit: E) -> Self {
         let footer = FooterProto {
-            min_reader_version: VERSION,
+            min_reader_version: VERSION_OF_BASES,
             job: identity.job.clone(),
             attempt: identity.attempt.number(),
             worker: identity.worker.clone(),
@@ -42,57 +120,47 @@ impl<E: FnMut(Vec<u8>) -> Result<(), String>> RunWriter<E> {
             key_hash_version: identity.key_hash_version,
             ..FooterProto::default()
         };
-        Self { footer, buffer: MAGIC.to_vec(), emitted: 0, scratch: Vec::new(), emit, part_bytes }
+        Self { footer, buffer: MAGIC.to_vec(), emitted: 0, emit, part_bytes }
     }
 
     /// Begins a table; the blocks that follow belong to it.
-    pub(crate) fn begin_table(&mut self, operator: &str, table: &str, schema: &SchemaRef) -> Result<(), String> {
+    pub(crate) fn begin_table(
+        &mut self,
+        operator: &str,
+        table: &str,
+        schema: &SchemaRef,
+        kind: RunKind,
+    ) -> Result<(), String> {
+        if kind == RunKind::Delta {
+            self.footer.min_reader_version = VERSION;
+        }
         self.footer.tables.push(FooterTableProto {
             operator: operator.to_owned(),
             table: table.to_owned(),
             schema: Some(schema::encode(schema)?),
-            kind: RunKind::Base.number(),
+            kind: kind.number(),
         });
         Ok(())
     }
 
-    /// Adds rows of the current table, cut into blocks. Calls must come in order of key group and bucket.
-    pub(crate) fn add(
-        &mut self,
-        key_group: u16,
-        bucket: i64,
-        key_hashes: &[u64],
-        rows: &RecordBatch,
-    ) -> Result<(), String> {
-        self.scratch.clear();
-        let mut raw = std::mem::take(&mut self.scratch);
-        block::encode(key_hashes, rows, &mut raw)?;
-        let count = rows.num_rows();
-        if raw.len() > BLOCK_BYTES && count > 1 {
-            // Aim a little below the limit, as rows differ in size; what is still too large is cut again.
-            let share = raw.len().div_ceil(BLOCK_BYTES * 7 / 8).clamp(2, count);
-            self.scratch = raw;
-            let step = count.div_ceil(share);
-            for start in (0..count).step_by(step) {
-                let length = step.min(count - start);
-                self.add(key_group, bucket, &key_hashes[start..start + length], &rows.slice(start, length))?;
-            }
-            return Ok(());
-        }
-        let compressed = lz4_flex::block::compress(&raw);
-        let (stored, compression) = if compressed.len() < raw.len() { (&compressed, LZ4) } else { (&raw, PLAIN) };
-        let size = |bytes: usize| u32::try_from(bytes).map_err(|_| "a row is larger than 4 GiB".to_owned());
+    /// Whether no table has begun.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.footer.tables.is_empty()
+    }
+
+    /// Adds a block of the current table. Calls must come in order of key group and bucket.
+    pub(crate) fn add(&mut self, place: Place, block: &Block) -> Result<(), String> {
+        let size = |bytes: usize| u32::try_from(bytes).map_err(|_| "a block is larger than 4 GiB".to_owned());
         let footer = &mut self.footer;
         footer.block_table.push(u32::try_from(footer.tables.len() - 1).map_err(|_| "too many tables".to_owned())?);
-        footer.block_key_group.push(u32::from(key_group));
-        footer.block_bucket.push(bucket);
-        footer.block_stored_bytes.push(size(stored.len())?);
-        footer.block_raw_bytes.push(size(raw.len())?);
-        footer.block_rows.push(size(count)?);
-        footer.block_crc32c.push(crc32c::crc32c(stored));
-        footer.block_compression.push(compression);
-        self.buffer.extend_from_slice(stored);
-        self.scratch = raw;
+        footer.block_key_group.push(u32::from(place.key_group));
+        footer.block_bucket.push(place.bucket);
+        footer.block_stored_bytes.push(size(block.stored.len())?);
+        footer.block_raw_bytes.push(block.raw_bytes);
+        footer.block_rows.push(block.rows);
+        footer.block_crc32c.push(crc32c::crc32c(&block.stored));
+        footer.block_compression.push(block.compression);
+        self.buffer.extend_from_slice(&block.stored);
         while self.buffer.len() >= self.part_bytes {
             let rest = self.buffer.split_off(self.part_bytes);
             let part = std::mem::replace(&mut self.buffer, rest);

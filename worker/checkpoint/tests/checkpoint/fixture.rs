@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use eddyline_checkpoint::{CheckpointHandle, JobStore, Storage};
 use eddyline_stream::{Assignment, SlotIndex};
 
+use crate::changing;
 use crate::states::{self, assert_restores, checkpoint, contents, groups, sample, uid};
 
 fn location(version: u32, name: &str) -> String {
@@ -86,6 +87,24 @@ async fn this_release_writes_the_oldest_form_that_has_all_of_it() {
             let (then, now) = (std::fs::read(location(version, fixture)), std::fs::read(written));
             assert!(then.expect("a fixture") == now.expect("written"), "{fixture} of version {version} has changed");
         }
+    }
+}
+
+/// Checkpoint 8 has what has changed since checkpoint 7, in the manifest; all else is in the run file of checkpoint 7.
+#[tokio::test]
+async fn a_checkpoint_with_what_has_changed_opens_and_is_written_like_that() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().display().to_string();
+    let job = changing::write_sample(&root).await;
+    let storage = Storage::open(&location(3, "jobs"), &BTreeMap::new()).expect("a folder");
+    let latest = JobStore::open(storage, "orders").latest().await.expect("read").expect("a checkpoint");
+    assert_eq!((latest.id(), latest.inspect().await.expect("inspected").format_version), (checkpoint(8), 3));
+    for slots in 1..=3 {
+        assert_eq!(changing::restored(&latest, &job.assignment().rescaled(slots)).await, job.state());
+    }
+    for name in ["chk/0000000008-1/manifest", "state/0000000001/leader/0000000007.run"] {
+        let then = std::fs::read(location(3, &format!("jobs/orders/{name}"))).expect("a fixture");
+        assert!(then == std::fs::read(format!("{root}/orders/{name}")).expect("written"), "{name} has changed");
     }
 }
 

@@ -1,9 +1,11 @@
 //! Checkpoints end to end: written, restored, damaged, cut off, taken over, tidied up.
 
+mod changing;
 mod control_log;
 mod copy;
 mod corruption;
 mod crash;
+mod deltas;
 mod fencing;
 mod fixture;
 mod histories;

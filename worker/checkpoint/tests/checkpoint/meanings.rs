@@ -88,6 +88,8 @@ async fn job(memory: &Memory, with_meanings: bool) -> (Writer, CheckpointContent
     let snapshot = Snapshot::of_all_rows(keyed, vec![("watermark".to_owned(), vec![7])]);
     let contents = CheckpointContents {
         snapshots: Arc::new(vec![(uid(name), SlotIndex::new(0), snapshot)]),
+        since: None,
+        part: 0,
         splits: BTreeMap::new(),
         finished: BTreeMap::new(),
         committables: BTreeMap::new(),

@@ -123,23 +123,24 @@ pub fn contents(keys: &Keys, assignment: &Assignment) -> CheckpointContents {
     let operators: std::collections::BTreeSet<&String> = keys.keys().map(|(operator, _, _)| operator).collect();
     for operator in operators {
         for slot in (0..assignment.slots()).map(SlotIndex::new) {
-            let mut snapshot = Snapshot::default();
+            let mut keyed = Vec::new();
             for ((_, table, bucket), keys) in keys.iter().filter(|((other, _, _), _)| other == operator) {
                 let owned = |key: &i64| assignment.owner_of_hash(key_hash::hash_i64(*key)) == slot;
                 let owned: Vec<i64> = keys.iter().copied().filter(owned).collect();
                 if !owned.is_empty() {
-                    snapshot.keyed.push(table_rows(table, *bucket, &owned));
+                    keyed.push(table_rows(table, *bucket, &owned));
                 }
             }
-            snapshot
-                .union
-                .push(("watermark".to_owned(), i64::try_from(slot.index()).unwrap_or(0).to_le_bytes().to_vec()));
-            snapshots.push((uid(operator), slot, snapshot));
+            let watermark = i64::try_from(slot.index()).unwrap_or(0).to_le_bytes().to_vec();
+            let union = vec![("watermark".to_owned(), watermark)];
+            snapshots.push((uid(operator), slot, Snapshot::of_all_rows(keyed, union)));
         }
     }
     let split = serde_json::json!({ "id": "orders-0", "position": { "offset": 17 }, "finished": false });
     CheckpointContents {
         snapshots: Arc::new(snapshots),
+        since: None,
+        part: 0,
         splits: BTreeMap::from([(uid("source"), vec![split])]),
         finished: BTreeMap::new(),
         committables: BTreeMap::from([(uid("sink"), vec![serde_json::json!({ "file": "part-0" })])]),
