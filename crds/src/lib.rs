@@ -1,6 +1,6 @@
 //! The custom resources of Eddyline, as types only.
 //!
-//! `eddyline run` reads the same manifests that a cluster does, so these types are also the file format of a local job.
+//! `eddyline run` reads the same manifests as a cluster, so these types are also the file format of a local job.
 //! Doc comments here become the descriptions of the fields in the custom resource definition.
 
 #![allow(clippy::duplicated_attributes, reason = "columns of a resource may have the same type")]

@@ -1,17 +1,18 @@
 //! Rules that the API server checks, as expressions in CEL.
 //!
-//! The server computes what a rule could cost at most before it takes a definition: every string, list and map that a rule
-//! looks at has a limit.
+//! Before the server accepts a definition it computes the highest cost of each rule. So every string, list and map that
+//! a rule reads has a limit.
 
 use kube::core::Rule;
 
-/// CEL for: this duration field is not shorter than `least`, which is less than a day. CEL's own durations know no days,
-/// and a text that a rule makes has no limit, so days are looked at as text.
+/// CEL for: this duration field is not shorter than `least`, which is less than a day. CEL's own durations know no
+/// days, and a text that a rule makes has no limit, so days are looked at as text.
 fn is_at_least(field: &str, least: &str) -> String {
     format!("({field}.endsWith('d') ? {field}.matches('[1-9]') : duration({field}) >= duration('{least}'))")
 }
 
-/// The duration `self.{field}` must not be shorter than `least`, less than a day. `path` names the field in the message.
+/// The duration `self.{field}` must not be shorter than `least`, less than a day. `path` names the field in the
+/// message.
 pub fn at_least(path: &str, field: &str, least: &str) -> Rule {
     Rule::new(is_at_least(&format!("self.{field}"), least)).message(format!("{path} must be at least {least}").as_str())
 }

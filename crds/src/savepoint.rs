@@ -1,4 +1,4 @@
-//! `Savepoint`, version v1alpha1: a savepoint that was asked for, and where it is.
+//! `Savepoint`, version v1alpha1: a request for a savepoint, and where the savepoint is.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -27,12 +27,12 @@ use crate::stream_job::{CheckpointStorage, NameRef, any_object};
     printcolumn(name = "AGE", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self == oldSelf").message("a Savepoint is one request: its spec never changes. Create another one"))]
+#[x_kube(validation = Rule::new("self == oldSelf").message("the spec of a Savepoint cannot change: a Savepoint is one request. Create another one"))]
 pub struct SavepointSpec {
     /// The StreamJob, in the same namespace.
     pub job_ref: NameRef,
-    /// The folder that the savepoint's own folder is made in: `s3://bucket/path` or `file:///path`. Without it the
-    /// savepoint goes to the folder `savepoints` of the job's checkpoint storage.
+    /// The folder in which the savepoint gets its own folder: `s3://bucket/path` or `file:///path`. Unset: the folder
+    /// `savepoints` of the job's checkpoint storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub uri: Option<String>,
@@ -44,55 +44,56 @@ pub struct SavepointSpec {
 /// What happens to a savepoint's data when its object is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum DeletionPolicy {
-    /// It stays in storage.
+    /// The data stays in storage.
     #[default]
     Retain,
-    /// It is deleted too.
+    /// The data is deleted too.
     Delete,
 }
 
-/// What became of a savepoint.
+/// The state of a savepoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SavepointStatus {
-    /// The generation of the spec that this is about.
+    /// The generation of the spec that this status is about.
     pub observed_generation: i64,
-    /// Where it is in its life.
+    /// The stage that the savepoint has reached.
     #[serde(deserialize_with = "known_or_default")]
     pub phase: SavepointPhase,
-    /// Where the data is, once it is completed.
+    /// Where the data is, once the savepoint is completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
-    /// The number of the checkpoint that it was taken with.
+    /// The number of the checkpoint that the savepoint was taken with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<i64>,
-    /// When it was asked of the job.
+    /// When the job was asked for the savepoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
-    /// When it was completed.
+    /// When the savepoint was completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Time>,
-    /// The batch job that makes it of the job's latest checkpoint, when no worker was there to take it.
+    /// The batch job that copies the job's latest checkpoint, if no worker was there to take the savepoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied_by: Option<String>,
-    /// How its data is reached when the job is gone; only where it is deleted with this object, or copied by a batch job.
+    /// How to reach the data when the job is gone. Set only if the data is deleted with this object, or copied by a
+    /// batch job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// Why it waits or has failed, for people.
+    /// Why the savepoint waits or has failed, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What can be said about the savepoint by type: Ready, Stalled, Reconciling.
+    /// The conditions of the savepoint: Ready, Stalled, Reconciling.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// What reaches the data of a savepoint: the worker that has taken it, as far as that matters.
+/// How to reach the data of a savepoint: those settings of the worker that took it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Origin {
-    /// The image that can read it.
+    /// An image that can read the data.
     pub image: String,
-    /// The storage it is in.
+    /// The storage that holds the data.
     pub storage: CheckpointStorage,
     /// The job's `workers.template`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,17 +101,17 @@ pub struct Origin {
     pub template: Option<serde_json::Value>,
 }
 
-/// Where a savepoint is in its life.
+/// The stage that a savepoint has reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum SavepointPhase {
-    /// The job has not been asked yet, because it does not run.
+    /// The job does not run, so it has not been asked yet.
     #[default]
     Pending,
-    /// The job is taking it.
+    /// The job is taking the savepoint.
     InProgress,
-    /// It is in storage.
+    /// The savepoint is in storage.
     Completed,
-    /// It was abandoned.
+    /// The savepoint was abandoned.
     Failed,
 }
 

@@ -1,6 +1,6 @@
-//! The status of a `StreamJob`: what was seen of it, and what is meant with it.
+//! The status of a `StreamJob`: what the controller has seen, and what it is about to do.
 //!
-//! A phase or an operation that another release has written and this one does not know never makes a job unreadable.
+//! A job stays readable even if another release has written a phase or operation that this one does not know.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
@@ -9,29 +9,29 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Duration;
 
-/// What was seen of a job, and what the controller means to do.
+/// What the controller has seen of a job, and what it is about to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StreamJobStatus {
-    /// The generation of the spec that the controller has seen.
+    /// The latest generation of the spec that the controller has seen.
     pub observed_generation: i64,
-    /// Where the job is in its life.
+    /// The stage that the job has reached, in one word for people.
     #[serde(deserialize_with = "known_or_starting")]
     pub phase: Phase,
     /// One line about the job, for people.
     pub summary: String,
-    /// How many slots run the job.
+    /// The number of slots that run the job.
     pub parallelism: u16,
-    /// Selects the job's pods.
+    /// The label selector of the job's pods.
     pub selector: String,
-    /// The job's pods.
+    /// The number of the job's pods.
     pub workers: WorkersStatus,
     /// The fencing number of the running attempt.
     pub attempt: u64,
     /// The latest completed checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointStatus>,
-    /// How far the job has come.
+    /// The progress of the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     /// The last change of parallelism.
@@ -40,33 +40,33 @@ pub struct StreamJobStatus {
     /// The last failure of a worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
-    /// How often the job was restarted, within its processes and with new ones, since the running revision was started.
+    /// The number of restarts since the running revision started, within a process and by a new process.
     pub restarts: u64,
-    /// The process that the worker was last seen in, by which restarts are counted.
+    /// The last known process of the worker. Restarts are counted by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
-    /// The latest savepoint that the controller has taken of the job.
+    /// The latest savepoint that the controller took of the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_savepoint: Option<SavepointTaken>,
     /// The savepoint that the job was suspended with, until it resumes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspended_with: Option<String>,
-    /// The revision that runs or is meant to run.
+    /// The revision that runs or is being started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
-    /// What the controller is doing. Recorded before it acts, so that another controller can continue.
+    /// What the controller is doing. It is recorded first, so that another controller can continue.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "known_or_default")]
     pub operation: Option<Operation>,
-    /// A change of the spec that was taken back because it did not work; it is not tried again.
+    /// A change of the spec that was rolled back. It is not tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<RolledBack>,
-    /// What can be said about the job by type: Ready, Stalled, Reconciling, Accepted, Running, WorkersReady,
-    /// CheckpointHealthy, WatermarkAdvancing, Backpressured, Warning.
+    /// The conditions of the job: Ready, Stalled, Reconciling, Accepted, Running, WorkersReady, CheckpointHealthy,
+    /// WatermarkAdvancing, Backpressured, Warning.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// A value; the default in place of one that this release does not know.
+/// Reads a value. Where this release does not know the value, it is the default.
 pub(crate) fn known_or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -76,29 +76,29 @@ where
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-/// A phase. A phase that this release does not know is read as that of a job that starts.
+/// Reads a phase. A phase that this release does not know is read as `Starting`.
 fn known_or_starting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Phase, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).unwrap_or(Phase::Starting))
 }
 
-/// Where a job is in its life.
+/// The stage that a job has reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
-    /// Nothing was started yet.
+    /// The job has not started yet.
     #[default]
     Pending,
     /// A worker starts and restores the job's state.
     Starting,
     /// The job runs.
     Running,
-    /// A savepoint is being taken for the controller.
+    /// The controller has the job take a savepoint.
     Savepointing,
     /// The number of slots is being changed.
     Rescaling,
-    /// A new revision takes the place of the old one.
+    /// A new revision replaces the old one.
     Upgrading,
-    /// The old revision takes the place of the new one, which did not work.
+    /// The old revision replaces the new one, which did not work.
     RollingBack,
     /// The job is being stopped with a savepoint.
     Suspending,
@@ -106,14 +106,14 @@ pub enum Phase {
     Suspended,
     /// All input has been read and its output is visible.
     Finished,
-    /// The job has failed for good: it waits for a change of its spec.
+    /// The job has failed for good. It waits for a change of its spec.
     Failed,
     /// The job is being deleted.
     Deleting,
 }
 
 impl Phase {
-    /// All phases, in the order in which jobs meet them.
+    /// All phases, in the order in which a job passes through them.
     pub const ALL: [Self; 12] = [
         Self::Pending,
         Self::Starting,
@@ -148,13 +148,13 @@ impl Phase {
     }
 }
 
-/// The pods of a job.
+/// The number of pods of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct WorkersStatus {
-    /// How many there should be.
+    /// The number of pods that there should be.
     pub desired: u32,
-    /// How many run their part of the job.
+    /// The number of pods that run their part of the job.
     pub ready: u32,
 }
 
@@ -162,39 +162,39 @@ pub struct WorkersStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckpointStatus {
-    /// Its number.
+    /// The number of the checkpoint.
     pub last_id: u64,
-    /// When it was stored.
+    /// When the checkpoint was stored.
     pub completed_at: Time,
-    /// From barrier to storage.
+    /// The time from the barrier until the checkpoint was stored.
     pub duration: Duration,
-    /// Bytes written for it.
+    /// The number of bytes written for the checkpoint.
     pub bytes: u64,
-    /// Where it is.
+    /// Where the checkpoint is.
     pub uri: String,
-    /// Checkpoints abandoned since.
+    /// The number of checkpoints abandoned since then.
     #[serde(default)]
     pub consecutive_failures: u32,
 }
 
-/// How far a job has come, seen at one moment while it ran.
+/// The progress of a job, as seen at one moment while it ran.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Progress {
     /// Event time up to which results are complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Time>,
-    /// How far that is behind the clock. A job that reads old data shows how old that is.
+    /// How far the watermark is behind the clock. If a job reads old data, this is the age of that data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watermark_lag: Option<Duration>,
-    /// Records known to sources and not yet read.
+    /// The number of records that sources know of and have not read yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_records: Option<u64>,
-    /// Records read per second, over the last seconds.
+    /// The number of records read per second, over the last seconds.
     pub records_in_per_second: u64,
-    /// Records dropped as late by the running attempt.
+    /// The number of late records that the running attempt has dropped.
     pub late_records: u64,
-    /// Records skipped as unreadable by the running attempt.
+    /// The number of unreadable records that the running attempt has skipped.
     pub bad_records: u64,
 }
 
@@ -202,17 +202,17 @@ pub struct Progress {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rescale {
-    /// Slots before.
+    /// The number of slots before.
     pub from: u16,
-    /// Slots after.
+    /// The number of slots after.
     pub to: u16,
-    /// Key groups that have another slot than before.
+    /// The number of key groups that moved to another slot.
     pub moved_key_groups: u32,
-    /// From the request until the job ran again.
+    /// The time from the request until the job ran again.
     pub duration: Duration,
-    /// How long no task ran.
+    /// The time during which no task ran.
     pub pause: Duration,
-    /// When it was done.
+    /// When the change was done.
     pub at: Time,
 }
 
@@ -220,14 +220,14 @@ pub struct Rescale {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// When it was.
+    /// When the failure happened.
     pub at: Time,
     /// The ordinal of the pod.
     pub worker: u32,
     /// What happened: Killed, OutOfMemory, Crashed, Evicted, NodeLost, ImageUnavailable, JobFailed, SourceUnreachable,
     /// SinkUnreachable, StorageUnreachable, BadRecord, EvaluationFailed or StateMismatch.
     pub reason: String,
-    /// The whole story, for people.
+    /// The details, for people.
     pub message: String,
 }
 
@@ -235,47 +235,47 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Process {
-    /// When it was started.
+    /// When the process started.
     pub started_at: Time,
-    /// How often it has started the job again.
+    /// How often the process has restarted the job.
     pub restarts: u64,
 }
 
-/// A savepoint that the controller has taken, for an upgrade, for a suspension or before deletion.
+/// A savepoint that the controller took, for an upgrade, for a suspension or before deletion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SavepointTaken {
-    /// Where it is.
+    /// Where the savepoint is.
     pub uri: String,
-    /// When it was completed.
+    /// When the savepoint was completed.
     pub at: Time,
-    /// What for.
+    /// Why the savepoint was taken.
     pub reason: String,
 }
 
-/// A spec that was accepted, and the state it was started from. The ConfigMap of the revision holds the spec.
+/// An accepted spec, and the state that it started from. The ConfigMap of the revision holds the spec.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revision {
-    /// Counts the revisions of the job, from 1.
+    /// The number of the revision, from 1.
     pub number: u64,
-    /// The generation of the spec that it was made of.
+    /// The generation of the spec.
     pub generation: i64,
-    /// Fingerprint of that part of the spec which a running worker cannot change.
+    /// The fingerprint of those fields of the spec that need a new worker.
     pub hash: String,
-    /// The image of its workers.
+    /// The image of the workers.
     pub image: String,
-    /// The state it was started from: `latest`, `empty`, or the URI of a savepoint.
+    /// The state that it started from: `latest`, `empty`, or the URI of a savepoint.
     pub from: String,
-    /// When it was decided to start it.
+    /// When the controller decided to start the revision.
     pub started_at: Time,
-    /// The checkpoint or savepoint that it was restored from before it had completed a checkpoint of its own.
+    /// The checkpoint or savepoint that it restored before it had completed a checkpoint of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<String>,
-    /// Whether it has ever been Ready.
+    /// Whether the revision has ever been Ready.
     #[serde(default)]
     pub was_ready: bool,
-    /// Whether no revision before it has ever been Ready.
+    /// Whether no earlier revision has ever been Ready.
     #[serde(default)]
     pub is_first: bool,
 }
@@ -286,20 +286,20 @@ pub struct Revision {
 pub struct Operation {
     /// What is being done.
     pub kind: OperationKind,
-    /// When it was begun.
+    /// When the operation began.
     pub started_at: Time,
-    /// Since when the worker has given no answer that the operation can continue with; unset while it does.
+    /// Since when the worker has given no answer that the operation can continue with. Unset while the worker answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_since: Option<Time>,
-    /// The savepoint that it takes or has taken.
+    /// The savepoint that the operation takes or has taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub savepoint: Option<String>,
-    /// The revision that it replaces, to return to.
+    /// The revision that is being replaced. A rollback returns to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Revision>,
 }
 
-/// What is being done with a job.
+/// What the controller does with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OperationKind {
     /// The number of slots is being changed.
@@ -318,20 +318,21 @@ pub enum OperationKind {
     Finalize,
 }
 
-/// A change of the spec that was taken back.
+/// A change of the spec that was rolled back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolledBack {
     /// The generation of the spec.
     pub generation: i64,
-    /// Its fingerprint.
+    /// The fingerprint of the spec.
     pub hash: String,
-    /// Why it did not work; and which output is repeated, if the revision before resumes from an earlier state.
+    /// Why the spec did not work. If the previous revision resumes from an earlier state: also which output is
+    /// repeated.
     pub message: String,
-    /// Why the revision before does not run either; unset while it is being started and once it runs.
+    /// Why the previous revision does not run either. Unset while it starts and once it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// When it was taken back.
+    /// When the change was rolled back.
     pub at: Time,
 }
 

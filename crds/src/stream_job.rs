@@ -1,7 +1,7 @@
-//! `StreamJob`, version v1alpha1: a job in SQL and how it is run.
+//! `StreamJob`, version v1alpha1: a job in SQL, and how to run it.
 //!
-//! Unknown fields are read over: the API server has dropped or refused what its definition does not know, and a controller
-//! that was rolled back meets objects of its successor.
+//! Reading ignores unknown fields. The API server has already dropped or refused what its definition does not know, and
+//! a controller that was rolled back reads objects of its successor.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub const NAME_LENGTH_MAX: usize = 45;
     derive = "PartialEq",
     validation = Rule::new(
         "self.spec.maxParallelism == oldSelf.spec.maxParallelism || !has(oldSelf.status) || !has(oldSelf.status.checkpoint)"
-    ).message("maxParallelism is fixed once the job has a checkpoint: its state is cut into that many key groups. Start another job with restoreFrom unset to change it"),
+    ).message("maxParallelism is fixed once the job has a checkpoint: the job's state is divided into that many key groups. To change it, start another job with restoreFrom unset"),
     validation = rules::job_name(),
     printcolumn(name = "PHASE", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "READY", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
@@ -50,50 +50,50 @@ pub const NAME_LENGTH_MAX: usize = 45;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.sql) != has(self.sqlFrom)").message("exactly one of sql and sqlFrom must be set"),
+    validation = Rule::new("has(self.sql) != has(self.sqlFrom)").message("set exactly one of sql and sqlFrom"),
     validation = Rule::new("self.parallelism <= self.maxParallelism").message("parallelism must not be greater than maxParallelism")
 )]
 pub struct StreamJobSpec {
-    /// The SQL of the job. Exactly one of `sql` and `sqlFrom` is set.
+    /// The SQL of the job. Set exactly one of `sql` and `sqlFrom`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 262144))]
     pub sql: Option<String>,
     /// Where to read the SQL from, instead of `sql`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql_from: Option<SqlSource>,
-    /// How many slots run the job.
+    /// The number of slots that run the job.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 32768))]
     pub parallelism: u16,
-    /// How many key groups the state is cut into: a power of two, fixed once the job has state.
+    /// The number of key groups that the state is divided into: a power of two, fixed once the job has a checkpoint.
     #[serde(default = "default_max_parallelism")]
     #[schemars(range(min = 1, max = 32768))]
     #[x_kube(validation = Rule::new(
         "self in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768]"
     ).message("maxParallelism must be a power of two, at most 32768"))]
     pub max_parallelism: u32,
-    /// Whether the job runs.
+    /// Whether the job should run.
     #[serde(default)]
     pub state: DesiredState,
-    /// Settings by Flink's keys, as SET statements in front of the SQL would give them.
+    /// Settings by Flink's keys. They act as SET statements in front of the SQL.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
     /// The pods that run the job.
     #[serde(default)]
     pub workers: Workers,
-    /// How and where checkpoints are taken.
+    /// When checkpoints are taken, and where they are stored.
     #[serde(default)]
     pub checkpoint: Checkpoint,
     /// Automatic savepoints.
     #[serde(default)]
     pub savepoints: Savepoints,
-    /// How a change of SQL or image is carried out.
+    /// How to change to a new SQL or image.
     #[serde(default)]
     pub upgrade: Upgrade,
-    /// How often a failing job is started again.
+    /// How often a failing job may restart.
     #[serde(default)]
     pub restart: Restart,
-    /// What the first start restores from.
+    /// The savepoint that the first start restores. Unset: the job starts without state.
     #[serde(default)]
     pub restore_from: RestoreFrom,
 }
@@ -110,14 +110,14 @@ fn default_max_parallelism() -> u32 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SqlSource {
-    /// A key of a ConfigMap in the job's namespace.
+    /// A ConfigMap in the job's namespace, and its key.
     pub config_map_key_ref: ConfigMapKey,
 }
 
 /// A key of a ConfigMap.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigMapKey {
-    /// The ConfigMap's name.
+    /// The name of the ConfigMap.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// The key whose value is the SQL.
@@ -128,10 +128,10 @@ pub struct ConfigMapKey {
 /// Whether a job should run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DesiredState {
-    /// It runs.
+    /// The job runs.
     #[default]
     Running,
-    /// It is stopped with a savepoint and has no pods.
+    /// The job stops with a savepoint and has no pods.
     Suspended,
 }
 
@@ -139,18 +139,18 @@ pub enum DesiredState {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Workers {
-    /// Slots in a worker; 0 puts all slots into one worker.
+    /// The number of slots in a worker. 0: all slots are in one worker.
     pub slots: u16,
-    /// The tag of the worker image; empty is the controller's own version.
+    /// The tag of the worker image. Empty: the controller's own version.
     #[schemars(extend("pattern" = "^([A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$"))]
     pub version: String,
-    /// Resources of each worker, as in a container.
+    /// The resources of each worker, as in a container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<k8s_openapi::api::core::v1::ResourceRequirements>,
-    /// Local storage for caches and spilled state; omitted is an emptyDir.
+    /// Local storage for caches and spilled state. Unset: an emptyDir.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<LocalStorage>,
-    /// A PodTemplateSpec that is merged over the generated one.
+    /// A PodTemplateSpec. It is merged over the generated one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub template: Option<serde_json::Value>,
@@ -163,12 +163,12 @@ pub(crate) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema 
 /// A volume of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LocalStorage {
-    /// Its size, as a quantity such as `5Gi`.
+    /// The size of the volume, as a quantity such as `5Gi`.
     #[schemars(length(max = 20), extend("pattern" = r"^[0-9]+(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$"))]
     pub size: String,
 }
 
-/// How and where checkpoints are taken.
+/// When checkpoints are taken, and where they are stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [
@@ -176,14 +176,15 @@ pub struct LocalStorage {
     rules::at_least("checkpoint.timeout", "timeout", "1s"),
 ]))]
 pub struct Checkpoint {
-    /// How often one is taken. After a start the first ones follow sooner: after 1 s, 2 s, 4 s and so on, up to this.
+    /// The time between two checkpoints. After a start the first waits are shorter: 1 s, 2 s, 4 s and so on, up to
+    /// this.
     pub interval: Duration,
-    /// How long one may take until it is abandoned.
+    /// How long a checkpoint may take. After that it is abandoned.
     pub timeout: Duration,
-    /// How many completed ones are kept.
+    /// The number of completed checkpoints to keep.
     #[schemars(range(min = 1))]
     pub retain: u16,
-    /// Where they are stored.
+    /// Where checkpoints are stored. Unset: the chart's `defaultStorage`, or memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<CheckpointStorage>,
 }
@@ -198,21 +199,21 @@ impl Default for Checkpoint {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckpointStorage {
-    /// A folder: `s3://bucket/path` or `file:///path`. Jobs may share it: each has its own folder in it, by namespace
-    /// and name.
+    /// A folder: `s3://bucket/path` or `file:///path`. Jobs may share it: each job has its own folder in it, by
+    /// namespace and name.
     #[schemars(length(min = 1, max = 1024))]
     pub uri: String,
-    /// The endpoint of an S3 server that is not Amazon's.
+    /// The endpoint of the S3 server. Unset: Amazon's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), extend("pattern" = "^https?://"))]
     pub endpoint: Option<String>,
-    /// A Secret of the job's namespace with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, and where they are needed
+    /// A Secret in the job's namespace with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. It may also have
     /// `AWS_SESSION_TOKEN` and `AWS_REGION`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<NameRef>,
 }
 
-/// An object of the same namespace by name.
+/// An object in the same namespace, by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NameRef {
     /// The object's name.
@@ -229,7 +230,7 @@ pub struct Savepoints {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
     pub schedule: Option<String>,
-    /// How many scheduled savepoints are kept. Unset: all.
+    /// The number of scheduled savepoints to keep. Unset: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub keep: Option<u16>,
@@ -243,27 +244,27 @@ pub struct Savepoints {
 /// What happens to state when a job is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnDelete {
-    /// Checkpoints and savepoints stay.
+    /// Checkpoints and savepoints stay in storage.
     #[default]
     Retain,
-    /// A last savepoint is taken.
+    /// A last savepoint is taken. It stays in storage, as the checkpoints do.
     Final,
     /// Checkpoints and savepoints are deleted.
     Delete,
 }
 
-/// How a change of SQL or image is carried out.
+/// How to change to a new SQL or image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least("upgrade.stopDeadline", "stopDeadline", "1s")]))]
 pub struct Upgrade {
     /// What the new revision starts from.
     pub mode: UpgradeMode,
-    /// How long a job may take to stop with a savepoint, for a new revision or a suspension. After that it stops without
-    /// one, and the next start resumes from the latest checkpoint.
+    /// How long a job may take to stop with a savepoint, for a new revision or a suspension. After that the job stops
+    /// without a savepoint, and the next start resumes from the latest checkpoint.
     pub stop_deadline: Duration,
-    /// Operators whose state may be left behind where it fits no operator of the new SQL, as the message of
-    /// `Accepted=False` names them. All other state must fit. Operators of the new SQL without state start empty.
+    /// Operators whose state may be dropped if it fits no operator of the new SQL. The message of `Accepted=False` has
+    /// their names. All other state must fit. An operator of the new SQL that finds no state starts empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 512)))]
     pub allow_non_restored_state: Vec<String>,
@@ -288,20 +289,20 @@ pub enum UpgradeMode {
     /// A savepoint that the old revision takes as it stops.
     #[default]
     Savepoint,
-    /// The last checkpoint.
+    /// The latest checkpoint.
     LastState,
-    /// Nothing.
+    /// No state.
     Stateless,
 }
 
-/// When a new revision is rolled back.
+/// When to roll back a new revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least("upgrade.rollback.deadline", "deadline", "1s")]))]
 pub struct Rollback {
     /// Whether to roll back.
     pub enabled: bool,
-    /// How long it may take to become Ready.
+    /// How long a new revision may take to become Ready.
     pub deadline: Duration,
 }
 
@@ -311,22 +312,22 @@ impl Default for Rollback {
     }
 }
 
-/// How often a failing job is started again.
+/// How often a failing job may restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_least("restart.window", "window", "1s")]))]
 pub struct Restart {
-    /// Restarts within a window after which the job has failed.
+    /// The maximum number of restarts within `window`. After one failure more the job has failed for good.
     #[serde(deserialize_with = "at_most_u32")]
     #[schemars(range(max = 1_000_000))]
     pub max_per_window: u32,
-    /// The time over which restarts are counted.
+    /// The period over which restarts are counted.
     pub window: Duration,
-    /// The waits between restarts.
+    /// Exponential backoff between restarts.
     pub backoff: Backoff,
 }
 
-/// A number that was stored before the definition had a limit.
+/// A number that may have been stored before the definition had a limit.
 fn at_most_u32<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     Ok(u32::try_from(u64::deserialize(deserializer)?).unwrap_or(u32::MAX))
 }
@@ -354,12 +355,12 @@ impl Default for Backoff {
     }
 }
 
-/// What the first start of a job restores from; at most one of the two.
+/// The savepoint that the first start of a job restores. Set at most one of the two fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = [rules::at_most_one("restoreFrom", "savepointRef", "uri")]))]
 pub struct RestoreFrom {
-    /// A Savepoint object of the same namespace.
+    /// A Savepoint object in the same namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub savepoint_ref: Option<NameRef>,
     /// The URI of a savepoint.

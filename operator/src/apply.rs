@@ -48,7 +48,7 @@ pub enum Error {
         /// Why.
         source: worker_client::Error,
     },
-    /// There is an object of that name that is not the job's.
+    /// An object of that name exists, and it is not the job's.
     #[error(
         "{kind} {name} is not the job's, and the job needs that name: rename or delete it, or give the job another name"
     )]
@@ -58,8 +58,8 @@ pub enum Error {
         /// Its name.
         name: String,
     },
-    /// There is an object of that name that goes with a job that had this name before.
-    #[error("{kind} {name} belongs to a deleted job of the same name and is about to go")]
+    /// An object of that name belongs to an earlier job of this name, and is deleted with it.
+    #[error("{kind} {name} belongs to a deleted job of the same name and is about to be deleted")]
     NotYetGone {
         /// The kind of the object.
         kind: &'static str,
@@ -72,7 +72,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the namespace takes nothing new any more, because it is being deleted.
+    /// Whether the namespace refuses new objects because it is being deleted.
     pub fn is_namespace_going(&self) -> bool {
         let Self::Api { source: kube::Error::Api(status), .. } = self else { return false };
         let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
@@ -112,7 +112,7 @@ async fn carry_out(context: &Context, seen: &Observed, step: &Step) -> Result<()
         Step::SetFinalizer(is_set) => set_finalizer(&api, seen, *is_set).await.map_err(failed),
         Step::EnsureIdentity => ensure_identity(context, &api, seen, step).await,
         Step::Apply(children) => {
-            // Nothing is changed before it is sure that all of it is the job's.
+            // Check that all objects are the job's before changing any.
             check_children(&api, seen, children, failed).await?;
             apply_children(&api, children).await.map_err(failed).map(|()| {
                 let applied = Applied { fingerprint: children.fingerprint(), at: context.clock.now() };
@@ -177,7 +177,7 @@ async fn check_children(
     check(api.of(), seen, stateful_set, failed).await
 }
 
-/// Makes sure that a child's name is free or that the object of that name is the job's.
+/// Checks that a child's name is free, or that the object of that name is the job's.
 async fn check<K>(api: Api<K>, seen: &Observed, child: &K, failed: impl Fn(kube::Error) -> Error) -> Result<(), Error>
 where
     K: k8s_openapi::Resource + Resource + Clone + Debug + DeserializeOwned,
@@ -215,7 +215,7 @@ where
     api.patch_metadata(name, &parameters, &Patch::Apply(object)).await.map(|_| ())
 }
 
-/// Creates an object; one that is there already is as good.
+/// Creates an object, unless it exists.
 async fn create<K>(api: &Api<K>, object: &K) -> Result<(), kube::Error>
 where
     K: Resource + Clone + Debug + Serialize + DeserializeOwned,
@@ -227,7 +227,7 @@ where
     }
 }
 
-/// Deletes an object; one that is gone, or that another one has taken the place of, is as good.
+/// Deletes an object, unless it is gone or another object has taken its place.
 async fn delete<K>(api: &Api<K>, name: &str, parameters: &DeleteParams) -> Result<(), kube::Error>
 where
     K: Resource + Clone + Debug + DeserializeOwned,
@@ -242,8 +242,8 @@ async fn set_finalizer(api: &Apis<'_>, seen: &Observed, is_set: bool) -> Result<
     finalizer(&api.of::<StreamJob>(), &*seen.job, is_set).await
 }
 
-/// Takes the finalizer off an object that is being deleted and that this release cannot read: what it would do first is not to
-/// be known, and the object must not stay for ever.
+/// Removes the finalizer of an object that is being deleted and that this release cannot read. Otherwise the object
+/// would stay for ever.
 ///
 /// # Errors
 /// The API server has refused, or does not answer.
@@ -258,14 +258,14 @@ where
     set_finalizer_of(api, bare.metadata, false).await
 }
 
-/// Sets or takes off the project's finalizer of an object.
+/// Adds or removes the project's finalizer of an object.
 pub(crate) async fn finalizer<K>(api: &Api<K>, object: &K, is_set: bool) -> Result<(), kube::Error>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     let uid = object.meta().uid.as_deref();
     let name = object.meta().name.as_deref().unwrap_or_default();
-    // The list is replaced as a whole, so it must be the one that is there now.
+    // The list is replaced as a whole, so it must start from the current one.
     let fresh = match api.get_metadata_opt(name).await? {
         Some(fresh) if fresh.metadata.uid.as_deref() == uid => fresh,
         _ => return Ok(()),
@@ -294,7 +294,7 @@ where
     }
 }
 
-/// Makes the Secret if there is none, and new certificates if the old ones are due.
+/// Creates the Secret if there is none, and renews certificates that are due.
 async fn ensure_identity(context: &Context, api: &Apis<'_>, seen: &Observed, step: &Step) -> Result<(), Error> {
     let failed = |source| Error::Api { step: step.name(), source };
     let secrets = api.of::<Secret>();
@@ -325,7 +325,8 @@ async fn ask_worker(
     ask: impl for<'a> FnOnce(&'a dyn WorkerClient) -> BoxFuture<'a, Result<(), worker_client::Error>>,
 ) -> Result<(), Error> {
     let Some(client) = connected(context, seen) else {
-        // Decided on what the worker said a moment ago; the next reconcile asks it, or finds out that it is gone.
+        // The decision was made on an earlier answer of the worker. The next reconcile asks the worker again, or finds
+        // it gone.
         warn!(namespace = seen.namespace(), job = seen.name(), step = step.name(), "no worker can be asked");
         return Ok(());
     };
@@ -335,8 +336,8 @@ async fn ask_worker(
     })
 }
 
-/// The way to the worker. One that has just not answered is sent nothing either: reconciles wait for nobody who is
-/// likely not to answer.
+/// A client of the worker. None if the worker has just not answered: a reconcile does not wait for a worker that will
+/// probably be silent.
 fn connected(context: &Context, seen: &Observed) -> Option<Arc<dyn WorkerClient>> {
     if seen.has_missed {
         return None;

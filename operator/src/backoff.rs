@@ -1,4 +1,4 @@
-//! How long to wait after failures: longer each time, not the same for all, and not for ever.
+//! How long to wait after failures: longer each time, with jitter and an upper limit.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// The wait after a number of failures in a row. The key spreads those who fail together.
+/// The wait after a number of failures in a row. The key spreads objects that fail together.
 pub fn after(failures: u32, key: &str) -> Duration {
     let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST);
     let mut hasher = DefaultHasher::new();

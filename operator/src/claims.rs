@@ -1,7 +1,8 @@
-//! Namespaces that another release serves too. Of two releases that serve a namespace, the one whose Lease is older acts there.
-//! The other one leaves its jobs alone and says so at each of them.
+//! Namespaces that another release also serves. Of two releases that serve a namespace, the one with the older Lease
+//! acts there. The other one does nothing with the namespace's jobs, and emits an event for each of them.
 //!
-//! Releases know of each other by the Leases in their own namespace: each Lease says which namespaces its holder serves.
+//! Releases know of each other by the Leases in their own namespace: each Lease says which namespaces its holder
+//! serves.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,14 +13,14 @@ use tracing::{info, warn};
 use crate::clock::{Timestamp, since};
 use crate::names;
 
-/// How long a Lease that is not renewed counts as held. Longer than it is: clocks may differ.
+/// How long a Lease that is not renewed counts as held. This is longer than it is held, because clocks may differ.
 const HELD_MAX: Duration = Duration::from_secs(60);
 
-/// What older releases serve.
+/// The namespaces that older releases serve.
 #[derive(Debug, Default)]
 pub struct Claims(Mutex<Vec<Claim>>);
 
-/// What an older release serves.
+/// The namespaces that one older release serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Claim {
     lease: String,
@@ -36,8 +37,8 @@ impl Claims {
         claims.iter().find(serves).map(|claim| claim.lease.clone())
     }
 
-    /// Takes over what the Leases of a namespace say, from the point of view of the release that has the Lease `own` and serves
-    /// some namespaces, all if empty.
+    /// Reads the Leases of a namespace, for the release that has the Lease `own` and serves the given namespaces, all
+    /// if empty.
     pub fn update(&self, leases: &[Lease], own: &str, namespaces: &[String], now: Timestamp) {
         let next = claims(leases, own, namespaces, now);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,19 +47,19 @@ impl Claims {
             warn!(
                 lease = claim.lease,
                 namespaces,
-                "an older release serves the same namespaces and acts there: set watchNamespaces of both apart"
+                "an older release serves the same namespaces and acts there: give the two releases different watchNamespaces"
             );
         }
         for claim in known.iter().filter(|claim| !next.contains(claim)) {
-            info!(lease = claim.lease, "the older release does not serve the same namespaces any more");
+            info!(lease = claim.lease, "the older release no longer serves the same namespaces");
         }
         *known = next;
     }
 }
 
-/// What older releases serve of what this one serves too.
+/// The namespaces that both an older release and this one serve.
 fn claims(leases: &[Lease], own: &str, namespaces: &[String], now: Timestamp) -> Vec<Claim> {
-    // Of Leases of the same second the one with the lesser name counts as older.
+    // Of two Leases from the same second, the one with the lesser name counts as older.
     let age = |lease: &Lease| {
         let created = lease.metadata.creation_timestamp.as_ref().map(|time| time.0);
         (created, lease.metadata.name.clone().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! The time, as a parameter: decisions never ask for it themselves.
+//! The time, as a parameter: decisions never read a clock.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// How long ago something was; nothing if it lies ahead.
+/// How long ago something was. Zero if it lies in the future.
 pub fn since(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(then)).unwrap_or_default()
 }
@@ -30,7 +30,7 @@ pub fn at_ms(ms: u64) -> Timestamp {
     i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// A time without what is below its second, as Kubernetes stores it.
+/// A time cut to whole seconds, as Kubernetes stores it.
 pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

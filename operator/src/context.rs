@@ -1,4 +1,4 @@
-//! What every reconcile needs: the ways out of the process, and what is remembered between reconciles.
+//! What every reconcile needs: clients of other systems, and a memory between reconciles.
 //!
 //! The memory is a cache: losing it costs only extra requests.
 
@@ -22,7 +22,7 @@ use crate::settings::Settings;
 use crate::validate::Planner;
 use crate::worker_client::{self, Address, Connect, WorkerClient};
 
-/// How long an identity that was read is believed.
+/// How long an identity counts as current after it was read.
 const IDENTITY_LIFE: Duration = Duration::from_secs(300);
 
 /// What every reconcile needs.
@@ -33,13 +33,13 @@ pub struct Context {
     pub settings: Settings,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Where numbers about this process go.
+    /// The metrics of this process.
     pub metrics: Metrics,
     /// Where events go.
     pub recorder: Recorder,
     /// Plans SQL.
     pub planner: Planner,
-    /// What older releases serve.
+    /// The namespaces that older releases serve.
     pub claims: Claims,
     connect: Arc<dyn Connect>,
     remembered: Mutex<HashMap<String, Remembered>>,
@@ -61,37 +61,37 @@ struct Remembered {
     left_to: Option<String>,
 }
 
-/// What a worker has answered the last time that it did.
+/// The last answer of a worker.
 struct Answer {
     from: IpAddr,
     status: JobStatus,
-    /// How often it was asked in vain since, and since when.
+    /// How often the worker has not answered since then, and since when.
     missed: u32,
     silent_since: Option<Timestamp>,
 }
 
-/// What came of the last question.
+/// The result of the last question.
 struct Heard {
     from: IpAddr,
     said: Result<JobStatus, Missed>,
-    /// Whether a decision was made on it.
+    /// Whether a decision has used it.
     is_used: bool,
 }
 
-/// That a worker has not answered.
+/// A worker has not answered.
 #[derive(Clone, Debug)]
 pub struct Missed {
     /// Why.
     pub why: String,
-    /// What it has said before, while that stands for it: one answer that is lost says nothing about a job.
+    /// The earlier answer, while it still counts: one lost answer says nothing about a job.
     pub before: Option<JobStatus>,
 }
 
-/// For how long and for how many questions in vain a worker's last answer stands for it.
+/// For how long, and for how many unanswered questions, the last answer of a worker still counts.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 const MISSES_MAX: u32 = 3;
 
-/// How many records of a job are remembered: what runs, and what it has replaced.
+/// The number of records kept for a job: that of the running revision, and that of the one before.
 const RECORDS_MAX: usize = 2;
 
 impl Context {
@@ -140,17 +140,17 @@ impl Context {
         self.with(uid, |known| known.applied.clone())
     }
 
-    /// Notes that children were applied; nothing, if that is not known any more.
+    /// Remembers that children were applied. None forgets it.
     pub fn set_applied(&self, uid: &str, applied: Option<Applied>) {
         self.with(uid, |known| known.applied = applied);
     }
 
-    /// What the API server had against a child when it was last applied.
+    /// Why the API server refused a child when it was last applied.
     pub fn objection(&self, uid: &str) -> Option<String> {
         self.with(uid, |known| known.objection.clone())
     }
 
-    /// Notes what the API server has against a child; nothing, if it has taken them.
+    /// Remembers why the API server refused a child. None: it has accepted all children.
     pub fn set_objection(&self, uid: &str, objection: Option<String>) {
         self.with(uid, |known| known.objection = objection);
     }
@@ -164,7 +164,7 @@ impl Context {
         })
     }
 
-    /// Notes the identity of a job; nothing, if it is to be read again.
+    /// Remembers the identity of a job. None: read it again.
     pub fn set_identity(&self, uid: &str, identity: Option<Arc<Identity>>) {
         let now = self.clock.now();
         self.with(uid, |known| known.identity = identity.map(|identity| (identity, now)));
@@ -177,7 +177,7 @@ impl Context {
         })
     }
 
-    /// Notes the record of a revision.
+    /// Remembers the record of a revision.
     pub fn set_record(&self, uid: &str, revision: u64, record: Arc<Record>) {
         self.with(uid, |known| {
             known.records.retain(|(number, _)| *number != revision);
@@ -193,7 +193,7 @@ impl Context {
         self.with(uid, |known| known.records.clear());
     }
 
-    /// A client of a job's worker. Connections are kept as long as the pod and the identity stay the same.
+    /// A client of a job's worker. Its connections last as long as the pod and the identity stay the same.
     ///
     /// # Errors
     /// The identity cannot be used.
@@ -215,7 +215,7 @@ impl Context {
         Ok(client)
     }
 
-    /// The worker that was asked last, if it has answered and that answer was used: it can be asked before anything is read.
+    /// The worker that was asked last, if a decision has used its answer. It can be asked before anything is read.
     pub fn next_question(&self, uid: &str) -> Option<Question> {
         self.with(uid, |known| {
             let (ip, _, client) = known.worker.as_ref()?;
@@ -225,12 +225,12 @@ impl Context {
         })
     }
 
-    /// Notes that a job's worker is being asked. Gives whether it was not before.
+    /// Remembers that a job's worker is being asked. Returns `false` if it was being asked already.
     pub fn begin_asking(&self, uid: &str) -> bool {
         self.with(uid, |known| !std::mem::replace(&mut known.is_asked, true))
     }
 
-    /// Notes what came of a question, unless the job was forgotten meanwhile.
+    /// Remembers the result of a question, unless the job was forgotten meanwhile.
     pub fn hear(&self, uid: &str, from: IpAddr, answer: Result<JobStatus, String>) {
         let now = self.clock.now();
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -242,7 +242,7 @@ impl Context {
                 Ok(status)
             }
             Err(why) => {
-                // The connection or the identity may be why it does not answer.
+                // The connection or the identity may be the reason for the silence.
                 known.worker = None;
                 known.identity = None;
                 Err(Missed { why, before: missed(known, from, now) })
@@ -251,8 +251,7 @@ impl Context {
         known.heard = Some(Heard { from, said, is_used: false });
     }
 
-    /// What came of the last question to a worker, if it was put to the one at this address. For a decision, `is_new`, it
-    /// counts once.
+    /// The result of the last question to the worker at this address. For a decision (`is_new`) it counts once.
     pub fn heard(&self, uid: &str, from: IpAddr, is_new: bool) -> Option<Result<JobStatus, Missed>> {
         self.with(uid, |known| {
             let heard = known.heard.as_mut().filter(|heard| heard.from == from && !(is_new && heard.is_used))?;
@@ -261,24 +260,24 @@ impl Context {
         })
     }
 
-    /// Notes that a job has no worker that could be asked.
+    /// Remembers that a job has no worker to ask.
     pub fn forget_worker(&self, uid: &str) {
         self.with(uid, |known| (known.worker, known.heard) = (None, None));
     }
 
-    /// How long ago the status of a job was stored, if this process has done it.
+    /// How long ago this process stored the status of a job, if it has.
     pub fn stored_ago(&self, uid: &str) -> Option<Duration> {
         let now = self.clock.now();
         self.with(uid, |known| known.stored_at.map(|at| since(at, now)))
     }
 
-    /// Notes that the status of a job was stored.
+    /// Remembers that the status of a job was stored.
     pub fn stored(&self, uid: &str) {
         let now = self.clock.now();
         self.with(uid, |known| known.stored_at = Some(now));
     }
 
-    /// Notes that a job is left to another release. Gives whether it was not before.
+    /// Remembers that a job is left to another release. Returns whether that is new.
     pub fn begin_leaving(&self, uid: &str, to: &str) -> bool {
         self.with(uid, |known| known.left_to.replace(to.to_owned()).as_deref() != Some(to))
     }
@@ -297,7 +296,7 @@ impl Context {
     }
 }
 
-/// Counts a question in vain. Gives what the worker has said before, while that stands for it.
+/// Counts an unanswered question. Returns the earlier answer of the worker, while it still counts.
 fn missed(known: &mut Remembered, from: IpAddr, now: Timestamp) -> Option<JobStatus> {
     let answer = known.answer.as_mut().filter(|answer| answer.from == from)?;
     answer.missed = answer.missed.saturating_add(1);

@@ -1,6 +1,6 @@
-//! What makes reconciles happen: watches, a queue, and times to look again.
+//! What starts reconciles: watches, a queue, and timers.
 //!
-//! Everything is watched by metadata alone. A reconcile reads what it needs, so what is watched only has to say when.
+//! Only metadata is watched. A reconcile reads what it needs, so a watch only has to say when to start one.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -29,13 +29,13 @@ use crate::context::Context;
 use crate::reconcile::{self, Next};
 use crate::{backoff, names, polls, savepoint};
 
-/// How many reconciles run at a time. Most of one is waiting for the API server.
+/// The number of concurrent reconciles. Most of the time a reconcile waits for the API server.
 const CONCURRENCY: u16 = 32;
 
 type Meta<K> = PartialObjectMeta<K>;
 type Requests<K> = BoxStream<'static, Result<ReconcileRequest<Meta<K>>, watcher::Error>>;
 
-/// A kind of which the objects of a namespace can be watched.
+/// A kind of objects that can be watched in a namespace.
 trait Watched:
     Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
 {
@@ -85,7 +85,7 @@ async fn jobs(context: Arc<Context>, scope: Option<String>) {
     reconcile_jobs(context, reader, requests.boxed()).await;
 }
 
-/// Reconciles jobs when that is requested, and asks their workers in between.
+/// Reconciles jobs on request, and asks their workers in between.
 async fn reconcile_jobs(context: Arc<Context>, reader: Store<Meta<StreamJob>>, requests: Requests<StreamJob>) {
     let (ask, questions) = mpsc::unbounded();
     let (answered, answers) = mpsc::unbounded();
@@ -101,7 +101,7 @@ async fn reconcile_jobs(context: Arc<Context>, reader: Store<Meta<StreamJob>>, r
                 Next::Ask(question) => {
                     if context.begin_asking(&object.uid) {
                         let job = ObjectRef::new(&object.name).within(&object.namespace);
-                        // Nobody asks any more when the queue ends.
+                        // No questions come after the queue has ended.
                         let _ = ask.unbounded_send((question, job));
                     }
                     Action::await_change()
@@ -177,7 +177,7 @@ async fn run_queue<K, Queue, Pass, Passing>(
             match result {
                 Ok((object, _)) => debug!(kind, %object, "reconciled"),
                 Err(controller::Error::ObjectNotFound(object)) => {
-                    // A reconcile that was under way when its job was deleted may have exported it once more.
+                    // A reconcile that was running when its job was deleted may have exported the job again.
                     if kind == StreamJob::kind(&()) {
                         metrics.job_gone(object.namespace.as_deref().unwrap_or_default(), &object.name);
                     }
@@ -192,8 +192,8 @@ async fn run_queue<K, Queue, Pass, Passing>(
         .await;
 }
 
-/// The objects themselves. A reconcile follows a change of the spec or a deletion, and never the controller's own writing of
-/// the status.
+/// The objects themselves. A change of the spec and a deletion start a reconcile. The controller's own write of the
+/// status does not.
 fn main_stream<K: Watched>(context: &Arc<Context>, scope: Option<&String>) -> (Store<Meta<K>>, Requests<K>) {
     let (reader, writer) = reflector::store();
     let (forgetting, known, of) = (context.clone(), reader.clone(), scope.cloned());
@@ -211,7 +211,7 @@ fn main_stream<K: Watched>(context: &Arc<Context>, scope: Option<&String>) -> (S
     (reader, trigger_self(changes, ()).boxed())
 }
 
-/// Forgets an object that was deleted, and the numbers of jobs that are gone.
+/// Forgets a deleted object, and the metrics of deleted jobs.
 fn forget_what_is_gone<K: Watched>(
     context: &Context,
     scope: Option<&str>,
@@ -228,7 +228,7 @@ fn forget_what_is_gone<K: Watched>(
                 context.metrics.job_gone(namespace.unwrap_or_default(), name.unwrap_or_default());
             }
         }
-        // What was deleted while nobody watched is missing in the list that a new watch begins with.
+        // Objects that were deleted while no watch ran are missing in the list with which a new watch begins.
         watcher::Event::InitDone if is_of_jobs => {
             let is_there = |namespace: &str, name: &str| known.get(&ObjectRef::new(name).within(namespace)).is_some();
             context.metrics.jobs_left(scope, is_there);
@@ -237,7 +237,7 @@ fn forget_what_is_gone<K: Watched>(
     }
 }
 
-/// Only what decides when to reconcile is kept.
+/// Keeps only the metadata that decides when to reconcile.
 fn slim(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
     metadata.annotations = None;
@@ -254,7 +254,7 @@ fn own<K: Watched>(
         .modify(|object| slim(&mut object.metadata))
 }
 
-/// Children by owner. A child that was deleted is to be applied again.
+/// Children by owner. A deleted child has to be applied again.
 fn owned<K: Watched>(context: &Arc<Context>, scope: Option<&String>) -> Requests<StreamJob> {
     let forgetting = context.clone();
     let touched = own::<K>(context, scope)

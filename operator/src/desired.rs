@@ -1,6 +1,6 @@
 //! What a running job consists of in the cluster. Pure: the same job gives the same objects.
 //!
-//! The Secret with the identity is not among the [`Children`], because it is made by chance: see [`identity`].
+//! The Secret with the identity is not among the [`Children`], because making it needs randomness: see [`identity`].
 
 use std::collections::BTreeMap;
 
@@ -36,9 +36,9 @@ pub struct Inputs<'a> {
     pub record: &'a Record,
     /// The revision.
     pub revision: &'a Revision,
-    /// How many slots a worker starts with.
+    /// The number of slots that a worker starts with.
     pub parallelism: u16,
-    /// How many pods there should be.
+    /// The number of pods that there should be.
     pub replicas: u16,
     /// The controller's settings.
     pub settings: &'a Settings,
@@ -47,7 +47,7 @@ pub struct Inputs<'a> {
 /// The children of a job, in the order in which they are applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Children {
-    /// Who the workers are to Kubernetes: nobody.
+    /// The service account of the workers. It has no permissions.
     pub service_account: ServiceAccount,
     /// Gives each worker a name.
     pub service: Service,
@@ -55,7 +55,7 @@ pub struct Children {
     pub config_map: ConfigMap,
     /// Who may talk to the workers.
     pub network_policy: NetworkPolicy,
-    /// How many workers may be evicted at a time.
+    /// The number of workers that may be evicted at a time.
     pub disruption_budget: PodDisruptionBudget,
     /// The workers.
     pub stateful_set: StatefulSet,
@@ -74,7 +74,7 @@ impl Children {
         }
     }
 
-    /// A text that differs for children that differ.
+    /// A fingerprint: different children have different ones.
     pub fn fingerprint(&self) -> String {
         let Self { service_account, service, config_map, network_policy, disruption_budget, stateful_set } = self;
         fingerprint(&json!([service_account, service, config_map, network_policy, disruption_budget, stateful_set]))
@@ -110,7 +110,7 @@ pub fn owned(job: &StreamJob, name: String) -> ObjectMeta {
     }
 }
 
-/// The reference of a controlling owner to a job.
+/// An owner reference to a job, as the controller of the object.
 pub fn owner(job: &StreamJob) -> OwnerReference {
     OwnerReference {
         api_version: StreamJob::api_version(&()).into_owned(),
@@ -135,7 +135,7 @@ pub fn labels(job: &str) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// What selects the pods of a job.
+/// The labels that select the pods of a job.
 fn pod_selector(job: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("app.kubernetes.io/name".to_owned(), "eddyline-worker".to_owned()),

@@ -1,4 +1,4 @@
-//! Events: what happened to a job, emitted once, when it happens.
+//! Events: each is emitted once, when something happens to a job.
 //!
 //! The API `events.k8s.io/v1` refuses new events with `deprecatedLastTimestamp`, `deprecatedFirstTimestamp` or
 //! `deprecatedCount`, so those are unset.
@@ -20,12 +20,12 @@ use crate::{names, validate};
 pub struct Event {
     /// What.
     pub reason: Reason,
-    /// The whole story.
+    /// The details.
     pub message: String,
 }
 
 named! {
-    /// What happens to jobs.
+    /// The reasons of events.
     Reason {
         /// The job runs for the first time.
         Started = "Started",
@@ -47,11 +47,11 @@ named! {
         Finished = "Finished",
         /// An old revision runs again.
         RolledBack = "RolledBack",
-        /// Neither a new revision nor the one before runs.
+        /// Neither a new revision nor the previous one runs.
         RollbackFailed = "RollbackFailed",
         /// The SQL was refused.
         SqlInvalid = "SqlInvalid",
-        /// The SQL is not where the spec says.
+        /// The ConfigMap or key of the SQL is missing.
         SqlNotFound = "SqlNotFound",
         /// A field of the spec was refused.
         SpecInvalid = "SpecInvalid",
@@ -61,7 +61,7 @@ named! {
         StateIncompatible = "StateIncompatible",
         /// A worker has failed.
         WorkerFailed = "WorkerFailed",
-        /// The job is started again.
+        /// The job restarts.
         Restarting = "Restarting",
         /// A source cannot be reached.
         SourceUnreachable = "SourceUnreachable",
@@ -73,21 +73,21 @@ named! {
         CheckpointFailed = "CheckpointFailed",
         /// A Savepoint has failed.
         SavepointFailed = "SavepointFailed",
-        /// The next revision starts without the savepoint that was meant.
+        /// The next revision starts without the intended savepoint.
         SavepointSkipped = "SavepointSkipped",
-        /// The job has failed for good, in a way that another attempt would meet again.
+        /// The job has failed for good: another attempt would fail in the same way.
         JobFailed = "JobFailed",
-        /// The job has failed for good: it was started again too often.
+        /// The job has failed for good: it has restarted too often.
         RestartLimitReached = "RestartLimitReached",
         /// Two releases serve the namespace of the job.
         ReleasesOverlap = "ReleasesOverlap",
-        /// Data stays in storage that was to be saved or deleted.
+        /// The state of a deleted job stays in storage: it could not be saved or deleted.
         StateLeft = "StateLeft",
     }
 }
 
 impl Reason {
-    /// Whether somebody should look at it.
+    /// Whether the event is a warning.
     pub fn is_warning(self) -> bool {
         !matches!(
             self,

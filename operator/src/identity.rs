@@ -1,7 +1,7 @@
 //! The identity of a job: an authority of its own, a certificate for its workers and one for its controller.
 //!
-//! Nobody outside the job has a certificate of its authority, so no other pod can use its API. The authority's key stays
-//! in the Secret and is never mounted.
+//! Only the job's own workers and its controller have a certificate of its authority, so no other pod can use its API.
+//! The authority's key stays in the Secret and is never mounted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,11 +18,11 @@ use crate::clock::{Timestamp, whole_seconds};
 use crate::names;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a certificate of a worker or of the controller is good for.
+/// How long a certificate of a worker or of the controller is valid.
 const LEAF_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// The age at which such a certificate is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(60 * 24 * 60 * 60);
-/// How long an authority is good for.
+/// How long an authority is valid.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 const AUTHORITY: &str = "ca.crt";
@@ -32,10 +32,10 @@ const WORKER_KEY: &str = "tls.key";
 const CLIENT: &str = "client.crt";
 const CLIENT_KEY: &str = "client.key";
 
-/// The files of the Secret that a worker gets to see.
+/// The files of the Secret that are mounted into a worker.
 pub const MOUNTED: [&str; 3] = [AUTHORITY, WORKER, WORKER_KEY];
 
-/// What the controller shows to a worker, as PEM.
+/// The credentials that the controller presents to a worker, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     /// The job's authority.
@@ -66,7 +66,7 @@ pub struct Error {
 }
 
 impl Identity {
-    /// A new identity, or new certificates of the authority that an old one has.
+    /// A new identity, or new certificates from the authority of an old identity.
     ///
     /// # Errors
     /// The key of the old authority cannot be read, or there is no randomness.
@@ -102,7 +102,7 @@ impl Identity {
             leaf.distinguished_name = DistinguishedName::new();
             leaf.distinguished_name.push(DnType::CommonName, short(&name));
             leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-            // Workers of one job are each other's clients.
+            // Workers of a job are clients of each other.
             leaf.extended_key_usages = vec![usage.clone()];
             if usage == ExtendedKeyUsagePurpose::ServerAuth {
                 leaf.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
@@ -139,14 +139,14 @@ impl Identity {
         self.renew_after
     }
 
-    /// What the controller shows to a worker.
+    /// The credentials that the controller presents to a worker.
     pub fn credentials(&self) -> Credentials {
         let file = |name: &str| self.files.get(name).cloned().unwrap_or_default();
         Credentials { authority: file(AUTHORITY), certificate: file(CLIENT), key: file(CLIENT_KEY) }
     }
 }
 
-/// The authority of a job. Certificates refer to it by name and key, so it is described the same way each time.
+/// The authority of a job. Certificates refer to it by name and key, so its name is always the same.
 fn authority(namespace: &str, job: &str, now: Timestamp) -> CertificateParams {
     let mut authority = CertificateParams::default();
     authority.distinguished_name = DistinguishedName::new();
@@ -163,7 +163,7 @@ fn short(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// Valid from a day ago, for clocks that are behind.
+/// Valid from a day ago, because clocks of other machines may be behind.
 fn set_validity(certificate: &mut CertificateParams, now: Timestamp, life: Duration) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let begin = Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default()).saturating_sub(DAY);

@@ -1,10 +1,10 @@
 //! Which replica acts: the one that holds the Lease.
 //!
-//! A holder that cannot renew in time stops acting before another one may take over: its time counts from before it asked.
-//! Others measure by their own clock since they have last seen the Lease change, so that clocks need not agree.
+//! A holder that cannot renew in time stops acting before another one may take over: its time counts from before the
+//! request. The others measure, by their own clock, how long ago they saw the Lease change. So clocks need not agree.
 //!
-//! Each release has a Lease of its own. Who takes one says in it which namespaces are served, and looks for older releases in
-//! its namespace that serve the same ([`Claims`]).
+//! Each release has its own Lease. Its holder writes into it which namespaces it serves, and looks for older releases
+//! in its namespace that serve the same ones ([`Claims`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::clock::{Clock, Timestamp, since};
 use crate::names;
 use crate::settings::Settings;
 
-/// How long a holder is believed to hold without renewing.
+/// How long a Lease counts as held without being renewed.
 const LEASE: Duration = Duration::from_secs(15);
 /// How long a holder that cannot renew keeps acting.
 const RENEW_MAX: Duration = Duration::from_secs(10);
-/// How often is tried.
+/// The time between two attempts.
 const RETRY: Duration = Duration::from_secs(2);
-/// After how many renewals is looked for other releases.
+/// The number of renewals between two searches for other releases.
 const CLAIMS_EVERY: u32 = 5;
-/// How long one try may take.
+/// How long one attempt may take.
 const TRY_MAX: Duration = Duration::from_secs(5);
 
 /// A replica's turn at the Lease.
@@ -40,11 +40,11 @@ pub struct Leadership<'a> {
     identity: String,
     clock: &'a dyn Clock,
     seen: Option<Seen>,
-    /// When the try began that has last got the Lease.
+    /// When the last successful attempt began.
     renewed: Option<Timestamp>,
 }
 
-/// A Lease as it was seen, and since when it has not changed.
+/// A Lease as it was last seen, and since when it has not changed.
 #[derive(Clone, Debug, PartialEq)]
 struct Seen {
     version: Option<String>,
@@ -73,7 +73,7 @@ impl<'a> Leadership<'a> {
         }
     }
 
-    /// Waits for the turn.
+    /// Waits until this replica holds the Lease.
     pub async fn acquire(&mut self, claims: &Claims) {
         let mut ticks = tokio::time::interval(RETRY);
         loop {
@@ -85,12 +85,12 @@ impl<'a> Leadership<'a> {
                     return;
                 }
                 Ok(false) => {}
-                Err(error) => warn!(error = message::chain_of(&error), "cannot ask for the lease"),
+                Err(error) => warn!(error = message::chain_of(&error), "cannot read the lease"),
             }
         }
     }
 
-    /// Keeps the turn; ends when it is lost.
+    /// Keeps the Lease. Ends when it is lost.
     pub async fn keep(&mut self, claims: &Claims) {
         let mut ticks = tokio::time::interval(RETRY);
         let mut renewals = 0_u32;
@@ -117,7 +117,7 @@ impl<'a> Leadership<'a> {
         warn!(identity = self.identity, "the lease could not be renewed in time");
     }
 
-    /// How long this replica may keep acting without renewing; nothing, if no longer.
+    /// How long this replica may still act without renewing. None if it must not act.
     fn left(&self) -> Option<Duration> {
         let left = RENEW_MAX.checked_sub(since(self.renewed?, self.clock.now()))?;
         (!left.is_zero()).then_some(left)
@@ -132,7 +132,7 @@ impl<'a> Leadership<'a> {
         }
     }
 
-    /// Gives the turn to whoever comes next.
+    /// Releases the Lease for the next replica.
     pub async fn release(&mut self) {
         let released = async {
             let Some(mut lease) = self.api.get_opt(&self.lease).await? else { return Ok(()) };
@@ -151,9 +151,9 @@ impl<'a> Leadership<'a> {
         }
     }
 
-    /// Takes or renews the Lease if that is this replica's to do. Gives whether it holds it.
+    /// Takes or renews the Lease, if this replica may. Returns whether it holds the Lease.
     async fn attempt(&mut self) -> Result<bool, kube::Error> {
-        // Others may count from the moment on at which the server has taken it, which is not before now.
+        // The others count from the moment at which the server stores the Lease, which is not before now.
         let begun = self.clock.now();
         match tokio::time::timeout(TRY_MAX, self.try_once()).await {
             Ok(Ok(true)) => {
@@ -213,7 +213,7 @@ impl<'a> Leadership<'a> {
     }
 }
 
-/// Who was faster holds it.
+/// Whoever was faster holds it.
 fn held(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     match written {
         Ok(_) => Ok(true),

@@ -2,18 +2,18 @@
 //!
 //! A reconcile of a job has five steps, each in its own file:
 //!
-//! - `observe` reads the job, its children and what its worker says, into the values of `observed`;
+//! - `observe` reads the job, its children and its worker's answer into the values of `observed`;
 //! - `validate` judges the spec, and plans its SQL;
-//! - `plan` decides: pure, and the only place that does;
-//! - `status` says what was seen and what is meant, and stores it before anything is done;
-//! - `apply` carries out the steps of the plan, each of which may be carried out again.
+//! - `plan` decides; it is pure, and the only module that decides;
+//! - `status` records what was observed and what is intended, before anything is done;
+//! - `apply` carries out the steps of the plan; every step may be repeated.
 //!
-//! `controller` makes reconciles happen, `polls` asks workers in between, `desired` holds what a running job consists of, `savepoint` is the controller of the
-//! second kind of object. Only the holder of the Lease (`leader`) acts.
+//! `controller` starts reconciles, and `polls` asks workers in between. `desired` has the objects of a running job.
+//! `savepoint` is the controller of Savepoints. Only the holder of the Lease (`leader`) acts.
 //!
-//! Invariants: the intent is in the status before the first step that follows from it; decisions never ask for the time,
-//! for chance or for anything outside; a spec that is refused changes nothing that runs; nothing here is on the path of
-//! data, and nothing that is remembered between reconciles is needed.
+//! Invariants: the intent is in the status before the first step that follows from it. Decisions use no clock, no
+//! randomness and no I/O. A refused spec changes nothing that runs. Nothing here is on the data path. Nothing that is
+//! remembered between reconciles is needed.
 
 pub mod apply;
 pub mod backoff;

@@ -22,11 +22,11 @@ fn main() -> anyhow::Result<()> {
     start_logging(settings.log);
     rustls::crypto::ring::default_provider()
         .install_default()
-        .map_err(|_| anyhow::anyhow!("a provider of cryptography is installed already"))?;
-    // Two threads are plenty: what the controller does is waiting.
+        .map_err(|_| anyhow::anyhow!("a cryptography provider is already installed"))?;
+    // Two threads are enough: most of the time the controller waits.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(run(settings));
-    // A request that is under way is not waited for: everything may be asked again.
+    // Requests in progress are dropped: every request may be repeated.
     runtime.shutdown_background();
     result
 }
@@ -60,8 +60,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         loop {
             leadership.acquire(&context.claims).await;
             metrics.set_leader(true);
-            // This replica does nothing more once the lease is lost: what it was about to do is the next holder's to
-            // decide.
+            // Once the lease is lost, this replica stops at once: the next holder decides what to do.
             tokio::select! {
                 () = leadership.keep(&context.claims) => {}
                 () = controller::run(context.clone()) => {}

@@ -1,5 +1,5 @@
-//! Numbers in the form that Prometheus reads: about the controller itself, and about jobs as it knows them, so that they
-//! are there also for jobs without a worker. What only a worker knows comes from the workers.
+//! Metrics for Prometheus: about the controller itself, and about jobs as the controller knows them. So they also exist
+//! for jobs without a worker. Workers export the metrics that only they know.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-/// Numbers about the controller and its jobs.
+/// The metrics of the controller and its jobs.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -36,10 +36,10 @@ struct Exported {
 }
 
 impl Metrics {
-    /// Numbers that start at zero.
+    /// Metrics that start at zero.
     ///
     /// # Errors
-    /// Two numbers have one name.
+    /// Two metrics have the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let reconciles = IntCounterVec::new(
             Opts::new("eddyline_operator_reconciles_total", "Reconciles of objects, by kind and result"),
@@ -115,7 +115,7 @@ impl Metrics {
     }
 
     fn forget_condition(&self, namespace: &str, job: &str, kind: &str, status: &str) {
-        // It was set under these labels, so it is there to be removed.
+        // It was set with these labels, so it can be removed.
         let _ = self.conditions.remove_label_values(&[namespace, job, kind, status]);
     }
 
@@ -129,7 +129,7 @@ impl Metrics {
         let _ = self.restarts.remove_label_values(&[namespace, job]);
     }
 
-    /// Of all jobs in a namespace, or everywhere, only these are there.
+    /// Removes all jobs of a namespace, or of all namespaces, except these.
     pub fn jobs_left(&self, scope: Option<&str>, is_there: impl Fn(&str, &str) -> bool) {
         let known: Vec<(String, String)> = self.exported().keys().cloned().collect();
         for (namespace, job) in known {
@@ -139,7 +139,7 @@ impl Metrics {
         }
     }
 
-    /// Who does not lead knows nothing of jobs.
+    /// Removes all jobs: a replica that does not lead exports none.
     fn forget_jobs(&self) {
         self.exported().clear();
         self.jobs.reset();
@@ -160,10 +160,10 @@ impl Metrics {
         self.leader.set(i64::from(is_leader));
     }
 
-    /// All numbers as text.
+    /// All metrics as text.
     ///
     /// # Errors
-    /// A number that cannot be written.
+    /// A metric that cannot be written.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut bytes = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut bytes)?;

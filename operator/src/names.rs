@@ -1,4 +1,4 @@
-//! The names that the controller gives to what it makes, and the labels it finds it by.
+//! The names of the objects that the controller creates, and the labels by which it finds them.
 
 /// The field manager and the event reporter.
 pub const MANAGER: &str = "eddyline-operator";
@@ -6,17 +6,17 @@ pub const MANAGER: &str = "eddyline-operator";
 pub const JOB_LABEL: &str = "eddyline.io/job";
 /// Kubernetes' own label for who manages an object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-/// Names the job that a savepoint was taken of by schedule.
+/// The label of a scheduled savepoint: the name of its job.
 pub const SCHEDULED_FOR_LABEL: &str = "eddyline.io/scheduled-for";
 /// The revision that a pod runs.
 pub const REVISION_ANNOTATION: &str = "eddyline.io/revision";
 /// When the certificates of an identity are renewed.
 pub const RENEW_AFTER_ANNOTATION: &str = "eddyline.io/renew-after";
-/// The settings of a worker, for a pod that deals with its data when its ConfigMap may be gone.
+/// The annotation with the settings of a worker, for a pod that works on its data after the ConfigMap is gone.
 pub const CONFIG_ANNOTATION: &str = "eddyline.io/worker-config";
-/// Keeps an object until what Kubernetes cannot collect is dealt with.
+/// The finalizer: it keeps an object until the controller has handled what Kubernetes cannot collect.
 pub const FINALIZER: &str = "eddyline.io/cleanup";
-/// The name label of batch jobs that deal with stored data, and of their pods.
+/// The name label of batch jobs that work on stored data, and of their pods.
 pub const CLEANUP_NAME: &str = "eddyline-cleanup";
 /// The name label of the controller's own pods.
 pub const CONTROLLER_NAME: &str = "eddyline-operator";
@@ -25,10 +25,10 @@ pub const LEASE: &str = "eddyline-operator";
 /// On a Lease: the namespaces that its holder serves, separated by commas; all if empty.
 pub const NAMESPACES_ANNOTATION: &str = "eddyline.io/namespaces";
 
-/// The longest name of a job: pods and their labels get longer names made of it.
+/// The longest name of a job. The names and labels of its pods are longer.
 pub const JOB_NAME_LENGTH_MAX: usize = 45;
 
-/// The StatefulSet, the Service, the ServiceAccount and everything else that there is one of for the workers of a job.
+/// The name of the StatefulSet, the Service, the ServiceAccount and of other single objects for the workers of a job.
 pub fn worker(job: &str) -> String {
     format!("{job}-worker")
 }
@@ -43,7 +43,7 @@ pub fn revision(job: &str, number: u64) -> String {
     format!("{job}-rev-{number}")
 }
 
-/// The batch job that deletes a job's data. It may still run when there is another job of that name.
+/// The batch job that deletes a job's data. It may still run when a new job has that name.
 pub fn cleanup(job: &str, uid: &str) -> String {
     format!("{job}-cleanup-{}", short(uid))
 }
@@ -53,7 +53,7 @@ pub fn savepoint_cleanup(savepoint: &str, uid: &str) -> String {
     of_savepoint("svp", savepoint, uid)
 }
 
-/// The batch job that looks whether a savepoint is in storage.
+/// The batch job that checks whether a savepoint is in storage.
 pub fn savepoint_check(savepoint: &str, uid: &str) -> String {
     of_savepoint("svp-check", savepoint, uid)
 }
@@ -66,7 +66,7 @@ fn of_savepoint(kind: &str, savepoint: &str, uid: &str) -> String {
     format!("{}{end}", name.trim_end_matches(['-', '.']))
 }
 
-/// The Savepoint object that outlives a job, the batch job that makes it where no worker does, and its folder.
+/// The name of the Savepoint object that outlives a job, of the batch job that copies it, and of its folder.
 pub fn last_savepoint(job: &str, uid: &str) -> String {
     format!("{job}-final-{}", short(uid))
 }
@@ -85,13 +85,15 @@ pub fn selector(job: &str) -> String {
     format!("{JOB_LABEL}={job}")
 }
 
-/// Why a name cannot be a job's name: Services and labels are made of it.
+/// Why a name cannot be the name of a job: Services and labels contain it.
 pub fn objection_to_job_name(name: &str) -> Option<String> {
     let is_label = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if !is_label {
-        return Some(format!("the name '{name}' must consist of lower case letters, digits and '-', from a letter on"));
+        return Some(format!(
+            "the name '{name}' must consist of lower-case letters, digits and '-', and start with a letter"
+        ));
     }
     (name.len() > JOB_NAME_LENGTH_MAX)
         .then(|| format!("the name '{name}' has {} characters; at most {JOB_NAME_LENGTH_MAX} fit", name.len()))

@@ -1,4 +1,4 @@
-//! Looks at a job and at what belongs to it. Reads only.
+//! Observes a job and its objects. Reads only.
 
 use std::sync::Arc;
 
@@ -28,26 +28,26 @@ mod nodes;
 mod pods;
 mod troubles;
 
-/// What comes of a look at a job.
+/// The result of observing a job.
 #[derive(Debug)]
 pub enum Look {
     /// The job is gone.
     Gone,
-    /// Its worker has to be asked first.
+    /// The worker has to be asked first.
     Unasked(Question),
-    /// Everything that matters to a decision about it.
+    /// Everything that a decision about the job needs.
     Seen(Box<Observed>),
 }
 
-/// Looks at a job to decide about it.
+/// Observes a job in order to decide about it.
 ///
 /// # Errors
-/// The API server does not answer. A worker that does not answer is something that was seen.
+/// The API server does not answer. A worker that does not answer is no error but an observation.
 pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<Look, kube::Error> {
     look(context, namespace, name, true).await
 }
 
-/// Looks at a job that another decision only touches: what its worker has said last is good enough.
+/// Observes a job for a decision about something else. The worker's last answer is good enough for that.
 ///
 /// # Errors
 /// As for [`observe`].
@@ -105,7 +105,7 @@ async fn look(context: &Context, namespace: &str, name: &str, is_decisive: bool)
     })))
 }
 
-/// That the image of the workers cannot be pulled, if that is what was last said of them.
+/// The last known trouble of the workers, if it is that their image cannot be pulled.
 fn known_pull_failure(status: &StreamJobStatus) -> Option<&str> {
     let known = conditions::find(&status.conditions, Type::Running)?;
     (known.reason == TroubleKind::ImagePullFailed.as_str()).then_some(&*known.message)
@@ -141,14 +141,14 @@ impl View<'_> {
         })
     }
 
-    /// The StatefulSet, and why its pods cannot be created, if there should be some and are none.
+    /// The StatefulSet. If it should have pods and has none: also why none can be created.
     async fn stateful_set(
         &self,
         has_no_pods: bool,
     ) -> Result<(Option<StatefulSet>, Option<(u64, Trouble)>), kube::Error> {
         let name = names::worker(self.name);
         let set = self.api::<v1::StatefulSet>().get_opt(&name).await?;
-        // Another one of that name is not the job's, whatever becomes of the job.
+        // A StatefulSet of that name with another owner is not the job's.
         let set = set.filter(|set| ownership::of(&set.metadata, self.job) == Ownership::Own);
         let uid = set.as_ref().and_then(|set| set.metadata.uid.clone()).unwrap_or_default();
         let set = set.map(|set| {
@@ -185,10 +185,10 @@ impl View<'_> {
         Ok(identity)
     }
 
-    /// What the worker says, and whether that is only what it has said before, because it does not answer.
+    /// The worker's answer, and whether it is an earlier one because the worker does not answer now.
     ///
     /// # Errors
-    /// It has to be asked first.
+    /// The worker has to be asked first.
     fn worker(
         &self,
         identity: Option<&Arc<Identity>>,
@@ -207,7 +207,7 @@ impl View<'_> {
         Ok(match self.context.heard(self.uid, address.ip, is_decisive) {
             Some(Ok(status)) => (Worker::Says(Box::new(status)), false),
             Some(Err(Missed { why, before })) => {
-                // Where Kubernetes says that something is wrong, silence is no accident.
+                // Kubernetes reports trouble with the pod, which explains the silence.
                 let known = before.filter(|_| !is_troubled);
                 (known.map_or(Worker::Silent(why), |known| Worker::Says(Box::new(known))), true)
             }
@@ -221,7 +221,7 @@ impl View<'_> {
             return Ok(Some(record));
         }
         let config_map = self.api::<ConfigMap>().get_opt(&names::revision(self.name, revision)).await?;
-        // A ConfigMap of a job that had this name before says nothing about this one.
+        // Skip a ConfigMap of an earlier job of this name.
         let own = config_map.filter(|config_map| ownership::has_owner(&config_map.metadata, self.job));
         let record = own.as_ref().and_then(config_map::record).map(Arc::new);
         if let Some(record) = &record {
@@ -230,7 +230,7 @@ impl View<'_> {
         Ok(record)
     }
 
-    /// A pod waits silently for the Secrets it mounts, so they are looked for here while it does.
+    /// A pod waits silently for the Secrets that it mounts. So while it waits, this looks for them.
     async fn note_missing_secrets(&self, pods: &mut [Pod], record: &Record) -> Result<(), kube::Error> {
         let waits = |pod: &Pod| !pod.has_run && pod.trouble.is_none() && pod.node.is_some();
         if !pods.iter().any(waits) {
@@ -241,7 +241,7 @@ impl View<'_> {
         for name in names {
             if self.api::<Secret>().get_metadata_opt(&name).await?.is_none() {
                 for pod in pods.iter_mut().filter(|pod| waits(pod)) {
-                    let message = format!("{} waits for the Secret {name}, which is not there", pod.name);
+                    let message = format!("{} waits for the Secret {name}, which does not exist", pod.name);
                     pod.trouble = Some(Trouble { kind: TroubleKind::ContainerConfigInvalid, message });
                 }
             }
@@ -258,7 +258,7 @@ impl View<'_> {
 
     async fn scheduled(&self) -> Result<Vec<Savepoint>, kube::Error> {
         let rules = &self.job.spec.savepoints;
-        // What was taken by a schedule is kept as the rules say, also when there is none any more.
+        // The rules for keeping scheduled savepoints also hold after the schedule was removed.
         if rules.schedule.is_none() && rules.keep.is_none() && rules.max_age.is_none() {
             return Ok(Vec::new());
         }
@@ -267,14 +267,14 @@ impl View<'_> {
         Ok(found.into_iter().filter_map(|object| object.try_parse().ok()).collect())
     }
 
-    /// Savepoint objects as they are stored: one that this release cannot read must not hide what it can read.
+    /// Savepoint objects as they are stored. An object that this release cannot read must not hide the others.
     async fn savepoints(&self, which: &ListParams) -> Result<Vec<DynamicObject>, kube::Error> {
         let kind = ApiResource::erase::<Savepoint>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.context.client.clone(), self.namespace, &kind);
         Ok(api.list(which).await?.items)
     }
 
-    /// Where the savepoints are that stay when the state of the job is deleted.
+    /// The URIs of the savepoints that stay when the state of the job is deleted.
     async fn retained(&self) -> Result<Vec<String>, kube::Error> {
         if self.job.metadata.deletion_timestamp.is_none() || self.job.spec.savepoints.on_delete != OnDelete::Delete {
             return Ok(Vec::new());
@@ -284,13 +284,13 @@ impl View<'_> {
         };
         let uri = |object: DynamicObject| {
             let uri = object.data["status"]["uri"].as_str().map(str::to_owned);
-            // Of one that cannot be read it is not known that it may go.
+            // A savepoint that cannot be read stays: nothing says that it may be deleted.
             object.try_parse().map_or(true, |savepoint| stays(&savepoint)).then_some(uri)?
         };
         Ok(self.savepoints(&ListParams::default()).await?.into_iter().filter_map(uri).collect())
     }
 
-    /// The batch job that the end of this job has begun, of the two that there can be.
+    /// One of the two batch jobs that the deletion of this job can start.
     async fn errand(&self, policy: OnDelete, name: String) -> Result<BatchJob, kube::Error> {
         if self.job.metadata.deletion_timestamp.is_none() || self.job.spec.savepoints.on_delete != policy {
             return Ok(BatchJob::Absent);
@@ -298,7 +298,7 @@ impl View<'_> {
         batch_job(self.context, self.namespace, &name).await
     }
 
-    /// A job that has not started yet shares its folder with what is still done to that of its predecessor.
+    /// The batch jobs of deleted jobs of this name. They still work in the folder that this job will use.
     async fn predecessors(&self) -> Result<Vec<String>, kube::Error> {
         let is_new = self.job.status.as_ref().is_none_or(|status| status.revision.is_none());
         if !is_new || self.job.metadata.deletion_timestamp.is_some() {
@@ -314,7 +314,7 @@ impl View<'_> {
     }
 }
 
-/// How far a batch job has come.
+/// The state of a batch job.
 ///
 /// # Errors
 /// The API server does not answer.

@@ -1,5 +1,4 @@
-//! What was seen of a job and of what belongs to it, at one moment: values only. `observe` fills them in, decisions read
-//! them.
+//! What was observed of a job and its objects at one moment, as values only. `observe` makes them, decisions read them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::revision::Record;
 use crate::vocabulary::named;
 use crate::worker_client::Address;
 
-/// Everything that was seen.
+/// Everything that was observed.
 #[derive(Clone, Debug)]
 pub struct Observed {
     /// The job, fresh from the API server.
@@ -28,37 +27,37 @@ pub struct Observed {
     pub refusal: Option<(u64, Trouble)>,
     /// Its pods.
     pub pods: Vec<Pod>,
-    /// What its worker says, or has said not long ago.
+    /// The worker's answer. It may be a recent earlier one.
     pub worker: Worker,
-    /// Whether the worker was asked and has not answered this time.
+    /// Whether the worker did not answer the last question.
     pub has_missed: bool,
-    /// Where its worker is.
+    /// The address of its worker.
     pub address: Option<Address>,
     /// The record of the revision in the status, from its ConfigMap.
     pub record: Option<Arc<Record>>,
     /// The record of the revision that the operation in the status replaces.
     pub previous: Option<Arc<Record>>,
-    /// Why that revision cannot use the state of the one that replaces it, if it cannot.
+    /// Why that revision cannot use the state of its successor, if it cannot.
     pub objection_to_return: Option<String>,
     /// The identity in its Secret.
     pub identity: Option<Arc<Identity>>,
     /// The Savepoint object that the spec restores from.
     pub restore_from: Option<Savepoint>,
-    /// The Savepoint objects that were made by schedule.
+    /// The Savepoint objects of the schedule.
     pub scheduled: Vec<Savepoint>,
-    /// Where the savepoints are that stay when the state of the job is deleted.
+    /// The URIs of the savepoints that stay when the state of the job is deleted.
     pub retained: Vec<String>,
     /// The batch job that deletes the job's data.
     pub cleanup: BatchJob,
-    /// The batch job that makes the last savepoint where no worker does.
+    /// The batch job that makes the last savepoint if no worker can.
     pub copy: BatchJob,
-    /// Batch jobs that still deal with the data of a job that had this name before.
+    /// Batch jobs that still delete or copy the data of an earlier job of this name.
     pub predecessors: Vec<String>,
-    /// The children as this process has last applied them.
+    /// The children as this process last applied them.
     pub applied: Option<Applied>,
-    /// What the API server had against a child when it was last applied.
+    /// Why the API server refused a child when it was last applied.
     pub objection: Option<String>,
-    /// Whether the namespace takes nothing new any more.
+    /// Whether the namespace is being deleted and refuses new objects.
     pub is_namespace_going: bool,
 }
 
@@ -67,18 +66,18 @@ pub struct Observed {
 pub enum Sql {
     /// The text.
     Text(String),
-    /// It is not where the spec says.
+    /// The ConfigMap or key is missing, with a message.
     Missing(String),
 }
 
 /// A StatefulSet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatefulSet {
-    /// How many pods it should have.
+    /// The number of pods that it should have.
     pub replicas: i32,
     /// The revision of its pods.
     pub revision: Option<u64>,
-    /// Whether it makes claims for volumes, as earlier versions did. That cannot be changed in place.
+    /// Whether it has volume claim templates, as earlier versions did. They cannot be changed in place.
     pub has_claims: bool,
     /// Whether it is being deleted.
     pub is_going: bool,
@@ -101,14 +100,13 @@ pub struct Pod {
     pub created_at: Option<Timestamp>,
     /// The node it is bound to.
     pub node: Option<String>,
-    /// When it is or was to be gone, once its deletion was asked for.
+    /// When it should be gone, if its deletion was requested.
     pub going_since: Option<Timestamp>,
-    /// Since when its node does not answer, or is gone.
+    /// Since when its node has not answered or has been gone.
     pub node_lost_since: Option<Timestamp>,
-    /// Whether its node is known to run nothing any more: its Node object is gone, or somebody has marked it as out of
-    /// service.
+    /// Whether its node certainly runs nothing: the Node object is gone or is marked as out of service.
     pub is_node_out: bool,
-    /// Whether so many nodes do not answer that the trouble is more likely between them and the API server.
+    /// Whether so many nodes are silent that the fault is probably between them and the API server.
     pub is_cut_off: bool,
     /// What keeps it from running.
     pub trouble: Option<Trouble>,
@@ -121,26 +119,26 @@ pub struct Pod {
 /// What keeps a pod from running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// By name.
+    /// The kind.
     pub kind: TroubleKind,
-    /// The whole story.
+    /// The details.
     pub message: String,
 }
 
 named! {
     /// What keeps a pod from running, by name.
     TroubleKind {
-        /// The process ends again and again.
+        /// The process ends repeatedly.
         CrashLoopBackOff = "CrashLoopBackOff",
         /// The process needed more memory than its limit.
         OutOfMemory = "OutOfMemory",
-        /// The image is not to be had.
+        /// The image cannot be pulled.
         ImagePullFailed = "ImagePullFailed",
-        /// The container cannot be made, for example because a Secret is missing.
+        /// The container cannot be created, for example because a Secret is missing.
         ContainerConfigInvalid = "ContainerConfigInvalid",
         /// The pod was evicted.
         Evicted = "Evicted",
-        /// No node takes the pod.
+        /// The pod cannot be scheduled.
         Unschedulable = "Unschedulable",
         /// The node does not answer.
         NodeLost = "NodeLost",
@@ -156,28 +154,28 @@ named! {
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// When.
+    /// When it ended.
     pub at: Timestamp,
-    /// Kubernetes' word for it, such as OOMKilled or Error.
+    /// Kubernetes' reason, such as OOMKilled or Error.
     pub reason: String,
     /// The exit code.
     pub code: i32,
-    /// The last thing it said.
+    /// The last line that it wrote.
     pub last_words: Option<String>,
 }
 
-/// What a worker says.
+/// A worker, as it was observed.
 #[derive(Clone, Debug)]
 pub enum Worker {
-    /// There is none to ask.
+    /// There is no worker to ask.
     Absent,
-    /// It does not answer.
+    /// The worker does not answer, with the reason.
     Silent(String),
-    /// Its job's status.
+    /// The worker reports the status of its job.
     Says(Box<JobStatus>),
 }
 
-/// A batch job that deletes data, or makes a savepoint of it.
+/// A batch job that deletes or copies data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BatchJob {
     /// There is none.
@@ -185,7 +183,7 @@ pub enum BatchJob {
     Absent,
     /// It runs.
     Running,
-    /// All is done. A copy reports the number of the checkpoint that it has copied.
+    /// It has completed. A copy reports the number of the checkpoint that it copied.
     Done {
         /// The number.
         checkpoint: Option<u64>,
@@ -199,7 +197,7 @@ pub enum BatchJob {
 pub struct Applied {
     /// Their fingerprint.
     pub fingerprint: String,
-    /// When.
+    /// When they were applied.
     pub at: Timestamp,
 }
 
@@ -229,7 +227,7 @@ impl Observed {
         self.job.spec.state == DesiredState::Suspended
     }
 
-    /// What reaches the data of the job when it is gone, if it has storage.
+    /// How to reach the data of the job after its deletion, if it has storage.
     pub fn origin(&self) -> Option<Origin> {
         let record = self.record.as_ref()?;
         let revision = self.job.status.as_ref()?.revision.as_ref()?;
@@ -237,7 +235,7 @@ impl Observed {
         Some(Origin { image: revision.image.clone(), storage: record.storage.clone()?, template })
     }
 
-    /// The worst that keeps a pod of a revision from running.
+    /// What keeps the pods of a revision from running, or from being created.
     pub fn trouble(&self, revision: u64) -> Option<&Trouble> {
         let of_pod = self.pods.iter().filter(|pod| pod.revision == Some(revision)).find_map(|pod| pod.trouble.as_ref());
         let refusal = self.refusal.as_ref().filter(|(refused, _)| *refused == revision);
@@ -245,13 +243,13 @@ impl Observed {
     }
 }
 
-/// How long a node may not answer until its pods are taken for lost.
+/// How long a node may be silent before its pods count as lost.
 const NODE_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Pod {
-    /// Whether the pod is bound to a node that has not answered for so long that nothing is to be expected of it.
-    /// Replacing it is safe even if it runs on, if the job has checkpoint storage: the next attempt fences it. Without,
-    /// it is safe only where the pod [cannot run any more](Self::is_node_out).
+    /// Whether the pod counts as lost, because its node has been silent for too long. If the job has checkpoint
+    /// storage, replacing such a pod is safe even while it runs, because the next attempt fences it. Without checkpoint
+    /// storage it is safe only where the pod [no longer runs](Self::is_node_out).
     pub fn is_lost(&self, now: Timestamp) -> bool {
         self.is_node_out
             || !self.is_cut_off && self.node_lost_since.is_some_and(|then| since(then, now) >= NODE_PATIENCE)
@@ -259,8 +257,7 @@ impl Pod {
 }
 
 impl TroubleKind {
-    /// Whether nothing is to be expected of the pod, as far as can be seen. A node that takes it, or its volume, may still
-    /// come.
+    /// Whether the pod will probably not run without help. A pod that waits for a node or a volume may still start.
     pub fn is_hopeless(self) -> bool {
         !matches!(self, Self::Unschedulable | Self::FailedMount | Self::FailedAttachVolume)
     }

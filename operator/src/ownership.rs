@@ -1,4 +1,4 @@
-//! Whose an object is that has the name of a job's child. What is somebody else's is neither changed nor deleted.
+//! Who owns an object that has the name of a job's child. An object of another owner is neither changed nor deleted.
 
 use eddyline_crds::StreamJob;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -6,18 +6,18 @@ use kube::Resource as _;
 
 use crate::names;
 
-/// Whose an object is, from a job's point of view.
+/// The owner of an object, from a job's point of view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// The job's, or one that a job of this name has left without an owner.
+    /// The job, or nobody: an earlier job of this name has orphaned it.
     Own,
-    /// A job's that had this name before. It goes with that job.
+    /// An earlier job of this name. The object is deleted with that job.
     Predecessor,
-    /// Somebody else's.
+    /// Something else.
     Foreign,
 }
 
-/// Whose an object is.
+/// Who owns an object.
 pub fn of(metadata: &ObjectMeta, job: &StreamJob) -> Ownership {
     if has_owner(metadata, job) {
         return Ownership::Own;
@@ -38,7 +38,7 @@ pub fn of(metadata: &ObjectMeta, job: &StreamJob) -> Ownership {
     }
 }
 
-/// Whether an object names the job, and no other of its name, as an owner.
+/// Whether the job, and no other of its name, is an owner of the object.
 pub fn has_owner(metadata: &ObjectMeta, job: &StreamJob) -> bool {
     metadata.owner_references.iter().flatten().any(|owner| Some(&owner.uid) == job.metadata.uid.as_ref())
 }

@@ -1,15 +1,15 @@
 //! Decides what to do about a job. Pure: no I/O, no clock, no randomness.
 //!
-//! A plan is the next status, which holds the intent, and the steps that follow from it. The status is stored before the
-//! first step, and every step may be carried out again, so that a controller that dies between any two of them leaves a
-//! job from which the next one finds the way. One decision a reconcile: what comes after it is decided on what is seen then.
+//! A plan is the next status, which holds the intent, and the steps that follow from it. The status is stored before
+//! the first step, and every step may be repeated. So a controller may die between any two steps, and the next one
+//! continues. Each reconcile makes one decision. The next decision is made on what is observed then.
 //!
-//! - `life`: which of the rooms below a job is in;
+//! - `life`: which of the modules below decides about a job;
 //! - `start`: the first revision;
 //! - `change`: from one revision to the next, and back;
 //! - `suspension`: suspending and resuming;
 //! - `steady`: a job that only has to be kept running, at the right parallelism;
-//! - `pods`: the pods that every running job has, and those it must not have;
+//! - `pods`: the pods that a job must not have;
 //! - `savepoints`: savepoints by schedule;
 //! - `deletion`: the end.
 
@@ -43,22 +43,22 @@ pub(crate) use suspension::waits_for;
 /// What to do about a job.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What was seen and what is meant.
+    /// What was observed and what is intended.
     pub status: StreamJobStatus,
-    /// What has happened.
+    /// The events to emit.
     pub events: Vec<Event>,
-    /// What to do, in order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
-    /// When to look again at the latest.
+    /// The longest wait until the next reconcile.
     pub requeue: Duration,
 }
 
-/// Something to do.
+/// A step of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Sets or takes off the finalizer.
+    /// Adds or removes the finalizer.
     SetFinalizer(bool),
-    /// Creates the Secret with the identity, or renews the certificates in it.
+    /// Creates the Secret with the identity, or renews its certificates.
     EnsureIdentity,
     /// Applies the children.
     Apply(Box<Children>),
@@ -68,21 +68,21 @@ pub enum Step {
     DeletePod {
         /// Its name.
         name: String,
-        /// Its uid: a pod that has already taken its place is not meant.
+        /// Its uid, so that a pod that has already replaced it is not deleted.
         uid: String,
-        /// Seconds until it is killed, if not its own.
+        /// The grace period in seconds. None: the pod's own.
         grace: Option<u32>,
     },
     /// Asks the worker to run on this many slots.
     Rescale {
-        /// How many.
+        /// The number of slots.
         parallelism: u16,
     },
     /// Asks the worker to stop, with a savepoint or with a checkpoint.
     Stop {
         /// The savepoint.
         savepoint: Option<SavepointRequest>,
-        /// After which time the worker resumes by itself, if it has not stopped by then.
+        /// The time limit. If the worker has not stopped by then, it resumes by itself.
         timeout: Duration,
     },
     /// Asks the worker to resume instead of stopping.
@@ -94,11 +94,11 @@ pub enum Step {
         /// Its name.
         name: String,
     },
-    /// Creates the batch job that deletes the job's data, or makes a savepoint of it.
+    /// Creates the batch job that deletes the job's data, or copies it into a savepoint.
     CreateBatchJob(Box<Job>),
-    /// Deletes the ConfigMaps of other revisions than this one.
+    /// Deletes the ConfigMaps of all revisions except this one.
     PruneRevisions {
-        /// The one that stays.
+        /// The revision that stays.
         keep: u64,
     },
 }
@@ -108,7 +108,7 @@ impl Step {
     pub fn name(&self) -> &'static str {
         match self {
             Self::SetFinalizer(true) => "set the finalizer",
-            Self::SetFinalizer(false) => "take off the finalizer",
+            Self::SetFinalizer(false) => "remove the finalizer",
             Self::EnsureIdentity => "ensure the identity",
             Self::Apply(_) => "apply the children",
             Self::DeleteStatefulSet => "delete the StatefulSet",
@@ -134,7 +134,7 @@ pub fn plan(verdict: &Verdict, seen: &Observed, settings: &Settings, now: Timest
     }
     let before = seen.job.status.clone().unwrap_or_default();
     let mut plan = pass.into_plan();
-    plan.events.extend(status::events::told_by(&before, &plan.status));
+    plan.events.extend(status::events::between(&before, &plan.status));
     plan
 }
 

@@ -1,8 +1,8 @@
-//! Asks workers how their jobs are, outside of the queue of reconciles: a worker that does not answer holds up nobody.
+//! Asks workers for the status of their jobs, outside of the queue of reconciles: a silent worker delays no other job.
 //!
-//! A reconcile decides on what a worker has said since the decision before. Where that is not known yet it ends at once and
-//! leaves a [`Question`]. Once it is answered, or the time for an answer is over, the job is reconciled again. So each decision
-//! is made on an answer that is as new as if the reconcile had asked itself, and at most one question per job is under way.
+//! A reconcile decides on an answer that is newer than the previous decision. If there is none yet, it ends at once and
+//! leaves a [`Question`]. When the question is answered, or its time is over, the job is reconciled again. So each
+//! decision uses an answer as new as if the reconcile itself had asked. At most one question per job is in progress.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use crate::context::Context;
 use crate::worker_client::WorkerClient;
 
-/// A question that is to be put to the worker of a job.
+/// A question to the worker of a job.
 #[derive(Clone)]
 pub struct Question {
     /// The uid of the job.
@@ -30,7 +30,7 @@ impl std::fmt::Debug for Question {
     }
 }
 
-/// Puts a question to a worker and remembers what came of it.
+/// Asks a worker and remembers the result.
 pub async fn put(context: &Context, question: &Question) {
     let answer = question.client.status().await;
     if answer.is_err() {
@@ -39,8 +39,8 @@ pub async fn put(context: &Context, question: &Question) {
     context.hear(&question.uid, question.from, answer.map_err(|error| error.to_string()));
 }
 
-/// Puts questions as they come, all at a time: each waits no longer than a worker may take. Says which jobs they were about
-/// when that is known.
+/// Asks all questions concurrently as they come; each has a time limit. Sends the job of each finished question to
+/// `answered`.
 pub async fn run<Job>(
     context: &Context,
     questions: UnboundedReceiver<(Question, Job)>,
@@ -50,7 +50,7 @@ pub async fn run<Job>(
         let answered = answered.clone();
         async move {
             put(context, &question).await;
-            // Nobody listens any more when the queue has ended.
+            // No one receives the results after the queue has ended.
             let _ = answered.unbounded_send(job);
         }
     };

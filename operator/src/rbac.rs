@@ -1,14 +1,14 @@
-//! What the controller may do in the cluster: exactly what it does. The manifests grant this and nothing else, and a test
-//! compares them; another one compares this with the requests that the controller makes.
+//! The rights of the controller in the cluster: exactly those that it uses. One test compares them with the manifests,
+//! and another one with the requests that the controller makes.
 
 /// A right: verbs on a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The API group; empty is the core.
+    /// The API group. Empty: the core group.
     pub group: &'static str,
     /// The resource, with its subresource.
     pub resource: &'static str,
-    /// What may be done to it.
+    /// The verbs.
     pub verbs: &'static [&'static str],
 }
 
@@ -16,11 +16,11 @@ const fn rule(group: &'static str, resource: &'static str, verbs: &'static [&'st
     Rule { group, resource, verbs }
 }
 
-/// What the controller does in the namespaces that it serves.
+/// The rights in the namespaces that the controller serves.
 pub const SERVED: [Rule; 16] = [
     rule("eddyline.io", "streamjobs", &["get", "list", "watch", "patch"]),
     rule("eddyline.io", "streamjobs/status", &["patch"]),
-    // Children block the deletion of their owner, which takes the right to set its finalizers.
+    // Children block the deletion of their owner. That needs the right to set the owner's finalizers.
     rule("eddyline.io", "streamjobs/finalizers", &["update"]),
     rule("eddyline.io", "savepoints", &["get", "list", "watch", "create", "patch", "delete"]),
     rule("eddyline.io", "savepoints/status", &["patch"]),
@@ -34,13 +34,13 @@ pub const SERVED: [Rule; 16] = [
     rule("policy", "poddisruptionbudgets", &["get", "create", "patch"]),
     rule("networking.k8s.io", "networkpolicies", &["get", "create", "patch"]),
     rule("batch", "jobs", &["get", "list", "create"]),
-    // Those about pods that do not come up are read.
+    // The controller reads the events of pods that do not start.
     rule("events.k8s.io", "events", &["list", "create"]),
 ];
 
-/// What the controller does outside of namespaces: it asks about nodes that hold up a pod. Without it, the pods of a lost
-/// node wait for Kubernetes to give the node up.
+/// The rights outside of namespaces: to read the nodes of pods that do not run. Without them, the pods of a lost node
+/// wait until Kubernetes evicts them.
 pub const CLUSTER: [Rule; 1] = [rule("", "nodes", &["get", "list"])];
 
-/// What the controller does in its own namespace: it takes its turn, and looks for other releases.
+/// The rights in the controller's own namespace: for leader election, and to find other releases.
 pub const OWN: [Rule; 1] = [rule("coordination.k8s.io", "leases", &["get", "list", "create", "update"])];

@@ -19,7 +19,7 @@ use crate::validate::{self, Verdict};
 /// A reconcile that was not finished.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The job could not be looked at.
+    /// The job could not be observed.
     #[error("failed to observe the job {job}")]
     Observe {
         /// The job.
@@ -45,10 +45,10 @@ pub enum Error {
     },
 }
 
-/// How soon to look again at what has changed while it was being decided about.
+/// The wait until the next reconcile of an object that changed during this one.
 const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
 
-/// How soon to look again whether a job is still left to another release.
+/// The wait until the next check whether another release still serves a job.
 pub const LEFT: Duration = Duration::from_secs(30);
 
 /// What follows a reconcile.
@@ -58,14 +58,14 @@ pub enum Next {
     Nothing,
     /// Another one, after this at the latest.
     After(Duration),
-    /// Another one, as soon as its worker has been asked.
+    /// Another one, once the worker has been asked.
     Ask(Question),
 }
 
-/// One reconcile of a job. By its uid is known whom to ask first.
+/// One reconcile of a job. Its uid leads to the worker that has to be asked first.
 ///
 /// # Errors
-/// It was not finished; the next one continues.
+/// The reconcile was not finished. The next one continues.
 pub async fn reconcile(context: &Context, namespace: &str, name: &str, uid: &str) -> Result<Next, Error> {
     if let Some(lease) = context.claims.of(namespace) {
         return leave(context, namespace, name, &lease).await;
@@ -76,7 +76,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str, uid: &str
     decide(context, namespace, name).await
 }
 
-/// Leaves a job to an older release that serves its namespace too, and says so.
+/// Leaves a job to an older release that also serves its namespace, and emits an event.
 async fn leave(context: &Context, namespace: &str, name: &str, lease: &str) -> Result<Next, Error> {
     context.metrics.job_gone(namespace, name);
     let api: Api<StreamJob> = Api::namespaced(context.client.clone(), namespace);
@@ -86,7 +86,7 @@ async fn leave(context: &Context, namespace: &str, name: &str, lease: &str) -> R
     if context.begin_leaving(job.metadata.uid.as_deref().unwrap_or_default(), lease) {
         let story = format!(
             "the release with the Lease {} leaves this job to the one with the Lease {lease}, which is older and serves the \
-             namespace {namespace} too: set watchNamespaces of both apart",
+             namespace {namespace} too: give the two releases different watchNamespaces",
             context.settings.lease
         );
         let events = [Event::new(Reason::ReleasesOverlap, story)];
@@ -117,7 +117,7 @@ async fn decide(context: &Context, namespace: &str, name: &str) -> Result<Next, 
     seen.objection_to_return = validate::objection_to_return(&seen, &context.planner).await;
     match record_and_apply(context, &seen, &verdict).await {
         Err(Error::Apply { source, .. }) if source.is_namespace_going() => {
-            // Where nothing can be made any more, nothing is to be waited for.
+            // The namespace refuses new objects, so there is nothing to wait for.
             seen.is_namespace_going = true;
             if seen.job.metadata.deletion_timestamp.is_some() {
                 let plan = plan::plan(&verdict, &seen, &context.settings, context.clock.now());

@@ -1,4 +1,4 @@
-//! Revisions: what an accepted spec comes to, how it is recorded, and how it differs from others.
+//! Revisions: an accepted spec with all references resolved, how it is recorded, and how revisions differ.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// An accepted spec with everything resolved that stands elsewhere: what a rollback goes back to, and what runs on while
-/// a newer spec is refused. Kept in the revision's ConfigMap.
+/// An accepted spec with all references resolved. A rollback returns to it, and it keeps running while a newer spec is
+/// refused. The revision's ConfigMap stores it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The spec, with its SQL inlined.
@@ -34,7 +34,7 @@ impl Record {
     }
 }
 
-/// Fingerprint of that part of a spec which a running worker cannot change.
+/// The fingerprint of those fields of a spec that need a new worker.
 pub fn hash(spec: &StreamJobSpec, sql: &str) -> String {
     let mut fixed = json!({
         "sql": sql,
@@ -44,14 +44,14 @@ pub fn hash(spec: &StreamJobSpec, sql: &str) -> String {
         "checkpoint": spec.checkpoint,
         "restart": spec.restart,
     });
-    // Not there unless it says something: a newer controller must not take running jobs for changed.
+    // Empty fields are left out, so that a newer controller does not see running jobs as changed.
     if !spec.upgrade.allow_non_restored_state.is_empty() {
         fixed["allowNonRestoredState"] = json!(spec.upgrade.allow_non_restored_state);
     }
     fingerprint(&fixed)
 }
 
-/// Fingerprint of a JSON value; the order of keys does not matter.
+/// The fingerprint of a JSON value. The order of keys does not matter.
 pub fn fingerprint(value: &Value) -> String {
     let mut text = String::new();
     write_sorted(value, &mut text);
@@ -93,14 +93,14 @@ fn write_sorted(value: &Value, text: &mut String) {
 pub enum From {
     /// The latest checkpoint.
     Latest,
-    /// Nothing.
+    /// No state.
     Empty,
     /// A savepoint.
     Savepoint(String),
 }
 
 impl From {
-    /// What a recorded revision starts from.
+    /// The state that a recorded revision starts from.
     pub fn of(revision: &status::Revision) -> Self {
         match revision.from.as_str() {
             "latest" => Self::Latest,
@@ -109,7 +109,7 @@ impl From {
         }
     }
 
-    /// The form that the status and the worker's configuration have.
+    /// The spelling in the status and in the worker's configuration.
     pub fn start(&self) -> eddyline_api::StartFrom {
         match self {
             Self::Latest => eddyline_api::StartFrom::Latest,

@@ -1,4 +1,4 @@
-//! Savepoints by object: asks the job for them, follows them, and deletes their data where that is wished.
+//! Savepoint objects: asks the job for the savepoint, follows it, and deletes its data if the object asks for that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,15 +53,15 @@ pub enum Error {
     },
 }
 
-/// How soon to look again at what has changed while it was being decided about.
+/// The wait until the next reconcile of an object that changed during this one.
 const CHANGED_MEANWHILE: Duration = Duration::from_millis(100);
-/// How soon to look again at a job whose worker has not been asked yet.
+/// The wait until the next reconcile if the worker has not been asked yet.
 const UNASKED: Duration = Duration::from_secs(1);
 
-/// One reconcile of a savepoint. Returns when to look again; nothing, if there is nothing more to do.
+/// One reconcile of a savepoint. Returns the wait until the next one. None if nothing is left to do.
 ///
 /// # Errors
-/// It was not finished; the next one continues.
+/// The reconcile was not finished. The next one continues.
 pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Option<Duration>, Error> {
     if context.claims.of(namespace).is_some() {
         return Ok(Some(reconcile::LEFT));
@@ -165,8 +165,8 @@ impl Place<'_> {
         found.map_err(|source| self.failed("read the batch job", source))
     }
 
-    /// Creates a batch job, unless it is there. Gives why the API server takes none at all, as in a namespace that is being
-    /// deleted.
+    /// Creates a batch job, unless it exists. Returns why the API server refuses every batch job, as in a namespace
+    /// that is being deleted.
     async fn create(&self, job: &Job) -> Result<Option<String>, Error> {
         let jobs: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
         match jobs.create(&PostParams::default(), job).await {
@@ -177,7 +177,7 @@ impl Place<'_> {
         }
     }
 
-    /// Makes sure that what is about to be written can be deleted, also when its job is gone.
+    /// Makes sure that the data can be deleted even after its job is gone.
     async fn prepare(&self, savepoint: &Savepoint) -> Result<(), Error> {
         let finalizers = savepoint.metadata.finalizers.as_deref().unwrap_or_default();
         let is_set = finalizers.iter().any(|finalizer| finalizer == names::FINALIZER);
@@ -188,7 +188,7 @@ impl Place<'_> {
         set.map_err(|source| self.failed("prepare its deletion", source))
     }
 
-    /// Stores the status, unless the object has changed since it was read: then nothing is decided, and `false` given.
+    /// Stores the status. Returns `false` if the object has changed since it was read: then nothing is decided.
     async fn record(
         &self,
         savepoint: &Savepoint,
@@ -211,7 +211,7 @@ impl Place<'_> {
             other => other.map_err(|source| self.failed("record the status", source))?,
         };
         let Some(job) = job else { return Ok(true) };
-        if let Some((reason, story)) = decision::told_by(savepoint, &next) {
+        if let Some((reason, story)) = decision::event(savepoint, &next) {
             info!(savepoint = self.name, story, "transition");
             let events = [Event::new(reason, story)];
             self.context.recorder.publish(&job.object_ref(&()), &events, self.context.clock.now()).await;
@@ -219,7 +219,7 @@ impl Place<'_> {
         Ok(true)
     }
 
-    /// An object that is being deleted: its data goes first, where that is wished and possible.
+    /// Handles an object that is being deleted. Its data is deleted first, if that is wanted and possible.
     async fn end(&self, savepoint: &Savepoint) -> Result<Option<Duration>, Error> {
         let uid = savepoint.metadata.uid.as_deref().unwrap_or_default();
         let cleanup = self.batch_job(&names::savepoint_cleanup(self.name, uid)).await?;
@@ -245,7 +245,7 @@ impl Place<'_> {
         Ok(None)
     }
 
-    /// Asks the worker about a savepoint whose end is not recorded and whose data is to go.
+    /// Asks the worker about a savepoint whose data should be deleted and whose end is not recorded.
     async fn writing(&self, savepoint: &Savepoint) -> Result<Writing, Error> {
         if !decision::is_asked_for(savepoint) || savepoint.spec.deletion_policy != DeletionPolicy::Delete {
             return Ok(Writing::Nothing);
@@ -254,7 +254,7 @@ impl Place<'_> {
             Ok(Look::Seen(seen)) => seen,
             Ok(Look::Gone) => return Ok(Writing::Nothing),
             Ok(Look::Unasked(_)) => return Ok(Writing::Silence),
-            // A job of another release is as good as one that does not answer: it must not hold the object for ever.
+            // A job of another release counts as silent, so that it cannot hold the object for ever.
             Err(kube::Error::SerdeError(_)) => return Ok(Writing::Silence),
             Err(source) => return Err(self.failed("observe the job", source)),
         };

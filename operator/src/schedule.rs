@@ -14,7 +14,7 @@ use crate::clock::{Timestamp, since};
 #[derive(Clone, Debug)]
 pub struct Schedule(Cron);
 
-/// A text that is no schedule.
+/// The text is no schedule.
 #[derive(Debug, thiserror::Error)]
 #[error("savepoints.schedule '{text}' is no cron expression: {reason}")]
 pub struct Error {
@@ -31,7 +31,7 @@ impl Schedule {
         Cron::from_str(text).map(Self).map_err(|error| Error { text: text.to_owned(), reason: error.to_string() })
     }
 
-    /// The latest time of the schedule after `last` that is not after `now`. Times that were missed are not made up for.
+    /// The latest time of the schedule after `last` and not after `now`. Earlier missed times are skipped.
     pub fn due(&self, last: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let latest = self.0.find_previous_occurrence(&to_chrono(now)?, true).ok()?;
         let latest = Timestamp::from_second(latest.timestamp()).ok()?;
@@ -49,12 +49,12 @@ fn to_chrono(time: Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.as_second(), 0)
 }
 
-/// The name of the savepoint of a time of the schedule: the same whoever makes it.
+/// The name of the savepoint for a time of the schedule. Every controller gives it the same name.
 pub fn savepoint_name(job: &str, at: Timestamp) -> String {
     format!("{job}-{}", at.as_second())
 }
 
-/// The names of those scheduled savepoints of a job that are not to be kept any longer.
+/// The names of the expired scheduled savepoints of a job.
 pub fn expired(scheduled: &[Savepoint], rules: &Savepoints, now: Timestamp) -> Vec<String> {
     let created = |savepoint: &Savepoint| savepoint.metadata.creation_timestamp.as_ref().map(|time| time.0);
     let phase = |savepoint: &Savepoint| savepoint.status.as_ref().map(|status| status.phase).unwrap_or_default();
@@ -72,9 +72,9 @@ pub fn expired(scheduled: &[Savepoint], rules: &Savepoints, now: Timestamp) -> V
         good += usize::from(is_good);
         let is_surplus = rules.keep.is_some_and(|keep| good > usize::from(keep.max(1)));
         let is_old = rules.max_age.zip(created(savepoint)).is_some_and(|(age, at)| since(at, now) > age.get());
-        // A failed one is of use as long as nothing newer says that all is well.
+        // A failed savepoint is of use until a newer one completes.
         let is_superseded = !is_good && newest_good.is_some_and(|newest| newest < index);
-        // The newest good one stays, however old it is: a schedule that fails must not eat the last savepoint.
+        // The newest completed savepoint stays, however old it is: a failing schedule must not delete the last one.
         if newest_good != Some(index) && (is_surplus || is_old || is_superseded) {
             expired.extend(savepoint.metadata.name.clone());
         }

@@ -1,4 +1,5 @@
-//! Health and metrics over HTTP, for Kubernetes and Prometheus. A replica that waits for its turn is healthy and ready.
+//! Health and metrics over HTTP, for Kubernetes and Prometheus. A replica that waits for the Lease is healthy and
+//! ready.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -18,7 +19,7 @@ pub async fn serve(address: SocketAddr, metrics: Metrics) -> std::io::Result<()>
     axum::serve(listen(address).await?, routes(metrics)).await
 }
 
-/// Listens on an address. Where IPv6 is switched off, every address of IPv4 stands for every address.
+/// Listens on an address. If IPv6 is switched off, `[::]` means every IPv4 address.
 async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Err(_) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {

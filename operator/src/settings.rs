@@ -1,4 +1,4 @@
-//! The settings of the controller: flags, and environment variables where a flag is not given.
+//! The settings of the controller: from flags, or from environment variables.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ struct Flags {
     /// The repository of the worker image [env: EDDYLINE_WORKER_IMAGE]
     #[arg(long)]
     worker_image: Option<String>,
-    /// The tag of the worker image for jobs that name none [env: EDDYLINE_WORKER_TAG] [default: this version]
+    /// The tag of the worker image for jobs without workers.version [env: EDDYLINE_WORKER_TAG] [default: this version]
     #[arg(long)]
     worker_tag: Option<String>,
     /// When workers pull their image: Always, IfNotPresent or Never
@@ -21,7 +21,8 @@ struct Flags {
     /// The namespaces whose jobs are run, separated by commas; all if empty [env: WATCH_NAMESPACES]
     #[arg(long, value_delimiter = ',')]
     watch_namespaces: Option<Vec<String>>,
-    /// Checkpoint storage for jobs that name none, as JSON of spec.checkpoint.storage [env: EDDYLINE_DEFAULT_STORAGE]
+    /// The checkpoint storage of jobs without their own, as JSON of spec.checkpoint.storage [env:
+    /// EDDYLINE_DEFAULT_STORAGE]
     #[arg(long)]
     default_storage: Option<String>,
     /// The namespace that the controller runs in [env: POD_NAMESPACE]
@@ -30,7 +31,7 @@ struct Flags {
     /// The name of this replica [env: POD_NAME]
     #[arg(long)]
     identity: Option<String>,
-    /// Where health and metrics are served; [::] is every address, of IPv4 too
+    /// The address that serves health and metrics; [::] is every address, including IPv4
     #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
     /// Whether to wait for the Lease before acting
@@ -47,9 +48,9 @@ struct Flags {
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
@@ -58,19 +59,19 @@ pub enum LogFormat {
 pub struct Settings {
     /// The repository of the worker image.
     pub worker_image: String,
-    /// The tag of the worker image for jobs that name none.
+    /// The tag of the worker image for jobs without `workers.version`.
     pub worker_tag: String,
-    /// When workers pull their image; Kubernetes' default if it is not said.
+    /// When workers pull their image. Unset: Kubernetes' default.
     pub image_pull_policy: Option<String>,
     /// The namespaces whose jobs are run; all if empty.
     pub watch_namespaces: Vec<String>,
-    /// Checkpoint storage for jobs that name none.
+    /// The checkpoint storage of jobs without their own.
     pub default_storage: Option<CheckpointStorage>,
     /// The namespace that the controller runs in.
     pub namespace: String,
     /// The name of this replica.
     pub identity: String,
-    /// Where health and metrics are served.
+    /// The address that serves health and metrics.
     pub listen: SocketAddr,
     /// Whether to wait for the Lease before acting.
     pub leader_elect: bool,
@@ -80,13 +81,13 @@ pub struct Settings {
     pub log: LogFormat,
 }
 
-/// Settings that cannot be used.
+/// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The default storage is no CheckpointStorage.
     #[error("the default storage '{text}' is no checkpoint storage")]
     DefaultStorage {
-        /// What was given.
+        /// The given text.
         text: String,
         /// What is wrong with it.
         source: serde_json::Error,
@@ -97,10 +98,10 @@ pub enum Error {
 }
 
 impl Settings {
-    /// The settings of this process. Ends it with a usage text where flags are wrong.
+    /// The settings of this process. If a flag is wrong, prints the usage and ends the process.
     ///
     /// # Errors
-    /// A value that is understood as a flag and still cannot be used.
+    /// The value of a flag cannot be used.
     pub fn of_process() -> Result<Self, Error> {
         Self::from_flags(Flags::parse(), |name| std::env::var(name).ok())
     }
@@ -143,7 +144,7 @@ impl Settings {
         })
     }
 
-    /// The image of workers with this version; an empty version is the controller's own.
+    /// The image of workers with this version. Empty: the controller's own version.
     pub fn image(&self, version: &str) -> String {
         let tag = if version.is_empty() { &self.worker_tag } else { version };
         format!("{}:{tag}", self.worker_image)

@@ -1,6 +1,6 @@
-//! The status of a job: what was seen of it in the form that users read, and how it is stored.
+//! The status of a job, in the form that users read, and how it is stored.
 //!
-//! Numbers come from the worker as it was last seen; while none answers they stay as they were, and the conditions say so.
+//! Numbers come from the last answer of the worker. While no worker answers they stay, and the conditions say so.
 
 use std::time::Duration;
 
@@ -35,14 +35,14 @@ pub fn is_ready(worker: &JobStatus, has_storage: bool) -> bool {
     worker.phase == WorkerPhase::Running && (is_saved || !has_storage)
 }
 
-/// How old the figures of a job that runs well may get in its status. They change with every look at it, and each write
-/// goes to everyone who watches the job.
+/// How old the figures in the status of a healthy job may get. They change with every reconcile, and each write goes to
+/// everyone who watches the job.
 const FIGURES_AGE_MAX: Duration = Duration::from_secs(30);
 
-/// The parts of a status that hold figures and nothing that anyone decides on.
+/// The fields of a status that hold only figures. No decision depends on them.
 const FIGURES: [&str; 3] = ["checkpoint", "progress", "summary"];
 
-/// What is to be stored of the next status, given how long ago figures were stored: null if nothing is.
+/// The changes to store, given how long ago figures were stored. Null if there is nothing to store.
 fn changes(before: Option<&StreamJobStatus>, next: &StreamJobStatus, stored_ago: Option<Duration>) -> Value {
     let is_figures = |changes: &Value| {
         changes.as_object().is_some_and(|all| all.keys().all(|field| FIGURES.contains(&field.as_str())))
@@ -52,8 +52,8 @@ fn changes(before: Option<&StreamJobStatus>, next: &StreamJobStatus, stored_ago:
     if is_fresh && next.phase == Phase::Running && is_figures(&changes) { Value::Null } else { changes }
 }
 
-/// Stores the next status, if it differs from the one that is stored in more than figures, or those have become old. The
-/// version of the object that was observed goes along, so that a decision on what has changed meanwhile is refused. Gives
+/// Stores the next status if it differs from the stored one in more than figures, or if the stored figures are old. The
+/// patch carries the version of the observed object, so the API server refuses a decision on outdated data. Returns
 /// whether something was stored.
 ///
 /// # Errors
@@ -101,7 +101,7 @@ pub(crate) fn difference(before: &Value, after: &Value) -> Value {
     if changes.is_empty() { Value::Null } else { Value::Object(changes) }
 }
 
-/// Completes the next status of a reconcile with what was seen.
+/// Completes the next status of a reconcile with what was observed.
 pub(crate) fn describe(pass: &mut Pass<'_>) {
     let worker = pass.worker().cloned();
     pass.status.observed_generation = pass.seen.generation();
@@ -117,7 +117,7 @@ pub(crate) fn describe(pass: &mut Pass<'_>) {
     if let Some(worker) = &worker {
         note_restored_from(pass, worker);
         if let Some(from) = worker.restored_from.as_ref().filter(|_| worker.attempt > pass.status.attempt) {
-            pass.tell(Reason::CheckpointRestored, format!("attempt {} resumes from {from}", worker.attempt));
+            pass.emit(Reason::CheckpointRestored, format!("attempt {} resumes from {from}", worker.attempt));
         }
         follow(&mut pass.status, worker, pass.now);
         if is_at_rest {
@@ -138,7 +138,7 @@ pub(crate) fn describe(pass: &mut Pass<'_>) {
             None if is_limit => Reason::RestartLimitReached,
             None => Reason::JobFailed,
         };
-        pass.tell(
+        pass.emit(
             reason,
             conditions::find(&pass.status.conditions, Type::Stalled).map_or("", |why| &why.message).to_owned(),
         );
@@ -165,7 +165,7 @@ fn phase(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Phase {
             Some(WorkerPhase::Running) => Phase::Running,
             Some(WorkerPhase::Rescaling) => Phase::Rescaling,
             Some(WorkerPhase::Failed) => Phase::Failed,
-            // A worker that does not answer is not a worker that does not run, and none that has been repaired.
+            // A worker that does not answer may still run, and one that has failed is not repaired by its silence.
             None if now == Phase::Running && pass.seen.pods.iter().any(|pod| pod.is_ready) => Phase::Running,
             None if now == Phase::Failed && matches!(pass.seen.worker, Worker::Silent(_)) => Phase::Failed,
             _ => Phase::Starting,
@@ -173,7 +173,7 @@ fn phase(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Phase {
     }
 }
 
-/// Takes over what a worker says.
+/// Takes over the worker's answer.
 fn follow(status: &mut StreamJobStatus, worker: &JobStatus, now: Timestamp) {
     status.parallelism = worker.parallelism;
     status.attempt = status.attempt.max(worker.attempt);
@@ -211,13 +211,13 @@ fn follow(status: &mut StreamJobStatus, worker: &JobStatus, now: Timestamp) {
             api::FailureCause::State => "StateMismatch",
             api::FailureCause::Job => "JobFailed",
         };
-        // A clock of a node that is ahead must not hide what happens next.
+        // If the clock of a node is ahead, its failure must not hide the next one.
         let at = Time(whole_seconds(at_ms(last.at_ms)).min(now));
         note_failure(status, Failure { at, worker: 0, reason: reason.to_owned(), message: last.message.clone() });
     }
 }
 
-/// Keeps what the revision was restored from at first: later attempts are restored from checkpoints of its own.
+/// Records what the revision first restored. Later attempts restore the revision's own checkpoints.
 fn note_restored_from(pass: &mut Pass<'_>, worker: &JobStatus) {
     let has_own = pass.has_own_checkpoint();
     if let Some(revision) = &mut pass.status.revision
@@ -232,7 +232,7 @@ fn time(ms: u64) -> Time {
     Time(whole_seconds(at_ms(ms)))
 }
 
-/// Restarts within a process are reported by the process; a process that follows another one is a restart too.
+/// Counts the restarts that the process reports, and one for each new process.
 fn count_restarts(status: &mut StreamJobStatus, worker: &JobStatus) {
     if status.process.is_none() && worker.phase == WorkerPhase::Stopped {
         return;
@@ -259,7 +259,8 @@ fn progress(seen: &api::Progress) -> Progress {
     }
 }
 
-/// A duration in the unit that people would say it in: what is below that changes with each look, and nobody acts on it.
+/// A duration rounded down to the unit that people would use. Smaller units change with every reconcile, and nobody
+/// acts on them.
 fn coarse(ms: u64) -> Shown {
     const UNITS: [(u64, u64); 3] = [(10 * 86_400, 86_400), (10 * 3_600, 3_600), (10 * 60, 60)];
     let seconds = ms / 1000;
@@ -267,7 +268,7 @@ fn coarse(ms: u64) -> Shown {
     Shown::from_secs(seconds / unit * unit)
 }
 
-/// A rate with three digits that mean something.
+/// A rate, rounded down to three significant digits.
 fn rounded(rate: f64) -> u64 {
     let whole = rate.max(0.0).round().min(1e15);
     // Checked just above: it fits.
@@ -280,7 +281,7 @@ fn rounded(rate: f64) -> u64 {
     number * scale
 }
 
-/// Takes over how pods have ended and what keeps them from running.
+/// Records how containers have ended, and what keeps pods from running.
 fn note_failures(pass: &mut Pass<'_>) {
     let now = pass.now;
     for pod in &pass.seen.pods {
@@ -292,7 +293,7 @@ fn note_failures(pass: &mut Pass<'_>) {
             TroubleKind::Evicted => "Evicted",
             TroubleKind::NodeLost => "NodeLost",
             TroubleKind::ImagePullFailed => "ImageUnavailable",
-            // Reported by how the container has ended.
+            // How the container has ended reports these.
             TroubleKind::CrashLoopBackOff | TroubleKind::OutOfMemory => continue,
             TroubleKind::ContainerConfigInvalid | TroubleKind::Unschedulable => continue,
             TroubleKind::FailedCreate | TroubleKind::FailedMount | TroubleKind::FailedAttachVolume => continue,
@@ -325,13 +326,13 @@ fn ended(pod: &Pod, end: &End) -> Failure {
         "Killed" => format!("{} was killed", pod.name),
         _ => format!("{} ended with code {}", pod.name, end.code),
     };
-    // Who is killed has no time to say why.
+    // Whoever is killed has no time to say why.
     let last_words = end.last_words.as_ref().filter(|_| reason == "Crashed");
     let message = last_words.map_or(story.clone(), |words| format!("{story}: {words}"));
     Failure { at: Time(whole_seconds(end.at)), worker: pod.ordinal, reason: reason.to_owned(), message }
 }
 
-/// The latest failure is kept.
+/// Keeps the latest failure.
 fn note_failure(status: &mut StreamJobStatus, mut failure: Failure) {
     failure.message = message::shown(&failure.message);
     if status.last_failure.as_ref().is_none_or(|known| known.at.0 < failure.at.0) {
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lag_is_told_in_one_unit() {
+    fn a_lag_is_shown_in_one_unit() {
         for (ms, shown) in
             [(900, "0ms"), (59_900, "59s"), (700_000, "11m"), (90_000_000, "25h"), (22_946_137_000, "265d")]
         {

@@ -1,5 +1,5 @@
-//! From a spec to a job that can be run, or to the reasons against it. What stands elsewhere was read before; only the
-//! planning of SQL is waited for, on a thread of its own.
+//! From a spec to a job that can be run, or to the reasons against it. Referenced objects were read before. Only the
+//! planning of SQL takes time, on its own thread.
 
 use std::collections::BTreeSet;
 
@@ -26,20 +26,20 @@ pub use state::objection_to_return;
 /// The verdict on a spec.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It can be run.
+    /// The spec can be run.
     Accepted(Box<Accepted>),
-    /// It cannot.
+    /// The spec cannot be run.
     Rejected(Rejection),
 }
 
 /// A spec that can be run.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// The spec with everything resolved.
+    /// The spec with all references resolved.
     pub record: Record,
     /// Its fingerprint.
     pub hash: String,
-    /// What is worth saying all the same.
+    /// Warnings.
     pub warnings: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub struct Accepted {
 pub struct Rejection {
     /// The kind of reason.
     pub reason: Reason,
-    /// The whole story; with line and column, if it is about the SQL.
+    /// The details, with line and column if it is about the SQL.
     pub message: String,
 }
 
@@ -57,7 +57,7 @@ named! {
     Reason {
         /// The SQL does not plan.
         SqlInvalid = "SqlInvalid",
-        /// The SQL is not where the spec says.
+        /// The ConfigMap or key of the SQL is missing.
         SqlNotFound = "SqlNotFound",
         /// A field of the spec cannot be used.
         SpecInvalid = "SpecInvalid",
@@ -120,7 +120,7 @@ async fn check(seen: &Observed, settings: &Settings, planner: &Planner) -> Resul
     Ok(Accepted { hash, record, warnings })
 }
 
-/// The longest SQL: a ConfigMap holds 1 MiB, with the rest of the spec.
+/// The longest SQL in bytes. A ConfigMap holds 1 MiB, including the rest of the spec.
 const SQL_BYTES_MAX: usize = 768 * 1024;
 
 /// The warning of a job without storage.
@@ -131,14 +131,14 @@ fn sql_invalid(message: String) -> Rejection {
     Rejection { reason: Reason::SqlInvalid, message }
 }
 
-/// What the schema of the custom resource cannot say.
+/// Checks what the schema of the custom resource cannot express.
 fn check_fields(name: &str, spec: &StreamJobSpec) -> Result<(), Rejection> {
     let invalid = |message: String| Err(Rejection { reason: Reason::SpecInvalid, message });
     if let Some(objection) = names::objection_to_job_name(name) {
         return invalid(objection);
     }
     if spec.sql.is_some() == spec.sql_from.is_some() {
-        return invalid("exactly one of sql and sqlFrom must be set".to_owned());
+        return invalid("set exactly one of sql and sqlFrom".to_owned());
     }
     if u32::from(spec.parallelism) > spec.max_parallelism {
         return invalid(format!(
@@ -168,7 +168,7 @@ fn check_fields(name: &str, spec: &StreamJobSpec) -> Result<(), Rejection> {
         return Err(Rejection {
             reason: Reason::NotYetSupported,
             message: format!(
-                "parallelism {} with workers.slots {} needs {} workers; this version runs one worker a job. Leave \
+                "parallelism {} with workers.slots {} needs {} workers; this version runs one worker per job. Leave \
                  workers.slots at 0",
                 spec.parallelism,
                 spec.workers.slots,
@@ -179,7 +179,7 @@ fn check_fields(name: &str, spec: &StreamJobSpec) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Reads a pod template; `spec.containers`, which a template may leave out, are none then.
+/// Reads a pod template. A template may leave out `spec.containers`; then there are none.
 pub fn pod_template(template: &serde_json::Value) -> Result<PodTemplateSpec, serde_json::Error> {
     serde_json::from_value(template.clone())
 }

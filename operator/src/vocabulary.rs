@@ -1,5 +1,5 @@
-//! Words that others read and write rules on: names of conditions, of reasons, of events. Each is spelt out beside its
-//! variant, so that renaming a variant changes nothing that users see. A snapshot holds them all.
+//! Names that other programs rely on: those of conditions, reasons and events. Each is spelled out beside its variant,
+//! so renaming a variant changes nothing for users. A snapshot has them all.
 
 /// An enumeration whose variants have names.
 macro_rules! named {

@@ -1,4 +1,4 @@
-//! The way to a job's worker: its HTTP API over mutual TLS, behind a trait that tests stand in for.
+//! The client of a job's worker: its HTTP API over mutual TLS, behind a trait that tests implement too.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use serde::de::DeserializeOwned;
 
 use crate::identity::Credentials;
 
-/// How long a worker may take for an answer.
+/// How long a worker may take to answer.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What can be asked of a worker.
+/// The requests to a worker.
 pub trait WorkerClient: Send + Sync {
     /// The state of its job.
     fn status(&self) -> BoxFuture<'_, Result<JobStatus, Error>>;
@@ -25,15 +25,15 @@ pub trait WorkerClient: Send + Sync {
     fn rescale(&self, parallelism: u16) -> BoxFuture<'_, Result<(), Error>>;
     /// Stops the job.
     fn stop(&self, request: StopRequest) -> BoxFuture<'_, Result<(), Error>>;
-    /// Takes back a stop that has not ended the job yet.
+    /// Cancels a stop that has not ended the job yet.
     fn resume(&self) -> BoxFuture<'_, Result<(), Error>>;
     /// Takes a savepoint.
     fn take_savepoint(&self, request: SavepointRequest) -> BoxFuture<'_, Result<Savepoint, Error>>;
-    /// A savepoint that was asked for, if this process knows it.
+    /// The state of a requested savepoint, if the worker's process knows it.
     fn savepoint(&self, name: String) -> BoxFuture<'_, Result<Option<Savepoint>, Error>>;
 }
 
-/// Where a worker is, and who it is.
+/// The address and the identity of a worker.
 #[derive(Clone, Debug)]
 pub struct Address {
     /// The namespace of the job.
@@ -53,7 +53,7 @@ pub trait Connect: Send + Sync {
     fn connect(&self, address: &Address, credentials: &Credentials) -> Result<Arc<dyn WorkerClient>, Error>;
 }
 
-/// What went wrong on the way to a worker.
+/// A request to a worker that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No answer.
@@ -72,7 +72,7 @@ pub enum Error {
     Credentials(String),
 }
 
-/// The cause at the end of the chain, which is the one that says something: `connection refused`, `timed out`.
+/// The last cause of the chain, which is the specific one: `connection refused`, `timed out`.
 fn innermost(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "timed out".to_owned();

@@ -1,7 +1,8 @@
-//! Batch jobs that do with data what Kubernetes cannot: they delete a job's folder or a savepoint, and make a savepoint of
-//! the latest checkpoint of a job that has no worker.
+//! Batch jobs that work on stored data. They delete the folder of a job, delete a savepoint, or copy the latest
+//! checkpoint of a job without a worker into a savepoint.
 //!
-//! They belong to nobody: they outlive the object whose data they deal with, and go some time after they have ended.
+//! They have no owner, so they outlive the object whose data they work on. Kubernetes deletes them some time after they
+//! have ended.
 
 use eddyline_api::mounts;
 use eddyline_crds::Savepoint;
@@ -23,22 +24,23 @@ use crate::names;
 use crate::settings::Settings;
 use crate::validate;
 
-/// How long a batch job may take, and how long it stays when it has ended.
+/// How long a batch job may take, and how long its object stays after it has ended.
 struct Times {
     max: i64,
     kept: i32,
 }
 
 const DELETION: Times = Times { max: 120, kept: 300 };
-/// A copy reads and writes the whole state, and somebody wants to know how it has ended.
+/// A copy reads and writes the whole state, so it may take longer. Its object stays longer, so that people see how it
+/// ended.
 const COPY: Times = Times { max: 3600, kept: 86_400 };
-/// One that could not read the storage is made again when it has gone.
+/// A batch job that could not read the storage is created again once it is gone.
 const CHECK: Times = Times { max: 120, kept: 3600 };
 
-/// Where Kubernetes reads the last words of a container from.
+/// The file from which Kubernetes reads the termination message of a container.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
-/// The batch job that deletes the folder of a job and its savepoints, but those in `keep`.
+/// The batch job that deletes the folder of a job and its savepoints, except those in `keep`.
 pub fn of_job(inputs: Inputs<'_>, keep: &[String]) -> Job {
     let mut arguments = with_config("cleanup");
     arguments.extend(keep.iter().map(|uri| format!("--keep={uri}")));
@@ -46,7 +48,7 @@ pub fn of_job(inputs: Inputs<'_>, keep: &[String]) -> Job {
     errand_of(inputs, arguments).batch_job(name, inputs.job.metadata.namespace.clone(), &DELETION)
 }
 
-/// The batch job that makes a savepoint in the folder `to` of the latest complete checkpoint of a job.
+/// The batch job that copies the latest complete checkpoint of a job into a savepoint in the folder `to`.
 pub fn copy_of_job(inputs: Inputs<'_>, to: &str) -> Job {
     let mut arguments = vec!["savepoint".to_owned()];
     arguments.extend(with_config("copy"));
@@ -61,7 +63,7 @@ fn with_config(command: &str) -> Vec<String> {
 }
 
 fn errand_of(inputs: Inputs<'_>, arguments: Vec<String>) -> Errand<'_> {
-    // Where the folders are matters, and not what the job computes.
+    // Only the folders matter here, and not what the job computes.
     let mut config = config_map::worker_config(inputs);
     config.config.clear();
     Errand {
@@ -81,8 +83,8 @@ pub fn of_savepoint(savepoint: &Savepoint, uri: &str, origin: &Origin, settings:
     about_savepoint(savepoint, origin, &arguments, settings, names::savepoint_cleanup, &DELETION)
 }
 
-/// The batch job that looks whether a savepoint is in storage, and reports which checkpoint it holds. It copies the savepoint to
-/// where it is: what is there is left as it is, and what is not there cannot be copied.
+/// The batch job that checks whether a savepoint is in storage, and reports which checkpoint it holds. It copies the
+/// savepoint onto itself: that changes nothing if the savepoint exists, and fails if it does not.
 pub fn check_of_savepoint(savepoint: &Savepoint, uri: &str, origin: &Origin, settings: &Settings) -> Job {
     let arguments = ["savepoint", "copy", "--from", uri, "--to", uri, "--report", TERMINATION_LOG];
     about_savepoint(savepoint, origin, &arguments, settings, names::savepoint_check, &CHECK)
@@ -114,13 +116,13 @@ fn about_savepoint(
     errand.batch_job(name(own, uid), metadata.namespace.clone(), times)
 }
 
-/// One command about stored data, and what its pod needs.
+/// A command on stored data, and what its pod needs.
 struct Errand<'a> {
     job: &'a str,
     image: &'a str,
     storage: Option<&'a CheckpointStorage>,
     template: Option<&'a Value>,
-    /// The settings of a worker, as the file that a worker has. The ConfigMap may be gone by now.
+    /// The settings of a worker, as the file that a worker reads. The ConfigMap may be gone by now.
     config: Option<String>,
     arguments: Vec<String>,
     settings: &'a Settings,
@@ -128,7 +130,7 @@ struct Errand<'a> {
 
 impl Errand<'_> {
     fn batch_job(self, name: String, namespace: Option<String>, times: &Times) -> Job {
-        // These pods are not workers: nothing that selects workers may select them.
+        // These pods are not workers, so no selector of workers may match them.
         let mut own = labels(self.job);
         own.remove(names::JOB_LABEL);
         own.insert("app.kubernetes.io/name".to_owned(), names::CLEANUP_NAME.to_owned());
@@ -153,8 +155,8 @@ impl Errand<'_> {
         }
     }
 
-    /// The pod, with what the job's template says about its workers: who they are, where images come from, on which nodes
-    /// they run, how they reach storage.
+    /// The pod. From the job's template it takes the service account, the image pull secrets, the nodes, and the access
+    /// to storage.
     fn template(&self) -> PodTemplateSpec {
         let mut volumes = vec![data_volume()];
         volumes.extend(storage_volume(self.storage));
@@ -192,7 +194,7 @@ impl Errand<'_> {
     }
 }
 
-/// The template of a worker without what only a worker does.
+/// The template of a worker, without the fields that only a worker needs.
 fn without_work(mut template: PodTemplateSpec) -> PodTemplateSpec {
     if let Some(spec) = &mut template.spec {
         spec.init_containers = None;
@@ -213,7 +215,7 @@ fn without_work(mut template: PodTemplateSpec) -> PodTemplateSpec {
     template
 }
 
-/// Small, and complete: where a quota asks for limits, a pod without them is refused.
+/// The resources are small. All are set, because a quota may refuse a pod without limits.
 fn resources() -> ResourceRequirements {
     let quantities = |cpu: &str, memory: &str| {
         let pairs = [("cpu", cpu), ("memory", memory)];
@@ -226,7 +228,7 @@ fn resources() -> ResourceRequirements {
     }
 }
 
-/// The pod's own annotation as a file.
+/// The pod's own annotation, mounted as a file.
 fn annotation_volume() -> Volume {
     let file = DownwardAPIVolumeFile {
         path: mounts::CONFIG_FILE.to_owned(),

@@ -1,4 +1,4 @@
-//! The ConfigMap of a revision: the settings of its workers, and what a rollback returns to.
+//! The ConfigMap of a revision: the settings of its workers, and the spec that a rollback returns to.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub const RECORD_KEY: &str = "spec.json";
 pub(super) fn config_map(inputs: Inputs<'_>) -> ConfigMap {
     let mut record = inputs.record.clone();
     record.spec.parallelism = inputs.parallelism;
-    // It has a key of its own.
+    // The SQL has a key of its own.
     record.spec.sql = None;
     ConfigMap {
         metadata: inputs.metadata(names::revision(inputs.name(), inputs.revision.number)),
@@ -65,7 +65,7 @@ pub fn worker_config(inputs: Inputs<'_>) -> WorkerConfig {
     }
 }
 
-/// The record of a revision in its ConfigMap, if it can be read. Earlier versions kept the SQL in it too.
+/// The record of a revision in its ConfigMap, if it can be read. Earlier versions also kept the SQL in the record.
 pub fn record(config_map: &ConfigMap) -> Option<Record> {
     let data = config_map.data.as_ref()?;
     let mut record: Record = serde_json::from_str(data.get(RECORD_KEY)?).ok()?;

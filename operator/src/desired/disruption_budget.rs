@@ -1,4 +1,5 @@
-//! The PodDisruptionBudget of workers: one at a time. It never blocks a drain, because a job survives the loss of any.
+//! The PodDisruptionBudget of workers: one at a time. It never blocks a drain, because a job survives the loss of any
+//! worker.
 
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -16,7 +17,7 @@ pub(super) fn disruption_budget(inputs: Inputs<'_>) -> PodDisruptionBudget {
                 match_labels: Some(pod_selector(inputs.name())),
                 ..LabelSelector::default()
             }),
-            // A worker that is not ready has nothing to lose.
+            // A worker that is not ready may be evicted at any time.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
             ..PodDisruptionBudgetSpec::default()
         }),

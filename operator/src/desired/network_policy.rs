@@ -1,6 +1,6 @@
 //! The NetworkPolicy of workers: the API is for the controller, health and metrics are for everybody.
 //!
-//! What workers may reach is not restricted: that is theirs, who run the brokers and the storage.
+//! Egress is not restricted here: that is up to those who run the brokers and the storage.
 
 use std::collections::BTreeMap;
 

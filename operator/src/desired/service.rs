@@ -1,4 +1,5 @@
-//! The headless Service of workers. They find each other before they are ready, so it publishes those too.
+//! The headless Service of workers. It also publishes workers that are not ready, because workers find each other
+//! first.
 
 use eddyline_api::mounts;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};

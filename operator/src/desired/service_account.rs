@@ -1,4 +1,4 @@
-//! The ServiceAccount of workers: they ask nothing of Kubernetes, so no token is mounted.
+//! The ServiceAccount of workers. They send no requests to Kubernetes, so no token is mounted.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 

@@ -1,6 +1,6 @@
-//! The StatefulSet of a job's workers and the pods it makes.
+//! The StatefulSet of a job's workers, and its pods.
 //!
-//! Pods are replaced by being deleted (`OnDelete`): when, is a decision about the job's state and not about its pods.
+//! A pod is replaced when the controller deletes it (`OnDelete`): when to do so depends on the job's state.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ use crate::validate;
 const USER: i64 = 65532;
 /// The container of a pod that runs the worker.
 pub(super) const WORKER: &str = "worker";
-/// How long a pod has to end, unless the job's template says otherwise: Kubernetes' own default.
+/// The termination grace period of a pod, unless the job's template has another one. It is Kubernetes' default.
 const GRACE_PERIOD_SECONDS: i64 = 30;
 /// The name of the volume that a worker writes to.
 pub(super) const DATA_VOLUME: &str = "data";
@@ -44,7 +44,7 @@ pub(super) fn stateful_set(inputs: Inputs<'_>) -> StatefulSet {
                 type_: Some("OnDelete".to_owned()),
                 rolling_update: None,
             }),
-            // Revisions of the job are kept by the controller itself.
+            // The controller itself keeps the revisions of the job.
             revision_history_limit: Some(1),
             selector: LabelSelector {
                 match_labels: Some(BTreeMap::from([(names::JOB_LABEL.to_owned(), inputs.name().to_owned())])),
@@ -57,7 +57,7 @@ pub(super) fn stateful_set(inputs: Inputs<'_>) -> StatefulSet {
     }
 }
 
-/// A volume that is created and deleted with the pod: a pod that is created again on another node does not wait for it.
+/// A volume that is created and deleted with the pod, so a new pod on another node does not wait for it.
 fn ephemeral_volume(size: &str) -> Volume {
     Volume {
         name: DATA_VOLUME.to_owned(),
@@ -94,7 +94,7 @@ fn template(inputs: Inputs<'_>) -> PodTemplateSpec {
         template.merge_from(own);
     }
     pass_grace_period(&mut template);
-    // What the controller finds pods by is not the template's to change.
+    // The template must not change the labels by which the controller finds pods.
     let metadata = template.metadata.get_or_insert_default();
     metadata.labels.get_or_insert_default().extend(labels(inputs.name()));
     let revision = (names::REVISION_ANNOTATION.to_owned(), inputs.revision.number.to_string());
@@ -115,7 +115,7 @@ fn pass_grace_period(template: &mut PodTemplateSpec) {
     }
 }
 
-/// What every pod of the project has in common: nobody's identity, no rights.
+/// What all pods of the project have in common: an unprivileged user, and no token for the API server.
 pub(super) fn pod(job: &str) -> PodSpec {
     PodSpec {
         service_account_name: Some(names::worker(job)),
@@ -134,7 +134,7 @@ pub(super) fn pod(job: &str) -> PodSpec {
     }
 }
 
-/// What every container of the project has in common.
+/// What all containers of the project have in common.
 pub(super) fn container(image: &str, settings: &Settings, arguments: &[String]) -> Container {
     let variable =
         |name: &str, value: &str| EnvVar { name: name.to_owned(), value: Some(value.to_owned()), ..EnvVar::default() };
@@ -143,7 +143,7 @@ pub(super) fn container(image: &str, settings: &Settings, arguments: &[String]) 
         image_pull_policy: settings.image_pull_policy.clone(),
         args: Some(arguments.to_vec()),
         env: Some(vec![
-            // Memory is given back at once: a worker that has little to do stays small.
+            // Free memory is returned to the kernel at once, so a worker with little to do stays small.
             variable("MIMALLOC_PURGE_DELAY", "0"),
             variable("RUST_LOG", "info"),
         ]),
@@ -197,7 +197,7 @@ fn default_resources() -> ResourceRequirements {
     }
 }
 
-/// A worker that cannot be asked for half a minute is replaced, and its node is not waited for.
+/// A worker whose node is unreachable or not ready for half a minute is replaced.
 fn tolerations() -> Vec<Toleration> {
     ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]
         .into_iter()
@@ -220,7 +220,8 @@ pub(super) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     }
 }
 
-/// What a container needs to reach the checkpoint storage of a job, and to write something down.
+/// The mounts of a container that reads or writes the checkpoint storage of a job: credentials, and room for local
+/// files.
 pub(super) fn storage_mounts(storage: Option<&CheckpointStorage>) -> Vec<VolumeMount> {
     let mut mounts = vec![mount(DATA_VOLUME, mounts::DATA, false)];
     if storage.is_some_and(|storage| storage.secret_ref.is_some()) {

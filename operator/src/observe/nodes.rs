@@ -1,4 +1,4 @@
-//! Nodes that hold up a pod.
+//! Nodes that keep a pod from running.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
@@ -7,22 +7,22 @@ use kube::api::ListParams;
 use crate::clock::Timestamp;
 use crate::context::Context;
 
-/// What was seen of a node.
+/// What was observed of a node.
 pub(super) enum NodeSeen {
-    /// It answers, or nobody may know.
+    /// The node answers, or the controller may not read it.
     Answers,
-    /// It does not answer since then.
+    /// The node has not answered since then.
     Silent(Timestamp),
-    /// It runs nothing any more: there is no such node, or somebody who knows has said so.
+    /// The node runs nothing: it does not exist, or it is marked as out of service.
     Out,
 }
 
-/// Kubernetes' own taint for a node that was made sure to be off.
+/// Kubernetes' taint of a node that is certain to be off.
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
-/// The percentage of silent nodes from which Kubernetes itself evicts no pods any more.
+/// The percentage of silent nodes from which Kubernetes stops evicting pods.
 const SILENT_PERCENT_MAX: usize = 55;
 
-/// Looks at a node. Where the controller serves single namespaces only, it may not be allowed to: no news is no loss.
+/// Observes a node. A controller of single namespaces may lack the right to read nodes; then no node counts as lost.
 pub(super) async fn look_at(context: &Context, name: &str) -> Result<NodeSeen, kube::Error> {
     let api: Api<Node> = Api::all(context.client.clone());
     match api.get_opt(name).await {
@@ -39,14 +39,14 @@ fn is_out_of_service(node: &Node) -> bool {
     taints.iter().any(|taint| taint.key == OUT_OF_SERVICE)
 }
 
-/// Since when a node does not answer. A kubelet that calls its node not ready answers, and has trouble of its own.
+/// Since when a node has not answered. A kubelet that reports its node as not ready does answer.
 fn silent_since(node: &Node) -> Option<Timestamp> {
     let conditions = node.status.as_ref()?.conditions.as_deref()?;
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
     (ready.status == "Unknown").then_some(ready.last_transition_time.as_ref()?.0)
 }
 
-/// Whether so many nodes are silent that it is they, with the pods on them, who have lost the API server.
+/// Whether so many nodes are silent that the fault is probably between them and the API server.
 pub(super) async fn most_are_silent(context: &Context) -> Result<bool, kube::Error> {
     let api: Api<Node> = Api::all(context.client.clone());
     match api.list(&ListParams::default()).await {

@@ -1,4 +1,4 @@
-//! The pods of a job: what Kubernetes says about them, in the words that decisions are made in.
+//! The pods of a job: what Kubernetes reports about them, in the terms of the decisions.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::names;
 use crate::observed::{End, Pod, Trouble, TroubleKind};
 
-/// The pods of a job, and the address at which its worker can be asked.
+/// The pods of a job, and the address of its worker.
 pub(super) async fn pods(
     context: &Context,
     namespace: &str,
@@ -28,7 +28,7 @@ pub(super) async fn pods(
         if seen.trouble.is_none() {
             seen.trouble = known_pull_failure.and_then(|known| still_failing_pull(pod, known));
         }
-        // A node is only asked about where it matters: reading nodes is costly.
+        // Read a node only where it matters: reading nodes is costly.
         if let Some(node) = &seen.node
             && (!seen.is_ready || seen.going_since.is_some())
         {
@@ -37,7 +37,7 @@ pub(super) async fn pods(
                 NodeSeen::Silent(since) => {
                     seen.node_lost_since = Some(since);
                     seen.is_cut_off = nodes::most_are_silent(context).await?;
-                    Some(format!("{}: its node {node} does not answer since {since}", seen.name))
+                    Some(format!("{}: its node {node} has not answered since {since}", seen.name))
                 }
                 NodeSeen::Out => {
                     seen.is_node_out = true;
@@ -56,13 +56,13 @@ pub(super) async fn pods(
     Ok((pods, address))
 }
 
-/// Whether a pod with the job's label is one of its workers. The label alone makes no worker of it.
+/// Whether a pod with the job's label is one of its workers. The label alone does not make it one.
 fn is_worker(pod: &v1::Pod, job: &str) -> bool {
     let set = names::worker(job);
     let mut owners = pod.metadata.owner_references.iter().flatten();
     match owners.find(|owner| owner.controller == Some(true)) {
         Some(owner) => owner.kind == "StatefulSet" && owner.name == set,
-        // A pod that its StatefulSet has lost is taken back by the next one of that name.
+        // A pod that its StatefulSet has orphaned is adopted by the next StatefulSet of that name.
         None => {
             let name = pod.metadata.name.as_deref().unwrap_or_default();
             let ordinal = name.strip_prefix(&set).and_then(|rest| rest.strip_prefix('-'));
@@ -71,7 +71,7 @@ fn is_worker(pod: &v1::Pod, job: &str) -> bool {
     }
 }
 
-/// What the last pod of a batch job that has ended has said as its last words.
+/// The termination message of the last pod of a batch job that has ended.
 pub(super) async fn last_words_of_batch_job(
     context: &Context,
     namespace: &str,
@@ -108,7 +108,7 @@ fn condition<'a>(pod: &'a v1::Pod, kind: &str) -> Option<&'a PodCondition> {
     pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind)
 }
 
-/// What a pod's own object says.
+/// What the object of a pod says.
 pub(super) fn read(pod: &v1::Pod) -> Pod {
     let metadata = &pod.metadata;
     let name = metadata.name.clone().unwrap_or_default();
@@ -146,7 +146,7 @@ fn last_end(container: &ContainerStatus) -> Option<End> {
     })
 }
 
-/// The last line of what a container wrote. A line of the log in JSON says it in its fields.
+/// The last line that a container wrote. If the line is JSON, its fields have the message.
 fn last_words(written: &str) -> Option<String> {
     let line = written.trim().lines().last()?.trim();
     let said = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line).ok().and_then(|fields| {
@@ -169,7 +169,7 @@ fn trouble(name: &str, pod: &v1::Pod) -> Option<Trouble> {
         && scheduled.reason.as_deref() == Some("Unschedulable")
     {
         let why = scheduled.message.clone().unwrap_or_default();
-        return because(TroubleKind::Unschedulable, format!("no node takes {name}: {why}"));
+        return because(TroubleKind::Unschedulable, format!("{name} cannot be scheduled: {why}"));
     }
     let container = worker_container(pod)?;
     let end = last_end(container);
@@ -187,20 +187,21 @@ fn trouble(name: &str, pod: &v1::Pod) -> Option<Trouble> {
             }
             None => because(TroubleKind::CrashLoopBackOff, format!("{name} exits repeatedly: {why}")),
         },
-        // The first failure of a pull (ErrImagePull) may be the network's; the wait after it says that it lasted.
+        // The first failure of a pull (ErrImagePull) may be a fault of the network. The wait after it shows that it
+        // lasted.
         "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => because(
             TroubleKind::ImagePullFailed,
             format!("the image {} of {name} cannot be pulled: {why}", container.image),
         ),
         "CreateContainerConfigError" | "CreateContainerError" => {
-            because(TroubleKind::ContainerConfigInvalid, format!("the container of {name} cannot be made: {why}"))
+            because(TroubleKind::ContainerConfigInvalid, format!("the container of {name} cannot be created: {why}"))
         }
         _ => None,
     }
 }
 
-/// A kubelet that tries to pull an image again says so for a moment, and then that it waits again. Neither is news as long
-/// as it is the same image.
+/// The known message, while the same image still cannot be pulled. A kubelet alternates between pulling and waiting,
+/// and neither is a change.
 fn still_failing_pull(pod: &v1::Pod, known: &str) -> Option<Trouble> {
     let container = worker_container(pod)?;
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_pod_from_running_is_told_by_name() {
+    fn what_keeps_a_pod_from_running_is_reported_by_name() {
         let crashed = json!({"exitCode": 3, "reason": "Error", "finishedAt": "2026-05-01T00:00:00Z",
             "message": "starting\nfailed to read worker.json\n"});
         let killed = json!({"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-05-01T00:00:00Z"});
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_no_node_takes_and_one_that_was_evicted_are_told_apart() {
+    fn a_pod_that_no_node_takes_and_one_that_was_evicted_are_distinguished() {
         let unschedulable = read(&pod(json!({"conditions": [{
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]})));
         assert_eq!(unschedulable.trouble.map(|trouble| trouble.kind), Some(TroubleKind::Unschedulable));

@@ -1,7 +1,7 @@
-//! What keeps pods from coming up and stands in no object but in the events that Kubernetes' controllers and kubelets emit: a
-//! pod that is refused by a quota or an admission rule, a volume that cannot be attached or mounted.
+//! What keeps pods from starting and is only in the events of Kubernetes' controllers and kubelets: a quota or an
+//! admission rule that refuses a pod, a volume that cannot be attached or mounted.
 //!
-//! Events are read only while there is no pod that runs. One that was emitted once may be over: only what has lasted counts.
+//! Events are read only while no pod runs. A single event may be over, so only trouble that has lasted counts.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::clock::{Timestamp, since};
 use crate::context::Context;
 use crate::observed::{Pod, Trouble, TroubleKind};
 
-/// How long something must have been in the way before it is reported: what is started again at once fails once easily.
+/// How long trouble must have lasted before it is reported. A pod that is replaced at once often fails once.
 const LASTS: Duration = Duration::from_secs(10);
 
-/// Why the pods of a StatefulSet cannot be created, if that is so.
+/// Why the pods of a StatefulSet cannot be created, if they cannot.
 ///
 /// # Errors
 /// The API server does not answer.
@@ -35,7 +35,7 @@ pub(super) async fn of_set(
     }))
 }
 
-/// Notes what keeps a pod from being started, if it says nothing about it itself.
+/// Records what keeps a pod from starting, if the pod's own object does not say it.
 ///
 /// # Errors
 /// The API server does not answer.
@@ -55,7 +55,7 @@ pub(super) async fn note_of_pod(context: &Context, namespace: &str, pod: &mut Po
     Ok(())
 }
 
-/// The events about an object, the newest last. Where the controller may not read them there are none.
+/// The events about an object, the newest last. Empty if the controller may not read events.
 async fn events(context: &Context, namespace: &str, uid: &str) -> Result<Vec<Event>, kube::Error> {
     let api: Api<Event> = Api::namespaced(context.client.clone(), namespace);
     let about = ListParams::default().fields(&format!("regarding.uid={uid}"));
@@ -70,7 +70,7 @@ async fn events(context: &Context, namespace: &str, uid: &str) -> Result<Vec<Eve
     }
 }
 
-/// The newest event, if it is about something in the way that has been there for some time.
+/// The newest event, if it is about trouble that has lasted for some time.
 fn lasting(events: &[Event], now: Timestamp) -> Option<&Event> {
     let newest = events.last()?;
     let in_a_row = events.iter().rev().take_while(|event| kind(event).is_some());
@@ -84,7 +84,7 @@ fn kind(event: &Event) -> Option<TroubleKind> {
     kinds.into_iter().find(|kind| kind.as_str() == reason)
 }
 
-/// Events have their times in one of several places, by who has emitted them.
+/// The time of an event. It is in one of several fields, depending on who emitted the event.
 fn first_seen(event: &Event) -> Option<Timestamp> {
     let deprecated = event.deprecated_first_timestamp.as_ref().map(|time| time.0);
     deprecated.or(event.event_time.as_ref().map(|time| time.0)).or(event

@@ -1,8 +1,8 @@
 //! From one revision to the next, and back.
 //!
-//! With a savepoint, a change goes through two operations: `Stop`, while the old revision runs, and `Upgrade`, from the
-//! moment on that the new one is recorded. A revision that does not become ready in time is abandoned for a third one that
-//! is like the first: `Rollback`.
+//! A change with a savepoint has two operations: `Stop` while the old revision runs, and `Upgrade` once the new one is
+//! recorded. If a revision does not become ready in time, `Rollback` replaces it with a third revision, which has the
+//! spec of the first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::events::Reason;
 use crate::observed::{TroubleKind, Worker};
 use crate::revision::From;
 
-/// How long a worker that does not answer is waited for, before something is done without it.
+/// How long the controller waits for a silent worker before it acts without it.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// Begins to replace the revision by what is wanted.
+/// Begins to replace the revision with the wanted spec.
 pub(super) fn begin(pass: &mut Pass<'_>) {
     let next = pass.status.revision.as_ref().map_or(0, |revision| revision.number) + 1;
     let has_storage = pass.record.as_ref().is_some_and(|record| record.storage.is_some());
@@ -38,19 +38,19 @@ pub(super) fn begin(pass: &mut Pass<'_>) {
     }
 }
 
-/// How far a job that was asked to stop has come.
+/// The state of a job that should stop.
 pub(super) enum Stopping {
-    /// It is being asked.
+    /// It is being asked, or is stopping.
     UnderWay,
     /// It has stopped, with this savepoint if it has storage.
     Stopped(Option<String>),
     /// It has ended in another way before it could stop.
     Ended(WorkerPhase),
-    /// It cannot be asked.
+    /// It cannot be asked, with the reason.
     Hopeless(String),
 }
 
-/// Asks the job to stop, until it has.
+/// Asks the job to stop, until it has stopped.
 pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stopping {
     if let Some(worker) = pass.worker() {
         if worker.phase == WorkerPhase::Stopped {
@@ -66,9 +66,9 @@ pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stoppi
             let why = worker.checkpoint_error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             return Stopping::Hopeless(format!("it has not stopped within {} s{why}", deadline.as_secs()));
         };
-        // Only a job that runs can be asked; one that is on its way there is waited for, but not for ever.
+        // Only a running job can be asked. A job that starts is waited for, up to the deadline.
         match worker.phase {
-            // A job whose checkpoints fail could not stop either. As long as it is not asked, it reads on.
+            // A job whose checkpoints fail could not stop either. Until it is asked, it keeps reading.
             WorkerPhase::Running if worker.checkpoint_failures > 0 && has_storage(pass) => {
                 pass.silence(false);
             }
@@ -111,21 +111,21 @@ pub(super) fn has_storage(pass: &Pass<'_>) -> bool {
     pass.record.as_ref().is_some_and(|record| record.storage.is_some())
 }
 
-/// How long one try to stop may take. After that the worker resumes by itself, and is asked again.
+/// How long one attempt to stop may take. After that the worker resumes by itself, and is asked again.
 fn attempt_max(pass: &Pass<'_>) -> Duration {
     let timeout = pass.record.as_ref().map_or(Duration::ZERO, |record| record.spec.checkpoint.timeout.get());
     timeout + Duration::from_secs(10)
 }
 
-/// The name to ask by. The same name asks for the same savepoint, also if that has failed, so the name changes when one
-/// has had all the time that it gets.
+/// The name of the savepoint to ask for. The same name asks for the same savepoint, even if that has failed. So the
+/// name changes when the time for one attempt is over.
 fn attempt_of(pass: &Pass<'_>, name: &str) -> String {
     let attempt = pass.elapsed().as_secs() / attempt_max(pass).as_secs();
     if attempt == 0 { name.to_owned() } else { format!("{name}-{}", attempt + 1) }
 }
 
-/// Lets a job run on that nobody wants to stop any more, if it has not stopped yet. The operation lasts until the worker
-/// reads on: only as long as it does is a stop known to be the controller's own, and not that of a pod that ends.
+/// Resumes a job that should no longer stop, if it has not stopped yet. The operation lasts until the worker reads
+/// again. While it lasts, a stop is known to be the controller's, and not that of a pod that ends.
 pub(super) fn take_back_stop(pass: &mut Pass<'_>) -> bool {
     if !pass.can_be_stopped() {
         return false;
@@ -165,20 +165,20 @@ pub(super) fn stop(pass: &mut Pass<'_>) {
             let from = latest(pass);
             if !matches!(phase, WorkerPhase::Finished) {
                 let story = format!("{}: the job is {phase}", without(pass, &from));
-                pass.tell(Reason::SavepointSkipped, story);
+                pass.emit(Reason::SavepointSkipped, story);
             }
             replace(pass, from, None);
         }
         Stopping::Hopeless(why) => {
             let from = latest(pass);
             let story = format!("{}: {why}", without(pass, &from));
-            pass.tell(Reason::SavepointSkipped, story);
+            pass.emit(Reason::SavepointSkipped, story);
             replace(pass, from, None);
         }
     }
 }
 
-/// That the next revision starts from something else than the savepoint that was meant.
+/// The message that the next revision starts without the intended savepoint.
 fn without(pass: &Pass<'_>, from: &From) -> String {
     let next = pass.status.revision.as_ref().map_or(0, |revision| revision.number) + 1;
     let from = match from {
@@ -189,14 +189,14 @@ fn without(pass: &Pass<'_>, from: &From) -> String {
     format!("starting revision {next} {from} instead of from a savepoint")
 }
 
-/// What a job resumes from without a savepoint of its own. A revision that has never completed a
-/// checkpoint has left nothing behind, and what was there before it is not its own.
+/// What a job resumes from without a new savepoint. A revision that has never completed a checkpoint has left no state,
+/// so its successor starts from what it started from.
 pub(super) fn without_savepoint(pass: &Pass<'_>) -> From {
     let Some(revision) = &pass.status.revision else { return From::Empty };
     if pass.has_own_checkpoint() { From::Latest } else { From::of(revision) }
 }
 
-/// Makes the wanted spec the next revision; the running one, if none is wanted any more.
+/// Makes the wanted spec the next revision. If no change is wanted any more, it is the running spec.
 fn replace(pass: &mut Pass<'_>, from: From, savepoint: Option<String>) {
     let Some(previous) = pass.status.revision.clone() else { return };
     let (record, hash, generation) = match pass.wanted() {
@@ -224,13 +224,13 @@ pub(super) fn upgrade(pass: &mut Pass<'_>) {
     }
 }
 
-/// Follows a revision that is being started until it runs, which is reported, or is overtaken by another change. Gives why it
-/// does not run, if it is to be abandoned.
+/// Follows a starting revision until it runs, which is reported, or until another change replaces it. Returns why it
+/// does not run, if it should be abandoned.
 fn started(pass: &mut Pass<'_>, report: impl Fn(&Pass<'_>, u64) -> (Reason, String)) -> Option<String> {
     if steady::note_ready(pass) {
         let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
         let (reason, story) = report(pass, number);
-        pass.tell(reason, story);
+        pass.emit(reason, story);
         pass.status.operation = None;
         pass.step(Step::PruneRevisions { keep: number });
         pass.look_again(AT_ONCE);
@@ -243,14 +243,14 @@ fn started(pass: &mut Pass<'_>, report: impl Fn(&Pass<'_>, u64) -> (Reason, Stri
     if change_again(pass) { None } else { failure(pass) }
 }
 
-/// How long until a new revision has had all its time; if it has, there is no hurry any more.
+/// The time left until the rollback deadline of a new revision; [`Duration::MAX`] after it.
 fn until_deadline(pass: &Pass<'_>) -> Duration {
     let deadline = pass.seen.job.spec.upgrade.rollback.deadline.get();
     deadline.checked_sub(pass.elapsed()).filter(|left| !left.is_zero()).unwrap_or(Duration::MAX)
 }
 
-/// A spec that was changed again before its revision was ready. A revision that runs is waited for: it may have begun to
-/// give results, which only a savepoint of its own keeps.
+/// Handles a spec that changed again before its revision was ready. A revision that runs gets its time: it may already
+/// have given results, and only its own savepoint keeps them.
 fn change_again(pass: &mut Pass<'_>) -> bool {
     let is_running = pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Running);
     if is_running || pass.wanted_change().is_none() {
@@ -261,14 +261,14 @@ fn change_again(pass: &mut Pass<'_>) -> bool {
     };
     let from = From::of(revision);
     replace(pass, from, operation.savepoint);
-    // What works is still the revision before the one that is skipped.
+    // The revision that is known to work is still the one before the skipped one.
     if let (Some(now), Some(previous)) = (&mut pass.status.operation, operation.previous) {
         now.previous = Some(previous);
     }
     true
 }
 
-/// Why the new revision is to be abandoned, if it is.
+/// Why the new revision should be abandoned, if it should.
 fn failure(pass: &Pass<'_>) -> Option<String> {
     let revision = pass.status.revision.as_ref()?;
     if let Some(worker) = pass.worker().filter(|worker| worker.phase == WorkerPhase::Failed) {
@@ -292,7 +292,7 @@ fn failure(pass: &Pass<'_>) -> Option<String> {
     })
 }
 
-/// Goes back to the revision before.
+/// Returns to the previous revision.
 fn take_back(pass: &mut Pass<'_>, why: String) {
     let rules = &pass.seen.job.spec.upgrade.rollback;
     let (true, Some(operation), Some(failed)) =
@@ -302,7 +302,7 @@ fn take_back(pass: &mut Pass<'_>, why: String) {
     };
     let previous = operation.previous.filter(|previous| previous.was_ready);
     let (Some(previous), Some(record)) = (previous, pass.seen.previous.clone()) else {
-        // There is nothing that works to return to: what is said about the job is that it does not work.
+        // No working revision is known, so there is no rollback. The conditions say why the job does not run.
         pass.status.operation = None;
         return;
     };
@@ -314,7 +314,7 @@ fn take_back(pass: &mut Pass<'_>, why: String) {
                  revision {} has written: {objection}. Correct the spec: any change of it is tried",
                 failed.generation, previous.number, failed.number
             );
-            pass.tell(Reason::RollbackFailed, story);
+            pass.emit(Reason::RollbackFailed, story);
             pass.status.operation = None;
             return;
         }
@@ -334,20 +334,20 @@ fn take_back(pass: &mut Pass<'_>, why: String) {
 /// What a rollback starts from.
 struct WayBack {
     from: From,
-    /// Which output comes twice, if the state is an earlier one than the failed revision may have left.
+    /// Which output is repeated, if the state is older than what the failed revision may have left.
     repeats: Option<String>,
 }
 
-/// What the revision before the failed one resumes from: the latest checkpoint, if the failed one was started from that. Then
-/// nothing that was committed is repeated. Where that checkpoint may hold state of another computation, it is the one that
-/// the failed revision itself was restored from.
+/// What the previous revision resumes from. If the failed one was started from the latest checkpoint, so is the
+/// previous one, and no committed output is repeated. If that checkpoint may hold the state of another computation, the
+/// previous revision resumes from what the failed one first restored.
 ///
 /// # Errors
-/// Why it cannot use the latest checkpoint, if no earlier one is known.
+/// The latest checkpoint cannot be used, and no earlier one is known.
 fn way_back(pass: &Pass<'_>, failed: &Revision) -> Result<WayBack, String> {
     let has_own = pass.has_own_checkpoint();
     let earlier = |uri: &str, why: &str| {
-        Some(format!("The revision before resumes from {uri}{why}: output that was committed since then is repeated"))
+        Some(format!("The previous revision resumes from {uri}{why}: output that was committed since then is repeated"))
     };
     match (From::of(failed), &pass.seen.objection_to_return, &failed.restored_from) {
         (From::Latest, Some(objection), Some(uri)) => {
@@ -372,9 +372,9 @@ pub(super) fn roll_back(pass: &mut Pass<'_>) {
     pass.wait(pass.patience(SOON, pass.elapsed()));
     if let Some(why) = started(pass, |pass, number| {
         let why = pass.status.rolled_back.as_ref().map(|back| back.message.clone()).unwrap_or_default();
-        (Reason::RolledBack, format!("revision {number} runs, which is like the one before: {why}"))
+        (Reason::RolledBack, format!("revision {number} runs with the previous spec: {why}"))
     }) {
-        // What comes before it is not known to fit the state that is there now.
+        // An even older revision may not fit the current state, so this is the last attempt.
         if let Some(back) = &mut pass.status.rolled_back {
             back.failure = Some(why);
         }

@@ -1,6 +1,6 @@
-//! The end of a job. Kubernetes collects the children; what is decided here is what becomes of the state.
+//! The deletion of a job. Kubernetes collects the children. Here it is decided what happens to the state.
 //!
-//! Whatever happens, an object is gone in the time it is given: what could not be done by then is left, and reported.
+//! An object is always gone by its deadline. What could not be done by then is left and reported.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ use crate::events::Reason;
 use crate::names;
 use crate::observed::BatchJob;
 
-/// How long after the deletion was asked for the object stays at most.
+/// How long an object stays at most after its deletion was requested.
 pub const DEADLINE: Duration = Duration::from_secs(45);
-/// After which time a worker that does not answer is not waited for any more.
+/// How long the controller waits for a silent worker.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How long a worker may take for a last savepoint. After that it is made without it.
+/// How long a worker may take for a last savepoint. After that the savepoint is made without the worker.
 const STOP_MAX: Duration = Duration::from_secs(25);
-/// Seconds that a worker gets to save what it has before its latest checkpoint is copied.
+/// The grace period in seconds in which a worker can take a checkpoint, before the latest one is copied.
 const STOP_GRACE: u32 = 10;
 
 pub(super) fn decide(pass: &mut Pass<'_>) {
@@ -46,7 +46,7 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
     if pass.seen.is_namespace_going {
         return leave_state(pass, "the namespace is being deleted");
     }
-    // What has been done at the last moment is done, and a copy outlives the job.
+    // What was done in the last moment counts, and a copy outlives the job.
     let is_done = [&pass.seen.copy, &pass.seen.cleanup].iter().any(|job| matches!(job, BatchJob::Done { .. }));
     if asked_for_since(pass) >= DEADLINE && pass.seen.copy != BatchJob::Running && !is_done {
         return leave_state(pass, &format!("not done within {} s", DEADLINE.as_secs()));
@@ -63,18 +63,19 @@ fn asked_for_since(pass: &Pass<'_>) -> Duration {
     asked.map(|asked| since(asked.0, pass.now)).unwrap_or_default()
 }
 
-/// Takes a last savepoint, and leaves an object that says where it is. A worker that can be asked stops with it. Where none
-/// can, it is a copy of the latest checkpoint.
+/// Takes a last savepoint, and leaves an object that says where it is. A worker that answers stops with the savepoint.
+/// Otherwise the savepoint is a copy of the latest checkpoint.
 fn save(pass: &mut Pass<'_>) {
     match has_storage(pass) {
         Some(true) => {}
         Some(false) => return pass.step(Step::SetFinalizer(false)),
-        None => return leave_state(pass, "what the job was made of is not known any more"),
+        None => return leave_state(pass, "the record of its revision is missing"),
     }
     if pass.seen.copy != BatchJob::Absent {
         return copy(pass);
     }
-    // Only the savepoint of a suspension that still lasts is the job's last state: after every other one it ran on.
+    // Only the savepoint of the current suspension is the job's last state. After every other savepoint the job ran
+    // again.
     if let Some(uri) = pass.status.suspended_with.clone() {
         return leave(pass, uri, SavepointPhase::Completed, None);
     }
@@ -109,15 +110,15 @@ fn save(pass: &mut Pass<'_>) {
     }
 }
 
-/// Whether the job has checkpoint storage; nothing, if that is not known any more.
+/// Whether the job has checkpoint storage. None if the record of its revision is missing.
 fn has_storage(pass: &Pass<'_>) -> Option<bool> {
     pass.record.as_ref().map(|record| record.storage.is_some())
 }
 
-/// Makes the last savepoint of the latest checkpoint, once nothing writes there any more.
+/// Copies the latest checkpoint into the last savepoint, once no worker writes there.
 fn copy(pass: &mut Pass<'_>) {
     let Some(to) = pass.inputs().map(config_map::worker_config).and_then(|config| config.savepoint_folder()) else {
-        return leave_state(pass, "it is not known where to");
+        return leave_state(pass, "the job has no folder for savepoints");
     };
     let to = format!("{to}/{}", names::last_savepoint(pass.seen.name(), pass.seen.uid()));
     match pass.seen.copy.clone() {
@@ -126,12 +127,15 @@ fn copy(pass: &mut Pass<'_>) {
             leave(pass, to, SavepointPhase::Completed, checkpoint);
         }
         BatchJob::Failed(why) => leave_state(pass, &why),
-        // State may be large: the copy does not hold the job, and its end is recorded in the object that is left.
+        // The state may be large. So the job does not wait for the copy: the Savepoint that is left records how it
+        // ends.
         BatchJob::Running if asked_for_since(pass) >= DEADLINE => leave(pass, to, SavepointPhase::InProgress, None),
         BatchJob::Running => {}
-        BatchJob::Absent if pass.status.checkpoint.is_none() => leave_state(pass, "it has not completed a checkpoint"),
+        BatchJob::Absent if pass.status.checkpoint.is_none() => {
+            leave_state(pass, "the job has not completed a checkpoint")
+        }
         BatchJob::Absent => {
-            // A worker that has only lost touch saves what it has when it is asked to go.
+            // A worker that only cannot be reached takes a checkpoint when its pod ends.
             stop_writing(pass, STOP_GRACE);
             if pass.seen.pods.is_empty()
                 && let Some(inputs) = pass.inputs()
@@ -173,19 +177,19 @@ fn leave(pass: &mut Pass<'_>, uri: String, phase: SavepointPhase, checkpoint: Op
     pass.step(Step::SetFinalizer(false));
 }
 
-/// Deletes the job's folder and its savepoints, once nothing can write there any more.
+/// Deletes the job's folder and its savepoints, once no worker can write there.
 fn delete(pass: &mut Pass<'_>) {
     match has_storage(pass) {
         Some(true) => {}
         Some(false) => return pass.step(Step::SetFinalizer(false)),
-        None => return leave_state(pass, "what the job was made of is not known any more"),
+        None => return leave_state(pass, "the record of its revision is missing"),
     }
     match pass.seen.cleanup.clone() {
         BatchJob::Done { .. } => pass.step(Step::SetFinalizer(false)),
         BatchJob::Failed(why) => leave_state(pass, &why),
         BatchJob::Running => {}
         BatchJob::Absent => {
-            // What a worker would still save is deleted right after.
+            // A checkpoint that the worker takes now would be deleted right after.
             stop_writing(pass, 1);
             if pass.seen.pods.is_empty()
                 && let Some(inputs) = pass.inputs()
@@ -197,7 +201,7 @@ fn delete(pass: &mut Pass<'_>) {
     }
 }
 
-/// Deletes the StatefulSet and the pods. On a lost node nobody waits for their end.
+/// Deletes the StatefulSet and the pods. On a lost node, pods are deleted without waiting for them to end.
 fn stop_writing(pass: &mut Pass<'_>, grace: u32) {
     if pass.seen.stateful_set.as_ref().is_some_and(|set| !set.is_going) {
         pass.step(Step::DeleteStatefulSet);
@@ -210,7 +214,7 @@ fn stop_writing(pass: &mut Pass<'_>, grace: u32) {
     }
 }
 
-/// Lets the object go, and says what stays behind.
+/// Releases the object, and reports what stays in storage.
 fn leave_state(pass: &mut Pass<'_>, why: &str) {
     let folder = pass.inputs().map(config_map::worker_config).and_then(|config| {
         Some((format!("{}/{}", config.checkpoint.uri.as_ref()?.trim_end_matches('/'), config.folder()), config))
@@ -229,6 +233,6 @@ fn leave_state(pass: &mut Pass<'_>, why: &str) {
         ),
         OnDelete::Delete | OnDelete::Retain => format!("the state was not deleted: {why}. It is left in {places}"),
     };
-    pass.tell(Reason::StateLeft, story);
+    pass.emit(Reason::StateLeft, story);
     pass.step(Step::SetFinalizer(false));
 }

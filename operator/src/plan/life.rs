@@ -1,4 +1,4 @@
-//! Which room a living job is in.
+//! Which module decides about a job that is not being deleted.
 
 use eddyline_crds::status::{OperationKind, Phase};
 use eddyline_crds::stream_job::OnDelete;
@@ -27,7 +27,8 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
         Some(OperationKind::Suspend) => suspension::suspend(pass),
         Some(OperationKind::Resume) => suspension::resume(pass),
         Some(OperationKind::Rescale) => steady::rescale(pass),
-        // The deletion that it belongs to cannot be taken back, so it belongs to a job of which this one was restored.
+        // A deletion cannot be undone. So this operation is that of an earlier job, from whose backup this one was
+        // restored.
         Some(OperationKind::Finalize) => pass.status.operation = None,
         None if pass.status.phase == Phase::Suspended => suspension::stay(pass),
         None if pass.status.phase == Phase::Finished => steady::stay_finished(pass),
@@ -51,7 +52,7 @@ fn ensure_finalizer(pass: &mut Pass<'_>) {
     }
 }
 
-/// Another spec than the one that was taken back is tried again.
+/// A spec that differs from the one that was rolled back is tried again.
 fn forget_what_was_taken_back(pass: &mut Pass<'_>) {
     if let (Some(back), Some(accepted)) = (&pass.status.rolled_back, pass.verdict.accepted())
         && back.hash != accepted.hash

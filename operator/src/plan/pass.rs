@@ -1,4 +1,4 @@
-//! One reconcile of a job: what was seen of it, and the plan as it grows.
+//! One reconcile of a job: what was observed, and the plan as it grows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,19 +20,19 @@ use crate::status;
 use crate::status::conditions::{self, Type};
 use crate::validate::{Accepted, Verdict};
 
-/// How soon to look again at something that is under way.
+/// The wait until the next reconcile while an operation is in progress.
 pub(super) const SOON: Duration = Duration::from_secs(1);
-/// How soon to look again after a decision that others follow.
+/// The wait until the next reconcile after a decision that others follow.
 pub(super) const AT_ONCE: Duration = Duration::from_millis(50);
-/// How soon to look again at a job that is not Ready.
+/// The wait until the next reconcile of a job that is not Ready.
 pub(super) const UNREADY: Duration = Duration::from_secs(2);
-/// How soon to look again at a job that runs well, to keep its status fresh.
+/// The wait until the next reconcile of a healthy job, to keep its status fresh.
 pub(super) const SETTLED: Duration = Duration::from_secs(8);
-/// How soon to look again at the latest at something that takes long.
+/// The longest wait until the next reconcile while an operation takes long.
 const LATER: Duration = Duration::from_secs(30);
-/// How soon to look again at a job that waits for its spec to change.
+/// The wait until the next reconcile of a job that waits for a change of its spec.
 pub(super) const WAITING: Duration = Duration::from_secs(120);
-/// How often children are applied again that look as they should.
+/// How often unchanged children are applied again.
 const APPLY_AGAIN: Duration = Duration::from_secs(600);
 
 /// One reconcile of a job.
@@ -40,7 +40,7 @@ const APPLY_AGAIN: Duration = Duration::from_secs(600);
 pub struct Pass<'a> {
     /// The verdict on the spec.
     pub verdict: &'a Verdict,
-    /// What was seen.
+    /// What was observed.
     pub seen: &'a Observed,
     /// The controller's settings.
     pub settings: &'a Settings,
@@ -56,7 +56,7 @@ pub struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// A reconcile that has decided nothing yet.
+    /// A reconcile without a decision so far.
     pub fn new(verdict: &'a Verdict, seen: &'a Observed, settings: &'a Settings, now: Timestamp) -> Self {
         let status = seen.job.status.clone().unwrap_or_default();
         let record = Self::record_of(&status, verdict, seen);
@@ -73,8 +73,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The record of the revision in a status. A revision that was recorded in the status and not yet in its ConfigMap
-    /// comes from the spec, if that has not changed since.
+    /// The record of the revision in a status. If the revision has no ConfigMap yet, the record comes from the spec,
+    /// unless that has changed since.
     fn record_of(status: &StreamJobStatus, verdict: &Verdict, seen: &Observed) -> Option<Arc<Record>> {
         let revision = status.revision.as_ref()?;
         if let Some(record) = &seen.record {
@@ -94,42 +94,44 @@ impl<'a> Pass<'a> {
     }
 
     /// Adds an event.
-    pub fn tell(&mut self, reason: Reason, message: impl Into<String>) {
+    pub fn emit(&mut self, reason: Reason, message: impl Into<String>) {
         self.events.push(Event::new(reason, message));
     }
 
-    /// Looks again after this at the latest.
+    /// Reconciles again after this time at the latest.
     pub fn look_again(&mut self, after: Duration) {
         self.requeue = self.requeue.min(after);
     }
 
-    /// Looks again after this, and not sooner.
+    /// Reconciles again after this time, and not sooner.
     pub fn wait(&mut self, after: Duration) {
         self.requeue = after;
     }
 
-    /// The accepted spec, unless it is one that was taken back.
+    /// The accepted spec, unless it was rolled back.
     pub fn wanted(&self) -> Option<&'a Accepted> {
         let accepted = self.verdict.accepted()?;
         let is_taken_back = self.status.rolled_back.as_ref().is_some_and(|back| back.hash == accepted.hash);
         (!is_taken_back).then_some(accepted)
     }
 
-    /// The accepted spec, if it needs another revision than the one that runs.
+    /// The accepted spec, if it needs a new revision.
     pub fn wanted_change(&self) -> Option<&'a Accepted> {
         let wanted = self.wanted()?;
         let revision = self.status.revision.as_ref()?;
-        // The hash is computed again from the record: a newer controller may know more fields than the one that wrote it.
+        // The hash is computed again from the record: a newer controller may know more fields than the one that wrote
+        // it.
         let is_same =
             wanted.hash == revision.hash || self.record.as_ref().is_some_and(|record| record.hash() == wanted.hash);
         (!is_same).then_some(wanted)
     }
 
-    /// How many slots the job should have.
+    /// The number of slots that the job should have.
     pub fn parallelism(&self) -> u16 {
         match (self.verdict, &self.record) {
             (Verdict::Accepted(accepted), _) => accepted.record.spec.parallelism,
-            // The number of slots is no part of a revision, so it is followed as far as the one that runs takes it.
+            // Parallelism is no part of a revision. So it is followed even now, up to the maxParallelism of the running
+            // revision.
             (Verdict::Rejected(_), Some(record)) => {
                 let (asked, known) = (self.seen.job.spec.parallelism, &record.spec);
                 let fits_keys = u32::from(asked) <= known.max_parallelism;
@@ -140,7 +142,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What the worker of the revision says; nothing if the worker there is runs another one.
+    /// The answer of the worker. None if the worker runs another revision.
     pub fn worker(&self) -> Option<&'a JobStatus> {
         let revision = self.status.revision.as_ref()?;
         match &self.seen.worker {
@@ -149,7 +151,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Whether the revision runs and has completed a checkpoint, where it keeps any.
+    /// Whether the revision runs and, if it has storage, has completed a checkpoint.
     pub fn is_ready(&self) -> bool {
         let has_storage = self.record.as_ref().is_some_and(|record| record.storage.is_some());
         self.worker().is_some_and(|worker| status::is_ready(worker, has_storage))
@@ -164,8 +166,8 @@ impl<'a> Pass<'a> {
             || self.worker().is_some_and(|worker| worker.checkpoint.is_some())
     }
 
-    /// The change that was taken back and why what it replaced does not run either, if that is so. A job that runs after all
-    /// may still lack a checkpoint.
+    /// If a rollback has failed: the change that was rolled back, and why the previous revision does not run either. A
+    /// job that runs after all may still lack a checkpoint.
     pub fn rollback_failure(&self) -> Option<(&RolledBack, &str)> {
         if self.worker().is_some_and(|worker| worker.phase == WorkerPhase::Running) {
             return None;
@@ -174,7 +176,7 @@ impl<'a> Pass<'a> {
         Some((back, back.failure.as_deref()?))
     }
 
-    /// Whether the job can still be asked to stop, or is about to be.
+    /// Whether the job can be asked to stop, now or soon.
     pub fn can_be_stopped(&self) -> bool {
         self.worker().is_some_and(|worker| {
             matches!(
@@ -188,19 +190,20 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// Begins something that takes several steps.
+    /// Begins an operation.
     pub fn begin(&mut self, kind: OperationKind, savepoint: Option<String>, previous: Option<Revision>) {
         self.status.operation =
             Some(Operation { kind, started_at: Time(self.now), silent_since: None, savepoint, previous });
         self.look_again(AT_ONCE);
     }
 
-    /// How long the operation has been under way.
+    /// The time since the operation began.
     pub fn elapsed(&self) -> Duration {
         self.status.operation.as_ref().map(|operation| since(operation.started_at.0, self.now)).unwrap_or_default()
     }
 
-    /// Notes whether the worker gives an answer that the operation can continue with, and returns for how long there has been none.
+    /// Records whether the worker gives an answer that the operation can continue with. Returns how long there has been
+    /// none.
     pub fn silence(&mut self, is_silent: bool) -> Duration {
         let now = self.now;
         let Some(operation) = &mut self.status.operation else { return Duration::ZERO };
@@ -211,12 +214,12 @@ impl<'a> Pass<'a> {
         since(operation.silent_since.get_or_insert(Time(now)).0, now)
     }
 
-    /// How soon to look again at something that takes its time: soon at first, and less often the longer it takes.
+    /// The wait until the next reconcile of something that takes time: it grows with the time taken.
     pub fn patience(&self, first: Duration, waiting: Duration) -> Duration {
         (waiting / 8).clamp(first, LATER)
     }
 
-    /// For how long the job has been waited for since it last began or ceased to run, or its revision was begun.
+    /// The time since the job last began or stopped running, or since its revision began.
     pub fn waited(&self) -> Duration {
         let running =
             conditions::find(&self.status.conditions, Type::Running).map(|known| known.last_transition_time.0);
@@ -224,7 +227,7 @@ impl<'a> Pass<'a> {
         running.into_iter().chain(begun).max().map(|at| since(at, self.now)).unwrap_or_default()
     }
 
-    /// Makes the next revision the one that is meant to run.
+    /// Makes the next revision the one that should run.
     pub fn begin_revision(&mut self, record: Arc<Record>, hash: String, generation: i64, from: &From) {
         let before = self.status.revision.as_ref();
         let number = before.map_or(0, |revision| revision.number) + 1;
@@ -250,10 +253,10 @@ impl<'a> Pass<'a> {
     pub fn savepoint_taken(&mut self, uri: &str, reason: &str) {
         self.status.last_savepoint =
             Some(SavepointTaken { uri: uri.to_owned(), at: Time(self.now), reason: reason.to_owned() });
-        self.tell(Reason::SavepointCompleted, format!("savepoint {uri} taken: {reason}"));
+        self.emit(Reason::SavepointCompleted, format!("savepoint {uri} taken: {reason}"));
     }
 
-    /// What children are made of, if there is a revision whose record is known.
+    /// The inputs of the children, if the record of the revision is known.
     pub fn inputs(&self) -> Option<Inputs<'_>> {
         Some(Inputs {
             job: &self.seen.job,
@@ -265,7 +268,7 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// Applies the children, if they are not as they should be.
+    /// Applies the children if they differ from what they should be.
     pub fn apply_children(&mut self) {
         let Some(inputs) = self.inputs() else { return };
         let children = Children::of(inputs);
@@ -291,7 +294,7 @@ impl<'a> Pass<'a> {
         self.step(Step::Apply(Box::new(children)));
     }
 
-    /// The plan, with a status that says all that was seen.
+    /// The plan, with a complete status.
     pub fn into_plan(mut self) -> Plan {
         status::describe(&mut self);
         Plan { status: self.status, events: self.events, steps: self.steps, requeue: self.requeue }

@@ -1,4 +1,4 @@
-//! Savepoints by schedule: asking for them when they are due, deleting them when they are not to be kept.
+//! Savepoints by schedule: requests them when they are due, and deletes them when they expire.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::desired::{labels, owner};
 use crate::names;
 use crate::schedule::{Schedule, expired, savepoint_name};
 
-/// How late a scheduled savepoint may be asked for: after that, the next time of the schedule is waited for.
+/// How late a scheduled savepoint may be requested. After that, the schedule's next time counts.
 const LATENESS_MAX: Duration = Duration::from_secs(600);
 
 pub(super) fn keep(pass: &mut Pass<'_>) {
@@ -26,7 +26,7 @@ pub(super) fn keep(pass: &mut Pass<'_>) {
     }
     let Some(schedule) = rules.schedule.as_deref().and_then(|text| Schedule::parse(text).ok()) else { return };
     if let Some(next) = schedule.next(pass.now) {
-        // Half a second later, so that the clock says the time when the reconcile begins.
+        // Half a second later, so that the time has come when the reconcile begins.
         pass.look_again(since(pass.now, next) + Duration::from_millis(500));
     }
     let is_running = pass.worker().is_some_and(|worker| worker.phase == WorkerPhase::Running);
@@ -41,7 +41,7 @@ pub(super) fn keep(pass: &mut Pass<'_>) {
     }
 }
 
-/// When the last scheduled savepoint was asked for; when the job was created, if none was.
+/// When the last scheduled savepoint was requested. If there is none, when the job was created.
 fn last(pass: &Pass<'_>) -> Timestamp {
     let created = |metadata: &kube::core::ObjectMeta| metadata.creation_timestamp.as_ref().map(|time| time.0);
     let of_job = created(&pass.seen.job.metadata);

@@ -20,7 +20,7 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
         pass.wait(WAITING);
         return;
     }
-    // A batch job of the predecessor would take this job's state for that one's.
+    // A batch job of the predecessor would treat this job's state as that one's.
     let is_free = pass.seen.predecessors.is_empty();
     let Some(from) = source(pass).ok().filter(|_| is_free) else {
         pass.wait(UNREADY);
@@ -32,24 +32,24 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
     pass.apply_children();
 }
 
-/// What the job should start from, if nothing of it has ever run and `restoreFrom` has been corrected.
+/// What the job should start from, if it has never run and `restoreFrom` was corrected.
 pub(super) fn corrected(pass: &Pass<'_>) -> Option<From> {
     let revision = pass.status.revision.as_ref()?;
     pass.wanted()?;
     if !is_untried(revision) || pass.status.checkpoint.is_some() || pass.seen.wants_suspension() {
         return None;
     }
-    // One that was taken out is no correction: to begin without state takes more than that.
+    // Removing `restoreFrom` is no correction: a start without state needs a clearer request.
     let from = source(pass).ok().filter(|from| matches!(from, From::Savepoint(_)))?;
     (from != From::of(revision)).then_some(from)
 }
 
-/// Whether neither the revision nor one before it was ever Ready.
+/// Whether neither the revision nor an earlier one was ever Ready.
 pub(super) fn is_untried(revision: &Revision) -> bool {
     (revision.is_first || revision.number == 1) && !revision.was_ready
 }
 
-/// Starts once more, from somewhere else.
+/// Starts again, from another state.
 pub(super) fn again(pass: &mut Pass<'_>, from: &From) {
     let Some(accepted) = pass.verdict.accepted() else { return };
     let was = pass.status.revision.as_ref().map(|revision| revision.from.clone()).unwrap_or_default();
@@ -57,13 +57,13 @@ pub(super) fn again(pass: &mut Pass<'_>, from: &From) {
     pass.status.operation = None;
     pass.status.phase = Phase::Starting;
     pass.begin_revision(record, accepted.hash.clone(), pass.seen.generation(), from);
-    pass.tell(Reason::Restarting, format!("starts from {from} instead of {was}, as restoreFrom says now"));
+    pass.emit(Reason::Restarting, format!("starts from {from} instead of {was}, as restoreFrom says now"));
 }
 
 /// What the first revision starts from.
 ///
 /// # Errors
-/// What it has to wait for.
+/// What the revision has to wait for.
 pub(crate) fn source(pass: &Pass<'_>) -> Result<From, String> {
     let restore = &pass.seen.job.spec.restore_from;
     if let Some(uri) = &restore.uri {
@@ -73,7 +73,7 @@ pub(crate) fn source(pass: &Pass<'_>) -> Result<From, String> {
         return Ok(From::Empty);
     };
     let Some(savepoint) = &pass.seen.restore_from else {
-        return Err(format!("waiting for the Savepoint {} of restoreFrom: there is none", reference.name));
+        return Err(format!("waiting for the Savepoint {} of restoreFrom: it does not exist", reference.name));
     };
     let status = savepoint.status.clone().unwrap_or_default();
     match (status.phase, status.uri) {

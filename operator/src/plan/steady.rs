@@ -1,4 +1,4 @@
-//! A job that only has to be kept running, at the right parallelism.
+//! A job without an operation: it is kept running, at the right parallelism.
 
 use eddyline_api::Phase as WorkerPhase;
 use eddyline_crds::status::{OperationKind, Phase};
@@ -25,25 +25,25 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
     };
     match worker.phase {
         WorkerPhase::Finished => finish(pass),
-        // Nobody asked for it, or somebody else runs the job: a new process finds out what is to be done.
+        // Somebody else stopped the job or runs it. A new process finds out what to do.
         WorkerPhase::Stopped | WorkerPhase::Canceled | WorkerPhase::Fenced => {
             pods::replace_workers(pass, &format!("its job is {}", worker.phase));
         }
         WorkerPhase::Running if worker.parallelism != pass.parallelism() => {
             let (from, to) = (worker.parallelism, pass.parallelism());
             pass.begin(OperationKind::Rescale, None, None);
-            pass.tell(Reason::RescaleStarted, format!("from {from} to {to} slots"));
+            pass.emit(Reason::RescaleStarted, format!("from {from} to {to} slots"));
             rescale(pass);
         }
-        // Nothing but a new process or a new revision helps, and both are noticed.
+        // Only a new process or a new revision helps, and the controller notices both.
         WorkerPhase::Failed => {}
         _ if !pass.is_ready() => pass.wait(unready),
         _ => {}
     }
 }
 
-/// A change of parallelism that is under way. It is asked for again until it is done: a worker that was replaced
-/// meanwhile starts with the parallelism of its ConfigMap, or knows nothing of the request.
+/// A change of parallelism in progress. The request is repeated until the change is done: a worker that was replaced
+/// meanwhile starts with the parallelism of its ConfigMap, or does not know of the request.
 pub(super) fn rescale(pass: &mut Pass<'_>) {
     if pass.seen.wants_suspension() {
         return suspension::begin(pass);
@@ -64,7 +64,7 @@ pub(super) fn rescale(pass: &mut Pass<'_>) {
                 ),
                 _ => format!("to {wanted} slots, with the start of a worker"),
             };
-            pass.tell(Reason::RescaleCompleted, story);
+            pass.emit(Reason::RescaleCompleted, story);
         }
         WorkerPhase::Running => pass.step(Step::Rescale { parallelism: wanted }),
         WorkerPhase::Finished
@@ -79,7 +79,7 @@ pub(super) fn rescale(pass: &mut Pass<'_>) {
     }
 }
 
-/// Records that the revision has proved that it can run.
+/// Records that the revision has become Ready.
 pub(super) fn note_ready(pass: &mut Pass<'_>) -> bool {
     let is_ready = pass.is_ready();
     if is_ready && let Some(revision) = &mut pass.status.revision {
@@ -91,14 +91,14 @@ pub(super) fn note_ready(pass: &mut Pass<'_>) -> bool {
     is_ready
 }
 
-/// The end of a job whose input ends.
+/// Records that all input has been read.
 pub(super) fn finish(pass: &mut Pass<'_>) {
     if let Some(revision) = &mut pass.status.revision {
         revision.was_ready = true;
     }
     pass.status.operation = None;
     pass.status.phase = Phase::Finished;
-    pass.tell(Reason::Finished, "all input has been read and its output is visible");
+    pass.emit(Reason::Finished, "all input has been read and its output is visible");
 }
 
 pub(super) fn stay_finished(pass: &mut Pass<'_>) {

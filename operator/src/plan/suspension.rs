@@ -19,13 +19,13 @@ pub(super) fn begin(pass: &mut Pass<'_>) {
     suspend(pass);
 }
 
-/// A job that is being stopped. It is stopped whatever happens: where no savepoint can be had, because nothing is there
-/// to take one, it resumes from its latest checkpoint.
+/// A job that is being stopped. It always stops: if no worker can take a savepoint, the job later resumes from its
+/// latest checkpoint.
 pub(super) fn suspend(pass: &mut Pass<'_>) {
     pass.look_again(SOON);
     if !pass.seen.wants_suspension() && change::take_back_stop(pass) {
         if pass.status.operation.is_none() {
-            pass.tell(Reason::Resumed, "runs on: it had not stopped yet");
+            pass.emit(Reason::Resumed, "keeps running: it had not stopped yet");
         }
         return;
     }
@@ -59,7 +59,7 @@ fn suspended(pass: &mut Pass<'_>, savepoint: Option<String>, story: &str) {
     pass.status.operation = None;
     pass.status.phase = Phase::Suspended;
     pass.status.suspended_with = savepoint;
-    pass.tell(Reason::Suspended, story);
+    pass.emit(Reason::Suspended, story);
 }
 
 /// A job that is suspended.
@@ -68,15 +68,15 @@ pub(super) fn stay(pass: &mut Pass<'_>) {
         return;
     }
     pass.status.phase = Phase::Starting;
-    // From now on the job may have gone further than that.
+    // From now on the job may be ahead of that savepoint.
     let suspended_with = pass.status.suspended_with.take();
-    // The process that starts now is the first of its kind, and no restart.
+    // The process that starts now counts as the first one, not as a restart.
     pass.status.process = None;
     let Some(wanted) = pass.wanted_change() else {
         pass.begin(OperationKind::Resume, None, None);
         return;
     };
-    // A revision that does not work must not become what its successor starts from.
+    // If this revision does not work, its successor must still start from the savepoint of the suspension.
     let from = match pass.seen.job.spec.upgrade.mode {
         UpgradeMode::Stateless => From::Empty,
         UpgradeMode::Savepoint | UpgradeMode::LastState => {
@@ -99,12 +99,12 @@ pub(super) fn resume(pass: &mut Pass<'_>) {
     pass.wait(pass.patience(SOON, pass.elapsed()));
     if steady::note_ready(pass) {
         pass.status.operation = None;
-        pass.tell(Reason::Resumed, "runs again");
+        pass.emit(Reason::Resumed, "runs again");
         return;
     }
     match pass.worker().map(|worker| worker.phase) {
         Some(WorkerPhase::Finished) => steady::finish(pass),
-        // The pod that was suspended is still there.
+        // The pod of the suspended job still exists.
         Some(phase @ (WorkerPhase::Stopped | WorkerPhase::Canceled)) => {
             pods::replace_workers(pass, &format!("its job is {phase}"));
         }
@@ -112,15 +112,15 @@ pub(super) fn resume(pass: &mut Pass<'_>) {
     }
 }
 
-/// Why a job that was never started does not start, if it has to wait for something.
+/// What a job waits for before its first start, if it waits.
 pub(crate) fn waits_for(pass: &Pass<'_>) -> Option<String> {
     if pass.status.revision.is_some() || pass.seen.wants_suspension() {
         return None;
     }
     match pass.seen.predecessors.first() {
-        Some(job) => {
-            Some(format!("waiting for the batch job {job}, which deals with the data of a job of this name before"))
-        }
+        Some(job) => Some(format!(
+            "waiting for the batch job {job}, which deletes or copies the data of an earlier job of this name"
+        )),
         None => start::source(pass).err(),
     }
 }

@@ -216,7 +216,7 @@ fn a_decision_made_twice_is_the_same_decision() {
 
 #[test]
 fn a_job_that_cannot_be_asked_right_now_is_waited_for_and_not_for_ever() {
-    for (phase, silent_for, goes_on) in [
+    for (phase, silent_for, proceeds) in [
         (Said::Starting, 0, false),
         (Said::Restarting, 59, false),
         (Said::Restarting, 60, true),
@@ -230,7 +230,7 @@ fn a_job_that_cannot_be_asked_right_now_is_waited_for_and_not_for_ever() {
         case.silent(300, silent_for);
         case.says(1, phase);
         let (operation, _, steps) = case.decided();
-        let expected = if goes_on { OperationKind::Upgrade } else { OperationKind::Stop };
+        let expected = if proceeds { OperationKind::Upgrade } else { OperationKind::Stop };
         assert_eq!(operation, Some(expected), "{phase:?} for {silent_for} s");
         assert!(!steps.contains(&"stop"), "{phase:?}: {steps:?}");
     }
@@ -238,19 +238,19 @@ fn a_job_that_cannot_be_asked_right_now_is_waited_for_and_not_for_ever() {
 
 #[test]
 fn a_stop_has_a_deadline() {
-    for (seconds, goes_on) in [(599, false), (600, true)] {
+    for (seconds, proceeds) in [(599, false), (600, true)] {
         let mut case = Case::running();
         case.spec(|job| job.spec.workers.version = "2".to_owned());
         case.operation(OperationKind::Stop, None);
         case.later(seconds);
         case.says(1, Said::Stopping);
-        let expected = if goes_on { OperationKind::Upgrade } else { OperationKind::Stop };
+        let expected = if proceeds { OperationKind::Upgrade } else { OperationKind::Stop };
         assert_eq!(case.decided().0, Some(expected), "{seconds} s");
     }
 }
 
 #[test]
-fn a_worker_that_misses_one_question_late_in_a_stop_is_not_given_up() {
+fn a_worker_that_misses_one_question_late_in_a_stop_is_not_abandoned() {
     let mut case = Case::running();
     case.spec(|job| job.spec.workers.version = "2".to_owned());
     case.operation(OperationKind::Stop, None);
@@ -417,7 +417,7 @@ fn a_pod_of_a_lost_node_is_forced_to_go_after_half_a_minute() {
 }
 
 #[test]
-fn what_is_done_when_the_time_of_a_deletion_is_over_is_not_given_up() {
+fn what_is_done_when_the_time_of_a_deletion_is_over_is_not_abandoned() {
     use eddyline_crds::stream_job::OnDelete;
 
     use crate::observed::BatchJob;
@@ -502,7 +502,7 @@ fn a_checkpoint_that_neither_completes_nor_fails_is_overdue() {
 }
 
 #[test]
-fn a_source_that_cannot_be_read_is_a_warning_and_told_once() {
+fn a_source_that_cannot_be_read_is_a_warning_and_reported_once() {
     let mut case = Case::running();
     let before = case.plan().status;
     let mut worker = testing::worker(1, Said::Running);
@@ -512,7 +512,7 @@ fn a_source_that_cannot_be_read_is_a_warning_and_told_once() {
     let warning = during.conditions.iter().find(|condition| condition.type_ == "Warning").expect("the condition");
     assert_eq!((warning.status.as_str(), warning.reason.as_str()), ("True", "SourceUnreachable"));
     assert_eq!(warning.message, "Source: orders: no broker answers");
-    let reported = |from, to| events::told_by(from, to).into_iter().map(|event| event.reason).collect::<Vec<_>>();
+    let reported = |from, to| events::between(from, to).into_iter().map(|event| event.reason).collect::<Vec<_>>();
     assert_eq!(reported(&before, &during), [crate::events::Reason::SourceUnreachable]);
     assert_eq!(reported(&during, &during), []);
 }

@@ -7,13 +7,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::clock::Timestamp;
 use crate::status::conditions::{FALSE, TRUE, Type, listed, said};
 
-/// What can be said about a savepoint. Its phase is the reason of each.
+/// The conditions of a savepoint. The reason of each is its phase.
 pub(crate) fn conditions(status: &SavepointStatus, now: Timestamp) -> Vec<Condition> {
     let is = |holds: bool| if holds { TRUE } else { FALSE };
     let phase = status.phase;
     let message = match phase {
         SavepointPhase::Completed => status.uri.clone(),
-        SavepointPhase::InProgress => Some("the job is taking it".to_owned()),
+        SavepointPhase::InProgress => Some("the job is taking the savepoint".to_owned()),
         SavepointPhase::Pending | SavepointPhase::Failed => status.message.clone(),
     };
     let all = [

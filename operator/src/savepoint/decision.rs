@@ -13,17 +13,17 @@ use crate::events::Reason;
 use crate::names;
 use crate::observed::{BatchJob, Observed, Worker};
 
-/// How long after the deletion was asked for the object stays at most.
+/// How long an object stays at most after its deletion was requested.
 const DEADLINE: Duration = Duration::from_secs(45);
 const SOON: Duration = Duration::from_secs(1);
-/// How soon to look again at a savepoint of a job that does not run.
+/// The wait until the next reconcile of a savepoint whose job does not run.
 const PENDING: Duration = Duration::from_secs(2);
 const PENDING_MAX: Duration = Duration::from_secs(30);
 
-/// How soon to look again at a savepoint that was not found in storage: when its batch job is gone, it is looked for again.
+/// The wait until the next search for a savepoint that was not found in storage. By then the batch job is gone.
 const CHECK_AGAIN: Duration = Duration::from_secs(1800);
 
-/// What was seen of a savepoint.
+/// What was observed of a savepoint.
 pub(super) struct Seen<'a> {
     pub savepoint: &'a Savepoint,
     pub job: Option<&'a Observed>,
@@ -36,15 +36,15 @@ pub(super) struct Seen<'a> {
 #[derive(Debug, PartialEq)]
 pub(super) struct Decision {
     pub status: SavepointStatus,
-    /// Whether to ask the job for it, once that is recorded.
+    /// Whether to ask the job for it, once the status is recorded.
     pub ask: bool,
     pub again: Option<Duration>,
 }
 
-/// What the worker says of a savepoint that it was asked for.
+/// What the worker reports about a savepoint that it was asked for.
 #[derive(Debug, PartialEq)]
 pub(super) enum Writing {
-    /// It does not take it, or there is no worker.
+    /// It is not taking it, or there is no worker.
     Nothing,
     /// It does not answer.
     Silence,
@@ -55,7 +55,7 @@ pub(super) enum Writing {
 #[derive(Debug, PartialEq)]
 pub(super) enum Ending {
     Wait,
-    /// It has been completed meanwhile: that is recorded before its data is deleted.
+    /// It was completed meanwhile. That is recorded before its data is deleted.
     Record(Box<SavepointStatus>),
     Delete {
         uri: String,
@@ -87,12 +87,12 @@ pub(super) struct Copy<'a> {
     /// The one that makes it, by name.
     pub by: &'a str,
     pub job: BatchJob,
-    /// The one that looks whether it is in storage.
+    /// The one that checks whether it is in storage.
     pub check: BatchJob,
 }
 
-/// A savepoint that a batch job makes of a checkpoint. Gives whether to look in storage for it: what is known of a batch job
-/// that has ended goes with it after a day, and the savepoint stays.
+/// Follows a savepoint that a batch job copies from a checkpoint. Returns whether to look for it in storage: a batch
+/// job that has ended is deleted after a day, with its result, and the savepoint stays.
 pub(super) fn follow_copy(savepoint: &Savepoint, copy: &Copy<'_>, now: Timestamp) -> (Decision, bool) {
     let mut status = savepoint.status.clone().unwrap_or_default();
     status.observed_generation = savepoint.metadata.generation.unwrap_or_default();
@@ -109,13 +109,12 @@ pub(super) fn follow_copy(savepoint: &Savepoint, copy: &Copy<'_>, now: Timestamp
             return (wait(status, Some(message), None), false);
         }
         (BatchJob::Absent, BatchJob::Absent) => {
-            let message = format!("{unknown}; it is looked for in storage");
+            let message = format!("{unknown}; the controller looks for it in storage");
             return (wait(status, Some(message), Some(SOON)), true);
         }
         (BatchJob::Absent, BatchJob::Running) => return (wait(status, None, Some(PENDING)), false),
         (BatchJob::Absent, BatchJob::Failed(why)) => {
-            let message =
-                format!("{unknown}, and it is not found in storage: {why}. It is looked for again every hour");
+            let message = format!("{unknown}, and it is not in storage: {why}. The controller looks for it every hour");
             return (wait(status, Some(message), Some(CHECK_AGAIN)), false);
         }
         (BatchJob::Done { checkpoint }, _) | (BatchJob::Absent, BatchJob::Done { checkpoint }) => {
@@ -126,7 +125,7 @@ pub(super) fn follow_copy(savepoint: &Savepoint, copy: &Copy<'_>, now: Timestamp
         }
         (BatchJob::Failed(why), _) => {
             status.phase = SavepointPhase::Failed;
-            status.message = Some(format!("{why}. What it was to be a copy of is left where it was"));
+            status.message = Some(format!("{why}. The checkpoint that it was to copy stays where it is"));
         }
     }
     (Decision { status, ask: false, again: None }, false)
@@ -152,7 +151,7 @@ pub(super) fn decide(seen: &Seen<'_>) -> Decision {
         seen.savepoint.spec.uri.is_some() || observed.record.as_ref().is_none_or(|record| record.storage.is_some());
     if !has_folder {
         status.phase = SavepointPhase::Failed;
-        status.message = Some(format!("{job} has no checkpoint storage, and the Savepoint names no uri"));
+        status.message = Some(format!("{job} has no checkpoint storage, and the Savepoint has no uri"));
         return Decision { status, ask: false, again: None };
     }
     let phase = observed.job.status.as_ref().map(|status| status.phase);
@@ -201,14 +200,14 @@ fn follow(mut status: SavepointStatus, taken: &eddyline_api::Savepoint, now: Tim
     }
 }
 
-/// How soon to look again at a savepoint that cannot be taken yet: less often the longer it waits.
+/// The wait until the next reconcile of a savepoint that cannot be taken yet. It grows with the time waited.
 fn pending(savepoint: &Savepoint, now: Timestamp) -> Duration {
     let waiting = savepoint.metadata.creation_timestamp.as_ref().map(|created| since(created.0, now));
     (waiting.unwrap_or_default() / 8).clamp(PENDING, PENDING_MAX)
 }
 
-/// The event that follows from how the status differs from the one before.
-pub(super) fn told_by(savepoint: &Savepoint, next: &SavepointStatus) -> Option<(Reason, String)> {
+/// The event that follows from the difference between the status and the previous one.
+pub(super) fn event(savepoint: &Savepoint, next: &SavepointStatus) -> Option<(Reason, String)> {
     let name = savepoint.metadata.name.as_deref().unwrap_or_default();
     if phase(savepoint) == next.phase {
         return None;
@@ -252,14 +251,14 @@ pub(super) fn end(
             Writing::Is(_) | Writing::Silence => {
                 let waited = DEADLINE.as_secs();
                 (
-                    Ending::Leave(format!("it was still being taken after {waited} s; what was written of it stays")),
+                    Ending::Leave(format!("it was still in progress after {waited} s; what was written of it stays")),
                     None,
                 )
             }
         };
     };
     let Some(origin) = savepoint.status.as_ref().and_then(|status| status.origin.as_ref()) else {
-        return (Ending::Leave(format!("{uri} was not deleted: it is not known how to reach it")), None);
+        return (Ending::Leave(format!("{uri} was not deleted: the controller does not know how to reach it")), None);
     };
     match cleanup {
         BatchJob::Done { .. } => (Ending::LetGo, None),

@@ -146,7 +146,7 @@ async fn a_worker_that_was_fenced_off_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_crash_loop_and_a_lack_of_memory_are_told_by_name() {
+async fn a_crash_loop_and_a_lack_of_memory_are_reported_by_name() {
     for (reason, code, name, failure) in
         [("Error", 3, "CrashLoopBackOff", "Crashed"), ("OOMKilled", 137, "OutOfMemory", "OutOfMemory")]
     {
@@ -193,7 +193,7 @@ async fn an_upgrade_of_a_job_that_cannot_be_asked_resumes_from_its_latest_checkp
 }
 
 #[tokio::test]
-async fn a_first_image_that_cannot_be_pulled_is_told_and_replaced_when_it_is_corrected() {
+async fn a_first_image_that_cannot_be_pulled_is_reported_and_replaced_when_it_is_corrected() {
     let mut scenario = Scenario::new();
     scenario.world.state().missing_tags.push("broken".to_owned());
     scenario.create(|job| job.spec.workers.version = "broken".to_owned());
@@ -227,7 +227,7 @@ async fn storage_that_is_away_holds_an_upgrade_up_and_does_not_lose_state() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_missing_is_told_by_name() {
+async fn a_secret_that_is_missing_is_reported_by_name() {
     let mut scenario = Scenario::ready(|_| {}).await;
     {
         let mut state = scenario.world.state();

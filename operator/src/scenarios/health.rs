@@ -81,7 +81,7 @@ async fn a_job_that_runs_well_is_written_seldom_although_its_figures_change_all_
 }
 
 #[tokio::test]
-async fn questions_that_are_lost_change_nothing_and_a_worker_that_stays_silent_is_told() {
+async fn questions_that_are_lost_change_nothing_and_a_worker_that_stays_silent_is_reported() {
     for (phase, ready) in [(WorkerPhase::Running, "Ready True Running"), (WorkerPhase::Failed, "Ready False JobFailed")]
     {
         let mut scenario = a_job_under_load().await;

@@ -82,7 +82,7 @@ async fn a_change_of_parallelism_reaches_the_worker_without_a_new_pod() {
 }
 
 #[tokio::test]
-async fn new_sql_goes_on_from_a_savepoint() {
+async fn new_sql_resumes_from_a_savepoint() {
     for requests in std::iter::once(None).chain(DEATHS.map(Some)) {
         let mut scenario = requests.map_or_else(Scenario::new, Scenario::dying_after);
         scenario.create(|_| {});
@@ -177,7 +177,7 @@ pub(super) fn accepted_name(message: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_job_that_begins_anew_may_have_any_sql() {
+async fn a_job_that_starts_empty_may_have_any_sql() {
     let mut scenario = Scenario::ready(|job| job.spec.sql = Some(WINDOWED.to_owned())).await;
     let sql = WINDOWED.replace("'1' MINUTE", "'5' MINUTE");
     scenario.world.edit("orders", &json!({"sql": sql, "upgrade": {"mode": "Stateless"}}));
@@ -234,7 +234,7 @@ async fn a_change_that_was_corrected_in_time_skips_the_broken_revision() {
 }
 
 #[tokio::test]
-async fn a_suspended_job_has_no_pods_and_goes_on_where_it_was() {
+async fn a_suspended_job_has_no_pods_and_resumes_where_it_was() {
     for requests in std::iter::once(None).chain(DEATHS.map(Some)) {
         let mut scenario = requests.map_or_else(Scenario::new, Scenario::dying_after);
         scenario.create(|_| {});
@@ -266,7 +266,7 @@ async fn a_suspended_job_has_no_pods_and_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_suspended_job_takes_new_sql_when_it_goes_on() {
+async fn a_suspended_job_takes_new_sql_when_it_resumes() {
     let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.edit("orders", &json!({"state": "Suspended"}));
     scenario.until("suspended", is_in(Phase::Suspended)).await;

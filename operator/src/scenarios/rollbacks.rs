@@ -1,5 +1,5 @@
-//! Revisions that do not work, and what the job returns to: the latest checkpoint where that is possible, so that no output is
-//! repeated; and what is reported where it is not.
+//! Revisions that do not work, and what the job returns to: the latest checkpoint where that is possible, so that no
+//! output is repeated; and what is reported where it is not.
 
 use serde_json::json;
 
@@ -9,8 +9,8 @@ use crate::names;
 
 const BEFORE: &str = "s3://bucket/jobs/shop.orders/chk-5";
 
-/// A job that is upgraded with its last state to SQL that fails after its first checkpoint, before anybody sees it Ready. Gives
-/// the job once it has been rolled back.
+/// A job that is upgraded with its last state to SQL that fails after its first checkpoint, before anybody sees it
+/// Ready. Gives the job once it has been rolled back.
 async fn rolled_back(mut scenario: Scenario, sql: &str) -> Scenario {
     scenario.create(|job| {
         job.spec.sql = Some(WINDOWED.to_owned());
@@ -75,7 +75,7 @@ async fn a_rollback_that_cannot_use_the_latest_checkpoint_says_that_output_is_re
         let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
         assert_eq!(stalled.reason, "RolledBack");
         for expected in [
-            "generation 3 was taken back: bad luck. The revision before resumes from s3://bucket/jobs/shop.orders/chk-5",
+            "generation 3 was rolled back: bad luck. The previous revision resumes from s3://bucket/jobs/shop.orders/chk-5",
             "window: TUMBLE(5 min) -> TUMBLE(1 min)",
             "output that was committed since then is repeated",
         ] {
@@ -105,7 +105,7 @@ async fn a_rollback_that_does_not_run_either_ends_and_takes_the_next_change() {
     let stalled = conditions::find(&status.conditions, Type::Stalled).expect("a condition");
     assert_eq!((status.phase, stalled.reason.as_str()), (Phase::Failed, "RollbackFailed"));
     for expected in [
-        "generation 2 was taken back: the image eddyline-worker:broken of orders-worker-0 cannot be pulled",
+        "generation 2 was rolled back: the image eddyline-worker:broken of orders-worker-0 cannot be pulled",
         "does not run either: the image eddyline-worker:1.0 of orders-worker-0 cannot be pulled",
         "Correct the spec: any change of it is tried",
     ] {

@@ -1,8 +1,8 @@
 //! The conditions of a job.
 //!
-//! `Ready` is about what the spec asks for: all workers run and a checkpoint of this attempt is complete, or the job is at
-//! rest because that is what is asked for. `Accepted` is about the spec, `Reconciling` and `Stalled` are about the way from
-//! one to the other, for tools that wait for it; `Running` and those after it are about the job itself.
+//! `Ready` says whether what runs is what the spec asks for: all workers run and a checkpoint of this attempt is
+//! complete, or the job is at rest as the spec asks. `Accepted` is about the spec. `Reconciling` and `Stalled` are for
+//! tools that wait until the spec is carried out. `Running` and the following conditions are about the job itself.
 
 use eddyline_api::message;
 use eddyline_api::{JobStatus, Phase as WorkerPhase};
@@ -19,7 +19,7 @@ use crate::validate::{NO_STORAGE, Verdict};
 
 pub use super::reasons::Type;
 
-/// A condition: what it says, why, and the whole story.
+/// A condition: its status, reason and message.
 pub(crate) struct Said {
     status: &'static str,
     reason: &'static str,
@@ -34,7 +34,7 @@ pub(crate) const TRUE: &str = "True";
 pub(crate) const FALSE: &str = "False";
 const UNKNOWN: &str = "Unknown";
 
-/// The share of time from which an operator is said to hold up the others.
+/// The share of time from which an operator counts as slow.
 const BACKPRESSURE_SHARE: f64 = 0.5;
 
 pub(super) fn describe(pass: &mut Pass<'_>, worker: Option<&JobStatus>) {
@@ -58,7 +58,7 @@ fn about(kind: Type, pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     }
 }
 
-/// Conditions as they are stored: each with the time since which it is as it is.
+/// Conditions in the form in which they are stored, each with the time of its last transition.
 pub(crate) fn listed(
     all: impl Iterator<Item = (&'static str, Said)>,
     before: &[Condition],
@@ -105,14 +105,14 @@ fn rest(pass: &Pass<'_>) -> Option<(Rest, &'static str)> {
     }
 }
 
-/// A job at rest: whether that is what the spec asks for.
+/// The condition of a job at rest: true if the spec asks for that.
 fn at_rest(pass: &Pass<'_>) -> Option<Said> {
     let (reason, message) = rest(pass)?;
     let status = if matches!(reason, Rest::Suspended | Rest::Finished) { TRUE } else { FALSE };
     Some(said(status, reason.as_str(), message))
 }
 
-/// The operation that the job is in the middle of.
+/// The operation that is in progress.
 fn under_way(pass: &Pass<'_>) -> Option<(UnderWay, String)> {
     let operation = pass.status.operation.as_ref()?;
     let reason = match operation.kind {
@@ -168,18 +168,16 @@ fn reconciling(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
                 on_its_way(Reconciling::WaitingForCleanup, story)
             }
             (Verdict::Accepted(_), Some(story)) => on_its_way(Reconciling::WaitingForSavepoint, story),
-            (Verdict::Accepted(_), None) => on_its_way(Reconciling::Pending, "the job is about to be started".into()),
+            (Verdict::Accepted(_), None) => on_its_way(Reconciling::Pending, "the job is about to start".into()),
             (Verdict::Rejected(_), _) => settled(),
         },
         _ if pass.is_ready() => settled(),
         _ => match worker.map(|worker| worker.phase) {
             Some(WorkerPhase::Running) => on_its_way(Reconciling::WaitingForCheckpoint, NO_CHECKPOINT_YET.into()),
-            Some(WorkerPhase::Restarting) => {
-                on_its_way(Reconciling::Restarting, "the job is being started again".into())
-            }
-            // The job runs for all that is known: nothing is being started.
+            Some(WorkerPhase::Restarting) => on_its_way(Reconciling::Restarting, "the job is restarting".into()),
+            // As far as is known the job runs, so nothing is starting.
             None if pass.status.phase == Phase::Running => settled(),
-            _ => on_its_way(Reconciling::Starting, "a worker is being started".into()),
+            _ => on_its_way(Reconciling::Starting, "a worker is starting".into()),
         },
     }
 }
@@ -206,17 +204,17 @@ fn stalled(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
         return said(TRUE, Stalled::ChildRefused.as_str(), objection.clone());
     }
     if let Some(back) = &pass.status.rolled_back {
-        let story = format!("generation {} was taken back: {}", back.generation, back.message);
+        let story = format!("generation {} was rolled back: {}", back.generation, back.message);
         return said(TRUE, Stalled::RolledBack.as_str(), story);
     }
     progressing
 }
 
-/// Why a job has failed. Its worker need not answer for that to stay known.
+/// Why a job has failed. The reason stays known while the worker does not answer.
 fn failure(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
     if let Some((back, why)) = pass.rollback_failure() {
         return format!(
-            "generation {} was taken back: {}. The revision before does not run either: {why}. Correct the spec: any change \
+            "generation {} was rolled back: {}. The previous revision does not run either: {why}. Correct the spec: any change \
              of it is tried",
             back.generation, back.message
         );
@@ -229,16 +227,16 @@ fn failure(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
     message.or_else(known).unwrap_or_else(|| "the job has failed".to_owned())
 }
 
-/// Why a spec is refused, and what becomes of the rest of it.
+/// Why a spec is refused, and what runs meanwhile.
 fn refusal(pass: &Pass<'_>, why: &str) -> String {
     if pass.record.is_none() || rest(pass).is_some() {
         return why.to_owned();
     }
     let (asked, given) = (pass.seen.job.spec.parallelism, pass.parallelism());
     if asked == given {
-        format!("{why}\nThe accepted revision runs on; its parallelism can still be changed")
+        format!("{why}\nThe accepted revision keeps running; its parallelism can still be changed")
     } else {
-        format!("{why}\nThe accepted revision runs on with parallelism {given}: it cannot have {asked}")
+        format!("{why}\nThe accepted revision keeps running with parallelism {given}: it cannot use {asked}")
     }
 }
 
@@ -260,7 +258,7 @@ fn workers_ready(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     at_rest(pass).unwrap_or_else(|| workers(pass, worker))
 }
 
-/// The workers of a job that needs some.
+/// The condition of the workers of a job that needs some.
 fn workers(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     if let Some(worker) = worker {
         let last = || Some(worker.last_failure.as_ref().filter(|_| worker.restarts > 0)?.message.clone());
@@ -273,7 +271,7 @@ fn workers(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
                 Said { message: "1/1 workers running".to_owned(), ..said(TRUE, Workers::Running, "") }
             }
             WorkerPhase::Failed => said(FALSE, Workers::JobFailed, "the job has failed"),
-            WorkerPhase::Restarting => said(FALSE, Workers::Restarting, "the job is being started again"),
+            WorkerPhase::Restarting => said(FALSE, Workers::Restarting, "the job is restarting"),
             WorkerPhase::Rescaling => said(FALSE, Workers::Rescaling, "the tasks are being replaced"),
             WorkerPhase::Stopping | WorkerPhase::Stopped | WorkerPhase::Canceled => {
                 said(FALSE, Workers::Stopping, &format!("the worker is {}", worker.phase))
@@ -297,7 +295,7 @@ fn workers(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     }
 }
 
-/// What is said of a worker's affairs: by the worker, if the job has one that can speak to them.
+/// A condition that only a worker can give. It is Unknown while no worker of the job answers.
 fn by_worker(pass: &Pass<'_>, worker: Option<&JobStatus>, says: impl FnOnce(&JobStatus) -> Said) -> Said {
     let not_running = |message: &str| said(UNKNOWN, Unknown::NotRunning.as_str(), message);
     if let Some((_, message)) = rest(pass) {
@@ -340,7 +338,8 @@ fn checkpoint_healthy(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     })
 }
 
-/// The folder of a checkpoint: its last part changes with each one, which is no news.
+/// The folder that holds a checkpoint. The last part of the URI changes with each checkpoint, so the message leaves it
+/// out.
 fn folder_of(uri: &str) -> &str {
     uri.trim_end_matches('/').rsplit_once('/').map_or(uri, |(folder, _)| folder)
 }
@@ -349,7 +348,7 @@ fn watermark_advancing(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     by_worker(pass, worker, |worker| match (worker.progress.watermark_ms, worker.progress.watermark_stuck_since_ms) {
         (_, Some(since)) => {
             let since = super::time(since).0;
-            let story = format!("records are read, and the watermark has not advanced since {since}");
+            let story = format!("records are read, but the watermark has not advanced since {since}");
             said(FALSE, Watermark::Stuck.as_str(), story)
         }
         (Some(_), None) => said(TRUE, Watermark::Advancing.as_str(), "results become complete"),
@@ -359,9 +358,11 @@ fn watermark_advancing(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
 
 fn backpressured(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     by_worker(pass, worker, |worker| match &worker.progress.backpressure {
-        Some(pressure) if pressure.share >= BACKPRESSURE_SHARE => {
-            said(TRUE, Pressure::SlowOperator.as_str(), format!("{} holds up those before it", pressure.operator))
-        }
+        Some(pressure) if pressure.share >= BACKPRESSURE_SHARE => said(
+            TRUE,
+            Pressure::SlowOperator.as_str(),
+            format!("{} slows down the operators before it", pressure.operator),
+        ),
         _ => said(FALSE, Pressure::KeepingUp.as_str(), "every operator keeps up"),
     })
 }
@@ -370,7 +371,7 @@ fn warning(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     let unreachable = worker.map(|worker| worker.progress.unreachable_sources.clone()).unwrap_or_default();
     let warnings = match pass.verdict {
         Verdict::Accepted(accepted) => accepted.warnings.clone(),
-        // What runs on is what was accepted before.
+        // The spec that runs is the one that was accepted before.
         Verdict::Rejected(_) => warnings_before(pass),
     };
     let reason = match warnings.first() {
@@ -383,7 +384,7 @@ fn warning(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     said(TRUE, reason.as_str(), lines.join("\n"))
 }
 
-/// What was worth saying about the spec that runs on while a newer one is refused.
+/// The warnings about the spec that keeps running while a newer one is refused.
 fn warnings_before(pass: &Pass<'_>) -> Vec<String> {
     let Some(record) = &pass.record else { return Vec::new() };
     let of_sql = find(&pass.status.conditions, Type::Warning)

@@ -1,4 +1,4 @@
-//! Events that follow from how a status differs from the one before.
+//! Events that follow from the difference between a status and the previous one.
 
 use eddyline_crds::StreamJobStatus;
 use eddyline_crds::status::Phase;
@@ -8,8 +8,8 @@ use super::reasons::Warning;
 use crate::events::{Event, Reason};
 use crate::validate;
 
-/// What has happened between two statuses. What a plan does is reported by the plan.
-pub fn told_by(before: &StreamJobStatus, after: &StreamJobStatus) -> Vec<Event> {
+/// The events between two statuses. A plan itself reports what it does.
+pub fn between(before: &StreamJobStatus, after: &StreamJobStatus) -> Vec<Event> {
     let mut events = Vec::new();
     refused(before, after, &mut events);
     failed(before, after, &mut events);
@@ -65,7 +65,7 @@ fn failed(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<Ev
         || matches!(after.phase, Phase::Suspended | Phase::Finished | Phase::Deleting | Phase::Failed);
     if runs(before) && !is_meant {
         let now = conditions::find(&after.conditions, Type::Running);
-        // Of a worker that does not answer it is not known that it does anything else.
+        // A worker that does not answer may still run the job.
         if let Some(now) = now.filter(|now| now.status == conditions::FALSE) {
             events.push(Event::new(Reason::Restarting, now.message.clone()));
         } else if after.restarts > before.restarts {
@@ -79,7 +79,7 @@ fn started(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<E
     let is_first = after.revision.as_ref().is_some_and(|revision| revision.number == 1);
     if is_first && was_ready(after) && !was_ready(before) {
         let slots = match after.parallelism {
-            // A job whose input has ended has none any more.
+            // A job whose input has ended has no slots.
             0 => String::new(),
             1 => " on 1 slot".to_owned(),
             several => format!(" on {several} slots"),

@@ -1,38 +1,38 @@
-//! The types of a job's conditions, and for each the reasons that it can give.
+//! The types of a job's conditions, and the reasons of each.
 
 use crate::observed::TroubleKind;
 use crate::validate;
 use crate::vocabulary::named;
 
 named! {
-    /// What a condition is about, in the order in which conditions are listed. `Stalled` comes before `Reconciling`: tools
-    /// that know the two take the first that is true.
+    /// The types, in the order in which conditions are listed. `Stalled` comes before `Reconciling`, because tools that
+    /// know both take the first that is true.
     Type {
-        /// What runs is what the spec asks for, and could be recovered.
+        /// What runs is what the spec asks for, and it can be recovered.
         Ready = "Ready",
-        /// It needs attention.
+        /// The job needs attention.
         Stalled = "Stalled",
-        /// The controller is on its way to what the spec asks for.
+        /// The controller is carrying out the spec.
         Reconciling = "Reconciling",
         /// The spec can be run.
         Accepted = "Accepted",
         /// Rows are processed.
         Running = "Running",
-        /// All workers that there should be run their part of the job.
+        /// All workers run their part of the job.
         WorkersReady = "WorkersReady",
         /// Checkpoints complete.
         CheckpointHealthy = "CheckpointHealthy",
         /// Event time advances.
         WatermarkAdvancing = "WatermarkAdvancing",
-        /// An operator holds up those before it.
+        /// An operator slows down the operators before it.
         Backpressured = "Backpressured",
-        /// Something is worth saying that stops nothing.
+        /// There is a warning. The job runs.
         Warning = "Warning",
     }
 }
 
 named! {
-    /// Of `Ready`, beside those of `WorkersReady` and of what is under way.
+    /// Reasons of `Ready`, beside those of `WorkersReady` and of operations.
     Ready {
         /// All is well.
         Running = "Running",
@@ -42,11 +42,11 @@ named! {
 }
 
 named! {
-    /// Of a job that has no worker because it needs none.
+    /// Reasons of a job that needs no worker.
     Rest {
-        /// Nothing was started yet.
+        /// The job has not started yet.
         Pending = "Pending",
-        /// The spec asks for it.
+        /// The spec suspends the job.
         Suspended = "Suspended",
         /// All input has been read.
         Finished = "Finished",
@@ -56,7 +56,7 @@ named! {
 }
 
 named! {
-    /// Of `WorkersReady` and `Running`.
+    /// Reasons of `WorkersReady` and `Running`.
     Workers {
         /// All of them run.
         Running = "Running",
@@ -70,41 +70,41 @@ named! {
         Stopping = "Stopping",
         /// The job has failed for good.
         JobFailed = "JobFailed",
-        /// The pod is ready, and the controller cannot ask it.
+        /// The pod is ready, but the controller cannot reach the worker.
         WorkerNotReachable = "WorkerNotReachable",
     }
 }
 
 named! {
-    /// Of `Reconciling` and `Ready`: an operation.
+    /// Reasons of `Reconciling` and `Ready`: operations.
     UnderWay {
-        /// Another number of slots.
+        /// The number of slots is being changed.
         Rescaling = "Rescaling",
-        /// A savepoint for a new revision.
+        /// The old revision takes a savepoint for a new one.
         Savepointing = "Savepointing",
-        /// A new revision.
+        /// A new revision is being started.
         Upgrading = "Upgrading",
-        /// The revision before.
+        /// The previous spec is being started again.
         RollingBack = "RollingBack",
-        /// Stopping with a savepoint.
+        /// The job is being stopped with a savepoint.
         Suspending = "Suspending",
-        /// Starting again.
+        /// The job is being started again.
         Resuming = "Resuming",
-        /// The end.
+        /// The job is being deleted.
         Deleting = "Deleting",
     }
 }
 
 named! {
-    /// Of `Reconciling`, beside operations.
+    /// Reasons of `Reconciling`, beside operations.
     Reconciling {
         /// Nothing is under way.
         Settled = "Settled",
-        /// About to be started.
+        /// The job is about to start.
         Pending = "Pending",
         /// The savepoint of `restoreFrom` is not completed.
         WaitingForSavepoint = "WaitingForSavepoint",
-        /// A batch job still deals with the data of a job that had this name before.
+        /// A batch job still deletes or copies the data of an earlier job of this name.
         WaitingForCleanup = "WaitingForCleanup",
         /// A worker starts.
         Starting = "Starting",
@@ -116,13 +116,13 @@ named! {
 }
 
 named! {
-    /// Of `Stalled`, beside what keeps pods from running and what is wrong with a spec.
+    /// Reasons of `Stalled`, beside those of pods that do not run and of a refused spec.
     Stalled {
-        /// Nothing is in the way.
+        /// Nothing is wrong.
         Progressing = "Progressing",
-        /// The newest spec did not work and was taken back.
+        /// The newest spec did not work and was rolled back.
         RolledBack = "RolledBack",
-        /// The newest spec did not work, and neither does what it replaced.
+        /// The newest spec did not work, and the previous one does not run either.
         RollbackFailed = "RollbackFailed",
         /// The job has failed for good.
         JobFailed = "JobFailed",
@@ -132,63 +132,63 @@ named! {
 }
 
 named! {
-    /// Of `Accepted`, beside what is wrong with a spec.
+    /// Reasons of `Accepted`, beside those of a refused spec.
     Accepted {
-        /// It can be run.
+        /// The spec can be run.
         Accepted = "Accepted",
     }
 }
 
 named! {
-    /// Of conditions that only a worker can speak to, while none does.
+    /// Reasons of conditions that only a worker can give, while none does.
     Unknown {
-        /// None runs.
+        /// No worker runs.
         NotRunning = "NotRunning",
-        /// One runs and cannot be asked.
+        /// A worker runs, but the controller cannot reach it.
         WorkerNotReachable = "WorkerNotReachable",
     }
 }
 
 named! {
-    /// Of `CheckpointHealthy`.
+    /// Reasons of `CheckpointHealthy`.
     Checkpoints {
-        /// They complete.
+        /// Checkpoints complete.
         Completing = "Completing",
         /// The latest ones were abandoned.
         Failing = "Failing",
-        /// None completes, and none is abandoned.
+        /// No checkpoint completes, and none is abandoned.
         Overdue = "Overdue",
-        /// None was completed yet.
+        /// No checkpoint was completed yet.
         NoneYet = "NoneYet",
     }
 }
 
 named! {
-    /// Of `WatermarkAdvancing`.
+    /// Reasons of `WatermarkAdvancing`.
     Watermark {
         /// Results become complete.
         Advancing = "Advancing",
-        /// Records are read and event time stands still.
+        /// Records are read, but event time stands still.
         Stuck = "Stuck",
-        /// No source has one.
+        /// No source has a watermark.
         NoWatermark = "NoWatermark",
     }
 }
 
 named! {
-    /// Of `Backpressured`.
+    /// Reasons of `Backpressured`.
     Pressure {
         /// Every operator keeps up.
         KeepingUp = "KeepingUp",
-        /// One does not.
+        /// An operator does not keep up.
         SlowOperator = "SlowOperator",
     }
 }
 
 named! {
-    /// Of `Warning`.
+    /// Reasons of `Warning`.
     Warning {
-        /// There is nothing to say.
+        /// There is no warning.
         NothingToReport = "NothingToReport",
         /// Checkpoints end with the process.
         NoCheckpointStorage = "NoCheckpointStorage",

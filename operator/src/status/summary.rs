@@ -37,7 +37,7 @@ fn text(pass: &Pass<'_>, worker: Option<&JobStatus>) -> String {
                 "suspended without a savepoint, resumes from its latest checkpoint".to_owned()
             }
             (None, Some(_)) => "suspended, resumes without state: it has no checkpoint storage".to_owned(),
-            (None, None) => "suspended before it was started".to_owned(),
+            (None, None) => "suspended before its first start".to_owned(),
         },
         Phase::Finished => "all input has been read".to_owned(),
         Phase::Failed => super::conditions::find(&status.conditions, Type::Stalled)

@@ -1,5 +1,5 @@
-//! What others do in a world while the controller waits: StatefulSets get pods, pods start workers, batch jobs end, what has
-//! no owner any more goes.
+//! What others do in a world while the controller waits: StatefulSets get pods, pods start workers, batch jobs end,
+//! what has no owner any more goes.
 
 use std::time::Duration;
 
@@ -47,13 +47,13 @@ impl State {
         self.workers.retain(|uid, _| living.contains(uid));
         let (now, has_storage) = (self.now, self.has_storage);
         for worker in self.workers.values_mut() {
-            worker.go_on(now, has_storage);
+            worker.proceed(now, has_storage);
         }
         self.finish_batch_jobs();
     }
 
-    /// What the garbage collector does for an object that is deleted in the foreground: those that it owns go first, other
-    /// finalizers or not.
+    /// What the garbage collector does for an object that is deleted in the foreground: those that it owns go first,
+    /// other finalizers or not.
     fn delete_dependents(&mut self) {
         let is_waiting = |object: &Value| {
             let finalizers = object["metadata"]["finalizers"].as_array();

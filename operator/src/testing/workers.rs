@@ -36,7 +36,7 @@ impl Worker {
     }
 
     /// Does what was asked for, and completes a checkpoint.
-    pub(super) fn go_on(&mut self, now: Timestamp, has_storage: bool) {
+    pub(super) fn proceed(&mut self, now: Timestamp, has_storage: bool) {
         if self.status.phase == Phase::Starting {
             self.status.phase = Phase::Running;
         }

@@ -1,8 +1,9 @@
-//! Fields that are not understood: what is read into types and written again has lost them.
+//! Finds unknown fields: reading a value into types and writing it again loses them.
 
 use serde_json::Value;
 
-/// The paths of what is in `given` and was lost in `known`, which was read from it. Nulls and what is empty say nothing.
+/// The paths of fields in `given` that are missing in `known`, which was read from it. Null and empty fields do not
+/// count.
 pub(super) fn dropped(given: &Value, known: &Value, path: &str) -> Vec<String> {
     match (given, known) {
         (Value::Object(given), Value::Object(known)) => given
@@ -22,7 +23,7 @@ pub(super) fn dropped(given: &Value, known: &Value, path: &str) -> Vec<String> {
             .enumerate()
             .flat_map(|(index, (given, known))| dropped(given, known, &format!("{path}[{index}]")))
             .collect(),
-        // Numbers and texts have several forms: 1 and "1" are the same quantity.
+        // Numbers and texts have several spellings: 1 and "1" are the same quantity.
         _ => Vec::new(),
     }
 }

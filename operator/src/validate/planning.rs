@@ -1,4 +1,4 @@
-//! Planning of SQL, remembered: a reconcile of a job whose SQL has not changed costs nothing.
+//! Planning of SQL, with a cache: a reconcile of a job with unchanged SQL costs nothing.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,28 +8,28 @@ use serde_json::json;
 
 use crate::revision::fingerprint;
 
-/// How many scripts are remembered.
+/// The number of scripts in the cache.
 const REMEMBERED_MAX: usize = 1024;
-/// How many problems are shown.
+/// The number of problems shown.
 const SHOWN_MAX: usize = 5;
 
 /// A script that plans.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// What is worth saying all the same.
+    /// Warnings.
     pub warnings: Vec<String>,
-    /// What its operators with state compute.
+    /// The computations of its operators with state.
     pub state: Arc<[StateMeaning]>,
 }
 
-/// The script, or what is wrong with it.
+/// The script, or its problems.
 pub type Outcome = Result<Planned, String>;
 
 /// Plans SQL, each script once.
 #[derive(Debug, Default)]
 pub struct Planner {
     remembered: Mutex<Remembered>,
-    /// One script at a time: planning needs memory, and the limit of the controller is small.
+    /// Scripts are planned one at a time: planning needs memory, and the controller's limit is small.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -40,10 +40,10 @@ struct Remembered {
 }
 
 impl Planner {
-    /// Plans a script with the settings beside it, on a thread that nothing else waits for.
+    /// Plans a script with its settings, on a thread of its own.
     ///
     /// # Errors
-    /// What is wrong, a line each, with line and column.
+    /// The problems, one per line, with line and column.
     pub async fn plan(&self, sql: &str, config: &BTreeMap<String, String>) -> Outcome {
         let key = fingerprint(&json!([sql, config]));
         if let Some(outcome) = self.known(&key) {
@@ -55,7 +55,7 @@ impl Planner {
         }
         let (sql, config) = (sql.to_owned(), config.clone());
         let planned = tokio::task::spawn_blocking(move || plan(&sql, &config)).await;
-        // Planning never panics, and a process that ends asks for nothing any more.
+        // Planning never panics, and a process that ends plans nothing.
         let outcome = planned.unwrap_or_else(|error| Err(format!("1:1: the SQL could not be planned: {error}")));
         self.remember(key, outcome.clone());
         outcome

@@ -1,4 +1,4 @@
-//! References to Secrets in SQL: `${secret:NAME/KEY}`. They stay references everywhere but in the worker.
+//! References to Secrets in SQL: `${secret:NAME/KEY}`. Only the worker resolves them.
 
 /// A key of a Secret that the SQL refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ const BEGIN: &str = "${secret:";
 /// All references of a script.
 ///
 /// # Errors
-/// A reference that cannot be one, with its line and column.
+/// A malformed reference, with its line and column.
 pub fn references(sql: &str) -> Result<Vec<Reference>, String> {
     let mut found = Vec::new();
     let mut rest = sql;

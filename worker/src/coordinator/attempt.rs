@@ -238,8 +238,8 @@ pub async fn run(
 }
 
 impl Drop for Running {
-    /// An attempt that does not end as requested abandons its savepoints, so that nobody waits for them in vain. The next
-    /// attempt does not wait until idle committers have closed their connections.
+    /// An attempt that does not end as requested abandons its savepoints, so that nobody waits for them in vain. The
+    /// next attempt does not wait until idle committers have closed their connections.
     fn drop(&mut self) {
         if let (Some(committers), Ok(runtime)) = (self.committers.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn_blocking(move || drop(committers));
@@ -282,7 +282,7 @@ impl Running {
         }
         self.taken_back = self.rounds.in_flight();
         self.attempt.status.enter(Phase::Running, None);
-        self.tell_sources(SourceCommand::Resume);
+        self.send_to_sources(SourceCommand::Resume);
         Some(rounds::Event::StopTakenBack { savepoint: !self.orders.is_empty() })
     }
 
@@ -326,7 +326,7 @@ impl Running {
         None
     }
 
-    fn tell_sources(&self, command: SourceCommand) {
+    fn send_to_sources(&self, command: SourceCommand) {
         for mailbox in self.attempt.deployment.sources.iter().flat_map(|source| &source.mailboxes) {
             mailbox.lock().expect("no holder of the mailbox panics").push_back(command);
         }
@@ -338,7 +338,7 @@ impl Running {
         self.barrier_sent = Instant::now();
         self.alignment_max = Duration::ZERO;
         self.parts.clear();
-        self.tell_sources(SourceCommand::Barrier(barrier));
+        self.send_to_sources(SourceCommand::Barrier(barrier));
     }
 
     fn abandon(&mut self, checkpoint: CheckpointId) {
@@ -354,14 +354,15 @@ impl Running {
         }
         if self.stop.is_some() {
             // The next barrier stops them again. Until then rows are read, whatever holds up the savepoint.
-            self.tell_sources(SourceCommand::Resume);
+            self.send_to_sources(SourceCommand::Resume);
         }
     }
 
     fn overdue(&mut self, checkpoint: CheckpointId) {
         if matches!(self.stop, Some(Stop::Rescale { .. })) {
-            // Rows are read, whatever holds up the checkpoint: another barrier stops the job when this checkpoint is complete.
-            self.tell_sources(SourceCommand::Resume);
+            // Rows are read, whatever holds up the checkpoint: another barrier stops the job when this checkpoint is
+            // complete.
+            self.send_to_sources(SourceCommand::Resume);
             let again = rounds::Event::SavepointRequested { stop: true };
             for event in [rounds::Event::StopTakenBack { savepoint: !self.orders.is_empty() }, again] {
                 let commands = self.rounds.step(event, self.started.elapsed());
@@ -391,8 +392,8 @@ impl Running {
         }
     }
 
-    /// A split that is finished at a barrier is finished at all later ones. Readers report it once, so it is kept also when the
-    /// checkpoint is abandoned.
+    /// A split that is finished at a barrier is finished at all later ones. Readers report it once, so it is kept also
+    /// when the checkpoint is abandoned.
     fn finish_splits(&mut self, snapshot: &mut TaskSnapshot) -> Result<(), Error> {
         let Some((operator, splits)) = &mut snapshot.splits else { return Ok(()) };
         let Some(source) = self.attempt.deployment.sources.iter().find(|source| source.uid == *operator) else {
@@ -505,7 +506,7 @@ impl Running {
                 let lost = result?;
                 self.attempt.status.checkpoint_committed();
                 self.savepoints_complete(checkpoint, &lost);
-                self.tell_sources(SourceCommand::Completed(checkpoint));
+                self.send_to_sources(SourceCommand::Completed(checkpoint));
                 let writer = Arc::clone(&self.attempt.writer);
                 self.background.spawn(async move { Done::Collected(writer.collect_garbage().await.map(|_| ())) });
                 Ok(Some(rounds::Event::Committed(checkpoint)))
@@ -523,8 +524,8 @@ impl Running {
         }
     }
 
-    /// A savepoint is complete when its output is visible, not when it is stored. If the commit fails, the job restarts from
-    /// before the savepoint, and a copy restored from it would be ahead of the job.
+    /// A savepoint is complete when its output is visible, not when it is stored. If the commit fails, the job restarts
+    /// from before the savepoint, and a copy restored from it would be ahead of the job.
     fn savepoints_complete(&mut self, checkpoint: CheckpointId, lost: &BTreeMap<String, String>) {
         let mut written = std::mem::take(&mut self.written);
         for (_, result) in &mut written {

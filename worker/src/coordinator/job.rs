@@ -37,8 +37,8 @@ pub struct Config {
     pub parallelism: u16,
     /// How many rows sources read at a time.
     pub rows_per_read: usize,
-    /// Where checkpoints are kept. Without it checkpoints are taken too, because sinks commit with them, but they are kept in
-    /// memory and end with the process.
+    /// Where checkpoints are kept. Without it checkpoints are taken too, because sinks commit with them, but they are
+    /// kept in memory and end with the process.
     pub checkpoint_dir: Option<String>,
     /// Options of the checkpoint storage, such as `s3.endpoint`.
     pub storage_options: BTreeMap<String, String>,
@@ -46,7 +46,8 @@ pub struct Config {
     pub checkpoint_interval: Option<Duration>,
     /// How soon an attempt takes its first one, see [`rounds::Config::first_after`].
     pub first_checkpoint_after: Duration,
-    /// The name of the decision to start, for [`JobStore::with_start`]. Without it each process is a decision of its own.
+    /// The name of the decision to start, for [`JobStore::with_start`]. Without it each process is a decision of its
+    /// own.
     pub start: Option<String>,
     /// What to start from.
     pub restore: Restore,
@@ -235,7 +236,7 @@ impl Runner<'_> {
         let ran = matches!(status.phase(), Phase::Running | Phase::Rescaling | Phase::Stopping);
         let verdict = verdict::verdict(error);
         match restarts.failed(verdict, ran, Instant::now()) {
-            Next::GiveUp => {
+            Next::Fail => {
                 if verdict != Verdict::Mistake {
                     status.restart_limit_reached();
                 }
@@ -303,7 +304,8 @@ impl Runner<'_> {
         let writer = Arc::new(started.writer);
         let (handle, is_latest) =
             recovery::starting_point(config, store, started.latest.clone(), started.start_after).await?;
-        // Numbers continue behind those of the state that is restored, also in a folder that has no checkpoint of its own yet.
+        // Numbers continue behind those of the state that is restored, also in a folder that has no checkpoint of its
+        // own yet.
         let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
         let assignment = assignment(handle.as_ref(), graph, self.parallelism);
         let held = rescaling.as_mut().and_then(|rescaling| rescaling.held.take());
@@ -364,7 +366,8 @@ impl Runner<'_> {
         };
         let finished = Arc::clone(&attempt.writer);
         let ending = attempt::run(attempt, rounds, last, requests).await?;
-        // With this record the next start need not repeat the last commit. Without it the commit is repeated and changes nothing.
+        // With this record the next start need not repeat the last commit. Without it the commit is repeated and
+        // changes nothing.
         if let Err(error) = finished.flush().await {
             warn!(error = %crate::chain_of(&error), "the last commit could not be recorded as done");
         }

@@ -1,5 +1,5 @@
-//! How an attempt continues the work of an earlier one: the checkpoint that it starts from, the state that it restores, and
-//! the output that it commits first.
+//! How an attempt continues the work of an earlier one: the checkpoint that it starts from, the state that it restores,
+//! and the output that it commits first.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -41,8 +41,9 @@ pub(super) async fn starting_point(
     })
 }
 
-/// Commits the open output of a savepoint, or of a checkpoint of this job that an earlier start has skipped. The sinks are
-/// opened under the names of the job and the history that it belongs to, because these names say what is visible already.
+/// Commits the open output of a savepoint, or of a checkpoint of this job that an earlier start has skipped. The sinks
+/// are opened under the names of the job and the history that it belongs to, because these names say what is visible
+/// already.
 pub(super) async fn commit_restored(
     graph: &JobGraph,
     (restored, is_own): (&CheckpointHandle, bool),
@@ -93,8 +94,8 @@ pub(super) async fn commit_restored(
     Ok(())
 }
 
-/// What a checkpoint of this job has staged and not committed, by sink. Fails if the job lacks a sink whose output must not be
-/// left behind.
+/// What a checkpoint of this job has staged and not committed, by sink. Fails if the job lacks a sink whose output must
+/// not be left behind.
 pub(super) fn open_output(
     checkpoint: &CheckpointHandle,
     committers: &Committers,
@@ -177,7 +178,7 @@ pub(super) async fn restore(
     let held = held.filter(|held| held.is_of(handle));
     let from_memory = held.is_some();
     info!(%attempt, parallelism, checkpoint = %handle.id(), from = %handle.uri(), from_memory, "restoring");
-    tell_of(&fit, handle);
+    report_fit(&fit, handle);
     for node in &graph.nodes {
         let Some(recorded) = fit.recorded(&node.uid) else { continue };
         for slot in (0..parallelism).map(SlotIndex::new) {
@@ -209,7 +210,7 @@ pub(super) async fn restore(
 }
 
 /// Says what a person should know about how state was found.
-fn tell_of(fit: &Fit, handle: &CheckpointHandle) {
+fn report_fit(fit: &Fit, handle: &CheckpointHandle) {
     if !fit.is_compared {
         warn!(
             from = %handle.uri(),

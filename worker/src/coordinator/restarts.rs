@@ -20,8 +20,8 @@ pub struct RestartStrategy {
     pub backoff_initial: Duration,
     /// The longest wait.
     pub backoff_max: Duration,
-    /// Whether a job also waits out an outage before it has run for the first time. On a terminal it should not: there, a
-    /// mistyped address ends it.
+    /// Whether a job also waits out an outage before it has run for the first time. On a terminal it should not: there,
+    /// a mistyped address ends it.
     pub waits_at_first_start: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Next {
     /// Another attempt, after this wait, as often as it takes: a system outside has an outage.
     AttemptWhenBack(Duration),
     /// Nothing: the job has failed.
-    GiveUp,
+    Fail,
 }
 
 /// The failures of a job.
@@ -71,7 +71,7 @@ impl Restarts {
         }
         self.has_run |= ran;
         match verdict {
-            Verdict::Mistake => return Next::GiveUp,
+            Verdict::Mistake => return Next::Fail,
             Verdict::Outage if self.has_run || self.strategy.waits_at_first_start => {
                 let wait = self.backoff(self.outages, OUTAGE_WAIT_MAX);
                 self.outages += 1;
@@ -82,7 +82,7 @@ impl Restarts {
         self.failures.retain(|at| now.duration_since(*at) < self.strategy.window);
         self.failures.push(now);
         if self.failures.len() > self.strategy.max_per_window {
-            return Next::GiveUp;
+            return Next::Fail;
         }
         let before = u32::try_from(self.failures.len() - 1).unwrap_or(u32::MAX);
         Next::Attempt(self.backoff(before, self.strategy.backoff_max))
@@ -122,9 +122,9 @@ mod tests {
         let (mut restarts, start) = (restarts(true), Instant::now());
         assert_eq!(restarts.failed(Verdict::Failure, true, start), Next::Attempt(SECOND));
         assert_eq!(restarts.failed(Verdict::Failure, true, start), Next::Attempt(2 * SECOND));
-        assert_eq!(restarts.failed(Verdict::Failure, true, start), Next::GiveUp);
+        assert_eq!(restarts.failed(Verdict::Failure, true, start), Next::Fail);
         assert_eq!(restarts.failed(Verdict::Failure, true, start + 601 * SECOND), Next::Attempt(SECOND));
-        assert_eq!(restarts.failed(Verdict::Mistake, true, start + 602 * SECOND), Next::GiveUp);
+        assert_eq!(restarts.failed(Verdict::Mistake, true, start + 602 * SECOND), Next::Fail);
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
         let (mut restarts, start) = (restarts(false), Instant::now());
         assert_eq!(restarts.failed(Verdict::Outage, false, start), Next::Attempt(SECOND));
         assert_eq!(restarts.failed(Verdict::Outage, false, start), Next::Attempt(2 * SECOND));
-        assert_eq!(restarts.failed(Verdict::Outage, false, start), Next::GiveUp);
+        assert_eq!(restarts.failed(Verdict::Outage, false, start), Next::Fail);
         let mut restarts = self::restarts(false);
         assert_eq!(restarts.failed(Verdict::Outage, true, start), Next::AttemptWhenBack(SECOND));
         assert_eq!(restarts.failed(Verdict::Outage, false, start), Next::AttemptWhenBack(2 * SECOND));

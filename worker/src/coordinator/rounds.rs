@@ -1,7 +1,8 @@
 //! Decides about checkpoints: when one starts, when it is complete, when it is abandoned. No I/O, no clock.
 //!
-//! One checkpoint is in flight at a time: barrier, then storage, then commit. The next one starts when it is committed or
-//! abandoned. The next checkpoint contains what was staged for an abandoned one; the files of that one become garbage.
+//! One checkpoint is in flight at a time: barrier, then storage, then commit. The next one starts when it is committed
+//! or abandoned. The next checkpoint contains what was staged for an abandoned one; the files of that one become
+//! garbage.
 //!
 //! An attempt takes its first checkpoint early and doubles the time between them until it is the interval. So a job is ready
 //! and has its first committed result before an interval has passed, and an attempt that dies after it has caught up with
@@ -24,7 +25,8 @@ pub type Now = Duration;
 pub struct Config {
     /// How often; `None` for never but on request and at the end.
     pub interval: Option<Duration>,
-    /// How soon after the start the first one is taken, if the interval is longer; [`Duration::MAX`] for after an interval.
+    /// How soon after the start the first one is taken, if the interval is longer; [`Duration::MAX`] for after an
+    /// interval.
     pub first_after: Duration,
     /// How long one may take from its barrier until it is committed.
     pub timeout: Duration,
@@ -100,8 +102,8 @@ pub struct Rounds {
     part: u8,
     last_started: Now,
     not_before: Now,
-    /// The waits after checkpoints in a row that could not be stored. Storage that fails at once, such as a full disk, must
-    /// not be asked hundreds of times a second.
+    /// The waits after checkpoints in a row that could not be stored. Storage that fails at once, such as a full disk,
+    /// must not be asked hundreds of times a second.
     pause: Backoff,
     savepoint: Option<BarrierKind>,
     tasks_ended: usize,
@@ -188,7 +190,8 @@ impl Rounds {
             (Event::Tick, Phase::Aligning { barrier, since, .. }) if now >= since + self.config.timeout => {
                 self.abandon(barrier, &mut commands);
             }
-            // What is staged and written cannot be taken back, so this is only reported, once for each timeout that has passed.
+            // What is staged and written cannot be taken back, so this is only reported, once for each timeout that has
+            // passed.
             (Event::Tick, Phase::Storing { barrier, since }) if now >= since + self.config.timeout => {
                 self.failures += 1;
                 self.phase = Phase::Storing { barrier, since: now };
@@ -425,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_or_committed_for_too_long_is_told_and_counts_as_failed_until_it_is_done() {
+    fn what_is_stored_or_committed_for_too_long_is_reported_and_counts_as_failed_until_it_is_done() {
         let mut rounds = rounds(1);
         rounds.step(Event::Tick, 10 * SECOND);
         rounds.step(Event::Acknowledged(id(1)), 11 * SECOND);

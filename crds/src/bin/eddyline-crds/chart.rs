@@ -1,4 +1,4 @@
-//! A definition as a template of the chart, so that `helm upgrade` brings a changed one along.
+//! A definition as a template of the chart, so that `helm upgrade` also upgrades the definition.
 
 use crate::definition::{Definition, HEAD};
 
@@ -27,7 +27,7 @@ metadata:
     ))
 }
 
-/// The text, safe from being taken for a template.
+/// Escapes a text, so that helm does not read it as a template.
 fn escaped(text: &str) -> String {
     text.replace("{{", "{{ \"{{\" }}")
 }

@@ -1,9 +1,9 @@
 //! A custom resource definition in the form that is checked in.
 //!
-//! What the derive macros give is made fit for people and for the API server: descriptions flow, values of enumerations are
-//! explained, and what the server does not know or would only warn about is left out. `null` in a manifest means that a
-//! field is absent, so no field is nullable: rules may then ask with `has`. Fields of the status have no defaults, since
-//! only the controller writes them.
+//! The output of the derive macros is prepared for people and for the API server. Descriptions have no line breaks.
+//! Values of enumerations are explained. What the server does not know, or would warn about, is left out. `null` in a
+//! manifest means that a field is absent. So no field is nullable, and rules may ask with `has`. Fields of the status
+//! have no defaults, because only the controller writes them.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ impl Definition {
     }
 }
 
-/// The same value with the keys of all maps in order, whatever order the map type keeps.
+/// The same value with the keys of all maps sorted, whatever order the map type keeps.
 pub fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -77,7 +77,7 @@ pub fn sorted(value: &Value) -> Value {
     }
 }
 
-/// What the values of enumerations mean. The macros keep the values and lose the meaning.
+/// The meaning of each value of an enumeration. The macros keep only the values.
 struct Values(Vec<Vec<(String, String)>>);
 
 impl Values {
@@ -112,7 +112,7 @@ fn flowing(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Tidies a schema and those within it.
+/// Tidies a schema and its parts.
 fn tidy(schema: &mut Value, values: &Values) {
     let Some(node) = schema.as_object_mut() else { return };
     node.remove("title");
@@ -150,7 +150,7 @@ fn without_nulls(value: &mut Value) {
     }
 }
 
-/// The server knows signed numbers only.
+/// The server knows only signed numbers.
 fn number_format(node: &mut Map<String, Value>) {
     let known = match node.get("format").and_then(Value::as_str) {
         Some("uint8" | "uint16") => "int32",

@@ -1,8 +1,8 @@
-//! Writes the files that follow from the types: custom resource definitions for kustomize and for the chart, the reference
-//! of their fields, and the description of the worker's API.
+//! Writes the files that follow from the types: custom resource definitions for kustomize and for the chart, the
+//! reference of their fields, and the description of the worker's API.
 //!
 //! `eddyline-crds generate` writes them into the checkout it is run in, `eddyline-crds check` says which of them are
-//! stale. A test does the same as `check`.
+//! stale. A test also does what `check` does.
 
 mod chart;
 mod definition;
@@ -25,7 +25,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Some("check") => {
             let stale = outputs::stale(&root)?;
             for path in &stale {
-                eprintln!("{path} does not say what the types say: run make generate");
+                eprintln!("{path} is stale: run make generate");
             }
             Ok(if stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

@@ -1,4 +1,4 @@
-//! Which files are made, and whether those of the checkout are up to date.
+//! Which files are generated, and whether those of the checkout are up to date.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::{chart, definition, reference};
 pub struct Output {
     /// Where it is, from the top of the checkout.
     pub path: String,
-    /// What it says.
+    /// Its content.
     pub text: String,
 }
 
@@ -26,7 +26,7 @@ impl Output {
     /// Writes the file below `root`.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system refuses.
     pub fn write(&self, root: &Path) -> io::Result<()> {
         let path = root.join(&self.path);
         if let Some(folder) = path.parent() {
@@ -67,7 +67,7 @@ pub fn all() -> anyhow::Result<Vec<Output>> {
     Ok(outputs)
 }
 
-/// The paths of those files below `root` that are missing or say something else.
+/// The paths of those files below `root` that are missing or stale.
 ///
 /// # Errors
 /// As [`all`].

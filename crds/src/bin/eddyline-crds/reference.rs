@@ -1,4 +1,4 @@
-//! A definition as a page for readers: every field with type, default and meaning, the rules, the columns.
+//! A definition as a reference page: every field with type, default and meaning; the rules; the columns.
 
 use std::fmt::Write;
 
@@ -75,7 +75,7 @@ fn rows(schema: &Value, path: &str, table: &mut String) {
     }
 }
 
-/// Defaults of objects follow from those of their fields.
+/// The defaults of an object follow from those of its fields.
 fn default(field: &Value) -> String {
     match &field["default"] {
         Value::Null | Value::Object(_) => String::new(),

@@ -100,7 +100,7 @@ fn statements_may_come_and_change_places_and_one_that_goes_is_named() {
 }
 
 #[test]
-fn long_expressions_are_told_apart_although_they_are_cut() {
+fn long_expressions_are_distinguished_although_they_are_cut() {
     let sum = |last: &str| {
         let terms: Vec<String> = (0..200).map(|number| format!("amount * {number}")).collect();
         format!("{KAFKA}{}", SUM.replace("SUM(amount)", &format!("SUM({} + {last})", terms.join(" + "))))
