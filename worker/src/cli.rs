@@ -18,7 +18,7 @@ mod worker;
 /// Exit code for a job whose SQL or manifest is wrong.
 const EXIT_INVALID_JOB: u8 = 2;
 
-/// How long requests may still wait for their answers when the job has ended.
+/// How long threads may still wait for answers after the job has ended.
 const LAST_ANSWERS_WAIT: Duration = Duration::from_secs(2);
 
 /// Flink SQL without a JVM.
@@ -38,28 +38,28 @@ enum Command {
         /// A .sql file or a StreamJob manifest.
         file: PathBuf,
     },
-    /// Plan without running; errors name line and column.
+    /// Plan a job without running it. Errors name line and column.
     Validate {
         /// A .sql file or a StreamJob manifest.
         file: PathBuf,
     },
-    /// Run the job of a pod, as the controller has set it up.
+    /// Run the job of a pod, with the files that the controller mounts.
     Worker(crate::pod::Arguments),
-    /// Delete what a job, or one savepoint, has in storage.
+    /// Delete the stored data of a job, or one savepoint.
     Cleanup(cleanup::Arguments),
-    /// Look into checkpoints and savepoints.
+    /// Inspect and copy checkpoints and savepoints.
     Savepoint {
         #[command(subcommand)]
         command: savepoint::Command,
     },
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -80,7 +80,7 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Standard error, above the progress that a terminal shows.
+/// Standard error. Lines appear above the progress that a terminal shows.
 struct AboveProgress;
 
 impl Write for AboveProgress {
@@ -93,7 +93,7 @@ impl Write for AboveProgress {
     }
 }
 
-/// Starts logging to standard error. `RUST_LOG` chooses what is logged; without it `level` and above.
+/// Starts logging to standard error. `RUST_LOG` chooses what is logged. Without it, `level` and above is logged.
 fn start_logging(format: LogFormat, level: &str) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));

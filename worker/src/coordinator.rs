@@ -1,7 +1,7 @@
 //! The life of a job: attempts, checkpoints, savepoints, restarts.
 //!
-//! Decisions about checkpoints are in [`rounds`], which does no I/O and reads no clock; [`attempt`] runs one attempt and
-//! carries the decisions out; [`job`] starts attempts until one ends well.
+//! [`rounds`] decides about checkpoints. It does no I/O and reads no clock. [`attempt`] runs one attempt and carries
+//! out the decisions. [`job`] starts attempts until one succeeds.
 
 pub mod attempt;
 pub mod job;

@@ -9,7 +9,7 @@ use eddyline_plan::Script;
 
 use crate::coordinator::job::RestartStrategy;
 
-/// What a file says about a job.
+/// A job, as its file describes it.
 #[derive(Clone, Debug)]
 pub struct JobFile {
     /// The job's name: that of the manifest, or the file's name without its ending.
@@ -18,19 +18,19 @@ pub struct JobFile {
     pub script: Script,
     /// Settings outside the SQL.
     pub config: BTreeMap<String, String>,
-    /// How many slots, if the file says.
+    /// The number of slots, if the file has it.
     pub parallelism: Option<u16>,
-    /// Where checkpoints go, if the file says.
+    /// The folder of the checkpoints, if the file has one.
     pub checkpoint_dir: Option<String>,
     /// Options of that storage.
     pub storage_options: BTreeMap<String, String>,
-    /// How often, if the file says.
+    /// The time between two checkpoints, if the file has it.
     pub checkpoint_interval: Option<Duration>,
-    /// What to restore from, if the file says.
+    /// What to restore from, if the file has it.
     pub restore_uri: Option<String>,
-    /// Operators whose state may be left behind if no operator of the job can restore it.
+    /// Operators whose state may be dropped if it fits no operator of the job.
     pub allow_non_restored_state: Vec<String>,
-    /// After how many restarts the job has failed; the default if the file does not say.
+    /// How often the job may restart. The default if the file does not say.
     pub restart: RestartStrategy,
 }
 
@@ -58,7 +58,7 @@ pub enum Error {
     Unsupported {
         /// Which file.
         path: PathBuf,
-        /// What, and what to do instead.
+        /// What it asks for, and what to do instead.
         reason: String,
     },
 }
@@ -125,7 +125,7 @@ impl JobFile {
     }
 }
 
-/// Adds Flink's keys for what a StreamJob says in fields of its own, unless they are there.
+/// Adds Flink's keys for fields of a StreamJob, unless the keys are set.
 pub fn add_checkpoint_keys(
     config: &mut BTreeMap<String, String>,
     max_parallelism: u32,

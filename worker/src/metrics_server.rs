@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::coordinator::job::View;
 use crate::runtime::metrics::{OperatorMetrics, Role};
 
-/// Listens. Where IPv6 is switched off, every address of IPv4 stands for every address.
+/// Listens on an address. If IPv6 is switched off, `[::]` means every IPv4 address.
 ///
 /// # Errors
 /// When the address cannot be bound; the message names it.
@@ -36,7 +36,7 @@ pub async fn serve(address: SocketAddr, view: Arc<View>) -> std::io::Result<Sock
     serve_with(address, view, Router::new()).await
 }
 
-/// [`serve`], with what else is served there.
+/// As [`serve`], with further routes.
 ///
 /// # Errors
 /// When the address cannot be bound; the message names it.
@@ -66,14 +66,18 @@ async fn metrics(State(registry): State<Arc<Registry>>) -> Result<String, String
 
 const OPERATOR_LABELS: [&str; 3] = ["operator", "name", "slot"];
 
-/// How a metric is read from a subtask; `None` where it has no meaning.
+/// Reads a metric of a subtask. `None` if the subtask does not have it.
 type Read = fn(&OperatorMetrics) -> Option<u64>;
 
 const COUNTERS: [(&str, &str, Read); 9] = [
-    ("eddyline_rows_in_total", "Rows taken in.", |m| Some(m.rows_in.get())),
-    ("eddyline_rows_out_total", "Rows given.", |m| (m.role != Role::Sink).then(|| m.rows_out.get())),
-    ("eddyline_bytes_in_total", "Bytes read from outside.", |m| (m.role == Role::Source).then(|| m.bytes.get())),
-    ("eddyline_bytes_out_total", "Bytes written to the outside.", |m| (m.role == Role::Sink).then(|| m.bytes.get())),
+    ("eddyline_rows_in_total", "Rows received.", |m| Some(m.rows_in.get())),
+    ("eddyline_rows_out_total", "Rows emitted.", |m| (m.role != Role::Sink).then(|| m.rows_out.get())),
+    ("eddyline_bytes_in_total", "Bytes read from external systems.", |m| {
+        (m.role == Role::Source).then(|| m.bytes.get())
+    }),
+    ("eddyline_bytes_out_total", "Bytes written to external systems.", |m| {
+        (m.role == Role::Sink).then(|| m.bytes.get())
+    }),
     ("eddyline_busy_nanoseconds_total", "Time at work.", |m| Some(m.busy_ns.get())),
     ("eddyline_idle_nanoseconds_total", "Time without input.", |m| Some(m.idle_ns.get())),
     ("eddyline_backpressured_nanoseconds_total", "Time waiting for room downstream.", |m| {
@@ -89,12 +93,12 @@ const COUNTERS: [(&str, &str, Read); 9] = [
 
 const GAUGES: [(&str, &str, Read); 2] = [
     ("eddyline_state_bytes", "State in memory.", |m| (m.role == Role::Operator).then(|| m.state_bytes.get())),
-    ("eddyline_source_lag_records", "Records known and not yet read.", |m| {
+    ("eddyline_source_lag_records", "Records that the source knows of and has not read yet.", |m| {
         (m.role == Role::Source && m.source_lag.get() != u64::MAX).then(|| m.source_lag.get())
     }),
 ];
 
-/// Reads the job's counters when asked, so that counting costs nothing else.
+/// Reads the job's counters on request, so that counting has no other cost.
 struct JobCollector {
     view: Arc<View>,
 }
@@ -124,16 +128,20 @@ impl JobCollector {
                 ("eddyline_checkpoint_last_id", "The last completed checkpoint.", number(last.status.id)),
                 (
                     "eddyline_checkpoint_duration_milliseconds",
-                    "From barrier to storage, of the last one.",
+                    "Time from the barrier until the last checkpoint was stored.",
                     number(last.status.duration_ms),
                 ),
                 (
                     "eddyline_checkpoint_alignment_milliseconds",
-                    "Longest alignment of a task, of the last one.",
+                    "Longest alignment of a task for the last checkpoint.",
                     number(last.status.alignment_ms),
                 ),
-                ("eddyline_checkpoint_bytes", "Bytes written for the last one.", number(last.status.bytes)),
-                ("eddyline_checkpoint_age_milliseconds", "Since the last one was stored.", millis(last.at.elapsed())),
+                ("eddyline_checkpoint_bytes", "Bytes written for the last checkpoint.", number(last.status.bytes)),
+                (
+                    "eddyline_checkpoint_age_milliseconds",
+                    "Time since the last checkpoint was stored.",
+                    millis(last.at.elapsed()),
+                ),
             ]);
         }
         gauges
@@ -176,7 +184,7 @@ fn labels(metrics: &OperatorMetrics) -> [String; 3] {
     [metrics.uid.to_string(), metrics.label.clone(), metrics.slot.to_string()]
 }
 
-/// How far the watermark of each subtask is behind the clock. Only where it is a time: not before the first row nor at the end.
+/// How far the watermark of each subtask is behind the clock. Absent before the first row and after the end of input.
 fn watermark_lag(operators: &[Arc<OperatorMetrics>]) -> Vec<MetricFamily> {
     let opts = Opts::new("eddyline_watermark_lag_milliseconds", "How far event time is behind the clock.");
     let gauges = IntGaugeVec::new(opts, &OPERATOR_LABELS).expect("a valid metric");

@@ -1,7 +1,7 @@
 //! `eddyline worker`: a job in a pod.
 //!
-//! The pod is configured by files ([`settings`]) and reports through two servers: the [`api`] with mutual TLS, and [`health`]
-//! for probes and metrics. The process outlives its job: when the job has stopped, finished or failed, the controller reads
+//! The pod is configured by files ([`settings`]). It has two servers: the [`api`] with mutual TLS, and [`health`] for
+//! probes and metrics. The process outlives its job: when the job has stopped, finished or failed, the controller reads
 //! the outcome and then deletes the pod. Only SIGTERM ends the process, after a last checkpoint.
 
 pub mod api;
@@ -25,7 +25,7 @@ use supervisor::Supervisor;
 
 /// The default termination grace period of Kubernetes, in seconds.
 const GRACE_PERIOD_SECONDS: u64 = 30;
-/// How many of these seconds are kept for the process to end after the last checkpoint is taken or abandoned.
+/// The part of these seconds in which the process ends, after the last checkpoint was taken or abandoned.
 const RESERVE_SECONDS: u64 = 5;
 
 /// How long SIGTERM waits for the last checkpoint, in a pod with this grace period.
@@ -35,13 +35,13 @@ fn stop_timeout(grace_period_seconds: Option<&str>) -> Duration {
     Duration::from_secs(seconds.saturating_sub(RESERVE_SECONDS.min(seconds / 2)))
 }
 
-/// Arguments of `eddyline worker`. In a pod the defaults are right.
+/// Arguments of `eddyline worker`. The defaults are right in a pod.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The folder with the job's settings and its SQL.
     #[arg(long, default_value = mounts::CONFIG)]
     config_dir: PathBuf,
-    /// The folder with a folder for each Secret that the SQL refers to.
+    /// The folder that has a folder for each Secret in the SQL.
     #[arg(long, default_value = mounts::SECRETS)]
     secrets_dir: PathBuf,
     /// The folder with the credentials of the checkpoint storage.
@@ -50,10 +50,10 @@ pub struct Arguments {
     /// The folder with the worker's certificate, its key, and the authority that signs the controller's.
     #[arg(long, default_value = mounts::IDENTITY)]
     identity_dir: PathBuf,
-    /// Where the API listens, with mutual TLS.
+    /// The address of the API, with mutual TLS.
     #[arg(long, default_value_t = SocketAddr::from((Ipv6Addr::UNSPECIFIED, mounts::API_PORT)))]
     api_addr: SocketAddr,
-    /// Where /healthz, /readyz and /metrics listen, for everybody.
+    /// The address of /healthz, /readyz and /metrics, open to everybody.
     #[arg(long, default_value_t = SocketAddr::from((Ipv6Addr::UNSPECIFIED, mounts::HEALTH_PORT)))]
     health_addr: SocketAddr,
 }
@@ -61,7 +61,8 @@ pub struct Arguments {
 /// Runs the job until SIGTERM.
 ///
 /// # Errors
-/// When the mounted files cannot be used or an address cannot be bound. A job that cannot run is no error: the API says why.
+/// When the mounted files cannot be used or an address cannot be bound. A job that cannot run is no error: the API says
+/// why.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
@@ -77,10 +78,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    info!("asked to end: taking a last checkpoint");
+    info!("SIGTERM: taking a last checkpoint");
     let timeout = stop_timeout(std::env::var(mounts::GRACE_PERIOD).ok().as_deref());
     if tokio::time::timeout(timeout, supervisor.stop_for_exit()).await.is_err() {
-        warn!("no last checkpoint in time; the job resumes from its latest one");
+        warn!("the last checkpoint was not completed in time; the job resumes from its latest one");
     }
     Ok(())
 }

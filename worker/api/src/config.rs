@@ -13,31 +13,31 @@ pub struct WorkerConfig {
     pub job: String,
     /// The job's namespace.
     pub namespace: String,
-    /// Settings by Flink's keys, as SET statements in front of the SQL would give them.
+    /// Settings by Flink's keys. They act as SET statements in front of the SQL.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
-    /// How many slots run the job when the process starts.
+    /// The number of slots that run the job when the process starts.
     pub parallelism: u16,
-    /// How many key groups the state is cut into.
+    /// The number of key groups that the state is divided into.
     pub max_parallelism: u32,
     /// What the revision starts from.
     pub start: Start,
-    /// How checkpoints are taken.
+    /// When checkpoints are taken, and where they are stored.
     pub checkpoint: Checkpoint,
-    /// How often a failing job is started again.
+    /// How often a failing job may restart.
     pub restart: Restart,
 }
 
-/// One decision to run a job from a given state. It is carried out once, however often the process starts: a job that has
-/// completed a checkpoint since then resumes from that checkpoint.
+/// A decision to run a job from a given state. It is carried out once, however often the process starts: once the job
+/// has completed a checkpoint, it resumes from that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Start {
     /// Distinguishes this decision from others about the same job.
     pub token: String,
-    /// Which state.
+    /// The state.
     pub from: StartFrom,
-    /// Operators whose state may be left behind where it fits no operator of the job.
+    /// Operators whose state may be dropped if it fits no operator of the job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_non_restored_state: Vec<String>,
 }
@@ -46,57 +46,57 @@ pub struct Start {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum StartFrom {
-    /// The latest checkpoint of the job; nothing if there is none.
+    /// The latest checkpoint of the job. If there is none, the revision starts without state.
     Latest,
-    /// Nothing.
+    /// No state.
     Empty,
     /// A savepoint or checkpoint.
     Savepoint {
-        /// Where it is.
+        /// Its URI.
         uri: String,
     },
 }
 
-/// How checkpoints are taken.
+/// When checkpoints are taken, and where they are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Checkpoint {
-    /// How often.
+    /// The time between two checkpoints.
     pub interval_ms: u64,
-    /// How long one may take.
+    /// How long a checkpoint may take.
     pub timeout_ms: u64,
-    /// How many completed ones are kept.
+    /// The number of completed checkpoints to keep.
     pub retain: u16,
-    /// The folder they are kept under. Without it they are kept in memory and end with the process.
+    /// The folder of checkpoints. Unset: checkpoints are kept in memory and end with the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
-    /// The endpoint of an S3 server that is not Amazon's.
+    /// The endpoint of the S3 server. Unset: Amazon's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
 }
 
 impl WorkerConfig {
-    /// The job's folder under [`Checkpoint::uri`]: no two jobs of a cluster have the same.
+    /// The job's folder under [`Checkpoint::uri`]. No two jobs of a cluster have the same folder.
     pub fn folder(&self) -> String {
         format!("{}.{}", self.namespace, self.job)
     }
 
-    /// The folder that savepoints go to unless something else is asked for.
+    /// The folder of savepoints, unless a request names another one.
     pub fn savepoint_folder(&self) -> Option<String> {
         let uri = self.checkpoint.uri.as_ref()?;
         Some(format!("{}/savepoints/{}", uri.trim_end_matches('/'), self.folder()))
     }
 }
 
-/// How often a failing job is started again within its process, and after which waits.
+/// How often a failing job may restart within its process, and after which waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Restart {
-    /// Restarts within a window after which the job has failed.
+    /// The maximum number of restarts within `window`. After one failure more the job has failed for good.
     pub max_per_window: u32,
-    /// The window.
+    /// The period over which restarts are counted.
     pub window_ms: u64,
-    /// The first wait; each further one is twice as long.
+    /// The first wait. Each further one is twice as long.
     pub backoff_initial_ms: u64,
     /// The longest wait.
     pub backoff_max_ms: u64,

@@ -1,4 +1,5 @@
-//! The API's endpoints. All answers are JSON; what fails answers with a [`Problem`](crate::savepoint::Problem).
+//! The API's endpoints. All answers are JSON. A failed request is answered with a
+//! [`Problem`](crate::savepoint::Problem).
 
 /// `GET`: [`JobStatus`](crate::JobStatus).
 pub const JOB: &str = "/api/v1/job";
@@ -15,8 +16,8 @@ pub const SAVEPOINT: &str = "/api/v1/savepoints/{name}";
 pub const RESCALE: &str = "/api/v1/job/rescale";
 /// `POST` a [`StopRequest`](crate::savepoint::StopRequest): answers 202 with the [`JobStatus`](crate::JobStatus).
 pub const STOP: &str = "/api/v1/job/stop";
-/// `POST`: takes back a stop that has not ended the job yet, so that sources continue to read; answers 202 with the
-/// [`JobStatus`](crate::JobStatus). Fine when nothing is being stopped; refused once the job has stopped.
+/// `POST`: cancels a stop that has not ended the job yet, so that sources continue to read; answers 202 with the
+/// [`JobStatus`](crate::JobStatus). Has no effect if the job is not being stopped. Refused once the job has stopped.
 pub const RESUME: &str = "/api/v1/job/resume";
 /// `POST`: ends the job at once; answers 202 with the [`JobStatus`](crate::JobStatus).
 pub const CANCEL: &str = "/api/v1/job/cancel";

@@ -1,8 +1,8 @@
-//! What a worker and those who talk to it agree on: the files mounted into its pod, and its HTTP API, as types; and the form of
-//! texts for people that both write.
+//! The interface of a worker, as types: the files mounted into its pod, and its HTTP API. Also the form of texts for
+//! people, which the worker and the controller both write.
 //!
-//! Times are milliseconds since 1970 in UTC, durations milliseconds. Fields are only ever added: a controller and a worker
-//! of neighbouring versions understand each other, so readers ignore what they do not know.
+//! Times are milliseconds since 1970 in UTC, durations are milliseconds. A controller and a worker of neighbouring
+//! versions must understand each other. So fields are only added, and readers ignore unknown fields.
 
 pub mod config;
 pub mod endpoint;

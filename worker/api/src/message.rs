@@ -1,9 +1,9 @@
-//! Texts for people, as long as people read: in conditions, events, failures and reports. The whole text is for the log.
+//! Short texts for people: in conditions, events, failures and reports. The log has the whole text.
 
-/// The longest text. Events take no more than 1024 bytes.
+/// The longest text, in bytes. Events hold at most 1024 bytes.
 pub const BYTES_MAX: usize = 1000;
 
-/// A text in the form that is shown: documents by what they say, and not too long.
+/// A text in the form that is shown: cut to the limit, and with the messages of XML documents instead of the documents.
 pub fn shown(text: &str) -> String {
     shortened(without_documents(text))
 }
@@ -14,7 +14,7 @@ pub fn chain_of(error: &dyn std::error::Error) -> String {
     let mut source = error.source();
     while let Some(error) = source {
         let cause = error.to_string();
-        // Some errors have their cause in their own text already.
+        // Some errors already have their cause in their own text.
         if !text.ends_with(&cause) {
             text.push_str(": ");
             text.push_str(&cause);
@@ -32,7 +32,7 @@ fn shortened(text: String) -> String {
     format!("{}…", &text[..end])
 }
 
-/// Object stores answer with documents, of which a code and a message are for people.
+/// Object stores answer with XML documents. A code and a message in them are for people.
 fn without_documents(text: &str) -> String {
     const CLOSE: &str = "</Error>";
     let mut readable = String::with_capacity(text.len().min(BYTES_MAX));

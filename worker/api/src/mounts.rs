@@ -1,4 +1,4 @@
-//! Where things are in a worker's pod.
+//! The paths, ports and names of a worker's pod.
 
 /// The folder of the revision's ConfigMap.
 pub const CONFIG: &str = "/etc/eddyline/job";
@@ -6,13 +6,13 @@ pub const CONFIG: &str = "/etc/eddyline/job";
 pub const CONFIG_FILE: &str = "worker.json";
 /// The SQL of the job, within [`CONFIG`].
 pub const SQL_FILE: &str = "job.sql";
-/// The Secrets that the SQL refers to: a folder for each, a file for each key.
+/// The Secrets in the SQL: a folder for each, with a file for each key.
 pub const SECRETS: &str = "/etc/eddyline/secrets";
 /// The Secret with the credentials of the checkpoint storage: a file for each key.
 pub const STORAGE: &str = "/etc/eddyline/storage";
 /// The worker's identity: `tls.crt`, `tls.key`, and `ca.crt` which signed it and the controller's.
 pub const IDENTITY: &str = "/etc/eddyline/identity";
-/// What the worker may write to. Nothing in it is needed after a restart.
+/// The folder that the worker may write to. Nothing in it is needed after a restart.
 pub const DATA: &str = "/var/lib/eddyline";
 
 /// The environment variable with the termination grace period of the pod in seconds, if it is not Kubernetes' 30.
@@ -23,11 +23,11 @@ pub const API_PORT: u16 = 8443;
 /// The port of `/healthz`, `/readyz` and `/metrics`, for everybody.
 pub const HEALTH_PORT: u16 = 8080;
 
-/// The name that a worker's certificate is made out to, and that its clients expect.
+/// The name in a worker's certificate, which its clients expect.
 pub fn server_name(namespace: &str, job: &str) -> String {
     format!("worker.{job}.{namespace}.eddyline.internal")
 }
-/// The name that the certificate of a job's controller is made out to.
+/// The name in the certificate of a job's controller.
 pub fn client_name(namespace: &str, job: &str) -> String {
     format!("controller.{job}.{namespace}.eddyline.internal")
 }

@@ -1,4 +1,4 @@
-//! The API's description, made from the same types.
+//! The description of the API, generated from the same types.
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -41,12 +41,12 @@ const OPERATIONS: [Operation; 10] = [
     get(endpoint::JOB, "getJob", "The state of the job.", schema_of::<JobStatus>),
     get(endpoint::PLAN, "getPlan", "The operators of the job.", schema_of::<Plan>),
     get(endpoint::CHECKPOINTS, "listCheckpoints", "Checkpoints of this process.", schema_of::<Checkpoints>),
-    get(endpoint::SAVEPOINTS, "listSavepoints", "Savepoints this process was asked for.", schema_of::<Savepoints>),
+    get(endpoint::SAVEPOINTS, "listSavepoints", "The requested savepoints of this process.", schema_of::<Savepoints>),
     get(endpoint::SAVEPOINT, "getSavepoint", "One savepoint by the name of its request.", schema_of::<Savepoint>),
     post(
         endpoint::SAVEPOINTS,
         "takeSavepoint",
-        "Takes a savepoint; the same name asks for the same one.",
+        "Takes a savepoint. The same name asks for the same one.",
         Some(schema_of::<SavepointRequest>),
         schema_of::<Savepoint>,
     ),
@@ -67,14 +67,14 @@ const OPERATIONS: [Operation; 10] = [
     post(
         endpoint::RESUME,
         "resume",
-        "Takes back a stop that has not ended the job yet: sources continue to read.",
+        "Cancels a stop that has not ended the job yet: sources continue to read.",
         None,
         schema_of::<JobStatus>,
     ),
     post(endpoint::CANCEL, "cancel", "Ends the job at once.", None, schema_of::<JobStatus>),
 ];
 
-/// The paths and methods that are described, in order.
+/// The described paths and methods, in order.
 pub fn operations() -> impl Iterator<Item = (&'static str, &'static str)> {
     OPERATIONS.iter().map(|operation| (operation.method, operation.path))
 }
@@ -91,7 +91,7 @@ pub fn document() -> Value {
             "summary": operation.summary,
             "responses": {
                 operation.status.to_string(): content("The answer.", gives),
-                "default": content("Why it was refused or failed.", problem.clone()),
+                "default": content("Why the request was refused or failed.", problem.clone()),
             },
         });
         if let Some(takes) = operation.takes {

@@ -1,28 +1,28 @@
-//! Savepoints: asking for one, and what became of it.
+//! Requests for savepoints, and their results.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Asks for a savepoint. Asking again under the same name asks for the same one.
+/// A request for a savepoint. A request with the same name asks for the same savepoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SavepointRequest {
-    /// Names the request.
+    /// The name of the request.
     pub name: String,
-    /// The folder that the savepoint's own folder is made in; the job's savepoint folder if it is not said.
+    /// The folder in which the savepoint gets its own folder. Unset: the job's savepoint folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
 }
 
-/// A savepoint that was asked for.
+/// A requested savepoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Savepoint {
     /// The name of the request.
     pub name: String,
-    /// What became of it.
+    /// Its state.
     pub state: SavepointState,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested_at_ms: u64,
     /// When it was completed or abandoned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +30,7 @@ pub struct Savepoint {
     /// Where it is, once it is completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
-    /// The number of the checkpoint it was taken with.
+    /// The number of the checkpoint that it was taken with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<u64>,
     /// Why it failed.
@@ -38,7 +38,7 @@ pub struct Savepoint {
     pub error: Option<String>,
 }
 
-/// What became of a savepoint.
+/// The state of a requested savepoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum SavepointState {
     /// It is being taken.
@@ -49,26 +49,26 @@ pub enum SavepointState {
     Failed,
 }
 
-/// Asks to stop the job. The process stays, to be asked about it.
+/// A request to stop the job. The process stays, so that it can report the result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StopRequest {
-    /// The savepoint to stop with; without it the job stops with a checkpoint.
+    /// The savepoint to stop with. Unset: the job stops with a checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub savepoint: Option<SavepointRequest>,
-    /// How long the stop may take. When the time is over, the worker takes the stop back as
-    /// [`RESUME`](crate::endpoint::RESUME) does: the savepoint has failed and the job runs on. Without it a stop has
-    /// no limit, and sources read nothing meanwhile.
+    /// How long the stop may take. After that the worker cancels the stop as [`RESUME`](crate::endpoint::RESUME) does:
+    /// the savepoint has failed, and the job keeps running. Unset: no limit. Sources read nothing while the job is
+    /// being stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
 }
 
-/// What `eddyline savepoint copy` writes into the file of `--report`: the termination message of its pod. When it fails, it
-/// writes a [`Problem`] instead.
+/// The content of the file that `eddyline savepoint copy` writes with `--report`: the termination message of its pod.
+/// If the copy fails, the content is a [`Problem`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CopiedSavepoint {
-    /// Where the savepoint is.
+    /// The URI of the savepoint.
     pub uri: String,
     /// The number of the checkpoint that it is a copy of.
     pub checkpoint: u64,
@@ -76,11 +76,11 @@ pub struct CopiedSavepoint {
     pub taken_at_ms: i64,
 }
 
-/// Asks to run the job on another number of slots.
+/// A request to run the job on another number of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RescaleRequest {
-    /// How many slots.
+    /// The number of slots.
     pub parallelism: u16,
 }
 

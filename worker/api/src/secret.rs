@@ -5,13 +5,13 @@
 pub struct SecretKey {
     /// The Secret's name.
     pub name: String,
-    /// The key in it.
+    /// The key in the Secret.
     pub key: String,
 }
 
 const OPEN: &str = "${secret:";
 
-/// Names of Secrets and their keys: what Kubernetes allows, and nothing that could leave a folder.
+/// Whether a text is a name of a Secret or of its key: as Kubernetes allows, and without paths out of a folder.
 fn is_name(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !text.is_empty() && text != "." && text != ".." && text.bytes().all(is_allowed)
@@ -26,10 +26,10 @@ fn parse(inner: &str) -> Result<SecretKey, String> {
     }
 }
 
-/// A text with every reference replaced by what `resolve` gives for it.
+/// A text in which `resolve` gives the value of every reference.
 ///
 /// # Errors
-/// When something that begins like a reference is none, and when `resolve` fails.
+/// When a text begins like a reference but is none, and when `resolve` fails.
 pub fn replace(text: &str, mut resolve: impl FnMut(&SecretKey) -> Result<String, String>) -> Result<String, String> {
     let mut replaced = String::with_capacity(text.len());
     let mut rest = text;
@@ -45,10 +45,10 @@ pub fn replace(text: &str, mut resolve: impl FnMut(&SecretKey) -> Result<String,
     Ok(replaced)
 }
 
-/// The references in a text, such as a whole script; each once, in order.
+/// The references in a text, such as a whole script. Each once, in order.
 ///
 /// # Errors
-/// When something that begins like a reference is none.
+/// When a text begins like a reference but is none.
 pub fn references(text: &str) -> Result<Vec<SecretKey>, String> {
     let mut found = std::collections::BTreeSet::new();
     replace(text, |secret| {

@@ -1,4 +1,4 @@
-//! What a worker says about its job.
+//! What a worker reports about its job.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,49 +13,49 @@ pub struct JobStatus {
     pub job: String,
     /// The token of the start that this process carries out.
     pub start: String,
-    /// Where it is in its life.
+    /// The stage that the job has reached.
     pub phase: Phase,
-    /// Why it is there, if that needs a word; the whole error of a failed job.
+    /// Why it is in this phase, if there is a reason; the whole error of a failed job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Whether it has failed because it was started again too often within the window of its restart strategy.
+    /// Whether it has failed because it restarted too often within the window of its restart strategy.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_restart_limit_reached: bool,
-    /// The fencing number of the running attempt; 0 before the first.
+    /// The fencing number of the running attempt. 0 before the first.
     pub attempt: u64,
-    /// How many slots run the job.
+    /// The number of slots that run the job.
     pub parallelism: u16,
-    /// How many key groups its state is cut into.
+    /// The number of key groups that its state is divided into.
     pub max_parallelism: u32,
-    /// How often the job was started again by this process.
+    /// How often this process has restarted the job.
     pub restarts: u64,
     /// When this process started.
     pub started_at_ms: u64,
-    /// What the running attempt was restored from, if anything.
+    /// The checkpoint or savepoint that the running attempt restored, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<String>,
     /// The latest completed checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<CheckpointStatus>,
-    /// Checkpoints abandoned since the last one that was completed.
+    /// The number of checkpoints abandoned since the last completed one.
     pub checkpoint_failures: u32,
     /// Why the last one was abandoned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_error: Option<String>,
-    /// How far it has come.
+    /// The progress of the job.
     pub progress: Progress,
     /// The last change of parallelism by this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rescale: Option<Rescale>,
-    /// The last attempt of this process that failed.
+    /// The last failed attempt of this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
-    /// What the job was stopped with, in the phase [`Phase::Stopped`].
+    /// The savepoint that the job was stopped with, in the phase [`Phase::Stopped`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_with: Option<Savepoint>,
 }
 
-/// Where a job is in its life.
+/// The stage that a job has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
     /// Tasks are being built and state restored.
@@ -64,9 +64,9 @@ pub enum Phase {
     Running,
     /// An attempt has failed; another one follows after a wait.
     Restarting,
-    /// The running tasks are replaced by more or fewer of them.
+    /// The running tasks are being replaced by another number of tasks.
     Rescaling,
-    /// A last checkpoint is on its way.
+    /// A last checkpoint is in progress.
     Stopping,
     /// Stopped as asked, with everything committed.
     Stopped,
@@ -76,7 +76,7 @@ pub enum Phase {
     Finished,
     /// Failed for good. Only another revision or another process helps.
     Failed,
-    /// Another process runs the job; this one does nothing any more.
+    /// Another process runs the job. This one does nothing.
     Fenced,
 }
 
@@ -114,11 +114,11 @@ pub struct CheckpointStatus {
     pub attempt: u64,
     /// When it was stored.
     pub completed_at_ms: u64,
-    /// From barrier to storage.
+    /// The time from the barrier until it was stored.
     pub duration_ms: u64,
-    /// The longest time that a task had channels blocked for it.
+    /// The longest time for which a task blocked channels for it.
     pub alignment_ms: u64,
-    /// Bytes written for it.
+    /// The number of bytes written for it.
     pub bytes: u64,
     /// Where it is.
     pub uri: String,
@@ -126,36 +126,36 @@ pub struct CheckpointStatus {
     pub is_of_this_attempt: bool,
 }
 
-/// How far a job has come, seen at one moment.
+/// The progress of a job at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
-    /// Event time up to which results are complete: the least watermark of the operators that have one.
+    /// Event time up to which results are complete: the least watermark of the operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark_ms: Option<i64>,
-    /// How far that is behind the clock.
+    /// How far the watermark is behind the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark_lag_ms: Option<u64>,
-    /// Since when it has not advanced although records were read.
+    /// Since when the watermark has not advanced although records were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark_stuck_since_ms: Option<u64>,
-    /// Records known to sources and not yet read; absent where no source can tell.
+    /// The number of records that sources know of and have not read yet. Absent if no source knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_records: Option<u64>,
-    /// Records read per second, over the last seconds.
+    /// The number of records read per second, over the last seconds.
     pub records_in_per_second: f64,
-    /// Records read by this attempt.
+    /// The number of records that this attempt has read.
     pub records_in: u64,
-    /// Records written by this attempt.
+    /// The number of records that this attempt has written.
     pub records_out: u64,
-    /// Records dropped as late by this attempt.
+    /// The number of late records that this attempt has dropped.
     pub late_records: u64,
-    /// Records skipped as unreadable by this attempt.
+    /// The number of unreadable records that this attempt has skipped.
     pub bad_records: u64,
-    /// The operator that holds up the others, and the share of time that it does.
+    /// The operator that slows down the others, and the share of time in which it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backpressure: Option<Backpressure>,
-    /// Which sources cannot be read at the moment, and why. They are tried again until they can be.
+    /// The sources that cannot be read at the moment, and why. The job tries again until it can read them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable_sources: Vec<String>,
 }
@@ -166,7 +166,7 @@ pub struct Progress {
 pub struct Backpressure {
     /// Its name.
     pub operator: String,
-    /// The share of the last seconds in which those before it waited, from 0 to 1.
+    /// The share of the last seconds in which the operators before it waited, from 0 to 1.
     pub share: f64,
 }
 
@@ -174,17 +174,17 @@ pub struct Backpressure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rescale {
-    /// Slots before.
+    /// The number of slots before.
     pub from: u16,
-    /// Slots after.
+    /// The number of slots after.
     pub to: u16,
-    /// Key groups that have another slot than before.
+    /// The number of key groups that moved to another slot.
     pub moved_key_groups: u32,
-    /// From the request until the job ran again.
+    /// The time from the request until the job ran again.
     pub duration_ms: u64,
-    /// How long no task ran.
+    /// The time during which no task ran.
     pub pause_ms: u64,
-    /// When it was done.
+    /// When the change was done.
     pub at_ms: u64,
 }
 
@@ -192,9 +192,9 @@ pub struct Rescale {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// When.
+    /// When it failed.
     pub at_ms: u64,
-    /// Which attempt.
+    /// The number of the attempt.
     pub attempt: u64,
     /// The cause, if it is known.
     pub cause: FailureCause,
@@ -202,7 +202,7 @@ pub struct Failure {
     pub message: String,
 }
 
-/// What a failure was about.
+/// The cause of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum FailureCause {
     /// A source or what it reads from.
@@ -213,9 +213,9 @@ pub enum FailureCause {
     Storage,
     /// A record that cannot be read, under the policy `fail`.
     Record,
-    /// A row for which an expression has no value, such as a division by zero.
+    /// A row on which an expression fails, such as a division by zero.
     Evaluation,
-    /// State that does not fit the job: another `maxParallelism`, other operators, or a form of a newer release.
+    /// State that does not fit the job: another `maxParallelism`, other operators, or the format of a newer release.
     State,
     /// The job itself.
     Job,
@@ -225,9 +225,9 @@ pub enum FailureCause {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// As `eddyline explain` prints it.
+    /// The plan, as `eddyline explain` prints it.
     pub text: String,
-    /// One entry for each operator, in the order in which data passes them.
+    /// The operators, in the order in which data passes them.
     pub operators: Vec<OperatorStatus>,
 }
 
@@ -239,13 +239,13 @@ pub struct OperatorStatus {
     pub uid: String,
     /// Its name.
     pub name: String,
-    /// How many tasks it has.
+    /// The number of its tasks.
     pub tasks: u32,
-    /// Rows taken in.
+    /// The number of rows it has received.
     pub rows_in: u64,
-    /// Rows given.
+    /// The number of rows it has emitted.
     pub rows_out: u64,
-    /// Its state in memory.
+    /// The size of its state in memory, in bytes.
     pub state_bytes: u64,
 }
 
@@ -253,17 +253,17 @@ pub struct OperatorStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Checkpoints {
-    /// How many were completed by this process.
+    /// The number of checkpoints that this process has completed.
     pub completed: u64,
-    /// How many this process has abandoned.
+    /// The number of checkpoints that this process has abandoned.
     pub failed: u64,
     /// The latest ones.
     pub latest: Vec<CheckpointStatus>,
 }
 
-/// The savepoints that a process was asked for, newest first.
+/// The requested savepoints of a process, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Savepoints {
-    /// They.
+    /// The savepoints.
     pub savepoints: Vec<Savepoint>,
 }

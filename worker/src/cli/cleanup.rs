@@ -1,4 +1,4 @@
-//! `eddyline cleanup`: deletes what a job, or one savepoint, has in storage. The controller runs it in a pod of its own.
+//! `eddyline cleanup`: deletes the stored data of a job, or one savepoint. The controller runs it in a pod of its own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,16 +13,16 @@ use crate::pod::settings::credentials;
 /// Arguments of `eddyline cleanup`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The settings of a worker: everything that its job has in storage is deleted, with its savepoints.
+    /// The settings file of a worker: all stored data of its job is deleted, including its savepoints.
     #[arg(long, required_unless_present = "uri", conflicts_with = "uri")]
     config: Option<PathBuf>,
-    /// A savepoint that stays although its job's are deleted; may be given several times.
+    /// A savepoint of the job to keep. Can be given more than once.
     #[arg(long, value_name = "URI", requires = "config")]
     keep: Vec<String>,
     /// A savepoint to delete.
     #[arg(long)]
     uri: Option<String>,
-    /// The endpoint of an S3 server that is not Amazon's, for a savepoint.
+    /// The endpoint of the S3 server of a savepoint, if it is not Amazon's.
     #[arg(long)]
     endpoint: Option<String>,
     /// The folder with the credentials of the storage.
@@ -30,7 +30,7 @@ pub struct Arguments {
     storage_dir: PathBuf,
 }
 
-/// Carries it out.
+/// Deletes the data.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut options = credentials(&arguments.storage_dir)?;
     let mut endpoint = arguments.endpoint;
@@ -51,7 +51,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let objects = eddyline_checkpoint::remove_savepoint(&uri, &options).await?;
             return anyhow::Ok((uri, objects));
         }
-        let config = config.context("either --config or --uri must be given")?;
+        let config = config.context("give either --config or --uri")?;
         let (Some(uri), Some(savepoints)) = (&config.checkpoint.uri, config.savepoint_folder()) else {
             return Ok(("a job without checkpoint storage".to_owned(), 0));
         };

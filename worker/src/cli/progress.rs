@@ -1,4 +1,4 @@
-//! What a terminal shows of a running job, and the table at its end.
+//! The progress of a running job on a terminal, and the table at its end.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,19 +13,19 @@ use terminal_size::{Width, terminal_size_of};
 use crate::coordinator::job::View;
 use crate::runtime::metrics::{OperatorMetrics, Role, Totals};
 
-/// The terminal's width where it does not say.
+/// The width of a terminal that does not report it.
 const WIDTH_DEFAULT: usize = 120;
-/// The widest that the name of an operator is shown.
+/// The maximum width of an operator's name.
 const LABEL_MAX: usize = 40;
 
-/// How much is shown while a job runs.
+/// What is shown while a job runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Progress {
     /// Nothing.
     None,
     /// One line for the job.
     Line,
-    /// That line, and one for each operator: rows, busy, back-pressure, watermark, state.
+    /// One line for the job, and one for each operator: rows, busy, back-pressure, state, watermark.
     Full,
 }
 
@@ -49,14 +49,14 @@ pub async fn draw(view: Arc<View>, progress: Progress, interval: Duration) {
     }
 }
 
-/// What is counted at one moment.
+/// The counters at one moment.
 struct Sample {
     at: Instant,
     totals: Totals,
     operators: Vec<Counts>,
 }
 
-/// What the subtasks of one operator count together.
+/// The counters of an operator, added up over its subtasks.
 #[derive(Clone, Debug)]
 struct Counts {
     uid: OperatorUid,
@@ -78,7 +78,7 @@ impl Sample {
     }
 }
 
-/// The operators, each once: sources, what is between, sinks.
+/// The operators, each once: first sources, then other operators, then sinks.
 fn counts(metrics: &[Arc<OperatorMetrics>]) -> Vec<Counts> {
     let mut counts: Vec<Counts> = Vec::new();
     let mut places: HashMap<&OperatorUid, usize> = HashMap::new();
@@ -115,7 +115,7 @@ fn counts(metrics: &[Arc<OperatorMetrics>]) -> Vec<Counts> {
     counts
 }
 
-/// A line for each operator, with a line of titles above.
+/// A line of titles, and a line for each operator.
 fn table(before: &Sample, now: &Sample) -> Vec<String> {
     let label_width = now.operators.iter().map(|operator| operator.label.chars().count()).max().unwrap_or(0);
     let label_width = label_width.clamp("operator".len(), LABEL_MAX);
@@ -204,7 +204,7 @@ pub fn summary(job: &str, totals: &Totals, elapsed: Duration) -> String {
     text
 }
 
-/// The text, at most so many characters wide.
+/// The text, cut to at most so many characters.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

@@ -24,7 +24,7 @@ use crate::runtime::metrics::Totals;
 
 /// How often the progress is drawn.
 const DRAW_INTERVAL: Duration = Duration::from_millis(500);
-/// How often checkpoints are taken if nothing else is said and there is a folder for them.
+/// The time between two checkpoints, unless it is set.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Arguments of `eddyline run`.
@@ -32,35 +32,36 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Arguments {
     /// A .sql file or a StreamJob manifest.
     file: PathBuf,
-    /// How many slots run the job [default: what the file says, or 1].
+    /// The number of slots that run the job [default: from the file, or 1].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     parallelism: Option<u16>,
-    /// Where checkpoints are kept: a folder, file:// or s3://. Without it a crash starts from the beginning.
+    /// Where to keep checkpoints: a folder, file:// or s3://. Without it, a job starts from the beginning after a
+    /// crash.
     #[arg(long)]
     checkpoint_dir: Option<String>,
-    /// How often a checkpoint is taken, such as 10s [default: what the file says, or 10s].
+    /// The time between two checkpoints, such as 10s [default: from the file, or 10s].
     #[arg(long, value_parser = duration)]
     checkpoint_interval: Option<Duration>,
-    /// Where a savepoint goes when the job is stopped [default: `savepoints` beside the checkpoints].
+    /// Where to write a savepoint when the job is stopped [default: the folder `savepoints` beside the checkpoints].
     #[arg(long)]
     savepoint_dir: Option<String>,
     /// What to start from: latest, none, or the URI of a savepoint.
     #[arg(long, default_value = "latest", value_parser = restore)]
     restore: Restore,
-    /// Continue without the state of this operator where it fits no operator of the job. Can be given more than once; errors
-    /// about state name the operators.
+    /// Drop the state of this operator if it fits no operator of the job. Can be given more than once. Errors about
+    /// state name the operators.
     #[arg(long, value_name = "OPERATOR")]
     allow_non_restored_state: Vec<String>,
-    /// Serve Prometheus metrics here, such as 127.0.0.1:9090.
+    /// The address at which to serve Prometheus metrics, such as 127.0.0.1:9090.
     #[arg(long)]
     metrics_addr: Option<SocketAddr>,
-    /// What is shown while the job runs [default: line on a terminal, none elsewhere].
+    /// What to show while the job runs [default: line on a terminal, none elsewhere].
     #[arg(long, value_enum)]
     progress: Option<Progress>,
-    /// How log lines are written [default: text on a terminal, json elsewhere].
+    /// The format of log lines [default: text on a terminal, json elsewhere].
     #[arg(long, value_enum)]
     log: Option<LogFormat>,
-    /// The endpoint of an S3 server that is not Amazon's, for checkpoints.
+    /// The endpoint of the S3 server for checkpoints, if it is not Amazon's.
     #[arg(long)]
     s3_endpoint: Option<String>,
 }
@@ -86,7 +87,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         _ if is_terminal => Progress::Line,
         _ => Progress::None,
     });
-    // The progress says what information would.
+    // The progress shows what lines of the level info would say.
     let level = if progress == Progress::None { "info" } else { "warn" };
     start_logging(arguments.log.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }), level);
     let job = match JobFile::read(&arguments.file) {
@@ -114,7 +115,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let outcome =
         runtime.block_on(drive(&planned, &config, savepoint_dir, arguments.metrics_addr, Arc::clone(&view), progress));
     screen::clear();
-    // A broker or a store that does not answer blocks threads whose answers are not needed any more.
+    // A broker or store that does not answer may still block threads. Their answers are no longer needed.
     runtime.shutdown_timeout(LAST_ANSWERS_WAIT);
     let outcome = outcome?;
     match outcome {
@@ -153,7 +154,7 @@ async fn drive(
     Ok(outcome?)
 }
 
-/// Requests of the outside: SIGINT and SIGTERM stop with a savepoint.
+/// Requests from outside: SIGINT and SIGTERM stop the job with a savepoint.
 fn requests(savepoint_dir: String) -> std::io::Result<(UnboundedSender<Request>, UnboundedReceiver<Request>)> {
     use tokio::signal::unix::{SignalKind, signal};
     let (sender, receiver) = unbounded_channel();
@@ -171,7 +172,7 @@ fn requests(savepoint_dir: String) -> std::io::Result<(UnboundedSender<Request>,
                 std::process::exit(130);
             }
             asked = true;
-            info!("stopping with a savepoint; once more stops without one");
+            info!("stopping with a savepoint; a second signal stops without one");
             let order = SavepointOrder { name: "stop".to_owned(), folder: savepoint_dir.clone() };
             if requests.send(Request::Stop { savepoint: Some(order), deadline: None }).is_err() {
                 return;
@@ -181,7 +182,7 @@ fn requests(savepoint_dir: String) -> std::io::Result<(UnboundedSender<Request>,
     Ok((sender, receiver))
 }
 
-/// The settings of the job, and where its savepoints go.
+/// The settings of the job, and the folder of its savepoints.
 fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Config, String), String> {
     let settings = &planned.graph.settings;
     let parallelism = arguments.parallelism.or(settings.parallelism).or(job.parallelism).unwrap_or(1);
@@ -222,7 +223,7 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Co
     Ok((config, savepoint_dir))
 }
 
-/// The operators whose state may be left behind, by the command line and by the file.
+/// The operators whose state may be dropped, by the command line and by the file.
 fn allowed(flags: &[String], job: &JobFile) -> BTreeSet<OperatorUid> {
     flags.iter().chain(&job.allow_non_restored_state).map(OperatorUid::new).collect()
 }

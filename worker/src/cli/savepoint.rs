@@ -12,46 +12,46 @@ use eddyline_checkpoint::{Copied, JobStore, Storage};
 
 use crate::pod::settings::credentials;
 
-/// What can be done with savepoints.
+/// The commands on checkpoints and savepoints.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show what is in a checkpoint or savepoint, per operator, table and key group.
+    /// Show the content of a checkpoint or savepoint, by operator, table and key group.
     Inspect {
         /// A savepoint's folder, or a job's checkpoint folder for its latest checkpoint.
         uri: String,
-        /// The endpoint of an S3 server that is not Amazon's.
+        /// The endpoint of the S3 server, if it is not Amazon's.
         #[arg(long)]
         s3_endpoint: Option<String>,
     },
-    /// Make a savepoint of the latest complete checkpoint of a job, without its worker. The controller runs it in a pod of
-    /// its own. An interrupted copy continues when it is requested again.
+    /// Copy the latest complete checkpoint of a job into a savepoint. The worker of the job need not run. The same
+    /// command again continues an interrupted copy.
     Copy(CopyArguments),
 }
 
 /// Arguments of `eddyline savepoint copy`.
 #[derive(Debug, clap::Args)]
 pub struct CopyArguments {
-    /// The settings of a worker: the latest checkpoint of its job is copied.
+    /// The settings file of a worker: the latest checkpoint of its job is copied.
     #[arg(long, required_unless_present = "from", conflicts_with = "from")]
     config: Option<PathBuf>,
-    /// What is copied: a job's checkpoint folder, for its latest checkpoint, or the folder of a checkpoint or savepoint.
+    /// What to copy: a job's checkpoint folder, for its latest checkpoint; or the folder of a checkpoint or savepoint.
     #[arg(long, value_name = "URI")]
     from: Option<String>,
-    /// The savepoint's own folder.
+    /// The folder of the new savepoint.
     #[arg(long, value_name = "URI")]
     to: String,
-    /// The endpoint of an S3 server that is not Amazon's.
+    /// The endpoint of the S3 server, if it is not Amazon's.
     #[arg(long)]
     endpoint: Option<String>,
     /// The folder with the credentials of the storage.
     #[arg(long, default_value = mounts::STORAGE)]
     storage_dir: PathBuf,
-    /// A file that receives, as JSON, the location of the savepoint or the reason why there is none.
+    /// A file for the result as JSON: the location of the savepoint, or why there is none.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
 
-/// Carries it out.
+/// Carries out a command.
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
@@ -84,7 +84,7 @@ async fn copy(arguments: &CopyArguments) -> anyhow::Result<Copied> {
             let uri = config.checkpoint.uri.as_deref().context("the job has no checkpoint storage to copy from")?;
             JobStore::open(Storage::open(uri, &options)?, &config.folder()).uri()
         }
-        (None, None) => anyhow::bail!("either --config or --from must be given"),
+        (None, None) => anyhow::bail!("give either --config or --from"),
     };
     if let Some(endpoint) = endpoint {
         options.insert("s3.endpoint".to_owned(), endpoint);
@@ -95,7 +95,7 @@ async fn copy(arguments: &CopyArguments) -> anyhow::Result<Copied> {
 /// The settings of a worker in a file.
 pub(super) fn worker_config(path: &Path) -> anyhow::Result<WorkerConfig> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} does not hold the settings of a worker", path.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is no settings file of a worker", path.display()))
 }
 
 fn report(file: &Path, copied: &anyhow::Result<Copied>) -> anyhow::Result<()> {

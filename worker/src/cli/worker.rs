@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{LAST_ANSWERS_WAIT, LogFormat, start_logging};
 use crate::pod::{self, Arguments};
 
-/// Threads for I/O; the slots do the work.
+/// Threads for I/O. The slots do the work.
 const IO_THREADS: usize = 2;
 
 /// Runs the job of a pod until SIGTERM.
@@ -17,7 +17,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let ended = runtime.block_on(pod::run(arguments));
-    // A broker or a store that does not answer blocks threads whose answers are not needed any more.
+    // A broker or store that does not answer may still block threads. Their answers are no longer needed.
     runtime.shutdown_timeout(LAST_ANSWERS_WAIT);
     ended?;
     Ok(ExitCode::SUCCESS)

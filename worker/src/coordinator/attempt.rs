@@ -25,7 +25,7 @@ use crate::runtime::task::{self, Event, TaskSnapshot};
 
 /// How often the clock is read.
 const TICK: Duration = Duration::from_millis(50);
-/// After so many failed checkpoints in a row the log reports an error instead of a warning.
+/// The number of failed checkpoints in a row from which the log reports an error instead of a warning.
 const FAILURES_BEFORE_ALARM: u32 = 3;
 
 /// Why an attempt ended without the job being done.
@@ -72,20 +72,20 @@ pub enum Error {
         /// Why.
         source: Box<eddyline_connectors::Error>,
     },
-    /// Another process has taken over the job, or its records are not readable.
+    /// Another process has taken over the job, or the job's records cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] Box<eddyline_checkpoint::Error>),
-    /// A part of the process has ended that should run as long as the job.
+    /// A part of the process has ended, although it should run as long as the job.
     #[error("the tasks of the job have ended without a report; this is a defect of eddyline, please report it")]
     Lost,
 }
 
-/// How an attempt ended well.
+/// How a successful attempt ended.
 #[derive(Debug)]
 pub enum Ending {
     /// All input has been read and its output is visible.
     Finished,
-    /// Stopped as asked, with the savepoint of this name and location or with a checkpoint.
+    /// Stopped on request, with the savepoint of this name and location, or with a checkpoint.
     Stopped(Option<(String, String)>),
     /// Stopped with a checkpoint because the savepoint could not be written: the job continues.
     SavepointFailed,
@@ -93,12 +93,12 @@ pub enum Ending {
     Rescaling(Rescaling),
 }
 
-/// A change of parallelism on its way.
+/// A change of parallelism in progress.
 #[derive(Debug)]
 pub struct Rescaling {
-    /// How many slots run the job afterwards.
+    /// The number of slots afterwards.
     pub parallelism: u16,
-    /// When it was asked for.
+    /// When it was requested.
     pub requested: Instant,
     /// When sources stopped reading.
     pub paused: Instant,
@@ -106,7 +106,7 @@ pub struct Rescaling {
     pub held: Option<HeldState>,
 }
 
-/// What is to be done when an attempt runs.
+/// What to do once the attempt runs.
 pub type OnRunning = Box<dyn FnOnce(&Status) + Send>;
 
 /// What an attempt works with.
@@ -115,17 +115,17 @@ pub struct Attempt {
     pub deployment: Deployment,
     /// Writes checkpoints of this attempt.
     pub writer: Arc<Writer>,
-    /// Who owns which key group.
+    /// Which slot owns which key group.
     pub assignment: Arc<Assignment>,
-    /// What the outside sees.
+    /// The observable state of the job.
     pub status: Arc<Status>,
     /// From tasks.
     pub events: UnboundedReceiver<Event>,
-    /// Called when all sources know what to read.
+    /// Called when all sources have their first splits.
     pub on_running: OnRunning,
 }
 
-/// Something that ran beside the loop has ended.
+/// Work beside the loop has ended.
 enum Done {
     Stored {
         checkpoint: CheckpointId,
@@ -137,7 +137,7 @@ enum Done {
         committers: Committers,
         result: Result<BTreeMap<String, String>, Error>,
     },
-    /// Removal of old checkpoints. It is aborted when the job ends, and the next attempt continues it.
+    /// The removal of old checkpoints. It is aborted when the job ends, and the next attempt continues it.
     Collected(Result<(), eddyline_checkpoint::Error>),
     Discovered {
         source: usize,
@@ -150,25 +150,25 @@ struct Running {
     attempt: Attempt,
     started: Instant,
     rounds: Rounds,
-    /// What tasks have handed over for the checkpoint in flight.
+    /// The snapshots and staged output for the checkpoint in flight.
     parts: Vec<(SlotIndex, TaskSnapshot)>,
     barrier_sent: Instant,
     alignment_max: Duration,
     /// What was staged for abandoned checkpoints. The next checkpoint contains it.
     carried: Vec<(OperatorUid, Staged)>,
-    /// Staged for the checkpoint that is stored and not yet committed.
+    /// What was staged for the checkpoint that is stored and not yet committed.
     to_commit: BySink,
     committers: Option<Committers>,
     /// Requested savepoints that are not complete, in the order of the requests.
     orders: Vec<SavepointOrder>,
     stop: Option<Stop>,
-    /// Savepoints of the checkpoint that is stored and not yet committed. They are complete when it is.
+    /// Savepoints of the checkpoint that is stored and not yet committed. They are complete when the checkpoint is.
     written: Written,
-    /// The checkpoint that was in flight when a stop was taken back. A later stop does not end with its savepoint.
+    /// The checkpoint that was in flight when a stop was canceled. A later stop does not end with its savepoint.
     taken_back: Option<CheckpointId>,
     /// The state that the job was stopped with, to continue with other slots.
     held: Option<HeldState>,
-    /// Where the savepoint is that the job was stopped with.
+    /// The location of the savepoint that the job was stopped with.
     stopped_with: Option<(String, String)>,
     /// Sources that have not received their first splits.
     undiscovered: usize,
@@ -180,7 +180,7 @@ struct Running {
 /// Runs an attempt to its end.
 ///
 /// # Errors
-/// Why the attempt failed; threads have ended by then.
+/// Why the attempt failed. Its threads have ended by then.
 pub async fn run(
     mut attempt: Attempt,
     config: rounds::Config,
@@ -238,8 +238,8 @@ pub async fn run(
 }
 
 impl Drop for Running {
-    /// An attempt that does not end as requested abandons its savepoints, so that nobody waits for them in vain. The
-    /// next attempt does not wait until idle committers have closed their connections.
+    /// An attempt that does not end as requested abandons its savepoints, so that nobody waits for them in vain. Idle
+    /// committers close their connections in the background, so that the next attempt need not wait for that.
     fn drop(&mut self) {
         if let (Some(committers), Ok(runtime)) = (self.committers.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn_blocking(move || drop(committers));
@@ -259,12 +259,12 @@ impl Running {
                 self.orders.push(order);
                 return Some(rounds::Event::SavepointRequested { stop: false });
             }
-            Request::Resume => return self.take_back_stop("the stop was taken back before the savepoint was complete"),
+            Request::Resume => return self.take_back_stop("the stop was canceled before the savepoint was complete"),
             Request::Stop { savepoint, deadline } => Stop::With { order: savepoint, deadline },
             Request::Rescale { parallelism } => Stop::Rescale { parallelism, requested: Instant::now() },
         };
         match &mut self.stop {
-            // A requested savepoint is written nevertheless.
+            // A requested savepoint is still written.
             Some(waiting) => self.orders.extend(waiting.join(stop)),
             None => self.stop = Some(stop),
         }
@@ -273,10 +273,10 @@ impl Running {
         Some(rounds::Event::SavepointRequested { stop: true })
     }
 
-    /// The job runs on. A change of parallelism is not taken back, because nobody has requested an end.
+    /// Cancels a stop, and the job resumes. A change of parallelism is not canceled, because it is no request to stop.
     fn take_back_stop(&mut self, reason: &str) -> Option<rounds::Event> {
         let stop = self.stop.take_if(|stop| matches!(stop, Stop::With { .. }))?;
-        warn!(reason, "the job is not stopped and runs on");
+        warn!(reason, "the stop is canceled and the job keeps running");
         if let Some(order) = stop.order() {
             self.attempt.status.savepoint_ended(&order.name, None, Err(reason.to_owned()));
         }
@@ -288,7 +288,7 @@ impl Running {
 
     fn tick(&mut self) -> Option<rounds::Event> {
         if self.stop.as_ref().is_some_and(|stop| stop.is_overdue(Instant::now())) {
-            return self.take_back_stop("the job could not be stopped within the time that was given for it");
+            return self.take_back_stop("the job did not stop within the time limit of the request");
         }
         Some(rounds::Event::Tick)
     }
@@ -303,7 +303,7 @@ impl Running {
             Some(Stop::With { order: Some(order), .. }) => match self.stopped_with.take() {
                 Some(savepoint) => Ending::Stopped(Some(savepoint)),
                 None => {
-                    let error = "the job was being stopped for something else; ask again".to_owned();
+                    let error = "another stop was in progress; ask again".to_owned();
                     self.attempt.status.savepoint_ended(&order.name, None, Err(error));
                     Ending::SavepointFailed
                 }
@@ -344,7 +344,7 @@ impl Running {
     fn abandon(&mut self, checkpoint: CheckpointId) {
         let failures = self.rounds.consecutive_failures();
         if failures >= FAILURES_BEFORE_ALARM {
-            tracing::error!(%checkpoint, failures, "checkpoints keep failing; a restart would go far back");
+            tracing::error!(%checkpoint, failures, "checkpoints keep failing; after a restart the job would read much input again");
         } else {
             warn!(%checkpoint, "checkpoint abandoned");
         }
@@ -353,25 +353,25 @@ impl Running {
             self.carried.extend(part.staged);
         }
         if self.stop.is_some() {
-            // The next barrier stops them again. Until then rows are read, whatever holds up the savepoint.
+            // Sources read until the next barrier stops them again, however long the savepoint takes.
             self.send_to_sources(SourceCommand::Resume);
         }
     }
 
     fn overdue(&mut self, checkpoint: CheckpointId) {
         if matches!(self.stop, Some(Stop::Rescale { .. })) {
-            // Rows are read, whatever holds up the checkpoint: another barrier stops the job when this checkpoint is
-            // complete.
+            // Sources keep reading, however long the checkpoint takes. Another barrier stops the job when this
+            // checkpoint is complete.
             self.send_to_sources(SourceCommand::Resume);
             let again = rounds::Event::SavepointRequested { stop: true };
             for event in [rounds::Event::StopTakenBack { savepoint: !self.orders.is_empty() }, again] {
                 let commands = self.rounds.step(event, self.started.elapsed());
-                debug_assert!(commands.is_empty(), "nothing else begins while a checkpoint is on its way");
+                debug_assert!(commands.is_empty(), "nothing else begins while a checkpoint is in progress");
             }
         }
         let failures = self.rounds.consecutive_failures();
         let since_ms = self.barrier_sent.elapsed().as_millis() as u64;
-        warn!(%checkpoint, failures, since_ms, "checkpoint is not stored and committed in time");
+        warn!(%checkpoint, failures, since_ms, "checkpoint was not stored and committed in time");
         self.attempt.status.checkpoint_overdue(failures);
     }
 
@@ -392,8 +392,8 @@ impl Running {
         }
     }
 
-    /// A split that is finished at a barrier is finished at all later ones. Readers report it once, so it is kept also
-    /// when the checkpoint is abandoned.
+    /// Records finished splits. A split that is finished at a barrier is finished at all later ones, and readers report
+    /// it once. So it is recorded even if the checkpoint is abandoned.
     fn finish_splits(&mut self, snapshot: &mut TaskSnapshot) -> Result<(), Error> {
         let Some((operator, splits)) = &mut snapshot.splits else { return Ok(()) };
         let Some(source) = self.attempt.deployment.sources.iter().find(|source| source.uid == *operator) else {
@@ -524,8 +524,8 @@ impl Running {
         }
     }
 
-    /// A savepoint is complete when its output is visible, not when it is stored. If the commit fails, the job restarts
-    /// from before the savepoint, and a copy restored from it would be ahead of the job.
+    /// Completes savepoints. A savepoint is complete when its output is visible, not when it is stored: if the commit
+    /// fails, the job restarts from before the savepoint, and a job restored from the savepoint would be ahead of it.
     fn savepoints_complete(&mut self, checkpoint: CheckpointId, lost: &BTreeMap<String, String>) {
         let mut written = std::mem::take(&mut self.written);
         for (_, result) in &mut written {
@@ -568,9 +568,10 @@ impl Running {
                 debug!(source = %running.uid, found, "splits discovered");
                 is_complete
             }
-            // A later discovery that fails is repeated: the known splits can be read meanwhile.
+            // A failed discovery is repeated, because the known splits can be read meanwhile. Only the first one must
+            // succeed.
             Err(error) if pool.is_discovered() => {
-                warn!(source = %running.uid, error = %crate::chain_of(&error), "looking for new splits failed");
+                warn!(source = %running.uid, error = %crate::chain_of(&error), "failed to look for new splits");
                 false
             }
             Err(source) => {
@@ -598,7 +599,7 @@ impl Running {
     }
 }
 
-/// Takes the place of an enumerator while that one looks for splits; nobody calls it.
+/// A placeholder while the enumerator looks for splits. It is never called.
 struct Absent;
 
 impl SplitEnumerator for Absent {

@@ -1,4 +1,4 @@
-//! Runs a job: attempts, one after the other, until one ends well or there is no use in another.
+//! Runs a job: one attempt after the other, until one succeeds or another one would not help.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
@@ -25,37 +25,36 @@ use crate::runtime::build::{self, Context, Deployment, Restored};
 use crate::runtime::connectors::Connectors;
 use crate::runtime::metrics::OperatorMetrics;
 
-/// How many rows sources read at a time, unless a test wants otherwise.
+/// The number of rows that sources read at a time, except in tests.
 pub const ROWS_PER_READ: usize = 8192;
 
-/// How a job is started and started again.
+/// How a job is started and restarted.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The job's name; its checkpoints are kept under it.
+    /// The job's name. Its checkpoints are in a folder of that name.
     pub name: String,
-    /// How many slots run it.
+    /// The number of slots.
     pub parallelism: u16,
-    /// How many rows sources read at a time.
+    /// The number of rows that sources read at a time.
     pub rows_per_read: usize,
-    /// Where checkpoints are kept. Without it checkpoints are taken too, because sinks commit with them, but they are
-    /// kept in memory and end with the process.
+    /// The folder of the checkpoints. Without it, checkpoints are in memory and end with the process. They are still
+    /// taken, because sinks commit with them.
     pub checkpoint_dir: Option<String>,
     /// Options of the checkpoint storage, such as `s3.endpoint`.
     pub storage_options: BTreeMap<String, String>,
-    /// How often a checkpoint is taken.
+    /// The time between two checkpoints.
     pub checkpoint_interval: Option<Duration>,
-    /// How soon an attempt takes its first one, see [`rounds::Config::first_after`].
+    /// When an attempt takes its first checkpoint, see [`rounds::Config::first_after`].
     pub first_checkpoint_after: Duration,
-    /// The name of the decision to start, for [`JobStore::with_start`]. Without it each process is a decision of its
-    /// own.
+    /// The start token, for [`JobStore::with_start`]. Without it each process is a start of its own.
     pub start: Option<String>,
     /// What to start from.
     pub restore: Restore,
     /// What [`Restore::Latest`] starts from while the job has no checkpoint of its own.
     pub restore_first: Option<String>,
-    /// Operators whose state may be left behind where it fits no operator of the job.
+    /// Operators whose state may be dropped if it fits no operator of the job.
     pub allow_non_restored: BTreeSet<OperatorUid>,
-    /// How often and when the job is started again after a failure.
+    /// How often and when the job restarts after a failure.
     pub restart: RestartStrategy,
 }
 
@@ -64,7 +63,7 @@ pub struct Config {
 pub enum Restore {
     /// The latest checkpoint of the job, if there is one.
     Latest,
-    /// Nothing.
+    /// No state.
     None,
     /// A savepoint or checkpoint by its URI.
     Uri(String),
@@ -73,10 +72,10 @@ pub enum Restore {
 /// Why a job has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The checkpoint storage cannot be used, or what is in it does not fit the job.
+    /// The checkpoint storage cannot be used, or its content does not fit the job.
     #[error(transparent)]
     Checkpoint(#[from] eddyline_checkpoint::Error),
-    /// A checkpoint holds something this version cannot read.
+    /// A part of a checkpoint cannot be read by this version.
     #[error("{what} in the checkpoint cannot be read")]
     Decode {
         /// What.
@@ -84,7 +83,7 @@ pub enum Error {
         /// Why.
         source: serde_json::Error,
     },
-    /// What is restored holds output that is not visible yet, of a sink that the job does not have.
+    /// The restored checkpoint has output that is not visible yet, of a sink that the job does not have.
     #[error(
         "{uri} holds output of {sink} that is not visible yet, and this job has no exactly-once sink of that name: run the \
          SQL that wrote it once more, or write to that table here too, or name {sink} in allowNonRestoredState to lose \
@@ -96,7 +95,8 @@ pub enum Error {
         /// The sink.
         sink: OperatorUid,
     },
-    /// A checkpoint of another job has output that this job cannot make visible: that job might do so at the same time.
+    /// A checkpoint of another job has output that is not visible yet. This job cannot commit it: the other job might
+    /// do so too.
     #[error(
         "checkpoint {uri} of another job has output that is not visible yet. Copy it while that job does not run \
          (eddyline savepoint copy --from {uri} --to FOLDER), and restore the copy: it brings that output along"
@@ -125,22 +125,22 @@ impl Error {
     }
 }
 
-/// How a job ended well.
+/// How a successful job ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// All input has been read and its output is visible.
     Finished,
-    /// Stopped as asked.
+    /// Stopped on request.
     Stopped {
-        /// Where the savepoint is that it was stopped with; without one it stopped with a checkpoint.
+        /// The location of the savepoint. None: it stopped with a checkpoint.
         savepoint: Option<String>,
     },
 }
 
-/// What can be seen of a running job from outside.
+/// The observable state of a running job.
 #[derive(Debug, Default)]
 pub struct View {
-    /// What the coordinator knows.
+    /// The status.
     pub status: Arc<Status>,
     /// What the subtasks of the running attempt count.
     pub operators: RwLock<Vec<Arc<OperatorMetrics>>>,
@@ -156,7 +156,7 @@ impl View {
 /// Runs a job to its end.
 ///
 /// # Errors
-/// When an attempt fails for a reason that another attempt would find again, or too often.
+/// When an attempt fails for a reason that the next attempt would meet too, or when attempts fail too often.
 pub async fn run(
     graph: &JobGraph,
     config: &Config,
@@ -228,7 +228,7 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// How long to wait for another attempt after a failed one; `None` when the job has failed.
+    /// The wait between a failed attempt and the next one. `None` if the job has failed.
     fn after(&self, error: &Error, restarts: &mut Restarts) -> Option<Duration> {
         let status = &self.view.status;
         let (text, reason) = (crate::chain_of(error), crate::reason_of(error));
@@ -240,8 +240,8 @@ impl Runner<'_> {
                 if verdict != Verdict::Mistake {
                     status.restart_limit_reached();
                 }
-                // What the status has no room for.
-                tracing::error!(error = %text, "attempt failed, and with it the job");
+                // The log has the whole error. The status cuts it.
+                tracing::error!(error = %text, "the job has failed with its last attempt");
                 status.enter(if error.is_fenced() { Phase::Fenced } else { Phase::Failed }, Some(reason));
                 None
             }
@@ -253,7 +253,7 @@ impl Runner<'_> {
             }
             Next::AttemptWhenBack(wait) => {
                 let wait_ms = wait.as_millis() as u64;
-                warn!(error = %text, wait_ms, "a system that the job needs does not answer, retrying until it does");
+                warn!(error = %text, wait_ms, "an external system does not answer; retrying until it does");
                 if ran {
                     status.restarting(reason)
                 } else {
@@ -274,7 +274,7 @@ impl Runner<'_> {
                 status.savepoint_ended(&name, None, Err("the job does not run: an attempt has failed".to_owned()));
                 None
             }
-            // What it would take back has ended with its attempt.
+            // The stop to cancel has ended with its attempt.
             Request::Resume => None,
             Request::Stop { savepoint: None, .. } => {
                 status.stopped(None);
@@ -304,8 +304,7 @@ impl Runner<'_> {
         let writer = Arc::new(started.writer);
         let (handle, is_latest) =
             recovery::starting_point(config, store, started.latest.clone(), started.start_after).await?;
-        // Numbers continue behind those of the state that is restored, also in a folder that has no checkpoint of its
-        // own yet.
+        // Checkpoint numbers continue after that of the restored state, even in a folder without checkpoints.
         let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
         let assignment = assignment(handle.as_ref(), graph, self.parallelism);
         let held = rescaling.as_mut().and_then(|rescaling| rescaling.held.take());
@@ -313,7 +312,7 @@ impl Runner<'_> {
             recovery::restore(graph, operators, config, handle.as_ref(), held, (&assignment, started.attempt)).await?;
         view.status.restored(handle.as_ref().map(|handle| handle.uri().to_owned()));
         let (events_sender, events) = unbounded_channel();
-        // Gone with this attempt, however it ends.
+        // Dropped with this attempt, however it ends.
         let (_attempt, running) = tokio::sync::watch::channel(());
         let context = Context {
             job: config.name.clone(),
@@ -330,7 +329,7 @@ impl Runner<'_> {
         let mut deployment = deploy(JobGraph::clone(graph), context, restored).await?;
         *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
 
-        // Recovery finishes what was complete before it starts anything new: sources have no splits until this is done.
+        // Recovery first commits what was complete. Sources get no splits until this is done.
         if let Some(restored) = handle.as_ref().filter(|_| !is_latest) {
             let is_own = started.skipped.iter().any(|skipped| skipped.uri == restored.uri());
             recovery::commit_restored(graph, (restored, is_own), self.connectors, &config.allow_non_restored).await?;
@@ -339,7 +338,7 @@ impl Runner<'_> {
             }
         }
         for completed in started.uncommitted.iter().filter(|_| is_latest) {
-            info!(checkpoint = %completed.id, "finishing the commits of a checkpoint");
+            info!(checkpoint = %completed.id, "committing the open output of a checkpoint");
             let checkpoint = store.read(completed).await?;
             let to_commit = recovery::open_output(&checkpoint, &deployment.committers, &config.allow_non_restored)?;
             storing::commit_all(&mut deployment.committers, completed.id, &to_commit, &writer).await?;
@@ -366,8 +365,8 @@ impl Runner<'_> {
         };
         let finished = Arc::clone(&attempt.writer);
         let ending = attempt::run(attempt, rounds, last, requests).await?;
-        // With this record the next start need not repeat the last commit. Without it the commit is repeated and
-        // changes nothing.
+        // With this record the next start need not repeat the last commit. Without it the next start repeats the
+        // commit, which changes nothing.
         if let Err(error) = finished.flush().await {
             warn!(error = %crate::chain_of(&error), "the last commit could not be recorded as done");
         }
@@ -387,14 +386,14 @@ async fn deploy(graph: JobGraph, context: Context, restored: Restored) -> Result
     Ok(built.await.map_err(|_| attempt::Error::Lost)??)
 }
 
-/// A change of parallelism that an attempt completes as soon as it runs.
+/// A change of parallelism that the attempt completes as soon as it runs.
 struct Rescaled {
     rescaling: Rescaling,
     from: u16,
     moved_key_groups: usize,
 }
 
-/// The attempt runs: its sources know what to read.
+/// The attempt runs: its sources have their first splits.
 fn enter_running(status: &Status, rescaled: Option<Rescaled>) {
     status.enter(Phase::Running, None);
     let Some(Rescaled { rescaling, from, moved_key_groups }) = rescaled else { return };

@@ -19,7 +19,7 @@ use crate::runtime::build::{self, Restored};
 use crate::runtime::connectors::Connectors;
 
 /// What an attempt restores, and whether that is the latest checkpoint of the job's own folder. `start_after` is the
-/// latest checkpoint that was there when the decision to start was made: those up to it count only if it says so.
+/// latest checkpoint at the time of the decision to start. Checkpoints up to it count only with [`Restore::Latest`].
 pub(super) async fn starting_point(
     config: &Config,
     store: &JobStore,
@@ -42,8 +42,7 @@ pub(super) async fn starting_point(
 }
 
 /// Commits the open output of a savepoint, or of a checkpoint of this job that an earlier start has skipped. The sinks
-/// are opened under the names of the job and the history that it belongs to, because these names say what is visible
-/// already.
+/// are opened with the names of the output's job and history, because these names say what is already visible.
 pub(super) async fn commit_restored(
     graph: &JobGraph,
     (restored, is_own): (&CheckpointHandle, bool),
@@ -54,7 +53,7 @@ pub(super) async fn commit_restored(
     if !is_own && !restored.is_savepoint() {
         return Err(Error::ForeignOutput { uri: restored.uri().to_owned() });
     }
-    info!(from = %restored.uri(), "finishing the commits of what is restored");
+    info!(from = %restored.uri(), "committing the open output of the restored checkpoint");
     for (sink, committables) in committables(restored)?.into_iter().filter(|(_, of_sink)| !of_sink.is_empty()) {
         let of_sink = graph.nodes.iter().find(|node| node.uid == sink).map(|node| node.kind.clone());
         let Some(NodeKind::Sink(node)) = of_sink else {
@@ -88,14 +87,14 @@ pub(super) async fn commit_restored(
         eddyline_stream::crash_point("savepoint.committed-one");
     }
     if let Err(error) = restored.mark_committed().await {
-        // This job may have no permission to write there. The next job that restores it repeats the commit.
+        // This job may lack the right to write there. The next job that restores the checkpoint repeats the commit.
         warn!(uri = %restored.uri(), error = %crate::chain_of(&error), "the restored checkpoint could not be marked as committed");
     }
     Ok(())
 }
 
-/// What a checkpoint of this job has staged and not committed, by sink. Fails if the job lacks a sink whose output must
-/// not be left behind.
+/// The output that a checkpoint of this job has staged and not committed, by sink. Fails if the job lacks a sink whose
+/// output must not be dropped.
 pub(super) fn open_output(
     checkpoint: &CheckpointHandle,
     committers: &Committers,
@@ -108,7 +107,7 @@ pub(super) fn open_output(
     Ok(staged)
 }
 
-/// Has sinks remove what dead attempts have staged. Output of checkpoints that this start has skipped stays.
+/// Has sinks remove the staged output of dead attempts. The output of checkpoints that this start has skipped stays.
 pub(super) async fn abort_stale(
     committers: &mut Committers,
     store: &JobStore,
@@ -123,12 +122,12 @@ pub(super) async fn abort_stale(
                     kept.entry(sink).or_default().extend(of_sink);
                 }
             }
-            // It is listed, but no start can restore it.
+            // The checkpoint is listed, but no start can restore it.
             Err(eddyline_checkpoint::Error::MissingManifest { .. }) => {}
             Err(error) if error.is_retryable() => return Err(error.into()),
             Err(error) => {
                 let error = crate::chain_of(&error);
-                warn!(checkpoint = %skipped.id, error, "a skipped checkpoint cannot be read: all that is staged stays");
+                warn!(checkpoint = %skipped.id, error, "a skipped checkpoint cannot be read: all staged output stays");
                 return Ok(());
             }
         }
@@ -144,7 +143,7 @@ pub(super) async fn abort_stale(
     Ok(())
 }
 
-/// Leaves output behind that the job has no sink for, if that is allowed: the SQL may have changed since it was staged.
+/// Drops output of a sink that the job does not have, if that is allowed. The SQL may have changed since it was staged.
 fn leave_output(
     handle: &CheckpointHandle,
     sink: &OperatorUid,
@@ -154,11 +153,11 @@ fn leave_output(
     if !may_be_left.contains(sink) {
         return Err(Error::OpenOutput { uri, sink: sink.clone() });
     }
-    warn!(%sink, from = uri, "output that is not visible yet is left behind, as allowed: the job has no such sink");
+    warn!(%sink, from = uri, "output that is not visible yet is dropped, as allowed: the job has no such sink");
     Ok(())
 }
 
-/// Reads what every subtask needs, unless the process still holds it; refuses state that does not fit the job.
+/// Reads the state of every subtask, unless the process still holds it. Refuses state that does not fit the job.
 pub(super) async fn restore(
     graph: &JobGraph,
     operators: &[JobOperator],
@@ -209,21 +208,21 @@ pub(super) async fn restore(
     Ok(restored)
 }
 
-/// Says what a person should know about how state was found.
+/// Logs what a person should know about how state was matched.
 fn report_fit(fit: &Fit, handle: &CheckpointHandle) {
     if !fit.is_compared {
         warn!(
             from = %handle.uri(),
-            "the state was written by a release that does not say what its operators compute, or not in a way that this one \
-             understands: it is restored by their names, whatever the SQL was"
+            "the state was written by a release whose description of its operators is missing or not understood: state is \
+             restored by the names of operators, and the SQL is not compared"
         );
     }
     for operator in &fit.left_behind {
-        warn!(%operator, "state is left behind, as allowed: it fits no operator of the job");
+        warn!(%operator, "state is dropped, as allowed: it fits no operator of the job");
     }
 }
 
-/// What the sinks had staged for a checkpoint or savepoint.
+/// The staged output of a checkpoint or savepoint, by sink.
 fn committables(handle: &CheckpointHandle) -> Result<BySink, Error> {
     handle
         .committables()

@@ -7,7 +7,7 @@ use std::time::Instant;
 pub struct SavepointOrder {
     /// Its name in [`Status`](super::status::Status).
     pub name: String,
-    /// The folder that the savepoint's own folder is made in, as a URI.
+    /// The URI of the folder in which the savepoint gets its own folder.
     pub folder: String,
 }
 
@@ -16,18 +16,18 @@ pub struct SavepointOrder {
 pub enum Request {
     /// Take a savepoint and continue.
     Savepoint(SavepointOrder),
-    /// Stop, with a savepoint or with a checkpoint. When the savepoint fails, the job continues.
+    /// Stop, with a savepoint or with a checkpoint. If the savepoint fails, the job keeps running.
     Stop {
         /// The savepoint.
         savepoint: Option<SavepointOrder>,
-        /// When the stop is taken back if the job has not stopped by then.
+        /// When the stop is canceled, if the job has not stopped by then.
         deadline: Option<Instant>,
     },
-    /// Take back a stop that has not ended the job yet.
+    /// Cancel a stop that has not ended the job yet.
     Resume,
     /// Run on another number of slots.
     Rescale {
-        /// How many.
+        /// The number of slots.
         parallelism: u16,
     },
 }

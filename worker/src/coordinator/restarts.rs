@@ -6,22 +6,22 @@ use eddyline_connectors::backoff;
 
 use super::verdict::Verdict;
 
-/// The longest wait during an outage: the job restarts soon after the outage has ended.
+/// The longest wait during an outage, so that the job restarts soon after the outage.
 const OUTAGE_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// How often a failing job is started again, and after which waits.
+/// How often a failing job may restart, and after which waits.
 #[derive(Clone, Copy, Debug)]
 pub struct RestartStrategy {
-    /// Restarts within the window after which the job has failed.
+    /// The maximum number of restarts within the window. After one failure more the job has failed for good.
     pub max_per_window: usize,
-    /// The window.
+    /// The period over which restarts are counted.
     pub window: Duration,
-    /// The first wait; each further one is twice as long.
+    /// The first wait. Each further one is twice as long.
     pub backoff_initial: Duration,
     /// The longest wait.
     pub backoff_max: Duration,
-    /// Whether a job also waits out an outage before it has run for the first time. On a terminal it should not: there,
-    /// a mistyped address ends it.
+    /// Whether a job also waits out an outage before its first run. On a terminal it should not, so that a mistyped
+    /// address ends it.
     pub waits_at_first_start: bool,
 }
 
@@ -42,9 +42,9 @@ impl Default for RestartStrategy {
 pub(super) enum Next {
     /// Another attempt, after this wait.
     Attempt(Duration),
-    /// Another attempt, after this wait, as often as it takes: a system outside has an outage.
+    /// Another attempt, after this wait, without a limit: an external system has an outage.
     AttemptWhenBack(Duration),
-    /// Nothing: the job has failed.
+    /// No attempt: the job has failed.
     Fail,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Restarts {
     strategy: RestartStrategy,
 
     failures: Vec<Instant>,
-    /// Attempts in a row that an outage has ended.
+    /// The number of attempts in a row that an outage has ended.
     outages: u32,
     has_run: bool,
 }
@@ -64,7 +64,7 @@ impl Restarts {
         Self { strategy, failures: Vec::new(), outages: 0, has_run: false }
     }
 
-    /// An attempt has failed; `ran` says whether its tasks had begun to work.
+    /// Records a failed attempt. `ran` says whether its tasks had begun to work.
     pub(super) fn failed(&mut self, verdict: Verdict, ran: bool, now: Instant) -> Next {
         if ran {
             self.outages = 0;

@@ -1,7 +1,7 @@
 //! Decides about checkpoints: when one starts, when it is complete, when it is abandoned. No I/O, no clock.
 //!
 //! One checkpoint is in flight at a time: barrier, then storage, then commit. The next one starts when it is committed
-//! or abandoned. The next checkpoint contains what was staged for an abandoned one; the files of that one become
+//! or abandoned. If a checkpoint is abandoned, the next one contains what was staged for it, and its files become
 //! garbage.
 //!
 //! An attempt takes its first checkpoint early and doubles the time between them until it is the interval. So a job is ready
@@ -23,33 +23,32 @@ pub type Now = Duration;
 /// How checkpoints are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// How often; `None` for never but on request and at the end.
+    /// The time between two checkpoints. `None`: only on request and at the end.
     pub interval: Option<Duration>,
-    /// How soon after the start the first one is taken, if the interval is longer; [`Duration::MAX`] for after an
-    /// interval.
+    /// The time from the start to the first checkpoint, if the interval is longer. [`Duration::MAX`]: the interval.
     pub first_after: Duration,
-    /// How long one may take from its barrier until it is committed.
+    /// How long a checkpoint may take, from its barrier until it is committed.
     pub timeout: Duration,
-    /// How many tasks have to acknowledge.
+    /// The number of tasks that have to acknowledge.
     pub tasks: usize,
 }
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Time went by.
+    /// Time has passed.
     Tick,
-    /// A savepoint is wanted.
+    /// A savepoint was requested.
     SavepointRequested {
         /// Whether the job stops with it.
         stop: bool,
     },
-    /// The job is not to stop after all.
+    /// A stop was canceled.
     StopTakenBack {
         /// Whether somebody still waits for a savepoint.
         savepoint: bool,
     },
-    /// A task has sent on everything it will ever send.
+    /// A task has sent its last element.
     TaskEnded,
     /// A task has acknowledged a barrier.
     Acknowledged(CheckpointId),
@@ -57,7 +56,7 @@ pub enum Event {
     Stored(CheckpointId),
     /// A checkpoint could not be stored.
     StoreFailed(CheckpointId),
-    /// What sinks had staged for a checkpoint is visible.
+    /// The staged output of a checkpoint is visible.
     Committed(CheckpointId),
 }
 
@@ -68,11 +67,11 @@ pub enum Command {
     Trigger(Barrier),
     /// All tasks have acknowledged: store the checkpoint.
     Store(Barrier),
-    /// It is stored: make visible what sinks have staged.
+    /// The checkpoint is stored: commit what sinks have staged.
     Commit(CheckpointId),
-    /// It is abandoned: keep what was staged for the next one.
+    /// The checkpoint is abandoned: keep what was staged for the next one.
     Abandon(CheckpointId),
-    /// It has reached the timeout and is still being stored or committed.
+    /// The checkpoint has reached the timeout and is still being stored or committed.
     Overdue(CheckpointId),
     /// The job has been stopped with a savepoint.
     Stopped(CheckpointId),
@@ -102,18 +101,18 @@ pub struct Rounds {
     part: u8,
     last_started: Now,
     not_before: Now,
-    /// The waits after checkpoints in a row that could not be stored. Storage that fails at once, such as a full disk,
-    /// must not be asked hundreds of times a second.
+    /// The waits after failed checkpoints in a row. Storage that fails at once, such as a full disk, must not be tried
+    /// hundreds of times a second.
     pause: Backoff,
     savepoint: Option<BarrierKind>,
     tasks_ended: usize,
     failures: u32,
-    /// The barrier on its way was sent after all tasks had ended.
+    /// The barrier in flight was sent after all tasks had ended.
     is_last: bool,
 }
 
 impl Rounds {
-    /// An attempt that starts now, behind the checkpoint `last`.
+    /// The state of an attempt that starts now, after the checkpoint `last`.
     pub fn new(config: Config, last: CheckpointId) -> Self {
         Self {
             config,
@@ -131,12 +130,12 @@ impl Rounds {
         }
     }
 
-    /// How many checkpoints in a row were abandoned.
+    /// The number of checkpoints in a row that were abandoned.
     pub fn consecutive_failures(&self) -> u32 {
         self.failures
     }
 
-    /// The checkpoint on its way, if any.
+    /// The checkpoint in flight, if any.
     pub fn in_flight(&self) -> Option<CheckpointId> {
         match self.phase {
             Phase::Aligning { barrier, .. } | Phase::Storing { barrier, .. } | Phase::Committing { barrier, .. } => {
@@ -208,7 +207,7 @@ impl Rounds {
         commands
     }
 
-    /// Has the next barrier take a savepoint. A stop is never weakened by a request without one.
+    /// Has the next barrier take a savepoint. A request without a stop does not cancel an earlier stop.
     fn ask(&mut self, stop: bool) {
         let stop = stop || self.savepoint == Some(BarrierKind::Savepoint { stop: true });
         self.savepoint = Some(BarrierKind::Savepoint { stop });

@@ -1,4 +1,4 @@
-//! Staged sink output, kept beside the checkpoints that refer to it.
+//! Staged sink output, stored beside the checkpoints that refer to it.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use tracing::warn;
 
 use super::status::Status;
 
-/// Small named objects in the job's checkpoint folder. Garbage collection knows them: they stay until the checkpoint that
-/// names them is committed.
+/// Small named objects in the job's checkpoint folder. Garbage collection keeps them until the checkpoint that names
+/// them is committed.
 ///
-/// An outage of storage is waited out, as long as the attempt lasts. Sinks stop taking rows when they have enough in flight,
-/// and the status says why.
+/// An outage of storage is waited out, as long as the attempt lasts. Sinks that have enough in flight accept no rows
+/// meanwhile, and the status says why.
 #[derive(Clone)]
 pub struct CheckpointStaging {
     store: JobStore,
     status: Arc<Status>,
-    /// Its sender is gone when the attempt is over.
+    /// The sender is dropped when the attempt is over.
     attempt: watch::Receiver<()>,
 }
 
 impl CheckpointStaging {
-    /// Staging beside the checkpoints of a job, for an attempt that is over when the sender of `attempt` is gone.
+    /// Staging beside the checkpoints of a job, for an attempt that is over when the sender of `attempt` is dropped.
     pub fn new(store: JobStore, status: Arc<Status>, attempt: watch::Receiver<()>) -> Self {
         Self { store, status, attempt }
     }
@@ -73,7 +73,7 @@ impl Staging for CheckpointStaging {
     }
 }
 
-/// The copies in a savepoint: for commits, which only read.
+/// The copies in a savepoint. They are read-only, for commits.
 pub(super) struct SavepointStaging {
     savepoint: CheckpointHandle,
 }

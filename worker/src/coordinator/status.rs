@@ -9,34 +9,34 @@ use eddyline_api::savepoint::{Savepoint, SavepointState};
 use eddyline_api::status::{CheckpointStatus, Failure, FailureCause, Rescale};
 use eddyline_checkpoint::CompletedCheckpoint;
 
-/// How many checkpoints and savepoints are remembered.
+/// The number of checkpoints and of savepoints that are remembered.
 const REMEMBERED: usize = 32;
 
 /// The last checkpoint that was stored.
 #[derive(Clone, Debug)]
 pub struct LastCheckpoint {
-    /// What is known of it.
+    /// Its status.
     pub status: CheckpointStatus,
     /// When it was stored.
     pub at: Instant,
 }
 
-/// Everything that is known, at one moment.
+/// The status at one moment.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Where the job is in its life.
+    /// The stage that the job has reached.
     pub phase: Phase,
-    /// Why it is in this phase, if there is something to say.
+    /// Why it is in this phase, if there is a reason.
     pub message: Option<String>,
-    /// Whether it has failed because it was started again too often.
+    /// Whether it has failed because it restarted too often.
     pub is_restart_limit_reached: bool,
-    /// The number of the running attempt; 0 before the first.
+    /// The number of the running attempt. 0 before the first.
     pub attempt: u64,
-    /// How many slots run the job, or ran it last.
+    /// The number of slots that run the job, or ran it last.
     pub parallelism: u16,
-    /// How often the job was restarted by this process.
+    /// How often this process has restarted the job.
     pub restarts: u64,
-    /// What the running attempt was restored from, if anything.
+    /// The checkpoint or savepoint that the running attempt restored, if any.
     pub restored_from: Option<String>,
     /// The latest checkpoint that this process has completed.
     pub checkpoint: Option<CheckpointStatus>,
@@ -44,21 +44,21 @@ pub struct State {
     pub checkpoint_at: Option<Instant>,
     /// Checkpoints of this process, newest first.
     pub checkpoints: VecDeque<CheckpointStatus>,
-    /// How many this process has completed.
+    /// The number of checkpoints that this process has completed.
     pub checkpoints_completed: u64,
-    /// How many this process has abandoned.
+    /// The number of checkpoints that this process has abandoned.
     pub checkpoints_failed: u64,
-    /// Checkpoints abandoned since the last one that was completed.
+    /// The number of checkpoints abandoned since the last completed one.
     pub consecutive_failures: u32,
     /// Why the last one was abandoned.
     pub checkpoint_error: Option<String>,
     /// The last change of parallelism.
     pub last_rescale: Option<Rescale>,
-    /// The last attempt that failed.
+    /// The last failed attempt.
     pub last_failure: Option<Failure>,
-    /// Savepoints that were asked for, newest first.
+    /// Requested savepoints, newest first.
     pub savepoints: VecDeque<Savepoint>,
-    /// What the job was stopped with.
+    /// The savepoint that the job was stopped with.
     pub stopped_with: Option<Savepoint>,
 }
 
@@ -87,7 +87,7 @@ impl Default for State {
     }
 }
 
-/// Shared between the coordinator and those who look.
+/// The status, shared between the coordinator and its readers.
 #[derive(Debug, Default)]
 pub struct Status {
     state: Mutex<State>,
@@ -103,19 +103,19 @@ impl Status {
         self.state.lock().expect("no holder of the status panics")
     }
 
-    /// Everything that is known.
+    /// A copy of the status.
     pub fn snapshot(&self) -> State {
         self.state().clone()
     }
 
-    /// The job has come to another phase.
+    /// The job has entered another phase.
     pub fn enter(&self, phase: Phase, message: Option<String>) {
         let mut state = self.state();
         state.phase = phase;
         state.message = message;
     }
 
-    /// The job has failed so often that it is not started again.
+    /// The job has failed for good, because it restarted too often.
     pub fn restart_limit_reached(&self) {
         self.state().is_restart_limit_reached = true;
     }
@@ -141,21 +141,21 @@ impl Status {
         state.checkpoint_error.get_or_insert_with(|| "not all tasks acknowledged it in time".to_owned());
     }
 
-    /// What sinks had staged for it is visible.
+    /// The staged output of a checkpoint is visible.
     pub fn checkpoint_committed(&self) {
         let mut state = self.state();
         state.consecutive_failures = 0;
         state.checkpoint_error = None;
     }
 
-    /// A checkpoint takes longer than it may.
+    /// A checkpoint takes longer than its timeout.
     pub fn checkpoint_overdue(&self, consecutive: u32) {
         let mut state = self.state();
         state.consecutive_failures = consecutive;
         state.checkpoint_error.get_or_insert_with(|| "it is not stored and committed in time".to_owned());
     }
 
-    /// Why a checkpoint could not be stored, said before it is abandoned.
+    /// Records why a checkpoint could not be stored, before it is abandoned.
     pub fn checkpoint_error(&self, error: String) {
         self.state().checkpoint_error = Some(error);
     }
@@ -170,7 +170,7 @@ impl Status {
         }
     }
 
-    /// What the attempt is restored from.
+    /// Records what the attempt restores.
     pub fn restored(&self, from: Option<String>) {
         self.state().restored_from = from;
     }
@@ -199,10 +199,10 @@ impl Status {
         self.state().last_rescale = Some(rescale);
     }
 
-    /// A savepoint is asked for. False when there was a request of this name already.
+    /// Records a request for a savepoint. False if there was already a request with this name.
     pub fn savepoint_requested(&self, name: &str) -> bool {
         let mut state = self.state();
-        // One that failed may be asked for again.
+        // A failed savepoint may be requested again.
         state.savepoints.retain(|known| known.name != name || known.state != SavepointState::Failed);
         if state.savepoints.iter().any(|known| known.name == name) {
             return false;
@@ -220,15 +220,15 @@ impl Status {
         true
     }
 
-    /// A savepoint is asked for to stop the job with. One of this name that is complete is not what the job is stopped
-    /// with now: it has run on since.
+    /// Records a request to stop the job with a savepoint. An earlier complete savepoint with this name does not count:
+    /// the job has run since then.
     pub fn savepoint_to_stop_with(&self, name: &str) {
         let is_open = |known: &Savepoint| known.state == SavepointState::InProgress;
         self.state().savepoints.retain(|known| known.name != name || is_open(known));
         self.savepoint_requested(name);
     }
 
-    /// A savepoint is complete, or abandoned; the first word counts.
+    /// Records the end of a savepoint: complete or abandoned. The first record counts.
     pub fn savepoint_ended(&self, name: &str, checkpoint: Option<u64>, result: Result<String, String>) {
         let mut state = self.state();
         let is_open = |known: &&mut Savepoint| known.name == name && known.state == SavepointState::InProgress;
@@ -247,7 +247,7 @@ impl Status {
         }
     }
 
-    /// Nobody takes the savepoints any more that are still asked for.
+    /// Abandons all savepoints that are not complete.
     pub fn abandon_savepoints(&self, reason: &str) {
         let open: Vec<String> = {
             let state = self.state();
@@ -259,7 +259,7 @@ impl Status {
         }
     }
 
-    /// The job has been stopped as asked, with the savepoint of this name and location if there is one.
+    /// The job has been stopped on request, with the savepoint of this name and location if there is one.
     pub fn stopped(&self, savepoint: Option<(&str, &str)>) {
         let mut state = self.state();
         state.phase = Phase::Stopped;
@@ -281,7 +281,7 @@ impl Status {
         Some(LastCheckpoint { status: state.checkpoint.clone()?, at: state.checkpoint_at? })
     }
 
-    /// Where the job is in its life.
+    /// The stage that the job has reached.
     pub fn phase(&self) -> Phase {
         self.state().phase
     }

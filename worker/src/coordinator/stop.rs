@@ -1,24 +1,24 @@
-//! What a running job is being stopped for, and whether that can still be taken back.
+//! Why a running job is being stopped, and whether that can still be canceled.
 
 use std::time::Instant;
 
 use super::request::SavepointOrder;
 
-/// What a job is stopped for.
+/// Why a job is being stopped.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// For somebody who wants it stopped.
+    /// On request.
     With {
-        /// The savepoint that it is stopped with; a checkpoint if there is none.
+        /// The savepoint to stop with. None: a checkpoint.
         order: Option<SavepointOrder>,
-        /// When it is taken back if the job has not stopped by then.
+        /// When the stop is canceled, if the job has not stopped by then.
         deadline: Option<Instant>,
     },
     /// To continue at once with another number of slots.
     Rescale {
-        /// How many.
+        /// The number of slots.
         parallelism: u16,
-        /// When it was asked for.
+        /// When the change was requested.
         requested: Instant,
     },
 }
@@ -32,14 +32,14 @@ impl Stop {
         }
     }
 
-    /// Whether it was to have come to its end by now.
+    /// Whether its deadline is over.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         matches!(self, Self::With { deadline: Some(deadline), .. } if *deadline <= now)
     }
 
-    /// A further request while the job is being stopped. A stop takes precedence over a rescale, and the request with the
-    /// latest deadline decides how long the stop may take. Returns a savepoint that was requested beside that of the first
-    /// stop.
+    /// Adds a further request while the job is being stopped. A stop takes precedence over a rescale. The latest
+    /// deadline of all requests counts. Returns the savepoint of the further request, if it differs from that of the
+    /// first stop.
     pub(super) fn join(&mut self, other: Stop) -> Option<SavepointOrder> {
         match (&mut *self, other) {
             (Self::With { deadline, .. }, Self::With { order, deadline: theirs }) => {

@@ -1,4 +1,4 @@
-//! What happens to a checkpoint beside the loop of an attempt: it is put together, written, and its output made visible.
+//! The work on a checkpoint beside the loop of an attempt: it is assembled, written, and its output committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,20 +19,20 @@ use crate::runtime::output::Staged;
 
 /// What is staged for a checkpoint.
 pub(super) type BySink = BTreeMap<OperatorUid, Vec<Committable>>;
-/// What makes it visible.
+/// The committers of the sinks.
 pub(super) type Committers = BTreeMap<OperatorUid, Box<dyn SinkCommitter>>;
-/// Savepoints that were asked for, each with its location or why it could not be written.
+/// Requested savepoints, each with its location or the reason why it could not be written.
 pub(super) type Written = Vec<(SavepointOrder, Result<String, String>)>;
 
-/// A checkpoint that counts.
+/// A complete checkpoint.
 pub(super) struct Stored {
     pub(super) completed: CompletedCheckpoint,
-    /// What it was made of, if the next attempt continues with it.
+    /// The state in memory, if the next attempt continues with it.
     pub(super) held: Option<HeldState>,
     pub(super) savepoints: Written,
 }
 
-/// Why a checkpoint does not count.
+/// Why a checkpoint is not complete.
 pub(super) enum StoreError {
     Stage { sink: OperatorUid, source: Box<eddyline_connectors::Error> },
     Gather { operator: OperatorUid, source: arrow::error::ArrowError },
@@ -46,16 +46,16 @@ pub(super) struct Parts {
     pub(super) frozen: Vec<(OperatorUid, SlotIndex, Frozen)>,
     pub(super) splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     pub(super) finished: BTreeMap<OperatorUid, Vec<Bytes>>,
-    /// With what was staged for checkpoints that were abandoned.
+    /// The staged output, including that of abandoned checkpoints.
     pub(super) staged: Vec<(OperatorUid, Staged)>,
     pub(super) assignment: Assignment,
-    /// Savepoints that are taken with it.
+    /// The savepoints that are taken with it.
     pub(super) orders: Vec<SavepointOrder>,
-    /// Whether the job continues from it in this process: then its state is held.
+    /// Whether the job continues from it in this process. Then its state stays in memory.
     pub(super) continues: bool,
 }
 
-/// Stores a checkpoint. Returns what is staged even when that fails, for the next checkpoint.
+/// Stores a checkpoint. Even if that fails, returns what is staged, for the next checkpoint.
 pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (BySink, Result<Stored, StoreError>) {
     let Parts { barrier, frozen, splits, finished, staged, assignment, orders, continues } = parts;
     // State is gathered before output is staged: as long as it is held, an operator must copy what it changes.
@@ -81,7 +81,7 @@ pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (By
     (by_sink, written.map_err(|error| StoreError::Write(Box::new(error))))
 }
 
-/// Gathers what subtasks have handed over at a barrier, part by part, so that each part is released as early as possible.
+/// Gathers the frozen state of subtasks part by part, so that each part is released as early as possible.
 fn gather(frozen: Vec<(OperatorUid, SlotIndex, Frozen)>) -> Result<Snapshots, StoreError> {
     let mut snapshots = Snapshots::new();
     for (operator, slot, frozen) in frozen {
@@ -94,7 +94,7 @@ fn gather(frozen: Vec<(OperatorUid, SlotIndex, Frozen)>) -> Result<Snapshots, St
     Ok(snapshots)
 }
 
-/// Writes a checkpoint and the savepoints that are taken with it.
+/// Writes a checkpoint and its savepoints.
 async fn write(
     writer: &Writer,
     checkpoint: CheckpointId,
@@ -130,8 +130,8 @@ async fn write(
     Ok(Stored { completed, held, savepoints })
 }
 
-/// Commits what was staged for a checkpoint, and marks the savepoints that were taken with it as committed. Returns the
-/// savepoints that cannot be handed over, with the reasons.
+/// Commits the staged output of a checkpoint, and marks its savepoints as committed. Returns the savepoints that cannot
+/// be handed over, with the reasons.
 pub(super) async fn commit(
     committers: &mut Committers,
     checkpoint: CheckpointId,
@@ -149,7 +149,7 @@ pub(super) async fn commit(
         if verdict::of_connector(source) != Verdict::Outage {
             return Err(error);
         }
-        // A new attempt could only wait too, and would read the rows behind the checkpoint twice.
+        // A new attempt would also have to wait, and would read the rows after the checkpoint again.
         let wait = backoff.wait();
         let wait_ms = wait.as_millis() as u64;
         warn!(%checkpoint, error = %crate::chain_of(&error), wait_ms, "staged output could not be committed, retrying");
@@ -160,7 +160,7 @@ pub(super) async fn commit(
     for uri in savepoints {
         eddyline_stream::crash_point("savepoint.before-mark");
         if let Err(error) = writer.mark_savepoint_committed(uri).await {
-            // A job that restores it commits its output again, which changes nothing.
+            // A job that restores the savepoint commits its output again, which changes nothing.
             warn!(%uri, error = %crate::chain_of(&error), "the savepoint could not be marked as committed");
         }
         let mut backoff = Backoff::new();
@@ -179,7 +179,7 @@ pub(super) async fn commit(
     Ok(lost)
 }
 
-/// Commits what was staged for a checkpoint, and records that. Recovery does this first, too.
+/// Commits the staged output of a checkpoint, and records that. Recovery also begins with this.
 pub(super) async fn commit_all(
     committers: &mut Committers,
     checkpoint: CheckpointId,

@@ -1,4 +1,4 @@
-//! What the error of an attempt says: whether another attempt can do better, and what it was about. Pure functions.
+//! Classifies the error of an attempt: whether another attempt can succeed, and what the cause is. Pure functions.
 
 use eddyline_api::status::FailureCause;
 use eddyline_job_graph::{JobGraph, NodeKind};
@@ -13,9 +13,9 @@ use crate::runtime::task;
 /// What a failure means for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A system outside does not answer, has no room, or refuses access. The next attempt fails too while that lasts.
+    /// An external system does not answer, has no room, or refuses access. Attempts fail while that lasts.
     Outage,
-    /// The next attempt may succeed. If attempts keep failing so, something is wrong.
+    /// The next attempt may succeed. If attempts keep failing, something is wrong.
     Failure,
     /// Every attempt would fail in the same way.
     Mistake,
@@ -77,7 +77,7 @@ fn storage_behind(error: &eddyline_connectors::Error) -> Option<&eddyline_checkp
     None
 }
 
-/// What an error was about.
+/// The cause of an error.
 pub fn cause(error: &Error, graph: &JobGraph) -> FailureCause {
     match error {
         Error::Checkpoint(error) => cause_of_checkpoint(error),

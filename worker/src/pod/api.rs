@@ -57,7 +57,7 @@ pub fn router(supervisor: Arc<Supervisor>) -> Router {
         .route(endpoint::RESUME, post(resume))
         .route(endpoint::CANCEL, post(cancel))
         .route(endpoint::OPENAPI, get(async || json(StatusCode::OK, &openapi::document())))
-        .fallback(async || problem(StatusCode::NOT_FOUND, "there is no such path".to_owned()))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "unknown path".to_owned()))
         .with_state(supervisor)
 }
 

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`: what everybody may see.
+//! `/healthz`, `/readyz` and `/metrics`, open to everybody.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub async fn serve(address: SocketAddr, supervisor: Arc<Supervisor>) -> std::io:
     metrics_server::serve_with(address, supervisor.view(), router).await
 }
 
-/// A worker is ready while it does, or has done, what it is there for.
+/// Whether the worker is ready: its job runs, or has ended as requested.
 fn readiness(phase: Phase) -> (StatusCode, String) {
     let code = match phase {
         Phase::Running | Phase::Rescaling | Phase::Stopping | Phase::Finished => StatusCode::OK,

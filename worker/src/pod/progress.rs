@@ -1,4 +1,4 @@
-//! How far a job has come, and how fast: the counters of its tasks, looked at every second.
+//! The progress and speed of a job: the counters of its tasks, sampled every second.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -11,18 +11,18 @@ use crate::coordinator::job::View;
 use crate::coordinator::status::now_ms;
 use crate::runtime::metrics::{OperatorMetrics, Totals};
 
-/// How often the counters are looked at.
+/// The time between two samples.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Over how many of these a rate is taken.
+/// The number of samples for a rate.
 const WINDOW: usize = 5;
-/// The share of time that an operator waits for room downstream before it is called back-pressured.
+/// The share of time waiting for room downstream from which an operator counts as back-pressured.
 const BACKPRESSURED_SHARE: f64 = 0.5;
 
-/// In how many looks rows must have been read, without the watermark moving, until it is called stuck. Two minutes of
-/// steady input: timestamps that are cut to whole minutes move the watermark more often than that.
+/// The number of samples with new rows and an unchanged watermark after which the watermark counts as stuck. With
+/// steady input this is two minutes, so that timestamps cut to whole minutes do not count as stuck.
 const STUCK_LOOKS: u32 = 120;
 
-/// What the counters said at one moment.
+/// The counters at one moment.
 #[derive(Clone, Debug)]
 struct Sample {
     at: Instant,
@@ -38,15 +38,15 @@ struct Seen {
     stillness: Stillness,
 }
 
-/// Whether event time stands still although rows are read. Time in which nothing is read does not count: without rows
-/// there is nothing that could move the watermark.
+/// Whether event time stands still although rows are read. Time without rows does not count, because only rows advance
+/// the watermark.
 #[derive(Debug, Default)]
 struct Stillness {
     watermark: Option<Watermark>,
-    /// When the watermark was first seen where it is.
+    /// When the watermark was first seen at its current value.
     since_ms: u64,
     rows_in: u64,
-    /// Looks since then in which rows had been read.
+    /// The number of samples with new rows since then.
     reading: u32,
 }
 
@@ -65,14 +65,14 @@ impl Stillness {
     }
 }
 
-/// Looks at the counters and remembers the last seconds.
+/// Samples the counters, and keeps the samples of the last seconds.
 #[derive(Debug, Default)]
 pub struct Sampler {
     seen: Mutex<Seen>,
 }
 
 impl Sampler {
-    /// Looks again and again, until the runtime ends.
+    /// Samples until the runtime ends.
     pub async fn run(self: Arc<Self>, view: Arc<View>) {
         let mut tick = tokio::time::interval(INTERVAL);
         loop {
@@ -100,7 +100,7 @@ impl Sampler {
         }
     }
 
-    /// How far the job has come.
+    /// The progress of the job.
     pub fn progress(&self, view: &View) -> Progress {
         let operators = view.operators();
         let totals = Totals::of(&operators);
@@ -124,7 +124,7 @@ impl Sampler {
     }
 }
 
-/// Each source that cannot be read, once.
+/// The sources that cannot be read, each once, with the reason.
 fn unreachable_sources(metrics: &[Arc<OperatorMetrics>]) -> Vec<String> {
     let reasons: BTreeMap<&str, String> =
         metrics.iter().filter_map(|task| Some((task.label.as_str(), task.trouble()?))).collect();
@@ -137,7 +137,7 @@ fn rate(samples: &VecDeque<Sample>) -> f64 {
     if seconds > 0.0 { last.rows_in.saturating_sub(first.rows_in) as f64 / seconds } else { 0.0 }
 }
 
-/// Each operator's name, the nanoseconds that its tasks waited for room downstream, and how many tasks there are.
+/// For each operator: its name, the nanoseconds that its tasks waited for room downstream, and the number of tasks.
 fn by_operator(metrics: &[Arc<OperatorMetrics>]) -> Vec<(String, u64, u32)> {
     let mut operators: Vec<(&OperatorMetrics, u64, u32)> = Vec::new();
     for task in metrics {
@@ -152,7 +152,7 @@ fn by_operator(metrics: &[Arc<OperatorMetrics>]) -> Vec<(String, u64, u32)> {
     operators.into_iter().map(|(task, waited, tasks)| (task.label.clone(), waited, tasks)).collect()
 }
 
-/// The operator behind the last one that mostly waits.
+/// The slow operator: it follows the last operator that waits most of the time.
 fn backpressure(metrics: &[Arc<OperatorMetrics>], samples: &VecDeque<Sample>) -> Option<Backpressure> {
     let (first, last) = (samples.front()?, samples.back()?);
     let elapsed_ns = last.at.duration_since(first.at).as_nanos() as f64;

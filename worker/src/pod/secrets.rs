@@ -1,5 +1,5 @@
-//! `${secret:NAME/KEY}` in table options: replaced when the tables of an attempt are opened, never before. The plan, its
-//! messages and its fingerprint only ever see the reference.
+//! `${secret:NAME/KEY}` in table options. A reference is resolved when the tables of an attempt are opened, and not
+//! earlier. The plan, its messages and its fingerprint contain only the reference.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ use eddyline_job_graph::{SinkNode, SourceNode};
 
 use crate::runtime::connectors::{Connectors, OpenError};
 
-/// Opens tables with their secrets.
+/// Opens tables with their secrets resolved.
 pub struct WithSecrets {
     inner: Arc<dyn Connectors>,
     folder: PathBuf,
 }
 
 impl WithSecrets {
-    /// Secrets are in `folder`: a folder for each, a file for each key.
+    /// Secrets are in `folder`: a folder for each Secret, a file for each key.
     pub fn new(inner: Arc<dyn Connectors>, folder: PathBuf) -> Self {
         Self { inner, folder }
     }

@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 use eddyline_api::{WorkerConfig, mounts};
 use eddyline_plan::Script;
 
-/// The key of the storage's Secret that says that it has credentials.
+/// The key that a Secret with credentials has.
 const ACCESS_KEY: &str = "AWS_ACCESS_KEY_ID";
 /// The key of the region.
 const REGION: &str = "AWS_REGION";
 
-/// Where the files are.
+/// The folders of the files.
 #[derive(Clone, Debug)]
 pub struct Mounts {
     /// The settings and the SQL.
     pub config: PathBuf,
     /// Secrets that the SQL refers to.
     pub secrets: PathBuf,
-    /// Credentials of the checkpoint storage; need not exist.
+    /// Credentials of the checkpoint storage. The folder need not exist.
     pub storage: PathBuf,
 }
 
-/// What the files say.
+/// The content of the files.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The settings.
@@ -45,7 +45,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The settings are not what this version expects.
-    #[error("{path} does not hold the settings of a worker")]
+    #[error("{path} is no settings file of a worker")]
     Parse {
         /// Which file.
         path: PathBuf,
@@ -76,11 +76,11 @@ impl Settings {
     }
 }
 
-/// The credentials of the storage, as options. They name the folder that holds them, so that a changed Secret takes effect
-/// with the next request, and the job resumes as soon as its key is right.
+/// The credentials of the storage, as options. The options name the folder of the credentials, so a changed Secret
+/// takes effect with the next request, and a job recovers once its key is right.
 ///
 /// # Errors
-/// Names a file that is there and cannot be read.
+/// Names a file that exists and cannot be read.
 pub fn credentials(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
     let mut options = BTreeMap::new();
     if folder.join(ACCESS_KEY).exists() {

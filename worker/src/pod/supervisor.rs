@@ -33,7 +33,7 @@ pub enum Refused {
     /// The request itself is wrong.
     #[error("{0}")]
     Invalid(String),
-    /// The job is not in a state in which it can be done.
+    /// The job is in a state that does not allow the request.
     #[error("{0}")]
     Conflict(String),
 }
@@ -53,7 +53,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts the job. Its status reports what is wrong with it.
+    /// Starts the job. The status reports its errors.
     pub fn start(settings: Settings, secrets: PathBuf) -> Self {
         let view = Arc::new(View::default());
         let sampler = Arc::new(Sampler::default());
@@ -79,12 +79,12 @@ impl Supervisor {
         Self { config, plan, view, sampler, started_at_ms, requests, job: Mutex::new(job), ended }
     }
 
-    /// What can be seen of the job.
+    /// The observable state of the job.
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.view)
     }
 
-    /// Where the job is in its life.
+    /// The phase of the job.
     pub fn phase(&self) -> Phase {
         self.view.status.phase()
     }
@@ -147,12 +147,12 @@ impl Supervisor {
         }
     }
 
-    /// The savepoints that this process was asked for.
+    /// The requested savepoints of this process.
     pub fn savepoints(&self) -> Savepoints {
         Savepoints { savepoints: self.view.status.snapshot().savepoints.into() }
     }
 
-    /// One of them.
+    /// A requested savepoint.
     pub fn savepoint(&self, name: &str) -> Option<Savepoint> {
         self.view.status.savepoint(name)
     }
@@ -178,7 +178,7 @@ impl Supervisor {
     /// Changes the number of slots.
     ///
     /// # Errors
-    /// When the job does not run or cannot have so many.
+    /// When the job does not run, or when it cannot have that many slots.
     pub fn rescale(&self, parallelism: u16) -> Result<(), Refused> {
         if parallelism == 0 || u32::from(parallelism) > self.config.max_parallelism {
             let most = self.config.max_parallelism;
@@ -195,7 +195,7 @@ impl Supervisor {
     /// Stops the job with a savepoint or a checkpoint. A further request during the stop changes nothing.
     ///
     /// # Errors
-    /// When it does not run and has not been stopped already.
+    /// When the job neither runs nor is stopped already.
     pub fn stop(&self, request: StopRequest) -> Result<(), Refused> {
         if self.phase() == Phase::Stopped {
             return Ok(());
@@ -213,17 +213,17 @@ impl Supervisor {
         self.send(Request::Stop { savepoint: order, deadline })
     }
 
-    /// Takes back a stop that has not ended the job yet.
+    /// Cancels a stop that has not ended the job yet.
     ///
     /// # Errors
     /// When the job has ended.
     pub fn resume(&self) -> Result<(), Refused> {
         match self.phase() {
             Phase::Starting | Phase::Running | Phase::Restarting | Phase::Rescaling | Phase::Stopping => {
-                info!("asked to take back a stop");
+                info!("a request cancels the stop");
                 self.send(Request::Resume)
             }
-            phase => Err(Refused::Conflict(format!("cannot run on: the job is {phase:?}"))),
+            phase => Err(Refused::Conflict(format!("cannot resume: the job is {phase:?}"))),
         }
     }
 
@@ -256,7 +256,7 @@ impl Supervisor {
             return Err(Refused::Invalid("the name of the savepoint is empty".to_owned()));
         }
         let folder = request.folder.or_else(|| self.config.savepoint_folder()).ok_or_else(|| {
-            Refused::Conflict("the job has no checkpoint storage, so the request must say where to".to_owned())
+            Refused::Conflict("the job has no checkpoint storage, so the request must name a folder".to_owned())
         })?;
         Ok(SavepointOrder { name: request.name, folder })
     }
@@ -328,7 +328,7 @@ async fn run(
         Err(reason) => {
             let message = crate::chain_of(&reason);
             error!(error = %message, "the job has failed");
-            // The status shows most failures already, but not those before the first attempt.
+            // The status already shows most failures, but not those before the first attempt.
             if !matches!(view.status.phase(), Phase::Failed | Phase::Fenced) {
                 view.status.enter(Phase::Failed, Some(message));
             }

@@ -1,4 +1,4 @@
-//! Mutual TLS with certificates that are read again when their files change.
+//! Mutual TLS with certificates that are reloaded when their files change.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
-/// How often the files are looked at.
+/// The time between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a client has for its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Handshakes done whose connections nobody has taken yet.
+/// The number of connections after the handshake that wait to be accepted.
 const CONNECTIONS_WAITING: usize = 16;
 /// How long to wait when the system returns no connection, for example because it has no file descriptors left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -40,13 +40,13 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file does not hold what it should.
-    #[error("{path} holds no usable {what}")]
+    #[error("{path} has no usable {what}")]
     Parse {
         /// Which file.
         path: PathBuf,
         /// What it should hold.
         what: &'static str,
-        /// Why not.
+        /// Why.
         source: rustls::pki_types::pem::Error,
     },
     /// Certificate, key and authority do not fit together.
@@ -59,7 +59,7 @@ pub enum Error {
     },
 }
 
-/// A certificate, its key, and the authority that clients must have theirs from.
+/// A certificate, its key, and the authority of the clients' certificates.
 #[derive(Clone, Debug)]
 pub struct Identity {
     current: Arc<RwLock<Arc<ServerConfig>>>,
@@ -69,7 +69,7 @@ impl Identity {
     /// Reads the files of a folder, and reads them again whenever they change.
     ///
     /// # Errors
-    /// When they cannot be used now. Later on such files leave what was read before in place.
+    /// When they cannot be used now. If later files cannot be used, the previous ones stay in use.
     pub fn watch(folder: PathBuf) -> Result<Self, Error> {
         let mut known = contents(&folder)?;
         let identity = Self { current: Arc::new(RwLock::new(Arc::new(server_config(&folder)?))) };
@@ -138,17 +138,17 @@ fn server_config(folder: &Path) -> Result<ServerConfig, Error> {
         .map_err(|error| unusable(error.into()))
 }
 
-/// Gives connections whose clients have shown a certificate of the job's authority.
+/// Accepts connections of clients that have a certificate of the job's authority.
 pub struct Listener {
     local: SocketAddr,
     connections: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
 }
 
 impl Listener {
-    /// Takes connections from a socket. Handshakes run beside each other: a slow client holds up nobody.
+    /// Accepts connections on a socket. Handshakes run concurrently, so a slow client delays no other.
     ///
     /// # Errors
-    /// When the socket has no address any more.
+    /// When the socket has no address.
     pub fn start(listener: TcpListener, identity: Identity) -> std::io::Result<Self> {
         let local = listener.local_addr()?;
         let (sender, connections) = mpsc::channel(CONNECTIONS_WAITING);
@@ -185,7 +185,7 @@ impl axum::serve::Listener for Listener {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         match self.connections.recv().await {
             Some(connection) => connection,
-            // The accepting task has gone, which happens only when the process ends.
+            // The accepting task has ended, which happens only when the process ends.
             None => std::future::pending().await,
         }
     }
