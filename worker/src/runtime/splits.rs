@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_split_goes_on_where_it_was_and_a_finished_one_is_not_read_again() {
+    fn a_restored_split_resumes_where_it_was_and_a_finished_one_is_not_read_again() {
         let mut pool = pool(Placement::OnDemand, 2, &[split("a", 9, true), split("b", 5, false)]);
         assert_eq!(pool.discovered(discovery(&["a", "b", "c"], true)), 2);
         assert_eq!(pool.next(1), Some(split("b", 5, false)));

@@ -126,7 +126,7 @@ fn hidden_files(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_job_whose_output_disk_is_full_says_so_and_goes_on_when_there_is_room() {
+fn a_job_whose_output_disk_is_full_says_so_and_resumes_when_there_is_room() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let disk = SmallDisk::at(&folder.path().join("disk"));
     let (out, checkpoints) = (folder.path().join("disk/out"), folder.path().join("checkpoints"));

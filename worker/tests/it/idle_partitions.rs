@@ -65,7 +65,7 @@ fn results(folder: &Path) -> BTreeMap<i64, (i64, usize)> {
 }
 
 #[test]
-fn one_partition_goes_on_when_all_were_silent_in_the_middle_of_a_window() {
+fn one_partition_continues_when_all_were_silent_in_the_middle_of_a_window() {
     let broker = broker();
     for parallelism in 1..=3 {
         let folder = tempfile::tempdir().expect("a temporary folder");

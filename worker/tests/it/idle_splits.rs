@@ -181,7 +181,7 @@ fn by_window(lines: &[String]) -> BTreeMap<(String, String), usize> {
 }
 
 #[test]
-fn rows_before_silence_in_the_middle_of_a_window_count_and_one_split_alone_goes_on_through_checkpoints() {
+fn rows_before_silence_in_the_middle_of_a_window_count_and_one_split_alone_continues_through_checkpoints() {
     let case = counts();
     let given = |split: u32| if split == 0 { 1..6 } else { 3..8 };
     for parallelism in 1..=3 {

@@ -96,7 +96,7 @@ fn bad_records_go_to_the_dead_letter_topic_before_a_snapshot() {
 }
 
 #[test]
-fn a_paused_split_waits_and_goes_on() {
+fn a_paused_split_waits_and_resumes() {
     let broker = broker();
     let topic = broker.topic(2);
     let one = TestRecord::value(0, r#"{"id":0,"name":"p0"}"#);

@@ -241,7 +241,7 @@ fn commit_in_part(committer: &mut dyn SinkCommitter, folder: &Path, staged: &[Co
 }
 
 #[test]
-fn a_commit_goes_on_behind_the_objects_that_are_published_already() {
+fn a_commit_continues_after_the_objects_that_are_published_already() {
     let broker = broker();
     for forgotten in [false, true] {
         let topic = broker.topic(1);

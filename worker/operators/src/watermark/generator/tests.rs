@@ -81,7 +81,7 @@ fn a_row_that_an_earlier_batch_made_late_does_not_cut() {
 }
 
 #[test]
-fn null_leaves_the_watermark_and_the_row_goes_on() {
+fn null_leaves_the_watermark_and_the_row_is_forwarded() {
     for delay in [Some(5), None] {
         let mut generator = WatermarkGenerator::new(spec(delay));
         assert_eq!(run(&mut generator, &[None], 5), [Seen::Rows(vec![None])]);
