@@ -172,7 +172,7 @@ async fn sql_that_the_state_does_not_fit_is_refused_before_anything_is_stopped()
 
 /// The operator that a message about state names.
 pub(super) fn accepted_name(message: &str) -> String {
-    let (_, rest) = message.split_once("left behind: [").expect("the way out");
+    let (_, rest) = message.split_once("may be dropped: [").expect("the way out");
     rest.split(']').next().expect("a name").to_owned()
 }
 

@@ -1,4 +1,4 @@
-//! The waits between tries at what something outside has refused.
+//! The waits between attempts at a request that an external system has refused.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// The wait after so many failures before: it doubles with each of them, from the first wait up to the longest.
+/// The wait after so many failures. It doubles with each of them, from the first wait up to the longest.
 pub fn doubled(first: Duration, longest: Duration, failures_before: u32) -> Duration {
     first.saturating_mul(1 << failures_before.min(16)).min(longest)
 }
@@ -30,7 +30,7 @@ impl Backoff {
         Self { failures: 0 }
     }
 
-    /// The wait before the next try.
+    /// The wait before the next attempt.
     pub fn wait(&mut self) -> Duration {
         let wait = doubled(FIRST, LONGEST, self.failures);
         self.failures = self.failures.saturating_add(1);

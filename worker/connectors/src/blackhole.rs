@@ -1,4 +1,4 @@
-//! `'connector' = 'blackhole'`: takes all rows and keeps none, for measuring.
+//! `'connector' = 'blackhole'`: discards all rows, for measurements.
 
 pub mod config;
 

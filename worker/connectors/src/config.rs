@@ -1,4 +1,4 @@
-//! Which connector a table has: the one place that knows them all.
+//! Which connector a table has: the only module that knows all connectors.
 
 use std::num::NonZeroU16;
 
@@ -10,7 +10,7 @@ const SINKS: &str = "'kafka', 'filesystem', 'print' and 'blackhole' can be writt
 /// The aspect of [`SourceConfig::identity`] that names servers: two lists with one in common name the same cluster.
 pub const SERVERS: &str = "servers";
 
-/// A table that is read.
+/// A source table.
 #[derive(Clone, Debug)]
 pub enum SourceConfig {
     /// `'connector' = 'kafka'`.
@@ -24,10 +24,10 @@ pub enum SourceConfig {
 }
 
 impl SourceConfig {
-    /// Reads the options of a table that is to be read.
+    /// Reads the options of a source table.
     ///
     /// # Errors
-    /// When there is no such connector, when it cannot be read, and when an option or a column is wrong.
+    /// When the connector is unknown or is no source, and when an option or a column is wrong.
     pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
         match connector(table)? {
             "kafka" => kafka::SourceConfig::parse(table).map(Self::Kafka),
@@ -52,8 +52,8 @@ impl SourceConfig {
         }
     }
 
-    /// The options that give positions in the table their meaning, by aspect. When one of them changes, the positions of a
-    /// checkpoint mean nothing any more. All other options may change.
+    /// The options that give positions in the table their meaning, by aspect. When one of them changes, the positions
+    /// of a checkpoint become meaningless. All other options may change.
     pub fn identity(&self, table: &TableDescriptor) -> Vec<(&'static str, Vec<String>)> {
         let connector = ("connector", vec![self.name().to_owned()]);
         match self {
@@ -74,12 +74,12 @@ impl SourceConfig {
                 }
                 identity
             }
-            // What is generated exists nowhere: each table is a place of its own.
+            // Generated rows are stored nowhere, so each table is a place of its own.
             Self::Datagen(_) | Self::Nexmark(_) => vec![connector, ("table", vec![table.name.clone()])],
         }
     }
 
-    /// How many readers the table may have at most, if it says so. As in Flink, not every connector has the option.
+    /// The maximum number of readers of the table, if it is set. As in Flink, not every connector has the option.
     pub fn parallelism(&self) -> Option<NonZeroU16> {
         match self {
             Self::Kafka(config) => config.parallelism,
@@ -89,7 +89,7 @@ impl SourceConfig {
     }
 }
 
-/// A table that is written.
+/// A sink table.
 #[derive(Clone, Debug)]
 pub enum SinkConfig {
     /// `'connector' = 'kafka'`.
@@ -103,10 +103,10 @@ pub enum SinkConfig {
 }
 
 impl SinkConfig {
-    /// Reads the options of a table that is to be written.
+    /// Reads the options of a sink table.
     ///
     /// # Errors
-    /// When there is no such connector, when it cannot be written, and when an option or a column is wrong.
+    /// When the connector is unknown or is no sink, and when an option or a column is wrong.
     pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
         match connector(table)? {
             "kafka" => kafka::SinkConfig::parse(table).map(Self::Kafka),
@@ -131,7 +131,7 @@ impl SinkConfig {
         }
     }
 
-    /// How many writers the table may have at most, if it says so. As in Flink, not every connector has the option.
+    /// The maximum number of writers of the table, if it is set. As in Flink, not every connector has the option.
     pub fn parallelism(&self) -> Option<NonZeroU16> {
         match self {
             Self::Kafka(config) => config.parallelism,

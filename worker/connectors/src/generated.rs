@@ -1,8 +1,8 @@
 //! Sources whose rows are a pure function of their index: what datagen and nexmark have in common.
 //!
-//! Here are the splits over row numbers, the exact position in them and the pace. The [`Generator`] makes the rows. A
-//! bounded source is cut into ranges that are handed out in order; an unbounded one has a fixed number of lanes, of which
-//! lane `k` has the rows `k`, `k + LANES`, `k + 2 * LANES` and so on.
+//! This module has the splits over row numbers, the exact positions and the pace. The [`Generator`] makes the rows. A
+//! bounded source is cut into ranges that are handed out in order; an unbounded one has a fixed number of lanes, of
+//! which lane `k` has the rows `k`, `k + LANES`, `k + 2 * LANES` and so on.
 
 mod pace;
 pub mod random;
@@ -24,9 +24,9 @@ use crate::source::{Discovery, Placement, ReaderContext, Source, SourceReader, S
 
 /// The lanes of an unbounded source; also the most readers that can share it. Part of split ids: never change it.
 const LANES: u64 = 32;
-/// Rows of one range of a bounded source, as long as that does not make more than [`RANGES_MAX`] of them.
+/// The number of rows of a range of a bounded source, unless that gives more than [`RANGES_MAX`] ranges.
 const RANGE_ROWS: u64 = 100_000;
-/// The most ranges a bounded source is cut into: each is an entry in every checkpoint.
+/// The maximum number of ranges of a bounded source: each is an entry in every checkpoint.
 const RANGES_MAX: u64 = 1_024;
 
 /// Makes rows from their numbers.
@@ -38,23 +38,23 @@ pub trait Generator: Send {
     fn rows(&mut self, first: u64, step: u64, count: usize) -> Result<RecordBatch, Error>;
 }
 
-/// How many rows there are, and how fast they come.
+/// The number of rows and their rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The number of rows; `None` for no end.
+    /// The number of rows. `None`: no end.
     pub rows: Option<u64>,
-    /// Rows a second of all readers together; `None` for as fast as they are taken.
+    /// Rows per second of all readers together. `None`: no limit.
     pub rows_per_second: Option<u64>,
 }
 
-/// Where a split is. Part of checkpoints.
+/// The position of a split. Part of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Position {
     /// The number of the next row.
     next: u64,
-    /// The number behind the last row; `None` for no end.
+    /// The number after the last row. `None`: no end.
     end: Option<u64>,
-    /// From one row of the split to the next.
+    /// The difference between the numbers of two successive rows of the split.
     step: u64,
 }
 
@@ -118,11 +118,11 @@ struct Enumerator {
 
 impl SplitEnumerator for Enumerator {
     fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>> {
-        // Lanes never end, but no others will come either.
+        // Lanes never end, and there will be no new ones.
         let discovery = Discovery { splits: self.splits.clone(), complete: true };
         async move { Ok(discovery) }.boxed()
     }
 }
 
-/// The time of day outside, in milliseconds since 1970, for generators that give it out.
+/// The present time in milliseconds since 1970, for generators that use it.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;

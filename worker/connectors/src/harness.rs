@@ -1,4 +1,4 @@
-//! Runs sources and sinks in tests: an I/O runtime, wakers that can be waited for, tables from few words.
+//! Runs sources and sinks in tests: an I/O runtime, wakers that tests can wait for, and short definitions of tables.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};

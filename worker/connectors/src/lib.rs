@@ -4,8 +4,8 @@
 //! `config` needs no I/O crate and is what the planner uses to check a table (`default-features = false`); reading and
 //! writing stand behind the feature `io`.
 //!
-//! Readers and writers are synchronous and run on slot threads. What must wait (network, object storage) runs on the I/O
-//! runtime and is connected to them by bounded queues.
+//! Readers and writers are synchronous and run on slot threads. Waiting for network and storage happens on the I/O
+//! runtime, which is connected to them by bounded queues.
 
 #[cfg(feature = "io")]
 pub mod backoff;
@@ -34,18 +34,18 @@ pub use config::{SinkConfig, SourceConfig};
 pub use open::{OpenContext, open_sink, open_source};
 pub use table::{MetadataColumn, OptionError, OptionErrors, Options, TableDescriptor};
 
-/// What can go wrong between a job and the systems it reads and writes.
+/// An error between a job and the systems that it reads and writes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Something outside answered with an error, or not at all. The message names the thing: topic, partition, object.
+    /// An external system has answered with an error, or not at all. The message names the topic, partition or object.
     #[error("{what}")]
     Unavailable {
-        /// What was tried, on what.
+        /// What was tried, and with what.
         what: String,
         /// Why it failed.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
-        /// Whether trying again later can help.
+        /// Whether another attempt can succeed.
         retryable: bool,
     },
     /// A record that cannot be read, under the policy `fail`.
@@ -56,10 +56,10 @@ pub enum Error {
         /// What is wrong with it and which option skips such records.
         reason: String,
     },
-    /// A position in a checkpoint that does not fit what is there now.
+    /// A position in a checkpoint does not fit what exists now.
     #[error("cannot continue {split}: {reason}")]
     Restore {
-        /// Which split or committable.
+        /// The split or committable.
         split: String,
         /// What does not fit and what to do.
         reason: String,
@@ -68,8 +68,8 @@ pub enum Error {
 
 #[cfg(feature = "io")]
 impl Error {
-    /// Whether a system outside does not answer, has no room, or refuses access: the request succeeds when that is over. A
-    /// bucket that does not exist is no outage.
+    /// Whether an external system does not answer, has no room, or refuses access. The request succeeds once that is
+    /// over. A bucket that does not exist is no outage.
     pub fn is_outage(&self) -> bool {
         use object_store::Error as E;
         let Self::Unavailable { retryable: true, .. } = self else { return false };

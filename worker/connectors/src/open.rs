@@ -13,7 +13,7 @@ use crate::sink::{Sink, Staging};
 use crate::source::Source;
 use crate::{Error, SinkConfig, SourceConfig, TableDescriptor, datagen, nexmark};
 
-/// What connectors need to know about where they run.
+/// The job and attempt in which a connector runs.
 #[derive(Clone)]
 pub struct OpenContext {
     /// The job: the same over restarts, different from every other job that shares a target.
@@ -24,15 +24,15 @@ pub struct OpenContext {
     pub uid: String,
     /// The number of the attempt, for names that must not be reused.
     pub attempt: u64,
-    /// Where sinks keep output between a barrier and its commit.
+    /// Where sinks store output between a barrier and its commit.
     pub staging: Arc<dyn Staging>,
 }
 
-/// Opens a table to read the physical columns `projection`, then the metadata columns `metadata`, both as positions in the
-/// table. It may wait for the network: call it on the I/O runtime's blocking threads or before the job starts.
+/// Opens a table to read the physical columns `projection`, then the metadata columns `metadata`, both as positions in
+/// the table. It may wait for the network: call it on the I/O runtime's blocking threads or before the job starts.
 ///
 /// # Errors
-/// Says what cannot be reached or does not fit.
+/// Names what cannot be reached or does not fit.
 pub fn open_source(
     config: SourceConfig,
     table: &TableDescriptor,
@@ -53,7 +53,7 @@ pub fn open_source(
 /// Opens a table to write. May wait for the outside, as [`open_source`] may.
 ///
 /// # Errors
-/// Says what cannot be reached or does not fit.
+/// Names what cannot be reached or does not fit.
 pub fn open_sink(config: SinkConfig, table: &TableDescriptor, context: &OpenContext) -> Result<Box<dyn Sink>, Error> {
     Ok(match config {
         SinkConfig::Kafka(config) => {

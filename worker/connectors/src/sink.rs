@@ -2,12 +2,12 @@
 //!
 //! Exactly once, in three steps. During an epoch a writer stages rows where no reader sees them. At the barrier it
 //! hands over committables: small, self-contained descriptions of what is staged, which become part of the checkpoint.
-//! When the checkpoint is complete the committer makes them visible; it does so again after a crash, so a commit must be
-//! idempotent.
+//! When the checkpoint is complete the committer makes them visible; it does so again after a crash, so a commit must
+//! be idempotent.
 //!
-//! A checkpoint may be abandoned at any moment. Then nobody awaits its committables until a later checkpoint contains them. So
-//! the work of [`SinkWriter::prepare_commit`] begins when it is called and ends without anybody awaiting it. Meanwhile the
-//! writer takes rows, up to a bound, and the barriers behind them.
+//! A checkpoint may be abandoned at any moment. Then nobody awaits its committables until a later checkpoint contains
+//! them. So the work of [`SinkWriter::prepare_commit`] begins when it is called, and ends even if nobody awaits it.
+//! Meanwhile the writer accepts rows, up to a bound, and further barriers.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use tokio::task::JoinHandle;
 
 use crate::Error;
 
-/// Something staged that a commit makes visible.
+/// Staged output that a commit makes visible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Committable {
-    /// What and where, in the connector's own terms. Part of checkpoints: extend it, never change a meaning.
+    /// What is staged where, in the connector's own terms. Part of checkpoints: extend it, never change a meaning.
     pub description: serde_json::Value,
 }
 
@@ -41,7 +41,7 @@ enum Work {
 }
 
 impl Prepared {
-    /// There is nothing to wait for.
+    /// Committables that are ready at once.
     pub fn done(committables: Vec<Committable>) -> Self {
         Self(Work::Done(Some(Ok(committables))))
     }
@@ -63,7 +63,7 @@ impl Future for Prepared {
             Work::Done(result) => Poll::Ready(result.take().expect("a future is not polled after its end")),
             Work::Running(task) => Pin::new(task).poll(context).map(|ended| {
                 ended.unwrap_or_else(|error| {
-                    let what = "the work of a sink at a barrier broke off".to_owned();
+                    let what = "the work of a sink at a barrier was interrupted".to_owned();
                     Err(Error::Unavailable { what, source: Some(Box::new(error)), retryable: true })
                 })
             }),
@@ -73,34 +73,35 @@ impl Future for Prepared {
 
 /// Writes rows on a slot thread.
 pub trait SinkWriter: Send {
-    /// Takes rows. May buffer; must not block for long (see [`SinkWriter::is_ready`]).
+    /// Writes rows. May buffer; must not block for long (see [`SinkWriter::is_ready`]).
     fn write(&mut self, rows: &RecordBatch) -> Result<(), Error>;
 
-    /// Whether it can take more rows now: `false` is back-pressure, and the waker is called when that ends.
+    /// Whether it can accept more rows now. `false` is back-pressure; the waker is called when that ends.
     fn is_ready(&mut self) -> Result<bool, Error> {
         Ok(true)
     }
 
-    /// A barrier: everything written so far belongs to `checkpoint`. Begins at once to stage it durably, or (at-least-once)
-    /// to have it acknowledged, on the I/O runtime. The checkpoint is complete only if the returned work ends with `Ok`.
+    /// A barrier: everything written so far belongs to `checkpoint`. Begins at once to stage it durably, or
+    /// (at-least-once) to have it acknowledged, on the I/O runtime. The checkpoint is complete only if the returned
+    /// work ends with `Ok`.
     fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Prepared;
 
-    /// Rows that could not be written and were dropped on request, and bytes written. Totals.
+    /// Totals: rows that could not be written and were dropped as configured, and bytes written.
     fn bytes(&self) -> u64;
 }
 
-/// Makes staged output visible. One for each sink of a job; runs on the I/O runtime.
+/// Makes staged output visible. One per sink of a job. Runs on the I/O runtime.
 pub trait SinkCommitter: Send {
-    /// Commits everything of one checkpoint, from all writers. Idempotent: after a crash it is called again with the same
-    /// arguments, possibly by another process. Checkpoints come strictly in order.
+    /// Commits everything of one checkpoint, from all writers. Idempotent: after a crash it is called again with the
+    /// same arguments, possibly by another process. Checkpoints come strictly in order.
     fn commit<'a>(
         &'a mut self,
         checkpoint: CheckpointId,
         committables: &'a [Committable],
     ) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Called once after recovery, when the commits of what is restored are done: removes what else earlier attempts have
-    /// staged, except `kept`. Those belong to checkpoints that this start has skipped and another one may restore.
+    /// Removes what earlier attempts have staged, except `kept`. Called once after recovery, when the commits of what
+    /// is restored are done. `kept` belongs to checkpoints that this start has skipped and another one may restore.
     fn abort_stale<'a>(&'a mut self, kept: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>>;
 }
 
@@ -115,7 +116,7 @@ pub struct WriterContext {
     pub subtask: (usize, usize),
     /// The number of the attempt, for names that must not be reused.
     pub attempt: u64,
-    /// Receives the error of an outage that the writer waits out. The outage is over with the next checkpoint.
+    /// Receives the error of an outage that the writer waits out. The next checkpoint ends the outage.
     pub waits: Arc<dyn Fn(&Error) + Send + Sync>,
 }
 
@@ -124,16 +125,16 @@ pub trait Sink: Send + Sync {
     /// Makes one writer.
     fn writer(&self, context: WriterContext) -> Result<Box<dyn SinkWriter>, Error>;
 
-    /// Makes the committer; `None` when there is nothing to commit.
+    /// Makes the committer. `None` if there is nothing to commit.
     fn committer(&self, io: tokio::runtime::Handle) -> Result<Option<Box<dyn SinkCommitter>>, Error>;
 }
 
-/// Where a sink keeps output between a barrier and its commit, beside the checkpoints and as durable as they are.
+/// Stores output of a sink between a barrier and its commit, beside the checkpoints and as durably.
 ///
 /// Objects are written once, under names a sink never uses again. Only the collector of old checkpoints deletes what a
 /// committable names: a commit may be repeated until a later control record covers it.
 pub trait Staging: Send + Sync {
-    /// Writes an object; durable when the future is `Ok`.
+    /// Writes an object. It is durable when the future is `Ok`.
     fn put(&self, name: String, data: Bytes) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Reads a whole object.

@@ -1,9 +1,9 @@
 //! The contract of sources: an enumerator that finds splits, and readers that read them.
 //!
-//! The runtime decides which reader gets a split. The assignment itself is not stored: a checkpoint holds the splits that
-//! readers report, and restored splits unchanged until a reader has them. A split that was reported as finished stays
-//! finished, and is kept beside the readers in a form of the connector's own: [`Finished`]. A discovered split that is in none
-//! of these is still to be read.
+//! The runtime decides which reader gets a split. The assignment itself is not stored: a checkpoint holds the splits
+//! that readers report, and restored splits unchanged until a reader has them. A split that was reported as finished
+//! stays finished. It is recorded beside the readers, in a format of the connector: [`Finished`]. A discovered split
+//! that is in none of these has not been read yet.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -29,34 +29,34 @@ pub struct Split {
     pub finished: bool,
 }
 
-/// What an enumerator knows now.
+/// The result of a discovery.
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
-    /// Every split known now, each at its start, in the order in which they should be read. Splits that an earlier call has
-    /// returned may be left out.
+    /// Every split known now, each at its start, in the order in which they should be read. Splits that an earlier call
+    /// has returned may be left out.
     pub splits: Vec<Split>,
-    /// Whether no others will ever come: a bounded source.
+    /// Whether there will be no further splits: the source is bounded.
     pub complete: bool,
 }
 
 /// The splits of a source that have been read to their end.
 pub trait Finished: Debug + Send {
-    /// Takes in such a split. Once more does no harm.
+    /// Adds a finished split. Adding it again has no effect.
     ///
     /// # Errors
     /// When its position is not one of this source.
     fn add(&mut self, split: Split) -> Result<(), Error>;
 
-    /// Takes in the blocks of a checkpoint.
+    /// Adds the blocks of a checkpoint.
     ///
     /// # Errors
-    /// When they are not as they were written.
+    /// When they are damaged.
     fn restore(&mut self, blocks: &[Bytes]) -> Result<(), Error>;
 
     /// Whether a split is among them.
     fn contains(&self, id: &SplitId) -> bool;
 
-    /// All of them, for a checkpoint.
+    /// All finished splits, for a checkpoint.
     fn snapshot(&self) -> FinishedSplits;
 }
 
@@ -65,7 +65,7 @@ pub trait Finished: Debug + Send {
 pub struct FinishedSplits {
     /// One by one.
     pub splits: Vec<Split>,
-    /// In the connector's own form. Part of checkpoints: a form is never changed, only followed by another.
+    /// In a format of the connector. Part of checkpoints: a format is never changed, only followed by another one.
     pub blocks: Vec<Bytes>,
 }
 
@@ -83,7 +83,8 @@ impl Finished for FewFinished {
         if blocks.is_empty() {
             return Ok(());
         }
-        let reason = "the checkpoint has them in the form of another connector: give the table another name".to_owned();
+        let reason =
+            "the checkpoint has them in the format of another connector: give the table another name".to_owned();
         Err(Error::Restore { split: "what has been read".to_owned(), reason })
     }
 
@@ -96,18 +97,18 @@ impl Finished for FewFinished {
     }
 }
 
-/// How splits come to readers.
+/// How splits are assigned to readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// A reader that has nothing to read gets the next split in order: files.
     OnDemand,
-    /// All splits are dealt at once, evenly, and read side by side: Kafka partitions.
+    /// All splits are assigned at once, evenly, and read side by side: Kafka partitions.
     Spread,
 }
 
 /// Finds the splits of a source. One for each source of a job; runs on the I/O runtime.
 pub trait SplitEnumerator: Send {
-    /// Looks what is there. Called at the start, and then every [`Source::discovery_interval`] until it is complete.
+    /// Discovers splits. Called at the start, and then every [`Source::discovery_interval`] until it is complete.
     fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>>;
 
     /// Called once before the first [`Self::discover`] when the job continues from a checkpoint, with the splits in it.
@@ -115,7 +116,7 @@ pub trait SplitEnumerator: Send {
     fn restored(&mut self, _known: &[SplitId]) {}
 }
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Debug)]
 pub enum Poll {
     /// Rows of one split, in order: the projected physical columns, then the metadata columns.
@@ -127,45 +128,46 @@ pub enum Poll {
     },
     /// A split has come to its end. Comes once for each split, after its last rows.
     Finished(SplitId),
-    /// Nothing is there at the moment; the waker is called when there may be more.
+    /// There is nothing at the moment. The waker is called when there may be more.
     Pending,
 }
 
-/// What a reader counts, for metrics. Totals since it was made.
+/// The counters of a reader, for metrics. Totals since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReaderCounters {
-    /// Bytes taken in.
+    /// The number of bytes read.
     pub bytes: u64,
-    /// Records skipped or sent to the dead-letter sink because they could not be read.
+    /// The number of records that could not be read, and were skipped or sent to the dead-letter topic.
     pub bad_records: u64,
-    /// Records known to be there and not yet read, where the connector can tell.
+    /// The number of records that exist and are not yet read, if the connector knows it.
     pub lag_records: Option<u64>,
 }
 
-/// Reads splits on a slot thread. Never blocks for long: what waits for the outside does so on the I/O runtime.
+/// Reads splits on a slot thread. Never blocks for long: waiting for external systems happens on the I/O runtime.
 pub trait SourceReader: Send {
-    /// Gives this reader a split to read from its position.
+    /// Assigns a split to this reader, to be read from its position.
     fn add_split(&mut self, split: Split) -> Result<(), Error>;
 
     /// Reads up to about `max_rows` rows.
     fn poll(&mut self, max_rows: usize) -> Result<Poll, Error>;
 
-    /// Whether nothing of a split waits to be read now. Data that is on its way to this reader does wait. This is asked when
-    /// the split has had no rows for the idle timeout. If the answer is yes, event time does not wait for the split until its
-    /// next rows.
+    /// Whether nothing of a split waits to be read now. Data that is on its way to this reader does wait. This is asked
+    /// when the split has had no rows for the idle timeout. If the answer is yes, event time does not wait for the
+    /// split until its next rows.
     fn is_empty(&mut self, split: &SplitId) -> bool;
 
-    /// Holds back or lets go a split, for watermark alignment.
+    /// Pauses or resumes a split, for watermark alignment.
     fn pause(&mut self, _split: &SplitId, _paused: bool) {}
 
-    /// Every split given to this reader, at the position behind the last row that `poll` returned. One that was reported as
-    /// finished may be left out from then on.
+    /// Every split given to this reader, at the position behind the last row that `poll` returned. One that was
+    /// reported as finished may be left out from then on.
     fn snapshot(&mut self) -> Result<Vec<Split>, Error>;
 
     /// A checkpoint that includes this reader's snapshot is complete. For monitoring only, such as group offsets.
     fn checkpoint_complete(&mut self, _checkpoint: CheckpointId) {}
 
-    /// Why nothing can be read at the moment, if a system outside is the reason. The read is repeated until it succeeds.
+    /// Why nothing can be read at the moment, if an external system is the reason. The read is repeated until it
+    /// succeeds.
     fn trouble(&self) -> Option<String> {
         None
     }
@@ -193,14 +195,14 @@ pub trait Source: Send + Sync {
     /// Makes one reader.
     fn reader(&self, context: ReaderContext) -> Result<Box<dyn SourceReader>, Error>;
 
-    /// What is kept of splits that have been read to their end.
+    /// The record of splits that have been read to their end.
     fn finished(&self) -> Box<dyn Finished> {
         Box::new(FewFinished::default())
     }
 
-    /// How splits come to readers.
+    /// How splits are assigned to readers.
     fn placement(&self) -> Placement;
 
-    /// How often to look for new splits; `None` for once.
+    /// How often to look for new splits. `None`: once.
     fn discovery_interval(&self) -> Option<Duration>;
 }

@@ -37,19 +37,19 @@ pub struct MetadataColumn {
     pub key: String,
     /// The declared type.
     pub data_type: arrow::datatypes::DataType,
-    /// Whether it is only read, never written.
+    /// Whether it can only be read.
     pub is_virtual: bool,
 }
 
-/// Something wrong with a WITH option.
+/// An error of a WITH option.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct OptionError {
-    /// The option's key, so that the planner can point at it; `None` when the table as a whole is wrong.
+    /// The option's key, so that the planner can point at it. `None` for an error of the whole table.
     pub key: Option<String>,
     /// What is wrong and what to do.
     pub message: String,
-    /// The option that is needed and absent, if that is what is wrong.
+    /// The missing option, if one is missing.
     missing: Option<String>,
 }
 
@@ -59,7 +59,7 @@ impl OptionError {
         Self { key: Some(key.to_owned()), message: message.into(), missing: None }
     }
 
-    /// An option that is needed and absent.
+    /// An error about a missing option.
     pub fn missing(key: &str, message: impl Into<String>) -> Self {
         Self { key: None, message: message.into(), missing: Some(key.to_owned()) }
     }
@@ -70,7 +70,7 @@ impl OptionError {
     }
 }
 
-/// Everything that is wrong with the WITH options of a table; never empty.
+/// All errors of the WITH options of a table. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionErrors(Vec<OptionError>);
 
@@ -101,7 +101,8 @@ impl std::error::Error for OptionErrors {}
 
 /// The WITH options of a table while a connector reads them.
 ///
-/// Each read marks its key. [`Options::read`] refuses the keys that nobody read, so a misspelt option never passes silently.
+/// Each read marks its key. [`Options::read`] refuses the keys that nobody read, so a misspelt option never passes
+/// silently.
 #[derive(Debug)]
 pub struct Options<'a> {
     values: &'a BTreeMap<String, String>,
@@ -143,8 +144,8 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// The options that nothing has read, with suggestions. When the reading ended early (`whole` is false), the options that
-    /// come later are not known. Then only those are returned that resemble a known one.
+    /// The options that nothing has read, with suggestions. When the reading ended early (`whole` is false), the
+    /// options that come later are not known. Then only those are returned that resemble a known one.
     fn unknown(&self, whole: bool) -> Vec<(OptionError, Option<String>)> {
         let mut found = Vec::new();
         for key in self.values.keys().filter(|key| !self.known.contains(*key)) {
@@ -165,7 +166,8 @@ impl<'a> Options<'a> {
         found
     }
 
-    /// The value of a result, or its default after its error was recorded: reading continues, to find more errors.
+    /// The value of a result. Records an error and returns the default, so that reading continues and finds more
+    /// errors.
     pub fn check<T: Default>(&mut self, result: Result<T, OptionError>) -> T {
         result.unwrap_or_else(|error| {
             self.errors.push(error);
@@ -211,7 +213,7 @@ impl<'a> Options<'a> {
         self.parsed(key, parse_duration)
     }
 
-    /// How many readers or writers a table may have at most: `scan.parallelism` and `sink.parallelism`.
+    /// The maximum number of readers or writers of a table: `scan.parallelism` and `sink.parallelism`.
     pub fn parallelism(&mut self, key: &str) -> Option<NonZeroU16> {
         self.parsed(key, |text| {
             let parallelism = text.trim().parse().ok().filter(|number| *number <= PARALLELISM_MAX);

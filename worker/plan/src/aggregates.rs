@@ -87,7 +87,7 @@ pub(crate) fn refused(name: &str, span: Span) -> Option<Diagnostic> {
         "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "NTILE" | "PERCENT_RANK" | "CUME_DIST" => {
             "Top-N and deduplication are not supported yet"
         }
-        "LAG" | "LEAD" => "of the rows before, aggregates with OVER can be used",
+        "LAG" | "LEAD" => "for preceding rows, use aggregates with OVER",
         "TUMBLE" | "HOP" | "SESSION" | "CUMULATE" | "TUMBLE_START" | "TUMBLE_END" | "TUMBLE_ROWTIME" | "HOP_START"
         | "HOP_END" | "HOP_ROWTIME" | "SESSION_START" | "SESSION_END" | "SESSION_ROWTIME" | "TUMBLE_PROCTIME"
         | "HOP_PROCTIME" | "SESSION_PROCTIME" => {

@@ -267,7 +267,7 @@ fn parse_element(tokens: &mut Tokens<'_>, table: &mut CreateTable) -> Result<()>
 fn set_primary_key(tokens: &mut Tokens<'_>, table: &mut CreateTable, key: Vec<Ident>, start: Span) -> Result<()> {
     if !tokens.accept(&["NOT", "ENFORCED"]) {
         return Err(Diagnostic::at(join(start, tokens.previous_span()), "a PRIMARY KEY must be NOT ENFORCED")
-            .help("add NOT ENFORCED: the key is taken on trust, not checked"));
+            .help("add NOT ENFORCED: the key is not checked"));
     }
     if !table.primary_key.is_empty() {
         return Err(Diagnostic::at(start, "a table has at most one PRIMARY KEY"));

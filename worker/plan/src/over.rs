@@ -163,7 +163,7 @@ fn resolve<'a>(over: Option<&'a WindowType>, named: &'a [NamedWindowDefinition],
         Some(NamedWindowDefinition(_, NamedWindowExpr::WindowSpec(spec))) if spec.window_name.is_none() => Ok(spec),
         Some(_) => Err(Diagnostic::at(name.span, "a window that extends a named window is not supported")),
         None => Err(Diagnostic::at(name.span, format!("there is no window '{}'", name.value))
-            .help("define it with WINDOW name AS (…) behind WHERE")),
+            .help("define it with WINDOW name AS (…) after WHERE")),
     }
 }
 
@@ -203,7 +203,7 @@ fn bind_window(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> 
     }
     let Some(time) = time.filter(|_| role.is_event_time()) else {
         return Err(Diagnostic::at(place, "OVER must be ordered by an event-time attribute")
-            .help("order by the column of WATERMARK FOR; a computed or converted column is none"));
+            .help("order by the column of WATERMARK FOR; an expression over it is no time attribute"));
     };
     let frame = bind_frame(binder, spec, span)?;
     Ok(Window { keys, time, frame })

@@ -195,7 +195,7 @@ impl Planner {
         if !is_view
             && self.inserts.iter().any(|insert| insert.table == name || insert.rel.tables().contains(&name.as_str()))
         {
-            return Err(Diagnostic::at(span, format!("'{name}' is used by an INSERT above"))
+            return Err(Diagnostic::at(span, format!("'{name}' is used by an earlier INSERT"))
                 .help("all INSERTs of a script run as one job: leave the DROP out"));
         }
         self.catalog.remove(&name);
@@ -229,6 +229,6 @@ impl Planner {
 }
 
 fn exists(name: &str, span: sqlparser::tokenizer::Span) -> Diagnostic {
-    Diagnostic::at(span, format!("table or view '{name}' exists already"))
+    Diagnostic::at(span, format!("table or view '{name}' already exists"))
         .help("choose another name, or use IF NOT EXISTS")
 }

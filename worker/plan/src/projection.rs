@@ -42,7 +42,7 @@ pub(crate) fn expand(relation: &Relation, items: &[SelectItem], span: Span) -> R
                     && options.opt_replace.is_none()
                     && options.opt_rename.is_none();
                 if !plain {
-                    return Err(Diagnostic::at(own, "EXCEPT, REPLACE and the like behind '*' are not supported")
+                    return Err(Diagnostic::at(own, "EXCEPT, REPLACE and other modifiers after '*' are not supported")
                         .help("list the columns"));
                 }
                 let qualifier = match item {

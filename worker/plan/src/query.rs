@@ -107,7 +107,7 @@ impl<'a> QueryBinder<'a> {
                 Err(Diagnostic::at(place(right.span(), span), format!("{op} is not supported")))
             }
             SetExpr::Values(_) => Err(Diagnostic::at(span, "VALUES is not supported")
-                .help("read rows from a table; 'connector' = 'datagen' makes them up")),
+                .help("read rows from a table; 'connector' = 'datagen' generates them")),
             SetExpr::Table(_) => {
                 Err(Diagnostic::at(span, "TABLE t as a query is not supported").help("use SELECT * FROM t"))
             }
@@ -461,7 +461,7 @@ pub(crate) fn place(own: Span, around: Span) -> Span {
 
 fn refuse_join(span: Span, what: &str) -> Diagnostic {
     Diagnostic::at(span, format!("{what} is not supported yet"))
-        .help("a query reads one table, view or window function; UNION ALL puts several together")
+        .help("a query reads one table, view or window function; UNION ALL combines several")
 }
 
 fn refuse_clauses(query: &Query, around: Span) -> Result<()> {
@@ -469,7 +469,7 @@ fn refuse_clauses(query: &Query, around: Span) -> Result<()> {
         Err(Diagnostic::at(place(span, around), format!("{what} is not supported")).help(help))
     };
     if let Some(order_by) = &query.order_by {
-        return refuse(order_by.span(), "ORDER BY", "the rows of a stream have no last one; leave it out");
+        return refuse(order_by.span(), "ORDER BY", "a stream has no last row; leave it out");
     }
     if let Some(limit) = &query.limit_clause {
         return refuse(limit.span(), "LIMIT", "use 'scan.bounded.mode' or 'number-of-rows' of the source");

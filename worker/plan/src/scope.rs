@@ -24,7 +24,8 @@ impl Scope {
         Self { fields: relation.fields.clone(), schema: relation.rel.schema.clone() }
     }
 
-    /// The column that the first of the identifiers name, and how many of them it took; what follows are fields of rows.
+    /// The column that the first of the identifiers name, and how many of them it took; what follows are fields of
+    /// rows.
     pub(crate) fn resolve(&self, path: &[Ident], span: Span) -> Result<(usize, usize)> {
         let Some(first) = path.first() else { return Err(Diagnostic::at(span, "expected a column")) };
         if let Some(second) = path.get(1) {
@@ -49,7 +50,7 @@ impl Scope {
 
     fn ambiguous(&self, name: &Ident) -> Diagnostic {
         Diagnostic::at(name.span, format!("column '{}' is ambiguous: there are several of this name", name.value))
-            .help("give them different names with AS in the query below")
+            .help("give them different names with AS in the subquery")
     }
 
     fn not_found(&self, path: &[Ident]) -> Diagnostic {

@@ -85,7 +85,7 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
                 "default" => TimeZone::UTC,
                 other => other.parse().map_err(|_| {
                     wrong("expected the name of a time zone, such as Europe/Berlin")
-                        .help("or a distance, such as GMT+08:00")
+                        .help("or an offset, such as GMT+08:00")
                 })?,
             };
             settings.local_time_zone = zone.to_string();
@@ -124,12 +124,12 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
         },
         "execution.checkpointing.mode" => match value.trim().to_ascii_lowercase().replace('-', "_").as_str() {
             "exactly_once" => {}
-            "at_least_once" => return Ok(Some(wrong("checkpoints are exactly-once always"))),
+            "at_least_once" => return Ok(Some(wrong("checkpoints are always exactly-once"))),
             _ => return Err(wrong("expected EXACTLY_ONCE")),
         },
         "pipeline.auto-watermark-interval" => {
             duration()?;
-            let message = format!("'{key}' has no effect: watermarks follow every row");
+            let message = format!("'{key}' has no effect: watermarks advance after every row");
             return Ok(
                 (value.trim() != "0" && !value.trim().starts_with("0 ")).then(|| Diagnostic::at(origin.key, message))
             );

@@ -149,7 +149,7 @@ fn refuse_token(token: &TokenWithSpan) -> Option<Diagnostic> {
             let start = point(token.span.start.line, token.span.start.column);
             Some(
                 Diagnostic::at(start, "hints are not supported")
-                    .help("leave it out; options go into WITH, or LIKE … WITH"),
+                    .help("leave it out; write options in WITH, or LIKE … WITH"),
             )
         }
         Token::Word(word) if word.value.chars().any(char::is_control) => {
@@ -211,7 +211,7 @@ fn parse_statement(tokens: &mut Tokens<'_>) -> Result<Statement> {
             Ok(Statement::Reset(Some(parse_key(tokens)?.0)))
         }
         "INSERT" => parse_insert(tokens),
-        "SELECT" | "WITH" | "VALUES" => Err(Diagnostic::at(start, "a query on its own has no place for its result")
+        "SELECT" | "WITH" | "VALUES" => Err(Diagnostic::at(start, "a query needs a table for its result")
             .help("write INSERT INTO a table; a table WITH ('connector' = 'print') shows rows")),
         "EXECUTE" if tokens.peek_nth(1).token != Token::EOF && !tokens.sees(&["EXECUTE", "STATEMENT"]) => {
             tokens.next();

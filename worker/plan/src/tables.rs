@@ -243,7 +243,7 @@ fn bind_watermark(session: &Session, definition: &WatermarkDefinition, columns: 
         return Err(Diagnostic::at(definition.span, message));
     }
     if bound.expression.is_volatile() {
-        return Err(Diagnostic::at(definition.span, "the watermark must depend on the row alone")
+        return Err(Diagnostic::at(definition.span, "the watermark must depend only on the row")
             .help("for example ts - INTERVAL '5' SECOND"));
     }
     let bound = binder.cast(bound, &field.data_type().clone(), definition.span)?;
@@ -278,7 +278,7 @@ fn merge(source: &CreateTable, own: CreateTable, like: &Like) -> Result<CreateTa
         of(feature).or_else(|| of(LikeFeature::All)).unwrap_or(default)
     };
     let twice = |name: &Ident, what: &str| {
-        Err(Diagnostic::at(name.span, format!("{what} '{}' is in the table of LIKE too", name.value))
+        Err(Diagnostic::at(name.span, format!("{what} '{}' is also in the table of LIKE", name.value))
             .help("use OVERWRITING or EXCLUDING in LIKE"))
     };
     let mut columns = Vec::new();
@@ -309,7 +309,7 @@ fn merge(source: &CreateTable, own: CreateTable, like: &Like) -> Result<CreateTa
             (LikeStrategy::Including, Some(redefined)) => {
                 return Err(Diagnostic::at(
                     redefined.span,
-                    format!("option '{}' is in the table of LIKE too", option.key),
+                    format!("option '{}' is also in the table of LIKE", option.key),
                 )
                 .help("use OVERWRITING OPTIONS in LIKE"));
             }
@@ -320,7 +320,7 @@ fn merge(source: &CreateTable, own: CreateTable, like: &Like) -> Result<CreateTa
     let watermark = match (&source.watermark, &own.watermark, strategy(LikeFeature::Watermarks)) {
         (_, own, LikeStrategy::Excluding) => own.clone(),
         (Some(_), Some(own), LikeStrategy::Including) => {
-            return Err(Diagnostic::at(own.span, "the table of LIKE has a WATERMARK too")
+            return Err(Diagnostic::at(own.span, "the table of LIKE also has a WATERMARK")
                 .help("use OVERWRITING WATERMARKS in LIKE"));
         }
         (inherited, own, _) => own.clone().or_else(|| inherited.clone()),
@@ -328,7 +328,7 @@ fn merge(source: &CreateTable, own: CreateTable, like: &Like) -> Result<CreateTa
     let inherit = |feature, own: &[Ident], inherited: &[Ident], what: &str| match strategy(feature) {
         LikeStrategy::Excluding => Ok(own.to_vec()),
         _ => match (own.first(), inherited.is_empty()) {
-            (Some(first), false) => Err(Diagnostic::at(first.span, format!("the table of LIKE has {what} too"))),
+            (Some(first), false) => Err(Diagnostic::at(first.span, format!("the table of LIKE also has {what}"))),
             (Some(_), true) => Ok(own.to_vec()),
             (None, _) => Ok(inherited.to_vec()),
         },

@@ -46,7 +46,7 @@ fn check_time(input: &Relation, time: usize, name: &str, span: Span) -> Result<(
             let data_type = sql_type(input.data_type(time));
             let diagnostic = Diagnostic::at(span, format!("column '{name}' ({data_type}) is not a time attribute"));
             Err(diagnostic.help(format!(
-                "declare it in CREATE TABLE: WATERMARK FOR {name} AS {name} - INTERVAL '5' SECOND; a converted column is none"
+                "declare it in CREATE TABLE: WATERMARK FOR {name} AS {name} - INTERVAL '5' SECOND; an expression over it is no time attribute"
             )))
         }
     }

@@ -1,4 +1,4 @@
-//! Counts bytes and forgets them.
+//! Counts bytes and discards rows.
 
 use arrow::array::RecordBatch;
 use eddyline_stream::CheckpointId;

@@ -1,4 +1,4 @@
-//! Columns of made-up values: each value is a function of seed, column and row number alone.
+//! Columns of generated values: each value depends only on seed, column and row number.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::config::{Rule, Values};
 use crate::generated::random::{Stream, of_name};
 
 const DAY_MS: i64 = 86_400_000;
-/// Separates the numbers that decide about NULL from those that make values.
+/// Separates the random numbers that decide about NULL from those of the values.
 const NULL_SALT: u64 = 0x6E75_6C6C;
 
-/// The rows of a batch: their numbers, and what the clock shows at each (milliseconds since 1970).
+/// The rows of a batch: their numbers, and the time of the clock at each, in milliseconds since 1970.
 pub(super) struct Rows {
     pub(super) seed: u64,
     pub(super) numbers: Vec<u64>,
@@ -182,7 +182,7 @@ fn time(
     })
 }
 
-/// The rows inside collections of `length`: each has a number of its own.
+/// The rows inside collections of `length`: each has its own number.
 fn inner(rows: &Rows, length: usize) -> Rows {
     let repeated = |number: &u64| {
         let first = number.wrapping_mul(length as u64);

@@ -6,45 +6,45 @@ use arrow::datatypes::{DataType, TimeUnit};
 
 use crate::{OptionError, OptionErrors, Options, TableDescriptor};
 
-/// Rows a second when the table does not say.
+/// The default of rows per second.
 const ROWS_PER_SECOND: u64 = 10_000;
-/// Characters of a string, bytes of a binary.
+/// The default number of characters of a string and of bytes of a binary.
 const TEXT_LENGTH: usize = 100;
-/// Elements of an array, entries of a map.
+/// The default number of elements of an array and of entries of a map.
 const COLLECTION_LENGTH: usize = 3;
-/// The most that a `length` may ask for: a batch of such values must stay far below 2 GiB.
+/// The largest `length`: a batch of such values must stay far below 2 GiB.
 const LENGTH_MAX: usize = 100_000;
 
 /// A datagen table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// `rows-per-second`, of all readers together.
+    /// `rows-per-second`: the rate of all readers together.
     pub rows_per_second: u64,
-    /// How many rows there are: the least of `number-of-rows` and the lengths of the sequences; `None` for no end.
+    /// The number of rows: the least of `number-of-rows` and the lengths of the sequences. `None`: no end.
     pub rows: Option<u64>,
-    /// `seed` (Eddyline's own): another number makes other rows. 0 when not given.
+    /// `seed` (Eddyline's own): another seed gives other rows. The default is 0.
     pub seed: u64,
-    /// `clock.start` (Eddyline's own), in milliseconds since 1970: timestamps are those of a clock that shows this time
-    /// at the first row and moves on by `rows-per-second`. Without it they come from the machine's clock, as in Flink.
+    /// `clock.start` (Eddyline's own), in milliseconds since 1970: the timestamp of the first row. Later timestamps
+    /// follow from `rows-per-second`. Without it timestamps come from the machine's clock, as in Flink.
     pub clock_start_ms: Option<i64>,
-    /// `scan.parallelism`: how many readers there are at most.
+    /// `scan.parallelism`: the maximum number of readers.
     pub parallelism: Option<NonZeroU16>,
     /// The rules, one for each physical column.
     pub columns: Vec<Rule>,
 }
 
-/// How the values of a column are made.
+/// How the values of a column are generated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// The column's place in the row, such as `person.name`: part of its seed.
+    /// The column's path in the row, such as `person.name`. It is part of the seed.
     pub path: String,
     /// The share of NULLs, 0 to 1.
     pub null_rate: f64,
-    /// What the others are.
+    /// The other values.
     pub values: Values,
 }
 
-/// What the values of a column are.
+/// The kind of values of a column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// `start`, `start + 1`, …, `end`; as decimal text in a string column.
@@ -72,26 +72,26 @@ pub enum Values {
     },
     /// Text of hexadecimal digits, or bytes.
     Text {
-        /// How many characters or bytes.
+        /// The number of characters or bytes.
         length: usize,
-        /// Whether `length` is the most instead of the exact number (the least is 1).
+        /// Whether `length` is the maximum instead of the exact length. The minimum is 1.
         variable: bool,
     },
-    /// Now, or up to so many milliseconds before.
+    /// Now, or up to this many milliseconds earlier.
     Time {
         /// `max-past`.
         past_ms_max: i64,
     },
     /// An array.
     List {
-        /// How many elements.
+        /// The number of elements.
         length: usize,
         /// Their rule.
         element: Box<Rule>,
     },
     /// A map.
     Map {
-        /// How many entries; fewer when keys are equal.
+        /// The number of entries; fewer if keys are equal.
         length: usize,
         /// The rule of the keys.
         key: Box<Rule>,
@@ -310,7 +310,7 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<i64, String> {
         .map_err(|_| "expected a time such as 2026-03-01 00:00:00".to_owned())
 }
 
-/// A decimal number without its point, with `scale` digits behind it.
+/// A decimal number without its point, with `scale` digits after the point.
 fn unscaled(text: &str, scale: i8) -> Option<i128> {
     let text = text.trim();
     let (sign, digits) = match text.strip_prefix('-') {

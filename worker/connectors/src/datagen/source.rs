@@ -1,4 +1,4 @@
-//! Makes the rows of a datagen table.
+//! Generates the rows of a datagen table.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::generated::{Clock, Extent, GeneratedSource, Generator};
 use crate::source::Source;
 use crate::{Error, TableDescriptor};
 
-/// Opens a datagen table. `clock` is the time outside, for timestamps without `clock.start`.
+/// Opens a datagen table. `clock` gives the present time, for timestamps without `clock.start`.
 pub(crate) fn open(config: &Config, table: &TableDescriptor, projection: &[usize], clock: Clock) -> Box<dyn Source> {
     let schema = Arc::new(table.schema.project(projection).expect("the planner projects columns that exist"));
     let rules: Arc<[Rule]> = projection.iter().map(|index| config.columns[*index].clone()).collect();

@@ -1,4 +1,4 @@
-//! Options of datagen, and the rows they make.
+//! Options of datagen, and their rows.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType};

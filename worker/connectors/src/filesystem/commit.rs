@@ -1,4 +1,4 @@
-//! Makes staged parts visible, once and only once.
+//! Makes staged parts visible, exactly once.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,22 +21,22 @@ use super::upload::{create_folder, sync_folders};
 use crate::Error;
 use crate::sink::{Committable, SinkCommitter};
 
-/// Objects that are moved at the same time.
+/// The number of objects that are moved at the same time.
 const MOVES_MAX: usize = 16;
 
-/// A part that is durable and not yet seen. Part of checkpoints: extend it, never change a meaning.
+/// A part that is durable and not yet visible. Part of checkpoints: extend it, never change a meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Staged {
-    /// Where it is.
+    /// Where the part is staged.
     pub(super) staging: String,
-    /// Where it belongs. Nobody else ever writes there.
+    /// The final path. Nothing else ever writes there.
     #[serde(rename = "final")]
     pub(super) path: String,
-    /// The folder of its partition, below that of the table.
+    /// The folder of the partition, below that of the table.
     pub(super) partition: String,
-    /// Bytes.
+    /// The size in bytes.
     pub(super) size: u64,
-    /// Rows.
+    /// The number of rows.
     pub(super) rows: u64,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Target {
     pub(super) history: String,
     pub(super) attempt: u64,
     pub(super) success_file: Option<String>,
-    /// What is known of what earlier releases have left, see [`CommitNote::is_tidy`].
+    /// Whether leftovers of earlier releases are removed, see [`CommitNote::is_tidy`].
     pub(super) is_tidy: Arc<AtomicBool>,
 }
 
@@ -94,7 +94,7 @@ impl SinkCommitter for FileCommitter {
 
     fn abort_stale<'a>(&'a mut self, kept: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            // What this table had staged when it had another connector names no files.
+            // The table had another connector when this was staged, so it names no files.
             let kept = kept.iter().filter_map(|part| Some(Staged::of(part).ok()?.staging)).collect();
             let target = self.target.clone();
             on_runtime(&self.io, async move { target.abort_stale(kept).await }).await
@@ -103,7 +103,7 @@ impl SinkCommitter for FileCommitter {
     }
 }
 
-/// Runs a future on the I/O runtime, whoever waits for it.
+/// Runs a future on the I/O runtime, whether or not anybody waits for it.
 async fn on_runtime(
     io: &tokio::runtime::Handle,
     work: impl Future<Output = Result<(), Error>> + Send + 'static,
@@ -114,7 +114,7 @@ async fn on_runtime(
     }
 }
 
-/// What a commit does with a part.
+/// The state of a part at a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// It is staged: make it visible.
@@ -123,7 +123,7 @@ enum Step {
     RemoveStaged,
     /// It is visible.
     Nothing,
-    /// It is nowhere.
+    /// It does not exist.
     Missing,
 }
 
@@ -184,11 +184,11 @@ impl Target {
         }
     }
 
-    /// Removes what earlier attempts have staged, except the files that are kept.
+    /// Removes the files that earlier attempts have staged, except those to keep.
     async fn abort_stale(&self, kept: BTreeSet<String>) -> Result<(), Error> {
         let note = CommitNote::read(&self.store, &self.names.commit_note()).await?;
         let is_tidy = note.is_tidy || self.is_tidy.load(Ordering::Relaxed);
-        // Earlier releases staged in the folders of partitions: all of them are looked at once.
+        // Earlier releases staged in the folders of partitions, so all of them are listed once.
         let folder = if is_tidy { self.names.staging_folder() } else { self.names.folder.clone() };
         let files = self.store.list(&folder, |_| true).await?.unwrap_or_default();
         let is_dead = |path: &str| self.names.attempt_of(path).is_some_and(|staged| staged < self.attempt);
@@ -210,13 +210,13 @@ impl Target {
     }
 }
 
-/// Finds out where a part is. A name is used once, so a file of another size is not this part.
+/// Finds where a part is. A name is used once, so a file of another size is not this part.
 async fn step_of(store: &Store, part: &Staged) -> Result<Step, Error> {
     let staged = store.head(&part.staging).await?.map(|file| file.size);
     let visible = store.head(&part.path).await?.map(|file| file.size);
     match (staged, visible) {
         (Some(size), None) if size == part.size => Ok(Step::Publish),
-        // Copied and not yet removed. Nothing on a disk leaves both.
+        // Copied and not yet removed. On a disk there is never both.
         (Some(_), Some(size)) if size == part.size && matches!(store, Store::S3(_)) => Ok(Step::RemoveStaged),
         (None, Some(size)) if size == part.size => Ok(Step::Nothing),
         (None, None) => Ok(Step::Missing),
@@ -228,7 +228,7 @@ async fn step_of(store: &Store, part: &Staged) -> Result<Step, Error> {
     }
 }
 
-/// Renames a part. Afterwards the staged file is gone and the final one exists, by which a repeated commit knows.
+/// Renames a part. A repeated commit sees that the staged file is gone and the final one exists.
 fn publish_on_disk(part: &Staged) -> Result<(), Error> {
     let cannot = |error| failed_on_disk(format!("cannot rename '{}' to '{}'", part.staging, part.path), error);
     if let Some(folder) = Path::new(&part.path).parent() {
@@ -240,7 +240,7 @@ fn publish_on_disk(part: &Staged) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies a part to its place and removes the staged object. Both may be there after a crash between the two.
+/// Copies a part to its final path and removes the staged object. After a crash between the two, both may exist.
 async fn publish_object(store: &Store, objects: &AmazonS3, part: &Staged, step: Step) -> Result<(), Error> {
     if step == Step::Publish {
         crash_point("file-sink.before-copy");

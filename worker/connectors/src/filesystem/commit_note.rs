@@ -1,11 +1,11 @@
-//! What a sink notes in its staging folder: which commits it has begun.
+//! The note in the staging folder of a sink: which commits have begun.
 //!
-//! Before the first part of a checkpoint is made visible, all of them are found in the staging folder and the checkpoint is
-//! noted. When a commit is repeated, a part that is nowhere was there when the commit began: it was made visible, and a
-//! reader has removed it since. If the note does not exist, the part is lost.
+//! Before the first part of a checkpoint is made visible, all its parts are found in the staging folder, and the note
+//! records the checkpoint. If a commit is repeated and a part does not exist, the note says that the part existed when
+//! the commit began: it was made visible, and a reader has removed it. Without the note, the part is lost.
 //!
-//! Checkpoints of one history are committed in the order of their numbers, so the newest of each history stands for those before
-//! it. A job can go back to a savepoint of an earlier history, so the latest few are remembered.
+//! Checkpoints of one history are committed in the order of their numbers, so the newest of each history also stands
+//! for the earlier ones. A job can return to a savepoint of an earlier history, so the latest few histories are kept.
 
 use std::iter;
 
@@ -15,17 +15,17 @@ use serde::{Deserialize, Serialize};
 use super::store::Store;
 use crate::Error;
 
-/// So many histories are remembered besides the one of the last commit. A part of one that is forgotten counts as lost if it
-/// is nowhere.
+/// The number of histories that are kept besides that of the last commit. If a part of a forgotten history does not
+/// exist, it counts as lost.
 const EARLIER_MAX: usize = 16;
 
-/// The note of a sink. Lies beside output: extend it, never change a meaning.
+/// The note of a sink. It is stored beside output: extend it, never change a meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct CommitNote {
     /// The last commit that has begun.
     #[serde(flatten)]
     last: Begun,
-    /// Nothing is left of releases that staged in the folders of partitions.
+    /// Whether nothing is left of releases that staged in the folders of partitions.
     #[serde(default)]
     pub(super) is_tidy: bool,
     /// The last commits that have begun in other histories, the latest first.
@@ -36,31 +36,31 @@ pub(super) struct CommitNote {
 /// The newest checkpoint of a history whose commit has begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Begun {
-    /// The history that the checkpoint's number belongs to; empty before the first commit.
+    /// The history of the checkpoint's number. Empty before the first commit.
     history: String,
     checkpoint: u64,
 }
 
 impl CommitNote {
-    /// The note at a path. One that cannot be understood counts as none.
+    /// Reads the note at a path. A note that cannot be read counts as none.
     pub(super) async fn read(store: &Store, path: &str) -> Result<Self, Error> {
         let Some(file) = store.head(path).await? else { return Ok(Self::default()) };
         let bytes = store.read(path, 0..file.size).await?;
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// Makes it durable.
+    /// Stores the note durably.
     pub(super) async fn write(&self, store: &Store, path: &str) -> Result<(), Error> {
         store.replace(path, serde_json::to_vec(self).expect("plain data")).await
     }
 
-    /// Whether the commit of a checkpoint had begun: commits of one history come in order.
+    /// Whether the commit of a checkpoint had begun. Commits of one history come in order.
     pub(super) fn has_begun(&self, history: &str, checkpoint: CheckpointId) -> bool {
         let mut all = iter::once(&self.last).chain(&self.earlier);
         all.any(|begun| begun.history == history && begun.checkpoint >= checkpoint.number())
     }
 
-    /// Notes that the commit of a checkpoint begins.
+    /// Records that the commit of a checkpoint begins.
     pub(super) fn begin(&mut self, history: &str, checkpoint: CheckpointId) {
         let begun = Begun { history: history.to_owned(), checkpoint: checkpoint.number() };
         let before = std::mem::replace(&mut self.last, begun);

@@ -1,10 +1,10 @@
-//! Packed files, known by the ends of their names.
+//! Compressed files, recognised by their extensions.
 
 use std::io::Read;
 
 use crate::Error;
 
-/// How a file is packed.
+/// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     /// `.gz`, one or several members.
@@ -14,10 +14,10 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// How the file at `path` is packed; `None` when it is not.
+    /// How the file at `path` is compressed. `None` if it is not.
     ///
     /// # Errors
-    /// Names a way of packing that is not supported.
+    /// Names a compression that is not supported.
     pub(super) fn of_path(path: &str) -> Result<Option<Self>, Error> {
         let name = path.rsplit('/').next().unwrap_or(path);
         match name.rsplit_once('.').map_or("", |(_, end)| end) {
@@ -32,7 +32,7 @@ impl Compression {
         }
     }
 
-    /// What is packed in `packed`.
+    /// Decompresses `packed`.
     pub(super) fn unpack<'a>(self, packed: impl Read + Send + 'a) -> std::io::Result<Box<dyn Read + Send + 'a>> {
         Ok(match self {
             Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),

@@ -1,6 +1,6 @@
 //! The options of filesystem tables. The keys are Flink's; `s3.*` and `source.split.size` are Eddyline's own.
 //!
-//! One table can be read and written, so all options are read in either case.
+//! One table can be both read and written, so all options are read in either case.
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroU64};
@@ -14,9 +14,9 @@ use regex::Regex;
 use super::location::{Glob, Location};
 use crate::{OptionError, OptionErrors, Options, TableDescriptor};
 
-/// A part ends when it has so many bytes, when the table does not say.
+/// The default size of a part, in bytes.
 const PART_BYTES: u64 = 128 << 20;
-/// What Flink calls the partition of NULL and of the empty string.
+/// Flink's name of the partition of NULL and of the empty string.
 const DEFAULT_PARTITION: &str = "__DEFAULT_PARTITION__";
 
 /// A filesystem table.
@@ -28,27 +28,27 @@ pub struct Config {
     pub format: FormatConfig,
     /// How to reach S3.
     pub s3: S3,
-    /// The columns that stand in the files: all physical ones but the partition keys, in order.
+    /// The columns in the files: all physical ones except the partition keys, in order.
     pub file_columns: Vec<usize>,
     /// `PARTITIONED BY`: physical columns.
     pub partition_columns: Vec<usize>,
     /// `partition.default-name`: the partition of NULL and of the empty string.
     pub default_partition: String,
-    /// `source.monitor-interval`: keep looking for new files; `None` reads what is there and ends.
+    /// `source.monitor-interval`: how often to look for new files. `None`: read the existing files and end.
     pub monitor_interval: Option<Duration>,
-    /// `source.path.regex-pattern`: read only files whose whole path fits.
+    /// `source.path.regex-pattern`: read only files whose whole path matches.
     pub path_pattern: Option<Regex>,
-    /// `source.split.size`: about how many bytes a piece of a large file has; without it, that depends on the file.
+    /// `source.split.size`: the approximate size of a piece of a large file, in bytes. The default depends on the file.
     pub split_bytes: Option<NonZeroU64>,
-    /// `sink.rolling-policy.file-size`: a part ends at the end of the batch that takes it past so many bytes.
+    /// `sink.rolling-policy.file-size`: the size of a part in bytes. A part ends with the batch that exceeds it.
     pub part_bytes: u64,
-    /// `sink.parallelism`: how many writers there are at most.
+    /// `sink.parallelism`: the maximum number of writers.
     pub sink_parallelism: Option<NonZeroU16>,
-    /// Put an empty file of this name into a partition when rows have been committed to it.
+    /// The name of an empty file that is written into a partition after a commit of rows.
     pub success_file: Option<String>,
 }
 
-/// How to reach S3. What is not said here comes from the environment (`AWS_*`).
+/// How to reach S3. The defaults come from the environment (`AWS_*`).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct S3 {
     /// `s3.endpoint`.
@@ -59,7 +59,7 @@ pub struct S3 {
     pub access_key: Option<String>,
     /// `s3.secret-key`.
     pub secret_key: Option<String>,
-    /// `s3.path.style.access`: the bucket stands in the path, not in the host name.
+    /// `s3.path.style.access`: the bucket is in the path, and not in the host name.
     pub path_style: bool,
 }
 
@@ -92,7 +92,7 @@ impl From<ConfigError> for OptionError {
 }
 
 impl Config {
-    /// Reads the options of a table that is to be read.
+    /// Reads the options of a source table.
     ///
     /// # Errors
     /// Names the option or the column that is wrong.
@@ -127,7 +127,7 @@ impl Config {
         })
     }
 
-    /// Reads the options of a table that is to be written.
+    /// Reads the options of a sink table.
     ///
     /// # Errors
     /// Names the option or the column that is wrong.
@@ -177,7 +177,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The schema of what stands in the files.
+    /// The schema of the files.
     pub fn file_schema(&self, table: &TableDescriptor) -> SchemaRef {
         file_schema(table, &self.file_columns)
     }
@@ -187,7 +187,7 @@ fn file_schema(table: &TableDescriptor, columns: &[usize]) -> SchemaRef {
     Arc::new(Schema::new(columns.iter().map(|index| Arc::clone(&table.schema.fields()[*index])).collect::<Vec<_>>()))
 }
 
-/// The physical columns that stand in files, and those that stand in the names of folders (in the order of the latter).
+/// The physical columns in files, and those in the names of folders, in the order of the folders.
 fn split_columns(table: &TableDescriptor) -> Result<(Vec<usize>, Vec<usize>), OptionError> {
     let mut partition_columns = Vec::new();
     for name in &table.partition_keys {
@@ -231,8 +231,8 @@ fn success_file(options: &mut Options<'_>) -> Result<Option<String>, OptionError
     Ok(kinds.map(|()| name))
 }
 
-/// Options of Flink that would change what comes out, and those that mean nothing here because every part ends at its
-/// checkpoint.
+/// Refuses options of Flink that would change the output. Accepts those without effect here, because every part ends at
+/// its checkpoint.
 fn refuse_unsupported(options: &mut Options<'_>) -> Result<(), OptionError> {
     for key in ["sink.rolling-policy.rollover-interval", "sink.rolling-policy.check-interval"] {
         options.duration(key);
@@ -251,8 +251,8 @@ fn refuse_unsupported(options: &mut Options<'_>) -> Result<(), OptionError> {
     Ok(())
 }
 
-/// Reads a size in Flink's notation: a whole number and a unit (`b`, `kb`, `mb`, `gb`, `tb` and their short forms), each
-/// 1024 of the one before; bytes without a unit.
+/// Reads a size in Flink's notation: a whole number and a unit (`b`, `kb`, `mb`, `gb`, `tb` and their short forms),
+/// each 1024 of the one before; bytes without a unit.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

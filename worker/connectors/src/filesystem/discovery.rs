@@ -18,13 +18,13 @@ use super::store::{File, Store};
 use crate::Error;
 use crate::source::{Discovery, SplitEnumerator};
 
-/// How many pieces a file of medium size becomes.
+/// The number of pieces of a file of medium size.
 const CUTS_AIMED_AT: u64 = 64;
-/// The smallest pieces that are made of files on disk.
+/// The smallest piece of a file on disk, in bytes.
 const CUT_MIN_LOCAL: u64 = 1 << 20;
-/// The smallest pieces that are made of objects: each costs requests.
+/// The smallest piece of an object, in bytes: each piece costs requests.
 const CUT_MIN_OBJECTS: u64 = 8 << 20;
-/// The largest pieces.
+/// The largest piece, in bytes.
 const CUT_MAX: u64 = 16 << 20;
 
 /// Finds the files of a source.
@@ -33,14 +33,14 @@ pub(super) struct FileEnumerator {
     config: Arc<Config>,
     store: Store,
     io: tokio::runtime::Handle,
-    /// What has been read.
+    /// The files that have been read.
     read: SharedReadFiles,
     // Changing.
-    /// Sizes of the files that were given out and are not read to their end. Files are immutable.
+    /// Sizes of the files that were handed out and are not read to their end. Files are immutable.
     given: BTreeMap<String, u64>,
-    /// Size and cut of the files in the checkpoint. A file keeps its cut.
+    /// Size and cut of the files in the checkpoint. The cut of a file never changes.
     cuts: BTreeMap<String, (u64, Cut)>,
-    /// Whether the folder that is watched was there when it was last looked at.
+    /// Whether the watched folder existed at the last discovery.
     was_there: Option<bool>,
 }
 
@@ -49,9 +49,9 @@ impl FileEnumerator {
         Self { config, store, io, read, given: BTreeMap::new(), cuts: BTreeMap::new(), was_there: None }
     }
 
-    /// How to cut a file: text may be cut at any line, packed files not at all. A CSV record may go over several lines, so
-    /// CSV is not cut either. Row groups are cut too, so that two slots read rows of about the same time; but not where a
-    /// row group that is read twice costs requests.
+    /// How to cut a file. Text may be cut at any line, compressed files not at all. A CSV record may span several
+    /// lines, so CSV is not cut either. Row groups are also cut, so that two slots read rows of about the same time. In
+    /// a bucket they are not, because reading a row group twice costs requests.
     fn cut(&self, file: &File) -> Result<Cut, Error> {
         if Compression::of_path(&file.path)?.is_some() || self.config.format.name() == "csv" {
             return Ok(Cut::NONE);
@@ -61,12 +61,12 @@ impl FileEnumerator {
         Ok(if file.size <= bytes { Cut::NONE } else { Cut { bytes, by_halves } })
     }
 
-    /// The files of a watched place, which may not exist yet or any more.
+    /// The files of a watched folder. The folder may not exist yet, or no longer.
     ///
     /// # Errors
-    /// When the place is missing and existed before: the caller reports it and looks again.
+    /// When the folder is missing and existed before. The caller reports that and tries again.
     fn watched(&mut self, found: Option<Vec<File>>) -> Result<Vec<File>, Error> {
-        // In a bucket there are no folders that could be missing.
+        // A bucket has no folders that could be missing.
         let is_there = found.is_some() || matches!(self.store, Store::S3(_));
         let location = &self.config.location;
         match self.was_there.replace(is_there) {
@@ -76,14 +76,14 @@ impl FileEnumerator {
                 return Err(Error::Unavailable { what, source: None, retryable: true });
             }
             None if !is_there => {
-                warn!(%location, "there is nothing at this place yet; its files are read when it is there")
+                warn!(%location, "there is nothing at this place yet; its files are read once it exists")
             }
             _ => {}
         }
         Ok(found.unwrap_or_default())
     }
 
-    /// The pieces of the files that were not given out before and are not read to their end.
+    /// The pieces of new files: those that were not handed out before and are not read to their end.
     fn pieces(&mut self, files: Vec<File>) -> Result<Discovery, Error> {
         let mut new = Vec::new();
         for file in files {
@@ -107,7 +107,7 @@ impl FileEnumerator {
             }
             new.extend(cut.map(|cut| (File { size, ..file }, cut)));
         }
-        // Nothing fails any more: what is noted as given out is.
+        // Nothing can fail from here on, so the files that are recorded as handed out really are.
         for (file, _) in &new {
             self.cuts.remove(&file.path);
             self.given.insert(file.path.clone(), file.size);
@@ -121,7 +121,7 @@ impl SplitEnumerator for FileEnumerator {
     fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>> {
         async move {
             let (config, store) = (Arc::clone(&self.config), self.store.clone());
-            // On the I/O runtime, whoever polls this.
+            // Runs on the I/O runtime, whoever polls it.
             let found = self.io.spawn(async move { find(&config, &store).await }).await;
             let found =
                 found.map_err(|error| super::store::failed("the search for files ended early".to_owned(), error))??;
@@ -133,7 +133,7 @@ impl SplitEnumerator for FileEnumerator {
 
     fn restored(&mut self, known: &[SplitId]) {
         for (path, size, cut) in known.iter().filter_map(Piece::file_of_id) {
-            // Pieces are handed out in order: where a last piece is known, one before it is as well.
+            // Pieces are handed out in order: if a last piece is known, so is an earlier one.
             let Some(cut) = cut else { continue };
             if !matches!(self.read.lock().of(path), Some(Reading::Whole(_))) {
                 self.cuts.insert(path.to_owned(), (size, cut));
@@ -142,8 +142,8 @@ impl SplitEnumerator for FileEnumerator {
     }
 }
 
-/// How large pieces are when the table does not say: small enough that slots end together and read rows of about the same
-/// time, which keeps few windows open; large enough that neither requests nor the splits in checkpoints are many.
+/// The default size of pieces. They are small enough that slots end together and read rows of about the same time, so
+/// that few windows are open. They are large enough to keep the number of requests and of splits in checkpoints low.
 fn usual_cut(file_bytes: u64, store: &Store) -> u64 {
     let least = match store {
         Store::Local => CUT_MIN_LOCAL,
@@ -152,7 +152,7 @@ fn usual_cut(file_bytes: u64, store: &Store) -> u64 {
     (file_bytes / CUTS_AIMED_AT).clamp(least, CUT_MAX)
 }
 
-/// Lists the files of a table, in order. `None` when there is no such place, and it is watched.
+/// Lists the files of a table, in order. `None` if the watched folder does not exist.
 async fn find(config: &Config, store: &Store) -> Result<Option<Vec<File>>, Error> {
     let path = store.absolute(config.location.path())?;
     let mut files = match store.head(&path).await? {
@@ -191,7 +191,7 @@ async fn find_by_wildcards(config: &Config, store: &Store, path: &str) -> Result
     Ok(Some(files))
 }
 
-/// Whether a name is not hidden: `_SUCCESS`, `.part-0` and whatever lies in such a folder are not read.
+/// Whether a name is not hidden. `_SUCCESS`, `.part-0` and everything in such a folder are not read.
 fn is_visible(name: &str) -> bool {
     !name.starts_with(['.', '_'])
 }

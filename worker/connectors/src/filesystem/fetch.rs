@@ -1,4 +1,4 @@
-//! Blocks of a file on their way from an I/O task to a slot thread, through a bounded queue.
+//! Passes blocks of a file from an I/O task to a slot thread, through a bounded queue.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -15,21 +15,21 @@ use super::piece::{Lines, Piece};
 use super::store::{Store, failed_on_disk, open_failed};
 use crate::Error;
 
-/// Bytes of a block from a disk.
+/// The size of a block from a disk, in bytes.
 const BLOCK_BYTES: usize = 1 << 20;
-/// Bytes of a request to a bucket, and how many are under way at once.
+/// The size of a request to a bucket in bytes, and the number of concurrent requests.
 const REQUEST_BYTES: u64 = 4 << 20;
 const REQUESTS_MAX: usize = 4;
-/// Blocks that wait for the slot thread.
+/// The number of blocks that may wait for the slot thread.
 const QUEUE_BLOCKS: usize = 4;
-/// Room in front of a block for the begun line of the one before it.
+/// Room at the start of a block for the incomplete last line of the previous one.
 const ROOM: usize = 16 << 10;
-/// Bytes behind the end of a piece that are fetched with it: its last line usually ends there.
+/// The number of bytes after the end of a piece that are also fetched: its last line usually ends there.
 const OVERHANG: u64 = 64 << 10;
 
-/// A part of a file. Its bytes stand behind some room.
+/// A part of a file. Its bytes follow some empty room.
 pub(super) struct Block {
-    /// Where in the (unpacked) file it starts.
+    /// Where it starts in the (decompressed) file.
     pub(super) offset: u64,
     buffer: Vec<u8>,
     range: Range<usize>,
@@ -52,7 +52,7 @@ impl Block {
         self.offset += count as u64;
     }
 
-    /// Puts what is left of the block before in front.
+    /// Prepends the rest of the previous block.
     pub(super) fn prepend(&mut self, rest: &[u8]) {
         self.offset -= rest.len() as u64;
         if let Some(start) = self.range.start.checked_sub(rest.len()) {
@@ -69,10 +69,10 @@ impl Block {
     }
 }
 
-/// What is there now.
+/// The next block, if there is one.
 pub(super) enum Fetched {
     Block(Block),
-    /// Nothing at the moment; the waker is called when there is more.
+    /// Nothing at the moment. The waker is called when there is more.
     Nothing,
 }
 
@@ -140,7 +140,7 @@ struct Outlet {
 }
 
 impl Outlet {
-    /// Sends a block from a blocking thread; `false` when nobody wants it any more.
+    /// Sends a block from a blocking thread. Returns `false` if the receiver was dropped.
     fn send(&self, block: Block) -> bool {
         let sent = self.sender.blocking_send(Ok(block)).is_ok();
         (self.waker)();
@@ -189,7 +189,7 @@ fn read_disk(piece: &Piece, outlet: &Outlet) -> Result<(), Error> {
     }
 }
 
-/// The block of the bytes behind the room of `buffer`, which were read at `offset`.
+/// The block of the bytes after the room of `buffer`, which were read at `offset`.
 fn select(lines: &mut Lines, offset: u64, buffer: Vec<u8>) -> (Block, bool) {
     let (range, is_last) = lines.select(offset, &buffer[ROOM..]);
     let block =
@@ -198,14 +198,14 @@ fn select(lines: &mut Lines, offset: u64, buffer: Vec<u8>) -> (Block, bool) {
 }
 
 fn unpack(piece: &Piece, compression: Compression, packed: impl Read + Send, outlet: &Outlet) -> Result<(), Error> {
-    let cannot = |error| failed_on_disk(format!("cannot unpack file '{}'", piece.file.path), error);
+    let cannot = |error| failed_on_disk(format!("cannot decompress file '{}'", piece.file.path), error);
     let mut unpacked = compression.unpack(packed).map_err(cannot)?;
     let mut offset = piece.offset.unwrap_or(0);
     let skipped = std::io::copy(&mut unpacked.by_ref().take(offset), &mut std::io::sink()).map_err(cannot)?;
     if skipped < offset {
         return Err(Error::Restore {
             split: piece.id().to_string(),
-            reason: format!("the file has {skipped} bytes when unpacked, the checkpoint is at {offset}"),
+            reason: format!("the decompressed file has {skipped} bytes, but the checkpoint is at {offset}"),
         });
     }
     loop {
@@ -260,14 +260,14 @@ async fn read_objects(store: &PatientStore, piece: &Piece, outlet: &Outlet) -> R
             }
         }
     }
-    // A position at the very end of the file: nothing is left to read, but the end is still to be reported.
+    // The position is at the very end of the file: nothing is left to read, but the end must still be reported.
     let (block, _) = select(&mut lines, offset, vec![0; ROOM]);
     let _ = outlet.sender.send(Ok(Block { is_last: true, ..block })).await;
     (outlet.waker)();
     Ok(())
 }
 
-/// Packed bytes that an asynchronous task fetches, for a decoder that reads.
+/// Compressed bytes that an asynchronous task fetches, as a reader for a decoder.
 struct PackedReader {
     queue: mpsc::Receiver<Result<bytes::Bytes, Error>>,
     bytes: bytes::Bytes,

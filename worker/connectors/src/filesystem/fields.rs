@@ -1,4 +1,4 @@
-//! The columns of a batch: those that a file has, those that its folders have, and those that the file is.
+//! The columns of a batch: from the content of a file, from the names of its folders, and from the file's metadata.
 
 use std::sync::Arc;
 
@@ -26,10 +26,10 @@ enum Origin {
     Metadata(String),
 }
 
-/// How output batches are put together. One for each source.
+/// How output batches are assembled. One per source.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
-    /// Of the output.
+    /// The schema of the output.
     pub(super) schema: SchemaRef,
     /// Which columns of the file schema are decoded.
     pub(super) file_projection: Vec<usize>,
@@ -111,17 +111,17 @@ fn metadata(file: &File, uri: &str, key: &str, data_type: &DataType) -> ArrayRef
     }
 }
 
-/// Puts together the batches of one file.
+/// Assembles the batches of one file.
 pub(super) struct FileFields {
     fields: Fields,
-    /// One value for each output column that is the same in the whole file.
+    /// One value for each output column that is constant in the file.
     constants: Vec<Option<ArrayRef>>,
-    /// The constants, so many times: batches mostly have the same length.
+    /// The constants, repeated for a batch. Most batches have the same length.
     repeated: Option<(usize, Vec<Option<ArrayRef>>)>,
 }
 
 impl FileFields {
-    /// The output batch for what was decoded.
+    /// The output batch of a decoded batch.
     pub(super) fn complete(&mut self, decoded: &RecordBatch) -> Result<RecordBatch, Error> {
         let rows = decoded.num_rows();
         let broken = |error: arrow::error::ArrowError| Error::Unavailable {

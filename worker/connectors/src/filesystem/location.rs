@@ -9,11 +9,11 @@ use regex::Regex;
 pub enum Location {
     /// A path on a disk.
     Local(String),
-    /// In a bucket of S3 or something that speaks its protocol.
+    /// In a bucket of S3, or of a store with the same protocol.
     S3 {
         /// The bucket.
         bucket: String,
-        /// The key, or the part that all keys begin with; without `/` at its ends.
+        /// The key, or the prefix of all keys, without `/` at either end.
         key: String,
     },
 }
@@ -58,7 +58,7 @@ impl Location {
         }
     }
 
-    /// A file of the same store, as a URI: what the metadata column `file.path` shows.
+    /// A file of the same store, as a URI. The metadata column `file.path` shows it.
     pub fn uri_of(&self, path: &str) -> String {
         match self {
             Self::Local(_) => format!("file:{path}"),
@@ -96,13 +96,13 @@ impl Glob {
         Ok(Some(Self { folder, matcher }))
     }
 
-    /// Whether a file, or one of the folders that it is in, fits.
+    /// Whether a file, or one of its folders, matches.
     pub fn matches(&self, path: &str) -> bool {
         self.matcher.is_match(path)
     }
 }
 
-/// As a regular expression that also takes what lies below a folder that fits.
+/// The pattern as a regular expression. It also matches everything below a matching folder.
 fn translate(glob: &str) -> String {
     let mut pattern = String::from("^");
     let mut rest = glob.chars().peekable();
@@ -110,7 +110,7 @@ fn translate(glob: &str) -> String {
     while let Some(character) = rest.next() {
         match character {
             '*' if rest.next_if_eq(&'*').is_some() => {
-                // `**/` may also stand for no folder at all.
+                // `**/` also matches no folder at all.
                 pattern.push_str(if rest.next_if_eq(&'/').is_some() { "(?:.*/)?" } else { ".*" });
             }
             '*' => pattern.push_str("[^/]*"),

@@ -1,11 +1,11 @@
-//! Names of parts, while they are hidden and once they are seen.
+//! Names of parts, while they are hidden and once they are visible.
 
 use crate::generated::random::of_name;
 
-/// How the names of the notes of uploads end.
+/// The extension of notes of uploads.
 const UPLOAD_NOTE: &str = ".upload";
 
-/// What all names of one sink have in common.
+/// The common part of all names of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Names {
     /// The folder of the table, absolute; empty for the root of a bucket.
@@ -27,8 +27,8 @@ impl Names {
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
     }
 
-    /// The folder of everything that the sink stages, hidden from readers. All of it is in one folder, so that what is left
-    /// of dead attempts is found without a look at what they have written.
+    /// The folder of everything that the sink stages, hidden from readers. It is one folder, so that leftovers of dead
+    /// attempts are found without listing the visible files.
     pub(super) fn staging_folder(&self) -> String {
         self.path("", &format!(".staging-{}", self.tag))
     }
@@ -38,7 +38,7 @@ impl Names {
         format!("{}/a{attempt}-{slot}-{number}.{}", self.staging_folder(), self.extension)
     }
 
-    /// Where the upload of a staged object is noted until it ends.
+    /// The path of the note of an upload, which exists until the upload ends.
     pub(super) fn upload_note(&self, attempt: u64, slot: usize, number: u64) -> String {
         format!("{}/a{attempt}-{slot}-{number}{UPLOAD_NOTE}", self.staging_folder())
     }
@@ -48,13 +48,13 @@ impl Names {
         path.ends_with(UPLOAD_NOTE)
     }
 
-    /// Where it is noted which commit has begun.
+    /// The path of the note of commits.
     pub(super) fn commit_note(&self) -> String {
         format!("{}/commit.json", self.staging_folder())
     }
 
-    /// The attempt that has staged a file of this sink; `None` for all other files. Earlier releases staged in the folder of
-    /// the partition.
+    /// The attempt that has staged a file of this sink; `None` for all other files. Earlier releases staged in the
+    /// folder of the partition.
     pub(super) fn attempt_of(&self, path: &str) -> Option<u64> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let staged = if folder == self.staging_folder() {

@@ -1,12 +1,12 @@
-//! An object of a bucket while it is written, in parts that are uploaded side by side.
+//! Writes an object of a bucket, in parts that are uploaded concurrently.
 //!
-//! A bucket keeps, and bills, the parts of an upload that is neither completed nor aborted, and no listing shows them. So
-//! each upload has a note with its id in the staging folder, from its beginning to its end. A later attempt that finds the
-//! note of a dead attempt aborts the upload. Small objects have no parts and need no note.
+//! A bucket keeps, and bills, the parts of an upload that is neither completed nor aborted, and no listing shows them.
+//! So each upload has a note with its id in the staging folder, from its beginning to its end. A later attempt that
+//! finds the note of a dead attempt aborts the upload. Small objects have no parts and need no note.
 //!
-//! An outage is waited out: a part is kept until it is acknowledged, and sent again under its number. An
-//! upload whose id was lost is forgotten, but it has no parts and costs nothing. If the answer to a completion was lost, the
-//! upload is not there any more, but its object is.
+//! An outage is waited out: a part is kept until it is acknowledged, and sent again with its number. An upload whose id
+//! was lost is forgotten, but it has no parts and costs nothing. If the answer to a completion was lost, the upload no
+//! longer exists, but its object does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ use super::patience::Patience;
 use super::store::{Store, failed, key};
 use crate::Error;
 
-/// The size of a part; S3 takes none below 5 MiB, but for the last.
+/// The size of a part in bytes. S3 refuses parts below 5 MiB, except the last one.
 pub(super) const PART_BYTES: usize = 10 << 20;
-/// Parts of all objects of a writer on their way at the same time.
+/// The number of parts in flight, over all objects of a writer.
 pub(super) const PARTS_MAX: usize = 4;
 
-/// How long an abort waits for parts on their way.
+/// How long an abort waits for parts in flight.
 const ARRIVAL_WAIT: Duration = Duration::from_secs(5);
 
 /// An upload that has begun and not ended.
@@ -38,7 +38,7 @@ const ARRIVAL_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Unfinished {
     /// The key of the object.
     path: String,
-    /// What the bucket calls the upload.
+    /// The bucket's id of the upload.
     upload: String,
 }
 
@@ -48,7 +48,7 @@ impl Unfinished {
         serde_json::from_slice(note).ok()
     }
 
-    /// Has the bucket delete the parts. It is no error when there are none any more.
+    /// Has the bucket delete the parts. It is no error if there are none.
     pub(super) async fn abort(&self, store: &AmazonS3) -> Result<(), Error> {
         match store.abort_multipart(&key(&self.path)?, &self.upload).await {
             Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => {
@@ -64,24 +64,24 @@ pub(super) struct ObjectUpload {
     // Fixed at start.
     store: Arc<AmazonS3>,
     patience: Patience,
-    /// Room for parts on their way.
+    /// Room for parts in flight.
     room: Arc<Semaphore>,
     path: String,
-    /// Where the note of its upload is.
+    /// The path of the note of its upload.
     note: String,
     // Changing.
     buffer: Vec<u8>,
     upload: Option<Unfinished>,
-    /// Parts so far.
+    /// The number of parts so far.
     parts: usize,
-    /// Bytes in them.
+    /// The number of bytes in them.
     bytes: u64,
     uploading: JoinSet<Result<(usize, PartId), Error>>,
     uploaded: BTreeMap<usize, PartId>,
 }
 
 impl ObjectUpload {
-    /// Nothing is sent before there is a part.
+    /// A new object. Nothing is sent before there is a part.
     pub(super) fn new(
         store: Arc<AmazonS3>,
         patience: Patience,
@@ -94,7 +94,7 @@ impl ObjectUpload {
         Self { store, patience, room, path, note, buffer, upload: None, parts: 0, bytes: 0, uploading, uploaded }
     }
 
-    /// Appends bytes. Waits while enough parts are on their way.
+    /// Appends bytes. Waits while enough parts are in flight.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.buffer.extend_from_slice(bytes);
         while self.buffer.len() >= PART_BYTES {
@@ -105,7 +105,7 @@ impl ObjectUpload {
         Ok(())
     }
 
-    /// Makes the object.
+    /// Completes the object.
     pub(super) async fn finish(&mut self) -> Result<(), Error> {
         let last = std::mem::take(&mut self.buffer);
         if self.upload.is_none() {
@@ -123,8 +123,8 @@ impl ObjectUpload {
         self.remove(&self.note).await
     }
 
-    /// Deletes what is uploaded. Parts on their way may arrive first: one that arrives after the abort could bring the
-    /// upload back.
+    /// Deletes what is uploaded. First waits for parts in flight, because a part that arrives after the abort could
+    /// bring the upload back.
     pub(super) async fn abort(&mut self) -> Result<(), Error> {
         let arrived = async { while self.uploading.join_next().await.is_some() {} };
         let _late = tokio::time::timeout(ARRIVAL_WAIT, arrived).await;
@@ -159,9 +159,9 @@ impl ObjectUpload {
         Ok(())
     }
 
-    /// Begins an upload, and gives what the bucket calls it.
+    /// Begins an upload, and returns the bucket's id of it.
     async fn begin(&mut self) -> Result<String, Error> {
-        // An earlier run of the job has left it, in an attempt of the same number. It is not the object of this upload.
+        // An earlier run of the job left it, in an attempt with the same number. It is not the object of this upload.
         self.remove(&self.path).await?;
         let path = key(&self.path)?;
         let create =
@@ -179,7 +179,7 @@ impl ObjectUpload {
         let upload = self.upload.as_ref().expect("it has begun");
         match self.store.complete_multipart(&key(&self.path)?, &upload.upload, parts).await {
             Ok(_) => Ok(()),
-            // Completed before, and the answer was lost?
+            // Was it completed before, and the answer lost?
             Err(error @ object_store::Error::NotFound { .. }) => {
                 let found = Store::S3(Arc::clone(&self.store)).head(&self.path).await?;
                 match found.is_some_and(|file| file.size == self.bytes) {

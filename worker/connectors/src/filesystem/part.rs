@@ -1,4 +1,4 @@
-//! One part while it is written: rows become bytes here, on the slot thread.
+//! A part while it is written: encodes rows into bytes, on the slot thread.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -7,12 +7,12 @@ use eddyline_formats::{EncodedRecords, FormatConfig, RecordEncoder};
 
 use crate::Error;
 
-/// Turns rows into the bytes of one file.
+/// Encodes rows into the bytes of one file.
 pub(super) struct PartEncoder {
     kind: Kind,
-    /// Bytes that were taken out.
+    /// The number of bytes that were taken out.
     taken: u64,
-    /// Rows in the part.
+    /// The number of rows in the part.
     pub(super) rows: u64,
 }
 
@@ -49,7 +49,7 @@ impl PartEncoder {
         }
     }
 
-    /// Bytes of the file so far, those that still wait for the end of a row group included.
+    /// The number of bytes of the file so far, including those that wait for the end of a row group.
     pub(super) fn bytes(&self) -> u64 {
         match &self.kind {
             Kind::Lines { records, .. } => self.taken + records.bytes().len() as u64,
@@ -57,7 +57,7 @@ impl PartEncoder {
         }
     }
 
-    /// Bytes that are held here.
+    /// The number of bytes in memory here.
     pub(super) fn held(&self) -> usize {
         match &self.kind {
             Kind::Lines { records, .. } => records.bytes().len(),
@@ -65,7 +65,7 @@ impl PartEncoder {
         }
     }
 
-    /// Takes out what is complete, once it is worth it.
+    /// Takes out complete bytes, if there are enough of them.
     pub(super) fn take(&mut self, bytes_min: usize) -> Vec<u8> {
         match &mut self.kind {
             Kind::Lines { records, .. } if records.bytes().len() >= bytes_min.max(1) => {
@@ -78,7 +78,7 @@ impl PartEncoder {
         }
     }
 
-    /// Ends the file: the rest of its bytes.
+    /// Ends the file, and returns the rest of its bytes.
     pub(super) fn finish(self) -> Result<Vec<u8>, Error> {
         match self.kind {
             Kind::Lines { records, .. } => Ok(records.into_bytes()),

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-/// Whether values of a type can stand in the name of a folder.
+/// Whether values of a type can be part of the name of a folder.
 pub(super) fn is_supported(data_type: &DataType) -> bool {
     matches!(
         data_type,
@@ -20,7 +20,7 @@ pub(super) fn is_supported(data_type: &DataType) -> bool {
     )
 }
 
-/// A name or value with what may not stand in a folder's name as `%XX`.
+/// A name or value in which characters that a folder's name must not have are `%XX`.
 #[cfg(feature = "io")]
 pub(super) fn escape(text: &str) -> String {
     use std::fmt::Write;
@@ -36,7 +36,7 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// Reverses [`escape`]. `%` without two hexadecimal digits behind it stands for itself.
+/// Reverses [`escape`]. `%` without two hexadecimal digits after it means itself.
 #[cfg(feature = "io")]
 pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());

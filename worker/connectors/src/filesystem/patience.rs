@@ -1,4 +1,4 @@
-//! Waits out an outage of the store: a request is repeated until the store answers, or until nobody needs the answer.
+//! Waits out an outage of the store: repeats a request until the store answers, or until nobody needs the answer.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,25 +12,26 @@ use super::store::{File, Store};
 use crate::Error;
 use crate::backoff::Backoff;
 
-/// Receives the error that is waited out; `None` when the store has answered.
+/// Receives the error that is waited out. `None` once the store has answered.
 type Report = dyn Fn(Option<&Error>) + Send + Sync;
 
 /// How to wait.
 #[derive(Clone)]
 pub(super) struct Patience {
     report: Arc<Report>,
-    /// Its sender is dropped when nobody needs an answer any more.
+    /// The sender is dropped when nobody needs an answer.
     needed: watch::Receiver<()>,
 }
 
 impl Patience {
-    /// Waits as long as the returned sender is kept.
+    /// Waits as long as the returned sender exists.
     pub(super) fn new(report: impl Fn(Option<&Error>) + Send + Sync + 'static) -> (watch::Sender<()>, Self) {
         let (needs, needed) = watch::channel(());
         (needs, Self { report: Arc::new(report), needed })
     }
 
-    /// Repeats a request until the store answers, and returns that answer. A request whose answer was lost is repeated too.
+    /// Repeats a request until the store answers, and returns that answer. A request whose answer was lost is repeated
+    /// too.
     pub(super) async fn answer<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,

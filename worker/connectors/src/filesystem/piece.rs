@@ -1,4 +1,4 @@
-//! Pieces of files: what a split of this connector is, and how a file is cut.
+//! Pieces of files: a split of this connector is a piece. Also how a file is cut.
 
 use std::ops::Range;
 
@@ -14,23 +14,24 @@ use crate::source::Split;
 pub(super) struct Piece {
     /// The file, as it was when it was first listed.
     pub(super) file: File,
-    /// The first byte. The piece has the lines, row groups or [halves](Self::by_halves) of them that start in `start..end`.
+    /// The first byte. The piece has the lines, row groups or [halves](Self::by_halves) of them that start in
+    /// `start..end`.
     pub(super) start: u64,
-    /// Behind the last byte.
+    /// The end, after the last byte.
     pub(super) end: u64,
-    /// Lines: where the next one starts, in bytes of the unpacked file. `None` before anything was read.
+    /// Lines: where the next one starts, in bytes of the decompressed file. `None` before anything was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) offset: Option<u64>,
-    /// Lines: how many of the piece are behind.
+    /// Lines: how many of the piece have been read.
     #[serde(default)]
     pub(super) lines: u64,
     /// Row groups: the next one, counted from the start of the file. `None` before anything was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) row_group: Option<usize>,
-    /// Row groups: rows of it that are behind.
+    /// Row groups: how many rows of it have been read.
     #[serde(default)]
     pub(super) row: u64,
-    /// Row groups: whether they are cut into halves too. The second half starts in the middle of the bytes of the row
+    /// Row groups: whether they are also cut into halves. The second half starts in the middle of the bytes of the row
     /// group. Pieces of older checkpoints have whole row groups.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) by_halves: bool,
@@ -39,9 +40,9 @@ pub(super) struct Piece {
 /// How a file is cut into pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// Bytes of a piece; 0 leaves the file whole.
+    /// The size of a piece in bytes. 0: the file stays whole.
     pub(super) bytes: u64,
-    /// Whether row groups are cut too.
+    /// Whether row groups are also cut.
     pub(super) by_halves: bool,
 }
 
@@ -50,7 +51,7 @@ impl Cut {
     pub(super) const NONE: Self = Self { bytes: 0, by_halves: false };
 }
 
-/// In front of the byte range in the id of a piece that has halves of row groups.
+/// The prefix of the byte range in the id of a piece that has halves of row groups.
 const BY_HALVES: &str = "halves:";
 
 impl Piece {
@@ -77,7 +78,7 @@ impl Piece {
         SplitId::new(format!("{}#{by_halves}{}-{}/{}", self.file.path, self.start, self.end, self.file.size))
     }
 
-    /// Path, size and cut of the file that a split id is of; `None` when it is not an id of this connector. The cut of a
+    /// Path, size and cut of the file of a split id. `None` if it is not an id of this connector. The cut of a
     /// last piece is not known from its id, unless it is the only one.
     pub(super) fn file_of_id(id: &SplitId) -> Option<(&str, u64, Option<Cut>)> {
         let (path, piece, size) = Self::place_of_id(id)?;
@@ -85,7 +86,7 @@ impl Piece {
         Some((path, size, cut_of(piece, size, by_halves)))
     }
 
-    /// The path of the file that a split id is of, the bytes of the piece, and the size of the file.
+    /// From a split id: the path of the file, the bytes of the piece, and the size of the file.
     pub(super) fn place_of_id(id: &SplitId) -> Option<(&str, Range<u64>, u64)> {
         let (path, place) = id.as_str().rsplit_once('#')?;
         let (range, size) = place.strip_prefix(BY_HALVES).unwrap_or(place).split_once('/')?;
@@ -93,17 +94,17 @@ impl Piece {
         Some((path, start.parse().ok()?..end.parse().ok()?, size.parse().ok()?))
     }
 
-    /// How its file was cut; not known of a last piece, unless it is the only one.
+    /// How its file was cut. Unknown for a last piece, unless it is the only one.
     pub(super) fn cut(&self) -> Option<Cut> {
         cut_of(self.start..self.end, self.file.size, self.by_halves)
     }
 
-    /// The first row of the second half of a row group with so many rows.
+    /// The first row of the second half of a row group with this number of rows.
     pub(super) fn middle_of(rows: u64) -> u64 {
         rows.div_ceil(2)
     }
 
-    /// The rows that this piece has of a row group with so many rows, which takes these bytes of the file.
+    /// The rows of this piece in a row group with this number of rows and these bytes of the file.
     pub(super) fn rows_of_group(&self, bytes: Range<u64>, rows: u64) -> Range<u64> {
         let first_from = |offset: u64| {
             let into = offset.saturating_sub(bytes.start);
@@ -129,7 +130,7 @@ impl Piece {
         })
     }
 
-    /// Finds the lines of this piece in blocks that are read from [`Lines::from`] on.
+    /// Finds the lines of this piece in blocks that begin at [`Lines::from`].
     pub(super) fn lines(&self) -> Lines {
         match self.offset {
             Some(offset) => Lines { from: offset, at_line: true, end: self.end, file_end: self.file.size },
@@ -143,7 +144,7 @@ impl Piece {
         }
     }
 
-    /// Fails unless the file still has the size it had when it was cut.
+    /// Fails if the size of the file has changed since it was cut.
     pub(super) fn check_size(&self, size: u64) -> Result<(), Error> {
         if size == self.file.size {
             return Ok(());
@@ -151,7 +152,7 @@ impl Piece {
         Err(Error::Restore {
             split: self.id().to_string(),
             reason: format!(
-                "the file had {} bytes when it was found and has {size} now; files must not change once they are there",
+                "the file had {} bytes when it was found and has {size} now; files must not change",
                 self.file.size
             ),
         })
@@ -166,25 +167,25 @@ fn cut_of(piece: Range<u64>, size: u64, by_halves: bool) -> Option<Cut> {
     }
 }
 
-/// Which bytes of a file are the lines of a piece.
+/// The bytes of a file that are the lines of a piece.
 #[derive(Clone, Debug)]
 pub(super) struct Lines {
     /// Where to start reading.
     pub(super) from: u64,
     at_line: bool,
-    /// No line that starts here or behind is part of the piece.
+    /// Lines that start here or later are not part of the piece.
     end: u64,
     file_end: u64,
 }
 
 impl Lines {
-    /// Up to where the lines of the piece reach at the least, and the file at the most.
+    /// The least and the greatest end of the lines of the piece.
     pub(super) fn reach(&self) -> Range<u64> {
         self.end..self.file_end
     }
 
-    /// The part of the block at `offset` that is of this piece, and whether nothing behind it is. Blocks come in order
-    /// and without gaps.
+    /// The part of the block at `offset` that belongs to this piece, and whether the piece ends with it. Blocks come in
+    /// order and without gaps.
     pub(super) fn select(&mut self, offset: u64, block: &[u8]) -> (Range<usize>, bool) {
         let block_end = offset + block.len() as u64;
         let mut begin = 0;
@@ -197,7 +198,7 @@ impl Lines {
                     self.at_line = true;
                     first_line = Some(offset + begin as u64);
                 }
-                // No line starts before the end when no line ends before the byte in front of it.
+                // No line starts before the end if no line ends before the byte that precedes it.
                 None => return (0..0, block_end >= self.end.saturating_sub(1).max(1) || block_end >= self.file_end),
             }
         }

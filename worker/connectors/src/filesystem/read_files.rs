@@ -1,8 +1,8 @@
-//! Which files have been read: what stays of pieces that have come to their end.
+//! Which files have been read: a compact record of finished pieces.
 //!
-//! Pieces of a file are one entry, with ranges of bytes until all of it is read, and nothing but its size afterwards. Entries
-//! are in blocks, in which a path is only what differs from the one before. A block that is full is encoded once and written
-//! into each checkpoint as it is. `docs/formats/sources.md` describes the form.
+//! Pieces of a file are one entry. Until all of the file is read, it has ranges of bytes; then it has only the size.
+//! Entries are in blocks, in which a path is the difference to the previous one. A full block is encoded once, and
+//! written unchanged into each checkpoint. `docs/formats/sources.md` describes the format.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,17 +15,17 @@ use super::piece::{Cut, Piece};
 use crate::Error;
 use crate::source::{Finished, FinishedSplits, Split};
 
-/// The form of blocks that this release writes, and the newest that it reads.
+/// The version of blocks that this release writes, and the newest that it reads.
 const FORM: u8 = 1;
-/// Files of a block that is full.
+/// The number of files in a full block.
 const BLOCK_FILES: usize = 4096;
 
-/// What is known of a file that was seen by a reader.
+/// The record of a file that a reader has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// All of it is read; it had so many bytes.
+    /// All of it is read. It has this size in bytes.
     Whole(u64),
-    /// Some pieces are. It has so many bytes, and was cut so.
+    /// Some pieces are read. It has this size in bytes and this cut.
     Begun(u64, Cut),
 }
 
@@ -36,18 +36,18 @@ pub(super) struct ReadFiles {
     whole: BTreeMap<String, u64>,
     /// Files of which some pieces are read, with their sizes.
     begun: BTreeMap<String, (u64, Begun)>,
-    /// Blocks that are full.
+    /// Full blocks.
     full: Vec<Bytes>,
-    /// The files of `whole` that are in none of them.
+    /// The files of `whole` that are in no full block.
     recent: BTreeMap<String, u64>,
 }
 
-/// What has been read of a file.
+/// The read parts of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Begun {
     /// How it was cut, if a piece has reported it.
     cut: Option<Cut>,
-    /// Starts and ends, which do not touch each other.
+    /// Starts and ends of ranges, which do not touch each other.
     ranges: BTreeMap<u64, u64>,
 }
 
@@ -67,7 +67,7 @@ impl Begun {
 }
 
 impl ReadFiles {
-    /// What is known of a file.
+    /// The record of a file.
     pub(super) fn of(&self, path: &str) -> Option<Reading> {
         if let Some(size) = self.whole.get(path) {
             return Some(Reading::Whole(*size));
@@ -76,7 +76,7 @@ impl ReadFiles {
         Some(Reading::Begun(*size, begun.cut?))
     }
 
-    /// Takes in a piece that is read.
+    /// Adds a finished piece.
     fn add(&mut self, piece: &Piece) -> Result<(), Error> {
         let (path, size) = (&piece.file.path, piece.file.size);
         if self.whole.get(path) == Some(&size) {
@@ -85,8 +85,7 @@ impl ReadFiles {
         let (known, begun) = self.begun.entry(path.clone()).or_insert_with(|| (size, Begun::default()));
         let known = self.whole.get(path).unwrap_or(known);
         if *known != size {
-            let reason =
-                format!("another piece is of a file of {known} bytes; files must not change once they are there");
+            let reason = format!("another piece belongs to a file of {known} bytes; files must not change");
             return Err(Error::Restore { split: piece.id().to_string(), reason });
         }
         begun.cut = piece.cut().or(begun.cut);
@@ -185,7 +184,7 @@ fn decode(block: &[u8]) -> Result<Vec<Entry>, &'static str> {
     const BROKEN: &str = "a block of them is not as it was written";
     let (form, mut rest) = block.split_first().ok_or(CUT_OFF)?;
     if *form != FORM {
-        return Err("they are written in a form of a later release");
+        return Err("they have the format of a later release");
     }
     let (mut entries, mut path) = (Vec::<Entry>::new(), Vec::<u8>::new());
     while !rest.is_empty() {
@@ -230,7 +229,7 @@ fn take_number(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// What has been read, as the enumerator of a source and the pool of its splits share it.
+/// The files that have been read, shared by the enumerator of a source and the pool of its splits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SharedReadFiles(Arc<Mutex<ReadFiles>>);
 
@@ -352,7 +351,7 @@ mod tests {
         for end in 0..expected.len() {
             let _ = decode(&expected[..end]);
         }
-        assert_eq!(decode(b"\x02"), Err("they are written in a form of a later release"));
+        assert_eq!(decode(b"\x02"), Err("they have the format of a later release"));
         assert!(decode(&expected[..expected.len() - 1]).is_err() && decode(b"\x01\x07\x00\x00\x00").is_err());
     }
 

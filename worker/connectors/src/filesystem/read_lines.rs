@@ -1,4 +1,4 @@
-//! Reads the lines of a piece: blocks come from an I/O task, rows are decoded here.
+//! Reads the lines of a piece: an I/O task sends blocks, and rows are decoded here.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::piece::Piece;
 use super::source::Progress;
 use crate::Error;
 
-/// A line that is longer is an error: it would have to be in memory whole.
+/// The longest line in bytes. A longer one is an error, because a line must fit into memory.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// Reads the lines of one piece.
@@ -25,10 +25,10 @@ pub(super) struct LineReader {
     blocks: Blocks,
     block: Option<Block>,
     decoder: Box<dyn RecordDecoder>,
-    /// Behind the last row that was returned: there the piece continues.
+    /// After the last returned row: the piece continues there.
     offset: Option<u64>,
     lines: u64,
-    /// Totals since it was made.
+    /// Totals since the reader was created.
     pub(super) bytes: u64,
     pub(super) bad_records: u64,
 }
@@ -57,13 +57,13 @@ impl LineReader {
         })
     }
 
-    /// Writes down where the piece continues.
+    /// Records where the piece continues.
     pub(super) fn update(&self, piece: &mut Piece) {
         piece.offset = self.offset;
         piece.lines = self.lines;
     }
 
-    /// Gives back the decoder, for the next piece.
+    /// Returns the decoder, for the next piece.
     pub(super) fn into_decoder(self) -> Box<dyn RecordDecoder> {
         self.decoder
     }
@@ -101,7 +101,7 @@ impl LineReader {
         }
     }
 
-    /// The rows decoded so far; `otherwise` when there are none.
+    /// The rows decoded so far. `otherwise` if there are none.
     fn rows_or(&mut self, otherwise: Progress) -> Result<Progress, Error> {
         if self.decoder.is_empty() {
             return Ok(otherwise);
@@ -109,7 +109,7 @@ impl LineReader {
         self.decoder.flush().map(Progress::Rows).map_err(|error| super::source::format_failed(&self.path, error))
     }
 
-    /// Puts the rest of the present block in front of the next one and takes it; `false` when there is none yet.
+    /// Takes the next block, with the rest of the present one prepended. `false` if there is no block yet.
     fn next_block(&mut self) -> Result<bool, Error> {
         let Fetched::Block(mut next) = self.blocks.next()? else { return Ok(false) };
         if let Some(rest) = self.block.take().filter(|rest| rest.len() > 0) {
@@ -126,11 +126,11 @@ impl LineReader {
     }
 
     fn place(&self, offset: u64) -> String {
-        // Lines are counted from the start of the piece: only in the first one that is their number in the file.
+        // Lines are counted from the start of the piece. Only in the first piece that is the number in the file.
         if self.starts_file {
             format!("file '{}', line {}", self.path, self.lines.max(1))
         } else {
-            format!("file '{}', behind byte {offset}", self.path)
+            format!("file '{}', after byte {offset}", self.path)
         }
     }
 

@@ -1,4 +1,4 @@
-//! Reads the row groups of a piece. A file on a disk is read where it is decoded; of an object the byte ranges of the
+//! Reads the row groups of a piece. A file on a disk is read where it is decoded. For an object, the byte ranges of the
 //! wanted columns are fetched ahead, one row group at a time.
 
 use std::collections::HashMap;
@@ -18,9 +18,9 @@ use super::source::{Progress, format_failed};
 use super::store::{Store, open_failed};
 use crate::Error;
 
-/// Rows of a decoded batch.
+/// The number of rows of a decoded batch.
 const BATCH_ROWS: usize = 8_192;
-/// Row groups that are fetched ahead.
+/// The number of row groups that are fetched ahead.
 const QUEUE_ROW_GROUPS: usize = 1;
 
 /// Which columns are read, and how.
@@ -32,7 +32,7 @@ pub(super) struct Plan {
     pub(super) divided: Arc<DividedRowGroups>,
 }
 
-/// The row groups of which a reader of this process reads a half now.
+/// The row groups of which readers of this process now read a half.
 #[derive(Default)]
 pub(super) struct DividedRowGroups(Mutex<HashMap<(String, usize), Weak<SharedPages>>>);
 
@@ -58,11 +58,11 @@ pub(super) struct RowGroupReader {
     // Changing.
     input: Input,
     decoding: Option<Decoding>,
-    /// Where in the row group that is being decoded the piece ends.
+    /// Where the piece ends in the row group that is being decoded.
     end: u64,
     row_group: Option<usize>,
     row: u64,
-    /// Bytes of the row groups begun since it was made.
+    /// The number of bytes of the row groups begun so far.
     pub(super) bytes: u64,
 }
 
@@ -75,12 +75,12 @@ pub(super) struct Decoding {
     /// How many rows there are.
     end: u64,
     rows: FileRows,
-    /// Decoded rows that were more than asked for.
+    /// Decoded rows beyond the requested number.
     left: Option<RecordBatch>,
 }
 
 impl Decoding {
-    /// Up to `rows_max` rows; `None` behind the last one.
+    /// Up to `rows_max` rows. `None` after the last one.
     fn next(&mut self, rows_max: u64) -> Result<Option<RecordBatch>, Error> {
         let batch = match self.left.take() {
             Some(batch) => batch,
@@ -109,18 +109,18 @@ struct Fetched {
     ranges: FetchedRanges,
 }
 
-/// The rows of a row group that are in a piece and not behind.
+/// The rows of a row group that are in a piece and not yet read.
 struct Part {
     row_group: usize,
     rows: Range<u64>,
-    /// How many rows the row group has.
+    /// The number of rows of the row group.
     all: u64,
-    /// Where the row group's second half begins, if its halves can be in different pieces.
+    /// The row at which the second half begins, if the halves can be in different pieces.
     middle: Option<u64>,
 }
 
 impl Part {
-    /// The bytes of the wanted columns of these rows, if all rows have the same size.
+    /// The number of bytes of the wanted columns of these rows, if all rows had the same size.
     fn bytes(&self, reader: &FileReader) -> u64 {
         let bytes: u64 = reader.byte_ranges(self.row_group).iter().map(|range| range.end - range.start).sum();
         let rows = self.rows.end - self.rows.start;
@@ -129,7 +129,8 @@ impl Part {
 }
 
 impl RowGroupReader {
-    /// Starts to read a piece. `behind` is where the one before it ended: to continue there saves unpacking pages twice.
+    /// Starts to read a piece. `behind` is where the previous piece ended: continuing there avoids decompressing pages
+    /// twice.
     pub(super) fn start(
         store: &PatientStore,
         piece: &Piece,
@@ -157,7 +158,7 @@ impl RowGroupReader {
         Ok(Self { path, input, decoding, end: 0, row_group: piece.row_group, row: piece.row, bytes: 0 })
     }
 
-    /// What the next piece may continue: a row group that is not at its end.
+    /// A row group that is not at its end, which the next piece may continue.
     pub(super) fn into_decoding(self) -> Option<Decoding> {
         self.decoding.filter(|decoding| decoding.row < decoding.end)
     }
@@ -184,7 +185,7 @@ impl RowGroupReader {
         }
     }
 
-    /// Begins the next row group; what to report instead when there is none, or not yet.
+    /// Begins the next row group. Returns what to report if there is none, or not yet.
     fn next_row_group(&mut self) -> Result<Option<Progress>, Error> {
         let (bytes, part, rows) = match &mut self.input {
             Input::Disk { file, reader, parts, divided } => {
@@ -224,7 +225,7 @@ impl RowGroupReader {
     }
 }
 
-/// What a piece has of each row group, from its position on.
+/// The rows of a piece in each row group, from its position.
 fn parts(reader: &FileReader, piece: &Piece) -> Vec<Part> {
     let mut parts = Vec::new();
     for row_group in piece.row_group.unwrap_or(0)..reader.row_groups() {

@@ -1,4 +1,4 @@
-//! A filesystem table that is written.
+//! The sink of a filesystem table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::open::OpenContext;
 use crate::sink::{Sink, SinkCommitter, SinkWriter, WriterContext};
 use crate::{Error, TableDescriptor};
 
-/// A filesystem table that is written.
+/// The sink of a filesystem table.
 pub(crate) struct FileSink {
     config: Arc<Config>,
     table: TableDescriptor,
@@ -28,12 +28,12 @@ pub(crate) struct FileSink {
 }
 
 impl FileSink {
-    /// Prepares writing. Files are made when there are rows.
+    /// Prepares writing. Files are created when there are rows.
     pub(crate) fn open(config: Config, table: &TableDescriptor, context: &OpenContext) -> Result<Self, Error> {
         let store = Store::open(&config.location, &config.s3)?;
         let folder = store.absolute(config.location.path())?;
         let names = Names::new(folder, &context.job, &context.uid, config.format.name());
-        // Fails now instead of at the first row.
+        // Fail now instead of at the first row.
         super::part::PartEncoder::new(&config.format, &config.file_schema(table))?;
         Ok(Self {
             config: Arc::new(config),

@@ -1,4 +1,4 @@
-//! A filesystem table that is read.
+//! The source of a filesystem table.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,22 +23,22 @@ use crate::source::{
 };
 use crate::{Error, TableDescriptor};
 
-/// What a piece gave.
+/// The result of reading a piece.
 pub(super) enum Progress {
     /// Rows of the file's columns.
     Rows(RecordBatch),
-    /// Nothing yet; the waker is called when there is more.
+    /// Nothing yet. The waker is called when there is more.
     Pending,
-    /// The piece is read.
+    /// The piece has been read to its end.
     End,
 }
 
-/// A file cannot be decoded for a reason that is not in one record.
+/// A file cannot be decoded, and the reason is not in a single record.
 pub(super) fn format_failed(path: &str, error: eddyline_formats::Error) -> Error {
     Error::Unavailable { what: format!("cannot read file '{path}'"), source: Some(Box::new(error)), retryable: false }
 }
 
-/// A filesystem table that is read.
+/// The source of a filesystem table.
 pub(crate) struct FileSource {
     config: Arc<Config>,
     table: TableDescriptor,
@@ -129,23 +129,23 @@ struct FileSourceReader {
     store: PatientStore,
     /// Why nothing can be read at the moment.
     trouble: Arc<Mutex<Option<String>>>,
-    /// Gone with the reader: then nobody waits for an answer of the store any more.
+    /// Dropped with the reader: then nobody waits for an answer of the store.
     _needs: watch::Sender<()>,
     context: ReaderContext,
     // Changing.
-    /// The pieces that this reader has and has not reported as finished.
+    /// The pieces of this reader that are not reported as finished.
     pieces: Vec<Held>,
     /// The piece that is being read, as a position in `pieces`.
     open: Option<(usize, Open)>,
-    /// Kept from piece to piece: it has learned what the records look like.
+    /// The decoder. It is kept from piece to piece, because it has learned what the records look like.
     decoder: Option<Box<dyn RecordDecoder>>,
-    /// Where the last piece ended, in the middle of a row group.
+    /// Where the last piece ended in the middle of a row group.
     decoding: Option<Decoding>,
-    /// What finished pieces counted.
+    /// The counters of finished pieces.
     closed: ReaderCounters,
 }
 
-/// A piece that was given to this reader.
+/// A piece that was assigned to this reader.
 struct Held {
     id: SplitId,
     piece: Piece,
@@ -261,7 +261,7 @@ impl SourceReader for FileSourceReader {
         Ok(poll)
     }
 
-    /// A piece has rows until it ends, however long the storage takes to give them.
+    /// A piece has rows until it ends, however long the storage takes.
     fn is_empty(&mut self, split: &SplitId) -> bool {
         self.pieces.iter().all(|held| held.id != *split || held.finished)
     }
@@ -274,7 +274,7 @@ impl SourceReader for FileSourceReader {
 
     fn snapshot(&mut self) -> Result<Vec<Split>, Error> {
         if self.open.is_none() {
-            // Unpacked pages are not kept for a piece that may never come.
+            // Decompressed pages are not kept for a piece that may never come.
             self.decoding = None;
         }
         let split = |held: &Held| Split {
@@ -283,7 +283,7 @@ impl SourceReader for FileSourceReader {
             finished: held.finished,
         };
         let splits = self.pieces.iter().map(split).collect();
-        // What is finished has been reported with this.
+        // This has reported all finished pieces.
         if let Some((index, _)) = &mut self.open {
             *index -= self.pieces[..*index].iter().filter(|held| held.finished).count();
         }

@@ -16,10 +16,10 @@ use super::config::S3;
 use super::location::Location;
 use crate::Error;
 
-/// Folders inside folders: what is deeper is a loop of links.
+/// The maximum depth of folders. Anything deeper is a loop of links.
 const DEPTH_MAX: usize = 64;
 
-/// How long and how often the client repeats a request. After that the caller repeats it and reports why it waits.
+/// How long and how often the client repeats a request. After that the caller repeats it, and reports why it waits.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES: usize = 3;
 
@@ -28,9 +28,9 @@ const RETRIES: usize = 3;
 pub(super) struct File {
     /// Its absolute path, or its key.
     pub(super) path: String,
-    /// Bytes.
+    /// The size in bytes.
     pub(super) size: u64,
-    /// When it was written, in milliseconds since 1970.
+    /// When it was last written, in milliseconds since 1970.
     pub(super) modified_ms: i64,
 }
 
@@ -43,13 +43,13 @@ pub(super) enum Store {
     S3(Arc<AmazonS3>),
 }
 
-/// What could not be done to which file.
+/// An error: what could not be done with which file.
 pub(super) fn failed(what: String, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Unavailable { what, source: Some(Box::new(error)), retryable: true }
 }
 
-/// Like [`failed`], for errors of a disk. Only a full disk is worth another try: others share it and may make room, and the
-/// next attempt removes what this one has staged.
+/// Like [`failed`], for errors of a disk. Only a full disk is worth another try: others share it and may make room, and
+/// the next attempt removes what this one has staged.
 pub(super) fn failed_on_disk(what: String, error: std::io::Error) -> Error {
     let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
     let what = if is_full { format!("{what}: the disk is full, make room on it") } else { what };
@@ -88,7 +88,7 @@ impl Store {
         }
     }
 
-    /// The file at a path; `None` when there is none (a folder is not a file).
+    /// The file at a path. `None` if there is none; a folder is not a file.
     pub(super) async fn head(&self, path: &str) -> Result<Option<File>, Error> {
         match self {
             Self::Local => {
@@ -114,8 +114,8 @@ impl Store {
         }
     }
 
-    /// All files below a folder at any depth, in the order of their paths, without those for which `is_wanted` says no to
-    /// their name or to that of a folder between. `None` when there is no such folder.
+    /// All files below a folder at any depth, in the order of their paths. `is_wanted` must accept the name of the file
+    /// and those of the folders between. `None` if the folder does not exist.
     pub(super) async fn list(&self, folder: &str, is_wanted: fn(&str) -> bool) -> Result<Option<Vec<File>>, Error> {
         let mut files = match self {
             Self::Local => {
@@ -137,7 +137,7 @@ impl Store {
                     .try_collect()
                     .await
                     .map_err(|error| failed(format!("cannot list folder '{folder}' of the bucket"), error))?;
-                // Folders are only a way to read keys: without keys there is no folder.
+                // A folder of a bucket exists only through its keys.
                 let below = |path: &str| path[folder.len()..].trim_start_matches('/').split('/').all(is_wanted);
                 let files: Vec<_> = listed.iter().map(object_file).filter(|file| below(&file.path)).collect();
                 (!listed.is_empty()).then_some(files)
@@ -149,7 +149,7 @@ impl Store {
         Ok(files)
     }
 
-    /// Bytes of an object.
+    /// A range of bytes of an object.
     pub(super) async fn read(&self, path: &str, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
         match self {
             Self::S3(store) => store.get_range(&key(path)?, range).await.map_err(|error| read_failed(path, error)),
@@ -168,7 +168,7 @@ impl Store {
         }
     }
 
-    /// Writes a whole small file in place of the one that may be there, durably.
+    /// Writes a small file durably. Replaces an existing one.
     pub(super) async fn replace(&self, path: &str, content: Vec<u8>) -> Result<(), Error> {
         match self {
             Self::Local => {
@@ -186,7 +186,7 @@ impl Store {
         }
     }
 
-    /// Removes a file; it is no error when it is not there.
+    /// Removes a file. It is no error if it does not exist.
     pub(super) async fn remove(&self, path: &str) -> Result<(), Error> {
         match self {
             Self::Local => {
@@ -222,7 +222,7 @@ fn replace_on_disk(path: &str, content: &[u8]) -> std::io::Result<()> {
 fn walk(folder: &Path, is_wanted: fn(&str) -> bool, depth: usize, files: &mut Vec<File>) -> Result<(), Error> {
     let cannot = |error| failed_on_disk(format!("cannot list folder '{}'", folder.display()), error);
     if depth > DEPTH_MAX {
-        let what = format!("folder '{}' is {DEPTH_MAX} folders deep: a link that leads in a circle?", folder.display());
+        let what = format!("folder '{}' is {DEPTH_MAX} levels deep: is there a circular link?", folder.display());
         return Err(Error::Unavailable { what, source: None, retryable: false });
     }
     for entry in std::fs::read_dir(folder).map_err(cannot)? {
@@ -260,7 +260,7 @@ fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// A key as it stands in the bucket, without any escaping.
+/// A key as it is in the bucket, without escaping.
 pub(super) fn key(path: &str) -> Result<Key, Error> {
     Key::parse(path).map_err(|error| failed(format!("'{path}' cannot be the key of an object"), error))
 }
@@ -284,7 +284,7 @@ fn read_failed(path: &str, error: object_store::Error) -> Error {
     Error::Unavailable { what, source: Some(Box::new(error)), retryable }
 }
 
-/// Runs what waits for a disk where it holds up nobody.
+/// Runs blocking disk access on a thread of its own.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

@@ -18,25 +18,25 @@ use super::patience::Patience;
 use super::store::{Store, blocking, failed_on_disk};
 use crate::Error;
 
-/// What a writer asks for. In this order, without gaps.
+/// A request of a writer. Requests are carried out in order.
 pub(super) enum Command {
-    /// Append to a part; the first time makes it.
+    /// Append to a part. The first append creates it.
     Append { part: u64, partition: Arc<str>, bytes: Vec<u8> },
     /// End a part and make it durable.
     Close { part: u64, rows: u64 },
-    /// All closed parts since the last time belong to this checkpoint: give them their names.
+    /// All parts closed since the last checkpoint belong to this one: give them their names.
     Prepare { checkpoint: CheckpointId, reply: oneshot::Sender<Result<Vec<Staged>, Error>> },
 }
 
-/// What a writer and its uploads share.
+/// The state that a writer and its uploads share.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// Bytes that were handed over and are not written yet.
+    /// The number of bytes that were handed over and are not written yet.
     pub(super) in_flight: AtomicU64,
     broken: Mutex<Option<Broken>>,
 }
 
-/// Why nothing can be written any more. Every caller gets the same error, because chance decides which one the job reports.
+/// Why nothing can be written. Every caller gets the same error, because chance decides which one the job reports.
 #[derive(Clone, Debug)]
 struct Broken(Arc<Error>);
 
@@ -53,12 +53,12 @@ impl std::error::Error for Broken {
 }
 
 impl Shared {
-    /// Fails if nothing can be written any more.
+    /// Fails if nothing can be written.
     pub(super) fn check(&self) -> Result<(), Error> {
         let broken = self.broken.lock().expect("nobody panics while holding it");
         let Some(broken) = &*broken else { return Ok(()) };
         let retryable = matches!(*broken.0, Error::Unavailable { retryable: true, .. });
-        let what = "rows cannot be written any more".to_owned();
+        let what = "rows can no longer be written".to_owned();
         Err(Error::Unavailable { what, source: Some(Box::new(broken.clone())), retryable })
     }
 
@@ -77,7 +77,7 @@ pub(super) struct Uploads {
     pub(super) shared: Arc<Shared>,
     pub(super) waker: Arc<dyn Fn() + Send + Sync>,
     pub(super) patience: Patience,
-    /// Room for parts of objects on their way.
+    /// Room for parts of objects in flight.
     pub(super) room: Arc<Semaphore>,
     // Changing.
     pub(super) open: BTreeMap<u64, OpenFile>,
@@ -107,7 +107,7 @@ pub(super) struct ClosedFile {
 }
 
 impl Uploads {
-    /// Works until the writer is dropped. What is unfinished then belongs to no checkpoint.
+    /// Works until the writer is dropped. Unfinished files then belong to no checkpoint.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut broken = false;
         while let Some(command) = commands.recv().await {
@@ -139,8 +139,8 @@ impl Uploads {
         self.remove_unfinished().await;
     }
 
-    /// Frees the room of files that can never be completed. What cannot be removed now is removed when the next attempt
-    /// removes what this one has left.
+    /// Removes files that can never be completed, to free their room. The next attempt removes what cannot be removed
+    /// now.
     async fn remove_unfinished(&mut self) {
         for (_, file) in std::mem::take(&mut self.open) {
             let OpenFile { path, output, .. } = file;
@@ -149,7 +149,7 @@ impl Uploads {
                 Output::Object(mut object) => object.abort().await,
             };
             if let Err(error) = removed {
-                warn!(path, %error, "an unfinished file was left behind");
+                warn!(path, %error, "an unfinished file could not be removed");
             }
         }
     }
@@ -188,7 +188,7 @@ impl Uploads {
                     let path = path.clone();
                     match blocking(move || create_on_disk(&path)).await? {
                         Some(file) => Output::Disk(Arc::new(file)),
-                        // An earlier run of the job has left it, in an attempt of the same number.
+                        // An earlier run of the job left it, in an attempt with the same number.
                         None => continue,
                     }
                 }
@@ -207,7 +207,7 @@ impl Uploads {
                     disk.sync_all().map_err(|error| failed_on_disk(format!("cannot write '{written}'"), error))
                 });
                 if let Err(error) = synced.await {
-                    // As in the case of a failed write, the room is given back if that is possible.
+                    // As after a failed write, free the room if possible.
                     let _left_behind = self.store.remove(&path).await;
                     return Err(error);
                 }
@@ -215,7 +215,7 @@ impl Uploads {
             Output::Object(mut object) => {
                 if let Err(error) = object.finish().await {
                     if let Err(error) = object.abort().await {
-                        warn!(path, %error, "an unfinished upload was left behind");
+                        warn!(path, %error, "an unfinished upload could not be aborted");
                     }
                     return Err(error);
                 }
@@ -226,7 +226,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Chooses the final names. They are free now, and no one else ever chooses them.
+    /// Chooses the final names. They are free, and nothing else ever uses them.
     async fn prepare(&mut self, checkpoint: CheckpointId) -> Result<Vec<Staged>, Error> {
         let closed = std::mem::take(&mut self.closed);
         if let Store::Local = self.store {
@@ -242,7 +242,7 @@ impl Uploads {
                 let name = self.names.part(self.slot, checkpoint.number(), number);
                 let path = self.names.path(&file.partition, &name);
                 number += 1;
-                // A job that was started without its state counts its checkpoints from 1 again.
+                // A job that was started without its state numbers its checkpoints from 1 again.
                 if self.patience.answer(|| self.store.head(&path)).await?.is_none() {
                     break path;
                 }
@@ -272,7 +272,7 @@ fn create_on_disk(path: &str) -> Result<Option<File>, Error> {
     }
 }
 
-/// Makes a folder and those above it that are missing. The name of each one is durable before the next is made.
+/// Creates a folder and its missing parents. The name of each one is durable before the next is created.
 pub(super) fn create_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -281,7 +281,7 @@ pub(super) fn create_folder(folder: &Path) -> std::io::Result<()> {
     create_folder(parent)?;
     match std::fs::create_dir(folder) {
         Ok(()) => File::open(parent)?.sync_all(),
-        // Another writer has made it in the meantime.
+        // Another writer has created it in the meantime.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }

@@ -1,4 +1,5 @@
-//! Writes rows of a filesystem table: deals them to partitions, encodes them, and hands the bytes to the I/O side.
+//! Writes rows of a filesystem table: distributes them to partitions, encodes them, and hands the bytes to the I/O
+//! side.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,26 +22,26 @@ use crate::Error;
 use crate::print::row::write_value;
 use crate::sink::{Prepared, SinkWriter};
 
-/// Encoded lines are handed over in blocks of so many bytes.
+/// The size of the blocks in which encoded lines are handed over, in bytes.
 const BLOCK_BYTES: usize = 1 << 20;
-/// Bytes on their way to the disk or the bucket before the writer takes no more rows.
+/// The number of bytes in flight to the disk or the bucket from which the writer accepts no more rows.
 const IN_FLIGHT_BYTES_MAX: u64 = 32 << 20;
-/// Files that are written side by side; with more partitions at once, parts end early.
+/// The number of files that are written concurrently. With more partitions at once, parts end early.
 const PARTS_MAX: usize = 256;
-/// Bytes held back in all parts together before the largest ends early.
+/// The number of bytes buffered in all parts from which the largest part ends early.
 const HELD_BYTES_MAX: usize = 256 << 20;
 
 /// Writes the rows of one subtask.
 pub(super) struct FileWriter {
     // Fixed at start.
     config: Arc<Config>,
-    /// Of the files.
+    /// The schema of the files.
     schema: SchemaRef,
     /// The names of the partition keys.
     partition_keys: Vec<String>,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
-    /// Gone with the writer: then nobody waits for an answer of the store any more.
+    /// Dropped with the writer: then nobody waits for an answer of the store.
     _needs: watch::Sender<()>,
     io: tokio::runtime::Handle,
     // Changing.
@@ -52,12 +53,12 @@ pub(super) struct FileWriter {
 struct Part {
     number: u64,
     encoder: PartEncoder,
-    /// Bytes that were handed over.
+    /// The number of bytes that were handed over.
     handed: usize,
 }
 
 impl Part {
-    /// Bytes that are held back, here or on the way to a bucket: those of an unfinished part of an object.
+    /// The number of buffered bytes, here or in an unfinished part of an object.
     fn held(&self, location: &Location) -> usize {
         let begun = if matches!(location, Location::S3 { .. }) { self.handed % PART_BYTES } else { 0 };
         self.encoder.held() + begun
@@ -169,7 +170,7 @@ impl FileWriter {
 
 fn failed(error: arrow::error::ArrowError) -> Error {
     Error::Unavailable {
-        what: "cannot deal rows to partitions".to_owned(),
+        what: "cannot distribute rows to partitions".to_owned(),
         source: Some(Box::new(error)),
         retryable: false,
     }
@@ -183,7 +184,7 @@ impl SinkWriter for FileWriter {
         }
         let columns = &self.config.file_columns;
         let in_file = rows.project(columns).map_err(failed)?;
-        // Nullability is the table's, not the query's.
+        // Nullability is that of the table, not of the query.
         let in_file = RecordBatch::try_new(Arc::clone(&self.schema), in_file.columns().to_vec()).map_err(failed)?;
         if self.partition_keys.is_empty() {
             self.write_partition("", &in_file)?;

@@ -1,4 +1,4 @@
-//! How many rows are due: a rate, without a clock of its own.
+//! How many rows are due at a rate. The caller passes the time.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ impl Pace {
         Self { rows_per_second: u128::from(rows_per_second.max(1)), readers: readers.max(1) as u128, taken: 0 }
     }
 
-    /// How many rows may be made now, `elapsed` after the first question. Row `n` is due after `n` intervals, so the first
-    /// is due at once. Rows that were due and not requested are made up for later, but at most those of one second.
+    /// The number of rows that are due now, `elapsed` after the first call. Row `n` is due after `n` intervals, so the
+    /// first row is due at once. Overdue rows stay due, but at most those of one second.
     pub fn due(&mut self, elapsed: Duration) -> usize {
         let due = elapsed.as_nanos() * self.rows_per_second / (1_000_000_000 * self.readers) + 1;
         let burst_max = self.rows_per_second / self.readers + 1;
@@ -32,7 +32,7 @@ impl Pace {
         self.taken += rows as u128;
     }
 
-    /// How long after the first question the next row is due.
+    /// The time from the first call until the next row is due.
     pub fn next_due(&self) -> Duration {
         let nanos = (self.taken * 1_000_000_000 * self.readers).div_ceil(self.rows_per_second);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! Reads row numbers at a pace.
+//! Reads generated rows at a pace.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::{Generator, Position};
 use crate::Error;
 use crate::source::{Poll, ReaderContext, ReaderCounters, SourceReader, Split};
 
-/// The shortest wait for rows: a high rate comes in batches instead of row by row.
+/// The shortest wait for rows, so that a high rate gives batches instead of single rows.
 const WAIT_MIN: Duration = Duration::from_millis(10);
 
 pub(super) struct Reader {
@@ -46,7 +46,7 @@ impl Reader {
         Self { generator, context, pace, started: None, timer_is_set: Arc::default(), splits: Vec::new(), bytes: 0 }
     }
 
-    /// Rows that are due now; when there are none, the waker will tell.
+    /// The rows that are due now. If there are none, the waker is called when some are.
     fn due(&mut self) -> usize {
         let Some(pace) = &mut self.pace else { return usize::MAX };
         let started = *self.started.get_or_insert_with(Instant::now);
@@ -101,7 +101,7 @@ impl SourceReader for Reader {
         Ok(Poll::Rows { split: split.id.clone(), rows })
     }
 
-    /// Splits share the pace: when no row is due, none is of any of them.
+    /// Splits share the pace: if no row is due, no split has one.
     fn is_empty(&mut self, _split: &SplitId) -> bool {
         self.due() == 0
     }

@@ -18,28 +18,28 @@ use super::reachability::Reachability;
 use super::refusal::{Refusal, advice_on_configuration};
 use crate::Error;
 
-/// The same trouble is logged once in this time.
+/// The same error is logged at most once in this time.
 const LOG_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// The longest wait for one request that a job makes before it runs.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the first request of a job waits for its answer; the next ones twice as long each.
+/// How long the first request of a job waits for its answer. Each further one waits twice as long.
 const FIRST_SLICE: Duration = Duration::from_secs(1);
 
 /// Brokers that are silent for this long at the start of a job are reported, while the job waits for them.
 const REPORTED_AFTER: Duration = Duration::from_secs(5);
 
-/// A refusal that has lasted this long is final. A broker that has just started may not know its users yet.
+/// How long a refusal must last to be final. A broker that has just started may not know its users yet.
 const REFUSED_FOR: Duration = Duration::from_secs(2);
 
-/// A refusal that is not reported again for this long is over. The client reports it every 30 seconds.
+/// A refusal is over if it is not reported again for this long. The client reports it every 30 seconds.
 const REFUSAL_HOLDS: Duration = Duration::from_secs(60);
 
 /// A consumer as this connector uses it.
 pub type TableConsumer = BaseConsumer<Context>;
 
-/// Takes librdkafka's log lines and errors, and says the same thing only once in a while.
+/// Receives librdkafka's log lines and errors, and logs the same message only once in a while.
 pub struct Context {
     /// What the client is for, in log lines.
     purpose: String,
@@ -47,9 +47,9 @@ pub struct Context {
     brokers: String,
 
     said: Mutex<BTreeMap<String, Instant>>,
-    /// Set by an error that the client reports in its log and nowhere else: a topic that is gone.
+    /// Set by an error that the client reports only in its log: a topic that is gone.
     alarm: AtomicBool,
-    /// Who answers, if the client gives statistics.
+    /// Which brokers answer, if the client gives statistics.
     reachability: Mutex<Reachability>,
     /// Why the last connection failed, if the broker gave a reason.
     refused: Mutex<Option<Refused>>,
@@ -83,8 +83,8 @@ impl Context {
         self.reachability.lock().unwrap_or_else(PoisonError::into_inner).trouble().map(str::to_owned)
     }
 
-    /// Why brokers refuse this client for good: names them and says what to do. `retryable` says whether another attempt can
-    /// help. Another attempt opens the tables again and so reads Secrets that have changed.
+    /// Why brokers refuse this client for good, with their names and a remedy. `retryable` says whether another attempt
+    /// can succeed. Another attempt opens the tables again, and so reads changed Secrets.
     pub fn refusal(&self, retryable: bool) -> Option<Error> {
         let refused = self.refused();
         let is_valid = |refused: &&Refused| refused.why.is_final() && refused.reported.elapsed() < REFUSAL_HOLDS;
@@ -93,7 +93,7 @@ impl Context {
         Some(Error::Unavailable { what, source: None, retryable })
     }
 
-    /// Notes that a broker has answered.
+    /// Records that a broker has answered.
     pub fn answered(&self) {
         *self.refused() = None;
     }
@@ -124,7 +124,8 @@ impl Context {
         }
     }
 
-    /// Whether there was an alarm since the last call. Then the caller checks whether its topics still exist and may be read.
+    /// Whether there was an alarm since the last call. Then the caller checks whether its topics still exist and may be
+    /// read.
     pub fn take_alarm(&self) -> bool {
         self.alarm.swap(false, Ordering::AcqRel)
     }
@@ -165,9 +166,9 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.record_refusal(reason);
-        // The end of a partition comes this way too and is no news.
+        // The end of a partition is also reported here. It is no error.
         let code = error.rdkafka_error_code();
-        // That a connection failed has been in the log with its reason.
+        // The failed connection is already in the log, with its reason.
         let is_logged = matches!(
             code,
             Some(
@@ -198,7 +199,7 @@ impl ProducerContext<NoCustomPartitioner> for Context {
     fn delivery(&self, _result: &rdkafka::producer::DeliveryResult<'_>, _opaque: ()) {}
 }
 
-/// A configuration with what all clients have in common.
+/// The common configuration of all clients.
 fn config(properties: &BTreeMap<String, String>) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("client.id", "eddyline");
@@ -211,7 +212,7 @@ fn config(properties: &BTreeMap<String, String>) -> ClientConfig {
     config
 }
 
-/// What a consumer gets before the table's properties, which may change it.
+/// The defaults of a consumer. The table's properties may change them.
 const CONSUMER_DEFAULTS: [(&str, &str); 6] = [
     ("isolation.level", "read_committed"),
     ("auto.offset.reset", "error"),
@@ -240,7 +241,7 @@ pub fn consumer_config(properties: &ClientProperties, table: &str) -> ClientConf
     config
 }
 
-/// A producer configuration with the settings that must hold whatever the table says.
+/// A producer configuration, with the settings that a table cannot change.
 pub fn producer_config(properties: &ClientProperties, fixed: &[(&str, &str)]) -> ClientConfig {
     let mut config = config(&properties.producer);
     for (name, value) in [("partitioner", "murmur2_random"), ("linger.ms", "5"), ("batch.size", "262144")] {
@@ -254,7 +255,7 @@ pub fn producer_config(properties: &ClientProperties, fixed: &[(&str, &str)]) ->
     config
 }
 
-/// Makes a client.
+/// Creates a client.
 ///
 /// # Errors
 /// Names the property that librdkafka does not accept.
@@ -262,7 +263,7 @@ pub fn create<T: FromClientConfigAndContext<Context>>(config: &ClientConfig, pur
     config.create_with_context(Context::new(purpose, config)).map_err(|error| not_made(config, purpose, error))
 }
 
-/// The error of a client that could not be made. It does not tell the values of properties that may be secrets.
+/// The error of a client that could not be created. It has no values of properties, because they may be secrets.
 pub fn not_made(config: &ClientConfig, purpose: &str, error: KafkaError) -> Error {
     let brokers = config.get("bootstrap.servers").unwrap_or_default();
     let what = match &error {
@@ -278,7 +279,7 @@ pub fn not_made(config: &ClientConfig, purpose: &str, error: KafkaError) -> Erro
         }
         error => format!("{purpose}: cannot make a kafka client for brokers {brokers}: {error}"),
     };
-    // The source would repeat what is left out here.
+    // The source of the error would repeat what is left out here.
     Error::Unavailable { what, source: None, retryable: false }
 }
 
@@ -286,7 +287,7 @@ fn is_secret(name: &str) -> bool {
     ["password", "pem", "secret", "username", "token"].iter().any(|part| name.contains(part))
 }
 
-/// A consumer that answers questions about topics and offsets and reads nothing.
+/// A consumer for requests about topics and offsets. It reads no records.
 ///
 /// # Errors
 /// Names the property that librdkafka does not accept.
@@ -297,7 +298,7 @@ pub fn asking_consumer(properties: &ClientProperties, table: &str, purpose: &str
     create(&config, purpose)
 }
 
-/// Asks a question whose answer does not matter: whether brokers take this client is learnt before anything runs.
+/// Sends a request whose answer does not matter, to learn whether brokers accept this client before anything runs.
 ///
 /// # Errors
 /// When brokers refuse the client, with the reason; or when no broker answers, which is retryable.
@@ -337,14 +338,14 @@ pub fn wait_for_answer(consumer: &TableConsumer, topic: Option<&str>) -> Result<
     }
 }
 
-/// Takes errors and log lines that a client has for us which reads no records.
+/// Receives the errors and log lines of a client that reads no records.
 pub fn take_events(consumer: &TableConsumer) {
     while events_waiting(consumer) > 0 {
         let _ = consumer.poll(Duration::ZERO);
     }
 }
 
-/// Whether it can help to wait and try again.
+/// Whether a later attempt can succeed.
 pub fn is_retryable(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     if let KafkaError::Transaction(error) = error

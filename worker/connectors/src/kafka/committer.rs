@@ -16,29 +16,29 @@ use super::staged::{Staged, StagedObject};
 use crate::Error;
 use crate::sink::{Committable, SinkCommitter, Staging};
 
-/// Slots published at the same time.
+/// The number of slots that publish at the same time.
 const PUBLISHING_MAX: usize = 8;
 
-/// Bytes of staged objects in memory at the same time, of all slots; an object that is larger is there alone. The client
+/// The number of bytes of staged objects in memory, over all slots. A larger object is in memory alone. The client
 /// holds as much again.
 const PUBLISHING_BYTES_MAX: u32 = 64 << 20;
 
 /// Publishes staged records, each slot with its own transactional producer.
 ///
-/// The committables alone say which slots there are, not the present parallelism: after a rescale the slots of the former
-/// parallelism are still published here.
+/// The committables alone say which slots there are, not the present parallelism: after a rescale the slots of the
+/// former parallelism are still published here.
 pub struct KafkaCommitter {
     config: Arc<SinkConfig>,
     job: String,
     uid: String,
-    /// Whether rows carry timestamps of their own, so that a record's timestamp does not tell when it was published.
+    /// Whether rows carry their own timestamps. Then the timestamp of a record is not that of its publication.
     written_timestamps: bool,
     staging: Arc<dyn Staging>,
     io: tokio::runtime::Handle,
 
     /// One for each slot that was published in this attempt.
     publishers: BTreeMap<u16, Publisher>,
-    /// Whether what is committed was staged before this attempt.
+    /// Whether the output to commit was staged before this attempt.
     is_recovering: bool,
     /// Whether the last commit has failed, perhaps after it had published something.
     has_failed: bool,
@@ -79,7 +79,7 @@ impl KafkaCommitter {
     }
 }
 
-/// Reads staged objects, few at a time.
+/// Reads staged objects, a few at a time.
 struct Objects {
     staging: Arc<dyn Staging>,
     io: tokio::runtime::Handle,
@@ -109,7 +109,7 @@ impl Objects {
     }
 }
 
-/// Has the objects of a slot published on a thread that may wait.
+/// Publishes the objects of a slot on a thread that may block.
 async fn publish(
     mut publisher: Publisher,
     checkpoint: CheckpointId,
@@ -147,7 +147,7 @@ impl SinkCommitter for KafkaCommitter {
             let objects = Arc::new(Objects { staging: Arc::clone(&self.staging), io: self.io.clone(), memory });
             let mut work = Vec::with_capacity(slots.len());
             for (slot, mut staged) in slots {
-                // What was staged for a checkpoint that failed is published with the next one, and before its output.
+                // Output of an abandoned checkpoint is published with the next one, before the output of that.
                 staged.sort_by_key(|part| part.checkpoint);
                 let publisher = self.publisher(slot);
                 let work_of_slot = publish(publisher, checkpoint, is_recovered, staged, Arc::clone(&objects));

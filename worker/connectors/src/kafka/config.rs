@@ -1,6 +1,6 @@
 //! The WITH options of a Kafka table. The keys and their meanings are Flink's; `scan.dead-letter.topic` is our own.
 //!
-//! One table can be read and written, so both configurations read all options and each keeps its part.
+//! One table can be both read and written, so both configurations read all options, and each keeps its part.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::modes::{BoundedMode, StartupMode};
 use super::properties::ClientProperties;
 use crate::{MetadataColumn, OptionError, OptionErrors, Options, TableDescriptor};
 
-/// How often to look for new partitions unless the table says otherwise.
+/// How often to look for new partitions by default.
 pub const DISCOVERY_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
 
 /// Metadata columns that can be read, by key.
@@ -29,7 +29,7 @@ pub const WRITABLE_METADATA: [&str; 2] = ["headers", "timestamp"];
 pub enum Topics {
     /// These, in this order.
     Named(Vec<String>),
-    /// All whose whole name matches, those to come as well.
+    /// All whose whole name matches, including future ones.
     Pattern(Regex),
 }
 
@@ -41,7 +41,7 @@ impl Default for Topics {
 }
 
 impl Topics {
-    /// A topic that can be asked for, if any is named.
+    /// A topic for requests, if the table names one.
     pub fn first(&self) -> Option<&str> {
         match self {
             Self::Named(names) => names.first().map(String::as_str),
@@ -60,10 +60,10 @@ impl PartialEq for Topics {
     }
 }
 
-/// How the columns of a table lie in keys and values of records.
+/// How the columns of a table are distributed to keys and values of records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordLayout {
-    /// The key's format, and the table's columns that lie in it; `None` for a table that has no use for keys.
+    /// The key's format, and the table's columns in it. `None` if the table does not use keys.
     pub key: Option<KeyLayout>,
     /// The value's format.
     pub value_format: FormatConfig,
@@ -73,7 +73,7 @@ pub struct RecordLayout {
     pub value_schema: SchemaRef,
 }
 
-/// How some of a table's columns lie in the keys of records.
+/// The columns of a table in the keys of records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeyLayout {
     /// The format.
@@ -97,13 +97,13 @@ pub struct SourceConfig {
     pub startup: StartupMode,
     /// Where to end.
     pub bounded: BoundedMode,
-    /// How often to look for new partitions; `None` for once.
+    /// How often to look for new partitions. `None`: once.
     pub discovery_interval: Option<Duration>,
-    /// Where records go that cannot be read, in place of ending the job.
+    /// The topic for records that cannot be read. Without it such a record ends the job.
     pub dead_letter_topic: Option<String>,
     /// Whether to commit group offsets when a checkpoint is complete.
     pub commit_group_offsets: bool,
-    /// `scan.parallelism`: how many readers there are at most.
+    /// `scan.parallelism`: the maximum number of readers.
     pub parallelism: Option<NonZeroU16>,
 }
 
@@ -112,39 +112,39 @@ pub struct SourceConfig {
 pub enum DeliveryGuarantee {
     /// Nothing.
     None,
-    /// They are there, some perhaps twice.
+    /// Each row is written, some perhaps twice.
     AtLeastOnce,
-    /// They are there once, for readers with `isolation.level = read_committed`.
+    /// Each row is visible once, to readers with `isolation.level = read_committed`.
     ExactlyOnce,
 }
 
 /// How a sink chooses partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Partitioner {
-    /// As Kafka's Java clients do: by the key's hash; records without a key stick to a random partition for a while.
+    /// As Kafka's Java clients: by the hash of the key. Records without a key stay on a random partition for some time.
     Default,
     /// Each writer has one partition.
     Fixed,
-    /// Each writer takes the partitions in turns.
+    /// Each writer uses the partitions in turn.
     RoundRobin,
 }
 
 /// How to write a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SinkConfig {
-    /// Where to.
+    /// The topic.
     pub topic: String,
     /// How to reach the brokers.
     pub properties: ClientProperties,
     /// What records look like.
     pub layout: RecordLayout,
-    /// What is promised.
+    /// The delivery guarantee.
     pub guarantee: DeliveryGuarantee,
-    /// Begins the names of transactions, in place of the job's name.
+    /// The prefix of the names of transactions, instead of the job's name.
     pub transactional_id_prefix: Option<String>,
     /// How partitions are chosen.
     pub partitioner: Partitioner,
-    /// `sink.parallelism`: how many writers there are at most.
+    /// `sink.parallelism`: the maximum number of writers.
     pub parallelism: Option<NonZeroU16>,
 }
 
@@ -166,7 +166,7 @@ struct TableOptions {
 }
 
 impl SourceConfig {
-    /// Reads and checks the options of a table that is to be read.
+    /// Reads and checks the options of a source table.
     ///
     /// # Errors
     /// Names the option, or what the table lacks, and what to do.
@@ -203,14 +203,14 @@ impl SourceConfig {
         })
     }
 
-    /// Whether the source comes to an end by itself.
+    /// Whether the source ends by itself.
     pub fn is_bounded(&self) -> bool {
         self.bounded != BoundedMode::Unbounded
     }
 }
 
 impl SinkConfig {
-    /// Reads and checks the options of a table that is to be written.
+    /// Reads and checks the options of a sink table.
     ///
     /// # Errors
     /// Names the option, or what the table lacks, and what to do.
@@ -295,7 +295,7 @@ impl RecordLayout {
         if !prefix.is_empty() && !except_key {
             return Err(OptionError::of(
                 "key.fields-prefix",
-                "'key.fields-prefix' needs 'value.fields-include' = 'EXCEPT_KEY': else the prefixed names were in the value",
+                "'key.fields-prefix' needs 'value.fields-include' = 'EXCEPT_KEY': otherwise the value would have the prefixed names",
             ));
         }
         let key = key_layout(options, schema, prefix)?;
@@ -356,7 +356,7 @@ fn key_layout(options: &mut Options<'_>, schema: &SchemaRef, prefix: &str) -> Re
     Ok(Some(KeyLayout { format, columns, schema }))
 }
 
-/// Some columns of a table, with a prefix taken off their names.
+/// Some columns of a table, with a prefix removed from their names.
 fn part_of(schema: &SchemaRef, columns: &[usize], prefix: &str) -> SchemaRef {
     let field = |index: &usize| {
         let field = schema.field(*index);

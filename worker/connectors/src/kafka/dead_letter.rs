@@ -1,7 +1,7 @@
 //! The topic for records that cannot be read.
 //!
-//! A dead letter has the record's key, value and headers, and headers of its own that say where it came from and what is
-//! wrong with it. Before a position behind it gets into a checkpoint it has been acknowledged.
+//! A dead letter has the record's key, value and headers, and further headers with its origin and its error. It is
+//! acknowledged before a position after it becomes part of a checkpoint.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// The dead letters of a source; `None` when its table names no topic for them.
+    /// The dead letters of a source. `None` if the table has no topic for them.
     ///
     /// # Errors
     /// Names the property that the producer does not accept.
@@ -38,7 +38,7 @@ impl DeadLetters {
     /// Sends one record.
     ///
     /// # Errors
-    /// Says why the dead-letter topic does not take it.
+    /// Says why the dead-letter topic does not accept it.
     pub fn send(&mut self, topic: &str, partition: i32, message: &Message, reason: &str) -> Result<(), Error> {
         let mut headers = Vec::new();
         message.each_header(|name, value| headers.push((name.to_owned(), value.map(<[u8]>::to_vec))));
@@ -67,7 +67,7 @@ impl DeadLetters {
     /// Waits until all dead letters are acknowledged.
     ///
     /// # Errors
-    /// Names one that was lost, or the topic when it takes too long.
+    /// Names one that was lost, or the topic if it takes too long.
     pub fn flush(&mut self) -> Result<(), Error> {
         if self.unacknowledged {
             if !self.outbox.flush(FLUSH_LIMIT)? {

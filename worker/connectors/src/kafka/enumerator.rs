@@ -24,7 +24,7 @@ use crate::source::{Discovery, Split, SplitEnumerator};
 /// How long the first discovery waits when no broker answers.
 const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
-/// The pause between two tries.
+/// The wait between two attempts.
 const RETRY_AFTER: Duration = Duration::from_millis(300);
 
 /// A partition: topic and number.
@@ -52,7 +52,7 @@ impl SplitEnumerator for PartitionEnumerator {
         Box::pin(async move {
             found.await.unwrap_or_else(|error| {
                 Err(Error::Unavailable {
-                    what: "partition discovery broke off".to_owned(),
+                    what: "partition discovery was interrupted".to_owned(),
                     source: Some(Box::new(error)),
                     retryable: true,
                 })
@@ -66,7 +66,7 @@ impl SplitEnumerator for PartitionEnumerator {
     }
 }
 
-/// What the enumerator does on a thread that may wait.
+/// The work of the enumerator, on a thread that may block.
 struct Finder {
     config: Arc<SourceConfig>,
     table: String,
@@ -102,7 +102,7 @@ impl Finder {
         Ok(Discovery { splits: self.known.values().cloned().collect(), complete })
     }
 
-    /// Adds what is new.
+    /// Adds new partitions.
     fn find(&mut self) -> Result<(), Error> {
         if self.begun && self.config.is_bounded() {
             return Ok(());
@@ -127,7 +127,8 @@ impl Finder {
         if new.is_empty() {
             return Ok(());
         }
-        // Partitions in the checkpoint continue from their offsets, whatever the options say. Newer ones are read in full.
+        // Partitions in the checkpoint continue from their offsets, whatever the options say. Newer ones are read in
+        // full.
         let late = |(topic, partition): &Partition| {
             self.begun || (!self.restored.is_empty() && !self.restored.contains(&split_id(topic, *partition)))
         };
@@ -214,7 +215,7 @@ impl Finder {
     }
 }
 
-/// The partitions there are now.
+/// The present partitions.
 fn partitions(consumer: &TableConsumer, topics: &Topics, begun: bool) -> Result<Vec<Partition>, Error> {
     let mut found = Vec::new();
     match topics {
@@ -226,7 +227,7 @@ fn partitions(consumer: &TableConsumer, topics: &Topics, begun: bool) -> Result<
                 for topic in metadata.topics() {
                     match topic.error().map(RDKafkaErrorCode::from) {
                         None => found.extend(topic.partitions().iter().map(|p| (name.clone(), p.id()))),
-                        // The reader of a topic that was deleted says so itself.
+                        // The reader of a deleted topic reports that itself.
                         Some(RDKafkaErrorCode::UnknownTopicOrPartition) if begun => {}
                         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                             return Err(Error::Unavailable {
@@ -267,7 +268,7 @@ fn list(partitions: &[Partition], offset: Offset) -> Result<TopicPartitionList, 
     Ok(list)
 }
 
-/// The offsets a broker answered, and the partitions for which there is none.
+/// The offsets in a broker's answer, and the partitions without one.
 fn concrete(answer: &TopicPartitionList, asked: &str) -> Result<(BTreeMap<Partition, i64>, Vec<Partition>), Error> {
     let (mut offsets, mut missing) = (BTreeMap::new(), Vec::new());
     for element in answer.elements() {
@@ -294,11 +295,11 @@ fn offsets_at(
     if partitions.is_empty() {
         return Ok(BTreeMap::new());
     }
-    // In this request -2 and -1, which is how the two ends are written, stand for the ends of the log.
+    // In this request, -2 and -1 mean the two ends of the log.
     let asked = if end == Offset::Beginning { "the oldest record" } else { "the newest record" };
     let answer = consumer
         .offsets_for_times(list(partitions, end)?, REQUEST_TIMEOUT)
-        .map_err(|error| unavailable(format!("cannot ask for the offset of {asked}"), error))?;
+        .map_err(|error| unavailable(format!("cannot look up the offset of {asked}"), error))?;
     let (offsets, missing) = concrete(&answer, asked)?;
     match missing.first() {
         None => Ok(offsets),
@@ -310,7 +311,8 @@ fn offsets_at(
     }
 }
 
-/// The first offset of each partition whose record is not older than `timestamp`; its end when there is none.
+/// The first offset of each partition whose record is not older than `timestamp`. The end of the partition if there is
+/// none.
 fn offsets_from(
     consumer: &TableConsumer,
     partitions: &[Partition],
@@ -322,7 +324,7 @@ fn offsets_from(
     let asked = format!("timestamp {timestamp}");
     let answer = consumer
         .offsets_for_times(list(partitions, Offset::Offset(timestamp))?, REQUEST_TIMEOUT)
-        .map_err(|error| unavailable(format!("cannot ask for the offset of {asked}"), error))?;
+        .map_err(|error| unavailable(format!("cannot look up the offset of {asked}"), error))?;
     let (mut offsets, missing) = concrete(&answer, &asked)?;
     offsets.extend(offsets_at(consumer, &missing, Offset::End)?);
     Ok(offsets)

@@ -1,4 +1,4 @@
-//! Metadata columns: what Kafka knows about a record besides key and value.
+//! Metadata columns: the properties of a record besides key and value.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl MetadataBuilder {
         &self.declared
     }
 
-    /// Appends what a record says.
+    /// Appends the value of a record.
     pub fn append(&mut self, topic: &str, partition: i32, message: &Message) {
         match &mut self.values {
             Values::Topic(values) => values.append_value(topic),

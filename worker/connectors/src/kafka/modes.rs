@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use crate::{OptionError, Options};
 
-/// Where a partition begins that no checkpoint knows.
+/// Where a partition begins that is in no checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StartupMode {
-    /// At the oldest record there is.
+    /// At the oldest record.
     Earliest,
-    /// Behind the newest record there is.
+    /// After the newest record.
     Latest,
-    /// Where the group `properties.group.id` was; where it was nowhere, as `properties.auto.offset.reset` says.
+    /// At the offset of the group `properties.group.id`. If there is none, as `properties.auto.offset.reset` says.
     #[default]
     GroupOffsets,
     /// At the first record with this timestamp or a later one, in milliseconds since 1970.
     Timestamp(i64),
-    /// At these offsets; other partitions at the oldest record there is.
+    /// At these offsets. Other partitions begin at the oldest record.
     SpecificOffsets(BTreeMap<i32, i64>),
 }
 
@@ -26,13 +26,13 @@ pub enum BoundedMode {
     /// Nowhere.
     #[default]
     Unbounded,
-    /// Behind the newest record there is when the job starts.
+    /// After the record that is the newest when the job starts.
     Latest,
-    /// Where the group `properties.group.id` was when the job started.
+    /// At the offset of the group `properties.group.id` when the job starts.
     GroupOffsets,
     /// Before the first record with this timestamp or a later one, in milliseconds since 1970.
     Timestamp(i64),
-    /// Before these offsets; other partitions are not read.
+    /// Before these offsets. Other partitions are not read.
     SpecificOffsets(BTreeMap<i32, i64>),
 }
 

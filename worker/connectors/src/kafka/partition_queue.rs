@@ -1,4 +1,4 @@
-//! The queue of one partition, and the records taken from it where librdkafka put them.
+//! The queue of one partition, and its records in librdkafka's memory.
 //!
 //! This is the only place that handles librdkafka's memory. A [`Message`] owns one record of it until dropped; a
 //! [`PartitionQueue`] holds on to its consumer, so both end before the client does if they are dropped with the reader.
@@ -19,7 +19,7 @@ type Waker = Arc<dyn Fn() + Send + Sync>;
 /// Records of one partition, fetched and not yet taken.
 pub struct PartitionQueue {
     queue: NonNull<sys::rd_kafka_queue_t>,
-    /// The function that the queue calls when it gets something. It is boxed because librdkafka keeps its address.
+    /// The function that the queue calls when something arrives. It is boxed because librdkafka keeps its address.
     _waker: Box<Waker>,
     _consumer: Arc<TableConsumer>,
 }
@@ -58,13 +58,13 @@ impl PartitionQueue {
         }
     }
 
-    /// Whether no record is there now.
+    /// Whether the queue is empty now.
     pub fn is_empty(&self) -> bool {
         // SAFETY: the queue is alive.
         unsafe { sys::rd_kafka_queue_length(self.queue.as_ptr()) == 0 }
     }
 
-    /// Appends up to `max` records that are there now; never waits.
+    /// Appends up to `max` records from the queue. Never waits.
     pub fn take(&self, into: &mut Vec<Message>, max: usize) {
         into.reserve(max);
         let free = into.spare_capacity_mut();
@@ -102,7 +102,7 @@ pub fn events_waiting(consumer: &TableConsumer) -> usize {
     }
 }
 
-/// One record, or news about its partition.
+/// A record, or an event of its partition.
 #[repr(transparent)]
 pub struct Message(NonNull<sys::rd_kafka_message_t>);
 
@@ -115,7 +115,7 @@ impl Message {
         unsafe { self.0.as_ref() }
     }
 
-    /// What the message reports when it is no record: the code and its text.
+    /// The code and the text of an event. `None` for a record.
     pub fn news(&self) -> Option<(RDKafkaErrorCode, String)> {
         let code = self.raw().err;
         if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
@@ -129,19 +129,19 @@ impl Message {
         Some((code.into(), text))
     }
 
-    /// The offset of the record; of news, the offset it is about.
+    /// The offset of the record, or the offset that the event is about.
     pub fn offset(&self) -> i64 {
         self.raw().offset
     }
 
-    /// The value; `None` for a tombstone.
+    /// The value. `None` for a tombstone.
     pub fn value(&self) -> Option<&[u8]> {
         let raw = self.raw();
         // SAFETY: librdkafka keeps `len` bytes at `payload` as long as the message lives.
         unsafe { slice(raw.payload, raw.len) }
     }
 
-    /// The key; `None` when there is none.
+    /// The key. `None` if there is none.
     pub fn key(&self) -> Option<&[u8]> {
         let raw = self.raw();
         // SAFETY: librdkafka keeps `key_len` bytes at `key` as long as the message lives.

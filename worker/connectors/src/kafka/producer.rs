@@ -1,4 +1,4 @@
-//! Producing records and learning what became of them.
+//! Produces records and collects failed deliveries.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,19 +14,19 @@ use super::client::{Context, not_made};
 use super::records::Record;
 use crate::Error;
 
-/// Failed deliveries are kept up to this many; more tell nothing new.
+/// The number of failed deliveries that are kept. More say nothing new.
 const FAILURES_MAX: usize = 16;
 
-/// A record that a broker did not take.
+/// A record that a broker did not accept.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Where it was to go.
+    /// Its destination.
     pub partition: i32,
-    /// Why it is not there.
+    /// Why it was not written.
     pub error: KafkaError,
 }
 
-/// What became of records handed to a producer: the failures.
+/// The failed deliveries of a producer.
 #[derive(Default)]
 pub struct Failures(Mutex<Vec<Failure>>);
 
@@ -44,12 +44,12 @@ pub struct DeliveryContext {
 }
 
 impl DeliveryContext {
-    /// A context for the producer that does `purpose`, telling `failures`.
+    /// A context for the producer that does `purpose`. It reports to `failures`.
     pub fn new(purpose: &str, config: &ClientConfig, failures: Arc<Failures>) -> Self {
         Self { client: Context::new(purpose, config), failures }
     }
 
-    /// Why brokers do not take this client, if they said so; see [`Context::refusal`].
+    /// Why brokers refuse this client, if they do; see [`Context::refusal`].
     pub fn refusal(&self) -> Option<Error> {
         self.client.refusal(true)
     }
@@ -90,7 +90,7 @@ where
     config.create_with_context(context).map_err(|error| not_made(config, purpose, error))
 }
 
-/// Says what sending a record needs of `P`, so that all producers share it.
+/// Sends a record, for all kinds of producers.
 pub fn record_of<'a>(topic: &'a str, record: &Record<'a>, marker: Option<&str>) -> BaseRecord<'a, [u8], [u8]> {
     let mut base = BaseRecord::to(topic);
     base.key = record.key;
@@ -119,7 +119,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An outbox for `topic`; `purpose` names it in errors and logs.
+    /// An outbox for `topic`. `purpose` is its name in errors and logs.
     ///
     /// # Errors
     /// Names the property that librdkafka does not accept.
@@ -129,7 +129,7 @@ impl Outbox {
         Ok(Self { purpose: purpose.to_owned(), topic: topic.to_owned(), producer, failures })
     }
 
-    /// Hands a record over; `false` if there is no room for it now.
+    /// Hands a record over. `false` if there is no room now.
     ///
     /// # Errors
     /// Says why the record can never be sent, or that an earlier one was lost.
@@ -144,7 +144,7 @@ impl Outbox {
         }
     }
 
-    /// Records handed over and not yet acknowledged.
+    /// The number of records handed over and not yet acknowledged.
     pub fn in_flight(&self) -> usize {
         usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
     }
@@ -156,7 +156,7 @@ impl Outbox {
     pub fn check(&self) -> Result<(), Error> {
         match self.failures.first() {
             None => Ok(()),
-            // Records that timed out while brokers refuse the client: that is the reason to tell.
+            // Records timed out while brokers refuse the client: that is the reason to report.
             Some(Failure { error, .. })
                 if super::client::is_retryable(&error)
                     && let Some(refusal) = self.producer.context().refusal() =>
@@ -170,7 +170,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until everything handed over is acknowledged, at most `limit`; `false` when that was not long enough.
+    /// Waits until all records are acknowledged, at most `limit`. `false` if that was not long enough.
     ///
     /// # Errors
     /// Names a record that was lost.

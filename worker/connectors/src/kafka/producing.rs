@@ -1,8 +1,8 @@
 //! The writer that hands records to the client at once (`none`, `at-least-once`).
 //!
-//! At a barrier it has everything before the barrier acknowledged, on a thread that may wait. The rows behind a barrier wait
-//! in the writer's queue until then: else they would be flushed too, and a flush might never end. Barriers stand in the same
-//! queue, so that several checkpoints can be on their way: one that was abandoned holds up nothing.
+//! At a barrier, a thread that may block waits until all rows before it are acknowledged. Until then, rows after the
+//! barrier wait in the writer's queue. Otherwise they would also be flushed, and a flush might never end. Barriers are
+//! in the same queue, so several checkpoints can be in flight, and an abandoned one delays nothing.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,16 +21,16 @@ use super::records::{EncodedRows, RowEncoder};
 use crate::Error;
 use crate::sink::{Prepared, SinkWriter, WriterContext};
 
-/// Records at the client, not yet acknowledged, above which a writer takes no more rows.
+/// The number of unacknowledged records in the client from which a writer accepts no more rows.
 const IN_FLIGHT_MAX: usize = 80_000;
 
-/// Bytes of rows behind a barrier above which a writer takes no more until the records before it are acknowledged.
+/// The number of bytes of rows after a barrier from which a writer accepts no more until the barrier is acknowledged.
 const WAITING_BYTES_MAX: u64 = 16 << 20;
 
-/// How often a full client is looked at.
+/// The time between two checks of a full client.
 const ROOM_CHECK: Duration = Duration::from_millis(5);
 
-/// How long the client is asked to flush before it is seen whether anybody still needs that.
+/// The time limit of one flush. After it the thread checks whether anybody still needs the flush.
 const FLUSH_SLICE: Duration = Duration::from_millis(500);
 
 /// How often the log reports that a flush still waits.
@@ -46,17 +46,17 @@ pub struct ProducingWriter {
     bytes: u64,
 }
 
-/// What a writer shares with the thread that waits for acknowledgements.
+/// The state that a writer shares with the thread that waits for acknowledgements.
 struct Producing {
     outbox: Outbox,
     queue: Mutex<Queue>,
-    /// Whether somebody will wake the slot thread when there is room.
+    /// Whether the slot thread will be woken when there is room.
     watched: AtomicBool,
-    /// The writer is gone: nobody needs acknowledgements any more.
+    /// The writer was dropped: nobody needs acknowledgements.
     closed: AtomicBool,
 }
 
-/// Rows for which the client has no room, barriers that wait for acknowledgements, and rows behind them.
+/// Rows for which the client has no room, barriers that wait for acknowledgements, and rows after them.
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
@@ -64,7 +64,8 @@ struct Queue {
     next: usize,
     /// Bytes of all rows in the queue.
     bytes: u64,
-    /// Barriers in the queue. While there are any, a thread works them off and the slot thread sends nothing.
+    /// The number of barriers in the queue. While there are any, a thread handles them, and the slot thread sends
+    /// nothing.
     barriers: usize,
 }
 
@@ -147,16 +148,16 @@ impl Producing {
         }
     }
 
-    /// Has everything before each barrier of the queue acknowledged, until no barrier is left.
+    /// Waits for the acknowledgements before each barrier of the queue, until no barrier is left.
     fn work_off(&self, waker: &dyn Fn()) {
         loop {
             let result = self.reach_barrier().and_then(|()| self.flush());
             let mut queue = self.queue();
-            // After an error rows stand before the barrier: they are kept, and nothing is ever sent again.
+            // After an error, rows before the barrier stay in the queue, and nothing is ever sent again.
             let at = queue.waiting.iter().position(|waiting| matches!(waiting, Waiting::Barrier(_)));
             if let Some(Waiting::Barrier(reply)) = at.and_then(|at| queue.waiting.remove(at)) {
                 queue.barriers -= 1;
-                // Nobody listens when the attempt has ended.
+                // The receiver is gone if the attempt has ended.
                 let _gone = reply.send(result);
             }
             let is_done = queue.barriers == 0;

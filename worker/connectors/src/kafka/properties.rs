@@ -9,7 +9,7 @@ use super::security;
 use crate::OptionError;
 use crate::table::edit_distance;
 
-/// Client properties in librdkafka's terms. The two kinds of clients know different ones.
+/// Client properties in librdkafka's terms. Consumers and producers have different ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientProperties {
     /// For consumers.
@@ -18,7 +18,7 @@ pub struct ClientProperties {
     pub producer: BTreeMap<String, String>,
 }
 
-/// Java's name, and librdkafka's where it has another one.
+/// Java's name, and librdkafka's if it differs.
 const RENAMED_CONSUMER: [(&str, &str); 4] = [
     ("fetch.max.wait.ms", "fetch.wait.max.ms"),
     ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
@@ -31,7 +31,7 @@ const RENAMED_PRODUCER: [(&str, &str); 3] = [
     ("send.buffer.bytes", "socket.send.buffer.bytes"),
 ];
 
-/// Tunes something only the Java clients have; of no effect here.
+/// Tunes something that only the Java clients have. No effect here.
 const WITHOUT_EFFECT: [&str; 14] = [
     "auto.include.jmx.reporter",
     "client.id.prefix",
@@ -86,7 +86,7 @@ const PRODUCER_ONLY: [&str; 13] = [
 ];
 
 impl ClientProperties {
-    /// Translates the options behind `properties.`.
+    /// Translates the options after `properties.`.
     ///
     /// # Errors
     /// Names a property that the connector sets itself or that cannot work here, and what to use instead.
@@ -114,7 +114,7 @@ impl ClientProperties {
         Ok(translated)
     }
 
-    /// Whether brokers may refuse a client that has these properties, or it them: TLS or SASL is in use.
+    /// Whether TLS or SASL is in use, so that brokers and client may refuse each other.
     pub fn is_guarded(&self) -> bool {
         self.consumer.get("security.protocol").is_some_and(|protocol| protocol != "PLAINTEXT")
     }
@@ -184,7 +184,7 @@ fn refusal(name: &str, value: &str) -> Option<&'static str> {
         | "sasl.client.callback.handler.class"
         | "security.providers"
         | "ssl.engine.factory.class"
-        | "ssl.provider" => Some("it names Java classes, and there is no Java here"),
+        | "ssl.provider" => Some("it names Java classes, and Eddyline has no JVM"),
         _ => None,
     }
 }

@@ -1,21 +1,22 @@
-//! One slot's transactions.
+//! Publishes the records of one slot, in transactions.
 //!
-//! The steps, each of which may be the last one of a process: init (fences the former owner of the id, and ends what that
-//! left open) → read the group's offset: how far it has published → for each staged object: begin → produce → send the
-//! progress as the group's next offset → commit. Records and offset become visible together, so the question "was this
-//! published?" has an exact answer, and publishing again is harmless.
+//! The steps, each of which may be the last one of a process: init (fences the former owner of the id, and ends what
+//! that left open) → read the group's offset: how far it has published → for each staged object: begin → produce → send
+//! the progress as the group's next offset → commit. Records and offset become visible together, so the question "was
+//! this published?" has an exact answer, and publishing again is harmless.
 //!
-//! A transaction has one staged object, so that its size and the memory of a publication have a bound, whatever an epoch
-//! has written. The offset is always the last checkpoint that is published completely. Its metadata says which objects of the next
-//! checkpoint are published already. A release that did not cut epochs wrote offsets without metadata: they mean the same.
+//! A transaction has one staged object, so its size and the memory of a publication have a bound, however large an
+//! epoch is. The offset is always the last checkpoint that is published completely. Its metadata says which objects of
+//! the next checkpoint are already published. A release that did not cut epochs wrote offsets without metadata: they
+//! mean the same.
 //!
-//! After a failure that may pass, the producer is dropped and the steps start again: init finds out how a commit whose
-//! answer was lost has ended. Only a failure that no repetition can cure is an error.
+//! After a temporary failure, the producer is dropped and the steps start again: init finds out how a commit whose
+//! answer was lost has ended. Only a permanent failure is an error.
 //!
-//! Kafka forgets the offsets of a group that has been idle for `offsets.retention.minutes` (a week by default). If there is
-//! no offset, and an earlier publication may be so old that its offset was forgotten, the topic is scanned for a marker
-//! before anything is published. The scan begins at the time of staging. A marker is a header of the last record of each
-//! transaction.
+//! Kafka forgets the offsets of a group that has been idle for `offsets.retention.minutes` (a week by default). If
+//! there is no offset, and an earlier publication may be so old that its offset was forgotten, the topic is scanned for
+//! a marker before anything is published. The scan begins at the time of staging. A marker is a header of the last
+//! record of each transaction.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -36,33 +37,34 @@ use super::staged::{StagedObject, for_each};
 use crate::Error;
 use crate::backoff::Backoff;
 
-/// The header of the last record of a transaction. Its value is `group@checkpoint`, or `group@checkpoint:records` if more
-/// records of the checkpoint follow.
+/// The header of the last record of a transaction. Its value is `group@checkpoint`, or `group@checkpoint:records` if
+/// more records of the checkpoint follow.
 pub const MARKER_HEADER: &str = "eddyline.published";
 
-/// How long a publication is tried without progress before the commit fails.
+/// How long a publication may make no progress before the commit fails.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Longest wait for one step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the first step waits before it looks whether brokers refuse the client; then twice as long each time.
+/// How long the first step waits before it checks whether brokers refuse the client. Each further wait is twice as
+/// long.
 const INIT_SLICE: Duration = Duration::from_secs(2);
 
-/// After so many answers that another producer has taken the id, this one fails. Brokers answer the same way when a
-/// transaction took longer than its timeout, so the first answer proves nothing.
+/// The number of answers that another producer has the id after which this one fails. Brokers answer in the same way if
+/// a transaction took longer than its timeout, so the first answer proves nothing.
 const FENCED_MAX: u32 = 3;
 
-/// Brokers remember offsets at least so long. Without an offset nothing has been published since.
+/// Brokers keep offsets at least this long. If there is no offset, nothing has been published in this time.
 const OFFSETS_KEPT_MS: i64 = 60 * 60 * 1000;
 
-/// A scan begins so much before the time of staging, for clocks that differ.
+/// A scan begins this long before the time of staging, because clocks may differ.
 const CLOCK_SKEW_MS: i64 = 5 * 60 * 1000;
 
-/// How many offsets of each partition a scan looks at when timestamps do not say when a record was published.
+/// The number of offsets of each partition that a scan reads, if timestamps are not those of publication.
 const SCAN_TAIL: i64 = 200_000;
 
-/// The names of a slot at the brokers.
+/// The names that a slot uses at the brokers.
 #[derive(Clone, Debug)]
 pub struct Names {
     /// The consumer group whose offset is the last checkpoint published.
@@ -71,7 +73,7 @@ pub struct Names {
     pub transactional_id: String,
 }
 
-/// What is to be published of one slot.
+/// The output of one slot to publish.
 pub struct Publication {
     /// The checkpoint.
     pub checkpoint: u64,
@@ -83,17 +85,17 @@ pub struct Publication {
     pub objects: Vec<StagedObject>,
 }
 
-/// How far a group has published.
+/// The progress of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Progress {
     /// This checkpoint and all before it.
     complete: u64,
-    /// Of a later checkpoint: its number, and how many of its records.
+    /// The number of a later checkpoint, and how many of its records are published.
     partial: Option<(u64, u64)>,
 }
 
 impl Progress {
-    /// As the group's offset and its metadata tell it.
+    /// The progress in a group's offset and its metadata.
     fn read(offset: i64, metadata: &str) -> Self {
         Self { complete: u64::try_from(offset).unwrap_or(0), partial: Self::read_partial(metadata) }
     }
@@ -103,7 +105,7 @@ impl Progress {
         Some((checkpoint.parse().ok()?, records.parse().ok()?))
     }
 
-    /// The partial part as a text, for the offset's metadata and markers.
+    /// The partial checkpoint as a text, for the offset's metadata and for markers.
     fn partial_text(&self) -> Option<String> {
         self.partial.map(|(checkpoint, records)| format!("{checkpoint}:{records}"))
     }
@@ -112,18 +114,18 @@ impl Progress {
         self.complete >= checkpoint
     }
 
-    /// How many records of a checkpoint that is not complete are published.
+    /// The number of published records of a checkpoint that is not published completely.
     fn records_of(&self, checkpoint: u64) -> u64 {
         self.partial.filter(|(partial, _)| *partial == checkpoint).map_or(0, |(_, records)| records)
     }
 
-    /// What the last record of a transaction says, which brings a group this far.
+    /// The marker in the last record of a transaction that brings a group to this progress.
     fn marker(&self, group: &str) -> String {
         let text = self.partial_text().unwrap_or_else(|| self.complete.to_string());
         format!("{group}@{text}")
     }
 
-    /// Records what a marker says, if it is of this group.
+    /// Takes over the progress in a marker, if it is of this group.
     fn record_marker(&mut self, marker: &[u8], group: &str) {
         let Some((of, text)) = std::str::from_utf8(marker).ok().and_then(|marker| marker.rsplit_once('@')) else {
             return;
@@ -139,7 +141,7 @@ impl Progress {
     }
 }
 
-/// Publishes one slot's records. Blocks; lives on a thread that may wait.
+/// Publishes the records of a slot. Blocks, so it runs on a thread that may.
 pub struct Publisher {
     config: Arc<SinkConfig>,
     names: Names,
@@ -152,24 +154,24 @@ pub struct Publisher {
 struct Session {
     producer: BaseProducer<DeliveryContext>,
     failures: Arc<Failures>,
-    /// Never subscribes: it stands for the group.
+    /// The group's member. It never subscribes.
     group: TableConsumer,
     /// Once known.
     progress: Option<Progress>,
 }
 
-/// Why a try failed.
+/// Why an attempt failed.
 enum Trouble {
-    /// Another try can help.
+    /// Another attempt can succeed.
     Passing(Error),
     /// Another producer with the same transactional id took over, or this one was too slow.
     Fenced(Error),
-    /// No try can help.
+    /// No attempt can succeed.
     Lasting(Error),
 }
 
 impl Trouble {
-    /// A staged object cannot be read: perhaps now, perhaps never.
+    /// A staged object cannot be read, for now or for good.
     fn of_staging(error: Error) -> Self {
         match error {
             Error::Unavailable { retryable: true, .. } => Self::Passing(error),
@@ -190,10 +192,10 @@ impl Publisher {
         Self { config, names, written_timestamps, session: None }
     }
 
-    /// Publishes what has not been published already, with `load` to read one object at a time.
+    /// Publishes what is not yet published. `load` reads one object at a time.
     ///
     /// # Errors
-    /// Names the topic, the transactional id and what stands against it.
+    /// Names the topic, the transactional id and the reason.
     pub fn publish<T: AsRef<[u8]>>(
         &mut self,
         publication: &Publication,
@@ -225,7 +227,7 @@ impl Publisher {
                 return Err(error);
             }
             let checkpoint = publication.checkpoint;
-            warn!(transactional_id = self.names.transactional_id, checkpoint, %error, "publishing failed and is tried again");
+            warn!(transactional_id = self.names.transactional_id, checkpoint, %error, "publishing failed; retrying");
             std::thread::sleep(backoff.wait());
         }
     }
@@ -295,11 +297,11 @@ impl Publisher {
         Ok(Session { producer, failures, group, progress: None })
     }
 
-    /// Fences earlier producers with the same id. Looks up now and then whether brokers refuse the client.
+    /// Fences earlier producers with the same id. Checks now and then whether brokers refuse the client.
     fn init(&self, producer: &BaseProducer<DeliveryContext>) -> Result<(), Trouble> {
         let deadline = Instant::now() + STEP_TIMEOUT;
         let mut slice = INIT_SLICE;
-        // A call that has timed out is taken up by the next one where it stood.
+        // A call that has timed out is continued by the next one.
         while let Err(error) = producer.init_transactions(slice) {
             producer.poll(Duration::from_millis(50));
             if let Some(refusal) = producer.context().refusal() {
@@ -314,7 +316,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// What the group's offset says; nothing is published before there is one.
+    /// The progress in the group's offset. If there is no offset, nothing is published.
     fn progress_of(&self, session: &Session, publication: &Publication) -> Result<Progress, Trouble> {
         let mut asked = TopicPartitionList::with_capacity(1);
         asked.add_partition(&self.config.topic, 0);
@@ -331,7 +333,7 @@ impl Publisher {
         if is_scan_needed(publication, now_ms()) { self.scan(publication) } else { Ok(Progress::default()) }
     }
 
-    /// Publishes the records of an object behind those that are skipped.
+    /// Publishes the records of an object after the skipped ones.
     fn transact(
         &self,
         session: &Session,
@@ -421,7 +423,7 @@ impl Publisher {
         Err(self.trouble("write a record", failure.error))
     }
 
-    /// How far the markers in the topic say that the group has published.
+    /// The group's progress according to the markers in the topic.
     fn scan(&self, publication: &Publication) -> Result<Progress, Trouble> {
         let cannot = |error| self.passing("look for an earlier publication", error);
         let mut config = consumer_config(&self.config.properties, &self.names.group);
@@ -456,7 +458,7 @@ impl Publisher {
         consumer.assign(&scanned).map_err(cannot)?;
         let (group, checkpoint) = (&self.names.group, publication.checkpoint);
         let mut progress = Progress::default();
-        // However long the topic is: the scan ends, unless it stands still.
+        // The scan has no limit for the length of the topic. It fails only if it makes no progress.
         let mut deadline = Instant::now() + STEP_TIMEOUT;
         while !open.is_empty() && !progress.covers(checkpoint) {
             match consumer.poll(Duration::from_millis(200)) {
@@ -509,7 +511,7 @@ impl Publisher {
                 Some(error),
                 false,
             )),
-            // What no repetition cures: rights, and what the broker's settings forbid.
+            // Permanent failures: missing rights, and what the broker's settings forbid.
             Some(
                 Code::TransactionalIdAuthorizationFailed
                 | Code::TopicAuthorizationFailed
@@ -531,7 +533,7 @@ impl Publisher {
     }
 }
 
-/// Whether it may have been published so long ago that brokers have forgotten the offset that shows it.
+/// Whether it may have been published so long ago that brokers no longer have the offset.
 fn is_scan_needed(publication: &Publication, now_ms: i64) -> bool {
     publication.is_recovered && now_ms.saturating_sub(publication.staged_at_ms) > OFFSETS_KEPT_MS
 }

@@ -1,12 +1,12 @@
-//! Whether the brokers that hold what a client reads answer it, as librdkafka's statistics show (its `STATISTICS.md`).
+//! Whether the brokers of a client's partitions answer it, from librdkafka's statistics (its `STATISTICS.md`).
 //!
-//! librdkafka keeps trying for ever and says so only in its log. A job whose broker is down must not look healthy.
+//! librdkafka tries for ever, and reports that only in its log. A job whose broker is down must not look healthy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// How often librdkafka gives its statistics, in milliseconds.
+/// The time between two statistics of librdkafka, in milliseconds.
 pub const INTERVAL_MS: &str = "2000";
 
 /// States of a connection over which requests are answered.
@@ -35,9 +35,9 @@ struct Topic {
 
 #[derive(Deserialize)]
 struct Partition {
-    /// The broker that holds it; -1 when the client does not know.
+    /// The broker that holds it. -1 if the client does not know.
     leader: i32,
-    /// Whether it is read.
+    /// Whether the client reads it.
     desired: bool,
 }
 
@@ -49,11 +49,12 @@ pub struct Reachability {
 }
 
 impl Reachability {
-    /// Takes statistics. A broker that is silent twice in a row is trouble: a new connection takes its moment.
+    /// Evaluates statistics. Only a broker that is silent twice in a row counts, because a new connection takes a
+    /// moment.
     pub fn take(&mut self, statistics: &[u8]) {
-        // What is not understood says nothing about brokers.
+        // Statistics that cannot be read say nothing about brokers.
         let Ok(Statistics { brokers, topics }) = serde_json::from_slice(statistics) else { return };
-        // Negative numbers are those of addresses that are only for a start, and of a leader that is not known.
+        // Negative numbers are those of bootstrap addresses, and of an unknown leader.
         let known = brokers.into_values().filter(|broker| broker.nodeid >= 0);
         let brokers: BTreeMap<i32, Broker> = known.map(|broker| (broker.nodeid, broker)).collect();
         let answers =
@@ -71,7 +72,7 @@ impl Reachability {
                 Some(broker) => {
                     format!("broker {} does not answer; {partitions} partitions wait for it", broker.nodename)
                 }
-                None => format!("no broker answers that has partitions to read; {partitions} partitions wait"),
+                None => format!("no broker with partitions of this reader answers; {partitions} partitions wait"),
             })
             .collect();
         self.trouble = (!reported.is_empty()).then(|| reported.join("; "));

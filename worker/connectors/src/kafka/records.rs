@@ -1,4 +1,4 @@
-//! Rows to records: keys, values, partitions, timestamps and headers of what a sink writes.
+//! Converts rows to records: keys, values, partitions, timestamps and headers.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -8,7 +8,7 @@ use eddyline_formats::{EncodedRecords, RecordEncoder};
 use super::config::{Partitioner, SinkConfig};
 use crate::{Error, TableDescriptor};
 
-/// Stands for the timestamp 0, which librdkafka takes for "now".
+/// Replaces the timestamp 0, which means "now" for librdkafka.
 const EARLIEST_TIMESTAMP: i64 = 1;
 
 /// A record as it goes to Kafka.
@@ -16,28 +16,28 @@ const EARLIEST_TIMESTAMP: i64 = 1;
 pub struct Record<'a> {
     /// The key, if any.
     pub key: Option<&'a [u8]>,
-    /// The value; `None` is a tombstone.
+    /// The value. `None`: a tombstone.
     pub value: Option<&'a [u8]>,
-    /// The partition; `None` leaves the choice to the client's partitioner.
+    /// The partition. `None`: the client's partitioner chooses.
     pub partition: Option<i32>,
-    /// The timestamp in milliseconds since 1970; `None` for the time of sending.
+    /// The timestamp in milliseconds since 1970. `None`: the time of sending.
     pub timestamp: Option<i64>,
     /// Names and values of headers.
     pub headers: Vec<(&'a str, Option<&'a [u8]>)>,
 }
 
-/// Which partition a writer's records go to.
+/// The partition of a writer's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionChoice {
     /// The client decides, by the key.
     Client,
     /// Always this one.
     Fixed(i32),
-    /// The next of so many.
+    /// All partitions in turn.
     InTurns {
-        /// Whose turn it is.
+        /// The next partition.
         next: i32,
-        /// How many there are.
+        /// The number of partitions.
         count: i32,
     },
 }

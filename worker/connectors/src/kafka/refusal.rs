@@ -1,23 +1,23 @@
-//! What librdkafka says about a connection that failed, and what a user can do about it.
+//! Interprets librdkafka's texts about a failed connection, with a remedy for the user.
 //!
 //! librdkafka's error codes are too coarse for that (a broker that stops during a handshake and one that refuses the
 //! password may have the same code), so its texts are read here. They belong to the version in `Cargo.lock`; the tests
 //! against a real broker fail when a new version says it differently.
 
-/// Why a broker and this client do not come together.
+/// Why a broker and this client cannot connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The broker does not offer the SASL mechanism.
     Mechanism,
-    /// The broker does not take user name and password.
+    /// The broker refuses user name and password.
     Credentials,
-    /// The broker's certificate is not signed by an authority that is trusted, or is not for this host.
+    /// The broker's certificate is not signed by a trusted authority, or is not for this host.
     BrokerCertificate,
     /// The broker wants a client certificate, or another one.
     ClientCertificate,
-    /// TLS was spoken on both sides and led nowhere.
+    /// Both sides use TLS, but the handshake failed.
     Handshake,
-    /// One side speaks TLS or SASL and the other does not. A broker that stops can look the same.
+    /// One side uses TLS or SASL and the other does not. A broker that stops can look the same.
     Protocol,
 }
 
@@ -36,15 +36,15 @@ const TEXTS: [(&str, Refusal); 17] = [
     ("broker listener?", Refusal::Protocol),
     ("SSL listener?", Refusal::Protocol),
     ("security.protocol is correctly configured", Refusal::Protocol),
-    // How a TLS alert reads for a client that does not speak TLS, and plain text for one that does.
+    // A TLS alert as seen by a client without TLS, and plain text as seen by a client with TLS.
     ("Invalid response size", Refusal::Protocol),
     ("wrong version number", Refusal::Protocol),
     ("SSL handshake failed: error:", Refusal::Handshake),
-    // The broker has closed the connection, or said something else, instead of answering the first request.
+    // The broker has not answered the first request: it closed the connection, or sent something else.
     ("in state APIVERSION_QUERY", Refusal::Protocol),
 ];
 
-/// A connection that broke or took too long, whatever it was doing: the broker may be back soon.
+/// A connection that broke or timed out, for any reason: the broker may be back soon.
 const PASSING: [&str; 4] = ["Broker transport failure", "timed out", "Timed out", "hung up"];
 
 impl Refusal {
@@ -57,7 +57,7 @@ impl Refusal {
         found.map(|(_, refusal)| *refusal)
     }
 
-    /// Whether waiting is of no use.
+    /// Whether waiting cannot help.
     pub fn is_final(self) -> bool {
         self != Self::Protocol
     }

@@ -1,4 +1,4 @@
-//! Records to rows: value, key and metadata columns of a table, put together.
+//! Converts records to rows: value, key and metadata columns of a table.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::metadata::MetadataBuilder;
 use super::partition_queue::Message;
 use crate::{Error, TableDescriptor};
 
-/// How many rows a batch has at most; a hint for the decoders' buffers.
+/// The maximum number of rows of a batch: a hint for the decoders' buffers.
 pub const BATCH_ROWS_MAX: usize = 8192;
 
 /// Turns records into rows: the projected physical columns, then the metadata columns.
@@ -44,7 +44,7 @@ enum Origin {
 pub struct Refusal {
     /// Where and why.
     pub reason: String,
-    /// Whether its format says to skip such records.
+    /// Whether the format skips such records.
     pub skip: bool,
 }
 
@@ -66,7 +66,7 @@ impl RowDecoder {
         };
         let (mut from_value, mut from_key, mut columns) = (Vec::new(), Vec::new(), Vec::new());
         for column in projection {
-            // A column that is in both is read from the value.
+            // A column that is in key and value is read from the value.
             if let Some(at) = layout.value_columns.iter().position(|of_value| of_value == column) {
                 columns.push(Origin::Value(from_value.len()));
                 from_value.push(at);
@@ -108,10 +108,11 @@ impl RowDecoder {
         self.value.is_full() || self.key.as_ref().is_some_and(|key| key.decoder.is_full())
     }
 
-    /// Decodes one record. A record without a value, or without a key where the format makes nothing of that, is no row.
+    /// Decodes a record. A record without a value gives no row, nor does one without a key if the key's format needs
+    /// one.
     ///
     /// # Errors
-    /// Says what is wrong with the record; it leaves no trace then.
+    /// Says what is wrong with the record. Then nothing of it is kept.
     pub fn decode(&mut self, topic: &str, partition: i32, message: &Message) -> Result<(), Refusal> {
         let decoded = match message.value() {
             Some(value) => self.value.decode(value),

@@ -1,8 +1,8 @@
 //! TLS and SASL: `security.protocol`, `ssl.*` and `sasl.*` of Kafka's Java clients in librdkafka's terms.
 //!
-//! Of Java's stores, PEM is read (text or file) and PKCS12 as a key store; JKS is not. Everything that can be known
-//! without a broker is checked when the job is planned. At that time a value may be a reference to a Secret; it is taken
-//! as it is and checked when the worker has put the value in its place.
+//! Of Java's stores, PEM (text or file) and PKCS12 key stores are supported; JKS is not. Everything that can be checked
+//! without a broker is checked when the job is planned. At that time a value may be a reference to a Secret. It is
+//! checked when the worker has replaced it by the value.
 
 mod jaas;
 mod pem;
@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 
 use crate::OptionError;
 
-/// The mechanisms that this build of librdkafka has and that need no more than a user and a password.
+/// The mechanisms that this build of librdkafka supports and that need only a user and a password.
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 
-/// Where librdkafka is to look for the system's authorities: OpenSSL is linked statically and does not know.
+/// Where librdkafka should look for the system's authorities. OpenSSL is linked statically and does not know that.
 const SYSTEM_AUTHORITIES: &str = "probe";
 
 /// Whether a property of the Java clients is translated here.
@@ -24,7 +24,7 @@ pub fn is_security(name: &str) -> bool {
     name == "security.protocol" || name.starts_with("ssl.") || name.starts_with("sasl.")
 }
 
-/// Whether a value, or a part of it, is put in place only in the worker.
+/// Whether a value contains a reference that only the worker resolves.
 fn is_reference(value: &str) -> bool {
     value.contains("${secret:")
 }
@@ -66,7 +66,7 @@ pub fn translate(java: &BTreeMap<String, String>) -> Result<BTreeMap<String, Str
     Ok(own)
 }
 
-/// Checks what must come together, and names the authorities if the table does not.
+/// Checks properties that depend on each other, and sets the system's authorities if the table sets none.
 fn complete(own: &mut BTreeMap<String, String>) -> Result<(), OptionError> {
     let protocol = own.get("security.protocol").cloned().unwrap_or_default();
     if protocol.starts_with("SASL_") {
@@ -99,7 +99,7 @@ fn trust_store(java: &BTreeMap<String, String>, own: &mut BTreeMap<String, Strin
         return Err(refused(
             "ssl.truststore.type",
             &format!(
-                "a trust store of type {kind} is not read. Set it to 'PEM', with the certificates in \
+                "a trust store of type {kind} is not supported. Set it to 'PEM', with the certificates in \
                  'properties.ssl.truststore.certificates' or their file in 'properties.ssl.truststore.location'; {}",
                 if kind == "PKCS12" {
                     "'openssl pkcs12 -in store.p12 -nokeys -out ca.pem' writes it"
@@ -115,7 +115,7 @@ fn trust_store(java: &BTreeMap<String, String>, own: &mut BTreeMap<String, Strin
     match (java.get("ssl.truststore.certificates"), java.get("ssl.truststore.location")) {
         (Some(_), Some(_)) => Err(refused(
             "ssl.truststore.location",
-            "'properties.ssl.truststore.certificates' is there already; give one of them",
+            "'properties.ssl.truststore.certificates' is already set; give only one of them",
         )),
         (Some(text), None) => {
             own.insert("ssl.ca.pem".to_owned(), pem_text("ssl.truststore.certificates", text)?);
@@ -170,14 +170,14 @@ fn key_store(java: &BTreeMap<String, String>, own: &mut BTreeMap<String, String>
         _ => Err(refused(
             "ssl.keystore.type",
             &format!(
-                "a key store of type {kind} is not read. Set it to 'PKCS12' or 'PEM' after 'keytool -importkeystore \
+                "a key store of type {kind} is not supported. Set it to 'PKCS12' or 'PEM' after 'keytool -importkeystore \
                  -srckeystore store.jks -destkeystore store.p12 -deststoretype PKCS12'"
             ),
         )),
     }
 }
 
-/// The type of a store, in capitals; `None` if nothing is said about the store.
+/// The type of a store, in capitals. `None` if the table has no such store.
 fn store_kind(java: &BTreeMap<String, String>, prefix: &str) -> Result<Option<String>, OptionError> {
     let Some((first, _)) = java.iter().find(|(name, _)| name.starts_with(prefix)) else { return Ok(None) };
     match java.get(&format!("{prefix}type")) {
@@ -185,7 +185,7 @@ fn store_kind(java: &BTreeMap<String, String>, prefix: &str) -> Result<Option<St
         None => Err(refused(
             first,
             &format!(
-                "without 'properties.{prefix}type' the store is of type JKS, which is not read. Set the type to {}",
+                "without 'properties.{prefix}type' the store has the type JKS, which is not supported. Set the type to {}",
                 if prefix == "ssl.keystore." { "'PEM' or 'PKCS12'" } else { "'PEM'" }
             ),
         )),
@@ -207,7 +207,7 @@ fn one_of(name: &str, value: &str, known: &[&str]) -> Result<String, OptionError
     Err(refused(name, &format!("'{value}' is not one of {}", known.join(", "))))
 }
 
-/// The error of a property, which must not tell its value: it may be a secret.
+/// The error of a property. It must not contain the value, which may be a secret.
 fn refused(name: &str, reason: &str) -> OptionError {
     let key = format!("properties.{name}");
     OptionError::of(&key, format!("'{key}': {reason}"))

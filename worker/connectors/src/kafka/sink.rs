@@ -1,4 +1,4 @@
-//! Writing: the sink, and the writer that stages (`exactly-once`).
+//! The Kafka sink, and the writer that stages (`exactly-once`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,27 +18,27 @@ use super::staged::{Staged, StagedObject, StagedWriter, VERSION};
 use crate::sink::{Prepared, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
 use crate::{Error, TableDescriptor};
 
-/// A writer stages what it has collected when it has this many bytes, even without a barrier. This bounds its memory.
+/// A writer stages its records when it has this many bytes, even without a barrier. This bounds its memory.
 const STAGED_OBJECT_BYTES: usize = 16 << 20;
 
-/// Objects on their way to the staging area before a writer takes no more rows.
+/// The number of uploads in flight from which a writer accepts no more rows.
 const UPLOADS_MAX: u64 = 2;
 
-/// A table that is written to Kafka.
+/// The sink of a Kafka table.
 pub struct KafkaSink {
     config: Arc<SinkConfig>,
     table: Arc<TableDescriptor>,
     uid: String,
     job: String,
     staging: Arc<dyn Staging>,
-    /// How many partitions the topic has; asked only where a partitioner needs to know.
+    /// The number of partitions of the topic. Requested only if the partitioner needs it.
     partitions: i32,
 }
 
 impl KafkaSink {
     /// Prepares writing. `sink_uid` and `job` name the sink's transactions and staged objects: they must stay the same
-    /// over restarts and be different for different sinks. Asks the brokers for the topic's partitions, and may wait for
-    /// them, if the partitioner needs their number, and asks whether they take the client if they have a choice.
+    /// over restarts and be different for different sinks. Asks the brokers for the topic's partitions, and may wait
+    /// for them, if the partitioner needs their number, and asks whether they take the client if they have a choice.
     ///
     /// # Errors
     /// Says what the formats do not support, that brokers refuse the client, or that the topic's partitions cannot be
@@ -62,8 +62,7 @@ impl KafkaSink {
         })
     }
 
-    /// Names the history that checkpoint numbers belong to. What a job published in another history, with other numbers,
-    /// does not count in this one.
+    /// Sets the history of checkpoint numbers. What a job published in another history does not count in this one.
     #[must_use]
     pub fn with_history(mut self, history: &str) -> Self {
         self.job = format!("{}-{history}", self.job);
@@ -71,7 +70,7 @@ impl KafkaSink {
     }
 }
 
-/// Checks before the job runs whether brokers accept the client, and how many partitions there are.
+/// Before the job runs, checks whether brokers accept the client, and how many partitions there are.
 fn ask_brokers(config: &SinkConfig, table: &str) -> Result<i32, Error> {
     let needs_count = config.partitioner != Partitioner::Default;
     if !needs_count && !config.properties.is_guarded() {
@@ -136,7 +135,7 @@ impl Sink for KafkaSink {
 
 /// The error of work on the I/O runtime that ended without an answer.
 pub fn broken_off(what: &str, error: tokio::task::JoinError) -> Error {
-    Error::Unavailable { what: format!("{what} broke off"), source: Some(Box::new(error)), retryable: true }
+    Error::Unavailable { what: format!("{what} was interrupted"), source: Some(Box::new(error)), retryable: true }
 }
 
 /// Collects the records of an epoch and stages them (`exactly-once`).
@@ -145,14 +144,14 @@ struct StagingWriter {
     staging: Arc<dyn Staging>,
     context: WriterContext,
     slot: u16,
-    /// How the names of its objects begin: sink.
+    /// The prefix of the names of its objects: the sink.
     prefix: String,
 
     open: StagedWriter,
-    /// Objects of this epoch that are staged already, or will be.
+    /// Objects of this epoch that are staged or being staged.
     uploads: Vec<tokio::task::JoinHandle<Result<StagedObject, Error>>>,
     uploading: Arc<AtomicU64>,
-    /// The last checkpoint prepared in this attempt; 0 before the first.
+    /// The last checkpoint prepared in this attempt. 0 before the first.
     last: u64,
     /// Numbers the objects of this writer, so that no name is used twice in an attempt.
     parts: u64,
@@ -181,7 +180,7 @@ impl StagingWriter {
         })
     }
 
-    /// Starts the upload of what is collected. `epoch` is a part of the object's name.
+    /// Starts the upload of the collected records. `epoch` is part of the object's name.
     fn upload(&mut self, epoch: &str) {
         if self.open.records() == 0 {
             return;

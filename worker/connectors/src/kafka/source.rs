@@ -1,4 +1,4 @@
-//! Reading: the source, and the reader that takes records from its partitions in turns.
+//! The Kafka source, and the reader that takes records from its partitions in turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,13 +22,13 @@ use super::split::{self, Position};
 use crate::source::{Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator};
 use crate::{Error, TableDescriptor};
 
-/// After so many batches without a row a poll returns, so that other tasks run.
+/// The number of batches without a row after which a poll returns, so that other tasks can run.
 const BATCHES_WITHOUT_ROWS_MAX: usize = 8;
 
 /// How long a reader waits, after an alarm, to learn whether a partition still exists.
 const EXISTENCE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A table that is read from Kafka.
+/// The source of a Kafka table.
 pub struct KafkaSource {
     config: Arc<SourceConfig>,
     table: Arc<TableDescriptor>,
@@ -84,7 +84,7 @@ struct Partition {
     /// Whether its end has been reported.
     announced: bool,
     paused: bool,
-    /// Records taken from the queue; those before `next` are done with.
+    /// Records taken from the queue. Those before `next` are done.
     taken: Vec<Message>,
     next: usize,
     /// `None` once finished.
@@ -92,7 +92,8 @@ struct Partition {
 }
 
 impl Partition {
-    /// Whether no record waits here. The client fetches each partition for itself, so a busy one keeps none from others.
+    /// Whether no record waits here. The client fetches each partition for itself, so a busy one keeps none from
+    /// others.
     fn is_empty(&self) -> bool {
         self.next == self.taken.len() && self.queue.as_ref().is_none_or(PartitionQueue::is_empty)
     }
@@ -106,7 +107,7 @@ struct KafkaReader {
 
     rows: RowDecoder,
     partitions: Vec<Partition>,
-    /// Whose turn it is.
+    /// The next partition to read.
     turn: usize,
     counters: ReaderCounters,
     dead_letters: Option<DeadLetters>,
@@ -114,7 +115,7 @@ struct KafkaReader {
     snapshot: Option<TopicPartitionList>,
     /// Set when the client has events for us.
     has_events: Arc<AtomicBool>,
-    /// Last: partitions hold records and queues of it.
+    /// The client. It must be dropped last, because partitions hold its records and queues.
     consumer: Arc<TableConsumer>,
 }
 
@@ -147,11 +148,11 @@ impl KafkaReader {
         })
     }
 
-    /// Takes what the client reports besides records. A broker that does not answer is logged by the client's context and is
-    /// no error: the client keeps trying.
+    /// Handles the client's events. A broker that does not answer is no error: the client's context logs it, and the
+    /// client keeps trying.
     fn take_events(&self) -> Result<(), Error> {
         if self.has_events.swap(false, Ordering::AcqRel) {
-            // All of them: the client calls again only when the first event comes to an empty queue.
+            // Take all events: the client calls again only when an event arrives in an empty queue.
             while events_waiting(&self.consumer) > 0 {
                 if let Some(Err(KafkaError::MessageConsumptionFatal(code))) = self.consumer.poll(Duration::ZERO) {
                     let what = format!("source {}: the kafka client has failed", self.table);
@@ -165,8 +166,8 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Fails if a partition is gone, or if brokers do not take this client any more. Asks a broker, which happens only when
-    /// the client has raised an alarm.
+    /// Fails if a partition is gone, or if brokers do not take this client any more. Asks a broker, which happens only
+    /// when the client has raised an alarm.
     fn check_partitions(&self) -> Result<(), Error> {
         for partition in self.partitions.iter().filter(|partition| !partition.finished) {
             let Ok(metadata) = self.consumer.fetch_metadata(Some(&partition.topic), EXISTENCE_TIMEOUT) else {
@@ -188,7 +189,7 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Decodes records of one partition until there is a batch, or nothing is left of those already fetched.
+    /// Decodes fetched records of one partition until there is a batch, or no record is left.
     fn read(&mut self, index: usize, max_rows: usize) -> Result<Progress, Error> {
         let partition = &mut self.partitions[index];
         if partition.next == partition.taken.len() {
@@ -296,17 +297,17 @@ impl KafkaReader {
     }
 }
 
-/// What reading one partition brought.
+/// The result of reading one partition.
 enum Progress {
-    /// Nothing is there.
+    /// There were no records.
     Dry,
-    /// Records were there, none was a row.
+    /// There were records, but none gave a row.
     NoRows,
     /// Rows.
     Rows(Poll),
 }
 
-/// Judges what librdkafka reports about a partition: `Ok` if it recovers by itself.
+/// Interprets librdkafka's error about a partition. `Ok` if it recovers by itself.
 fn judge(partition: &Partition, code: RDKafkaErrorCode, text: &str) -> Result<(), Error> {
     use RDKafkaErrorCode as Code;
     let place = format!("topic {}, partition {}", partition.topic, partition.number);
@@ -315,21 +316,21 @@ fn judge(partition: &Partition, code: RDKafkaErrorCode, text: &str) -> Result<()
         Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation => Err(Error::Restore {
             split: partition.id.to_string(),
             reason: format!(
-                "offset {} is not in the log any more, or not yet ({text}): records were deleted, or the topic was cut or \
-                 created again. To continue, set 'properties.auto.offset.reset' to 'earliest' (with what is left) or 'latest' \
-                 (with what comes)",
+                "offset {} is no longer in the log, or not yet ({text}): records were deleted, or the topic was truncated or \
+                 created again. To continue, set 'properties.auto.offset.reset' to 'earliest' (the oldest record) or \
+                 'latest' (new records)",
                 partition.position.offset
             ),
         }),
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicId => {
             ended(format!(
-                "{place} does not exist any more: it was deleted while it was read. Make it again, or take the topic out of the \
-             table"
+                "{place} no longer exists: it was deleted while it was read. Create it again, or remove the topic from the \
+                 table"
             ))
         }
         Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed => ended(format!("{place}: {text}")),
         _ => {
-            warn!(split = %partition.id, %code, text, "trouble with a partition, reading continues");
+            warn!(split = %partition.id, %code, text, "a partition reports an error; reading continues");
             Ok(())
         }
     }

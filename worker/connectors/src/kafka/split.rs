@@ -1,4 +1,4 @@
-//! Partitions as splits, and how far they have been read.
+//! Partitions as splits, with their positions.
 
 use eddyline_stream::SplitId;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::source::Split;
 
-/// How far a partition has been read. Part of checkpoints.
+/// The position in a partition. Part of checkpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The offset of the next record.
@@ -14,7 +14,7 @@ pub struct Position {
     /// The offset before which the partition ends for this job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<i64>,
-    /// The leader epoch of the last record read: by it brokers see that a log was cut behind a reader's back.
+    /// The leader epoch of the last record read. It shows brokers whether the log was truncated meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader_epoch: Option<i32>,
 }

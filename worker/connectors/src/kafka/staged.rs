@@ -1,4 +1,4 @@
-//! Staged records: the output of one epoch of one writer, kept beside the checkpoint until it may be published.
+//! Staged records: the output of one epoch of one writer, stored beside the checkpoint until it may be published.
 //!
 //! An object is `EDSTAGE1`, records, a trailer. A record is its length (u32), then partition (i32, -1: the client
 //! chooses), timestamp (i64, `i64::MIN`: the time of publishing), key and value (each an i32 length, -1: none, and
@@ -20,7 +20,7 @@ const NO_TIMESTAMP: i64 = i64::MIN;
 /// The version of [`Staged`] that this build writes, and the newest it reads.
 pub const VERSION: u32 = 1;
 
-/// What one writer staged for one checkpoint: the committable of a Kafka sink. Part of checkpoints.
+/// The staged output of a writer for a checkpoint: the committable of a Kafka sink. Part of checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staged {
     /// The version of this description.
@@ -29,7 +29,7 @@ pub struct Staged {
     pub slot: u16,
     /// The checkpoint it was staged for.
     pub checkpoint: u64,
-    /// When, in milliseconds since 1970: nothing of it can have been published earlier.
+    /// The time of staging in milliseconds since 1970. Nothing was published earlier.
     pub staged_at_ms: i64,
     /// The objects, in the order of their records.
     pub objects: Vec<StagedObject>,
@@ -40,7 +40,7 @@ pub struct Staged {
 pub struct StagedObject {
     /// Its name in the staging area.
     pub name: String,
-    /// How many records it holds.
+    /// The number of its records.
     pub records: u64,
     /// Its size.
     pub bytes: u64,
@@ -83,12 +83,12 @@ impl Default for StagedWriter {
 }
 
 impl StagedWriter {
-    /// Records so far.
+    /// The number of records so far.
     pub fn records(&self) -> u64 {
         self.records
     }
 
-    /// Bytes so far.
+    /// The number of bytes so far.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -131,7 +131,7 @@ impl StagedWriter {
         }
     }
 
-    /// Ends the object, which will be called `name`.
+    /// Ends the object, and gives it the name `name`.
     pub fn finish(mut self, name: String) -> (StagedObject, Bytes) {
         self.bytes.extend_from_slice(&self.records.to_le_bytes());
         let crc32c = crc32c::crc32c(&self.bytes);

@@ -7,11 +7,11 @@ use crate::{OptionErrors, Options, TableDescriptor};
 /// A print table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// `print-identifier`: stands before each row.
+    /// `print-identifier`: a prefix of each row.
     pub identifier: String,
-    /// `standard-error`: print there instead of on standard output.
+    /// `standard-error`: whether to print to standard error instead of standard output.
     pub standard_error: bool,
-    /// `sink.parallelism`: how many writers there are at most.
+    /// `sink.parallelism`: the maximum number of writers.
     pub parallelism: Option<NonZeroU16>,
 }
 
@@ -30,7 +30,7 @@ impl Config {
         })
     }
 
-    /// What stands before each row of subtask `index` of `parallelism`.
+    /// The prefix of each row of subtask `index` of `parallelism`.
     pub fn prefix(&self, (index, parallelism): (usize, usize)) -> String {
         match (self.identifier.as_str(), parallelism > 1) {
             ("", false) => String::new(),

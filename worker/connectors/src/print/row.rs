@@ -108,7 +108,7 @@ fn write_list<T>(
     out.push(close);
 }
 
-/// Java's form: plain from 10^-3 to below 10^7, with at least one digit behind the point; otherwise `1.0E10`.
+/// Java's form: plain from 10^-3 to below 10^7, with at least one digit after the point; otherwise `1.0E10`.
 /// `scientific` is the shortest exact form that Rust gives, such as `1.25e-7`.
 fn write_float(out: &mut String, value: f64, scientific: &str) {
     if value.is_nan() {
@@ -143,7 +143,7 @@ fn write_float(out: &mut String, value: f64, scientific: &str) {
     }
 }
 
-/// Java's `BigDecimal.toString`: plain unless the first digit is seven or more places behind the point.
+/// Java's `BigDecimal.toString`: plain unless the first digit is seven or more places after the point.
 fn write_decimal(out: &mut String, unscaled: i128, scale: i8) {
     if unscaled < 0 {
         out.push('-');
@@ -179,8 +179,8 @@ fn write_day(out: &mut String, day: NaiveDate) {
     let _ = write!(out, "{:04}-{:02}-{:02}", day.year(), day.month(), day.day());
 }
 
-/// Java leaves out seconds that are zero (`always_seconds` for an instant does not) and prints 0, 3, 6 or 9 digits behind
-/// them.
+/// Java leaves out seconds that are zero (`always_seconds` for an instant does not) and prints 0, 3, 6 or 9 digits
+/// behind them.
 fn write_time(out: &mut String, time: NaiveTime, always_seconds: bool) {
     let _ = write!(out, "{:02}:{:02}", time.hour(), time.minute());
     let nanos = time.nanosecond();

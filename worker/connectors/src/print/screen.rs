@@ -1,12 +1,12 @@
 //! The bottom of the terminal, where a running job shows its progress while rows and log lines scroll by above it.
 //!
-//! While something is shown, everything else is written to the terminal through [`above`], so that rows and progress do not
-//! break into each other.
+//! While something is shown, everything else is written to the terminal through [`above`], so that rows and progress do
+//! not break into each other.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What stands at the bottom now: lines that each fit into one row of the terminal. Empty when nothing is shown.
+/// The lines at the bottom now. Each fits into one row of the terminal. Empty if nothing is shown.
 static SHOWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Shows these lines at the bottom of standard error, in place of those shown before.
@@ -17,7 +17,7 @@ pub fn show(lines: Vec<String>) {
     write(&text);
 }
 
-/// Shows nothing any more.
+/// Clears the bottom.
 pub fn clear() {
     let mut shown = lock();
     write(&erasure(shown.len()));

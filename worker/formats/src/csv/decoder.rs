@@ -129,7 +129,8 @@ impl Decoder {
         Ok(Decoded::Row)
     }
 
-    /// Reads the field from `start` on into `self.field`. Returns the place of the delimiter behind it, or the record's end.
+    /// Reads the field from `start` on into `self.field`. Returns the place of the delimiter behind it, or the record's
+    /// end.
     fn read_field(&mut self, record: &[u8], start: usize) -> Result<usize, Fault> {
         self.field.clear();
         let delimiter = self.config.field_delimiter;
@@ -167,7 +168,7 @@ impl Decoder {
         match record.get(at) {
             None => Ok(record.len()),
             Some(byte) if *byte == delimiter => Ok(at),
-            Some(_) => Err(Fault { at, reason: "expected a delimiter behind the closing quote".to_owned() }),
+            Some(_) => Err(Fault { at, reason: "expected a delimiter after the closing quote".to_owned() }),
         }
     }
 
@@ -200,7 +201,7 @@ impl Decoder {
             Some(b't') => Ok(b'\t'),
             Some(b'0') => Ok(0),
             Some(other) => Ok(other),
-            None => Err(Fault { at, reason: "the record ends behind an escape character".to_owned() }),
+            None => Err(Fault { at, reason: "the record ends after an escape character".to_owned() }),
         }
     }
 

@@ -57,7 +57,7 @@ fn records_are_read_and_written_as_flink_does() {
         (vec![Int32, Int32], "1,2,3", Err("more than the 2 fields of the table at 4")),
         (vec![Int32, Int32], "1,x", Err("expected an INT at 2")),
         (vec![Utf8, Int32], "\"open,1", Err("the record ends inside quotes at 0")),
-        (vec![Utf8, Int32], "\"a\"b,1", Err("expected a delimiter behind the closing quote at 3")),
+        (vec![Utf8, Int32], "\"a\"b,1", Err("expected a delimiter after the closing quote at 3")),
     ];
     for (types, record, expected) in cases {
         let found = again(&Config::default(), &types, record);

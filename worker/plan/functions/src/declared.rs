@@ -1,4 +1,5 @@
-//! What a declared type says beyond its Arrow type: lengths, digits of a fraction, NOT NULL inside of ARRAY, MAP and ROW.
+//! What a declared type says beyond its Arrow type: lengths, digits of a fraction, NOT NULL inside of ARRAY, MAP and
+//! ROW.
 //!
 //! A CAST cuts and fills to it with [`cut`]. A sink's table asks [`enforce`] to refuse or to fit what is written, and
 //! [`is_whole`] to drop rows with a NULL where none may be. Nothing of it is part of a value's type while it flows.
@@ -202,7 +203,7 @@ pub fn enforce(
                 None => Ok(array),
                 Some((_, (place, name, length))) => value_err!(
                     "column '{place}' of '{table}' is {name}, and a value of length {length} would be written into it; \
-                     SET 'table.exec.sink.type-length-enforcer' = 'TRIM_PAD' cuts and fills such values"
+                     SET 'table.exec.sink.type-length-enforcer' = 'TRIM_PAD' trims and pads such values"
                 ),
             },
         }

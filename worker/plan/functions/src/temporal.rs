@@ -1,10 +1,11 @@
 //! Dates and times.
 //!
-//! Conventions: a unit is the first argument, a STRING literal in any case. `EXTRACT(u FROM x)` arrives as `extract('U', x)`
-//! (also `date_part`), `FLOOR(x TO u)` as `floor_to('U', x)`, `CEIL(x TO u)` as `ceil_to('U', x)`, `TIMESTAMPADD(u, n, x)` as
-//! `timestampadd('U', n, x)`, `TIMESTAMPDIFF(u, a, b)` as `timestampdiff('U', a, b)`. TIMESTAMP_LTZ is read in the session
-//! time zone by everything but `timestampadd` and `timestampdiff`, which count in UTC as Flink does.
-//! Functions that tell the time are in [`crate::now`]; patterns are Java's, in [`crate::time::pattern`].
+//! Conventions: a unit is the first argument, a STRING literal in any case. `EXTRACT(u FROM x)` arrives as
+//! `extract('U', x)` (also `date_part`), `FLOOR(x TO u)` as `floor_to('U', x)`, `CEIL(x TO u)` as `ceil_to('U', x)`,
+//! `TIMESTAMPADD(u, n, x)` as `timestampadd('U', n, x)`, `TIMESTAMPDIFF(u, a, b)` as `timestampdiff('U', a, b)`.
+//! TIMESTAMP_LTZ is read in the session time zone by everything but `timestampadd` and `timestampdiff`, which count in
+//! UTC as Flink does. Functions that tell the time are in [`crate::now`]; patterns are Java's, in
+//! [`crate::time::pattern`].
 
 use std::sync::Arc;
 
@@ -127,7 +128,7 @@ fn timestampadd(args: &Arguments) -> Result<ArrayRef> {
             // A time of day goes round the clock.
             Some(moved) if is_time => Ok(Some(moved.rem_euclid(crate::time::DAY))),
             Some(moved) => Ok(Some(moved)),
-            None => value_err!("TIMESTAMPADD: {count} {unit:?} lead out of the range of a timestamp"),
+            None => value_err!("TIMESTAMPADD: {count} {unit:?} exceed the range of a timestamp"),
         }
     })
 }

@@ -11,7 +11,7 @@ const TABLES: &str = "CREATE TABLE kv (k STRING, v INT, r ROW<a INT, b STRING>, 
 const CASES: &[(&str, &str, &str)] = &[
     // The grammar.
     ("«SELEC» k FROM kv;", "unknown statement 'SELEC'", "statements are"),
-    ("«SELECT» k FROM kv;", "a query on its own has no place for its result", "INSERT INTO"),
+    ("«SELECT» k FROM kv;", "a query needs a table for its result", "INSERT INTO"),
     ("INSERT INTO out SELECT k FRM «kv» x;", "unexpected 'kv' after a query", ""),
     ("INSERT INTO out SELECT k FROM kv WHERE «;»", "expected an expression, found the end of the statement", ""),
     ("INSERT INTO out SELECT «\"k\"» FROM kv;", "double quotes do not quote anything in Flink SQL", "`backticks`"),
@@ -117,14 +117,14 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "SET 'table.local-time-zone' = «'GMT+25'»;",
         "'table.local-time-zone' = 'GMT+25': expected the name of a time zone, such as Europe/Berlin",
-        "or a distance, such as GMT+08:00",
+        "or an offset, such as GMT+08:00",
     ),
     (
         "SET 'table.exec.sink.not-null-enforcer' = «'IGNORE'»;",
         "'table.exec.sink.not-null-enforcer' = 'IGNORE': expected ERROR or DROP",
         "",
     ),
-    ("CREATE VIEW «kv» AS SELECT 1 FROM plain;", "table or view 'kv' exists already", ""),
+    ("CREATE VIEW «kv» AS SELECT 1 FROM plain;", "table or view 'kv' already exists", ""),
     ("DROP TABLE «nothing»;", "table or view 'nothing' not found", ""),
     ("CREATE TABLE t (a INT, «a» STRING) WITH ('connector' = 'print');", "column 'a' is declared twice", ""),
     // Types.
@@ -175,7 +175,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (
         "INSERT INTO numbers SELECT CARDINALITY(«STR_TO_MAP(k, ',', '['»)) FROM kv;",
-        "the delimiter '[' of STR_TO_MAP is no regular expression; write \\ in front of a character that means itself",
+        "the delimiter '[' of STR_TO_MAP is no regular expression; escape special characters with \\",
         "",
     ),
     ("INSERT INTO numbers SELECT «MAX»(v) FROM kv;", "GROUP BY without a window is not supported yet", "TUMBLE"),

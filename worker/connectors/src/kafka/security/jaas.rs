@@ -3,7 +3,7 @@
 /// The modules that log in with a user and a password, whatever package they are in.
 const MODULES: [&str; 2] = ["PlainLoginModule", "ScramLoginModule"];
 
-/// Who logs in.
+/// The credentials of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The user.
@@ -14,7 +14,7 @@ pub struct Login {
 
 /// Reads a configuration with one login module.
 ///
-/// A configuration that is nothing but a reference to a Secret cannot be read yet and stands for itself.
+/// A configuration that is only a reference to a Secret cannot be read yet, and is kept as it is.
 ///
 /// # Errors
 /// Says what is wrong, without the values.
@@ -61,7 +61,7 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// Goes past `mark` if it comes next.
+    /// Skips `mark` if it comes next.
     fn at(&mut self, mark: char) -> bool {
         self.rest = self.rest.trim_start();
         let behind = self.rest.strip_prefix(mark);
@@ -69,7 +69,7 @@ impl Words<'_> {
         behind.is_some()
     }
 
-    /// The next word; `None` if there is none, or a quote is not closed.
+    /// The next word. `None` if there is none, or if a quote is not closed.
     fn next(&mut self) -> Option<String> {
         self.rest = self.rest.trim_start();
         match self.rest.chars().next()? {

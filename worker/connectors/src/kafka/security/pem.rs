@@ -1,9 +1,9 @@
-//! PEM text as people write it into SQL and Secrets, in the lines that OpenSSL insists on.
+//! PEM text as people write it into SQL and Secrets, converted to the lines that OpenSSL requires.
 
 /// The length of a line of base64 text.
 const LINE: usize = 64;
 
-/// PEM blocks with their lines in order; `None` if there is no block, or one without an end.
+/// PEM blocks with proper lines. `None` if there is no block, or one without an end.
 ///
 /// Blocks on one line are broken up, as Java's clients accept them, and `\n` written as two characters ends a line.
 /// Blocks that have lines stay as they are: they may have headers. Text between blocks is left out.

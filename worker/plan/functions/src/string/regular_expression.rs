@@ -1,10 +1,10 @@
 //! Java regular expressions: `REGEXP`, `REGEXP_REPLACE`, `REGEXP_EXTRACT`, `REGEXP_COUNT`, `STR_TO_MAP`.
 //!
 //! Patterns are Java's, translated: `\d`, `\w`, `\s` and `\b` are ASCII, `.` stops at every line end. Look-around,
-//! backreferences and possessive quantifiers are not supported; a literal pattern that has them is refused while planning,
-//! one that comes with the data fails its row's batch. A pattern that is wrong in Java too gives Flink's NULL (FALSE for
-//! `REGEXP`), and so does a group that the pattern does not have, whether literals or data. Only as a delimiter of `STR_TO_MAP`
-//! is it an error, as in Flink.
+//! backreferences and possessive quantifiers are not supported; a literal pattern that has them is refused while
+//! planning, one that comes with the data fails its row's batch. A pattern that is wrong in Java too gives Flink's NULL
+//! (FALSE for `REGEXP`), and so does a group that the pattern does not have, whether literals or data. Only as a
+//! delimiter of `STR_TO_MAP` is it an error, as in Flink.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -220,9 +220,7 @@ fn check_delimiter(args: &[Expr], position: usize) -> Result<()> {
 }
 
 fn no_delimiter(pattern: &str) -> String {
-    format!(
-        "the delimiter '{pattern}' of STR_TO_MAP is no regular expression; write \\ in front of a character that means itself"
-    )
+    format!("the delimiter '{pattern}' of STR_TO_MAP is no regular expression; escape special characters with \\")
 }
 
 /// The functions of this module.
