@@ -1,8 +1,7 @@
-//! Columns under construction: plain buffers that decoders push into. A row that turns out to be bad is removed from them
-//! again.
+//! Columns under construction: plain buffers that decoders append to. A bad row is removed from them again.
 //!
-//! Invariant between rows: every column of a row has the same length. Inside a row a column, and the children of a nested
-//! one, may be ahead; [`Column::truncate`] puts that right.
+//! Invariant between rows: every column of a row has the same length. Inside a row a column, and the children of a
+//! nested one, may be ahead; [`Column::truncate`] corrects that.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use arrow::error::ArrowError;
 use crate::Error;
 use crate::schema::map_fields;
 
-/// Which values are there. Has no memory as long as all are.
+/// Which values are not NULL. It needs no memory while all are.
 #[derive(Debug, Default)]
 pub(crate) struct Validity {
     bits: Option<BooleanBufferBuilder>,
@@ -34,7 +33,7 @@ impl Validity {
         }
     }
 
-    /// Adds a NULL behind `len` values.
+    /// Adds a NULL after `len` values.
     fn push_null(&mut self, len: usize) {
         let bits = self.bits.get_or_insert_with(|| {
             let mut bits = BooleanBufferBuilder::new(len + 1);
@@ -96,7 +95,7 @@ impl<T: Copy + Default + arrow::datatypes::ArrowNativeType> Values<T> {
     }
 }
 
-/// Truth values.
+/// Boolean values.
 #[derive(Debug)]
 pub(crate) struct Booleans {
     values: BooleanBufferBuilder,
@@ -160,7 +159,7 @@ impl Strings {
         self.end_value();
     }
 
-    /// Adds the value that `write` appends to the buffer; nothing stays of a failed one.
+    /// Adds the value that `write` appends to the buffer. If `write` fails, nothing is added.
     pub(crate) fn push_with<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let start = self.bytes.len();
         match write(&mut self.bytes) {
@@ -198,7 +197,7 @@ impl Strings {
     fn take(&mut self) -> Result<VariableParts, ArrowError> {
         let fresh = Self::new(self.rows_usual);
         let taken = std::mem::replace(self, fresh);
-        // The next batch is likely to be like this one.
+        // The next batch is probably similar.
         self.bytes.reserve(taken.bytes.len());
         let Self { bytes, offsets, mut validity, .. } = taken;
         Ok((OffsetBuffer::new(ScalarBuffer::from(offsets)), bytes, validity.finish()))
@@ -216,7 +215,7 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// Ends a list: what was added to `elements` since the last one belongs to it.
+    /// Ends a list. The elements added since the last list belong to it.
     pub(crate) fn end_list(&mut self) {
         self.offsets.push(self.elements.len() as i32);
         self.validity.push_valid();
@@ -236,12 +235,12 @@ pub(crate) struct Maps {
 }
 
 impl Maps {
-    /// How many entries the finished maps have.
+    /// The number of entries of the finished maps.
     pub(crate) fn entries_before(&self) -> usize {
         self.offsets.last().map_or(0, |offset| *offset as usize)
     }
 
-    /// Which entries of the map under way to keep, if a key comes more than once: the last one of each.
+    /// Which entries of the current map to keep: if a key occurs more than once, the last entry.
     pub(crate) fn without_duplicates(&self) -> Option<Vec<bool>> {
         let from = self.entries_before();
         let Column::Utf8(keys) = &*self.keys else { return None };
@@ -258,14 +257,14 @@ impl Maps {
         Some(keep)
     }
 
-    /// Takes back the entries of the map under way.
+    /// Removes the entries of the current map.
     pub(crate) fn restart_map(&mut self) {
         let entries = self.entries_before();
         self.keys.truncate(entries);
         self.values.truncate(entries);
     }
 
-    /// Ends a map: what was added to keys and values since the last one belongs to it.
+    /// Ends a map. The keys and values added since the last map belong to it.
     pub(crate) fn end_map(&mut self) {
         self.offsets.push(self.keys.len() as i32);
         self.validity.push_valid();
@@ -283,19 +282,19 @@ pub(crate) struct Structs {
 }
 
 impl Structs {
-    /// How many rows are finished.
+    /// The number of finished rows.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Ends a row: each child has one value more than before.
+    /// Ends a row. Each child has one more value than before.
     pub(crate) fn end_row(&mut self) {
         self.len += 1;
         self.validity.push_valid();
     }
 }
 
-/// How long a tick of a time column is.
+/// The unit of a time column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tick {
     /// One millisecond.
@@ -356,7 +355,7 @@ impl Column {
     /// A column for values of a field.
     ///
     /// # Errors
-    /// The type is none of SQL's; `format` is for the message.
+    /// The type is no SQL type. `format` is for the message.
     pub(crate) fn new(field: &Field, rows_usual: usize, format: &'static str) -> Result<Self, Error> {
         Ok(match field.data_type() {
             DataType::Boolean => {
@@ -413,7 +412,7 @@ impl Column {
         })
     }
 
-    /// How many values it has.
+    /// The number of values.
     pub(crate) fn len(&self) -> usize {
         each_column!(self, values => values.values.len(), strings => strings.len(), {
             Self::Boolean(booleans) => booleans.values.len(),
@@ -446,7 +445,7 @@ impl Column {
         });
     }
 
-    /// Takes back everything behind the first `len` values, finished or not.
+    /// Removes everything after the first `len` values, finished or not.
     pub(crate) fn truncate(&mut self, len: usize) {
         each_column!(self, values => values.truncate(len), strings => strings.truncate(len), {
             Self::Boolean(booleans) => {

@@ -8,15 +8,15 @@ use crate::{csv, json, parquet, raw};
 
 /// The WITH options of a table, as far as formats read them.
 pub trait FormatOptions {
-    /// The text of an option. Reading it makes it known: an option that nobody reads is refused in the end.
+    /// The text of an option. Options that are never read are refused in the end.
     fn get(&mut self, key: &str) -> Option<String>;
 }
 
-/// Something wrong with the options of a format.
+/// An error of the options of a format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ConfigError {
-    /// The option's key; `None` when the table as a whole is wrong.
+    /// The option's key. `None` for an error of the whole table.
     pub key: Option<String>,
     /// What is wrong and what to do.
     pub message: String,
@@ -34,7 +34,7 @@ impl ConfigError {
     }
 }
 
-/// In what pieces a format is read and written.
+/// The unit in which a format is read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// Records: values of Kafka messages, or lines of a file.
@@ -66,11 +66,11 @@ pub enum FormatConfig {
 }
 
 impl FormatConfig {
-    /// Reads the option `{prefix}format` and the options of that format, such as `{prefix}json.ignore-parse-errors`, and
-    /// checks that the format can carry the physical columns `schema`. The prefix is empty, `key.` or `value.`.
+    /// Reads the option `{prefix}format` and the options of that format, such as `{prefix}json.ignore-parse-errors`,
+    /// and checks that the format can carry the physical columns `schema`. The prefix is empty, `key.` or `value.`.
     ///
     /// # Errors
-    /// Names the option, or the column, and says what is possible.
+    /// Names the option or the column, and what is possible.
     pub fn parse(options: &mut dyn FormatOptions, prefix: &str, schema: &SchemaRef) -> Result<Self, ConfigError> {
         let key = format!("{prefix}format");
         let name = options.get(&key).ok_or_else(|| ConfigError::table(format!("option '{key}' is missing")))?;
@@ -97,7 +97,7 @@ impl FormatConfig {
         }
     }
 
-    /// In what pieces the format is read and written.
+    /// The unit in which the format is read and written.
     pub fn framing(&self) -> Framing {
         match self {
             Self::Json(_) | Self::Csv(_) | Self::Raw(_) => Framing::Records,
@@ -115,7 +115,7 @@ impl FormatConfig {
         if skip { OnBadRecord::Skip } else { OnBadRecord::Fail }
     }
 
-    /// The options of parquet files, if this is that format.
+    /// The options of Parquet, if this is that format.
     pub fn parquet(&self) -> Option<&parquet::Config> {
         match self {
             Self::Parquet(config) => Some(config),
@@ -126,11 +126,11 @@ impl FormatConfig {
 
 #[cfg(feature = "io")]
 impl FormatConfig {
-    /// Makes a decoder. `schema` has all physical columns of the table, `projection` the indices of those wanted, in the
-    /// order of the output; `batch_rows` is how many rows a batch usually gets.
+    /// Makes a decoder. `schema` has all physical columns of the table, `projection` the indices of those wanted, in
+    /// the order of the output; `batch_rows` is how many rows a batch usually gets.
     ///
     /// # Errors
-    /// A column's type cannot be carried, or the format knows no records.
+    /// The format does not support the type of a column, or has no records.
     pub fn decoder(
         &self,
         schema: &SchemaRef,
@@ -148,7 +148,7 @@ impl FormatConfig {
     /// Makes an encoder for batches of the physical columns `schema`.
     ///
     /// # Errors
-    /// A column's type cannot be carried, or the format knows no records.
+    /// The format does not support the type of a column, or has no records.
     pub fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn crate::RecordEncoder>, crate::Error> {
         Ok(match self {
             Self::Json(config) => Box::new(json::Encoder::new(config, schema)?),

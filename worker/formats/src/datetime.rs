@@ -1,5 +1,5 @@
-//! Dates and times as text: `2026-03-01`, `23:59:00.123`, `2026-03-01 23:59:00.123`, with `T` instead of the space in ISO
-//! form and `Z` behind an instant.
+//! Dates and times as text: `2026-03-01`, `23:59:00.123`, `2026-03-01 23:59:00.123`, with `T` instead of the space in
+//! ISO form and `Z` after an instant.
 //!
 //! Years have four digits, or a sign and up to nine. More digits of a second than the column keeps are cut off.
 
@@ -11,7 +11,7 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// How a timestamp is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimestampStyle {
-    /// What stands between date and time: a space or `T`.
+    /// The character between date and time: a space or `T`.
     pub(crate) separator: u8,
     /// Whether the seconds may be missing, as ISO allows.
     pub(crate) seconds_optional: bool,
@@ -210,7 +210,7 @@ pub(crate) fn write_timestamp(ticks: i64, tick: Tick, style: TimestampStyle, utc
 }
 
 /// Reads timestamps of the usual layout, `YYYY-MM-DD HH:MM:SS.mmm` or without the milliseconds, and remembers the last
-/// minute: texts that follow each other are mostly of the same one.
+/// minute, because successive texts mostly have the same one.
 #[derive(Debug)]
 pub(crate) struct TimestampCache {
     style: TimestampStyle,
@@ -229,7 +229,7 @@ impl TimestampCache {
     }
 
     /// Reads `YYYY-MM-DD HH:MM:SS.mmm` (23 bytes) or `YYYY-MM-DD HH:MM:SS` (19 bytes): milliseconds since 1970-01-01
-    /// 00:00. `None` when the text does not have that layout, which does not mean that it is wrong.
+    /// 00:00. `None` if the text has another layout. It may still be valid.
     #[inline(always)]
     pub(crate) fn parse_ms(&mut self, text: &[u8]) -> Option<i64> {
         let (minute, rest) = text.split_first_chunk::<16>()?;

@@ -1,4 +1,4 @@
-//! The contract of record decoders, and what they share: taking in lines, and the columns of a batch.
+//! The contract of record decoders, and their common parts: reading lines, and the columns of a batch.
 
 use std::fmt;
 
@@ -8,21 +8,21 @@ use arrow::datatypes::SchemaRef;
 use crate::Error;
 use crate::columns::Column;
 
-/// The longest record that is read. A longer one is a bad record.
+/// The longest record, in bytes. A longer one is a bad record.
 pub const RECORD_BYTES_MAX: usize = 64 << 20;
 
-/// How many bytes of records a batch takes before [`RecordDecoder::is_full`] asks for a flush.
+/// The number of bytes of records in a batch from which [`RecordDecoder::is_full`] asks for a flush.
 pub const BATCH_BYTES_MAX: usize = 64 << 20;
 
-/// How much of a bad record its error shows.
+/// The number of bytes of a bad record that its error shows.
 const EXCERPT_CHARS: usize = 48;
 
-/// What became of a record that could be read.
+/// The result of reading a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
     /// A row was added.
     Row,
-    /// The record stands for no row: it is empty, JSON `null`, or a comment.
+    /// The record gives no row: it is empty, JSON `null`, or a comment.
     Nothing,
 }
 
@@ -31,9 +31,9 @@ pub enum Decoded {
 pub struct BadRecord {
     /// What is wrong.
     pub reason: String,
-    /// Where in the record, in bytes from its start.
+    /// The place of the error, in bytes from the start of the record.
     pub column: usize,
-    /// A few characters from there on.
+    /// A few characters from that place.
     pub excerpt: String,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for BadRecord {
 }
 
 impl BadRecord {
-    /// Says that `record` is bad at byte `column`.
+    /// The error of `record` at byte `column`.
     pub(crate) fn new(record: &[u8], column: usize, reason: impl Into<String>) -> Self {
         let from = column.min(record.len());
         // Four bytes are the longest character.
@@ -62,20 +62,21 @@ impl BadRecord {
     }
 }
 
-/// What [`RecordDecoder::decode_lines`] did.
+/// The result of [`RecordDecoder::decode_lines`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// How many bytes of the buffer are dealt with, a bad line included.
+    /// The number of consumed bytes of the buffer, including a bad line.
     pub consumed: usize,
-    /// How many lines those were; the bad one is the last. For line numbers.
+    /// The number of consumed lines, for line numbers. A bad line is the last one.
     pub lines: u64,
-    /// How many rows were added.
+    /// The number of added rows.
     pub rows: usize,
-    /// The first line that could not be read, at which the decoder stopped.
+    /// The first line that could not be read. The decoder stopped there.
     pub bad: Option<BadRecord>,
 }
 
-/// Reads records into columns. Made from the table's physical schema and a projection; batches have the projected columns.
+/// Reads records into columns. Made from the table's physical schema and a projection; batches have the projected
+/// columns.
 pub trait RecordDecoder: Send {
     /// The schema of the batches.
     fn schema(&self) -> &SchemaRef;
@@ -86,20 +87,21 @@ pub trait RecordDecoder: Send {
     /// The record cannot be read. Nothing of it stays in the batch.
     fn decode(&mut self, record: &[u8]) -> Result<Decoded, BadRecord>;
 
-    /// Reads a record without a value, such as a Kafka tombstone. No row, except in formats that know such records.
+    /// Reads a record without a value, such as a Kafka tombstone. It gives a row only in formats that have such
+    /// records.
     ///
     /// # Errors
-    /// The table has no place for it.
+    /// The table cannot hold such a record.
     fn decode_null(&mut self) -> Result<Decoded, BadRecord> {
         Ok(Decoded::Nothing)
     }
 
-    /// Reads lines until `rows_max` rows are in the batch, the batch is full, a line is bad, or the last complete line is
-    /// read. With `at_end` the last line needs no line end. Zero bytes consumed, no bad line and not `at_end` means that
-    /// the buffer holds no complete line: read more behind it.
+    /// Reads lines until `rows_max` rows are in the batch, the batch is full, a line is bad, or the last complete line
+    /// is read. With `at_end` the last line needs no line end. Zero bytes consumed, no bad line and not `at_end` means
+    /// that the buffer has no complete line: append more bytes.
     fn decode_lines(&mut self, buffer: &[u8], rows_max: usize, at_end: bool) -> Lines;
 
-    /// How many rows the batch has.
+    /// The number of rows of the batch.
     fn len(&self) -> usize;
 
     /// Whether the batch has no rows.
@@ -107,13 +109,13 @@ pub trait RecordDecoder: Send {
         self.len() == 0
     }
 
-    /// Whether the batch has taken so many bytes that it should be flushed before the next record.
+    /// Whether the batch has so many bytes that it should be flushed before the next record.
     fn is_full(&self) -> bool;
 
-    /// Hands over the rows so far and starts a new batch.
+    /// Returns the rows so far and starts a new batch.
     ///
     /// # Errors
-    /// The columns do not make a batch, which is a defect.
+    /// The columns do not form a batch, which is a defect.
     fn flush(&mut self) -> Result<RecordBatch, Error>;
 }
 
@@ -124,7 +126,7 @@ pub(crate) struct Intake {
     pub(crate) schema: SchemaRef,
     /// Finished rows.
     pub(crate) rows: usize,
-    /// Bytes of the records taken in since the last flush: no buffer of the batch is longer.
+    /// The number of bytes of records since the last flush. No buffer of the batch is longer.
     bytes: usize,
 }
 
@@ -142,7 +144,7 @@ impl Intake {
     /// Accounts for a record.
     ///
     /// # Errors
-    /// It is too long, or the batch should have been flushed long ago.
+    /// The record is too long, or the batch should have been flushed long ago.
     #[inline]
     pub(crate) fn take(&mut self, record: &[u8]) -> Result<(), BadRecord> {
         if record.len() > RECORD_BYTES_MAX {
@@ -177,8 +179,8 @@ impl Intake {
     }
 }
 
-/// Feeds lines to a decoder. `line_end` finds the newline that ends the first line of what it gets; `skipping` remembers,
-/// from buffer to buffer, that the rest of an overlong line is being skipped.
+/// Feeds lines to a decoder. `line_end` finds the newline that ends the first line of what it gets; `skipping`
+/// remembers, from buffer to buffer, that the rest of an overlong line is being skipped.
 pub(crate) fn decode_lines<D: RecordDecoder>(
     decoder: &mut D,
     buffer: &[u8],

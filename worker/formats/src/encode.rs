@@ -16,27 +16,27 @@ pub trait RecordEncoder: Send {
     fn encode(&mut self, batch: &RecordBatch, out: &mut EncodedRecords) -> Result<(), Error>;
 }
 
-/// Records end to end in one buffer. Kept and cleared it allocates nothing in the long run.
+/// Records end to end in one buffer. If it is cleared and reused, it allocates nothing in the long run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EncodedRecords {
     bytes: Vec<u8>,
-    /// Where each record ends, and whether it is a null record.
+    /// The end of each record, and whether it is a null record.
     ends: Vec<(usize, bool)>,
     lines: bool,
 }
 
 impl EncodedRecords {
-    /// A buffer with nothing between records, for messages.
+    /// A buffer without separators, for messages.
     pub fn records() -> Self {
         Self::default()
     }
 
-    /// A buffer with a newline behind each record, so that [`EncodedRecords::bytes`] is a piece of a text file.
+    /// A buffer with a newline after each record, so that [`EncodedRecords::bytes`] is a piece of a text file.
     pub fn lines() -> Self {
         Self { lines: true, ..Self::default() }
     }
 
-    /// How many records there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -46,13 +46,13 @@ impl EncodedRecords {
         self.ends.is_empty()
     }
 
-    /// Forgets the records and keeps the memory.
+    /// Removes the records and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
     }
 
-    /// All records, with what is between them.
+    /// All records, with their separators.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -62,7 +62,7 @@ impl EncodedRecords {
         self.bytes
     }
 
-    /// A record, without a newline; `None` for a null record, such as the raw form of a NULL.
+    /// A record without its newline. `None` for a null record, such as the raw form of a NULL.
     ///
     /// # Panics
     /// There is no record with that index.

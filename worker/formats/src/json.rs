@@ -1,7 +1,7 @@
-//! The format `json`: one JSON object a record.
+//! The format `json`: each record is a JSON object.
 //!
-//! The decoder is written for this engine, because it is its hottest loop: see `decoder` for the technique. It accepts
-//! standard JSON and nothing else, also in fields that no column reads. What a value means in a column follows Flink.
+//! The decoder is written for this engine, because it is the hottest loop: see `decoder` for the technique. It accepts
+//! only standard JSON, even in fields that no column reads. The meaning of a value in a column follows Flink.
 
 mod config;
 #[cfg(feature = "io")]

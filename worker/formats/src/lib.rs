@@ -1,11 +1,11 @@
 //! Formats: how the bytes of records and files become columns, and columns become bytes.
 //!
-//! `json`, `csv` and `raw` are record formats: one record (the value of a Kafka message, a line of a file) is one row. A
-//! [`RecordDecoder`] turns records into Arrow batches, a [`RecordEncoder`] turns batches into records. `parquet` is a file
-//! format with an interface of its own.
+//! `json`, `csv` and `raw` are record formats: one record (the value of a Kafka message, a line of a file) is one row.
+//! A [`RecordDecoder`] turns records into Arrow batches, a [`RecordEncoder`] turns batches into records. `parquet` is a
+//! file format with its own interface.
 //!
-//! Without the feature `io` there is only [`FormatConfig`]: the options of a table's DDL, typed and checked, which is what
-//! the planner needs. Option keys and the meaning of values are Flink's.
+//! Without the feature `io` there is only [`FormatConfig`]: the options of a table's DDL, typed and checked, which is
+//! what the planner needs. Option keys and the meaning of values are Flink's.
 //!
 //! A record that cannot be read is a [`BadRecord`]: what is wrong with it and where in it. The connector adds the place
 //! (topic, partition and offset, or file and line) and applies the policy; nothing of a bad record stays in a batch.
@@ -37,12 +37,12 @@ pub use decode::{BATCH_BYTES_MAX, BadRecord, Decoded, Lines, RECORD_BYTES_MAX, R
 #[cfg(feature = "io")]
 pub use encode::{EncodedRecords, RecordEncoder};
 
-/// What can go wrong with a format, other than a record that cannot be read.
+/// An error of a format, other than a record that cannot be read.
 #[cfg(feature = "io")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The schema has a type that the format cannot carry.
+    /// The schema has a type that the format does not support.
     #[error("{format} cannot carry column '{column}' of type {data_type}: {reason}")]
     UnsupportedType {
         /// Which format.
@@ -51,7 +51,7 @@ pub enum Error {
         column: String,
         /// Its Arrow type.
         data_type: arrow::datatypes::DataType,
-        /// Why not.
+        /// Why.
         reason: &'static str,
     },
     /// A projected column that the table does not have.
@@ -59,10 +59,10 @@ pub enum Error {
     NoSuchColumn {
         /// The index asked for.
         index: usize,
-        /// How many there are.
+        /// The number of columns.
         columns: usize,
     },
-    /// A format that knows whole files only was asked for records, or the other way round.
+    /// A format of whole files was asked for records, or the other way round.
     #[error("format '{format}' {reason}")]
     Framing {
         /// Which format.
@@ -94,7 +94,7 @@ pub enum Error {
     /// A file that cannot be written.
     #[error("cannot write a parquet file")]
     WriteFile(#[source] ::parquet::errors::ParquetError),
-    /// Columns could not be put together, which is a defect in a decoder.
+    /// Columns could not be combined, which is a defect in a decoder.
     #[error("cannot build a batch")]
     Build(#[source] arrow::error::ArrowError),
 }

@@ -1,4 +1,4 @@
-//! Numbers as text, the way SQL on the JVM reads and writes them.
+//! Numbers as text, as SQL on the JVM reads and writes them.
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ const POWERS_OF_TEN: [i128; 39] = {
     powers
 };
 
-/// The largest exponent that is looked at; beyond it a decimal is zero or too large anyway.
+/// The largest exponent that matters. Beyond it a decimal is zero or too large.
 const EXPONENT_MAX: i64 = 100_000;
 
 /// A decimal read from text.
@@ -25,7 +25,7 @@ pub(crate) enum Decimal {
     TooLarge,
 }
 
-/// Reads `[+-]digits[.digits][e[+-]digits]`; `None` when the text is no such number.
+/// Reads `[+-]digits[.digits][e[+-]digits]`. `None` if the text is no such number.
 pub(crate) fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<Decimal> {
     let (negative, rest) = match text.first()? {
         b'-' => (true, &text[1..]),
@@ -102,8 +102,8 @@ pub(crate) fn parse_float<T: std::str::FromStr>(text: &str) -> Option<T> {
     }
 }
 
-/// Writes a decimal. `plain` writes the digits of its scale; otherwise there are no zeros at the end, and what would need
-/// zeros to be written out has an exponent: `1.50` is `1.5`, `100` is `1E+2`, and `0.000000027` is `2.7E-8`.
+/// Writes a decimal. `plain` writes the digits of its scale; otherwise there are no zeros at the end, and what would
+/// need zeros to be written out has an exponent: `1.50` is `1.5`, `100` is `1E+2`, and `0.000000027` is `2.7E-8`.
 pub(crate) fn write_decimal(unscaled: i128, scale: i8, plain: bool, out: &mut Vec<u8>) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(unscaled.unsigned_abs()).as_bytes();
@@ -134,7 +134,7 @@ pub(crate) fn write_decimal(unscaled: i128, scale: i8, plain: bool, out: &mut Ve
     out.extend_from_slice(itoa::Buffer::new().format(magnitude).as_bytes());
 }
 
-/// Writes all digits, the last `scale` of them behind the point.
+/// Writes all digits, the last `scale` of them after the point.
 fn write_digits(digits: &[u8], scale: usize, out: &mut Vec<u8>) {
     if digits.len() > scale {
         out.extend_from_slice(&digits[..digits.len() - scale]);
@@ -149,8 +149,8 @@ fn write_digits(digits: &[u8], scale: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes a floating-point number: the fewest digits that distinguish it from its neighbours, always with a point, and with an
-/// exponent outside of 0.001 to 10 000 000: `1.0`, `0.5`, `1.0E10`, `1.25E-4`.
+/// Writes a floating-point number: the fewest digits that distinguish it from its neighbours, always with a point, and
+/// with an exponent outside of 0.001 to 10 000 000: `1.0`, `0.5`, `1.0E10`, `1.25E-4`.
 pub(crate) fn write_float<T>(value: T, out: &mut Vec<u8>)
 where
     T: std::fmt::LowerExp + Copy + Into<f64>,

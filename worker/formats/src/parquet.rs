@@ -1,8 +1,8 @@
 //! The format `parquet`: whole files of columns.
 //!
-//! Columns of a file and of the table are matched by name. A file may have more columns, other units of time, narrower
-//! numbers; it must have every column that is read, and each type must fit without loss, except that times are cut to the
-//! table's unit. The reader takes its bytes from whatever the connector has: a file, or ranges fetched from an object store.
+//! Columns of a file and of the table are matched by name. A file may have further columns, other units of time and
+//! narrower numbers. It must have every column that is read, and each type must fit without loss, except that times are
+//! cut to the table's unit. The connector provides the bytes: a file, or ranges fetched from an object store.
 
 #[cfg(feature = "io")]
 mod columns;

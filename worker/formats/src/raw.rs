@@ -1,7 +1,7 @@
 //! The format `raw`: the bytes of a record are the value of the only column.
 //!
-//! Texts are UTF-8, byte strings are themselves, truth values one byte, numbers their bytes in the configured order. NULL is
-//! a record without a value.
+//! Texts are UTF-8, byte strings are as they are, booleans are one byte, numbers are their bytes in the configured
+//! order. NULL is a record without a value.
 
 mod config;
 #[cfg(feature = "io")]

@@ -1,4 +1,4 @@
-//! Columns of tables: the check that a format can carry them.
+//! Checks that a format supports the columns of a table.
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 

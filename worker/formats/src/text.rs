@@ -1,4 +1,4 @@
-//! Texts as values: what JSON strings and CSV fields mean in a column of some type, and how values are written as text.
+//! Texts as values: the meaning of JSON strings and CSV fields in a column of a type, and values written as text.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{
@@ -12,7 +12,7 @@ use crate::columns::{Column, Tick};
 use crate::datetime::{self, TimestampStyle};
 use crate::numbers::{self, Decimal};
 
-/// A text that is no value of the column's type: what was expected.
+/// The text is no value of the column's type. Has what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mismatch(pub(crate) &'static str);
 
@@ -76,7 +76,7 @@ fn timestamp_mismatch(style: TimestampStyle, utc: bool) -> Mismatch {
 /// What kind of text a value became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
-    /// A number or truth value, which needs no quotes in any format.
+    /// A number or boolean, which needs no quotes in any format.
     Bare,
     /// A text: a date, a time, base64, or a number that is none (`NaN`).
     Text,

@@ -17,7 +17,7 @@ pub struct Config {
     pub escape_character: Option<u8>,
     /// `csv.null-literal`: the text that stands for NULL.
     pub null_literal: Option<String>,
-    /// `csv.array-element-delimiter`: what stands between the elements of an ARRAY.
+    /// `csv.array-element-delimiter`: the text between the elements of an ARRAY.
     pub array_element_delimiter: String,
     /// `csv.allow-comments`: lines that start with `#` are skipped.
     pub allow_comments: bool,
@@ -85,7 +85,7 @@ impl Config {
     }
 }
 
-/// Whether CSV can carry a type.
+/// Whether CSV supports a type.
 pub(crate) fn is_carried(data_type: &DataType) -> bool {
     match data_type {
         DataType::List(element) => is_scalar(element.data_type()),

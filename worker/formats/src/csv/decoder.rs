@@ -14,12 +14,12 @@ use crate::text::{Mismatch, push_text};
 #[derive(Debug)]
 pub struct Decoder {
     config: Config,
-    /// For each field of a record: the column it goes to, if it is wanted.
+    /// For each field of a record: its column, if it is wanted.
     columns_of_fields: Vec<Option<usize>>,
     nullable: Vec<bool>,
     columns: Vec<Column>,
     intake: Intake,
-    /// The field under way, without quotes and escapes.
+    /// The current field, without quotes and escapes.
     field: Vec<u8>,
     skipping: bool,
 }
@@ -34,7 +34,7 @@ impl Decoder {
     /// Makes a decoder of the projected columns of a table.
     ///
     /// # Errors
-    /// A projected column's type cannot be carried, or there is no such column.
+    /// The format does not support the type of a projected column, or there is no such column.
     pub fn new(config: &Config, schema: &SchemaRef, projection: &[usize], batch_rows: usize) -> Result<Self, Error> {
         let intake = Intake::new(schema, projection)?;
         let mut columns = Vec::with_capacity(projection.len());
@@ -85,7 +85,7 @@ impl Decoder {
         }
     }
 
-    /// The place behind the quote that closes the one at `at`.
+    /// The place after the quote that closes the one at `at`.
     fn quotes_end(&self, text: &[u8], at: usize, quote: u8) -> Option<usize> {
         let escape = self.config.escape_character;
         let mut at = at + 1;
@@ -129,8 +129,8 @@ impl Decoder {
         Ok(Decoded::Row)
     }
 
-    /// Reads the field from `start` on into `self.field`. Returns the place of the delimiter behind it, or the record's
-    /// end.
+    /// Reads the field at `start` into `self.field`. Returns the place of the delimiter after it, or the end of the
+    /// record.
     fn read_field(&mut self, record: &[u8], start: usize) -> Result<usize, Fault> {
         self.field.clear();
         let delimiter = self.config.field_delimiter;
@@ -193,7 +193,7 @@ impl Decoder {
         }
     }
 
-    /// What an escaped character stands for.
+    /// The meaning of an escaped character.
     fn escaped(&self, character: Option<u8>, at: usize) -> Result<u8, Fault> {
         match character {
             Some(b'n') => Ok(b'\n'),
@@ -205,7 +205,7 @@ impl Decoder {
         }
     }
 
-    /// Adds the field under way, which starts at `at`, to a column.
+    /// Adds the current field, which starts at `at`, to a column.
     fn push_field(&mut self, column: usize, at: usize) -> Result<(), Fault> {
         let nullable = self.nullable[column];
         let column = &mut self.columns[column];
@@ -236,7 +236,7 @@ impl Decoder {
         }
     }
 
-    /// Adds NULL to the columns whose fields a record lacks.
+    /// Adds NULL to the columns of missing fields.
     fn fill_missing(&mut self, record: &[u8], fields: usize) -> Result<(), Fault> {
         if !self.config.ignore_parse_errors {
             let reason = format!("{fields} fields instead of {}", self.columns_of_fields.len());

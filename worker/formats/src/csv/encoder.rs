@@ -9,7 +9,7 @@ use crate::datetime::TimestampStyle;
 use crate::encode::{EncodedRecords, RecordEncoder, check_batch};
 use crate::text::{Written, write_scalar};
 
-/// A text with more characters than this is quoted without being looked at.
+/// A text with more characters than this is always quoted.
 const UNQUOTED_CHARS_MAX: usize = 24;
 
 /// Writes CSV records.
@@ -26,7 +26,7 @@ impl Encoder {
     /// Makes an encoder for batches of these columns.
     ///
     /// # Errors
-    /// A column's type cannot be carried.
+    /// The format does not support the type of a column.
     pub fn new(config: &Config, schema: &SchemaRef) -> Result<Self, Error> {
         if let Some(field) = schema.fields().iter().find(|field| !is_carried(field.data_type())) {
             return Err(Error::UnsupportedType {
@@ -86,7 +86,7 @@ impl Encoder {
         }
     }
 
-    /// Appends a text, in quotes if need be.
+    /// Appends a text, in quotes if necessary.
     fn write_text(&self, text: &[u8], out: &mut Vec<u8>) {
         let escape = self.config.escape_character;
         let Some(quote) = self.config.quote_character else {
@@ -110,7 +110,7 @@ impl Encoder {
         out.push(quote);
     }
 
-    /// Appends a text without quotes, with an escape before what would end the field or the line.
+    /// Appends a text without quotes, with an escape before characters that would end the field or the line.
     fn write_escaped(&self, text: &[u8], escape: u8, out: &mut Vec<u8>) {
         for byte in text {
             match *byte {

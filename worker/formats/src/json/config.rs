@@ -16,8 +16,8 @@ pub enum TimestampFormat {
     Iso8601,
 }
 
-/// What becomes of a map entry whose key is NULL when it is written. Arrow maps have none; the option is read so that DDL
-/// written for Flink works.
+/// What happens to a map entry with a NULL key when it is written. Arrow maps have none. The option is accepted so that
+/// DDL for Flink works.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum NullMapKeys {
     /// The job fails.

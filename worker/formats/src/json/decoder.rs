@@ -1,8 +1,8 @@
 //! Reads JSON records into columns.
 //!
-//! The technique: the places between values are compared with what stood there last time (`keys`) instead of being
-//! parsed, numbers and the ends of strings are found eight bytes at a time (`scan`), and values go straight from the record
-//! into the buffers of their columns (`value`). A value that differs from the usual takes a slower path, and only that value.
+//! The technique: the bytes between values are not parsed, but compared with those of the previous record (`keys`).
+//! Numbers and the ends of strings are found eight bytes at a time (`scan`). Values are written directly into the
+//! buffers of their columns (`value`). Only an unusual value takes a slower path.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -26,7 +26,7 @@ pub struct Decoder {
 }
 
 impl TimestampFormat {
-    /// How timestamps look.
+    /// The format of timestamps.
     pub(crate) fn style(self) -> TimestampStyle {
         match self {
             Self::Sql => TimestampStyle::SQL,
@@ -39,7 +39,7 @@ impl Decoder {
     /// Makes a decoder of the projected columns of a table.
     ///
     /// # Errors
-    /// A projected column's type cannot be carried, or there is no such column.
+    /// The format does not support the type of a projected column, or there is no such column.
     pub fn new(config: &Config, schema: &SchemaRef, projection: &[usize], batch_rows: usize) -> Result<Self, Error> {
         let intake = Intake::new(schema, projection)?;
         for field in intake.schema.fields() {

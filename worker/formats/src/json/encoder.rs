@@ -29,7 +29,7 @@ impl Encoder {
     /// Makes an encoder for batches of these columns.
     ///
     /// # Errors
-    /// A column's type cannot be carried.
+    /// The format does not support the type of a column.
     pub fn new(config: &Config, schema: &SchemaRef) -> Result<Self, Error> {
         for field in schema.fields() {
             check_type(field.data_type()).map_err(|reason| Error::UnsupportedType {
@@ -151,7 +151,7 @@ fn write_value(array: &dyn Array, row: usize, is_null: bool, style: Style, scrat
     }
 }
 
-/// Appends a string in quotes, with what JSON wants escaped and no more.
+/// Appends a string in quotes. Escapes only what JSON requires.
 pub(crate) fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text;

@@ -1,37 +1,37 @@
-//! The order of fields that an object had last time.
+//! The order of the fields in previous objects.
 //!
-//! Between two values of an object stand a comma, a field name, a colon and perhaps white space: the *lead* of the second
-//! value. Records of one source mostly have the same leads in the same order, so each lead remembers which ones followed
-//! it, and the decoder compares bytes instead of parsing. A lead that differs costs one look-up and is remembered.
+//! Between two values of an object are a comma, a field name, a colon and perhaps white space: the *lead* of the second
+//! value. Records of one source mostly have the same leads in the same order. So each lead records its successors, and
+//! the decoder compares bytes instead of parsing. A lead that differs costs one look-up, and is recorded.
 
 use crate::json::scan::{Scanner, word};
 
-/// How many different leads are remembered. Objects with more field names than that are read without memory.
+/// The number of different leads that are recorded. Further field names of an object are always parsed.
 const LEADS_MAX: usize = 256;
 
-/// The longest lead that is remembered.
+/// The longest lead that is recorded, in bytes.
 const LEAD_BYTES_MAX: usize = 256;
 
 /// Marks that no lead is known.
 const NONE: u16 = u16::MAX;
 
-/// A lead's number in the memory. The first one stands for the start of an object.
+/// The index of a recorded lead. The first one is the start of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeadId(u16);
 
 impl LeadId {
     /// The start of an object, before its first lead.
     pub(crate) const START: Self = Self(0);
-    /// A lead that is not remembered.
+    /// A lead that is not recorded.
     pub(crate) const FORGOTTEN: Self = Self(NONE);
 }
 
-/// What a lead leads to.
+/// What follows a lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// The value of the field with this index.
     Field(u16),
-    /// A value that nobody wants.
+    /// A value that no column reads.
     Unwanted,
     /// The end of the object.
     End,
@@ -60,7 +60,7 @@ impl Lead {
         Self { bytes: bytes.into(), words: words(padded), masks: words(mask), target, followers: [NONE; 2] }
     }
 
-    /// Whether the lead stands at the scanner's place.
+    /// Whether the lead is at the scanner's place.
     #[inline(always)]
     fn stands_at(&self, scanner: &Scanner<'_>) -> bool {
         let (bytes, at) = (scanner.bytes, scanner.at);
@@ -80,12 +80,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Knows nothing yet.
+    /// No leads yet.
     pub(crate) fn new() -> Self {
         Self { leads: vec![Lead::new(b"", Target::Unwanted)] }
     }
 
-    /// Passes the lead behind `previous` if it is one that is expected there.
+    /// Skips the lead after `previous`, if it is a recorded successor.
     #[inline(always)]
     pub(crate) fn pass_expected(&self, previous: LeadId, scanner: &mut Scanner<'_>) -> Option<(LeadId, Target)> {
         let followers = self.leads.get(usize::from(previous.0))?.followers;
@@ -100,7 +100,7 @@ impl Keys {
         None
     }
 
-    /// Remembers that `bytes`, which lead to `target`, followed `previous`.
+    /// Records that `bytes`, which lead to `target`, follow `previous`.
     #[cold]
     pub(crate) fn remember(&mut self, previous: LeadId, bytes: &[u8], target: Target) -> LeadId {
         let known = self.leads.iter().skip(1).position(|lead| *lead.bytes == *bytes).map(|index| index + 1);

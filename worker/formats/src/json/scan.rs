@@ -1,10 +1,10 @@
 //! The grammar of JSON over a byte slice: tokens, and values that are only checked and skipped.
 //!
-//! Every string that is passed is checked (control characters, escapes, UTF-8), wanted or not. The scan
-//! notices a string of ASCII alone, which is UTF-8 already; only other strings need a check of their own. So the values of a
-//! column are known to be UTF-8 record by record, and an error can name its record.
+//! Every string is checked (control characters, escapes, UTF-8), wanted or not. The scan detects strings of ASCII only;
+//! other strings need a separate UTF-8 check. So the values of each record are known to be UTF-8, and an error can name
+//! its record.
 
-/// How deep objects and arrays may be nested.
+/// The maximum nesting of objects and arrays.
 pub(crate) const DEPTH_MAX: usize = 127;
 
 const LOW: u64 = 0x0101_0101_0101_0101;
@@ -13,7 +13,7 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 /// Where and why a record cannot be read. Boxed, so that a result fits in a register.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    /// Byte of the record.
+    /// The byte in the record.
     pub(crate) at: usize,
     /// What is wrong.
     pub(crate) reason: String,
@@ -22,7 +22,7 @@ pub(crate) struct Fault {
 /// The result of reading a part of a record.
 pub(crate) type Scan<T> = Result<T, Box<Fault>>;
 
-/// Makes the error for something wrong at byte `at`.
+/// The error at byte `at`.
 #[cold]
 #[inline(never)]
 pub(crate) fn fault(at: usize, reason: impl Into<String>) -> Box<Fault> {
@@ -34,9 +34,9 @@ pub(crate) fn fault(at: usize, reason: impl Into<String>) -> Box<Fault> {
 pub(crate) struct Text {
     /// Its first byte.
     pub(crate) start: usize,
-    /// Behind its last byte.
+    /// The end, after its last byte.
     pub(crate) end: usize,
-    /// Whether it has escapes, so that its bytes are not yet its value.
+    /// Whether it has escapes, so that its bytes are not its value.
     pub(crate) escaped: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Text {
 pub(crate) struct Number {
     /// Its first byte.
     pub(crate) start: usize,
-    /// Behind its last byte.
+    /// The end, after its last byte.
     pub(crate) end: usize,
     /// Whether it has neither a fraction nor an exponent.
     pub(crate) is_whole: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Scanner<'a> {
     pub(crate) at: usize,
 }
 
-/// The eight bytes from `at` on, the first one lowest.
+/// The eight bytes at `at`, the first one lowest.
 #[inline(always)]
 pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u64> {
     let chunk = bytes.get(at..)?.first_chunk::<8>()?;
@@ -90,7 +90,7 @@ impl<'a> Scanner<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    /// Passes white space.
+    /// Skips white space.
     #[inline]
     pub(crate) fn skip_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
@@ -98,7 +98,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The error for what stands at the current place.
+    /// The error for the current place.
     #[cold]
     pub(crate) fn unexpected(&self, expected: &str) -> Box<Fault> {
         match self.peek() {
@@ -107,7 +107,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes a string, from its opening quote on.
+    /// Scans a string, from its opening quote.
     #[inline(always)]
     pub(crate) fn string(&mut self) -> Scan<Text> {
         let start = self.at + 1;
@@ -132,7 +132,7 @@ impl<'a> Scanner<'a> {
         self.string_rest(start, at, high != 0)
     }
 
-    /// Passes the rest of a string, from `at` on, byte by byte.
+    /// Scans the rest of a string at `at`, byte by byte.
     #[cold]
     fn string_rest(&mut self, start: usize, mut at: usize, mut beyond_ascii: bool) -> Scan<Text> {
         let mut escaped = false;
@@ -158,7 +158,7 @@ impl<'a> Scanner<'a> {
         Ok(Text { start, end, escaped })
     }
 
-    /// Reads the escape whose backslash is at `at`: the character, and the place behind it.
+    /// Reads the escape whose backslash is at `at`. Returns the character, and the place after the escape.
     fn escape(&self, at: usize) -> Scan<(char, usize)> {
         let character = match self.bytes.get(at + 1) {
             Some(byte @ (b'"' | b'\\' | b'/')) => char::from(*byte),
@@ -207,7 +207,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// Appends the value of a string that [`Scanner::string`] has passed.
+    /// Appends the value of a string that [`Scanner::string`] has scanned.
     pub(crate) fn unescape(&self, text: Text, out: &mut Vec<u8>) -> Scan<()> {
         let mut at = text.start;
         while let Some(run) = memchr::memchr(b'\\', &self.bytes[at..text.end]) {
@@ -220,7 +220,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Passes a whole number of up to 18 digits; `None`, at the same place, when there is something else.
+    /// Scans a whole number of up to 18 digits. `None`, at the same place, for anything else.
     #[inline(always)]
     pub(crate) fn integer(&mut self) -> Option<i64> {
         let negative = self.peek() == Some(b'-');
@@ -250,7 +250,7 @@ impl<'a> Scanner<'a> {
         Some(if negative { -value } else { value })
     }
 
-    /// Passes a number.
+    /// Scans a number.
     pub(crate) fn number(&mut self) -> Scan<Number> {
         let start = self.at;
         let mut at = start + usize::from(self.bytes[start] == b'-');
@@ -287,7 +287,7 @@ impl<'a> Scanner<'a> {
         Ok(Number { start, end: at, is_whole })
     }
 
-    /// The place behind the digits from `at` on.
+    /// The place after the digits at `at`.
     fn digits(&self, mut at: usize) -> usize {
         while self.bytes.get(at).is_some_and(u8::is_ascii_digit) {
             at += 1;
@@ -295,7 +295,7 @@ impl<'a> Scanner<'a> {
         at
     }
 
-    /// Passes a fixed word: `null`, `true` or `false`.
+    /// Scans a fixed word: `null`, `true` or `false`.
     #[inline]
     pub(crate) fn literal(&mut self, literal: &str) -> Scan<()> {
         if self.bytes[self.at..].starts_with(literal.as_bytes()) {
@@ -306,7 +306,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes the end of the record.
+    /// Scans the end of the record.
     #[inline]
     pub(crate) fn end(&mut self) -> Scan<()> {
         if self.at == self.bytes.len() {
@@ -319,7 +319,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes a value of any kind, checked. `depth` is how many objects and arrays it is in.
+    /// Checks and skips a value of any kind. `depth` is the number of objects and arrays around it.
     pub(crate) fn skip_value(&mut self, depth: usize) -> Scan<()> {
         self.skip_space();
         match self.peek() {
@@ -348,7 +348,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Passes the opening bracket of an object or array that is in `depth` others.
+    /// Scans the opening bracket of an object or array inside `depth` others.
     #[inline]
     pub(crate) fn open(&mut self, depth: usize) -> Scan<()> {
         if depth >= DEPTH_MAX {
@@ -358,8 +358,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Passes what stands before the next value of an object: separators and the key, up to the colon. `None` at the end
-    /// of the object, which is passed.
+    /// Scans up to the next value of an object: separators and the key, up to the colon. `None` at the end of the
+    /// object, which is scanned too.
     pub(crate) fn next_key(&mut self, first: &mut bool) -> Scan<Option<Text>> {
         self.skip_space();
         match (self.peek(), *first) {
@@ -387,7 +387,7 @@ impl<'a> Scanner<'a> {
         Ok(Some(key))
     }
 
-    /// Passes what stands before the next value of an array. `false` at the end of the array, which is passed.
+    /// Scans up to the next value of an array. `false` at the end of the array, which is scanned too.
     pub(crate) fn next_element(&mut self, first: &mut bool) -> Scan<bool> {
         self.skip_space();
         match (self.peek(), *first) {
@@ -404,11 +404,11 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// How many of the eight bytes are digits before the first that is none, and the number that they are.
+/// The number of leading digits in the eight bytes, and their value.
 #[inline(always)]
 fn leading_digits(word: u64) -> (usize, u64) {
     let values = word ^ (LOW * 0x30);
-    // The highest bit of each byte that is no digit. A carry only reaches bytes behind one that is marked.
+    // The highest bit of each byte that is no digit. A carry reaches only bytes after a marked one.
     let others = (values.wrapping_add(LOW * 0x76) | values) & HIGH;
     let digits = (others.trailing_zeros() / 8) as usize;
     if digits == 0 {

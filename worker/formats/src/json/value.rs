@@ -1,8 +1,8 @@
-//! Values of a record into columns.
+//! Converts the values of a record into columns.
 //!
-//! [`Fields::read_object`] reads an object into the columns of its fields, [`Settings::read_value`] one value into one column. The
-//! usual spellings of the usual types are read at once; everything else is converted from the value's text, as Flink
-//! does it: numbers in strings, strings in numbers, JSON text of objects in STRING columns.
+//! [`Fields::read_object`] reads an object into the columns of its fields, [`Settings::read_value`] one value into one
+//! column. The usual spellings of the usual types are read at once; everything else is converted from the value's text,
+//! as Flink does it: numbers in strings, strings in numbers, JSON text of objects in STRING columns.
 
 use arrow::datatypes::{DataType, Field};
 
@@ -15,20 +15,20 @@ use crate::numbers::{self, Decimal};
 use crate::schema::map_fields;
 use crate::text::{Mismatch, push_text};
 
-/// What holds for all values of a decoder.
+/// The settings for all values of a decoder.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// A value that cannot be read is NULL.
+    /// Whether a value that cannot be read is NULL.
     pub(crate) ignore_parse_errors: bool,
-    /// A missing field is an error.
+    /// Whether a missing field is an error.
     pub(crate) fail_on_missing_field: bool,
     /// How timestamps are written.
     pub(crate) timestamps: TimestampStyle,
-    /// Texts without their escapes, one at a time.
+    /// A buffer for a text without its escapes.
     pub(crate) scratch: Vec<u8>,
 }
 
-/// What a column's values are made of.
+/// The kind of a column's values.
 #[derive(Debug)]
 pub(crate) enum Shape {
     Scalar,
@@ -67,12 +67,12 @@ struct FieldShape {
     seen_in: u64,
 }
 
-/// The fields of an object that are wanted, one for each column.
+/// The wanted fields of an object, one per column.
 #[derive(Debug)]
 pub(crate) struct Fields {
     fields: Vec<FieldShape>,
     keys: Keys,
-    /// How many objects have been started.
+    /// The number of objects started so far.
     objects: u64,
 }
 
@@ -137,7 +137,7 @@ impl Fields {
         Ok(())
     }
 
-    /// Passes a lead by parsing it, and remembers it.
+    /// Scans a lead by parsing it, and records it.
     #[cold]
     fn pass_lead(
         &mut self,
@@ -401,7 +401,7 @@ fn push_container(
     Ok(Ok(true))
 }
 
-/// Reads the entries of an object into the map under way, up to its end; only those that `keep` names, if it is there.
+/// Reads the entries of an object into the current map, up to its end. With `keep`, only those that it names.
 fn read_entries(
     scanner: &mut Scanner<'_>,
     maps: &mut Maps,
@@ -428,7 +428,7 @@ fn read_entries(
     Ok(())
 }
 
-/// What a column expects.
+/// The kind of text that a column expects, for messages.
 fn expected(column: &Column) -> Mismatch {
     Mismatch(match column {
         Column::Boolean(_) => "expected a BOOLEAN",

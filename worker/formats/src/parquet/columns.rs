@@ -1,4 +1,4 @@
-//! From the types in a file to the types of a table.
+//! Converts the types in a file to the types of a table.
 
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(array, to, &CastOptions { safe: false, format_options: FormatOptions::default() })
 }
 
-/// Changes the unit; finer digits are cut off towards the past.
+/// Changes the unit. Finer digits are cut off towards the past.
 fn convert_timestamps(
     array: &ArrayRef,
     from: TimeUnit,

@@ -22,16 +22,17 @@ pub enum Compression {
     Zstd,
 }
 
-/// The options of `parquet`. Timestamps are written as whole numbers of the column's unit, never as INT96; INT96 is read.
+/// The options of `parquet`. Timestamps are written as whole numbers of the column's unit, never as INT96; INT96 is
+/// read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `parquet.compression`.
     pub compression: Compression,
-    /// `parquet.block.size`: how many bytes a row group has at most, before compression.
+    /// `parquet.block.size`: the maximum size of a row group in bytes, before compression.
     pub row_group_bytes_max: usize,
-    /// `parquet.page.size`: how many bytes a page has at most, before compression.
+    /// `parquet.page.size`: the maximum size of a page in bytes, before compression.
     pub page_bytes_max: usize,
-    /// `parquet.dictionary.page.size`: the size beyond which a column is written without a dictionary.
+    /// `parquet.dictionary.page.size`: the size in bytes from which a column is written without a dictionary.
     pub dictionary_bytes_max: usize,
     /// `parquet.enable.dictionary`.
     pub dictionary: bool,
@@ -97,7 +98,7 @@ fn size(options: &mut OptionReader<'_>, name: &str) -> Result<Option<usize>, Con
     })
 }
 
-/// Whether files can carry a type.
+/// Whether files support a type.
 fn is_carried(data_type: &DataType) -> bool {
     match data_type {
         DataType::List(element) => is_carried(element.data_type()),

@@ -1,4 +1,4 @@
-//! The pages of a row group that two readers read side by side: those that both need are unpacked once.
+//! The pages of a row group that two readers read side by side: pages that both need are decompressed once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,17 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-/// Unpacked pages of a row group that is read in two parts. Only pages with rows of both parts and dictionaries are kept. A
-/// row group with many pages has one such page for each column; one that was written as a single page is kept whole.
+/// Decompressed pages of a row group that is read in two parts. Only dictionaries and pages with rows of both parts are
+/// kept. A row group with many pages has one such page per column. A row group that is a single page is kept whole.
 #[derive(Debug, Default)]
 pub struct SharedPages {
-    /// The first row of the second part; none when one reader reads all.
+    /// The first row of the second part. None if one reader reads all rows.
     boundary: Option<u64>,
     /// By column and place in it.
     pages: Mutex<BTreeMap<(usize, usize), SharedPage>>,
 }
 
-/// Locked while it is unpacked: who comes second waits, which takes less than to do it as well.
+/// Locked while it is decompressed: the second reader waits, which is cheaper than doing it too.
 type SharedPage = Arc<Mutex<Option<Page>>>;
 
 impl SharedPages {
@@ -34,7 +34,7 @@ impl SharedPages {
     }
 }
 
-/// Nothing is left half done when a holder panics.
+/// A panic of a holder leaves nothing half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -95,13 +95,13 @@ struct SharingReader<R: ChunkReader> {
     is_nested: bool,
     // Changing.
     pages: SerializedPageReader<R>,
-    /// How many pages are behind, and how many rows.
+    /// The number of pages read so far, and of rows.
     place: usize,
     rows: u64,
 }
 
 impl<R: ChunkReader> SharingReader<R> {
-    /// The rows of a page; `None` when its header does not tell, or it is a dictionary.
+    /// The rows of a page. `None` if its header does not have them, or if it is a dictionary.
     fn rows_of(&self, page: &PageMetadata) -> Option<u64> {
         let levels = page.num_levels.filter(|_| !self.is_nested);
         page.num_rows.or(levels).map(|rows| rows as u64)

@@ -1,4 +1,4 @@
-//! Reads files.
+//! Reads Parquet files.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,18 +21,18 @@ use crate::parquet::columns::{convert, fits, read_as};
 use crate::parquet::config::Config;
 use crate::parquet::pages::{RowGroupPages, SharedPages};
 
-/// How many bytes at the end of a file mostly hold all of its metadata: a good first read.
+/// The number of bytes at the end of a file that mostly hold all of its metadata: a good first read.
 pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;
 
 /// Byte ranges with at most this many bytes between them are fetched as one.
 const RANGE_GAP_BYTES: u64 = 256 << 10;
 
-/// What the end of a file says.
+/// The result of reading the end of a file.
 #[derive(Clone, Debug)]
 pub enum Footer {
     /// The metadata.
     Complete(Arc<ParquetMetaData>),
-    /// The metadata is longer: come back with so many bytes from the end of the file.
+    /// The metadata is longer: read this many bytes from the end of the file.
     NeedsLast(u64),
 }
 
@@ -52,7 +52,7 @@ pub fn footer(name: &str, tail: &Bytes, file_bytes: u64) -> Result<Footer, Error
     }
 }
 
-/// How one file is read: its metadata, and which of its columns become which of the table's.
+/// How a file is read: its metadata, and which of its columns give which columns of the table.
 #[derive(Clone, Debug)]
 pub struct FileReader {
     name: String,
@@ -67,8 +67,8 @@ pub struct FileReader {
 }
 
 impl FileReader {
-    /// Prepares to read a file. `name` is for messages; `schema` has all physical columns of the table, `projection` the
-    /// indices of those wanted, in the order of the output.
+    /// Prepares to read a file. `name` is for messages; `schema` has all physical columns of the table, `projection`
+    /// the indices of those wanted, in the order of the output.
     ///
     /// # Errors
     /// A column is missing in the file, or its type does not fit.
@@ -85,7 +85,7 @@ impl FileReader {
         }
         let schema: SchemaRef = Arc::new(schema.project(projection).map_err(Error::Build)?);
         let failed = |source| Error::ReadFile { file: name.to_owned(), source };
-        // The types that some writers of Arrow leave in a file beside its own, such as dictionaries, are of no use here.
+        // Some writers also store Arrow's types in a file, such as dictionaries. They are ignored.
         let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let natural = ArrowReaderMetadata::try_new(Arc::clone(&metadata), options()).map_err(failed)?;
         let (roots, asked) = match_columns(name, &natural, &schema)?;
@@ -101,7 +101,7 @@ impl FileReader {
         Ok(Self { name: name.to_owned(), metadata, mask, levels, places, schema })
     }
 
-    /// Prepares to read a file that is at hand, whose metadata it reads first.
+    /// Prepares to read a local file. Reads its metadata first.
     ///
     /// # Errors
     /// As [`FileReader::new`], or the file cannot be read.
@@ -123,12 +123,12 @@ impl FileReader {
         &self.schema
     }
 
-    /// How many row groups the file has.
+    /// The number of row groups of the file.
     pub fn row_groups(&self) -> usize {
         self.metadata.metadata().num_row_groups()
     }
 
-    /// How many rows a row group has.
+    /// The number of rows of a row group.
     ///
     /// # Panics
     /// There is no such row group.
@@ -136,8 +136,8 @@ impl FileReader {
         u64::try_from(self.metadata.metadata().row_group(row_group).num_rows()).unwrap_or(0)
     }
 
-    /// The bytes of the file from the start of a row group to the start of the next one, or to the end of the columns of the
-    /// last one. They decide to which part of a cut file the rows belong.
+    /// The bytes of the file from the start of a row group to the start of the next one, or to the end of the columns
+    /// of the last one. They decide to which part of a cut file the rows belong.
     ///
     /// # Panics
     /// There is no such row group.
@@ -183,8 +183,8 @@ impl FileReader {
         joined
     }
 
-    /// Starts to read a row group without the first `skip_rows` rows, in batches of `batch_rows`. Pages of skipped rows only
-    /// are not unpacked; `pages` has those that another reader of the row group may need too.
+    /// Starts to read a row group without the first `skip_rows` rows, in batches of `batch_rows`. Pages of skipped rows
+    /// only are not unpacked; `pages` has those that another reader of the row group may need too.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -282,7 +282,7 @@ impl Iterator for FileRows {
     }
 }
 
-/// Parts of a file that were fetched, as if they were the file.
+/// The fetched parts of a file, read as if they were the file.
 #[derive(Clone, Debug)]
 pub struct FetchedRanges {
     file_bytes: u64,

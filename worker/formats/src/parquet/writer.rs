@@ -1,4 +1,4 @@
-//! Writes files.
+//! Writes Parquet files.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -11,11 +11,11 @@ use crate::Error;
 use crate::encode::check_batch;
 use crate::parquet::config::{Compression, Config};
 
-/// Writes one file into memory; the connector takes what is finished and stores it.
+/// Writes a file into memory. The connector takes the finished bytes and stores them.
 pub struct FileWriter {
     writer: ArrowWriter<Vec<u8>>,
     schema: SchemaRef,
-    /// Bytes that were taken.
+    /// The number of bytes taken so far.
     taken: u64,
 }
 
@@ -23,7 +23,7 @@ impl FileWriter {
     /// Starts a file with these columns.
     ///
     /// # Errors
-    /// A column's type cannot be carried.
+    /// The format does not support the type of a column.
     pub fn new(config: &Config, schema: &SchemaRef) -> Result<Self, Error> {
         let codec = match config.compression {
             Compression::Uncompressed => Codec::UNCOMPRESSED,
@@ -56,7 +56,7 @@ impl FileWriter {
         self.writer.write(batch).map_err(Error::WriteFile)
     }
 
-    /// Ends the row group under way, so that its bytes can be taken.
+    /// Ends the current row group, so that its bytes can be taken.
     ///
     /// # Errors
     /// The row group cannot be written.
@@ -64,7 +64,7 @@ impl FileWriter {
         self.writer.flush().map_err(Error::WriteFile)
     }
 
-    /// The bytes of the file that are finished and not yet taken; often none.
+    /// The finished bytes of the file that are not yet taken. Often there are none.
     pub fn take(&mut self) -> Vec<u8> {
         // Offsets in the file are counted by the writer itself, not by the length of this buffer.
         let bytes = std::mem::take(self.writer.inner_mut());
@@ -72,17 +72,17 @@ impl FileWriter {
         bytes
     }
 
-    /// How many bytes of the file are finished, taken or not.
+    /// The number of finished bytes of the file, taken or not.
     pub fn bytes_written(&self) -> u64 {
         self.writer.bytes_written() as u64
     }
 
-    /// About how many bytes the rows of the row group under way will have.
+    /// The approximate size of the rows of the current row group, in bytes.
     pub fn buffered_bytes(&self) -> usize {
         self.writer.in_progress_size()
     }
 
-    /// Ends the file: the rest of its bytes.
+    /// Ends the file, and returns the rest of its bytes.
     ///
     /// # Errors
     /// The last row group or the metadata cannot be written.

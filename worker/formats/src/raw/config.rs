@@ -49,7 +49,7 @@ impl Config {
     }
 }
 
-/// Whether raw records can carry a type.
+/// Whether raw records support a type.
 pub(crate) fn is_carried(data_type: &DataType) -> bool {
     matches!(
         data_type,

@@ -12,7 +12,7 @@ use crate::raw::config::{Config, Endianness, is_carried};
 #[derive(Debug)]
 pub struct Decoder {
     config: Config,
-    /// The column, if it is wanted, or none.
+    /// The column. None if it is not wanted.
     columns: Vec<Column>,
     nullable: bool,
     intake: Intake,
@@ -23,7 +23,7 @@ impl Decoder {
     /// Makes a decoder of a table with one column.
     ///
     /// # Errors
-    /// The table has other columns, or its column's type cannot be carried.
+    /// The table has other columns, or the format does not support the type of its column.
     pub fn new(config: &Config, schema: &SchemaRef, projection: &[usize], batch_rows: usize) -> Result<Self, Error> {
         let intake = Intake::new(schema, projection)?;
         let [field] = &schema.fields()[..] else {
@@ -42,7 +42,7 @@ impl Decoder {
     }
 }
 
-/// Adds the value that the bytes of a record are.
+/// Adds the value in the bytes of a record.
 fn push(column: &mut Column, record: &[u8], endianness: Endianness) -> Result<(), String> {
     macro_rules! number {
         ($values:expr, $type:ty, $name:literal) => {{

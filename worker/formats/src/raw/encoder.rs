@@ -18,7 +18,7 @@ impl Encoder {
     /// Makes an encoder for batches of one column.
     ///
     /// # Errors
-    /// The table has other columns, or its column's type cannot be carried.
+    /// The table has other columns, or the format does not support the type of its column.
     pub fn new(config: &Config, schema: &SchemaRef) -> Result<Self, Error> {
         let [field] = &schema.fields()[..] else {
             return Err(Error::Framing { format: "raw", reason: "writes tables with exactly one column" });
