@@ -46,7 +46,7 @@ def rows_query(rows: int, keys: int, ts_as_text: bool) -> str:
 
 
 def file(format: str, rows: int, keys: int) -> pathlib.Path:
-    """The file with so many rows and keys, made now when it is not there."""
+    """The file with this number of rows and keys. Creates it if it does not exist."""
     path = cache() / f"kv{GENERATION}-{rows}-{keys}.{format}"
     if not path.exists():
         subprocess.run([sys.executable, __file__, format, str(rows), str(keys), str(path)], check=True)

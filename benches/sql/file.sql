@@ -1,4 +1,4 @@
--- A keyed tumbling average and sum over one file. files.py fills in what stands in braces.
+-- A keyed tumbling average and sum over one file. files.py replaces the parts in braces.
 CREATE TABLE readings (
   `key` STRING,
   `value` INT,

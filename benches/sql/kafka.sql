@@ -1,5 +1,5 @@
 -- A keyed tumbling average and sum from Kafka to Kafka, the same text for Eddyline and for Flink. kafka.py fills in
--- what stands in braces.
+-- the parts in braces.
 SET 'execution.checkpointing.interval' = '10 s';
 
 CREATE TABLE readings (

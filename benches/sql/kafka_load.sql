@@ -1,4 +1,4 @@
--- Puts the records of a file into a topic, each key always into the same partition. kafka.py fills in what stands in
+-- Puts the records of a file into a topic, each key always into the same partition. kafka.py fills in the parts in
 -- braces.
 CREATE TABLE records (`key` STRING, `value` INT, ts TIMESTAMP(3))
 WITH ('connector' = 'filesystem', 'path' = '{path}', 'format' = 'json');

@@ -1,4 +1,4 @@
--- Windows that open and close for as long as it runs: generated rows, 100 000 keys. files.py fills in what stands in
+-- Windows that open and close for as long as it runs: generated rows, 100 000 keys. files.py fills in the parts in
 -- braces.
 CREATE TABLE readings (
   n BIGINT,

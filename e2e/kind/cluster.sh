@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The cluster for tests and development, a real one (kind).
-#   cluster.sh up [WORKERS]     make the cluster if it is not there (default: one node that does all; WORKERS > 0: a
+#   cluster.sh up [WORKERS]     create the cluster if it does not exist (default: one node that does all; WORKERS > 0: a
 #                               control plane and that many workers), wait until it is ready
 #   cluster.sh down             delete it
 #   cluster.sh load IMAGE...    copy images from Docker to the nodes that do not have them

@@ -119,7 +119,7 @@ impl Job<'_> {
     /// The object as the cluster has it.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When it does not exist.
     pub fn object(&self) -> Result<Value> {
         self.namespace().get("streamjob", &self.name)?.with_context(|| format!("there is no StreamJob {}", self.name))
     }
@@ -127,7 +127,7 @@ impl Job<'_> {
     /// Its status.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When the job does not exist.
     pub fn status(&self) -> Result<Value> {
         Ok(self.object()?["status"].take())
     }
@@ -191,7 +191,7 @@ impl Job<'_> {
     /// The number of the running attempt.
     ///
     /// # Errors
-    /// When the job is not there.
+    /// When the job does not exist.
     pub fn attempt(&self) -> Result<u64> {
         Ok(self.status()?["attempt"].as_u64().unwrap_or(0))
     }

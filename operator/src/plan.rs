@@ -115,7 +115,7 @@ impl Step {
             Self::DeletePod { .. } => "delete a pod",
             Self::Rescale { .. } => "rescale",
             Self::Stop { .. } => "stop",
-            Self::TakeBackStop => "take back the stop",
+            Self::TakeBackStop => "cancel the stop",
             Self::CreateSavepoint(_) => "create a Savepoint",
             Self::DeleteSavepoint { .. } => "delete a Savepoint",
             Self::CreateBatchJob(_) => "create a batch job",

@@ -175,7 +175,7 @@ fn assert_honest(world: &World) {
     }
 }
 
-/// Whether the job is Ready and nothing is under way.
+/// Whether the job is Ready and no operation is in progress.
 pub(crate) fn is_settled(world: &World) -> bool {
     world.job("orders").and_then(|job| Some((job.metadata.generation, job.status?))).is_some_and(
         |(generation, status)| {

@@ -143,7 +143,7 @@ fn write_of(kind: &str, object: &Value) -> String {
     format!("{kind} {name} {observed} {} {revision} {operation} {}", status["phase"], conditions.join(" "))
 }
 
-/// Changes the job again and again, each time in another way, and kills the controllers one write later each time. Returns
+/// Changes the job repeatedly, each time in another way, and kills the controllers one write later each time. Returns
 /// how many writes there are.
 fn at_every_step(
     job: &mut Job<'_>,

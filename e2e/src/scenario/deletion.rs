@@ -74,7 +74,7 @@ const SHORT: &str = "CREATE TABLE few (n BIGINT) WITH ('connector' = 'datagen', 
 CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO nothing SELECT n FROM few;";
 
-/// Reads a folder that is not there.
+/// Reads a folder that does not exist.
 const HOPELESS: &str = "CREATE TABLE none (n BIGINT) WITH (
   'connector' = 'filesystem', 'path' = '/nowhere', 'format' = 'json'
 );

@@ -196,7 +196,7 @@ pub(super) fn without_savepoint(pass: &Pass<'_>) -> From {
     if pass.has_own_checkpoint() { From::Latest } else { From::of(revision) }
 }
 
-/// Makes the wanted spec the next revision. If no change is wanted any more, it is the running spec.
+/// Makes the wanted spec the next revision. If the change was reverted, it is the running spec.
 fn replace(pass: &mut Pass<'_>, from: From, savepoint: Option<String>) {
     let Some(previous) = pass.status.revision.clone() else { return };
     let (record, hash, generation) = match pass.wanted() {

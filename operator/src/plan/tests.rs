@@ -258,7 +258,7 @@ fn a_worker_that_misses_one_question_late_in_a_stop_is_not_abandoned() {
     case.says(1, Said::Stopping);
     assert_eq!(case.plan().status.operation.and_then(|operation| operation.silent_since), None);
     case.seen.worker = Worker::Silent("timed out".to_owned());
-    let first = case.plan().status.operation.expect("the stop is still under way");
+    let first = case.plan().status.operation.expect("the stop is still in progress");
     assert_eq!((first.kind, &first.silent_since), (OperationKind::Stop, &Some(Time(case.now))));
     case.job(|job| job.status.as_mut().expect("a status").operation = Some(first));
     case.later(59);
@@ -535,7 +535,7 @@ fn restarts_are_counted_over_processes() {
 
 #[test]
 fn an_operation_that_is_recorded_is_carried_on_by_whoever_reads_it() {
-    // A controller has recorded revision 2 and died: its ConfigMap is not there, and the old pod is.
+    // A controller has recorded revision 2 and died: its ConfigMap does not exist, and the old pod does.
     let mut case = Case::running();
     let old = revision(1, &accepted(&case.seen.job).hash);
     case.seen.previous = case.seen.record.take();

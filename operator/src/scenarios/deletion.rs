@@ -145,7 +145,7 @@ async fn the_state_of_a_job_is_deleted_after_its_pods() {
         scenario
             .until("the batch job", |world| world.state().objects.get(BATCH, "orders-cleanup-11111111").is_some())
             .await;
-        assert!(scenario.world.state().objects.get(PODS, "orders-worker-0").is_none(), "nobody writes any more");
+        assert!(scenario.world.state().objects.get(PODS, "orders-worker-0").is_none(), "nothing writes");
         scenario.until("gone", is_gone).await;
         assert!(since(before, scenario.world.state().now) <= Duration::from_secs(60));
         assert!(!scenario.world.events().contains(&"StateLeft".to_owned()));

@@ -66,7 +66,7 @@ fn set_ready(world: &World, node: &str, status: &str) {
     state.objects.patch(NODES, node, Some("status"), &ready, false, now);
 }
 
-/// The node of the job's pod does not answer any more.
+/// The node of the job's pod no longer answers.
 fn lose_node(world: &World) {
     set_ready(world, "node-1", "Unknown");
     let mut state = world.state();

@@ -215,7 +215,7 @@ async fn a_job_that_fails_with_its_new_sql_is_rolled_back() {
     let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.edit("orders", &json!({"sql": format!("{}-- 'fails'\n", testing::SQL)}));
     scenario.until("rolled back", |world| is_settled(world) && revision_of_pod(world).as_deref() == Some("3")).await;
-    let back = scenario.status().rolled_back.expect("what was taken back");
+    let back = scenario.status().rolled_back.expect("a rollback");
     assert_eq!(back.message, "no such topic");
     assert!(scenario.world.events().contains(&"RolledBack".to_owned()));
 }

@@ -60,7 +60,7 @@ async fn a_rollback_resumes_from_the_latest_checkpoint_if_it_can_use_it() {
         let scenario = requests.map_or_else(Scenario::new, Scenario::dying_after);
         let scenario = rolled_back(scenario, &WINDOWED.replace("COUNT(*)", "COUNT(*) AS c")).await;
         assert_eq!(started_from(&scenario.world), "\"latest\"", "{requests:?}");
-        let back = scenario.status().rolled_back.expect("what was taken back");
+        let back = scenario.status().rolled_back.expect("a rollback");
         assert_eq!(back.message, "bad luck");
     }
 }

@@ -1,4 +1,4 @@
-//! Stops that do not end, stops that nobody wants any more, and starts that are corrected.
+//! Stops that do not end, stops that are canceled, and starts that are corrected.
 
 use eddyline_crds::Duration as Shown;
 use serde_json::json;
@@ -60,7 +60,7 @@ async fn a_change_that_is_taken_back_before_the_job_has_stopped_leaves_it_runnin
             scenario.until("stopping", is_stopping).await;
             scenario.world.edit("orders", &back);
             let runs = |world: &World| worker_phase(world) == Some(eddyline_api::Phase::Running);
-            scenario.until("reads on, although storage is still away", runs).await;
+            scenario.until("keeps reading during the outage of storage", runs).await;
             scenario.world.state().has_storage = true;
             scenario.until("ready", is_settled).await;
             assert_eq!(pod_uid(&scenario.world), before, "the same process");

@@ -153,7 +153,7 @@ fn number(pass: &Pass<'_>) -> u64 {
 }
 
 fn reconciling(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
-    let settled = || said(FALSE, Reconciling::Settled.as_str(), "nothing is under way");
+    let settled = || said(FALSE, Reconciling::Settled.as_str(), "nothing is in progress");
     let on_its_way = |reason: Reconciling, message: String| said(TRUE, reason.as_str(), message);
     if pass.status.phase == Phase::Deleting {
         return said(TRUE, UnderWay::Deleting.as_str(), "the job is being deleted");

@@ -36,7 +36,7 @@ named! {
     Ready {
         /// All is well.
         Running = "Running",
-        /// The first checkpoint of the attempt is on its way.
+        /// The first checkpoint of the attempt is in progress.
         WaitingForCheckpoint = "WaitingForCheckpoint",
     }
 }
@@ -66,7 +66,7 @@ named! {
         Restarting = "Restarting",
         /// The tasks are being replaced.
         Rescaling = "Rescaling",
-        /// A last checkpoint is on its way, or complete.
+        /// A last checkpoint is in progress, or complete.
         Stopping = "Stopping",
         /// The job has failed for good.
         JobFailed = "JobFailed",
@@ -98,7 +98,7 @@ named! {
 named! {
     /// Reasons of `Reconciling`, beside operations.
     Reconciling {
-        /// Nothing is under way.
+        /// Nothing is in progress.
         Settled = "Settled",
         /// The job is about to start.
         Pending = "Pending",
@@ -110,7 +110,7 @@ named! {
         Starting = "Starting",
         /// An attempt has failed; another one follows.
         Restarting = "Restarting",
-        /// The first checkpoint of the attempt is on its way.
+        /// The first checkpoint of the attempt is in progress.
         WaitingForCheckpoint = "WaitingForCheckpoint",
     }
 }

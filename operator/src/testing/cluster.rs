@@ -1,5 +1,5 @@
 //! What others do in a world while the controller waits: StatefulSets get pods, pods start workers, batch jobs end,
-//! what has no owner any more goes.
+//! objects without an owner are deleted.
 
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ impl State {
             (volume["name"] == json!("identity")).then(|| volume["secret"]["secretName"].as_str())?
         });
         let has_identity = secret.is_some_and(|secret| self.objects.get(SECRETS, secret).is_some());
-        // A pod whose volumes are not there waits for them.
+        // A pod waits for volumes that do not exist.
         let Some(config) = config.filter(|_| has_identity) else { return };
         let sql = self.objects.get(CONFIG_MAPS, config_map).map(|found| found["data"][mounts::SQL_FILE].to_string());
         let now = self.now;

@@ -127,7 +127,7 @@ impl Objects {
         self.store(collection, name, after)
     }
 
-    /// Stores an object; one that is being deleted and that nothing holds any more goes.
+    /// Stores an object. Removes it if it is being deleted and has no finalizers.
     pub(crate) fn store(&mut self, collection: &str, name: &str, mut object: Value) -> Answer {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());

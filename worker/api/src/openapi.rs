@@ -149,7 +149,7 @@ mod tests {
         let mut found = 0;
         for reference in text.split("\"$ref\":\"").skip(1) {
             let pointer = reference.split('"').next().expect("split gives a first part").trim_start_matches('#');
-            assert!(document.pointer(pointer).is_some(), "{pointer} is not there");
+            assert!(document.pointer(pointer).is_some(), "{pointer} is missing");
             found += 1;
         }
         assert!(found > OPERATIONS.len(), "{found} references");

@@ -2,7 +2,7 @@
 //!
 //! Each connector is a folder with the same files: `config` (its WITH options, typed and checked), `source`, `sink`.
 //! `config` needs no I/O crate and is what the planner uses to check a table (`default-features = false`); reading and
-//! writing stand behind the feature `io`.
+//! writing need the feature `io`.
 //!
 //! Readers and writers are synchronous and run on slot threads. Waiting for network and storage happens on the I/O
 //! runtime, which is connected to them by bounded queues.

@@ -151,7 +151,7 @@ pub trait SourceReader: Send {
     /// Reads up to about `max_rows` rows.
     fn poll(&mut self, max_rows: usize) -> Result<Poll, Error>;
 
-    /// Whether nothing of a split waits to be read now. Data that is on its way to this reader does wait. This is asked
+    /// Whether nothing of a split waits to be read now. Data in flight to this reader does wait. This is asked
     /// when the split has had no rows for the idle timeout. If the answer is yes, event time does not wait for the
     /// split until its next rows.
     fn is_empty(&mut self, split: &SplitId) -> bool;

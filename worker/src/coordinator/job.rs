@@ -86,7 +86,7 @@ pub enum Error {
     /// The restored checkpoint has output that is not visible yet, of a sink that the job does not have.
     #[error(
         "{uri} holds output of {sink} that is not visible yet, and this job has no exactly-once sink of that name: run the \
-         SQL that wrote it once more, or write to that table here too, or name {sink} in allowNonRestoredState to lose \
+         SQL that wrote it again, or also write to that table here, or name {sink} in allowNonRestoredState to drop \
          that output"
     )]
     OpenOutput {

@@ -189,7 +189,7 @@ impl Rounds {
             (Event::Tick, Phase::Aligning { barrier, since, .. }) if now >= since + self.config.timeout => {
                 self.abandon(barrier, &mut commands);
             }
-            // What is staged and written cannot be taken back, so this is only reported, once for each timeout that has
+            // What is staged and written cannot be undone, so this is only reported, once for each timeout that has
             // passed.
             (Event::Tick, Phase::Storing { barrier, since }) if now >= since + self.config.timeout => {
                 self.failures += 1;
@@ -311,7 +311,7 @@ mod tests {
                 continue;
             }
             triggered.push(second);
-            let current = rounds.in_flight().expect("a checkpoint is on its way");
+            let current = rounds.in_flight().expect("a checkpoint is in flight");
             for event in [Event::Acknowledged(current), Event::Stored(current), Event::Committed(current)] {
                 rounds.step(event, second * SECOND);
             }
@@ -417,7 +417,7 @@ mod tests {
             assert!(!commands.contains(&Command::Stopped(id(1))), "{commands:?}");
             assert_eq!(commands.iter().filter(|command| matches!(command, Command::Commit(_))).count(), commits);
             assert_eq!(rounds.in_flight(), None);
-            assert_eq!(rounds.step(Event::Tick, 2 * SECOND), [], "nothing is asked for any more");
+            assert_eq!(rounds.step(Event::Tick, 2 * SECOND), [], "no request is left");
         }
         let mut rounds = rounds(1);
         rounds.step(Event::SavepointRequested { stop: true }, SECOND);
@@ -501,7 +501,7 @@ mod tests {
             let ended = triggered.len() - history.iter().filter(|c| matches!(c, Command::Abandon(_))).count();
             let open = usize::from(rounds.in_flight().is_some());
             let committed = history.iter().filter(|c| matches!(c, Command::Commit(_))).count();
-            assert!(ended <= committed + open, "two on their way: {history:?}");
+            assert!(ended <= committed + open, "two in flight: {history:?}");
             if depth == 7 {
                 continue;
             }

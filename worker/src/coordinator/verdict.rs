@@ -205,7 +205,7 @@ INSERT INTO results SELECT n FROM numbers;"
             ("staging during an outage of a sink", stage(unavailable(true, None)), Outage, Sink),
             ("a commit during an outage of storage", commit(staged(access("refused"))), Outage, Storage),
             ("an outage of a broker", connector(unavailable(true, None)), Outage, Source),
-            ("a topic that is not there", connector(unavailable(false, None)), Mistake, Source),
+            ("a topic that does not exist", connector(unavailable(false, None)), Mistake, Source),
             ("a record that is no JSON", connector(Box::new(bad)), Mistake, Record),
             (
                 "a sum that is too large",

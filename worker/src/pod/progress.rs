@@ -201,7 +201,7 @@ mod tests {
         assert!(!is_ever_stuck(3_600, |second| second * 50, at), "steady input");
         assert!(!is_ever_stuck(3_600, |second| second * 50, |second| at(second / 60 * 60)), "whole minutes");
         assert!(!is_ever_stuck(3_600, |second| second / 60 * 50, |second| at(second / 60)), "a burst each minute");
-        assert!(!is_ever_stuck(3_600, |second| second.min(5), |_| 7), "nothing is read any more");
+        assert!(!is_ever_stuck(3_600, |second| second.min(5), |_| 7), "nothing is read");
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn sinks_behind_an_exchange_continue_after_a_checkpoint_that_only_some_of_them_t
     }
     far.thaw();
 
-    // It ends by itself with its last checkpoint, which no sink may hold up.
+    // It ends by itself with its last checkpoint, which no sink may delay.
     assert!(running.ended().success(), "{}", running.log());
     let numbers: BTreeSet<String> = far.all_committed("each", 1).into_iter().collect();
     assert_eq!(numbers, (1..=ROWS).map(|n| format!("{{\"n\":{n},\"c\":1}}")).collect::<BTreeSet<_>>());

@@ -2,7 +2,7 @@
 //! and for what it could have misread too. Each runs with one, two and three slots.
 //!
 //! A file in `tests/answers` says in comments what is read (`-- in FOLDER`, then rows), what must come out (`-- out FOLDER`,
-//! then rows) or with which words the job must fail (`-- fails WORDS`). `@IN@` and `@OUT@` stand for the folders.
+//! then rows) or with which words the job must fail (`-- fails WORDS`). `@IN@` and `@OUT@` are the folders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

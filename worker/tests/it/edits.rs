@@ -258,7 +258,7 @@ const SCRIPTS: &[Edit] = &[
 /// The edited script.
 fn edited(query: &str, replacements: &[(&str, &str)]) -> String {
     replacements.iter().fold(format!("{TABLES}{query}"), |text, (from, to)| {
-        assert!(text.contains(from), "{from} is not there to be replaced");
+        assert!(text.contains(from), "{from} does not occur");
         text.replace(from, to)
     })
 }

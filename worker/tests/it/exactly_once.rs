@@ -1,4 +1,4 @@
-//! Kafka in, Kafka and files out, exactly once: the worker dies again and again, at random moments and at every named
+//! Kafka in, Kafka and files out, exactly once: the worker dies repeatedly, at random moments and at every named
 //! step between barrier and commit, and comes back with another parallelism. A reader of committed records sees each result
 //! once, and none is missing.
 

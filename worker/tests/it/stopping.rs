@@ -1,4 +1,4 @@
-//! Stopping a job: what it is stopped with, and that it runs on when it cannot be stopped.
+//! Stopping a job: what it is stopped with, and that it keeps running if it cannot be stopped.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,7 +47,7 @@ async fn a_commit_that_fails_is_repeated_and_the_job_ends_with_the_savepoint_tha
     assert_eq!(visible(&tables), ROWS);
 }
 
-/// The first stop is taken back when its savepoint is stored and not yet committed. The second one has the same name.
+/// The first stop is canceled when its savepoint is stored and not yet committed. The second one has the same name.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_that_is_asked_for_twice_gives_the_savepoint_that_the_job_ended_with() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -99,7 +99,7 @@ fn a_savepoint_of_the_same_name_from_before_is_not_what_a_job_is_stopped_with() 
     assert_eq!((stopped_with.checkpoint, stopped_with.uri.as_deref()), (Some(7), Some("file:///new")));
 }
 
-/// Stops a job whose sink does not commit, has the stop taken back, and reads on.
+/// Stops a job whose sink does not commit, has the stop canceled, and reads further rows.
 async fn taken_back(deadline: Option<Duration>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tables = tables(10);
@@ -153,7 +153,7 @@ async fn a_job_that_has_stopped_stays_so_when_its_last_note_cannot_be_written() 
         requests.send(stop(None)).expect("the job runs");
         until(|| view.status.snapshot().checkpoints_completed == 1).await;
         std::fs::remove_dir_all(&checkpoints).expect("removed");
-        std::fs::write(&checkpoints, "no folder any more").expect("a file");
+        std::fs::write(&checkpoints, "no folder").expect("a file");
         tables.held_commits.store(false, Ordering::SeqCst);
     })
     .await;

@@ -130,7 +130,7 @@ async fn a_bucket_that_is_away_at_a_checkpoint_holds_up_rows_and_not_the_job() {
         bucket.close_at(|request| request.starts_with("PUT") && request.contains("/.staging-"), Last::Unanswered);
         until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains(".staging-"))).await;
         assert!(bucket.is_closed());
-        // What is on its way has a bound: then no more rows are taken.
+        // Uploads in flight have a bound. At the bound no more rows are accepted.
         let held_up = || view.operators().iter().map(|operator| operator.backpressured_ns.get()).sum::<u64>();
         let before = held_up();
         until(|| held_up() > before).await;

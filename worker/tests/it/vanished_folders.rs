@@ -40,7 +40,7 @@ INSERT INTO results SELECT n FROM numbers;
 
     let mut running = Running::start(Running::eddyline(), &job_file, &checkpoints, &log);
     let named = format!("{}", input.display());
-    running.until("a folder that is not there yet is named", |log| {
+    running.until("a folder that does not exist yet is named", |log| {
         log.lines().any(|line| line.contains("there is nothing at this place yet") && line.contains(&named))
     });
     std::fs::create_dir(&input).expect("a folder");

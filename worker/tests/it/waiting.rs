@@ -55,7 +55,7 @@ async fn output_that_cannot_be_staged_fails_no_attempt_and_rows_flow_on() {
     tables.stages.store(true, Ordering::SeqCst);
     let breaks = || {
         std::fs::remove_dir_all(&staged).expect("removed");
-        std::fs::write(&staged, "no folder any more").expect("a file");
+        std::fs::write(&staged, "no folder").expect("a file");
     };
     let is_mended = || std::fs::remove_file(&staged).expect("removed");
     assert_waits_for("/staged/", &tables, &checkpoints, breaks, is_mended).await;

@@ -19,7 +19,7 @@ pub struct Config {
     pub rate: u64,
     /// `rate.limited`: make them at that rate by the clock, too; otherwise as fast as they are taken.
     pub rate_limited: bool,
-    /// `person.proportion`, `auction.proportion`, `bid.proportion`: how many of each stand in a round, in this order.
+    /// `person.proportion`, `auction.proportion`, `bid.proportion`: the number of each in a round, in this order.
     pub proportions: [u64; 3],
     /// `person.avg-size`, `auction.avg-size`, `bid.avg-size`: bytes of an event, made up to by its column `extra`.
     pub sizes: [u64; 3],

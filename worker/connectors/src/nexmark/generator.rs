@@ -3,7 +3,7 @@
 //! Events come in rounds of persons, auctions and bids. Ids count from 1000 in order of appearance. Half of all bids go to
 //! the newest auction whose number is a multiple of 100, three quarters come from one bidder in a hundred (by default);
 //! the others refer to what is recent. Prices are log-uniform from 1 to 10^6, in hundredths. Text has only letters,
-//! spaces, `_`, digits and what stands in addresses. The values are part of golden results: never change them.
+//! spaces, `_`, digits and the characters of addresses. The values are part of golden results: never change them.
 
 use super::columns::Columns;
 use super::config::Config;

@@ -1,4 +1,4 @@
-//! Where reading ends: bounded modes, and what is not there any more.
+//! Where reading ends: bounded modes, and records or topics that no longer exist.
 
 use eddyline_connectors::Error;
 use eddyline_connectors::source::Poll;

@@ -15,7 +15,7 @@ pub struct Config {
     pub quote_character: Option<u8>,
     /// `csv.escape-character`: an ASCII character.
     pub escape_character: Option<u8>,
-    /// `csv.null-literal`: the text that stands for NULL.
+    /// `csv.null-literal`: the text that means NULL.
     pub null_literal: Option<String>,
     /// `csv.array-element-delimiter`: the text between the elements of an ARRAY.
     pub array_element_delimiter: String,

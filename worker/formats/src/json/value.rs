@@ -91,7 +91,7 @@ impl Fields {
     }
 
     /// Reads an object, from its opening bracket on, into one more value of each column. `before` is how many values
-    /// the columns have. On an error they may have more, which the caller takes back.
+    /// the columns have. On an error they may have more, which the caller removes.
     #[inline]
     pub(crate) fn read_object(
         &mut self,

@@ -142,7 +142,7 @@ impl Exact {
         Self { unscaled: unscaled.into(), scale: scale.into() }
     }
 
-    /// The number a text like `-12.5e-3` stands for; the text must be one.
+    /// The number of a text like `-12.5e-3`. The text must be a number.
     pub fn of_text(text: &str) -> Option<Self> {
         let (mantissa, exponent) = match text.find(['e', 'E']) {
             Some(place) => (&text[..place], text[place + 1..].parse::<i64>().ok()?),

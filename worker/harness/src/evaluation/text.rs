@@ -165,7 +165,7 @@ fn whole(text: &str, least: i64, most: i64) -> Option<Value> {
     (i128::from(least)..=i128::from(most)).contains(&number).then_some(Value::Whole(number as i64))
 }
 
-/// What `Double.parseDouble` takes, as Rust takes it: a type's letter may stand at the end.
+/// What `Double.parseDouble` takes, as Rust takes it: a type's letter may follow.
 fn java_number(text: &str) -> Option<&str> {
     match text.trim_start_matches(['+', '-']) {
         "NaN" if text.len() <= 4 => return Some("NaN"),

@@ -294,7 +294,7 @@ fn splits_that_are_idle_or_at_their_end_hold_nothing_back() {
     reference.idle(0, 0).expect("no rows");
     assert_eq!(sums(&reference), [], "it still is");
     reference.idle(0, 1).expect("no rows");
-    assert_eq!(sums(&reference), [sum(5)], "event time stands at 12, where the furthest has been");
+    assert_eq!(sums(&reference), [sum(5)], "event time is 12, the greatest that any has reported");
     // It resumes behind the others, and is late for what has fired.
     reference.rows(0, 1, &rows(&[("a", 6, 8), ("a", 13, 16)], 0, None)).expect("rows");
     reference.end(0, 1).expect("no rows");

@@ -189,7 +189,7 @@ fn unfinished_uploads_are_aborted_by_their_attempt_or_by_the_next_one() {
         let (_, note) = notes(&harness, &table).remove(0);
         assert!(is_known(&harness, &table, &note));
         if killed {
-            // Nobody works for it any more, and nobody tidies up.
+            // Its process is gone and does not tidy up.
             std::mem::forget(writer);
             let next = harness.sink(&table, 2);
             harness.abort_stale(next.as_ref(), &[]).expect("removed");

@@ -248,7 +248,7 @@ fn what_was_visible_in_one_history_is_known_after_commits_in_others() {
             fs::remove_file(parts[0].description["final"].as_str().expect("a path")).expect("a part");
             first = parts;
         }
-        // A savepoint of the first history is restored once more; a reader has removed what it had staged.
+        // A savepoint of the first history is restored again; a reader has removed what it had staged.
         harness.commit(harness.sink_in("a", &table, 5).as_ref(), 1, &first).expect("the same commit again");
         // In any other history the same files would be lost.
         let error = harness.commit(harness.sink_in("d", &table, 5).as_ref(), 1, &first).expect_err("lost").to_string();

@@ -297,7 +297,7 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(proptest::sample::select(pieces), 0..16).prop_map(|pieces| pieces.concat())
 }
 
-/// Whether bytes are a JSON object, and whether they stand for no row.
+/// Whether bytes are a JSON object, and whether they give no row.
 fn expected_of(bytes: &[u8]) -> (bool, bool) {
     let blank = bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     match serde_json::from_slice::<serde_json::Value>(bytes) {

@@ -121,7 +121,7 @@ pub(crate) fn differs_from_arrow(from: &DataType, to: &DataType) -> bool {
 /// The largest precision of a DECIMAL that Flink holds as a BIGINT.
 const COMPACT: u8 = 18;
 
-/// A number on its way between two types.
+/// A number between two types.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Number {
     Integer(i64),

@@ -2,7 +2,7 @@
 
 use super::document::Json;
 
-/// How a path treats a place that is not there.
+/// How a path treats a missing place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// Nothing is found.
@@ -59,7 +59,7 @@ impl Path {
         Ok(Self { mode, steps })
     }
 
-    /// Follows the path. `Err` is a place that is not there, in strict mode.
+    /// Follows the path. `Err` is a missing place, in strict mode.
     pub(super) fn find<'a>(&self, document: &Json<'a>) -> Result<Found<'a>, ()> {
         let many = self.steps.contains(&Step::All);
         let mut places = vec![document];

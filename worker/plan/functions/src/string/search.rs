@@ -23,7 +23,7 @@ pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     ]
 }
 
-/// The position of `sought` in `text` at or after position `from`; 0 when it is not there.
+/// The position of `sought` in `text` at or after position `from`. 0 if it does not occur.
 fn find(text: &str, sought: &str, from: i32) -> i32 {
     if sought.is_empty() {
         return if from < 1 { 1 } else { from };

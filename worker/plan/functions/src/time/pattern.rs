@@ -20,11 +20,11 @@ pub(crate) enum Dialect {
 /// One part of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// Text that stands for itself.
+    /// Literal text.
     Literal(String),
     /// A pattern letter and how often it is repeated.
     Field { letter: char, count: usize },
-    /// What stands in brackets: may be missing when read. `DateTimeFormatter` only.
+    /// A part in brackets, which may be missing when read. Only for `DateTimeFormatter`.
     Optional(Vec<Item>),
 }
 
