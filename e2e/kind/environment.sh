@@ -15,7 +15,7 @@ KUBERNETES_VERSION=v1.34.4
 STANDARD_NODE_IMAGE=kindest/node:v1.34.0
 # The image that node-image.sh makes from packages, used elsewhere.
 NODE_IMAGE=eddyline-e2e/node:$KUBERNETES_VERSION
-# A minimal Debian made by debootstrap: what stands in for debian:bookworm-slim where that cannot be pulled.
+# A minimal Debian made by debootstrap: a replacement for debian:bookworm-slim where that cannot be pulled.
 DEBIAN_IMAGE=eddyline-e2e/debian:bookworm
 STANDARD_DEBIAN_IMAGE=debian:bookworm-slim
 

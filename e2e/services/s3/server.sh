@@ -58,7 +58,7 @@ start() {
   install
   if ! alive; then
     mkdir -p "$data/files" "$data/meta"
-    # Metadata stands beside the files, so the file system needs no extended attributes.
+    # Metadata is beside the files, so the file system needs no extended attributes.
     # In a session of its own: a signal to the caller's group does not stop it.
     ROOT_ACCESS_KEY_ID=$access_key ROOT_SECRET_ACCESS_KEY=$secret_key \
       setsid "$program" --port "127.0.0.1:$port" --region us-east-1 --quiet --keep-alive \

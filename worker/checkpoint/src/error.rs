@@ -14,7 +14,7 @@ pub enum Error {
     /// The storage did not do what it was asked.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// A newer attempt of the job has taken over. This process must stop: nothing that it does can count any more.
+    /// A newer attempt of the job has taken over. This process must stop: nothing that it does counts.
     #[error("attempt {mine} of job {job} is fenced off: attempt {other} has taken over")]
     Fenced {
         /// The job.
@@ -24,8 +24,8 @@ pub enum Error {
         /// The attempt that runs now.
         other: Attempt,
     },
-    /// The storage gave no answer to a control record, so it is not known whether a checkpoint counts. A new attempt finds
-    /// out, or [`crate::Writer::resolve`] when the storage is back.
+    /// The storage gave no answer to a control record, so it is not known whether a checkpoint counts. A new attempt
+    /// finds out, or [`crate::Writer::resolve`] when the storage is back.
     #[error("it is not known whether {record} was written; a new attempt must look")]
     Unresolved {
         /// The control record.
@@ -47,8 +47,8 @@ pub enum Error {
         /// What was found.
         reason: String,
     },
-    /// The control log of a running job is gone, and with it what checkpoints refer to. A new attempt could take the job for
-    /// one that has never run.
+    /// The control log of a running job is gone, and with it what checkpoints refer to. A new attempt could take the
+    /// job for one that has never run.
     #[error(
         "the checkpoints of job {job} in {folder} have vanished: the folder was removed or emptied while the job ran; put \
          them back, or start the job from a savepoint"
@@ -59,8 +59,8 @@ pub enum Error {
         /// Where its records were.
         folder: String,
     },
-    /// The store writes over an object although it was asked not to, so two processes that believe they run the job could
-    /// both complete checkpoints.
+    /// The store writes over an object although it was asked not to, so two processes that believe they run the job
+    /// could both complete checkpoints.
     #[error(
         "the storage at {folder} writes over objects that it was asked to create only if they are absent (If-None-Match), so \
          it cannot keep two processes of a job apart; use a store that honours conditional writes"
@@ -79,7 +79,7 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
-    /// A manifest names a run file that is not there.
+    /// A manifest names a run file that does not exist.
     #[error("run file {object} of checkpoint {checkpoint} is missing")]
     MissingRunFile {
         /// The full name of the object.
@@ -178,7 +178,7 @@ impl Error {
         }
     }
 
-    /// Whether the attempt cannot complete any checkpoint any more.
+    /// Whether the attempt can no longer complete a checkpoint.
     pub fn ends_attempt(&self) -> bool {
         matches!(self, Self::Fenced { .. } | Self::Unresolved { .. } | Self::BrokenLog { .. } | Self::Vanished { .. })
     }

@@ -47,14 +47,14 @@ pub struct Started {
     pub last_checkpoint: Option<CheckpointId>,
     /// The latest completed checkpoint, to restore from.
     pub latest: Option<CheckpointHandle>,
-    /// The latest checkpoint at the time when the decision to start was first carried out. Later checkpoints are progress since
-    /// then, whatever the decision was to start from.
+    /// The latest checkpoint at the time when the decision to start was first carried out. Later checkpoints are
+    /// progress since then, whatever the decision was to start from.
     pub start_after: CheckpointId,
-    /// Completed checkpoints whose commits are not known to be done, oldest first: the latest, and at times the one before
-    /// it. Repeat their commits before anything else.
+    /// Completed checkpoints whose commits are not known to be done, oldest first: the latest, and at times the one
+    /// before it. Repeat their commits before anything else.
     pub uncommitted: Vec<CompletedCheckpoint>,
-    /// Completed checkpoints whose commits are not known to be done and that this decision to start, or an earlier one, has
-    /// skipped. Another decision may restore them, so the staged output that they name must stay.
+    /// Completed checkpoints whose commits are not known to be done and that this decision to start, or an earlier one,
+    /// has skipped. Another decision may restore them, so the staged output that they name must stay.
     pub skipped: Vec<CompletedCheckpoint>,
 }
 
@@ -82,22 +82,22 @@ impl JobStore {
         }
     }
 
-    /// Names the decision to start that attempts carry out. The name is the same for all processes that carry out the same
-    /// decision. Without a name each process is a decision of its own.
+    /// Names the decision to start that attempts carry out. The name is the same for all processes that carry out the
+    /// same decision. Without a name each process is a decision of its own.
     pub fn with_start(mut self, token: &str) -> Self {
         self.start = token.into();
         self
     }
 
-    /// The decision is to start from something else than the latest checkpoint. Earlier checkpoints in the folder then only
-    /// determine the next number: they are not opened and need not fit.
+    /// The decision is to start from something else than the latest checkpoint. Earlier checkpoints in the folder then
+    /// only determine the next number: they are not opened and need not fit.
     pub fn beginning_anew(mut self) -> Self {
         self.begins_anew = true;
         self
     }
 
-    /// Records in manifests what the operators of the job compute and what their tables hold. Control records also name the
-    /// plan that wrote them, for people.
+    /// Records in manifests what the operators of the job compute and what their tables hold. Control records also name
+    /// the plan that wrote them, for people.
     pub fn with_operators(mut self, operators: Vec<JobOperator>, plan_fingerprint: &str) -> Self {
         self.operators = operators.into();
         self.plan_fingerprint = plan_fingerprint.into();
@@ -130,19 +130,18 @@ impl JobStore {
         random()
     }
 
-    /// Starts an attempt: no older one can complete a checkpoint any more. The latest checkpoint is what it was at that
+    /// Starts an attempt: older ones can no longer complete a checkpoint. The latest checkpoint is what it was at that
     /// moment.
     ///
-    /// The first attempt of a process takes over from the present leader. Later ones only follow attempts of the same process:
-    /// when another process has taken over meanwhile, they fail.
+    /// The first attempt of a process takes over from the present leader. Later ones only follow attempts of the same
+    /// process: when another process has taken over meanwhile, they fail.
     ///
     /// # Errors
-    /// [`Error::Fenced`] when another process has taken over from this one. [`Error::Vanished`] when this process has led
-    /// the job and its records are gone.
-    /// [`Error::MaxParallelismDiffers`] and [`Error::KeyHashDiffers`] when the job has a checkpoint that was cut in another
-    /// way, and errors of its manifest, without fencing anyone; but see [`JobStore::beginning_anew`].
-    /// [`Error::OverwritingStore`] when the store does not keep processes apart. When storage fails or the outcome is not
-    /// known, the call can be repeated.
+    /// [`Error::Fenced`] when another process has taken over from this one. [`Error::Vanished`] when this process has
+    /// led the job and its records are gone. [`Error::MaxParallelismDiffers`] and [`Error::KeyHashDiffers`] when the
+    /// job has a checkpoint that was cut in another way, and errors of its manifest, without fencing anyone; but see
+    /// [`JobStore::beginning_anew`]. [`Error::OverwritingStore`] when the store does not keep processes apart. When
+    /// storage fails or the outcome is not known, the call can be repeated.
     pub async fn start_attempt(&self, identity: JobIdentity) -> Result<Started> {
         let led = self.led.load(Ordering::Relaxed);
         if led == 0 {
@@ -248,8 +247,8 @@ impl JobStore {
     }
 
     /// Names the first history of this folder: drawn at random when it is first asked for, and the same from then on.
-    /// Checkpoint numbers mean something only together with the name of a history, because a folder that was deleted counts
-    /// from 1 again, and because a start from something else than the latest checkpoint begins another history
+    /// Checkpoint numbers mean something only together with the name of a history, because a folder that was deleted
+    /// counts from 1 again, and because a start from something else than the latest checkpoint begins another history
     /// ([`Writer::settle_history`]).
     ///
     /// # Errors

@@ -14,8 +14,8 @@ use crate::storage::Storage;
 const DELETES_AT_ONCE: usize = 16;
 
 impl JobStore {
-    /// Deletes everything in the job's folder. The control log is deleted last: an interrupted removal leaves a job whose
-    /// checkpoints are missing, not one that seems to have none.
+    /// Deletes everything in the job's folder. The control log is deleted last: an interrupted removal leaves a job
+    /// whose checkpoints are missing, not one that seems to have none.
     ///
     /// # Errors
     /// When storage fails. The next call deletes the rest.
@@ -42,7 +42,7 @@ pub async fn remove_savepoints(uri: &str, keep: &[String], options: &BTreeMap<St
     remove_all(&storage, names, |_| false).await
 }
 
-/// Deletes one savepoint. One that is not there counts as deleted.
+/// Deletes one savepoint. A missing one counts as deleted.
 ///
 /// # Errors
 /// When the location holds something else: nothing is deleted then. When storage fails.
@@ -62,7 +62,8 @@ pub(crate) async fn names(storage: &Storage) -> Result<Vec<String>> {
     Ok(storage.list("").await?.into_iter().map(|entry| entry.name).collect())
 }
 
-/// Removes the unfinished objects that dead processes have left in a folder, then these objects of it, some of them last.
+/// Removes the unfinished objects that dead processes have left in a folder, then these objects of it, some of them
+/// last.
 pub(crate) async fn remove_all(storage: &Storage, names: Vec<String>, is_last: impl Fn(&str) -> bool) -> Result<usize> {
     storage.delete_unfinished(i64::MAX).await?;
     let (last, first): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| is_last(name));

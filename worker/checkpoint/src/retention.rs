@@ -1,7 +1,7 @@
 //! Removes what no kept checkpoint needs.
 //!
-//! What may go is decided by [`doomed`], a pure function of a listing; the order is such that a crash at any point leaves
-//! only files that the next run removes: staged output, then data, then manifests, oldest first.
+//! What may go is decided by [`doomed`], a pure function of a listing; the order is such that a crash at any point
+//! leaves only files that the next run removes: staged output, then data, then manifests, oldest first.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use crate::record::Record;
 use crate::removal;
 use crate::storage::{Entry, Storage};
 
-/// Files of dead attempts stay for this long, in milliseconds by the store's clock, so that a process that still reads or
-/// writes one is not disturbed by the removal.
+/// Files of dead attempts stay for this long, in milliseconds by the store's clock, so that a process that still reads
+/// or writes one is not disturbed by the removal.
 pub const AGE_MS: i64 = 3_600_000;
 
 /// What was removed.
@@ -51,7 +51,7 @@ pub(crate) fn doomed(listed: &[Entry], needed: &Needed, now_ms: i64) -> Vec<Stri
             let may_go = match attempt.cmp(&needed.current) {
                 // Not ours to judge: we are the ones who are late.
                 std::cmp::Ordering::Greater => false,
-                // Above the latest are those on their way.
+                // Above the latest are those in flight.
                 std::cmp::Ordering::Equal => checkpoint <= needed.latest,
                 std::cmp::Ordering::Less => is_old,
             };
@@ -73,8 +73,8 @@ pub(crate) struct Staged {
     pub done: BTreeSet<String>,
 }
 
-/// The listed staged output that no commit needs any more. That is output which a commit has published, and old output of
-/// a dead attempt to which no checkpoint refers. A part `attempt-{number}` of the name says which attempt has staged it;
+/// The listed staged output that no commit needs. That is output which a commit has published, and old output of a dead
+/// attempt to which no checkpoint refers. A part `attempt-{number}` of the name says which attempt has staged it;
 /// without that part, the output is removed only when it is known to be published.
 pub(crate) fn doomed_staged(listed: &[Entry], staged: &Staged, now_ms: i64) -> Vec<String> {
     let may_go = |entry: &&Entry| {
@@ -118,8 +118,8 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
     let mut needed = Needed { current, latest, names: BTreeSet::new() };
     let mut staged = Staged { current, open: BTreeSet::new(), done: BTreeSet::new() };
     for kept in &head.retained {
-        // All kept manifests are read, because any of them may need a file. One without a manifest was removed in part and is
-        // no checkpoint any more.
+        // All kept manifests are read, because any of them may need a file. A checkpoint without a manifest was removed
+        // in part and no longer counts.
         let handle = match store.open_retained(kept).await {
             Err(Error::MissingManifest { .. }) if kept.checkpoint <= head.start_after => continue,
             opened => opened?,
@@ -166,8 +166,8 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
     Ok(collected)
 }
 
-/// Removes savepoints that were never reported and never will be: those of failed checkpoints of this attempt, and those of
-/// dead attempts.
+/// Removes savepoints that were never reported and never will be: those of failed checkpoints of this attempt, and
+/// those of dead attempts.
 async fn collect_savepoints(storage: &Storage, head: &Record, now_ms: i64) -> Result<usize> {
     // Unlike other files, those of the latest checkpoint stay until its commit is known to be done.
     let current = Attempt::new(head.id.attempt);

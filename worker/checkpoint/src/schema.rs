@@ -1,4 +1,4 @@
-//! The columns of a state table, as they stand in manifests and run files.
+//! The columns of a state table, as they are in manifests and run files.
 //!
 //! An own form and not Arrow's: it must read the same in every later release, whatever Arrow does. Numbers of types are
 //! never reused. Field metadata is not kept: it means nothing to state.

@@ -1,8 +1,8 @@
 //! Where the bytes are: an object store or a directory, under one handle.
 //!
 //! Only what every store can do: create a name that is absent, write, read ranges, list, delete. Nothing here knows
-//! what the bytes mean. A refused create does not prove that another process has written: the answer to the caller's own
-//! write may have been lost. So callers read back ([`Storage::put_once`], and the control log with its nonce).
+//! what the bytes mean. A refused create does not prove that another process has written: the answer to the caller's
+//! own write may have been lost. So callers read back ([`Storage::put_once`], and the control log with its nonce).
 
 mod credentials;
 mod local;
@@ -61,7 +61,7 @@ pub enum Error {
         object: String,
     },
     /// An object that should be there is not.
-    #[error("{object} is not there")]
+    #[error("{object} does not exist")]
     Absent {
         /// The full name of the object.
         object: String,
@@ -82,8 +82,8 @@ impl Error {
         matches!(self, Self::Access { .. } | Self::Full { .. })
     }
 
-    /// Whether the store does not answer, has no room, or lets nobody in: it is as it was meant to be when that is over.
-    /// A bucket that does not exist, or a path that cannot be a folder, is something else.
+    /// Whether the store does not answer, has no room, or lets nobody in: it is as it was meant to be when that is
+    /// over. A bucket that does not exist, or a path that cannot be a folder, is something else.
     pub fn is_outage(&self) -> bool {
         use std::io::ErrorKind;
         let Self::Access { source, .. } = self else { return matches!(self, Self::Full { .. }) };
@@ -158,10 +158,10 @@ pub(crate) trait Backend: Send + Sync {
     fn get_range<'a>(&'a self, name: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Option<Bytes>, Error>>;
     /// All objects below a folder (empty: everything), in any order.
     fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, Error>>;
-    /// Removes an object; one that is not there counts as removed.
+    /// Removes an object. A missing one counts as removed.
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), Error>>;
-    /// Removes what writers below a folder have begun and not touched since this time: their processes are dead. Stores that
-    /// tidy up by themselves have nothing to do.
+    /// Removes what writers below a folder have begun and not touched since this time: their processes are dead. Stores
+    /// that tidy up by themselves have nothing to do.
     fn delete_unfinished<'a>(&'a self, _folder: &'a str, _until_ms: i64) -> BoxFuture<'a, Result<usize, Error>> {
         Box::pin(std::future::ready(Ok(0)))
     }
@@ -320,13 +320,13 @@ impl Storage {
         Ok(entries)
     }
 
-    /// Removes files that dead processes have begun to write, and not touched since this time by the store's clock. Says how
-    /// many.
+    /// Removes files that dead processes have begun to write, and not touched since this time by the store's clock.
+    /// Says how many.
     pub(crate) async fn delete_unfinished(&self, until_ms: i64) -> Result<usize, Error> {
         self.backend.delete_unfinished(self.folder.trim_end_matches('/'), until_ms).await
     }
 
-    /// Removes an object; one that is not there counts as removed.
+    /// Removes an object. A missing one counts as removed.
     pub async fn delete(&self, name: &str) -> Result<(), Error> {
         self.backend.delete(&self.full(name)).await
     }

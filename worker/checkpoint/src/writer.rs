@@ -1,7 +1,8 @@
 //! Writes checkpoints: run file, manifest, control record, in this order.
 //!
 //! Each step is durable before the next begins, and only the last one counts: a crash between any two leaves files that
-//! nothing refers to. The writer belongs to one attempt. When another attempt has taken over, its writes have no effect.
+//! nothing refers to. The writer belongs to one attempt. When another attempt has taken over, its writes have no
+//! effect.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -123,9 +124,9 @@ impl Writer {
     /// Writes a checkpoint. When this returns `Ok` it is complete: recovery starts from it.
     ///
     /// # Errors
-    /// If the error does not [end the attempt](Error::ends_attempt), the checkpoint never counts, and the attempt continues
-    /// with a higher number. If it does, only a new attempt finds out whether the checkpoint counts. The exception is
-    /// [`Error::Unresolved`], for which [`Writer::resolve`] may find out.
+    /// If the error does not [end the attempt](Error::ends_attempt), the checkpoint never counts, and the attempt
+    /// continues with a higher number. If it does, only a new attempt finds out whether the checkpoint counts. The
+    /// exception is [`Error::Unresolved`], for which [`Writer::resolve`] may find out.
     pub async fn write(&self, checkpoint: CheckpointId, contents: CheckpointContents) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
         // Held throughout: checkpoints are written one after the other.
@@ -173,28 +174,30 @@ impl Writer {
         Ok(inner.store.completed(&completed))
     }
 
-    /// Finds out whether the checkpoint counts whose [`Writer::write`] ended with [`Error::Unresolved`], and has it count if
-    /// nobody else leads the job. It appends the same record once more, so that there is one however often it is tried.
+    /// Finds out whether the checkpoint counts whose [`Writer::write`] ended with [`Error::Unresolved`], and has it
+    /// count if nobody else leads the job. It appends the same record again, so that there is one however often it is
+    /// tried.
     ///
     /// # Errors
-    /// [`Error::Unresolved`] when the storage still gives no answer: it may be called again. Otherwise as [`Writer::write`].
+    /// [`Error::Unresolved`] when the storage still gives no answer: it may be called again. Otherwise as
+    /// [`Writer::write`].
     pub async fn resolve(&self, checkpoint: CheckpointId) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
         let mut written = inner.written.lock().await;
         let pending = written.pending.as_ref().map(|(pending, _)| *pending);
         let Some(completed) = pending.filter(|pending| pending.checkpoint == checkpoint) else {
-            return Err(Error::InvalidCheckpoint { checkpoint, reason: "its record is not on its way".to_owned() });
+            return Err(Error::InvalidCheckpoint { checkpoint, reason: "its record is not being appended".to_owned() });
         };
         inner.append_again().await?;
         written.pending_counts();
         Ok(inner.store.completed(&completed))
     }
 
-    /// Writes a savepoint: a folder of its own below `dir`, which needs nothing outside of it and may be copied anywhere.
-    /// Returns its location. It does not count as a checkpoint.
+    /// Writes a savepoint: a folder of its own below `dir`, which needs nothing outside of it and may be copied
+    /// anywhere. Returns its location. It does not count as a checkpoint.
     ///
-    /// It holds a copy of the staged output, so that a job that restores it can commit that output even if this job dies
-    /// before its own commit. [`Writer::mark_savepoint_committed`] records that this job has committed it.
+    /// It holds a copy of the staged output, so that a job that restores it can commit that output even if this job
+    /// dies before its own commit. [`Writer::mark_savepoint_committed`] records that this job has committed it.
     ///
     /// # Errors
     /// When storage fails. A folder without a manifest may remain, which is no savepoint.
@@ -246,12 +249,12 @@ impl Writer {
         Ok(uri)
     }
 
-    /// From now on the savepoint belongs to whoever asked for it: nothing removes it any more. Call this before the savepoint
-    /// is reported, and when a job restores a savepoint that was not reported.
+    /// From now on the savepoint belongs to whoever asked for it: nothing else removes it. Call this before the
+    /// savepoint is reported, and when a job restores a savepoint that was not reported.
     ///
     /// # Errors
-    /// [`Error::SavepointLocation`] when it was removed meanwhile, because another attempt has long taken this one for dead.
-    /// When storage fails; it can be called again.
+    /// [`Error::SavepointLocation`] when it was removed meanwhile, because another attempt has long taken this one for
+    /// dead. When storage fails; it can be called again.
     pub async fn hand_over_savepoint(&self, uri: &str) -> Result<()> {
         let folder = self.inner.store.storage().open_beside(uri)?;
         if folder.get(paths::MANIFEST).await?.is_none() {
@@ -303,7 +306,8 @@ impl Writer {
     /// that dead attempts have left go when they are [`retention::AGE_MS`] old.
     ///
     /// # Errors
-    /// When storage fails or a kept manifest cannot be read; nothing is removed that is needed, and the next call continues.
+    /// When storage fails or a kept manifest cannot be read; nothing is removed that is needed, and the next call
+    /// continues.
     pub async fn collect_garbage(&self) -> Result<Collected> {
         let Ok(_running) = self.inner.collecting.try_lock() else { return Ok(Collected::default()) };
         let head = {
@@ -345,8 +349,8 @@ impl Inner {
         self.append_record(&mut head, record).await
     }
 
-    /// Appends the same record again. Another record must not take the place of one that may be part of the log; the nonce
-    /// shows that the record is this leader's own.
+    /// Appends the same record again. Another record must not take the place of one that may be part of the log; the
+    /// nonce shows that the record is this leader's own.
     async fn append_again(&self) -> Result<()> {
         let mut head = self.head.lock().await;
         let record = match &head.end {

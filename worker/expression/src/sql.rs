@@ -147,7 +147,7 @@ impl fmt::Display for Expr {
     }
 }
 
-/// Comparisons do not stand beside each other without parentheses.
+/// Two comparisons need parentheses between them.
 fn write_comparison(f: &mut fmt::Formatter<'_>, operator: Comparison, left: &Expr, right: &Expr) -> fmt::Result {
     let inside = |expr| Inside(expr, Bond::Compare.stronger());
     let truth = match right.as_literal() {

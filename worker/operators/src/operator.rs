@@ -90,15 +90,15 @@ pub trait Operator: Send {
     /// Handles rows. `batch.key_hashes` is set when the edge into this operator is keyed.
     fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<()>;
 
-    /// Event time has come to `watermark`, which is greater than in any earlier call. What is emitted here goes out before
-    /// the watermark; the task forwards the watermark itself. [`Watermark::MAX`] is the end of a bounded input.
+    /// Event time has come to `watermark`, which is greater than in any earlier call. What is emitted here goes out
+    /// before the watermark; the task forwards the watermark itself. [`Watermark::MAX`] is the end of a bounded input.
     fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Collector) -> Result<()> {
         Ok(())
     }
 
     /// All inputs are idle: emit whatever is buffered but not part of [`Operator::snapshot`]. It is sent before
-    /// [`Element::Idle`](eddyline_stream::Element::Idle). Afterwards receivers continue without this subtask, so that rows
-    /// which it still held would be late. The next call is `on_watermark` or `process_batch`.
+    /// [`Element::Idle`](eddyline_stream::Element::Idle). Afterwards receivers continue without this subtask, so that
+    /// rows which it still held would be late. The next call is `on_watermark` or `process_batch`.
     fn on_idle(&mut self, _out: &mut Collector) -> Result<()> {
         Ok(())
     }
@@ -108,19 +108,19 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// The state at this barrier, or as much of it as `request` asks for; an operator may always hand over more. `None` for
-    /// a stateless operator. Must not change what the operator does next.
+    /// The state at this barrier, or as much of it as `request` asks for; an operator may always hand over more. `None`
+    /// for a stateless operator. Must not change what the operator does next.
     fn snapshot(&mut self, _request: SnapshotRequest) -> Result<Option<Frozen>> {
         Ok(None)
     }
 
-    /// Takes back state, for the key groups that this subtask owns now.
+    /// Restores state, for the key groups that this subtask owns now.
     fn restore(&mut self, _snapshot: Snapshot) -> Result<()> {
         Ok(())
     }
 
-    /// The tables of keyed state that this operator writes; empty for a stateless one. `inputs` spell the columns of its
-    /// input, to say what the tables hold.
+    /// The tables of keyed state that this operator writes; empty for a stateless one. `inputs` spell the columns of
+    /// its input, to say what the tables hold.
     fn state_tables(&self, _inputs: &[String]) -> Vec<StateTable> {
         Vec::new()
     }

@@ -1,9 +1,9 @@
 //! `OVER (PARTITION BY … ORDER BY rowtime …)`: aggregates for every row over the rows before it.
 //!
 //! Rows wait ([`pending`]) until the watermark has passed their time, and are then taken in order of time and arrival.
-//! Taken rows go through three steps, a chunk at a time: [`frames`] finds for every row which rows it takes in, each
-//! aggregate ([`aggregates`]) slides over these frames in a loop of its own, and rows that no frame needs any more are let
-//! go. Rows are never copied one by one: state refers to rows of batches ([`rows`]).
+//! Taken rows go through three steps, a chunk at a time. [`frames`] finds the frame of every row. Each aggregate
+//! ([`aggregates`]) slides over these frames in its own loop. Rows that no frame needs are released. Rows are never
+//! copied one by one: state refers to rows of batches ([`rows`]).
 //!
 //! What is late is Flink's, which has three rules ([`lateness`]). Output is in order of time, then of arrival; after a
 //! restore the rows of different keys at one time may come in another order.

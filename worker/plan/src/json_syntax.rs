@@ -173,7 +173,7 @@ fn parse_members(
     }
 }
 
-/// `… IS [NOT] JSON [VALUE | SCALAR | ARRAY | OBJECT]`, of which `expr` is what stands before it.
+/// `… IS [NOT] JSON [VALUE | SCALAR | ARRAY | OBJECT]`, where `expr` is the part before it.
 pub(crate) fn parse_is_json(parser: &mut Parser, expr: &Expr) -> Option<Expr> {
     let span = parser.peek_token_ref().span;
     let negated = match () {

@@ -227,7 +227,7 @@ fn of_window_aggregate(aggregate: &WindowAggregate, input: &Rows) -> (Option<Mea
         cut => window_label(cut),
     };
     let calls = aggregate.aggregates.iter().map(|call| input.call(call));
-    // A hopping window keeps what it adds up in another form when all of its aggregates can be taken back out of a sum.
+    // A hopping window has another form of sums if values can be subtracted from all of its aggregates.
     let rule = if matches!(aggregate.assigner, WindowAssigner::Hop { .. }) { Rule::AnyOrder } else { Rule::Fewer };
     let keys = input.all(&aggregate.keys);
     let [from, conditions] = input.facts();

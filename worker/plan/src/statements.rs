@@ -32,7 +32,7 @@ pub(crate) enum Statement {
 pub(crate) struct Drop {
     /// Whether it is a view.
     pub view: bool,
-    /// Whether a name that is not there is no error.
+    /// Whether an unknown name is no error.
     pub if_exists: bool,
     /// What is dropped.
     pub name: Vec<Ident>,

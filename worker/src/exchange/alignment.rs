@@ -13,7 +13,7 @@ pub struct Alignment {
 }
 
 impl Alignment {
-    /// No barrier is on its way through `channels` channels.
+    /// No barrier is in flight through `channels` channels.
     pub fn new(channels: usize) -> Self {
         Self { arrived: vec![false; channels], barrier: None }
     }

@@ -1,11 +1,11 @@
 //! Lays a job graph out over slots: which operators run together, and how many subtasks they have.
 //!
-//! Operators that hand rows on to a single consumer in the same slot share a chain; a channel stands only where rows change
-//! slots, where a stream has several consumers, or where several streams meet.
+//! Operators that pass rows to a single consumer in the same slot share a chain. There is a channel only where rows
+//! change slots, where a stream has several consumers, or where several streams meet.
 //!
-//! An operator has a subtask in each slot, or in the first few: a source as many as its table allows, what stands behind it
-//! without an exchange by key as many as bring it rows, a sink at most as many as its table allows. What has keyed state
-//! stands behind such an exchange, and so in every slot.
+//! An operator has a subtask in each slot, or in the first few slots. A source has as many as its table allows. An
+//! operator after it without an exchange by key has one wherever rows arrive. A sink has at most as many as its table
+//! allows. An operator with keyed state follows such an exchange, so it is in every slot.
 
 use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning};
 

@@ -82,7 +82,7 @@ pub struct SourceTask {
     /// Splits being read.
     open: usize,
     ended: bool,
-    /// No rows may follow, unless the stop is taken back: a savepoint that stops the job has passed.
+    /// No rows may follow, unless the stop is canceled: a savepoint that stops the job has passed.
     stopped: bool,
     /// Whether the last read found nothing.
     waits: bool,
@@ -169,8 +169,8 @@ impl SourceTask {
 
     /// Takes splits from the pool: one at a time on demand, all of this reader's otherwise. Says whether more can come.
     ///
-    /// Both are looked up under one lock. Otherwise a split that is discovered in between would make this reader report idle,
-    /// and the watermark could reach the end of the input before that split is read.
+    /// Both are looked up under one lock. Otherwise a split that is discovered in between would make this reader report
+    /// idle, and the watermark could reach the end of the input before that split is read.
     fn take_splits(&mut self) -> Result<Outlook, Error> {
         let subtask = self.parts.slot.index();
         let (found, outlook) = {
@@ -284,7 +284,7 @@ impl SourceTask {
         }
     }
 
-    /// Holds back splits that are too far ahead of what is known of the others, and lets go those that are not any more.
+    /// Pauses splits that are too far ahead of the known progress of the others, and resumes those that no longer are.
     fn hold_back(&mut self) {
         let Some(member) = &self.parts.alignment else { return };
         let now = self.listening_ms();
@@ -375,7 +375,7 @@ impl Task for SourceTask {
         self.commands()?;
         self.align();
         if self.ended || self.stopped {
-            // A stop can be taken back. A split is not idle because the reader was stopped.
+            // A stop can be canceled. A split is not idle because the reader was stopped.
             self.listening.set_running(false, Instant::now());
             return Ok(Progress::Idle);
         }

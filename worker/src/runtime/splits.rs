@@ -1,9 +1,9 @@
 //! Deals the splits of a source to its readers.
 //!
-//! Readers report the splits they hold. If no reader has reported a split, no reader held it at the barrier, and nothing of
-//! it has been read since the attempt began. [`SplitPool::complete`] adds it to the checkpoint at its restored position,
-//! which would be lost otherwise. A split that a reader has reported as finished is finished in each later checkpoint, even
-//! if this one is abandoned: [`SplitPool::finish`] records it.
+//! Readers report the splits they hold. If no reader has reported a split, no reader held it at the barrier, and
+//! nothing of it has been read since the attempt began. [`SplitPool::complete`] adds it to the checkpoint at its
+//! restored position, which would be lost otherwise. A split that a reader has reported as finished is finished in each
+//! later checkpoint, even if this one is abandoned: [`SplitPool::finish`] records it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -31,9 +31,9 @@ pub struct SplitPool {
     restored: BTreeMap<SplitId, Split>,
     /// Splits that were found and are not finished.
     known: BTreeSet<SplitId>,
-    /// The splits that a checkpoint must hold and that no reader has reported yet. These are the splits of the checkpoint that
-    /// the attempt began with and, where all splits are dealt at once, those found since. Splits that are dealt on demand may
-    /// be very many and are not kept here: discovery finds those again that are not begun.
+    /// The splits that a checkpoint must hold and that no reader has reported yet. These are the splits of the
+    /// checkpoint that the attempt began with and, where all splits are dealt at once, those found since. Splits that
+    /// are dealt on demand may be very many and are not kept here: discovery finds those again that are not begun.
     unreported: BTreeMap<SplitId, Split>,
     /// Unread splits: one queue for all readers, or one for each.
     queues: Vec<VecDeque<Split>>,
@@ -45,7 +45,8 @@ pub struct SplitPool {
 }
 
 impl SplitPool {
-    /// A pool for `readers` readers, with what the checkpoint knew: splits that are not at their end, and those that are.
+    /// A pool for `readers` readers, with what the checkpoint knew: splits that are not at their end, and those that
+    /// are.
     pub fn new(placement: Placement, readers: usize, restored: Vec<Split>, finished: Box<dyn Finished>) -> Self {
         let queues = match placement {
             Placement::OnDemand => 1,
@@ -76,7 +77,8 @@ impl SplitPool {
                 *split = restored;
             }
         }
-        // A split that was being read and is not found any more stays: its reader reports what is wrong, or can still read it.
+        // A split that was being read and is no longer found stays: its reader reports what is wrong, or can still read
+        // it.
         let vanished =
             std::mem::take(&mut self.restored).into_values().filter(|split| self.known.insert(split.id.clone()));
         let found: Vec<Split> = vanished.collect::<Vec<_>>().into_iter().chain(found).collect();
@@ -107,8 +109,8 @@ impl SplitPool {
         self.finished.snapshot()
     }
 
-    /// Adds to what all readers together have reported for a checkpoint what none of them had at its barrier. A reader that
-    /// has reported a split once does so at every barrier, so this ends after a few checkpoints.
+    /// Adds to what all readers together have reported for a checkpoint what none of them had at its barrier. A reader
+    /// that has reported a split once does so at every barrier, so this ends after a few checkpoints.
     pub fn complete(&mut self, reported: &mut Vec<Split>) {
         for split in &*reported {
             self.unreported.remove(&split.id);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A promise that no row with a time at or before it is expected any more. Milliseconds since the epoch.
+/// A promise that no more rows with this time or an earlier one are expected. Milliseconds since the epoch.
 ///
 /// Later rows at or before it are *late*; each operator decides what late means for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,5 +1,6 @@
-//! Edits of queries whose jobs have state: for each, what the comparison of both scripts says before anything is stopped
-//! is what a restore does, and a restore gives exactly the rows that the edited query gives over all of its input.
+//! Edits of queries whose jobs have state: for each, what the comparison of both scripts says before anything is
+//! stopped is what a restore does, and a restore gives exactly the rows that the edited query gives over all of its
+//! input.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -228,7 +229,7 @@ const OVERS: &[Edit] = &[
     (OVER_ALL, &[("FROM readings", "FROM readings WHERE v > 2")], Refused("where: none -> (v INT > 2)")),
 ];
 
-/// What stands beside and below.
+/// The tables beside and below.
 const SCRIPTS: &[Edit] = &[
     (NESTED, &[("total", "subtotal")], Fits),
     (

@@ -1,7 +1,7 @@
 //! `CUMULATE`: windows that share a start and grow by a step.
 //!
-//! A cycle is the longest of such windows. Its table collects the slices whose own window has fired; each step merges one
-//! slice into it and emits all of it. Rows that are late for their slice, but not for the cycle, are added to the
+//! A cycle is the longest of such windows. Its table collects the slices whose own window has fired; each step merges
+//! one slice into it and emits all of it. Rows that are late for their slice, but not for the cycle, are added to the
 //! cycle's table at once, so that every later step contains them.
 
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ impl Cumulate {
         }
     }
 
-    /// The table of a cycle, made if it is not there.
+    /// The table of a cycle. Created if it does not exist.
     pub(crate) fn cycle(&mut self, cycle_end: i64) -> &mut Groups {
         let tables = &mut self.tables;
         self.cycles.entry(cycle_end).or_insert_with(|| tables.table())

@@ -1,7 +1,8 @@
 //! The different values that the groups of a table have seen, for DISTINCT aggregates.
 //!
-//! One table for all groups, keyed by group and value, with the entries of a group linked from the newest to the oldest.
-//! Order of arrival is kept, so that merging feeds values to order-dependent aggregates in the same order every time.
+//! One table for all groups, keyed by group and value, with the entries of a group linked from the newest to the
+//! oldest. Order of arrival is kept, so that merging feeds values to order-dependent aggregates in the same order every
+//! time.
 
 use std::sync::Arc;
 
@@ -56,7 +57,8 @@ impl DistinctSet {
         BooleanBuffer::new(Buffer::from_vec(fresh), 0, groups.len())
     }
 
-    /// Adds the values of group `from[i]` in `source` to group `into[i]`. Gives the values that were new, with their groups.
+    /// Adds the values of group `from[i]` in `source` to group `into[i]`. Gives the values that were new, with their
+    /// groups.
     pub(crate) fn merge(
         &mut self,
         into: &[u32],
@@ -116,7 +118,7 @@ impl DistinctSet {
         })
     }
 
-    /// Adds keys; calls `is_new` for each that was not there, in order.
+    /// Adds keys. Calls `is_new` for each new one, in order.
     fn add(&mut self, keys: KeyBuilder, group_of: impl Fn(usize) -> u32, mut is_new: impl FnMut(usize)) {
         let KeyBuilder { offsets, bytes } = keys;
         let hashes: Vec<u64> = offsets.windows(2).map(|span| hash_bytes(&bytes[span[0]..span[1]])).collect();

@@ -181,7 +181,7 @@ impl Groups {
         }
     }
 
-    /// The groups of rows, added if they are not there; their accumulators stay as they are.
+    /// The groups of rows. Adds missing ones. Accumulators of existing groups do not change.
     pub(crate) fn find_or_insert(&mut self, rows: &Rows<'_>, range: Range<usize>, groups: &mut Vec<u32>) {
         self.table.find_or_insert(&rows.keys, &rows.hashes, range, groups);
         Arc::make_mut(&mut self.sides).grow(self.table.len());
@@ -203,7 +203,8 @@ impl Groups {
         Ok(())
     }
 
-    /// Takes the groups of another table, which are part of this one, out again. Groups stay, if only with no rows left.
+    /// Takes the groups of another table, which are part of this one, out again. Groups stay, if only with no rows
+    /// left.
     pub(crate) fn subtract(&mut self, layout: &Layout, other: &Groups) {
         let mut groups = Vec::new();
         for block in other.all().chunks(1024) {

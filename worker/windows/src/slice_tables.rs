@@ -13,7 +13,8 @@ use crate::slice::Slice;
 /// How many cleared tables are kept.
 const SPARE_MAX: usize = 2;
 
-/// Groups by slice. Tables are used again, so that a job that opens and fires windows all day neither allocates nor grows.
+/// Groups by slice. Tables are used again, so that a job that opens and fires windows all day neither allocates nor
+/// grows.
 #[derive(Debug)]
 pub(crate) struct SliceTables {
     // Fixed at start.
@@ -32,13 +33,13 @@ impl SliceTables {
         Ok(Self { key_types: key_types.to_vec(), layout, slices: BTreeMap::new(), spare })
     }
 
-    /// The table of a slice, made if it is not there.
+    /// The table of a slice. Created if it does not exist.
     pub(crate) fn open(&mut self, slice: Slice) -> &mut Groups {
         if !self.slices.contains_key(&slice) {
             let table = self.table();
             self.slices.insert(slice, table);
         }
-        self.slices.get_mut(&slice).expect("it has just been inserted if it was not there")
+        self.slices.get_mut(&slice).expect("it has just been inserted if it was missing")
     }
 
     /// An empty table.

@@ -1,6 +1,6 @@
 //! Event time and local time.
 //!
-//! Windows are cut in local time: that of the session time zone for TIMESTAMP_LTZ, the time as it stands for TIMESTAMP.
+//! Windows are cut in local time: that of the session time zone for TIMESTAMP_LTZ, the time as it is for TIMESTAMP.
 //! Watermarks are instants. Local times are milliseconds as if they were UTC.
 
 use chrono::{DateTime, NaiveDateTime};
@@ -46,8 +46,8 @@ impl Zone {
         instant_ms.saturating_add(self.offset_ms.unwrap_or_else(|| offset_ms(zone, instant_ms)))
     }
 
-    /// The instant at which a local time is over: of a time that occurs twice the later one, of a time that is skipped the
-    /// moment of the change.
+    /// The instant at which a local time is over: of a time that occurs twice the later one, of a time that is skipped
+    /// the moment of the change.
     pub(crate) fn instant(&self, local_ms: i64) -> i64 {
         let Some(zone) = self.zone else { return local_ms };
         let Some(local) = naive(local_ms) else { return local_ms };

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use object_store::aws::AwsCredential;
 use object_store::{CredentialProvider, Error, Result};
 
-/// The names of the files, and of the keys of the Secret: access key, secret key, session token. The last may be absent.
+/// The names of the files, and of the keys of the Secret: access key, secret key, session token. The last may be
+/// absent.
 const FILES: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
 /// Reads the files again for each request. They are small and in memory, and a rotated key takes effect at once.
@@ -34,7 +35,7 @@ impl MountedCredentials {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Generic { store: "S3", source };
         let [key_id, secret_key, token] = FILES.map(|name| self.file(name));
         let there = |value: Option<String>, name: &str| {
-            value.ok_or_else(|| failed(format!("{} is not there", self.folder.join(name).display()).into()))
+            value.ok_or_else(|| failed(format!("{} does not exist", self.folder.join(name).display()).into()))
         };
         Ok(AwsCredential {
             key_id: there(key_id.map_err(|error| failed(error.into()))?, FILES[0])?,
@@ -68,7 +69,7 @@ mod tests {
         let write = |name: &str, value: &str| std::fs::write(folder.path().join(name), value).expect("written");
         let credentials = MountedCredentials::new(folder.path());
         let error = credentials.get_credential().await.expect_err("nothing there yet").to_string();
-        assert!(error.contains("AWS_ACCESS_KEY_ID is not there"), "{error}");
+        assert!(error.contains("AWS_ACCESS_KEY_ID does not exist"), "{error}");
         write(FILES[0], "one\n");
         write(FILES[1], "secret");
         let found = credentials.get_credential().await.expect("read");

@@ -25,7 +25,8 @@ const UNFINISHED: &str = ".unfinished-";
 const TRIES: usize = 8;
 
 static NEXT_UNFINISHED: AtomicU64 = AtomicU64::new(0);
-/// Distinguishes this process from others that write to the same directory, because process ids repeat between containers.
+/// Distinguishes this process from others that write to the same directory, because process ids repeat between
+/// containers.
 static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
 
 #[derive(Clone, Debug)]
@@ -145,7 +146,7 @@ fn walk(root: &Path, folder: &Path, unfinished: bool, entries: &mut Vec<Entry>) 
     for item in listing {
         let item = item?;
         let path = item.path();
-        // Files come and go while we look: what is gone is not there.
+        // Files may be created and removed meanwhile: a removed one counts as missing.
         let Some(metadata) = absent_is_none(item.metadata())? else { continue };
         if metadata.is_dir() {
             walk(root, &path, unfinished, entries)?;

@@ -1,4 +1,4 @@
-//! All that can happen to the control log, walked through: two leaders that start again and again, requests and answers
+//! All that can happen to the control log, walked through: two leaders that start repeatedly, requests and answers
 //! that are lost or late, conflicts, and the deletion of old records under a writer that sleeps.
 //!
 //! The window of records that are never deleted is 2 here instead of 64: what matters is that it is finite and not 0.
@@ -195,7 +195,8 @@ impl Model for Log {
                     steps.push(Step::Collect(leader));
                 }
                 Phase::Appending { action, .. } => {
-                    // At any moment, and not only when it is unresolved: that takes more faults than can be walked through.
+                    // At any moment, and not only when it is unresolved: that takes more faults than can be walked
+                    // through.
                     steps.push(Step::Again(leader));
                     steps.push(Step::Act(leader, Fate::Answered));
                     if state.faults < self.faults_max {

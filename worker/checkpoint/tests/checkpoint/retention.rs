@@ -72,7 +72,7 @@ async fn staged_output_is_kept_until_its_commit_is_known_to_be_done() {
     started.writer.flush().await.expect("written");
     assert_eq!(started.writer.collect_garbage().await.expect("collected").staged, 1);
     let error = store.get_staged(own).await.expect_err("gone").to_string();
-    assert!(error.contains("orders/staged/sink/attempt-1/1/slot-0 is not there"), "{error}");
+    assert!(error.contains("orders/staged/sink/attempt-1/1/slot-0 does not exist"), "{error}");
 }
 
 #[tokio::test]

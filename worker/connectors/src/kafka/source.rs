@@ -166,7 +166,7 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Fails if a partition is gone, or if brokers do not take this client any more. Asks a broker, which happens only
+    /// Fails if a partition is gone, or if brokers now refuse this client. Asks a broker, which happens only
     /// when the client has raised an alarm.
     fn check_partitions(&self) -> Result<(), Error> {
         for partition in self.partitions.iter().filter(|partition| !partition.finished) {

@@ -414,7 +414,7 @@ fn leading_digits(word: u64) -> (usize, u64) {
     if digits == 0 {
         return (0, 0);
     }
-    // As if zeros stood before the digits: the first byte is the most significant.
+    // As if there were zeros before the digits: the first byte is the most significant.
     let padded = values << (64 - 8 * digits);
     let pairs = padded.wrapping_mul(10).wrapping_add(padded >> 8);
     let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(100).wrapping_add((pairs >> 16) & 0x0000_00ff_0000_00ff);

@@ -1,9 +1,9 @@
 //! Aggregates that slide over frames.
 //!
-//! How an aggregate gets from one frame to the next depends on what it adds up. [`exact`] counts and sums take rows in and
-//! out. [`moments`] (floats) and [`texts`] would not come back to the same value by taking out: when a row leaves the frame,
-//! they add up the whole frame again. [`picks`] (the smallest, the largest, the first, the last) keep the rows that can still become the
-//! result. Frames without a lower bound only ever take in.
+//! How an aggregate gets from one frame to the next depends on what it adds up. [`exact`] counts and sums take rows in
+//! and out. [`moments`] (floats) and [`texts`] would not come back to the same value by taking out: when a row leaves
+//! the frame, they add up the whole frame again. [`picks`] (the smallest, the largest, the first, the last) keep the
+//! rows that can still become the result. Frames without a lower bound only ever take in.
 
 pub mod exact;
 pub mod moments;
@@ -86,7 +86,7 @@ impl Aggregate {
         }
     }
 
-    /// Takes back the frames of keys, after a restore, without results.
+    /// Restores the frames of keys, without results.
     pub fn restore(&mut self, steps: &[Step], frames: &Frames, kept: &mut RowStore) {
         steps.iter().for_each(|step| self.slide(step, frames, kept));
     }

@@ -104,7 +104,7 @@ impl Frames {
         log.rows[(count - log.first) as usize].1
     }
 
-    /// Lets go of the rows that no later frame can reach; counts references to those that stay from the last block.
+    /// Releases the rows that no later frame can reach. Counts references to those that stay from the last block.
     pub fn trim(&mut self, steps: &[Step], kept: &mut RowStore) {
         let unbounded = matches!(self.frame, OverFrame::RowsUnbounded | OverFrame::RangeUnbounded);
         for step in steps {
@@ -141,7 +141,7 @@ impl Frames {
         }
     }
 
-    /// Takes back the rows of a key, in order of time and arrival.
+    /// Restores the rows of a key, in order of time and arrival.
     pub fn restore(&mut self, key: u32, time: i64, at: RowRef, kept: &mut RowStore) {
         let index = key as usize;
         if self.keys.len() <= index {

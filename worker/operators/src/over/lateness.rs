@@ -6,9 +6,9 @@
 //!   intervals after a row, and set again only when a later row's interval ends behind it. A cleanup that was superseded
 //!   still counts as a time that fired. (After a cleanup, rows of the key are taken again however old they are.)
 //!
-//! When several watermarks come as one, a row between them extends a cleanup that Flink would already have done. That is
-//! visible only to a still later row of the same key, older than that cleanup, after a silence of more than one and a half
-//! intervals: Flink takes it, here it is dropped.
+//! When several watermarks come as one, a row between them extends a cleanup that Flink would already have done. That
+//! is visible only to a still later row of the same key, older than that cleanup, after a silence of more than one and
+//! a half intervals: Flink takes it, here it is dropped.
 
 use std::collections::BTreeSet;
 
@@ -115,13 +115,13 @@ impl Lateness {
         self.cleanups.iter().filter(move |(due, key)| !is_current(*key, *due)).map(|(due, key)| (*key, *due))
     }
 
-    /// Takes back what [`Self::record`] gave.
+    /// Restores what [`Self::record`] gave.
     pub fn restore(&mut self, key: u32, record: &KeyRecord) {
         *self.key(key) = KeyTimes { last_fired: record.last_fired, cleanup: record.cleanup };
         self.cleanups.extend(record.cleanup.map(|cleanup| (cleanup, key)));
     }
 
-    /// Takes back what [`Self::superseded`] gave.
+    /// Restores what [`Self::superseded`] gave.
     pub fn restore_superseded(&mut self, key: u32, due: i64) {
         self.cleanups.insert((due, key));
     }

@@ -1,7 +1,7 @@
 //! Rows that wait for the watermark.
 //!
 //! Rows lie in buckets of time, in order of arrival within each; a bucket is sorted when the watermark reaches it. So a
-//! watermark touches the rows that it lets go and at most one bucket more, however many rows wait behind.
+//! watermark touches the rows that it releases and at most one more bucket, however many rows wait after them.
 
 use std::collections::BTreeMap;
 
@@ -62,8 +62,8 @@ impl Pending {
         Ok(())
     }
 
-    /// Takes rows whose time the watermark has reached off the list, in order of time and arrival: about `rows_max`, all of
-    /// one time or none. They stay stored until [`Self::take`].
+    /// Takes rows whose time the watermark has reached off the list, in order of time and arrival: about `rows_max`,
+    /// all of one time or none. They stay stored until [`Self::take`].
     pub fn pop_until(&mut self, watermark: Watermark, rows_max: usize) -> Vec<PendingRow> {
         let mut popped = Vec::new();
         while popped.len() < rows_max

@@ -1,4 +1,4 @@
-//! Rows kept in the batches they came in, and let go when nothing refers to them any more.
+//! Rows kept in the batches that they came in, and released when nothing refers to them.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ struct Block {
     rows: RecordBatch,
     /// For each aggregate, its argument in the form in which it is added up.
     operands: Vec<Operand>,
-    /// References to rows, and one for whoever inserted the block until it lets go.
+    /// References to rows, and one for whoever inserted the block, until it releases the block.
     references: usize,
     bytes: usize,
 }

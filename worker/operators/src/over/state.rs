@@ -190,7 +190,7 @@ impl OverOperator {
                 };
                 let function = format!("{}{separator}", call.function.name());
                 let of = format!("{function} of {} if {}", column(call.argument), column(call.filter));
-                // Without the number in front: a call may stand in another place.
+                // Without the number in front: a call may be in another place.
                 let part = |field: &FieldRef| field.name().split_once('_').map_or("", |(_, part)| part).to_owned();
                 let parts = total_fields(aggregate, index, call);
                 contents.extend(parts.iter().map(|field| format!("{} of {of}", part(field))));
@@ -328,7 +328,8 @@ impl OverOperator {
     fn read_pending(&mut self, table: &Table) -> Result<()> {
         let order = in_order(&table.rows, self.config.time.column);
         let order = UInt32Array::from(order);
-        // Numbered again: only the order within a key has a meaning, and former subtasks may have used the same numbers.
+        // Numbered again: only the order within a key has a meaning, and former subtasks may have used the same
+        // numbers.
         let input = table.rows.num_columns() - 1;
         let columns = table.rows.columns()[..input].iter().map(|column| take(column, &order, None));
         let mut columns = columns.collect::<std::result::Result<Vec<ArrayRef>, _>>()?;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use eddyline_stream::{Element, SplitId, Watermark};
 
-/// Combines the watermarks of the splits that one reader reads: the smallest counts, so that a fast split cannot make the
-/// rows of a slow one late. Idle splits do not count.
+/// Combines the watermarks of the splits that one reader reads: the smallest counts, so that a fast split cannot make
+/// the rows of a slow one late. Idle splits do not count.
 ///
-/// While no split counts, event time stands at the greatest watermark that any split has had, as
+/// While no split counts, event time is the greatest watermark that any split has had, as
 /// [`ChannelWatermarks`](super::ChannelWatermarks) have it between tasks.
 ///
 /// Methods that return an [`Element`] return what has to be sent on: a watermark; or [`Element::Idle`], for which
-/// [`SplitWatermarks::watermark`] may have risen too. A watermark that was sent before is sent again when the reader wakes
-/// from idleness.
+/// [`SplitWatermarks::watermark`] may have risen too. A watermark that was sent before is sent again when the reader
+/// wakes from idleness.
 #[derive(Debug)]
 pub struct SplitWatermarks {
     /// Zero is never.
@@ -32,7 +32,7 @@ pub struct SplitWatermarks {
 #[derive(Debug)]
 struct Split {
     watermark: Watermark,
-    /// When the last rows came, or the split was added or let go.
+    /// When the last rows came, or the split was added or resumed.
     active_at_ms: i64,
     idle: bool,
     /// Held back by alignment: it has nothing to say because it may not.
@@ -53,8 +53,8 @@ impl SplitWatermarks {
         }
     }
 
-    /// Adds a split. It counts at once, with `watermark` ([`Watermark::MIN`] for a new one). When it has come to its end, the
-    /// reader waits for another one.
+    /// Adds a split. It counts at once, with `watermark` ([`Watermark::MIN`] for a new one). When it has come to its
+    /// end, the reader waits for another one.
     pub fn add(&mut self, split: SplitId, watermark: Watermark, now_ms: i64) -> Option<Element> {
         self.splits.insert(split, Split { watermark, active_at_ms: now_ms, idle: false, paused: false });
         self.furthest = self.furthest.max(watermark);
@@ -95,15 +95,16 @@ impl SplitWatermarks {
         self.combine()
     }
 
-    /// There is no further split for this reader at the moment. Until it gets one, a reader without splits is idle; it is not
-    /// between two splits that follow each other.
+    /// There is no further split for this reader at the moment. Until it gets one, a reader without splits is idle; it
+    /// is not between two splits that follow each other.
     pub fn without_further_splits(&mut self) -> Option<Element> {
         self.awaits_splits = false;
         self.combine()
     }
 
-    /// Finds splits that have become idle: those without rows for the timeout of which `is_empty` says that nothing waits to
-    /// be read. `now_ms` is a clock that stands while the reader cannot read, so that back-pressure is not taken for silence.
+    /// Finds splits that have become idle: those without rows for the timeout of which `is_empty` says that nothing
+    /// waits to be read. `now_ms` is a clock that stands while the reader cannot read, so that back-pressure is not
+    /// taken for silence.
     pub fn tick(&mut self, now_ms: i64, is_empty: &mut dyn FnMut(&SplitId) -> bool) -> Option<Element> {
         if self.idle_timeout_ms == 0 || now_ms < self.idle_not_before_ms {
             return None;
@@ -141,8 +142,8 @@ impl SplitWatermarks {
         self.splits.values().filter(|split| !split.idle).map(|split| split.watermark).min()
     }
 
-    /// Compares the splits with the smallest watermark of the whole alignment group, and returns those that have to be held
-    /// back (`true`) or let go (`false`). A group that knows no watermark yet ([`Watermark::MIN`]) holds nobody back.
+    /// Compares the splits with the smallest watermark of the whole alignment group, and returns those that have to be
+    /// held back (`true`) or resumed (`false`). A group without a watermark ([`Watermark::MIN`]) holds back no split.
     pub fn align(&mut self, group_minimum: Watermark, drift_max: Duration, now_ms: i64) -> Vec<(SplitId, bool)> {
         let drift_ms = i64::try_from(drift_max.as_millis()).unwrap_or(i64::MAX);
         let watermark_max = match group_minimum {

@@ -66,7 +66,7 @@ impl Sessions {
         Ok((columns, hashes))
     }
 
-    /// Takes back sessions. `columns` are those behind the keys.
+    /// Restores sessions. `columns` are those after the keys.
     pub(crate) fn restore(&mut self, layout: &Layout, rows: &Rows<'_>, columns: &[ArrayRef]) -> Result<()> {
         let (starts, ends) = (times(&columns[0]), times(&columns[1]));
         let mut keys = Vec::with_capacity(starts.len());
@@ -80,7 +80,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Takes back values of a distinct set, for sessions that are there.
+    /// Restores values of a distinct set, for sessions that exist.
     pub(crate) fn restore_distinct(&mut self, set: usize, rows: &Rows<'_>, columns: &[ArrayRef]) -> Result<()> {
         let starts = times(&columns[0]);
         let mut keys = Vec::with_capacity(starts.len());

@@ -40,8 +40,8 @@ pub struct Total {
     pub count: i64,
     /// Their sum, unscaled for decimals, as far as it fits.
     pub sum: i128,
-    /// How often the sum has left the range of `sum` upward, less how often downward. Sums of decimals can; they come back
-    /// when rows leave the frame.
+    /// How often the sum has left the range of `sum` upward, less how often downward. Sums of decimals can; they come
+    /// back when rows leave the frame.
     pub carry: i64,
 }
 
@@ -124,7 +124,7 @@ impl Exact {
         self.totals.get(key as usize).copied().unwrap_or_default()
     }
 
-    /// Takes back the total of a key.
+    /// Restores the total of a key.
     pub fn restore(&mut self, key: u32, total: Total) {
         *of_key(&mut self.totals, key) = total;
     }

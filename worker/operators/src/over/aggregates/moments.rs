@@ -71,7 +71,7 @@ impl Moments {
         self.totals.get(key as usize).copied().unwrap_or_default()
     }
 
-    /// Takes back the moments of a key.
+    /// Restores the moments of a key.
     pub fn restore(&mut self, key: u32, total: Moment) {
         *of_key(&mut self.totals, key) = total;
     }

@@ -147,7 +147,7 @@ impl Picks {
         self.argument
     }
 
-    /// Takes back the picked row of a key, for frames without a lower bound.
+    /// Restores the picked row of a key, for frames without a lower bound.
     pub fn restore(&mut self, key: u32, at: RowRef, kept: &mut RowStore) {
         if let State::Best { best, .. } = &mut self.state {
             kept.retain(at);

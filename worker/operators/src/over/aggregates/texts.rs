@@ -40,7 +40,7 @@ impl Texts {
         self.totals.get(key as usize)?.as_deref()
     }
 
-    /// Takes back the text of a key.
+    /// Restores the text of a key.
     pub fn restore(&mut self, key: u32, text: Option<&str>) {
         *of_key(&mut self.totals, key) = text.map(str::to_owned);
     }
