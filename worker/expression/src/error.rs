@@ -5,13 +5,13 @@ use arrow::error::ArrowError;
 /// Why an expression cannot be built, or has no value for a row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The statement asks for something that there is not: types that do not fit, a literal that can never work.
+    /// The statement is wrong: types that do not fit, or a literal that can never work.
     #[error("{0}")]
     Plan(String),
     /// A value that cannot be computed: a division by zero, a text that is no number.
     #[error("{0}")]
     Value(String),
-    /// A fault of Eddyline.
+    /// A defect of Eddyline.
     #[error("internal error: {0}; please report it")]
     Internal(String),
 }

@@ -16,8 +16,8 @@ pub(crate) mod equality;
 pub(crate) mod membership;
 pub(crate) mod nested;
 
-/// A right side of AND or OR that cannot fail sees only the rows that the left side leaves when these are at most one in
-/// so many.
+/// If the right side of AND or OR cannot fail, it is still computed only for the undecided rows if these are at most
+/// one in this many.
 const RARE: usize = 5;
 
 impl Expr {
@@ -29,7 +29,7 @@ impl Expr {
         self.of_rows(rows.into())
     }
 
-    /// The values of a condition for the selected rows, and NULL for the others, which it does not see.
+    /// The values of a condition for the selected rows, and NULL for the others, for which it is not computed.
     ///
     /// # Errors
     /// When a selected row has no value.
@@ -44,7 +44,7 @@ impl Expr {
         })
     }
 
-    /// The values for the selected rows alone.
+    /// The values for only the selected rows.
     fn of_selected(&self, rows: Rows<'_>, selection: &BooleanArray) -> Result<Value> {
         let read = self.columns();
         let mut filter = FilterBuilder::new(selection);
@@ -128,7 +128,7 @@ impl Call {
 }
 
 impl Value {
-    /// What a kernel makes of it.
+    /// The result of a kernel.
     fn mapped(self, kernel: impl FnOnce(&ArrayRef) -> Result<ArrayRef>) -> Result<Self> {
         Ok(match self {
             Self::Array(array) => Self::Array(kernel(&array)?),
@@ -159,7 +159,7 @@ fn either(left: &Expr, right: &Expr, rows: Rows<'_>) -> Result<Value> {
     combine(decided, other, rows, boolean::or_kleene)
 }
 
-/// The rows that the left side leaves to the right one.
+/// The rows that the left side does not decide.
 enum Rest {
     All,
     Some(BooleanArray),
@@ -185,7 +185,7 @@ fn rest(condition: &Value, deciding: bool) -> Rest {
     }
 }
 
-/// The right side, which sees only the rest where it could fail or where that is little.
+/// The right side. If it can fail, or if few rows are left, it is computed only for those.
 fn on_rest(right: &Expr, rest: Option<BooleanArray>, rows: Rows<'_>) -> Result<Value> {
     match rest {
         Some(rest) if right.can_fail() || rest.true_count() * RARE <= rows.len => right.evaluate_where(rows, &rest),
@@ -207,7 +207,7 @@ fn combine(
     Ok(Value::Array(Arc::new(kernel(left.as_boolean(), right.as_boolean())?)))
 }
 
-/// Whether values of all rows equal those of an expression, which sees only the selected rows; NULL for the others.
+/// Whether values equal those of an expression, which is computed only for the selected rows. NULL for the others.
 fn equal_where(values: &Value, other: &Expr, rows: Rows<'_>, selection: &BooleanArray) -> Result<Value> {
     let selected = match values {
         Value::Array(array) => Value::Array(filter(array, selection)?),

@@ -13,9 +13,9 @@ use crate::{Scalar, ScalarFunction};
 
 mod build;
 
-/// An expression: a node that knows its type, and the nodes below it. Sharing one costs nothing.
+/// An expression: a node with its type, and the nodes below it. It is cheap to share.
 ///
-/// Two are equal when they compute the same in the same way.
+/// Two expressions are equal if they compute the same in the same way.
 #[derive(Clone)]
 pub struct Expr(Arc<Node>);
 
@@ -27,7 +27,7 @@ struct Node {
     is_volatile: bool,
 }
 
-/// What an expression is.
+/// The kinds of nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A column of the rows.
@@ -59,13 +59,13 @@ pub enum Kind {
     },
     /// `-value`
     Negate(Expr),
-    /// `left AND right`; the right side sees only rows for which the left one is not false.
+    /// `left AND right`. The right side is computed only for rows for which the left one is not false.
     And(Expr, Expr),
-    /// `left OR right`; the right side sees only rows for which the left one is not true.
+    /// `left OR right`. The right side is computed only for rows for which the left one is not true.
     Or(Expr, Expr),
     /// `NOT condition`
     Not(Expr),
-    /// `CASE … END`; a branch sees only the rows that come to it.
+    /// `CASE … END`. A branch is computed only for the rows that reach it.
     Case(Case),
     /// `value IN (…)`
     In(In),
@@ -86,9 +86,9 @@ pub enum Kind {
     IsNotNull(Expr),
     /// `CAST(value AS type)`, as Arrow's kernel does it; the type is that of the expression.
     Cast {
-        /// What is cast.
+        /// The value to cast.
         value: Expr,
-        /// Whether what cannot be cast becomes NULL.
+        /// Whether a value that cannot be cast becomes NULL.
         or_null: bool,
     },
     /// `row.name`
@@ -100,7 +100,7 @@ pub enum Kind {
         /// Its name.
         name: String,
     },
-    /// `array[at]`, from 1, and `map[at]`; NULL if there is no such element.
+    /// `array[at]`, from 1, and `map[at]`. NULL if there is no such element.
     Element {
         /// The array or map.
         of: Expr,
@@ -145,14 +145,14 @@ impl Literal {
     }
 }
 
-/// `CASE operand WHEN value THEN result … ELSE result END`; without an operand the values are conditions.
+/// `CASE operand WHEN value THEN result … ELSE result END`. Without an operand the values are conditions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Case {
     /// What the values are compared with.
     pub operand: Option<Expr>,
     /// Values or conditions, and results.
     pub branches: Vec<(Expr, Expr)>,
-    /// The result of ELSE; NULL without.
+    /// The result of ELSE. NULL if there is none.
     pub otherwise: Option<Expr>,
 }
 
@@ -161,7 +161,7 @@ pub struct Case {
 pub struct In {
     /// The value.
     pub value: Expr,
-    /// What it may be.
+    /// The list.
     pub list: Vec<Expr>,
     /// Whether it is NOT IN.
     pub negated: bool,
@@ -217,7 +217,7 @@ pub struct Call {
     pub function: Arc<dyn ScalarFunction>,
     /// Its arguments, of the types it takes.
     pub arguments: Vec<Expr>,
-    /// What computes it, where the function needs only some of its arguments.
+    /// The expression that computes the call, if the function needs only some of its arguments.
     pub(crate) instead: Option<Expr>,
 }
 
@@ -326,7 +326,7 @@ impl Expr {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// What it is.
+    /// The node.
     pub fn kind(&self) -> &Kind {
         &self.0.kind
     }
@@ -341,7 +341,7 @@ impl Expr {
         self.0.nullable
     }
 
-    /// Whether there can be a row for which it has no value. Errs on the side of yes.
+    /// Whether it can fail for a row. If unsure, yes.
     pub fn can_fail(&self) -> bool {
         self.0.can_fail
     }
@@ -351,7 +351,7 @@ impl Expr {
         self.0.is_volatile
     }
 
-    /// The position of the column that it is, if it is nothing else.
+    /// The position of the column, if it is only a column.
     pub fn as_column(&self) -> Option<usize> {
         match self.kind() {
             Kind::Column { index, .. } => Some(*index),
@@ -359,7 +359,7 @@ impl Expr {
         }
     }
 
-    /// The value that it is, if it is a literal.
+    /// The value, if it is a literal.
     pub fn as_literal(&self) -> Option<&Scalar> {
         match self.kind() {
             Kind::Literal(literal) => Some(&literal.value),

@@ -1,13 +1,13 @@
-//! Scalar expressions: what a query computes of one row, evaluated for a batch at once.
+//! Scalar expressions: what a query computes from one row, evaluated a batch at a time.
 //!
-//! [`Expr`] is a closed set of nodes over Arrow's kernels. Each node knows its type; nothing here needs a schema or knows
-//! SQL's names. The planner builds expressions, operators evaluate them, EXPLAIN and errors show them as SQL.
+//! [`Expr`] is a closed set of nodes over Arrow's kernels. Each node knows its type; nothing here needs a schema or
+//! knows SQL's names. The planner builds expressions, operators evaluate them, EXPLAIN and errors show them as SQL.
 //!
-//! - What can fail sees only the rows that it should: a branch of CASE those that take it, the right side of AND and OR
-//!   those that the left side does not decide.
-//! - A constant stays one value: it is never spread over the rows of a batch.
+//! - A node that can fail is computed only for the rows that need it: a branch of CASE for those that take it, the right side
+//!   of AND or OR for those that the left side does not decide.
+//! - A constant stays one value. It is never repeated for the rows of a batch.
 //! - Numbers are Java's: whole numbers wrap, FLOAT and DOUBLE follow IEEE 754 and have one NaN.
-//! - Functions are not here: [`ScalarFunction`] is what one is to an expression, `eddyline-functions` has them.
+//! - Functions are in `eddyline-functions`. [`ScalarFunction`] is their interface.
 
 mod error;
 mod evaluate;

@@ -20,7 +20,7 @@ use crate::{Result, internal_err};
 
 mod display;
 
-/// A value of a type that SQL has here; `None` is NULL.
+/// A value of a supported SQL type. `None` is NULL.
 ///
 /// Equal scalars have the same bits: NaN equals itself, `0.0` is not `-0.0`.
 #[derive(Clone)]
@@ -260,14 +260,14 @@ impl Hash for Scalar {
             Self::Float32(value) => value.map(f32::to_bits).hash(state),
             Self::Float64(value) => value.map(f64::to_bits).hash(state),
             Self::Decimal128(value, ..) => value.hash(state),
-            // Those that are equal have one text.
+            // Equal values have the same text.
             other => other.to_string().hash(state),
         }
     }
 }
 
 impl PartialOrd for Scalar {
-    /// The order of two values of one type; NULL has none.
+    /// The order of two values of one type. NULL has none.
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         if self.data_type() != other.data_type() || self.is_null() || other.is_null() {
             return None;

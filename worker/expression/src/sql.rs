@@ -6,7 +6,7 @@ use eddyline_stream::sql_type;
 
 use crate::{Call, Comparison, Expr, Kind, Scalar, Syntax};
 
-/// How strongly the parts of an expression hold together, the weakest first.
+/// The precedence of expressions, the lowest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Bond {
     Or,
@@ -20,7 +20,7 @@ enum Bond {
 }
 
 impl Bond {
-    /// That of the parts which must hold together more strongly than this.
+    /// The next higher precedence.
     fn stronger(self) -> Self {
         match self {
             Self::Or => Self::And,
@@ -60,7 +60,7 @@ impl Bond {
     }
 }
 
-/// An expression inside another, in parentheses if its parts would not hold together.
+/// An expression inside another one, in parentheses if the precedence requires them.
 struct Inside<'a>(&'a Expr, Bond);
 
 impl fmt::Display for Inside<'_> {
@@ -70,7 +70,7 @@ impl fmt::Display for Inside<'_> {
     }
 }
 
-/// Expressions behind each other.
+/// A list of expressions.
 struct List<'a>(&'a [Expr]);
 
 impl fmt::Display for List<'_> {
@@ -83,7 +83,7 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// A name, in backticks if it needs them. The name of an aggregate's column is its call, which is left as it is.
+/// A name, in backticks if it needs them. The name of an aggregate's column is its call, which stays as it is.
 struct Name<'a>(&'a str);
 
 impl fmt::Display for Name<'_> {
@@ -163,7 +163,7 @@ fn write_comparison(f: &mut fmt::Formatter<'_>, operator: Comparison, left: &Exp
     }
 }
 
-/// `a - b - c` is `(a - b) - c`: what is on the right needs more.
+/// `a - b - c` is `(a - b) - c`: the right side needs a higher precedence.
 fn write_infix(f: &mut fmt::Formatter<'_>, symbol: &str, left: &Expr, right: &Expr) -> fmt::Result {
     let own = Bond::of_operator(symbol);
     write!(f, "{} {symbol} {}", Inside(left, own), Inside(right, own.stronger()))

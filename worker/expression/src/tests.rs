@@ -1,4 +1,4 @@
-//! What nodes give, what they see, and how they are written.
+//! Results of nodes, the rows that they are computed for, and their SQL.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ mod evaluate;
 mod sql;
 mod walk;
 
-/// A function of an INT that gives it back, fails on 13, and notes what it has seen.
+/// A function that returns its INT, fails on 13, and records its arguments.
 #[derive(Debug, Default)]
 struct Probe {
     seen: Mutex<Vec<i32>>,

@@ -12,7 +12,7 @@ use crate::Result;
 pub struct Rows<'a> {
     /// The columns, each with a value for each row.
     pub columns: &'a [ArrayRef],
-    /// How many rows there are: there may be no column to tell.
+    /// The number of rows. There may be no column that has it.
     pub len: usize,
 }
 
@@ -22,7 +22,7 @@ impl<'a> From<&'a RecordBatch> for Rows<'a> {
     }
 }
 
-/// What an expression gives for the rows of a batch.
+/// The result of an expression for the rows of a batch.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A value for each row.
@@ -32,7 +32,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The array, with a value for each row or with the constant alone.
+    /// The array, with a value for each row or with only the constant.
     pub fn array(&self) -> &ArrayRef {
         match self {
             Self::Array(array) | Self::Constant(array) => array,
@@ -44,7 +44,7 @@ impl Value {
         matches!(self, Self::Constant(_))
     }
 
-    /// Where in [`Self::array`] the value of a row is.
+    /// The index of the value of a row in [`Self::array`].
     pub fn index(&self, row: usize) -> usize {
         if self.is_constant() { 0 } else { row }
     }
@@ -64,12 +64,12 @@ impl Value {
         }
     }
 
-    /// An array made by a kernel of `operands`: a constant if all of these are.
+    /// The result of a kernel over `operands`: a constant if all operands are.
     pub(crate) fn made_of(operands: &[&Self], array: ArrayRef) -> Self {
         if operands.iter().all(|operand| operand.is_constant()) { Self::Constant(array) } else { Self::Array(array) }
     }
 
-    /// A kernel's BOOLEAN result of `operands`.
+    /// The BOOLEAN result of a kernel over `operands`.
     pub(crate) fn condition(operands: &[&Self], array: arrow::array::BooleanArray) -> Self {
         Self::made_of(operands, Arc::new(array))
     }

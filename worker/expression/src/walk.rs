@@ -1,4 +1,4 @@
-//! Walking over expressions and changing them.
+//! Visits and rewrites expressions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Kind {
         }
     }
 
-    /// The same over what `change` makes of the expressions right below.
+    /// The same node, with its direct children replaced by the results of `change`.
     fn with_children(&self, change: &mut dyn FnMut(&Expr) -> Expr) -> Self {
         match self {
             Self::Column { .. } | Self::Literal(_) => self.clone(),
@@ -88,8 +88,8 @@ impl Expr {
         self.kind().children()
     }
 
-    /// The expression in which each node, from below, is what `change` makes of it; `None` leaves one as it is. What is
-    /// given must have the type of the node in whose place it is.
+    /// Rewrites the expression bottom-up: each node is replaced by the result of `change`. `None` keeps the node. The
+    /// result must have the type of the node.
     pub fn transform(&self, change: &mut dyn FnMut(&Self) -> Option<Self>) -> Self {
         let mut is_changed = false;
         let kind = self.kind().with_children(&mut |child| {
@@ -97,7 +97,7 @@ impl Expr {
             is_changed |= !changed.is(child);
             changed
         });
-        // A call keeps its type, which can depend on what was a literal when it was made.
+        // A call keeps its type, which can depend on arguments that were literals when it was built.
         let rebuilt = if is_changed { Self::of(kind, self.data_type().clone()) } else { self.clone() };
         change(&rebuilt).unwrap_or(rebuilt)
     }
@@ -107,7 +107,7 @@ impl Expr {
         self.transform(&mut |node| node.as_column().and_then(replace))
     }
 
-    /// The expression over columns at other positions; columns that are not in the map stay.
+    /// The expression with columns at other positions. Columns that are not in the map stay.
     pub fn remap(&self, positions: &BTreeMap<usize, usize>) -> Self {
         self.transform(&mut |node| match node.kind() {
             Kind::Column { index, name } => {
@@ -131,7 +131,7 @@ impl Expr {
         columns
     }
 
-    /// How deep it is: 1 for a column.
+    /// The depth. A column has 1.
     pub fn depth(&self) -> usize {
         1 + self.children().into_iter().map(Self::depth).max().unwrap_or(0)
     }
@@ -144,8 +144,7 @@ impl Expr {
         }
     }
 
-    /// The value of an expression over no columns that always has the same one. `None` also if it fails: it is to fail
-    /// when it runs.
+    /// The value of a constant expression. `None` also if the expression fails: it should fail when it runs.
     pub fn constant(&self) -> Option<Scalar> {
         if self.is_volatile() || !self.columns().is_empty() {
             return None;
@@ -155,7 +154,7 @@ impl Expr {
         Scalar::try_from_array(&value, 0).ok().filter(|value| value.data_type() == *self.data_type())
     }
 
-    /// The literal of its value, where it is constant; else itself.
+    /// The literal of its value if it is constant, otherwise the expression itself.
     pub fn folded(self) -> Self {
         match self.constant() {
             Some(value) => Self::literal(value),

@@ -2,7 +2,7 @@
 //!
 //! - Whole numbers wrap: the least one divided by -1 is itself. Only a division by zero is an error.
 //! - FLOAT and DOUBLE have one NaN.
-//! - Points in time and intervals are Arrow's. DECIMAL is not here: Flink's rules for it are functions.
+//! - Arrow computes points in time and intervals. Functions compute DECIMAL, by Flink's rules.
 
 use std::ops::{Add, Div, Mul, Rem, Sub};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ where
     }
 }
 
-/// A number for each row, of two of its type.
+/// Computes a number for each row from two numbers of its type.
 fn combined<T: ArrowPrimitiveType>(
     left: &Value,
     right: &Value,
@@ -94,7 +94,7 @@ fn divided<T: ArrowPrimitiveType>(
     Ok(Arc::new(divided?))
 }
 
-/// The opposite values; the least whole number and NaN are their own.
+/// The negated values. The least whole number and NaN stay the same.
 pub(crate) fn negate(array: &ArrayRef) -> Result<ArrayRef> {
     fn of<T: ArrowPrimitiveType>(array: &ArrayRef, compute: fn(T::Native) -> T::Native) -> ArrayRef {
         Arc::new(unary::<_, _, T>(array.as_primitive::<T>(), compute))

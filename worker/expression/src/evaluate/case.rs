@@ -1,7 +1,7 @@
 //! `CASE … END`.
 //!
-//! A condition sees only rows that no condition before it was true for, a result only rows whose condition was true; but
-//! where neither could fail, all rows are computed at once, which costs less than picking some.
+//! A condition is computed only for rows for which no earlier condition was true, and a result only for rows whose
+//! condition was true. If neither can fail, all rows are computed at once, which is cheaper than a selection.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{Case, Comparison, Expr, Result, Rows, Value};
 /// The results of one branch.
 struct Part {
     value: Value,
-    /// Whether there are only those of the rows that take the branch.
+    /// Whether there are only results of rows that take the branch.
     is_dense: bool,
     /// The rows that take it.
     rows: BooleanBuffer,
@@ -85,7 +85,7 @@ fn trues(condition: &BooleanArray) -> BooleanBuffer {
     }
 }
 
-/// The value of each row from the branch that it takes.
+/// The value of each row, from the branch that it takes.
 fn merged(mut parts: Vec<Part>, data_type: &DataType, rows: usize) -> Result<Value> {
     if parts.len() <= 1 {
         return Ok(match parts.pop() {

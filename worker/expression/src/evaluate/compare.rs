@@ -1,6 +1,6 @@
 //! `=`, `<>`, `<`, `<=`, `>`, `>=`, `IS DISTINCT FROM`.
 //!
-//! FLOAT and DOUBLE, also inside ARRAY and ROW, follow IEEE 754. Everything else is compared by Arrow's kernels.
+//! FLOAT and DOUBLE follow IEEE 754, even inside ARRAY and ROW. Arrow's kernels compare everything else.
 
 use arrow::array::{Array, ArrowPrimitiveType, AsArray, BooleanArray, make_comparator};
 use arrow::compute::SortOptions;
@@ -69,7 +69,7 @@ fn test<T: ArrowPrimitiveType>(
     }
 }
 
-/// ARRAYs and ROWs. At the top a NULL makes the answer unknown, inside it is a value.
+/// Compares ARRAYs and ROWs. A NULL operand makes the answer unknown. A NULL inside is a value.
 fn nested(operator: Comparison, left: &Value, right: &Value) -> Result<BooleanArray> {
     let (lefts, rights) = (left.array(), right.array());
     let are_known = |l, r| lefts.is_valid(l) && rights.is_valid(r);

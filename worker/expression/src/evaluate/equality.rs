@@ -1,4 +1,4 @@
-//! Equality as Java has it: `-0.0` equals `0.0`, NaN equals nothing, also inside of ARRAY and ROW.
+//! Equality as in Java: `-0.0` equals `0.0`, NaN equals nothing, even inside ARRAY and ROW.
 
 use std::ops::Neg;
 
@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 
 use crate::Result;
 
-/// A FLOAT or DOUBLE with the one NaN that there is: as a key it is one key, whatever the processor made of `0.0 / 0.0`.
+/// A FLOAT or DOUBLE with a single NaN. So NaN is one key, whatever bits the processor gives `0.0 / 0.0`.
 pub trait Canonical: Copy + PartialOrd + Neg<Output = Self> {
     /// The value itself, or NaN with the bits Java gives it.
     fn canonical(self) -> Self;
@@ -26,7 +26,7 @@ impl Canonical for f64 {
     }
 }
 
-/// Whether FLOAT or DOUBLE is in a type. Arrow orders all their bit patterns, IEEE 754 does not.
+/// Whether a type contains FLOAT or DOUBLE. Arrow orders all their bit patterns, IEEE 754 does not.
 pub fn has_floats(data_type: &DataType) -> bool {
     match data_type {
         DataType::Float32 | DataType::Float64 => true,
@@ -39,7 +39,7 @@ pub fn has_floats(data_type: &DataType) -> bool {
 /// Whether a value of one array equals a value of another.
 type Equality<'a> = Box<dyn Fn(usize, usize) -> bool + 'a>;
 
-/// Equality of the values of two arrays of one type; inside, a NULL equals a NULL.
+/// Equality of the values of two arrays of one type. Inside values, a NULL equals a NULL.
 ///
 /// # Errors
 /// When values of the type cannot be compared.

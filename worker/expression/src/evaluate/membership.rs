@@ -15,10 +15,10 @@ use super::{Rest, equal_where, rest};
 use crate::expr::In;
 use crate::{Comparison, Expr, Kind, Result, Rows, Value};
 
-/// A list of more constants than this is looked up; a shorter one is compared with one by one, for which there are kernels.
+/// A list of more constants than this is a set. The items of a shorter list are compared one by one, by kernels.
 const COMPARED_MAX: usize = 8;
 
-/// Which of an array's values, NULL or not, are in the set.
+/// Which values of an array, including NULL, are in the set.
 type Lookup = dyn Fn(&dyn Array) -> BooleanBuffer + Send + Sync;
 
 /// The constants of a list.
@@ -35,7 +35,7 @@ impl fmt::Debug for Set {
 }
 
 impl Set {
-    /// The set of a list that is long, of constants only, and of a type whose equal values have equal bytes.
+    /// The set of a list, if it is long, has only constants, and its type has equal bytes for equal values.
     pub(crate) fn of(list: &[Expr]) -> Option<Self> {
         if list.len() <= COMPARED_MAX {
             return None;
@@ -68,7 +68,7 @@ impl Set {
     }
 }
 
-/// A lookup by the bytes of values of a fixed width.
+/// A set by the bytes of values of a fixed width.
 fn of_width<T: ArrowNativeType + std::hash::Hash + Eq>(all: &ArrayRef) -> Arc<Lookup> {
     let values = |array: &dyn Array| array.to_data().buffers()[0].clone();
     let bytes = values(all.as_ref());
@@ -88,7 +88,7 @@ impl In {
             Some(set) => {
                 let array = value.array();
                 let holds = (set.holds)(array.as_ref());
-                // Beside a NULL nobody knows whether it is not in the list.
+                // If the list has a NULL, a value that is not found gives NULL.
                 let known = if set.has_null { Some(holds.clone()) } else { None };
                 let valid = array.logical_nulls().map(|nulls| nulls.inner().clone());
                 let known = match (known, valid) {
@@ -100,7 +100,7 @@ impl In {
             None => {
                 let mut found: Option<Value> = None;
                 for item in &self.list {
-                    // As with OR, what is found already needs no other item.
+                    // As with OR, a value that is already found needs no further item.
                     let left = found.as_ref().map_or(Rest::All, |found| rest(found, true));
                     let equal = match left {
                         Rest::Nothing => break,

@@ -11,7 +11,7 @@ use eddyline_stream::sql_type;
 
 use crate::{Result, Value, internal_err, plan_err};
 
-/// The field of rows; that of a NULL row is NULL, whatever is at its place.
+/// The field of rows. The field of a NULL row is NULL, whatever is at its place.
 pub(super) fn field(rows: &ArrayRef, index: usize) -> Result<ArrayRef> {
     let Some(column) = rows.as_struct_opt().and_then(|rows| rows.columns().get(index)) else {
         return internal_err!("{} has no field {index}", rows.data_type());
@@ -59,7 +59,7 @@ pub(super) fn element(of: &Value, at: &Value) -> Result<Value> {
         }
         _ => {
             let map = container.as_map();
-            // In a form in which equal keys are equal bytes.
+            // In an encoding in which equal keys have equal bytes.
             let converter = RowConverter::new(vec![SortField::new(map.keys().data_type().clone())])?;
             let keys = converter.convert_columns(&[Arc::clone(map.keys())])?;
             let sought = converter.convert_columns(&[cast(at.array(), map.keys().data_type())?])?;

@@ -1,4 +1,4 @@
-//! Putting expressions together: types are checked here, and what follows from the parts is found out.
+//! Builds expressions: checks types, and derives the properties of a node from its parts.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Expr {
     /// A comparison of two values of one type.
     ///
     /// # Errors
-    /// When the types differ, or values of the type cannot be compared so.
+    /// When the types differ, or do not support this comparison.
     pub fn compare(operator: Comparison, left: Self, right: Self) -> Result<Self> {
         let (of_left, of_right) = (left.data_type(), right.data_type());
         if of_left != of_right {
@@ -247,8 +247,8 @@ fn fails(kind: &Kind, data_type: &DataType) -> bool {
     }
 }
 
-/// Whether a value can be NULL. State is kept in columns that are declared so, therefore this must stay what it is, also
-/// where it says yes without need.
+/// Whether a value can be NULL. State is kept in columns that are declared so, therefore this must stay what it is,
+/// also where it says yes without need.
 fn nullable(kind: &Kind) -> bool {
     match kind {
         // Says so itself.
