@@ -18,7 +18,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session with these settings. Functions that tell the time ask the machine's clock.
+    /// A session with these settings. Functions of the current time read the machine's clock.
     pub(crate) fn new(settings: &Settings) -> Self {
         let time_zone = settings.local_time_zone.parse().unwrap_or(TimeZone::UTC);
         Self { functions: FunctionContext::new(time_zone, Clock::System), sink_constraints: settings.sink_constraints }

@@ -1,6 +1,6 @@
 //! The arguments of one call, and the writing of its result.
 //!
-//! A constant argument stays one value: it is never spread over the rows of the batch. A call whose arguments are all
+//! A constant argument stays one value. It is never repeated for the rows of the batch. A call whose arguments are all
 //! constant is computed once.
 
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use eddyline_expression::{Expr, Invocation, Result, Value, internal_err};
 /// The arguments of one call for one batch.
 pub(crate) struct Arguments<'a> {
     pub(crate) columns: Vec<Value>,
-    /// What they are the values of; nothing where the function is called without an expression.
+    /// The argument expressions. Empty if the function is called without an expression.
     pub(crate) expressions: &'a [Expr],
-    /// How many values the result has.
+    /// The number of values of the result.
     pub(crate) rows: usize,
     /// The declared type of the result.
     pub(crate) return_type: DataType,
@@ -33,7 +33,7 @@ impl<'a, A> Column<'a, A>
 where
     &'a A: ArrayAccessor,
 {
-    /// The value in a row, `None` when it is NULL.
+    /// The value in a row. `None` if it is NULL.
     #[inline]
     pub(crate) fn get(&self, row: usize) -> Option<<&'a A as ArrayAccessor>::Item> {
         let index = if self.constant { 0 } else { row };
@@ -52,7 +52,7 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// How many arguments the call has.
+    /// The number of arguments of the call.
     pub(crate) fn len(&self) -> usize {
         self.columns.len()
     }

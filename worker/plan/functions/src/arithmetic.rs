@@ -1,8 +1,8 @@
 //! Arithmetic: `ABS`, `MOD`, `POWER`, logarithms, trigonometry, `BIN`, `HEX`.
 //!
-//! Conventions: functions that compute in DOUBLE take any number and return DOUBLE; `ABS` and `SIGN` keep their argument's
-//! type; `MOD` returns the divisor's type for integers and Flink's remainder type for DECIMAL. Rounding is in
-//! [`crate::rounding`]. Operators (`+`, `/`, `%`) are not functions and not here.
+//! Conventions: functions that compute in DOUBLE take any number and return DOUBLE; `ABS` and `SIGN` keep their
+//! argument's type; `MOD` returns the divisor's type for integers and Flink's remainder type for DECIMAL. Rounding is
+//! in [`crate::rounding`]. Operators (`+`, `/`, `%`) are no functions.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -248,7 +248,7 @@ fn remainder(args: &Arguments) -> Result<ArrayRef> {
             _ => Ok(None),
         }
     };
-    // A remainder is smaller than the divisor, so it fits the divisor's type; Java narrows by cutting bits all the same.
+    // A remainder is smaller than the divisor, so it fits the divisor's type. Java still narrows by cutting bits.
     match args.return_type {
         DataType::Int8 => args.try_write::<Int8Type>(|row| Ok(compute(row)?.map(|value| value as i8))),
         DataType::Int16 => args.try_write::<Int16Type>(|row| Ok(compute(row)?.map(|value| value as i16))),

@@ -1,10 +1,10 @@
-//! Flink's CAST and TRY_CAST, where Arrow's cast kernel does something else.
+//! Flink's CAST and TRY_CAST, where Arrow's cast kernel differs.
 //!
-//! [`flink_cast`] gives a function of one argument for a pair of types, or `None` when Arrow's kernel has Flink's semantics.
-//! Numbers narrow as in Java (integers cut bits, floating point numbers saturate); a DECIMAL that does not fit is NULL;
-//! strings are read without the blanks around them. A string that cannot be read is an error, and so are NaN and the
-//! infinities as a DECIMAL (NULL for TRY_CAST).
-//! Lengths and digits, as of `VARCHAR(n)` and `TIME(p)`, are cut on top, in [`crate::declared`].
+//! [`flink_cast`] gives a function of one argument for a pair of types, or `None` when Arrow's kernel has Flink's
+//! semantics. Numbers narrow as in Java (integers cut bits, floating point numbers saturate); a DECIMAL that does not
+//! fit is NULL; strings are read without the blanks around them. A string that cannot be read is an error, and so are
+//! NaN and the infinities as a DECIMAL (NULL for TRY_CAST). Lengths and digits, as of `VARCHAR(n)` and `TIME(p)`, are
+//! cut on top, in [`crate::declared`].
 
 use std::sync::Arc;
 
@@ -28,8 +28,8 @@ pub(crate) mod text;
 
 /// The function that casts `from` to `to` as Flink does, or `None` when Arrow's cast kernel does the same.
 ///
-/// With `try_` a value that cannot be cast becomes NULL; without it the call fails with an error that names the value. The
-/// function takes exactly one argument, of type `from`, and returns exactly `to`.
+/// With `try_` a value that cannot be cast becomes NULL; without it the call fails with an error that names the value.
+/// The function takes exactly one argument, of type `from`, and returns exactly `to`.
 pub fn flink_cast(
     from: &DataType,
     to: &DataType,
@@ -67,7 +67,7 @@ pub fn flink_cast(
     Some(cast.syntax(syntax).build())
 }
 
-/// What a cast depends on besides its argument.
+/// The settings of a cast.
 fn detail(from: &DataType, to: &DataType, try_: bool, context: &FunctionContext) -> String {
     let or_null = if try_ { " or NULL" } else { "" };
     let in_zone =
@@ -136,7 +136,7 @@ fn text_body(to: &DataType, zone: Zone, try_: bool) -> Option<Body> {
             Box::new(move |args| {
                 let text = args.text(0)?;
                 args.try_write::<arrow::datatypes::Decimal128Type>(|row| match text.get(row) {
-                    // One that is a number but does not fit is NULL, as in Flink.
+                    // A number that does not fit is NULL, as in Flink.
                     Some(text) => {
                         let parsed = number::parse_decimal(text.trim(), precision, scale);
                         or_refuse(parsed, text, try_, &args.return_type).map(Option::flatten)

@@ -1,7 +1,8 @@
 //! Arrays, maps and rows.
 //!
-//! Conventions: `ARRAY[a, b]` arrives as `array(a, b)`, `MAP[k, v]` as `map(k, v)`, `(a, b)` as `row(a, b)`. `ELEMENT` of
-//! more than one element is an error. The fields of a new ROW are `EXPR$0`, `EXPR$1`, …; `a[i]`, `m[k]` and `row.field` are expressions, not functions.
+//! Conventions: `ARRAY[a, b]` arrives as `array(a, b)`, `MAP[k, v]` as `map(k, v)`, `(a, b)` as `row(a, b)`. `ELEMENT`
+//! of more than one element is an error. The fields of a new ROW are `EXPR$0`, `EXPR$1`, …; `a[i]`, `m[k]` and
+//! `row.field` are expressions, not functions.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -93,7 +94,7 @@ fn entries_type(args: &[Expr], side: usize) -> Result<DataType> {
     Ok(list_type(&entry_type(argument_type(args, 0)?, side)?))
 }
 
-/// The columns at `positions`, woven by row.
+/// The columns at `positions`, interleaved by row.
 fn woven(args: &Arguments, positions: impl Iterator<Item = usize>) -> Result<ArrayRef> {
     let columns = positions.map(|position| args.spread(position)).collect::<Result<Vec<_>>>()?;
     let columns: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
@@ -168,7 +169,7 @@ fn extents(array: &ArrayRef) -> Result<(OffsetBuffer<i32>, Option<NullBuffer>)> 
     }
 }
 
-/// The range of a row's elements, `None` when the row is NULL.
+/// The range of a row's elements. `None` if the row is NULL.
 fn range(extents: &(OffsetBuffer<i32>, Option<NullBuffer>), row: usize) -> Option<std::ops::Range<usize>> {
     if extents.1.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
         return None;

@@ -1,15 +1,15 @@
-//! What a function may know besides its arguments: the session's time zone and the time.
+//! The context of functions: the session's time zone and the time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use eddyline_stream::TimeZone;
 
-/// Where the functions that tell the time (`NOW`, `PROCTIME`, `RAND`'s seed) get it from.
+/// The source of the time for functions such as `NOW` and `PROCTIME`, and for the seed of `RAND`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Clock {
-    /// The machine's clock, read once for each batch: what a streaming job wants.
+    /// The machine's clock, read once per batch, for streaming jobs.
     System,
-    /// The same time always: a bounded job's start, and tests.
+    /// A fixed time: the start of a bounded job, and tests.
     Fixed {
         /// Milliseconds since 1970-01-01 00:00:00 UTC.
         epoch_ms: i64,
@@ -29,12 +29,12 @@ impl Clock {
     }
 }
 
-/// What the functions of one job share.
+/// The shared context of the functions of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FunctionContext {
     /// The session time zone (`table.local-time-zone`): how TIMESTAMP_LTZ is read and printed.
     pub time_zone: TimeZone,
-    /// Where the time comes from.
+    /// The source of the time.
     pub clock: Clock,
 }
 

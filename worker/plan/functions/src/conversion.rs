@@ -1,8 +1,9 @@
-//! Between points in time, strings and numbers: `DATE_FORMAT`, `TO_TIMESTAMP`, `TO_TIMESTAMP_LTZ`, `TO_DATE`,
-//! `FROM_UNIXTIME`, `UNIX_TIMESTAMP`, `CONVERT_TZ`.
+//! Conversions between points in time, strings and numbers: `DATE_FORMAT`, `TO_TIMESTAMP`, `TO_TIMESTAMP_LTZ`,
+//! `TO_DATE`, `FROM_UNIXTIME`, `UNIX_TIMESTAMP`, `CONVERT_TZ`.
 //!
-//! A text that does not fit its pattern gives NULL (`UNIX_TIMESTAMP`: the least BIGINT, as in Flink). A literal pattern with
-//! an unknown letter is refused while planning. Session time zone: `FROM_UNIXTIME`, `UNIX_TIMESTAMP`, and TIMESTAMP_LTZ.
+//! A text that does not fit its pattern gives NULL (`UNIX_TIMESTAMP`: the least BIGINT, as in Flink). A literal pattern
+//! with an unknown letter is refused while planning. Session time zone: `FROM_UNIXTIME`, `UNIX_TIMESTAMP`, and
+//! TIMESTAMP_LTZ.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::time::{DAY, MILLISECOND, SECOND, parse};
 
 const SQL_PATTERN: &str = "yyyy-MM-dd HH:mm:ss";
 
-/// '0000-01-01 00:00:00' and '9999-12-31 23:59:59.999' UTC: what TO_TIMESTAMP_LTZ takes, in milliseconds.
+/// '0000-01-01 00:00:00' and '9999-12-31 23:59:59.999' UTC, in milliseconds: the range of TO_TIMESTAMP_LTZ.
 const EPOCH_MS_RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
 /// The pattern used last: nearly always the one of the next row.
@@ -164,7 +165,7 @@ fn instant_of_precision(args: &[Expr]) -> Result<DataType> {
     Ok(if is_finer { DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())) } else { instant_type() })
 }
 
-/// Of a number of seconds (precision 0), milliseconds (3), microseconds (6) or what is between.
+/// From a number of seconds (precision 0), milliseconds (3), microseconds (6), or of a precision between them.
 fn to_timestamp_ltz(args: &Arguments) -> Result<ArrayRef> {
     if *args.data_type(0) == DataType::Utf8 {
         return to_timestamp_ltz_from_text(args);

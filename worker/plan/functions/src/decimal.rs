@@ -1,9 +1,9 @@
-//! `+ - * / %` of decimals, exactly as Flink computes them: the exact result rounded half away from zero to the scale of the
-//! result type; NULL when that does not fit its precision.
+//! `+ - * / %` of decimals, exactly as Flink computes them: the exact result rounded half away from zero to the scale
+//! of the result type; NULL when that does not fit its precision.
 //!
-//! Arrow's kernels fail when an intermediate value does not fit 128 bits, which happens long before the result does: 5.0
-//! divided by 2.0, both DECIMAL(38, 18), needs 40 digits on the way. Here intermediate values have up to 256 bits, of which
-//! those of two decimals of 38 digits never need more.
+//! Arrow's kernels fail if an intermediate value does not fit 128 bits, which happens long before the result is too
+//! large: 5.0 divided by 2.0, both DECIMAL(38, 18), needs 40 digits in between. Here intermediate values have up to 256
+//! bits. Two decimals of 38 digits never need more.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ fn evaluate(args: &Arguments, computation: &Computation) -> Result<ArrayRef> {
     })
 }
 
-/// What is computed, on unscaled values.
+/// A calculation on unscaled values.
 pub(crate) struct Computation {
     operator: Arithmetic,
     /// Scale of the left side.
@@ -63,7 +63,7 @@ pub(crate) struct Computation {
     right: u32,
     /// Scale of the result.
     result: u32,
-    /// What the absolute value of the result is below.
+    /// The bound of the absolute value of the result.
     bound: i128,
 }
 
@@ -81,8 +81,8 @@ impl Computation {
         narrow.or_else(wide).filter(|value| value.unsigned_abs() < self.bound.unsigned_abs())
     }
 
-    /// The result in integers of some width; `None` if that is not enough on the way. With 256 bits that can only be the
-    /// dividend, of a quotient with more than 38 digits.
+    /// The result in integers of some width; `None` if that is not enough on the way. With 256 bits that can only be
+    /// the dividend, of a quotient with more than 38 digits.
     fn rounded<T: ArrowNativeTypeOp>(&self, left: T, right: T, ten: T) -> Option<T> {
         let scaled = |value: T, digits: u32| match digits {
             0 => Some(value),

@@ -1,8 +1,8 @@
-//! What a declared type says beyond its Arrow type: lengths, digits of a fraction, NOT NULL inside of ARRAY, MAP and
-//! ROW.
+//! The parts of a declared type that its Arrow type does not have: lengths, digits of a fraction, NOT NULL inside
+//! ARRAY, MAP and ROW.
 //!
-//! A CAST cuts and fills to it with [`cut`]. A sink's table asks [`enforce`] to refuse or to fit what is written, and
-//! [`is_whole`] to drop rows with a NULL where none may be. Nothing of it is part of a value's type while it flows.
+//! A CAST trims and pads values with [`cut`]. A sink table uses [`enforce`] to refuse or fit values, and [`is_whole`]
+//! to drop rows with a NULL where none is allowed. Between source and sink, values do not carry these constraints.
 
 use std::sync::Arc;
 
@@ -19,47 +19,47 @@ use crate::collection::with_one_entry_a_key;
 use crate::function::{Returns, function};
 use crate::string::pad::first_characters;
 
-/// A declared type, but for its Arrow type.
+/// A declared type, without its Arrow type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declared {
     /// `NOT NULL`.
     pub not_null: bool,
-    /// What else.
+    /// The constraint.
     pub shape: Shape,
 }
 
-/// What a declared type has less of than its Arrow type.
+/// A constraint of a declared type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Nothing.
     Plain,
-    /// `CHAR(n)`: exactly so many characters.
+    /// `CHAR(n)`: exactly n characters.
     Char(u32),
-    /// `VARCHAR(n)`: at most so many characters.
+    /// `VARCHAR(n)`: at most n characters.
     Varchar(u32),
-    /// `BINARY(n)`: exactly so many bytes.
+    /// `BINARY(n)`: exactly n bytes.
     Binary(u32),
-    /// `VARBINARY(n)`: at most so many bytes.
+    /// `VARBINARY(n)`: at most n bytes.
     Varbinary(u32),
-    /// `TIME(p)`, `TIMESTAMP(p)`: so many digits of the fraction of a second.
+    /// `TIME(p)`, `TIMESTAMP(p)`: p digits of the fraction of a second.
     Digits(u32),
     /// `ARRAY<…>`.
     Array(Box<Declared>),
-    /// `MAP<…>`: what is declared of the values, and of the keys.
+    /// `MAP<…>`: the declared types of the keys and of the values.
     Map {
         /// Of the keys.
         key: Box<Declared>,
         /// Of the values.
         value: Box<Declared>,
     },
-    /// `ROW<…>`: names and what is declared of the fields.
+    /// `ROW<…>`: names and declared types of the fields.
     Row(Vec<(String, Declared)>),
 }
 
-/// How far into a value a sink's constraints reach.
+/// The depth to which a sink checks values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
-    /// To the column.
+    /// Only the column.
     #[default]
     Column,
     /// Also to the fields of a ROW.
@@ -68,28 +68,28 @@ pub enum Reach {
     Collections,
 }
 
-/// What a sink's table does about a value longer or shorter than declared.
+/// What a sink does with a value that is longer or shorter than declared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lengths {
     /// It is written as it is.
     #[default]
     Ignore,
-    /// It is cut, or filled with blanks or zeros.
+    /// It is trimmed, or padded with blanks or zeros.
     Fit,
     /// The job fails.
     Refuse,
 }
 
-/// A column of a table that is written, and what is asked of its values.
+/// A column of a sink table, and the checks of its values.
 #[derive(Clone, Debug)]
 pub struct Constraint {
     /// The table, for messages.
     pub table: String,
     /// The column, for messages.
     pub column: String,
-    /// What is declared.
+    /// The declared type.
     pub declared: Declared,
-    /// How far it counts.
+    /// The depth of the checks.
     pub reach: Reach,
 }
 
@@ -158,7 +158,7 @@ impl Shape {
     }
 }
 
-/// The function that cuts and fills values as a CAST to the declared type does; `None` if there is nothing to do.
+/// The function that trims and pads values as a CAST to the declared type does. `None` if there is nothing to do.
 pub fn cut(data_type: &DataType, shape: &Shape) -> Option<Arc<dyn ScalarFunction>> {
     if !shape.has_lengths(Reach::Collections) && !shape.has_digits() {
         return None;
@@ -211,7 +211,7 @@ pub fn enforce(
     Some(enforce.exactly(vec![data_type.clone()], identity).build())
 }
 
-/// The condition that a value has no NULL where none may be; `None` if NULL may be everywhere.
+/// The condition that a value has no NULL where none is allowed. `None` if NULL is allowed everywhere.
 pub fn is_whole(data_type: &DataType, constraint: &Constraint) -> Option<Arc<dyn ScalarFunction>> {
     let Constraint { declared, reach, .. } = constraint;
     if !declared.not_null && !declared.shape.has_not_null(*reach) {
@@ -229,7 +229,7 @@ pub fn is_whole(data_type: &DataType, constraint: &Constraint) -> Option<Arc<dyn
     Some(is_whole.exactly(vec![data_type.clone()], identity).never_fails().build())
 }
 
-/// The rows with a NULL where none may be, and its place.
+/// The rows with a NULL where none is allowed, and its place.
 fn nulls(array: &ArrayRef, declared: &Declared, reach: Reach, place: &str) -> Vec<(usize, String)> {
     let test = |array: &ArrayRef, declared: &Declared, place: &str| {
         if !declared.not_null || array.logical_null_count() == 0 {
@@ -303,7 +303,7 @@ fn of_rows<T>(found: Vec<(usize, T)>, offsets: &[i32], rows: &ArrayRef) -> Vec<(
     found.into_iter().filter_map(|(element, what)| Some((row_of(element)?, what))).collect()
 }
 
-/// The values cut and filled as declared.
+/// The values, trimmed and padded as declared.
 fn fitted(array: &ArrayRef, shape: &Shape, reach: Reach) -> Result<ArrayRef> {
     Ok(match shape {
         Shape::Char(length) => fitted_text(array, *length as usize, true),

@@ -43,9 +43,9 @@ pub(crate) struct Function {
     returns: Returns,
     check: Option<Check>,
     rewrite: Option<Rewrite>,
-    /// What besides the name distinguishes two functions: context, cast types.
+    /// What distinguishes two functions with the same name: context, cast types.
     identity: String,
-    /// The part of it that results depend on, as a person reads it.
+    /// The part of it that results depend on, for people.
     detail: String,
     body: Body,
 }
@@ -110,7 +110,7 @@ impl Function {
     /// The function takes exactly these types.
     pub(crate) fn exactly(mut self, types: Vec<DataType>, identity: String) -> Self {
         self.exact = Some(types);
-        // Too much distinguishes two functions without need, too little confuses them.
+        // Too much would distinguish equal functions, too little would confuse different ones.
         self.detail.clone_from(&identity);
         self.identity = identity;
         self
@@ -122,7 +122,7 @@ impl Function {
         self
     }
 
-    /// The expression that computes only the arguments it needs; `None` where that makes no difference.
+    /// The expression that computes only the needed arguments. `None` if that makes no difference.
     pub(crate) fn rewrite(mut self, rewrite: Rewrite) -> Self {
         self.rewrite = Some(rewrite);
         self

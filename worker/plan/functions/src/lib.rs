@@ -1,13 +1,13 @@
 //! Flink's scalar functions, with Flink's names, types and results.
 //!
-//! [`scalar_functions`] lists them, [`scalar_function`] finds one, [`flink_cast`] gives CAST where Arrow's differs. Each
-//! module says at its top how SQL forms that are not plain calls arrive (`EXTRACT`, `POSITION`, `JSON_VALUE … ON EMPTY`).
+//! [`scalar_functions`] lists them, [`scalar_function`] finds one, [`flink_cast`] gives CAST where Arrow's differs.
+//! Each module describes how SQL forms that are no plain calls arrive (`EXTRACT`, `POSITION`, `JSON_VALUE … ON EMPTY`).
 //!
 //! - Strings are Utf8, never Utf8View; a result has exactly the declared type.
-//! - Functions that tell the time or draw random numbers are volatile; all others are pure.
+//! - Functions of the current time or of random numbers are volatile; all others are pure.
 //! - A literal that can never work (a unit, a date pattern, a look-ahead) is refused while planning.
-//! - Aggregates, window functions and table functions are not here, and of the operators only those of DECIMAL
-//!   ([`decimal_operator`]): all others are nodes of an expression.
+//! - Aggregates, window functions and table functions are elsewhere. Of the operators only those of DECIMAL are here
+//!   ([`decimal_operator`]); all others are nodes of an expression.
 
 #![expect(
     clippy::unit_arg,

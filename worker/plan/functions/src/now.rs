@@ -1,7 +1,7 @@
-//! Functions that tell the time.
+//! Functions of the current time.
 //!
-//! Conventions: called with or without parentheses and never with arguments. All are volatile: a planner must neither fold
-//! nor share nor move them. The clock is read once for each batch.
+//! Conventions: called with or without parentheses and never with arguments. All are volatile: a planner must neither
+//! fold nor share nor move them. The clock is read once for each batch.
 
 use std::sync::Arc;
 

@@ -1,9 +1,10 @@
 //! ARRAY, MAP and ROW as BYTES, for places that hold only flat values: the state of aggregates.
 //!
-//! Equal values have equal bytes. They are part of checkpoints, so they never change. A value is a byte, 0 for NULL and else
-//! 1, and then: a BOOLEAN one byte; numbers and times their bytes, the lowest first; STRING and BYTES their length in four
-//! bytes and themselves; an ARRAY its length in four bytes and its elements; a MAP its length in four bytes and its keys each
-//! with its value, ordered by the bytes of the keys; a ROW its fields.
+//! Equal values have equal bytes. The bytes are part of checkpoints, so they never change. A value begins with a byte:
+//! 0 for NULL, otherwise 1. Then a BOOLEAN has one byte; numbers and times have their bytes, the lowest first; STRING
+//! and BYTES have their length in four bytes and their bytes; an ARRAY has its length in four bytes and its elements; a
+//! MAP has its length in four bytes and its keys, each with its value, ordered by the bytes of the keys; a ROW has its
+//! fields.
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub fn pack(data_type: &DataType) -> Arc<dyn ScalarFunction> {
     pack.exactly(vec![data_type.clone()], data_type.to_string()).build()
 }
 
-/// The function that makes values of a nested type of what [`pack`] gave.
+/// The function that unpacks values of a nested type from the bytes of [`pack`].
 pub fn unpack(data_type: &DataType) -> Arc<dyn ScalarFunction> {
     let unpack = function("unpack", &[], Returns::Type(data_type.clone()), |args| {
         let packed = args.spread(0)?;

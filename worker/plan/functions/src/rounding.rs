@@ -1,9 +1,9 @@
 //! Rounding: `ROUND`, `TRUNCATE`, `CEIL`, `FLOOR`.
 //!
-//! Conventions: integers and floating point numbers keep their type. DECIMAL gets Flink's result type: with a literal number
-//! of places `r`, `DECIMAL(1 + p - s + r, r)`; `CEIL` and `FLOOR` give `DECIMAL(p, 0)`. Halves round away from zero, on the
-//! shortest decimal form of a floating point number as Java prints it.
-//! `CEIL`/`FLOOR` of a point in time to a unit are `ceil_to`/`floor_to`, in [`crate::temporal`].
+//! Conventions: integers and floating point numbers keep their type. DECIMAL gets Flink's result type: with a literal
+//! number of places `r`, `DECIMAL(1 + p - s + r, r)`; `CEIL` and `FLOOR` give `DECIMAL(p, 0)`. Halves round away from
+//! zero, on the shortest decimal form of a floating point number as Java prints it. `CEIL`/`FLOOR` of a point in time
+//! to a unit are `ceil_to`/`floor_to`, in [`crate::temporal`].
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::cast::number::fits;
 use crate::function::{Returns, function, literal_integer};
 use crate::parameters::Parameter;
 
-/// What happens to the digits that go.
+/// How to drop digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// Halves away from zero.

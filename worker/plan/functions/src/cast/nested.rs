@@ -1,4 +1,4 @@
-//! Casts between ARRAYs, between MAPs and between ROWs: element by element, fields by their place and not by their name.
+//! Casts between ARRAYs, between MAPs and between ROWs: element by element, fields by position and not by name.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::collection::with_one_entry_a_key;
 use crate::context::FunctionContext;
 use crate::parameters::plain;
 
-/// How the values of one array become values of another type.
+/// How to convert the values of an array to another type.
 pub(crate) enum Caster {
     /// They stay as they are.
     Same,
@@ -87,7 +87,7 @@ impl Caster {
                 let entries = StructArray::try_new(fields.clone(), columns, None)?;
                 let nulls = map.nulls().cloned();
                 let map = MapArray::try_new(Arc::clone(field), map.offsets().clone(), entries, nulls, false)?;
-                // Keys that were different may have become one.
+                // Different keys may have become equal.
                 with_one_entry_a_key(&map)?
             }
             Self::Fields(casters, fields) => {

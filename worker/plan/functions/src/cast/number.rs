@@ -1,4 +1,4 @@
-//! Numbers: read from strings as Flink reads them, and converted as Java converts them.
+//! Numbers: read from strings as in Flink, and converted as in Java.
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{
@@ -60,8 +60,8 @@ pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// A DECIMAL of a precision and scale, halves rounded away from zero. `None` when the text is no number, `Some(None)` when
-/// the number does not fit.
+/// A DECIMAL of a precision and scale, halves rounded away from zero. `None` when the text is no number, `Some(None)`
+/// when the number does not fit.
 pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<Option<i128>> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
@@ -146,7 +146,7 @@ impl Number {
         }
     }
 
-    /// What narrower integers are cut from: Java takes floating point numbers through INT.
+    /// The type from which narrower integers are cut: Java converts floating-point numbers through INT.
     fn to_int(self) -> i32 {
         match self {
             Self::Floating(value) => value as i32,
@@ -160,7 +160,8 @@ impl Number {
             Self::Integer(value) => value as f64,
             Self::Floating(value) => value,
             Self::Single(value) => f64::from(value),
-            // Flink divides where all values of the type fit a BIGINT, although that rounds twice where one has many digits.
+            // Flink divides where all values of the type fit a BIGINT, although that rounds twice where one has many
+            // digits.
             Self::Decimal { unscaled, precision, scale }
                 if precision <= COMPACT || (unscaled.unsigned_abs() <= 1 << 53 && scale <= 22) =>
             {
@@ -200,7 +201,7 @@ fn no_decimal(value: f64, to: &DataType) -> Result<Option<i128>> {
     value_err!("cannot cast {text} to {}; TRY_CAST gives NULL instead", sql_type(to))
 }
 
-/// Casts between numbers and BOOLEAN; with `or_null` what is no DECIMAL is NULL.
+/// Casts between numbers and BOOLEAN. With `or_null` a value that is no DECIMAL is NULL.
 pub(crate) fn convert(args: &Arguments, or_null: bool) -> Result<ArrayRef> {
     fn read<'a, T: ArrowPrimitiveType>(
         args: &'a Arguments,

@@ -26,7 +26,7 @@ pub(super) struct Path {
     steps: Vec<Step>,
 }
 
-/// What a path found.
+/// The result of a path.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Found<'a> {
     /// A value; for a path with wildcards the array of all matches.
