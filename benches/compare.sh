@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Two builds of Eddyline beside each other, run by turns: queries of Nexmark on events that the process generates.
+# Compares two builds of Eddyline, run alternately: queries of Nexmark on events that the process generates.
 #   compare.sh OLD NEW [QUERY...]   two binaries; queries: those of benches/sql/compare (none: all of them)
 # Environment: EVENTS (3 000 000), RUNS (5)
 set -euo pipefail

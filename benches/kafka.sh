@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Speed from Kafka to Kafka: JSON in, a tumbling average and sum per key, JSON out; a checkpoint every 10 s.
 #   kafka.sh EDDYLINE [KEYS...]   KEYS: how many keys, one case each (1000 1000000)
-# Starts a broker of its own, and stops it. Installs what it needs.
+# Starts and stops its own broker. Installs what it needs.
 # Environment: QUICK=1 (a twentieth of the rows), ROWS (10 000 000), RUNS (3), KAFKA_PORT (19092),
 #   FLINK_RUNNER: a program that runs the Flink SQL script it is given as its one argument on Apache Flink, in its own
 #   process, and ends when the job has. Its figures are then printed beside Eddyline's; FLINK_RUNS (1) is how often.

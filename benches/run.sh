@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whole-process speed and memory beside DuckDB, on files that are made once and kept in the cache.
+# Whole-process speed and memory compared with DuckDB, on files that are generated once and kept in the cache.
 #   run.sh EDDYLINE [CASE...]   cases: parquet-1000 parquet-1000000 json-1000 json-1000000 ceiling agree idle
 #                               first-row memory
 #                               (none: all of them)

@@ -9,7 +9,7 @@ samples=config/samples/sensors
 rm -rf target/demo
 "$eddyline" run --log text "$samples/from-file.sql"
 "$eddyline" run --log text "$samples/from-generator.sql"
-# A line for each operator while it runs, where there is a terminal to draw on.
+# Shows a line for each operator while it runs, if there is a terminal.
 progress=none
 [ -t 2 ] && progress=full
 "$eddyline" run --log text --progress "$progress" "$samples/live.sql"

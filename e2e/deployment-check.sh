@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Checks what is deployed, without a cluster: the chart is free of warnings, its switches work, and it and the kustomize
-# bases in config say the same. Needs helm and kubectl; says so and does nothing where they are not installed.
+# Checks the deployment without a cluster: the chart has no warnings, its switches work, and it gives the same objects as the
+# kustomize bases in config. Needs helm and kubectl. If they are not installed, it only reports that.
 #   deployment-check.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1:-} in -h | --help) sed -n '2,4p' "$0" >&2; exit 2 ;; esac
 
-# Those of the development cluster (e2e/kind), if they are there.
+# Those of the development cluster (e2e/kind), if they exist.
 PATH=$PATH:${EDDYLINE_KIND_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eddyline/kind}/bin
 for program in helm kubectl; do
   if ! command -v "$program" >/dev/null; then
@@ -53,7 +53,7 @@ refuses --set leaderElection=false
 refuses --set defaultStorage.uri=bucket
 refuses --set image.pullPolicy=Sometimes
 
-# The same objects from both, apart from what Helm adds and from the namespace, which Helm makes with a flag.
+# Both give the same objects, apart from what Helm adds and from the namespace, which Helm creates with a flag.
 same() { kubectl kustomize "$1" >"$2" || die "kubectl kustomize $1 fails"; }
 mkdir "$work/chart" "$work/config"
 render | sed -e '/helm.sh\/chart:/d' -e '/app.kubernetes.io\/managed-by:/d' -e '/^  annotations:$/,/helm.sh\/resource-policy:/d' \

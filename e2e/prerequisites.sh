@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what the build and the tests need is there: installs it where it can (Debian, as root), and otherwise
-# says what is missing and ends.
+# Installs what the build and the tests need, on Debian as root. Otherwise reports what is missing and ends.
 #   prerequisites.sh build      a C compiler, make, perl and the like, for the Kafka client library and its OpenSSL
 #   prerequisites.sh services   a Java runtime, Maven and openssl for the Kafka broker, Go for the S3 server
 #   prerequisites.sh python     Python
@@ -36,7 +35,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
-# A package of Python, in an environment of its own in the cache.
+# A Python package, in its own environment in the cache.
 package() { # environment, package, version
   local venv=${XDG_CACHE_HOME:-$HOME/.cache}/eddyline/$1
   "$venv/bin/python" -c "import $2" 2>/dev/null && return

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A cluster of its own from nothing, services and the chart in it, and scenarios against them. The cluster is deleted
-# afterwards, unless it was there before.
+# Creates a cluster, with services and the chart, and runs scenarios in it. Deletes the cluster afterwards, unless it existed
+# before.
 #   run.sh core | full | SCENARIO...
 # Environment: PROFILE (release or debug), WORKERS (worker nodes, 0), EDDYLINE_CLUSTER (eddyline-e2e), CARGO_TARGET_DIR.
 set -euo pipefail
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 export PROFILE=${PROFILE:-release} EDDYLINE_CLUSTER=${EDDYLINE_CLUSTER:-eddyline-e2e}
 target=${CARGO_TARGET_DIR:-target}
 
-# One selection of packages for everything in the debug profile: another one would compile the dependencies again.
+# The same selection of packages for everything in the debug profile: another one would compile the dependencies again.
 cargo build --workspace --all-targets
 [ "$PROFILE" = debug ] || cargo build --workspace "--$PROFILE"
 

@@ -106,7 +106,7 @@ def local(eddyline: str) -> None:
     lines = terminal([eddyline, "run", "--log", "text", "--progress", "full", live], 9.2)
     publish("live-view", f"eddyline run --progress full {live}", lines[-14:])
     publish("explain", f"eddyline explain {live}", terminal([eddyline, "explain", live], 10))
-    # The sample with a letter exchanged, as fingers do.
+    # The sample with a typing error.
     misspelt = ROOT / "target" / "misspelt.sql"
     misspelt.parent.mkdir(exist_ok=True)
     misspelt.write_text((ROOT / live).read_text().replace("'number-of-rows'", "'number-of-row'"))
@@ -118,7 +118,7 @@ def cluster() -> None:
     """The screens of a cluster in which the sample `hello` runs and the job `broken` fails: see make.sh."""
     columns = f"stty columns {COLUMNS}; "
     publish("get-streamjobs", "kubectl get sj", terminal(["sh", "-c", columns + "kubectl get sj"], 20))
-    # Its end is what people read: the summary and the events.
+    # People read its end: the summary and the events.
     described = terminal(["sh", "-c", columns + "kubectl describe sj broken"], 20)
     publish("describe-failing", "kubectl describe sj broken | tail -n 24", described[-24:])
 

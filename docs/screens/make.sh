@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the pictures of docs/screens and pastes the screens into the documentation, from real runs.
-#   make.sh EDDYLINE            those of the binary
-#   make.sh EDDYLINE cluster    those of a cluster too: the one that kubectl reaches, with the chart installed
+#   make.sh EDDYLINE            screens of the binary
+#   make.sh EDDYLINE cluster    also screens of the cluster that kubectl reaches, with the chart installed
 set -euo pipefail
 [ $# -ge 1 ] || { sed -n '2,4p' "$0" >&2; exit 2; }
 eddyline=$(realpath "$1")

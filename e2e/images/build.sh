@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the images eddyline/worker and eddyline/operator of the programs that cargo built on this machine, and prints
-# their sizes. Works where no image registry is reachable: the base is then made from Debian's packages.
+# Builds the images eddyline/worker and eddyline/operator from the programs that cargo built on this machine, and prints
+# their sizes. If no image registry is reachable, the base is built from Debian's packages.
 #   build.sh [worker] [operator]     default: both
 # Environment:
 #   PROFILE           release or debug: which of cargo's builds (release)
@@ -25,19 +25,19 @@ build() { # room, base
   [ -f "$programs/$name" ] ||
     die "$programs/$name is missing: cargo build --workspace$([ "$PROFILE" = debug ] || echo " --$PROFILE")"
   context=$(mktemp -d)
-  # Without debug information: that is seven eighths of the file. Unwinding tables stay.
+  # Strip the debug information, which is seven eighths of the file. Unwinding tables stay.
   strip --strip-all -o "$context/$name" "$programs/$name"
   chmod 755 "$context/$name"
   docker_build "$(mktemp -d)" --target image --build-arg "DEBIAN=$2" -f "$root/$1/Dockerfile" -t "eddyline-e2e/$1:rest"
   docker_build "$context" --build-arg "IMAGE=eddyline-e2e/$1:rest" --build-arg "PROGRAM=$name" \
     --label "org.opencontainers.image.version=$TAG" -f "$root/e2e/images/prebuilt.Dockerfile" -t "$image"
-  # The libraries are all there, no user and no writable file is needed.
+  # Checks that all libraries exist, and that no user and no writable file are needed.
   docker run --rm --read-only --cap-drop ALL --user 65532:65532 --network none "$image" --version >/dev/null ||
     die "$image does not run"
   report "$1" "$image"
 }
 
-# As pulled means compressed with gzip, as registries keep layers.
+# The size of a pull: layers are compressed with gzip, as in registries.
 report() { # room, image
   local id known unpacked compressed
   id=$(docker image inspect -f '{{.Id}}' "$2")
@@ -52,7 +52,7 @@ report() { # room, image
   printf '%s: %s MB unpacked, %s MB as pulled (at most %s), %s\n' "$2" "$((unpacked / 1000000))" \
     "$(((compressed + 999999) / 1000000))" "${megabytes_max[$1]}" "${id:7:12}"
   if [ "$PROFILE" = release ] && [ "$compressed" -gt $((megabytes_max[$1] * 1000000)) ]; then
-    die "$2 is larger than it may be"
+    die "$2 is larger than its limit"
   fi
 }
 

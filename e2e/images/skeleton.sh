@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes the workspace's manifests, with empty sources, to a folder: enough for cargo to compile all dependencies, and
-# unchanged as long as they are, so that an image build finds that layer in its cache. For the Dockerfiles.
+# Writes the workspace's manifests with empty sources to a folder. That is enough for cargo to compile all dependencies. It
+# changes only with them, so an image build finds that layer in its cache. For the Dockerfiles.
 #   skeleton.sh WORKSPACE TARGET
 set -eu
 if [ $# != 2 ]; then
@@ -14,7 +14,7 @@ workspace=$(pwd)
 find . \( -name target -o -name .git \) -prune -o \
   \( -name Cargo.toml -o -name Cargo.lock -o -path '*/.cargo/config.toml' \) -print |
   tar -cf - -T - | tar -xf - -C "$2"
-# Every library, program, test and build script that the manifests speak of.
+# Every library, program, test and build script in the manifests.
 cargo metadata --no-deps --offline --format-version 1 | grep -o '"src_path":"[^"]*"' | cut -d'"' -f4 |
   while read -r source; do
     file=$2${source#"$workspace"}

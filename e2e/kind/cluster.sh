@@ -8,7 +8,7 @@
 #   cluster.sh env              print what to eval to use the cluster, with kubectl, kind and helm
 #   cluster.sh status           nodes, and pods that do not run
 #   cluster.sh stop-docker      stop the dockerd that these scripts started (clusters do not survive it)
-# Where kind's standard node image can be pulled, it is used; elsewhere an image made from packages (prepare.sh).
+# Uses kind's standard node image if it can be pulled, otherwise an image built from packages (prepare.sh).
 # Environment: EDDYLINE_CLUSTER (name, eddyline), EDDYLINE_KIND_NODE_IMAGE (a node image by name, or "packages"),
 #   EDDYLINE_KUBECONFIG, EDDYLINE_KIND_CACHE.
 # shellcheck source=SCRIPTDIR/environment.sh
@@ -24,7 +24,7 @@ need_cluster() {
   fi
 }
 
-# Chooses the node image, and makes sure that it and the programs are there.
+# Chooses the node image, and makes sure that it and the programs exist.
 node_image() {
   local image=${EDDYLINE_KIND_NODE_IMAGE:-}
   if [ -z "$image" ]; then
@@ -42,8 +42,7 @@ node_image() {
   echo "$image"
 }
 
-# Every node runs systemd, containerd and a kubelet, all of them hungry for these; the usual defaults suffice for one
-# node at most.
+# Every node runs systemd, containerd and a kubelet, which need high limits. The usual defaults are enough for one node at most.
 raise_kernel_limits() {
   [ "$(id -u)" = 0 ] || return 0
   sysctl -qw fs.inotify.max_user_instances=8192 fs.inotify.max_user_watches=1048576 kernel.keys.maxkeys=20000 \
@@ -57,7 +56,7 @@ up() {
   start_docker
   command -v kind >/dev/null || "$here/programs.sh" kind
   if exists && ! docker inspect -f '{{.State.Running}}' "$cluster-control-plane" 2>/dev/null | grep -qx true; then
-    say "cluster $cluster is there, but its control plane does not run: making a new one"
+    say "cluster $cluster exists, but its control plane does not run: creating a new one"
     kind delete cluster --name "$cluster" >&2
   fi
   if exists; then
@@ -74,13 +73,13 @@ up() {
     } >"$config"
     mkdir -p "$(dirname "$KUBECONFIG")"
     kind create cluster --name "$cluster" --image "$image" --config "$config" --wait 180s >&2 ||
-      { rm -f "$config"; die "kind could not make the cluster $cluster from $image"; }
+      { rm -f "$config"; die "kind could not create the cluster $cluster from $image"; }
     rm -f "$config"
   fi
   if ! kubectl wait --for=condition=Ready nodes --all --timeout=180s >/dev/null ||
     ! kubectl -n kube-system rollout status deployment/coredns --timeout=180s >/dev/null ||
     ! kubectl -n local-path-storage rollout status deployment/local-path-provisioner --timeout=180s >/dev/null; then
-    die "cluster $cluster is not ready after three minutes; $here/cluster.sh down, and up again makes a new one"
+    die "cluster $cluster is not ready after three minutes; create a new one: $here/cluster.sh down, then up"
   fi
   say "cluster $cluster is ready; to use it: eval \"\$($here/cluster.sh env)\""
 }
@@ -108,7 +107,7 @@ load() {
   say "loaded ${missing[*]}"
 }
 
-# Pods are routed, not tunnelled, so a program under test may run outside the cluster and still reach them. (Names are
+# Pods are routed, not tunnelled, so a program under test can run outside the cluster and still reach them. (Names are
 # another matter: those need the cluster's DNS.)
 route() {
   local cidr address
@@ -117,7 +116,7 @@ route() {
     ip route replace "$cidr" via "$address"
   done < <(
     kubectl get nodes -o 'jsonpath={range .items[*]}{.spec.podCIDR} {.status.addresses[?(@.type=="InternalIP")].address}{"\n"}{end}'
-    # Any node forwards to services; the control plane is always there.
+    # Any node forwards to services. The control plane always exists.
     docker exec "$cluster-control-plane" sh -c \
       'sed -n "s/.*serviceSubnet: //p" /kind/kubeadm.conf | tr "\n" " "; hostname -i | tr " " "\n" | grep -F .'
   )

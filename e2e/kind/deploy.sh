@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes images of what cargo built, loads those that changed into the cluster, and installs or upgrades the chart with
-# them, until the controller is ready. An image's name ends in the beginning of its id, so a pod is replaced exactly when
-# what it runs has changed.
+# Builds images from cargo's output, loads changed images into the cluster, and installs or upgrades the chart with them. Waits
+# until the controller is ready. The name of an image ends in the beginning of its id, so a pod is replaced exactly when its
+# program has changed.
 #   deploy.sh [HELM-OPTION...]    for instance: deploy.sh --set replicas=1
 # Environment: as e2e/images/build.sh; RELEASE (eddyline), NAMESPACE (eddyline-system).
 # shellcheck source=SCRIPTDIR/environment.sh

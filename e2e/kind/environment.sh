@@ -7,7 +7,7 @@ root=$(cd "$here/../.." && pwd)
 cache=${EDDYLINE_KIND_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eddyline/kind}
 bin=$cache/bin
 build=$cache/build # made on the way; may be deleted
-# The Docker here may lack BuildKit; nothing in this repository needs it.
+# This Docker may lack BuildKit. Nothing in this repository needs it.
 export DOCKER_BUILDKIT=0
 
 KUBERNETES_VERSION=v1.34.4
@@ -26,7 +26,7 @@ export PATH=$bin:$PATH
 say() { printf '[%4ds] %s\n' "$SECONDS" "$*" >&2; }
 die() { echo "error: $*" >&2; exit 1; }
 
-# Some machines withhold this capability from everybody, root included.
+# On some machines nobody has this capability, not even root.
 may_raise_limits() {
   local bounding
   bounding=$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status)
@@ -46,7 +46,7 @@ start_docker() {
   [ "$(id -u)" = 0 ] || die "no Docker daemon answers, and only root can start one: start Docker"
   say "starting dockerd (log: $cache/dockerd.log)"
   mkdir -p "$cache"
-  # Left by a machine that stopped without warning.
+  # Left over from a machine that stopped without warning.
   rm -f /var/run/docker.pid
   # A copy: the daemon may outlive this checkout.
   install -m 755 "$here/docker-runc" "$cache/docker-runc"
@@ -65,13 +65,13 @@ start_docker() {
 # pullable IMAGE: is it here, or can it be fetched? Fetches it.
 pullable() {
   docker image inspect "$1" >/dev/null 2>&1 && return 0
-  # A registry that cannot be reached may be silent for minutes.
+  # An unreachable registry may be silent for minutes.
   timeout 15 docker manifest inspect "$1" >/dev/null 2>&1 || return 1
   say "pulling $1"
   timeout 600 docker pull -q "$1" >/dev/null
 }
 
-# debian prints the image to take Debian from, and makes it if it can be neither found nor pulled.
+# debian prints the name of the Debian image, and builds the image if it can be neither found nor pulled.
 debian() {
   if [ -n "${DEBIAN:-}" ]; then
     echo "$DEBIAN"
@@ -98,8 +98,8 @@ docker_build() {
   rm -rf "$context" "$log"
 }
 
-# name_by_content IMAGE gives it a second name that ends in the beginning of its id, and prints it: other content, other
-# name, so that whatever names it in the cluster is rolled out again.
+# name_by_content IMAGE gives it a second name that ends in the beginning of its id, and prints that. Other content has another
+# name, so that pods with that image are replaced.
 # Earlier names like it are dropped.
 name_by_content() {
   local id name old

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes, from Debian's packages and the programs of programs.sh, a kind node image and every image that the cluster itself
-# runs; no image registry is involved. As root. Each step is skipped when its result is there and current.
+# Builds a kind node image, and every image that the cluster itself runs, from Debian's packages and the programs of
+# programs.sh. It uses no image registry. Run as root. A step is skipped if its result exists and is current.
 #   node-image.sh debian   the minimal Debian image only
 #   node-image.sh all
 #
@@ -26,7 +26,7 @@ debian() { # target, packages
   mkdir -p "$1" "$build/debs"
   nice -n 5 debootstrap --variant=minbase "--include=$2" --cache-dir="$build/debs" "$SUITE" "$1" >"$1.log" 2>&1 ||
     { tail "$1.log" >&2; die "debootstrap failed; see $1.log"; }
-  # What a container has no use for.
+  # Files that a container does not need.
   rm -rf "$1"/usr/share/{doc,man,info,locale,lintian}/* "$1"/var/cache/apt/*.bin \
     "$1"/var/cache/apt/archives/*.deb "$1"/var/lib/apt/lists/* "$1"/var/log/*.log "$1"/etc/resolv.conf
   touch "$1.done"
@@ -66,7 +66,7 @@ images() {
   [ "$(cat "$build/images.stamp" 2>/dev/null)" = "$stamp" ] && return 0
   wanted+=("$DEBIAN_IMAGE")
 
-  # kubeadm decides the names; the contents are the programs built here.
+  # kubeadm decides the names. The contents are the programs built here.
   for image in $("$bin/kubeadm" config images list --kubernetes-version "$KUBERNETES_VERSION"); do
     name=${image##*/} && name=${name%%:*}
     say "image $name"
@@ -119,7 +119,7 @@ preload() {
   wait "$pid" || true
 }
 
-# Only the units that a node runs; the others talk to hardware or to a console.
+# Only the units that a node needs. The others talk to hardware or to a console.
 units() {
   local unit file
   rm -f "$node"/etc/systemd/system/*.wants/*

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes all that a cluster needs, where no image registry is reachable: from Debian's packages and the Go module proxy.
+# Builds all that a cluster needs from Debian's packages and the Go module proxy, for machines without an image registry.
 # Run as root. Does only what is missing or has changed; an interrupted run resumes where it stopped.
 #   prepare.sh packages   Docker and the like, installed with apt-get where they are missing
 #   prepare.sh debian     those, and the minimal Debian image, made with debootstrap

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A real Kafka broker and a real S3 server as pods of the cluster, in the namespace "services".
-#   services.sh up      make their images and bring them up, wait until they answer, make the bucket "eddyline"
-#   services.sh metrics bring up the metrics server, for a HorizontalPodAutoscaler (compiles for some minutes, once)
-#   services.sh down    delete Kafka and S3, and all that they hold
-#   services.sh env     print what clients on this machine need, for `eval "$(services.sh env)"`
+#   services.sh up      build their images, start them, wait until they answer, create the bucket "eddyline"
+#   services.sh metrics start the metrics server, for a HorizontalPodAutoscaler (compiles for some minutes, once)
+#   services.sh down    delete Kafka and S3, with all data
+#   services.sh env     print the settings of clients on this machine, for `eval "$(services.sh env)"`
 # In the cluster: kafka.services.svc:9092 and http://s3.services.svc:7070, credentials in the Secret "s3".
 # From this machine: ports 30092 and 30070 of the control plane's node. With the printed variables,
 # e2e/services/kafka/broker.sh topic|produce|consume and e2e/services/s3/server.sh bucket work on them.
@@ -42,7 +42,7 @@ s3_image() {
   name_by_content "$name"
 }
 
-# ready NAMESPACE KIND/NAME: waits until all its pods are ready, and shows what they say if they are not in time.
+# ready NAMESPACE KIND/NAME: waits until all its pods are ready. If they are not in time, shows their state.
 ready() {
   kubectl -n "$1" rollout status "$2" --timeout=180s >&2 && return 0
   kubectl -n "$1" describe "$2" >&2

@@ -146,7 +146,7 @@ impl Job<'_> {
         Ok(started.elapsed())
     }
 
-    /// Waits until the status is as wanted.
+    /// Waits until the status meets a condition.
     ///
     /// # Errors
     /// When it is not in time; the message has the last status.
@@ -154,7 +154,7 @@ impl Job<'_> {
         self.until_within(what, PATIENCE, is_so)
     }
 
-    /// [`Self::until`] with another patience.
+    /// As [`Self::until`], with another time limit.
     ///
     /// # Errors
     /// When it is not in time; the message has the last status.
@@ -166,7 +166,7 @@ impl Job<'_> {
         .with_context(|| format!("{}: the last status: {}", self.name, self.status().unwrap_or_default()))
     }
 
-    /// The job runs, is Ready, and runs on so many slots.
+    /// Waits until the job runs, is Ready, and has this number of slots.
     ///
     /// # Errors
     /// When it does not in time.
@@ -176,7 +176,7 @@ impl Job<'_> {
         })
     }
 
-    /// The job runs in another attempt than `before` and is Ready.
+    /// Waits until the job runs in another attempt than `before` and is Ready.
     ///
     /// # Errors
     /// When it does not in time.

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-/// How often a condition is looked at.
+/// The time between two checks of a condition.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Runs a program and gives what it prints.
+/// Runs a program and returns its output.
 ///
 /// # Errors
-/// When it cannot be run or fails; the message has the command and what it said.
+/// When it cannot be run or fails. The message has the command and its output.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output = output(program, arguments, None)?;
     if !output.status.success() {
@@ -36,10 +36,10 @@ fn output(program: &str, arguments: &[&str], input: Option<&str>) -> Result<Outp
     Ok(child.wait_with_output()?)
 }
 
-/// Waits until a look at the world gives something.
+/// Waits until `look` returns something.
 ///
 /// # Errors
-/// When it does not in time; the message has what was waited for and the last error on the way.
+/// When it does not in time. The message has what was expected, and the last error.
 pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + patience;
     let mut last = None;
@@ -103,7 +103,7 @@ impl Namespace {
         run("kubectl", &[&["-n", &self.name], arguments].concat())
     }
 
-    /// What `kubectl` says when it fails, which it must.
+    /// The output of a `kubectl` command that must fail.
     ///
     /// # Errors
     /// When it succeeds.
@@ -127,7 +127,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// An object as JSON; `None` when there is none of the name.
+    /// An object as JSON. `None` if it does not exist.
     ///
     /// # Errors
     /// When `kubectl` fails.

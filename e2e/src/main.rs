@@ -1,8 +1,8 @@
-//! What only a cluster can show: the chart and the samples, driven with real `kubectl` and `helm`.
+//! Tests that need a cluster: the chart and the samples, driven with real `kubectl` and `helm`.
 //!
-//! `eddyline-e2e core` runs what CI runs, `eddyline-e2e full` everything, and names run single scenarios. Each scenario has a
-//! namespace of its own, prints what it measured, and leaves nothing behind. `make e2e` brings up what they need. Run it in
-//! the root of the project.
+//! `eddyline-e2e core` runs the scenarios of CI, `eddyline-e2e full` all of them, and names run single ones. Each
+//! scenario has its own namespace, prints what it measured, and removes everything that it created. `make e2e` starts
+//! what they need. Run it in the root of the project.
 
 mod job;
 mod kubectl;

@@ -1,4 +1,4 @@
-//! Sensor readings under load, and what the sensor job must make of them.
+//! Sensor readings under load, and the expected results of the sensor job.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const STEP_MS: i64 = 100;
 /// Event time of the first reading.
 const START_MS: i64 = 1_772_323_200_000;
 const WINDOW_MS: i64 = 60_000;
-/// How long results may take to come.
+/// The time limit for results.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A sensor and the start of a window, and the sum and count of its readings.
@@ -51,7 +51,7 @@ fn record(key: &str, value: i64, ts: i64) -> String {
 }
 
 impl Load {
-    /// Starts writing to a topic, so many readings a second.
+    /// Starts writing to a topic, at this number of readings per second.
     ///
     /// # Errors
     /// When there is no producer.
@@ -89,13 +89,13 @@ impl Load {
         Ok(Self { broker: broker.clone(), topic: topic.to_owned(), stop, sent, thread: Some(thread) })
     }
 
-    /// How many readings have been written.
+    /// The number of readings written so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Ends the input and compares what the job has written with what it should have: each result once, none missing, none
-    /// wrong. Returns the number of results.
+    /// Ends the input and checks the results of the job: each expected result occurs once, and there are no others.
+    /// Returns the number of results.
     ///
     /// # Errors
     /// Names the first difference.

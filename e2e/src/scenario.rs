@@ -17,7 +17,7 @@ mod security;
 mod suspension;
 mod upgrade;
 
-/// Something a user or fate does to a job, and what must come of it.
+/// Something that a user or a failure does to a job, and the expected outcome.
 pub struct Scenario {
     /// Its name on the command line, and part of its namespace's.
     pub name: &'static str,

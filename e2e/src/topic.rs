@@ -1,4 +1,4 @@
-//! Topics of the broker in the cluster, reached from this machine.
+//! Topics of the cluster's broker, as used from this machine.
 
 use std::time::{Duration, Instant};
 
@@ -50,8 +50,8 @@ impl Broker {
         Ok(())
     }
 
-    /// Publishes a record in a transaction, with the offset of a group. A new broker makes its own topics for these then,
-    /// which takes seconds; one that has been in use has them.
+    /// Publishes a record in a transaction, with the offset of a group. A new broker makes its own topics for these
+    /// then, which takes seconds; one that has been in use has them.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -81,10 +81,10 @@ impl Broker {
         Ok(config.create()?)
     }
 
-    /// The committed records of a topic, read until `is_enough` says so.
+    /// The committed records of a topic, read until `is_enough` is true.
     ///
     /// # Errors
-    /// When they do not come in time; the message says how many have.
+    /// When they do not come in time. The message has the number of records so far.
     pub fn read_committed(
         &self,
         topic: &str,
@@ -112,7 +112,7 @@ impl Broker {
                 records.push(message.payload().unwrap_or_default().to_vec());
             }
         }
-        // What follows at once belongs to the answer too: a result that is there twice must be seen.
+        // Records that follow at once also count, so that a repeated result is seen.
         while let Some(Ok(message)) = consumer.poll(Duration::from_millis(1500)) {
             records.push(message.payload().unwrap_or_default().to_vec());
         }
@@ -120,7 +120,7 @@ impl Broker {
     }
 }
 
-/// Drives the one future of the client library's admin interface, whose results come from a thread of its own.
+/// Waits for a future of the client library's admin interface, whose results come from another thread.
 fn futures_block_on<F: Future>(future: F) -> F::Output {
     use std::task::{Context, Poll, Wake, Waker};
     struct Unpark(std::thread::Thread);
@@ -163,7 +163,7 @@ pub fn send(producer: &BaseProducer, topic: &str, partition: Option<i32>, key: &
 /// Waits until everything is in the topic.
 ///
 /// # Errors
-/// When the broker does not take it.
+/// When the broker does not accept it.
 pub fn flush(producer: &BaseProducer) -> Result<()> {
     producer.flush(Duration::from_secs(180)).context("the broker does not take the last records")
 }

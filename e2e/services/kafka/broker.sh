@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # A real, single-node Kafka broker (KRaft mode) for tests, bound to loopback.
 #
-#   broker.sh install             fetch the jars into the cache (once)
+#   broker.sh install             download the jars into the cache (once)
 #   broker.sh start               format the data folder if it is new, start, wait until the port answers
 #   broker.sh stop [-9]           stop the broker this script started (-9: without a clean shutdown)
-#   broker.sh status              say whether it runs; exit status 3 when it does not
+#   broker.sh status              report whether it runs; exit status 3 if it does not
 #   broker.sh wipe                stop and delete the data folder
-#   broker.sh topic NAME [PARTS]  create a topic; fine when it exists
+#   broker.sh topic NAME [PARTS]  create a topic, unless it exists
 #   broker.sh tool CLASS ARGS...  run one of Kafka's command line tools (org.apache.kafka.tools...)
 #   broker.sh produce TOPIC       lines "key<TAB>value" from standard input
-#   broker.sh consume TOPIC [N]   print from the beginning; ends after N messages or 5 s of silence
+#   broker.sh consume TOPIC [N]   print from the beginning; ends after N messages, or 5 s without one
 #
 # Needs: bash, java 17 or newer, setsid and flock (util-linux); mvn and its default repository for the first `install`.
 # Environment: KAFKA_PORT (9092), KAFKA_CONTROLLER_PORT (port + 1), KAFKA_DATA (data folder), KAFKA_HEAP (512m),
@@ -63,7 +63,7 @@ tool() {
     -cp "$lib/*" "$class" "$@"
 }
 
-# The listeners with TLS, for those who ask for them.
+# The listeners with TLS, if they are requested.
 write_tls_config() {
   local login='org.apache.kafka.common.security.scram.ScramLoginModule required;'
   cat >>"$data/server.properties" <<P
@@ -127,18 +127,18 @@ start() {
     tool kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$data/server.properties" --ignore-formatted \
       "${users[@]}" >"$data/logs/format.log" 2>&1 || { cat "$data/logs/format.log" >&2; return 1; }
   fi
-  # A session of its own: no signal meant for the caller's process group reaches the broker.
+  # A session of its own, so that signals for the caller's process group do not reach the broker.
   setsid "$java" -Xmx"$heap" -Xms128m -XX:+UseSerialGC \
     -Djava.awt.headless=true -Djava.net.preferIPv4Stack=true -Dkafka.logs.dir="$data/logs" \
     -Dlog4j2.configurationFile="$data/log4j2.properties" \
     -cp "$lib/*" kafka.Kafka "$data/server.properties" >"$data/logs/stdout.log" 2>&1 </dev/null 9>&- &
   echo $! >"$pid_file"
-  # Until then it is still this shell, by its command line.
+  # Until then its command line is still that of this shell.
   until alive || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
   local i
   for ((i = 0; i < ${KAFKA_WAIT:-90} * 10; i++)); do
     if ! alive; then
-      echo "kafka died while starting:" >&2
+      echo "kafka ended while starting:" >&2
       tail -n 20 "$data/logs/stdout.log" "$data/logs/server.log" >&2
       return 1
     fi

@@ -1,8 +1,9 @@
 //! The controller killed at every step of a rescale and of an upgrade.
 //!
-//! The controller writes the status of the job and the job's own objects. A watch counts these writes. After the first write
-//! of the first change all controllers are killed from their nodes, after the second write of the second change, and so on,
-//! until a change has fewer writes. The controllers are killed so soon that they rarely reach the next write.
+//! The controller writes the status of the job and the job's own objects. A watch counts these writes. After the first
+//! write of the first change all controllers are killed from their nodes, after the second write of the second change,
+//! and so on, until a change has fewer writes. The controllers are killed so soon that they rarely reach the next
+//! write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -17,7 +18,7 @@ use crate::job::{Job, Place, is_true};
 use crate::kubectl::{Namespace, controllers, process_of, system, until};
 use crate::readings::Load;
 
-/// No write for so long: the watches have caught up, or the controller is done.
+/// After this time without a write, the watches have caught up, or the controller is done.
 const QUIET: Duration = Duration::from_secs(2);
 /// A change is carried out within this time.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -30,7 +31,7 @@ struct Killer {
 }
 
 impl Killer {
-    /// For all controllers, when they run.
+    /// A killer of all controllers, once they run.
     fn of_controllers() -> Result<Self> {
         let processes = until("the controllers run", PATIENCE, || {
             let mut processes: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -55,7 +56,8 @@ impl Killer {
         Ok(Self { nodes: processes.into_iter().map(shell).collect::<Result<_>>()? })
     }
 
-    /// Kills, and has the pods replaced: the kubelet would wait longer each time before it starts their containers again.
+    /// Kills the controllers, and has their pods replaced: the kubelet would wait longer each time before it restarts
+    /// containers.
     fn kill(mut self) -> Result<()> {
         for (_, stdin, command) in &mut self.nodes {
             stdin.write_all(command.as_bytes())?;
@@ -107,7 +109,7 @@ impl Writes {
         Ok(writes)
     }
 
-    /// The next write that is not the repetition of an earlier one; `None` if there is none in time.
+    /// The next write that does not repeat an earlier one. `None` if there is none in time.
     fn next(&mut self, patience: Duration) -> Result<Option<String>> {
         loop {
             match self.seen.recv_timeout(patience) {
@@ -129,7 +131,7 @@ impl Drop for Writes {
     }
 }
 
-/// What of an object is the controller's decision: not the progress of a job, nor what Kubernetes makes of its objects.
+/// The part of an object that the controller decides: not the progress of a job, and not what Kubernetes adds.
 fn write_of(kind: &str, object: &Value) -> String {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     if kind != "streamjobs" {

@@ -1,4 +1,4 @@
-//! Jobs that go.
+//! Jobs that are deleted.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::job::{Place, condition, is_true};
 use crate::kubectl::{run as program, until};
 use crate::readings::Load;
 
-/// Every job is gone within this time, whatever is out of order.
+/// Every job is gone within this time, whatever does not work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Each policy, with a worker and without; storage out of reach.
@@ -69,7 +69,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Reads a few rows and is done.
+/// Reads a few rows and finishes.
 const SHORT: &str = "CREATE TABLE few (n BIGINT) WITH ('connector' = 'datagen', 'number-of-rows' = '10');
 CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO nothing SELECT n FROM few;";
@@ -81,7 +81,7 @@ const HOPELESS: &str = "CREATE TABLE none (n BIGINT) WITH (
 CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO nothing SELECT n FROM none;";
 
-/// `kubectl delete namespace` with a job in every state that can last.
+/// `kubectl delete namespace` with a job in every stable state.
 pub fn namespace() -> Result<()> {
     let place = Place::new("namespace")?;
     let job = |name: &str, on_delete: &str, change: &dyn Fn(&mut Value)| {

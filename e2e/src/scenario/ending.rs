@@ -1,4 +1,4 @@
-//! Last savepoints of jobs that no worker can give one.
+//! Last savepoints of jobs without a worker that can take one.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub fn foreground() -> Result<()> {
     Ok(())
 }
 
-/// Reads for some seconds, and is done.
+/// Reads for some seconds, and finishes.
 const BOUNDED: &str = "CREATE TABLE few (n BIGINT) WITH (
   'connector' = 'datagen', 'number-of-rows' = '100', 'rows-per-second' = '10'
 );

@@ -1,4 +1,4 @@
-//! Pods, processes and nodes that go.
+//! Lost pods, processes and nodes.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::job::{Job, Place};
 use crate::kubectl::{process_of, run as program, until};
 use crate::readings::Load;
 
-/// The process of a worker as the node sees it: found by the pod's container, ended from the node.
+/// The process of a worker as its node sees it: found by the pod's container, and ended from the node.
 fn kill_process(job: &Job<'_>) -> Result<()> {
     let pod = job.place.namespace.get("pod", &job.pod())?.context("the worker's pod")?;
     let (node, process) = process_of(&pod)?;
@@ -43,7 +43,7 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// A job whose state does not fit the memory of its worker until it has more.
+/// A job whose state does not fit into the memory of its worker, until the limit is raised.
 const HOARDER: &str = "CREATE TABLE visits (visitor BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH (
   'connector' = 'datagen', 'number-of-rows' = '2000000', 'rows-per-second' = '500000'
 );
@@ -77,7 +77,7 @@ fn node_of(job: &Job<'_>) -> Result<String> {
     Ok(pod["spec"]["nodeName"].as_str().context("the pod has a node")?.to_owned())
 }
 
-/// Whether a node runs the broker, the S3 server or the API server, which must stay.
+/// Whether a node runs the broker, the S3 server or the API server, and so must stay.
 fn is_needed(node: &str) -> bool {
     node.ends_with("control-plane")
 }

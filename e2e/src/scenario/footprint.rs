@@ -13,7 +13,7 @@ const JOBS: usize = 50;
 const CONTROLLER_MIB_MAX: f64 = 40.0;
 const WORKER_MIB_MAX: f64 = 30.0;
 
-/// A job with next to nothing to do.
+/// A job with almost nothing to do.
 const IDLE: &str = "CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1');
 CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO nothing SELECT n FROM ticks;";

@@ -1,4 +1,4 @@
-//! What others make of a job's status: GitOps tools, and people who are paged by it.
+//! How GitOps tools and alerts interpret a job's status.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::kubectl::{process_of, run as program, until};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The health of an object as kstatus sees it, which Flux, kpt and Argo CD's own checks for operators go by.
+/// The health of an object according to kstatus, which Flux, kpt and Argo CD's own checks for operators use.
 fn health(object: &Value) -> &'static str {
     let status = &object["status"];
     if object["metadata"]["deletionTimestamp"].is_string() {
@@ -43,7 +43,7 @@ const BOUNDED: &str = "CREATE TABLE few (n BIGINT) WITH ('connector' = 'datagen'
 CREATE TABLE nothing (n BIGINT) WITH ('connector' = 'blackhole');
 INSERT INTO nothing SELECT n FROM few;";
 
-/// Every state that lasts settles.
+/// Every stable state settles.
 pub fn gitops() -> Result<()> {
     let place = Place::new("gitops")?;
     let mut running = place.sensors("running", |_| ())?;
@@ -97,7 +97,7 @@ pub fn lost_poll() -> Result<()> {
     Ok(())
 }
 
-/// The keys of the storage are wrong for a while, then right again.
+/// The keys of the storage are wrong for a while, and then right again.
 pub fn rotated_keys() -> Result<()> {
     let place = Place::new("rotated-keys")?;
     let job = place.sensors("sensors", |manifest| manifest["spec"]["checkpoint"]["timeout"] = json!("10s"))?;
@@ -113,7 +113,7 @@ pub fn rotated_keys() -> Result<()> {
         place.namespace.kubectl(&["patch", "secret", "s3", "--type=merge", "-p", &patch])
     };
     set_key("not-the-key")?;
-    // What is mounted follows the Secret within a minute or two; an attempt that begins after that has the new key.
+    // Mounted files follow the Secret within a minute or two. An attempt that begins after that has the new key.
     let failing = job.until_within("its checkpoints fail", Duration::from_secs(240), |status| {
         !is_true(status, "CheckpointHealthy") || status["phase"] != "Running"
     });

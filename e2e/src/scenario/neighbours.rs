@@ -1,4 +1,4 @@
-//! Others in the same namespace: their objects, their limits, their releases.
+//! Other owners in the same namespace: their objects, limits and releases.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::kubectl::{run as program, system, until};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Objects of somebody else that have the names of a job's children, and pods that carry its label.
+/// Objects of other owners with the names of a job's children, and pods with the job's label.
 pub fn foreign_objects() -> Result<()> {
     let place = Place::new("foreign-objects")?;
     let namespace = &place.namespace;
@@ -99,8 +99,8 @@ pub fn quota() -> Result<()> {
     Ok(())
 }
 
-/// A second release in the namespace of the first one: both lead, and the jobs that both serve are left to the first one. That
-/// does not change when the leader of the first one ends.
+/// A second release in the namespace of the first one: both lead, and the jobs that both serve are left to the first
+/// one. That does not change when the leader of the first one ends.
 pub fn releases() -> Result<()> {
     let place = Place::new("releases")?;
     let system = system();

@@ -1,4 +1,4 @@
-//! What nobody may do.
+//! Requests that must be refused.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::job::Place;
 use crate::kubectl::{run as program, until};
 
-/// Specs that the API server must refuse, and what it says.
+/// Specs that the API server must refuse, with its messages.
 const REFUSED: [(&str, &str); 6] = [
     (r#"{"parallelism":1}"#, "exactly one of sql and sqlFrom"),
     (r#"{"sql":"x","sqlFrom":{"configMapKeyRef":{"name":"a","key":"b"}}}"#, "exactly one of sql and sqlFrom"),
@@ -39,7 +39,7 @@ pub fn run() -> Result<()> {
     let said = place.namespace.refused(&["apply", "-f", "-"], Some(&one.manifest.to_string()))?;
     ensure!(said.contains("maxParallelism is fixed"), "{said}");
 
-    // With all that the other job's pod has: its certificate. It is not of this job's authority.
+    // The other job's pod has a certificate, but not of this job's authority.
     let address = place.namespace.get("pod", &one.pod())?.context("the pod")?["status"]["podIP"].take();
     let address = address.as_str().context("the pod has an address")?;
     let folder = std::env::temp_dir().join(format!("eddyline-e2e-{}", std::process::id()));

@@ -1,4 +1,4 @@
-//! A job that rests.
+//! A suspended job.
 
 use std::time::Duration;
 
