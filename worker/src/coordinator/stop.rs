@@ -38,8 +38,8 @@ impl Stop {
     }
 
     /// Adds a further request while the job is being stopped. A stop takes precedence over a rescale. The latest
-    /// deadline of all requests counts. Returns the savepoint of the further request, if it differs from that of the
-    /// first stop.
+    /// deadline of all requests counts; a request without one has no limit. Returns a savepoint to take besides that of
+    /// the first stop.
     pub(super) fn join(&mut self, other: Stop) -> Option<SavepointOrder> {
         match (&mut *self, other) {
             (Self::With { deadline, .. }, Self::With { order, deadline: theirs }) => {

@@ -24,7 +24,7 @@ pub async fn serve(address: SocketAddr, supervisor: Arc<Supervisor>) -> std::io:
     metrics_server::serve_with(address, supervisor.view(), router).await
 }
 
-/// Whether the worker is ready: its job runs, or has ended as requested.
+/// The readiness in a phase: a worker is ready while its job runs, and after the job has finished.
 fn readiness(phase: Phase) -> (StatusCode, String) {
     let code = match phase {
         Phase::Running | Phase::Rescaling | Phase::Stopping | Phase::Finished => StatusCode::OK,

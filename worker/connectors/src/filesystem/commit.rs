@@ -71,7 +71,7 @@ pub(super) struct Target {
     pub(super) history: String,
     pub(super) attempt: u64,
     pub(super) success_file: Option<String>,
-    /// Whether leftovers of earlier releases are removed, see [`CommitNote::is_tidy`].
+    /// Whether nothing is left of earlier releases, see [`CommitNote::is_tidy`].
     pub(super) is_tidy: Arc<AtomicBool>,
 }
 

@@ -90,7 +90,7 @@ where
     config.create_with_context(context).map_err(|error| not_made(config, purpose, error))
 }
 
-/// Sends a record, for all kinds of producers.
+/// A record in the client's form, with its headers and the marker if there is one.
 pub fn record_of<'a>(topic: &'a str, record: &Record<'a>, marker: Option<&str>) -> BaseRecord<'a, [u8], [u8]> {
     let mut base = BaseRecord::to(topic);
     base.key = record.key;
