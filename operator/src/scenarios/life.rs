@@ -130,7 +130,7 @@ async fn of_a_refused_edit_no_more_slots_are_taken_than_the_running_revision_can
     let status = scenario.status();
     assert_eq!((status.phase, status.parallelism), (Phase::Running, 2));
     let accepted = conditions::find(&status.conditions, Type::Accepted).expect("a condition");
-    assert!(accepted.message.contains("with parallelism 2: it cannot have 256"), "{}", accepted.message);
+    assert!(accepted.message.contains("with parallelism 2: it cannot use 256"), "{}", accepted.message);
     let warning = conditions::find(&status.conditions, Type::Warning).expect("a condition");
     assert_eq!(warning.reason, "NoCheckpointStorage", "what runs still has none");
 }
