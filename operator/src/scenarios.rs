@@ -1,5 +1,5 @@
-//! Whole reconciles against a fake API server, in a world where pods come up and workers answer. Each scenario is also run
-//! with a controller that dies after every single request, and must come to the same end.
+//! Whole reconciles against a fake API server, in a world where pods start and workers answer. Each scenario is also
+//! run with a controller that dies after every single request, and must have the same outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,22 +28,22 @@ mod rollbacks;
 mod savepoints;
 mod stops;
 
-/// The passes after which a scenario has gone wrong.
+/// The number of rounds after which a scenario has failed.
 const PASSES_MAX: usize = 400;
 
-/// A world with a controller in it.
+/// A world with a controller.
 pub(crate) struct Scenario {
     pub(crate) world: World,
     pub(crate) settings: Settings,
     context: Arc<Context>,
-    /// After how many requests each controller dies; never, if it is not said.
+    /// The number of requests after which each controller dies. None: never.
     dies_after: Option<usize>,
-    /// The passes so far.
+    /// The number of rounds so far.
     passes: usize,
 }
 
 impl Scenario {
-    /// A controller that lives.
+    /// A world with a controller that never dies.
     pub(crate) fn new() -> Self {
         let world = World::new();
         let settings = Settings::of_a_test();
@@ -51,12 +51,12 @@ impl Scenario {
         Self { world, settings, context, dies_after: None, passes: 0 }
     }
 
-    /// A controller that dies after this many requests, and is followed by one that does so after one more, and so on.
+    /// A world with a controller that dies after this many requests. The next one dies after one more, and so on.
     pub(crate) fn dying_after(requests: usize) -> Self {
         Self { dies_after: Some(requests), ..Self::new() }
     }
 
-    /// A controller that lives, and a job that is Ready.
+    /// A world with a controller that never dies, and a job that is Ready.
     pub(crate) async fn ready(change: impl FnOnce(&mut eddyline_crds::StreamJob)) -> Self {
         let mut scenario = Self::new();
         scenario.create(change);
@@ -73,7 +73,7 @@ impl Scenario {
         state.objects.create(JOBS, json!(job), now);
     }
 
-    /// Passes over everything until something holds.
+    /// Runs rounds until a condition holds.
     pub(crate) async fn until(&mut self, what: &str, holds: impl Fn(&World) -> bool) {
         for _ in 0..PASSES_MAX {
             if holds(&self.world) {
@@ -85,23 +85,23 @@ impl Scenario {
         panic!("not within {PASSES_MAX} passes: {what}; events {:?}; status {job:#?}", self.world.events());
     }
 
-    /// Passes over everything for a while.
+    /// Runs some rounds.
     pub(crate) async fn passes(&mut self, number: usize) {
         for _ in 0..number {
             self.pass().await;
         }
     }
 
-    /// A pass over every object, and then everything that others do.
+    /// One round: a reconcile of every object, and then everything that others do.
     pub(crate) async fn pass(&mut self) {
         self.passes += 1;
         assert_honest(&self.world);
         if let Some(requests) = &mut self.dies_after {
             self.world.state().answers_left = Some(*requests);
-            // Each controller gets a little further, so that every request is the last one once.
+            // Each controller gets one request further, so that every request is the last one once.
             *requests += 1;
         }
-        // A controller that dies remembers nothing of what went wrong, and nobody hears of it.
+        // A controller that dies remembers no failure, and reports none.
         while let Ok(Next::Ask(question)) = reconcile::reconcile(&self.context, "shop", "orders", testing::UID).await {
             polls::put(&self.context, &question).await;
         }
@@ -120,7 +120,7 @@ impl Scenario {
         if has_died {
             self.context = context(&self.world, &self.settings);
         } else if self.dies_after.is_some() {
-            // A pass in which nobody died was run to its end: the next one begins to die early again.
+            // If no controller died in a round, the next one begins to die early again.
             self.dies_after = Some(1);
         }
     }
@@ -143,8 +143,8 @@ fn context(world: &World, settings: &Settings) -> Arc<Context> {
     Arc::new(Context::new(world.client(), settings.clone(), clock, connect, metrics))
 }
 
-/// Of a job that is Ready, nothing says that it is not, whatever befell it before. Whether its newest spec is accepted and has
-/// warnings is another matter.
+/// Of a job that is Ready, nothing says that it is not, whatever befell it before. Whether its newest spec is accepted
+/// and has warnings is another matter.
 fn assert_honest(world: &World) {
     let state = world.state();
     let status = state.objects.get(JOBS, "orders").map(|job| job["status"].clone()).unwrap_or_default();
@@ -205,7 +205,7 @@ pub(crate) fn delete_job(world: &World) {
     state.objects.delete(JOBS, "orders", &Value::Null, now);
 }
 
-/// Deletes the job with `--cascade=foreground`: its children go before it does.
+/// Deletes the job with `--cascade=foreground`: its children are deleted first.
 pub(crate) fn delete_job_in_foreground(world: &World) {
     let mut state = world.state();
     let now = state.now;

@@ -1,4 +1,4 @@
-//! What tests begin with: a job, a savepoint, and what a worker says.
+//! Fixtures of tests: a job, a savepoint, and the answer of a worker.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ pub(crate) fn savepoint(name: &str, job: &str) -> Savepoint {
     savepoint
 }
 
-/// What a worker says that starts a revision of [`job`].
+/// The answer of a worker that starts a revision of [`job`].
 pub(crate) fn worker(revision: u64, phase: Phase) -> JobStatus {
     JobStatus {
         job: "orders".to_owned(),
@@ -100,7 +100,7 @@ pub(crate) fn checkpoint(id: u64, at: Timestamp) -> CheckpointStatus {
     }
 }
 
-/// A job of which nothing was seen but itself.
+/// An observation with only the job itself.
 pub(crate) fn observed(job: StreamJob) -> Observed {
     Observed {
         sql: Sql::Text(job.spec.sql.clone().unwrap_or_default()),

@@ -13,7 +13,7 @@ use crate::status::events;
 use crate::testing;
 use crate::validate::{Accepted, Reason, Rejection};
 
-/// What is seen of a job that runs well, and what is to be thought of its spec.
+/// The observation of a healthy job, and the verdict on its spec.
 struct Case {
     seen: Observed,
     verdict: Verdict,
@@ -106,7 +106,7 @@ impl Case {
         self.now = Timestamp::from_second(self.now.as_second() + seconds).expect("a time");
     }
 
-    /// Some time after the operation was begun, of which the worker has not answered at the end.
+    /// Sets the time since the operation began, and how long the worker has been silent by then.
     fn silent(&mut self, seconds: i64, silent_for: i64) {
         self.later(seconds);
         let since = Timestamp::from_second(self.now.as_second() - silent_for).expect("a time");
@@ -120,7 +120,7 @@ impl Case {
         plan(&self.verdict, &self.seen, &Settings::of_a_test(), self.now)
     }
 
-    /// The operation, the phase and the steps that are decided, but for the children, which are applied in each case.
+    /// The operation, the phase and the decided steps, except for the children, which are always applied.
     fn decided(&self) -> (Option<OperationKind>, Phase, Vec<&'static str>) {
         let plan = self.plan();
         let steps = plan.steps.iter().map(Step::name);
@@ -289,7 +289,7 @@ fn a_job_that_cannot_start_is_looked_at_less_and_less_often() {
     let running = case.plan().status;
     case.job(|job| job.status = Some(running));
     assert_eq!(case.plan().requeue.as_secs(), 2);
-    // What was waited for before a revision was begun is no reason to look at it seldom.
+    // Waiting before a revision began does not slow down the reconciles of that revision.
     case.job(|job| {
         let status = job.status.as_mut().expect("a status");
         status.conditions.clear();
@@ -341,9 +341,9 @@ fn a_rollback_resumes_from_where_least_is_repeated() {
         ("latest", true, None, Some("s3://chk"), Some("latest"), false),
         ("latest", false, None, None, Some("latest"), false),
         ("latest", true, objection.clone(), Some("s3://chk"), Some("s3://chk"), true),
-        // It may have completed one that nobody has seen.
+        // It may have completed one that was not observed.
         ("latest", false, objection.clone(), Some("s3://chk"), Some("s3://chk"), true),
-        // It was never seen to restore anything.
+        // It was never observed to restore anything.
         ("latest", false, objection.clone(), None, Some("latest"), false),
         ("latest", true, objection.clone(), None, None, false),
         ("s3://sp", false, objection.clone(), Some("s3://sp"), Some("s3://sp"), false),

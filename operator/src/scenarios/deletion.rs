@@ -1,4 +1,4 @@
-//! The end of a job, with each policy and in every kind of trouble.
+//! The deletion of a job, with each policy and each kind of failure.
 
 use eddyline_crds::stream_job::OnDelete;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::clock::since;
 use crate::names;
 use crate::testing::world::{BATCH, CONFIG_MAPS, PODS, SAVEPOINTS};
 
-/// Deletes the job and waits until it is gone, which must not take longer than a minute.
+/// Deletes the job and waits until it is gone, for at most a minute.
 async fn delete_in_time(scenario: &mut Scenario) {
     let before = scenario.world.state().now;
     delete_job(&scenario.world);
@@ -55,7 +55,7 @@ async fn a_suspended_job_leaves_the_savepoint_it_has() {
     assert!(savepoint["status"]["uri"].as_str().is_some_and(|uri| uri.contains("/suspend-1-")), "{savepoint}");
 }
 
-/// A job with `Final` that was upgraded once, so that there is a savepoint of a state that it has left behind.
+/// A job with `Final` that was upgraded once, so that there is a savepoint of an old state.
 async fn upgraded(requests: Option<usize>) -> Scenario {
     let mut scenario = requests.map_or_else(Scenario::new, Scenario::dying_after);
     scenario.create(|job| job.spec.savepoints.on_delete = OnDelete::Final);
@@ -69,10 +69,10 @@ async fn upgraded(requests: Option<usize>) -> Scenario {
     scenario
 }
 
-/// Where the copy of a job's latest checkpoint is.
+/// The URI of the copy of a job's latest checkpoint.
 const COPY: &str = "s3://bucket/jobs/savepoints/shop.orders/orders-final-11111111";
 
-/// The savepoint that the job's end has left is a copy of its latest checkpoint.
+/// Checks that the last savepoint is a copy of the job's latest checkpoint.
 fn assert_copied(world: &World, case: &str) {
     let savepoint = last_savepoint(world).unwrap_or_else(|| panic!("{case}: no Savepoint; {:?}", world.events()));
     let status = &savepoint["status"];

@@ -1,4 +1,4 @@
-//! What goes wrong in a cluster: pods, nodes, memory, images, storage.
+//! Failures in a cluster: pods, nodes, memory, images, storage.
 
 use eddyline_crds::status::Phase;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What a job's status says: all of it, while the job is well, at rest, and in trouble; and what it does not say.
+//! The whole status of a job that is healthy, at rest, or failing.
 
 use eddyline_api::Phase as WorkerPhase;
 use eddyline_api::status::Backpressure;
@@ -23,7 +23,7 @@ const WELL: [&str; 10] = [
     "Warning False NothingToReport",
 ];
 
-/// Lets the worker read rows with event time for a while, a second each pass.
+/// Lets the worker read rows for some rounds, a second of event time each.
 async fn under_load(scenario: &mut Scenario, passes: usize) {
     for _ in 0..passes {
         {

@@ -1,4 +1,4 @@
-//! What users do with a job that nothing befalls.
+//! What users do with a job, without failures.
 
 use eddyline_crds::status::Phase;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::testing::world::{CONFIG_MAPS, PODS};
 
-/// After how many requests controllers die in the runs of a scenario.
+/// The numbers of requests after which controllers die in the runs of a scenario.
 const DEATHS: [usize; 4] = [1, 2, 5, 9];
 
 pub(super) fn revision_of_pod(world: &World) -> Option<String> {
@@ -156,12 +156,12 @@ async fn sql_that_the_state_does_not_fit_is_refused_before_anything_is_stopped()
     assert_eq!(revision_of_pod(&scenario.world).as_deref(), Some("1"));
     assert!(!scenario.world.events().contains(&"SavepointCompleted".to_owned()), "{:?}", scenario.world.events());
 
-    // An alias is no other computation.
+    // An alias does not change the computation.
     let alias = WINDOWED.replace("COUNT(*)", "COUNT(*) AS c");
     scenario.world.edit("orders", &json!({"sql": alias}));
     scenario.until("upgraded", |world| is_settled(world) && revision_of_pod(world).as_deref() == Some("2")).await;
 
-    // The operator that the message names may be left without its state.
+    // The state of the operator that the message names may be dropped.
     let named = accepted_name(&accepted.message);
     scenario.world.edit("orders", &json!({"sql": other, "upgrade": {"allowNonRestoredState": [named]}}));
     scenario.until("upgraded", |world| is_settled(world) && revision_of_pod(world).as_deref() == Some("3")).await;

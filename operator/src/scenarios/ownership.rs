@@ -1,4 +1,4 @@
-//! Objects of others that have the name or the label of what a job makes.
+//! Objects of other owners with the name or the label of a job's objects.
 
 use eddyline_crds::stream_job::OnDelete;
 use serde_json::json;

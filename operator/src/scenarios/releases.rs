@@ -1,4 +1,4 @@
-//! What other releases have left behind, and objects of theirs that this one cannot read.
+//! Leftovers of other releases, and their objects that this release cannot read.
 
 use eddyline_crds::savepoint::DeletionPolicy;
 use eddyline_crds::stream_job::OnDelete;
@@ -12,7 +12,7 @@ fn found(world: &World, collection: &str, name: &str) -> Option<Value> {
     world.state().objects.get(collection, name).cloned()
 }
 
-/// A Savepoint of a release that knows what becomes of data in more ways than this one.
+/// A Savepoint of a release that has more deletion policies than this one.
 fn unreadable(name: &str, job: &str, status: &Value) -> Value {
     let mut savepoint = json!(testing::savepoint(name, job));
     savepoint["spec"]["deletionPolicy"] = json!("Archive");
@@ -50,7 +50,7 @@ async fn a_stateful_set_with_claims_of_its_own_gives_way_to_one_with_volumes_tha
             volumes.retain(|volume| volume["name"] != json!("data"));
             state.objects.store(SETS, "orders-worker", set).1
         };
-        // The release that made it is replaced by this one.
+        // This release replaces the one that created it.
         scenario.context = context(&scenario.world, &scenario.settings);
         let is_new = |world: &World| {
             let set = found(world, SETS, "orders-worker");
@@ -113,7 +113,7 @@ async fn a_savepoint_of_a_job_that_cannot_be_read_goes_when_it_is_deleted() {
     assert!(scenario.world.events().contains(&"StateLeft".to_owned()), "it is said that something may stay");
 }
 
-/// The job can be read, and a Savepoint of its namespace cannot.
+/// The job can be read, but a Savepoint of its namespace cannot.
 #[tokio::test]
 async fn one_savepoint_that_cannot_be_read_hides_neither_the_job_nor_its_end() {
     let mut scenario = Scenario::new();

@@ -1,4 +1,4 @@
-//! What the controller may do, compared with what it does and with what manifests grant.
+//! The declared rights of the controller, compared with its requests and with the manifests.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::*;
 use crate::rbac::{CLUSTER, OWN, Rule, SERVED};
 use crate::testing::world::{NODES, PODS};
 
-/// What only the watches of the controller do, and what Kubernetes asks for on behalf of others.
+/// Rights that only the watches of the controller need, and rights that Kubernetes requires for other objects.
 const NOT_BY_A_PASS: [(&str, &str); 9] = [
     ("list", "eddyline.io:streamjobs"),
     ("watch", "eddyline.io:streamjobs"),

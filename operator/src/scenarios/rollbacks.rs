@@ -1,5 +1,5 @@
-//! Revisions that do not work, and what the job returns to: the latest checkpoint where that is possible, so that no
-//! output is repeated; and what is reported where it is not.
+//! Rollbacks of revisions that do not work. If possible, the job returns to the latest checkpoint, so that no output is
+//! repeated. Otherwise it reports that output is repeated.
 
 use serde_json::json;
 
@@ -9,8 +9,8 @@ use crate::names;
 
 const BEFORE: &str = "s3://bucket/jobs/shop.orders/chk-5";
 
-/// A job that is upgraded with its last state to SQL that fails after its first checkpoint, before anybody sees it
-/// Ready. Gives the job once it has been rolled back.
+/// A job that is upgraded with its last state to SQL that fails after its first checkpoint, before it is seen Ready.
+/// Returns the job once it has been rolled back.
 async fn rolled_back(mut scenario: Scenario, sql: &str) -> Scenario {
     scenario.create(|job| {
         job.spec.sql = Some(WINDOWED.to_owned());

@@ -97,7 +97,7 @@ async fn the_data_of_a_savepoint_goes_with_its_object_also_without_the_job() {
     scenario.until("gone", |world| found(world, "temporary").is_none()).await;
 }
 
-/// Who may annotate a Savepoint has no say in what image is run and what Secrets it gets.
+/// A user who may annotate a Savepoint cannot choose the image and the Secrets of its pods.
 #[tokio::test]
 async fn an_annotation_does_not_decide_how_data_is_deleted() {
     let forged = json!({"metadata": {"annotations": {"eddyline.io/storage": json!({

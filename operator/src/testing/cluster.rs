@@ -1,5 +1,5 @@
-//! What others do in a world while the controller waits: StatefulSets get pods, pods start workers, batch jobs end,
-//! objects without an owner are deleted.
+//! The actions of others in a world while the controller waits: StatefulSets get pods, pods start workers, batch jobs
+//! end, objects without an owner are deleted.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::workers::Worker;
 use super::world::{BATCH, CONFIG_MAPS, EVENTS, PODS, SECRETS, SETS, State};
 
 impl State {
-    /// Everything that others do: pods come and go, workers do what they were asked, time passes.
+    /// All actions of others: pods start and end, workers handle their requests, time passes.
     pub(crate) fn tick(&mut self, passes: Duration) {
         self.now = self.now.checked_add(passes).expect("no test lasts that long");
         self.delete_dependents();
@@ -52,8 +52,8 @@ impl State {
         self.finish_batch_jobs();
     }
 
-    /// What the garbage collector does for an object that is deleted in the foreground: those that it owns go first,
-    /// other finalizers or not.
+    /// The garbage collection of an object that is deleted in the foreground: the objects that it owns are deleted
+    /// first, even if it has other finalizers.
     fn delete_dependents(&mut self) {
         let is_waiting = |object: &Value| {
             let finalizers = object["metadata"]["finalizers"].as_array();
@@ -163,7 +163,7 @@ impl State {
         }
     }
 
-    /// What the controller of StatefulSets does when it may not create a pod.
+    /// The event of the StatefulSet controller if it cannot create a pod.
     fn refuse_pod(&mut self, set: &Value, name: &str, why: &str) {
         let (uid, now) = (&set["metadata"]["uid"], self.now.to_string());
         let event = format!("refused-{name}");

@@ -1,9 +1,9 @@
-//! How tools that know nothing of this kind of object judge one: kstatus, as Flux, kpt and Helm use it, and Argo CD with the
+//! How generic tools interpret the health of an object: kstatus, as Flux, kpt and Helm use it, and Argo CD with the
 //! health check of the guide.
 
 use serde_json::Value;
 
-/// What a tool makes of an object.
+/// The health of an object for a tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     /// kstatus: Current. Argo CD: Healthy.
@@ -28,8 +28,8 @@ fn conditions(object: &Value) -> impl Iterator<Item = (&str, &str, &str)> {
     all.filter_map(|one| Some((one["type"].as_str()?, one["status"].as_str()?, one["reason"].as_str()?)))
 }
 
-/// The rules of kstatus: deletion, then the generation, then the first of `Reconciling` and `Stalled` that is true, then
-/// `Ready`; what has none of them is current.
+/// The rules of kstatus: deletion, then the generation, then the first of `Reconciling` and `Stalled` that is true,
+/// then `Ready`. An object without these is current.
 pub(crate) fn kstatus(object: &Value) -> Health {
     if object["metadata"]["deletionTimestamp"].is_string() {
         return Health::Going;

@@ -1,4 +1,4 @@
-//! The objects of a fake API server, and what its verbs do to them. Only as much of Kubernetes as the controller uses.
+//! The objects of a fake API server, and its verbs. It has only the parts of Kubernetes that the controller uses.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
 
-/// Holds an object until those that it owns are gone.
+/// The finalizer that keeps an object until the objects that it owns are gone.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
-/// Where an object is: the path of its collection, and its name.
+/// The place of an object: the path of its collection, and its name.
 pub(crate) type Key = (String, String);
 
 /// All objects.
 #[derive(Debug, Default)]
 pub(crate) struct Objects {
     pub(crate) all: BTreeMap<Key, Value>,
-    /// Counts changes; also makes uids.
+    /// Counts changes. Uids are also made from it.
     pub(crate) version: u64,
     /// Whether the namespace is being deleted.
     pub(crate) is_namespace_going: bool,
@@ -43,7 +43,7 @@ impl Objects {
         self.all.iter().filter(move |((at, _), _)| *at == collection).map(|(_, object)| object)
     }
 
-    /// The objects of a collection with the labels of a selector; of events, those about the object of a uid.
+    /// The objects of a collection with the labels of a selector. For events, those about the object with a uid.
     pub(crate) fn list(&self, collection: &str, selector: Option<&str>, about: Option<&str>) -> Answer {
         let wanted: Vec<(String, String)> = selector
             .into_iter()
@@ -157,7 +157,7 @@ impl Objects {
         if options["propagationPolicy"] == json!("Foreground") {
             add_finalizer(&mut going, FOREGROUND);
         }
-        // A pod on a node that does not answer stays until somebody forces it to go.
+        // A pod on a node that does not answer stays until it is deleted by force.
         let is_stuck = going["lost"] == json!(true) && options["gracePeriodSeconds"] != json!(0);
         if is_stuck {
             let key = (collection.to_owned(), name.to_owned());
@@ -176,7 +176,7 @@ fn add_finalizer(object: &mut Value, finalizer: &str) {
     }
 }
 
-/// Merges as both kinds of patches do that the controller uses: objects by key, all else as a whole, null removes.
+/// Merges as both kinds of patches of the controller do: objects by key, other values as a whole; null removes.
 fn merge(into: &mut Value, patch: &Value) {
     let Value::Object(fields) = patch else {
         *into = patch.clone();

@@ -1,4 +1,4 @@
-//! Workers of a world, and the way to them.
+//! The workers of a world, and their clients.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::identity::Credentials;
 use crate::testing;
 use crate::worker_client::{Address, Connect, Error, WorkerClient};
 
-/// A worker's process.
+/// The process of a worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     pub(crate) status: JobStatus,
@@ -35,7 +35,7 @@ impl Worker {
         Self { status, config, savepoints: BTreeMap::new(), stops_with: None, scales_to: None }
     }
 
-    /// Does what was asked for, and completes a checkpoint.
+    /// Handles its requests, and completes a checkpoint.
     pub(super) fn proceed(&mut self, now: Timestamp, has_storage: bool) {
         if self.status.phase == Phase::Starting {
             self.status.phase = Phase::Running;
@@ -81,7 +81,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Does something to the worker at this address.
+    /// Changes the worker at this address.
     fn with<T>(&self, verb: &str, act: impl FnOnce(&mut Worker) -> Result<T, Error>) -> Result<T, Error> {
         let gone = || Error::Refused { code: 503, message: "no answer".to_owned() };
         let mut state = self.world.state();

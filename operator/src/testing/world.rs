@@ -1,5 +1,5 @@
-//! A world in which the controller can be tried: a fake API server, the controllers and kubelets that make pods of
-//! StatefulSets, and workers. It can be made to break off after any number of requests.
+//! A world for tests of the controller: a fake API server, the controllers and kubelets that create pods of
+//! StatefulSets, and workers. It can break the connection after any number of requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ pub(crate) struct State {
     pub(crate) objects: Objects,
     pub(crate) workers: BTreeMap<String, Worker>,
     pub(crate) now: Timestamp,
-    /// How many more requests are answered; all, if it is not said.
+    /// The number of requests that are still answered. None: all.
     pub(crate) answers_left: Option<usize>,
     /// All requests, as verb and resource.
     pub(crate) requests: Vec<(String, String)>,
@@ -45,11 +45,11 @@ pub(crate) struct State {
     pub(crate) has_network: bool,
     /// Why pods are refused, if they are.
     pub(crate) refuses_pods: Option<String>,
-    /// Jobs whose workers neither answer nor refuse to.
+    /// Jobs whose workers never answer.
     pub(crate) hanging: BTreeSet<String>,
-    /// How long the API server takes for each answer, by the world's clock.
+    /// The time that the API server takes for each answer, by the world's clock.
     pub(crate) slowness: Duration,
-    /// How many attempts were begun.
+    /// The number of attempts begun so far.
     pub(super) attempts: u64,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct State {
 pub(crate) struct World(Arc<Mutex<State>>);
 
 impl World {
-    /// A world without anything in it.
+    /// An empty world.
     pub(crate) fn new() -> Self {
         let mut objects = Objects::default();
         for name in ["node-1", "node-2", "node-3"] {
@@ -173,7 +173,7 @@ impl World {
         self.of_events("reason")
     }
 
-    /// What all events say, oldest first.
+    /// The messages of all events, oldest first.
     pub(crate) fn notes(&self) -> Vec<String> {
         self.of_events("note")
     }
@@ -203,7 +203,7 @@ impl World {
 }
 
 impl State {
-    /// Counts a request; nothing, if the connection breaks here.
+    /// Counts a request. None if the connection breaks here.
     pub(super) fn count_down(&mut self) -> Option<()> {
         match &mut self.answers_left {
             Some(0) => None,
@@ -227,7 +227,7 @@ fn response(code: u16, body: &Value) -> Response<Body> {
     Response::builder().status(code).body(Body::from(bytes)).expect("a response")
 }
 
-/// An object, or each of a list, without anything but its metadata.
+/// An object, or each object of a list, with only its metadata.
 fn bare(mut answer: Value) -> Value {
     if let Some(items) = answer["items"].as_array_mut() {
         for item in items.iter_mut() {
