@@ -143,8 +143,8 @@ fn context(world: &World, settings: &Settings) -> Arc<Context> {
     Arc::new(Context::new(world.client(), settings.clone(), clock, connect, metrics))
 }
 
-/// Of a job that is Ready, nothing says that it is not, whatever befell it before. Whether its newest spec is accepted
-/// and has warnings is another matter.
+/// Nothing in the status of a Ready job says that it is not ready, whatever happened before. Whether its newest spec is
+/// accepted and has warnings is not checked.
 fn assert_honest(world: &World) {
     let state = world.state();
     let status = state.objects.get(JOBS, "orders").map(|job| job["status"].clone()).unwrap_or_default();

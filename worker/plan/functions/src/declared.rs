@@ -171,8 +171,8 @@ pub fn cut(data_type: &DataType, shape: &Shape) -> Option<Arc<dyn ScalarFunction
     Some(cut.exactly(vec![data_type.clone()], identity).syntax(syntax).build())
 }
 
-/// The function that gives a value back, fitted to the lengths declared, or fails on one that breaks what is declared.
-/// `not_null` says whether a NULL fails too. `None` if nothing is to be looked at.
+/// A function that returns its value, fitted to the declared lengths, or fails if the value violates the declaration.
+/// With `not_null`, a NULL fails too. `None` if there is nothing to enforce.
 pub fn enforce(
     data_type: &DataType,
     constraint: &Constraint,
