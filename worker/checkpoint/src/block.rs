@@ -20,7 +20,7 @@ const HAS_NULLS: u8 = 1;
 
 /// Appends the block form of rows.
 ///
-/// The reason comes back when a column's type has no form; `schema.rs` refuses such a table before.
+/// Returns the reason if a column's type has no block form. `schema.rs` has refused such a table before.
 pub(crate) fn encode(key_hashes: &[u64], rows: &RecordBatch, out: &mut Vec<u8>) -> Result<(), String> {
     let count = u32::try_from(rows.num_rows()).map_err(|_| "more rows than a block can hold".to_owned())?;
     out.extend_from_slice(&count.to_le_bytes());
@@ -47,7 +47,7 @@ fn encode_offsets<O: OffsetSizeTrait>(offsets: &[O], out: &mut Vec<u8>) -> (usiz
 }
 
 fn encode_column(column: &ArrayRef, out: &mut Vec<u8>) -> Result<(), String> {
-    // The logical nulls of a Null column are in its type.
+    // A Null column has no bitmap: its type says that all values are null.
     match column.nulls().filter(|nulls| nulls.null_count() > 0) {
         Some(nulls) => {
             out.push(HAS_NULLS);
@@ -104,7 +104,7 @@ fn fixed_width(data_type: &DataType) -> Option<usize> {
     }
 }
 
-/// Reads a block back. Whatever the bytes are, the result is rows of the schema or the reason why not.
+/// Reads a block. For any bytes, the result is rows of the schema or the reason why there are none.
 pub(crate) fn decode(bytes: &[u8], schema: &SchemaRef, rows: u32) -> Result<(Vec<u64>, RecordBatch), String> {
     let mut reader = Reader { rest: bytes };
     let found = u32::from_le_bytes(reader.take(4)?.try_into().expect("four bytes"));
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         Ok(BooleanBuffer::new(Buffer::from(self.take(rows.div_ceil(8))?), 0, rows))
     }
 
-    /// Offsets, checked to begin at 0 and to never fall. A buffer made of the slice is aligned.
+    /// Offsets, checked to begin at 0 and never to decrease. A buffer made of the slice is aligned.
     fn offsets<O: OffsetSizeTrait>(&mut self, rows: usize) -> Result<OffsetBuffer<O>, String> {
         let bytes = self.take_each(rows.checked_add(1).ok_or("it ends too early")?, size_of::<O>())?;
         let buffer = Buffer::from(bytes);
@@ -188,7 +188,7 @@ impl<'a> Reader<'a> {
                 builder.add_buffer(Buffer::from(self.take_each(rows, width)?))
             }
         };
-        // Checks everything, UTF-8 too.
+        // Also checks UTF-8.
         let data = builder.build().map_err(|error| format!("column {}: {error}", field.name()))?;
         Ok(make_array(data))
     }

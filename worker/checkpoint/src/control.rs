@@ -1,24 +1,24 @@
 //! The decisions of the control log: no I/O, no clock, no randomness.
 //!
-//! The log is a row of records numbered from 1. Each is an object that can be created but never changed. The process that
-//! creates record `n` decides what follows record `n - 1`. A checkpoint is complete when a record names it.
+//! The log is a row of records numbered from 1. Each is an object that can be created but never changed. The process
+//! that creates record `n` decides what follows record `n - 1`. A checkpoint is complete when a record names it.
 //!
-//! The answer of the store can mislead in two ways. First, an answer can be lost, and then the repeated create is refused
-//! because of the writer's own record. The nonce of a record shows whose it is. Second, old records are deleted, so a writer
-//! that has stalled can create a number that the log has passed. After every success the writer therefore looks for records
-//! beyond its own, and if there are any, its record does not count. The newest [`KEEP`] records are never deleted, so such
-//! a writer finds some.
+//! The answer of the store can mislead in two ways. First, an answer can be lost, and then the repeated create is
+//! refused because of the writer's own record. The nonce of a record shows whose it is. Second, old records are
+//! deleted, so a writer that has stalled can create a number that the log has passed. After every success the writer
+//! therefore looks for records beyond its own, and if there are any, its record does not count. The newest [`KEEP`]
+//! records are never deleted, so such a writer finds some.
 
-/// So many of the newest records are never deleted.
+/// The number of newest records that are never deleted.
 pub const KEEP: u64 = 64;
 
-/// How often one record is tried before the outcome counts as unknown.
+/// The number of tries to create a record. After the last one the outcome counts as unknown.
 pub const TRIES: u32 = 6;
 
 /// The identity of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RecordId {
-    /// The place in the log, counted from 1.
+    /// The position in the log, counted from 1.
     pub sequence: u64,
     /// Chosen at random for this record.
     pub nonce: u128,
@@ -35,13 +35,13 @@ pub enum Event {
     Created,
     /// The store says that the record exists, or that it is being written.
     Refused,
-    /// No answer, or an answer that says nothing: the record may be there, or may come to be there yet.
+    /// No answer, or an unclear one: the record may exist, or may still be created.
     Unanswered,
-    /// The record with this number, or that there is none.
+    /// The record with this number; `None` if there is none.
     Read(Option<RecordId>),
     /// It could not be read.
     ReadUnanswered,
-    /// The newest record with a higher number, or that there is none.
+    /// The newest record with a higher number; `None` if there is none.
     Beyond(Option<RecordId>),
     /// It could not be looked up.
     BeyondUnanswered,
@@ -56,9 +56,9 @@ pub enum Action {
     ReadBack,
     /// Look for records with a higher number.
     LookBeyond,
-    /// The record is part of the log: what it says has come to pass.
+    /// The record is part of the log: what it says is in force.
     Done,
-    /// Another leader has written: this one must stop.
+    /// Another leader has written a record. This one must stop.
     Fenced(RecordId),
     /// It is unknown whether the record is part of the log.
     Unresolved,
@@ -105,7 +105,7 @@ impl Append {
     }
 }
 
-/// Up to which number records may be deleted, once this is itself part of a record: all below it.
+/// Records below this number may be deleted once a record states it.
 pub fn boundary(sequence: u64, before: u64) -> u64 {
     before.max(sequence.saturating_sub(KEEP))
 }
@@ -113,7 +113,7 @@ pub fn boundary(sequence: u64, before: u64) -> u64 {
 /// Which of the listed records may be deleted: those below the boundary of a record that is part of the log.
 pub fn deletable(listed: &[u64], boundary: u64) -> Vec<u64> {
     let newest = listed.iter().copied().max().unwrap_or(0);
-    // The boundary says so already; the bound is kept here too because so much hangs on it.
+    // The boundary already ensures this. It is checked again because a mistake here would lose the log.
     let bound = boundary.min((newest + 1).saturating_sub(KEEP));
     let mut doomed: Vec<u64> = listed.iter().copied().filter(|sequence| *sequence < bound).collect();
     doomed.sort_unstable();

@@ -11,12 +11,12 @@ use crate::paths;
 use crate::record::Record;
 use crate::storage::{Created, Storage};
 
-/// The first wait before a record is tried again; each further one is twice as long.
+/// The wait before the second try to write a record. Each further wait is twice as long.
 const BACKOFF: Duration = Duration::from_millis(10);
-/// How often a new attempt looks again when the log grows while it tries to take over.
+/// How often a new attempt starts over when the log grows while it tries to take over.
 const TAKE_OVER_TRIES: u32 = 16;
 
-/// How an append ended, when it did not fail.
+/// The outcome of an append that did not fail.
 pub(crate) enum Appended {
     Done,
     Fenced(RecordId),
@@ -36,8 +36,9 @@ async fn newest_beyond(storage: &Storage, sequence: u64) -> Result<Option<Record
     newest_of(storage, &sequences(storage).await?, sequence).await
 }
 
-/// As [`newest_beyond`], for the leader that has just appended a record with this number. A record is deleted only when there
-/// are many newer ones. So if this record is alone, somebody has emptied the folder, and the files that it names are gone.
+/// As [`newest_beyond`], for the leader that has just appended a record with this number. A record is deleted only when
+/// there are many newer ones. If this is the only record, somebody has emptied the folder, and the files that it names
+/// are gone.
 async fn newest_behind_own(storage: &Storage, job: &str, sequence: u64) -> Result<Option<Record>> {
     let listed = sequences(storage).await?;
     if sequence > 1 && listed.iter().all(|found| *found == sequence) {
@@ -77,9 +78,9 @@ pub(crate) fn vanished(storage: &Storage, job: &str) -> Error {
 /// Appends a record.
 ///
 /// # Errors
-/// [`Error::Unresolved`] when it is not known whether the record is part of the log. This leader must end, or append the very
-/// same record again; it must never append another one.
-/// [`Error::Vanished`] when the records before it are gone.
+/// [`Error::Unresolved`] when it is not known whether the record is part of the log. This leader must then end, or
+/// append the same record again. It must never append another one. [`Error::Vanished`] when the records before it are
+/// gone.
 pub(crate) async fn append(storage: &Storage, job: &str, record: &Record) -> Result<Appended> {
     let name = paths::control_record(record.id.sequence);
     let sealed = record.seal();
@@ -121,14 +122,14 @@ pub(crate) async fn append(storage: &Storage, job: &str, record: &Record) -> Res
         };
         action = state.step(event);
         if state.tries() > waits + 1 {
-            warn!(record = %name, ?event, "control record is tried again");
+            warn!(record = %name, ?event, "the control record is written again");
             tokio::time::sleep(BACKOFF * (1 << waits)).await;
             waits += 1;
         }
     }
 }
 
-/// Makes a new attempt the leader: from then on no older one can append.
+/// Makes a new attempt the leader: older ones can then no longer append.
 pub(crate) async fn take_over(
     storage: &Storage,
     job: &str,
@@ -138,15 +139,15 @@ pub(crate) async fn take_over(
         let record = make(newest(storage).await?.as_ref())?;
         match append(storage, job, &record).await? {
             Appended::Done => return Ok(record),
-            // The old leader, or another new one, was faster: what it wrote must be seen first.
+            // The old leader or another new one was faster: its record must be read first.
             Appended::Fenced(_) => {}
         }
     }
     Err(Error::Contended { job: job.to_owned() })
 }
 
-/// Removes records that the newest one has put behind the boundary. Safe for a leader that is one no more: its boundary
-/// only lies farther back.
+/// Removes the records below the boundary of the newest one. This is safe even after another leader has taken over: the
+/// boundary of the old leader is only lower.
 pub(crate) async fn delete_old(storage: &Storage, head: &Record) -> Result<usize> {
     let listed = storage.list(paths::CONTROL).await?;
     let listed: Vec<u64> = listed.iter().filter_map(|entry| paths::sequence_of(&entry.name)).collect();

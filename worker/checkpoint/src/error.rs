@@ -11,10 +11,10 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What can go wrong with checkpoints and savepoints.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The storage did not do what it was asked.
+    /// A request to the storage failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// A newer attempt of the job has taken over. This process must stop: nothing that it does counts.
+    /// A newer attempt of the job has taken over. This process must stop: nothing that it does has an effect.
     #[error("attempt {mine} of job {job} is fenced off: attempt {other} has taken over")]
     Fenced {
         /// The job.
@@ -30,7 +30,7 @@ pub enum Error {
     Unresolved {
         /// The control record.
         record: String,
-        /// What the storage said last.
+        /// The last answer of the storage.
         source: Option<storage::Error>,
     },
     /// Too many attempts are started at the same time.
@@ -39,7 +39,7 @@ pub enum Error {
         /// The job.
         job: String,
     },
-    /// The control log has an entry that this process's own protocol rules out.
+    /// The control log has an entry that its protocol rules out.
     #[error("the control log of job {job} is broken: {reason}")]
     BrokenLog {
         /// The job.
@@ -56,7 +56,7 @@ pub enum Error {
     Vanished {
         /// The job.
         job: String,
-        /// Where its records were.
+        /// The folder of its records.
         folder: String,
     },
     /// The store writes over an object although it was asked not to, so two processes that believe they run the job
@@ -69,7 +69,7 @@ pub enum Error {
         /// The job's folder.
         folder: String,
     },
-    /// Bytes that are not what was written.
+    /// The bytes are not those that were written.
     #[error("{object} is corrupt: {part}: {reason}")]
     Corrupt {
         /// The full name of the object.
@@ -87,7 +87,7 @@ pub enum Error {
         /// The checkpoint.
         checkpoint: CheckpointId,
     },
-    /// There is no manifest where one should be.
+    /// A manifest does not exist.
     #[error("there is no checkpoint or savepoint at {object}")]
     MissingManifest {
         /// The full name of the object.
@@ -103,7 +103,7 @@ pub enum Error {
         /// The newest version that this release knows.
         known: u32,
     },
-    /// The state was cut into another number of key groups.
+    /// The state has another number of key groups.
     #[error(
         "the state has max parallelism {recorded}, the job has {job}: max parallelism is fixed once a job has state"
     )]
@@ -121,7 +121,7 @@ pub enum Error {
         /// In this release.
         known: u32,
     },
-    /// State handed over that contradicts itself or what was declared.
+    /// A snapshot contradicts itself or what its operator declared.
     #[error("the snapshot of {operator}, table {table}, cannot be written: {reason}")]
     InvalidSnapshot {
         /// The operator.
@@ -131,7 +131,7 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
-    /// Columns could not be gathered or put together.
+    /// Rows could not be selected or concatenated.
     #[error("failed to {action} rows of {operator}, table {table}")]
     Columns {
         /// What was tried.
@@ -143,7 +143,7 @@ pub enum Error {
         /// Why.
         source: ArrowError,
     },
-    /// A checkpoint number that does not follow.
+    /// A checkpoint number that does not follow the last one.
     #[error("checkpoint {checkpoint} cannot be written: {reason}")]
     InvalidCheckpoint {
         /// The checkpoint.
@@ -154,7 +154,7 @@ pub enum Error {
     /// State that does not fit the job that should restore it.
     #[error(transparent)]
     StateMismatch(#[from] crate::mismatch::StateMismatch),
-    /// A location that is no checkpoint or savepoint of a job.
+    /// A location that savepoints cannot be written to.
     #[error("savepoints cannot be written to {uri}: {reason}")]
     SavepointLocation {
         /// The location.
@@ -162,14 +162,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// Work on another thread ended without a result.
+    /// A task on another thread ended without a result.
     #[error("encoding or decoding state stopped without a result")]
     Stopped(#[from] tokio::task::JoinError),
 }
 
 impl Error {
-    /// Whether trying again can succeed without anyone changing anything: in the same attempt, unless it
-    /// [ends the attempt](Error::ends_attempt), in a new one otherwise.
+    /// Whether a retry can succeed although nobody changes anything. The retry is in the same attempt, or in a new one
+    /// if the error [ends the attempt](Error::ends_attempt).
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Storage(error) => error.is_retryable(),

@@ -1,5 +1,5 @@
-//! Finds the state of a job's operators in a checkpoint: by what they compute, or by their names if the checkpoint does not
-//! record what its operators compute in a form that this release understands.
+//! Finds the state of a job's operators in a checkpoint: by what they compute, or by their names if the checkpoint does
+//! not record what its operators compute in a form that this release understands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +19,10 @@ use crate::schema;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fit {
     operators: BTreeMap<OperatorUid, Found>,
-    /// Operators of the checkpoint whose state no operator of the job restores. The user has allowed it.
+    /// Operators of the checkpoint whose state no operator of the job restores. The user has allowed this.
     pub left_behind: Vec<OperatorUid>,
-    /// Whether the checkpoint records what its operators compute. If it does not, it is unknown whether the state belongs to
-    /// the same query.
+    /// Whether the checkpoint records what its operators compute. If it does not, it is unknown whether the state
+    /// belongs to the same query.
     pub is_compared: bool,
 }
 
@@ -36,20 +36,20 @@ struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FoundTable {
     name: String,
-    /// For each column of the operator's table: its place in the recorded one.
+    /// For each column of the operator's table: its index in the recorded table.
     columns: Vec<usize>,
 }
 
 impl Fit {
-    /// The operator under whose name a checkpoint has the state of an operator of the job.
+    /// The operator of the checkpoint whose state an operator of the job restores.
     pub fn recorded(&self, operator: &OperatorUid) -> Option<&OperatorUid> {
         self.operators.get(operator).map(|found| &found.recorded)
     }
 
-    /// What was read of [`Fit::recorded`], as the operator of the job keeps it. What it has no use for is left out.
+    /// Converts what was read of [`Fit::recorded`] to the form of the job's operator, without what it does not use.
     ///
     /// # Errors
-    /// [`Error::Columns`] when rows cannot be put together.
+    /// [`Error::Columns`] when rows cannot be concatenated.
     pub fn arrange(&self, operator: &OperatorUid, snapshot: Snapshot) -> Result<Snapshot> {
         let Some(found) = self.operators.get(operator) else { return Ok(Snapshot::default()) };
         let arranged = |rows: TableRows| {
@@ -78,8 +78,8 @@ fn arrange(operator: &OperatorUid, rows: TableRows, table: &FoundTable) -> Resul
     Ok(TableRows { table: table.name.clone(), rows: batch, ..rows })
 }
 
-/// Looks for the state of all operators of a job, sources and sinks too. State of operators in `may_be_left` may be left
-/// behind where it fits nobody.
+/// Finds the state of all operators of a job, including sources and sinks. State of operators in `may_be_left` may be
+/// dropped if it fits no operator.
 pub(crate) fn fit(
     uri: &str,
     manifest: &Manifest,
@@ -114,7 +114,7 @@ pub(crate) fn fit(
     Err(StateMismatch { uri: uri.to_owned(), job: manifest.job.clone(), operators, tables, added })
 }
 
-/// What a checkpoint has of each operator, in words.
+/// Describes what a checkpoint has of each operator.
 fn held(manifest: &Manifest) -> BTreeMap<OperatorUid, Vec<String>> {
     let mut held: BTreeMap<OperatorUid, Vec<String>> = BTreeMap::new();
     for table in manifest.tables.iter().filter(|table| table.rows > 0) {
@@ -140,7 +140,7 @@ fn by_meaning(manifest: &Manifest, held: &BTreeMap<OperatorUid, Vec<String>>, jo
         job.iter().filter_map(|operator| Some((operator.uid.clone(), operator.meaning.clone()?))).collect();
     let comparison = meaning::compare(&manifest.meanings, &of_job);
     let (mut restored, mut refusals) = (comparison.restored, comparison.refusals);
-    // An operator with state must have a meaning, unless another release has spelled it in another way.
+    // An operator with state must have a meaning, unless another release has written it in another form.
     let is_stated = |uid: &OperatorUid| manifest.meanings.iter().any(|(stated, _)| stated == uid);
     for recorded in held.keys().filter(|uid| !is_stated(uid)) {
         let has_name = job.iter().any(|operator| operator.uid == *recorded) && !restored.contains_key(recorded);
@@ -182,14 +182,14 @@ fn find_tables(
             (Some((name, columns)), _) => {
                 found.insert(name, FoundTable { name: table.name.clone(), columns });
             }
-            // Of a series, those that have rows are there.
+            // Of a series, only the tables that have rows are recorded.
             (None, Some(kept)) if series(&kept.name) == kept.name || kept.contents.is_empty() => {
                 differing.push(mismatch(kept, Some(schema::plain(&table.schema))));
             }
             (None, _) => {}
         }
     }
-    // Tables and columns that the operator keeps no more are left out, if its meaning allows that.
+    // Tables and columns that the operator no longer has are left out if its meaning allows that.
     let is_wanted = |kept: &&&Table| {
         let is_known = operator.tables.iter().any(|table| series(&table.name) == series(&kept.name));
         !found.contains_key(&kept.name)
@@ -206,13 +206,13 @@ fn mismatch(kept: &Table, expected: Option<SchemaRef>) -> TableMismatch {
     TableMismatch { operator, table, recorded: kept.schema.clone(), expected }
 }
 
-/// The name of a table without its number: which number a table of a series has depends on the order of a query.
+/// The name of a table without its number. The number of a table in a series depends on the order of a query.
 fn series(name: &str) -> &str {
     name.trim_end_matches(|character: char| character.is_ascii_digit())
 }
 
-/// For each column of a table its place in the recorded one. Columns are matched by what they hold, or by place where that is
-/// not known. Names and nullability do not matter: an operator refuses NULLs that it cannot take.
+/// For each column of a table its index in the recorded one. Columns are matched by what they hold, or by index where
+/// that is not known. Names and nullability do not matter: an operator refuses NULLs that it cannot accept.
 fn columns(kept: &Table, table: &StateTable) -> Option<Vec<usize>> {
     let types = |schema: &SchemaRef| -> Vec<DataType> {
         schema::plain(schema).fields().iter().map(|field| field.data_type().clone()).collect()
@@ -225,7 +225,7 @@ fn columns(kept: &Table, table: &StateTable) -> Option<Vec<usize>> {
     let mut places = Vec::with_capacity(wanted.len());
     for (content, data_type) in table.contents.iter().zip(&wanted) {
         let same = |place: &usize| kept.contents[*place] == *content && recorded[*place] == *data_type;
-        // What is volatile can be there more than once with different values.
+        // A volatile expression can occur more than once with different values.
         let place = (0..recorded.len()).filter(same).find(|place| !taken[*place]);
         let place = place.or_else(|| (0..recorded.len()).find(same))?;
         taken[place] = true;

@@ -1,8 +1,8 @@
-//! The state of a checkpoint that the process which took it still has in memory.
+//! The state of a checkpoint, while the process that took it still has it in memory.
 //!
 //! A change of parallelism within the process stops the job with a checkpoint and resumes from it at once. What the
-//! subtasks handed over for it is dealt to the new ones directly: nothing is read from storage, rows of key groups that
-//! stay together are shared rather than copied, and only what moves is taken out of its batch.
+//! subtasks gave for it is distributed to the new ones directly. Nothing is read from storage. Rows of key groups that
+//! stay together are shared, and only rows that move are copied out of their batch.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::contents::{CompletedCheckpoint, Snapshots};
 use crate::error::{Error, Result};
 use crate::handle::CheckpointHandle;
 
-/// What the subtasks handed over for a completed checkpoint. Cheap to clone.
+/// The snapshots of a completed checkpoint. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct HeldState {
     checkpoint: CompletedCheckpoint,
@@ -28,17 +28,17 @@ impl HeldState {
         Self { checkpoint, snapshots }
     }
 
-    /// Whether this is what the handle would read.
+    /// Whether the handle would read this state.
     pub fn is_of(&self, handle: &CheckpointHandle) -> bool {
         !handle.is_savepoint()
             && (self.checkpoint.id, self.checkpoint.attempt, self.checkpoint.uri.as_str())
                 == (handle.id(), handle.attempt(), handle.uri())
     }
 
-    /// As [`CheckpointHandle::restore`], out of memory.
+    /// As [`CheckpointHandle::restore`], but from memory.
     ///
     /// # Errors
-    /// [`Error::Columns`] when rows cannot be taken out of their batch.
+    /// [`Error::Columns`] when rows cannot be copied out of their batch.
     pub async fn restore(&self, operator: &OperatorUid, key_groups: &KeyGroupSet) -> Result<Snapshot> {
         let (snapshots, operator, key_groups) = (Arc::clone(&self.snapshots), operator.clone(), key_groups.clone());
         tokio::task::spawn_blocking(move || {

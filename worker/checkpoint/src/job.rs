@@ -47,25 +47,25 @@ pub struct Started {
     pub last_checkpoint: Option<CheckpointId>,
     /// The latest completed checkpoint, to restore from.
     pub latest: Option<CheckpointHandle>,
-    /// The latest checkpoint at the time when the decision to start was first carried out. Later checkpoints are
-    /// progress since then, whatever the decision was to start from.
+    /// The latest checkpoint when the decision to start was first carried out. Later checkpoints are progress since
+    /// then, whatever the job started from.
     pub start_after: CheckpointId,
-    /// Completed checkpoints whose commits are not known to be done, oldest first: the latest, and at times the one
-    /// before it. Repeat their commits before anything else.
+    /// Completed checkpoints whose commits are not known to be done, oldest first: the latest, and sometimes the one
+    /// before it. Their commits must be repeated before anything else.
     pub uncommitted: Vec<CompletedCheckpoint>,
-    /// Completed checkpoints whose commits are not known to be done and that this decision to start, or an earlier one,
-    /// has skipped. Another decision may restore them, so the staged output that they name must stay.
+    /// Completed checkpoints whose commits are not known to be done, and that this or an earlier decision to start has
+    /// skipped. A later decision may restore them, so the staged output that they name must stay.
     pub skipped: Vec<CompletedCheckpoint>,
 }
 
-/// A number that nobody else has: 128 bits from the hasher keys that the standard library draws at random.
+/// A unique number: 128 bits from the hasher keys that the standard library draws at random.
 fn random() -> u128 {
     let half = || u128::from(RandomState::new().hash_one(std::process::id()));
     half() << 64 | half()
 }
 
 impl JobStore {
-    /// The job's folder in a storage. The name can have any characters.
+    /// The folder of a job in the storage. The job's name can have any characters.
     pub fn open(storage: Storage, job: &str) -> Self {
         let folder = storage.under(&paths::job_folder(job));
         let process = random() as u64;
@@ -82,8 +82,8 @@ impl JobStore {
         }
     }
 
-    /// Names the decision to start that attempts carry out. The name is the same for all processes that carry out the
-    /// same decision. Without a name each process is a decision of its own.
+    /// Names the decision to start that attempts carry out. All processes that carry out the same decision use the same
+    /// name. Without a name, each process is a decision of its own.
     pub fn with_start(mut self, token: &str) -> Self {
         self.start = token.into();
         self
@@ -130,11 +130,10 @@ impl JobStore {
         random()
     }
 
-    /// Starts an attempt: older ones can no longer complete a checkpoint. The latest checkpoint is what it was at that
-    /// moment.
+    /// Starts an attempt. Older ones can then no longer complete a checkpoint, so the latest one is known for certain.
     ///
-    /// The first attempt of a process takes over from the present leader. Later ones only follow attempts of the same
-    /// process: when another process has taken over meanwhile, they fail.
+    /// The first attempt of a process takes over from the current leader. Later ones only follow attempts of the same
+    /// process: they fail if another process has taken over meanwhile.
     ///
     /// # Errors
     /// [`Error::Fenced`] when another process has taken over from this one. [`Error::Vanished`] when this process has
@@ -174,7 +173,7 @@ impl JobStore {
         eddyline_stream::crash_point("checkpoint.attempt-started");
         let counts = self.latest_that_counts(&head).copied();
         if counts != latest {
-            // It was completed while this process took over.
+            // The checkpoint was completed while this process took over.
             opened = match &counts {
                 Some(counts) => Some(self.open_that_fits(counts, identity).await?),
                 None => None,
@@ -218,8 +217,8 @@ impl JobStore {
         Ok(handle)
     }
 
-    /// Everything that keeps two processes apart rests on a name that can be created once. A store that ignores the
-    /// condition lets both create it and reports no error.
+    /// Fencing relies on a name that can be created only once. A store that ignores this condition lets two processes
+    /// create it and reports no error.
     async fn refuse_overwriting_store(&self) -> Result<()> {
         let name = format!("{}-{:032x}", paths::PROBE, random());
         self.storage.create(&name, Bytes::from_static(b"1")).await?;
@@ -246,10 +245,9 @@ impl JobStore {
         CheckpointHandle::open(self.storage.under(&folder), Some(self.storage.clone()), Some(kept.manifest_crc)).await
     }
 
-    /// Names the first history of this folder: drawn at random when it is first asked for, and the same from then on.
-    /// Checkpoint numbers mean something only together with the name of a history, because a folder that was deleted
-    /// counts from 1 again, and because a start from something else than the latest checkpoint begins another history
-    /// ([`Writer::settle_history`]).
+    /// The name of this folder's first history. It is drawn at random at the first call and stays the same.
+    /// Checkpoint numbers have a meaning only within a history: a folder that was deleted counts from 1 again, and a
+    /// start from anything but the latest checkpoint begins another history ([`Writer::settle_history`]).
     ///
     /// # Errors
     /// When storage fails.
@@ -291,9 +289,9 @@ impl JobStore {
 
     /// Stages output that a later commit makes visible.
     ///
-    /// Garbage collection removes it when the commits of the checkpoint whose committables have its name (as a text,
-    /// anywhere) are known to be done. What no checkpoint refers to is removed when its attempt is dead. A part
-    /// `attempt-{number}` of the name says which attempt that is.
+    /// A committable refers to it by its name, as a text anywhere in the committable. Garbage collection removes it
+    /// when the commits of the checkpoint that refers to it are known to be done. Output that no checkpoint refers to
+    /// is removed when its attempt is dead. A part `attempt-{number}` of the name says which attempt that is.
     pub async fn put_staged(&self, name: &str, data: Bytes) -> Result<()> {
         Ok(self.storage.put(&paths::staged(name), data).await?)
     }

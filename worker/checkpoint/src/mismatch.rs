@@ -12,33 +12,33 @@ use crate::schema;
 /// A table whose columns are not those of its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableMismatch {
-    /// The operator that the state was recorded of.
+    /// The operator whose state was recorded.
     pub operator: OperatorUid,
     /// The table.
     pub table: String,
     /// The columns of the state.
     pub recorded: SchemaRef,
-    /// The columns that the job's operator has; `None` when it has no such table.
+    /// The columns of the operator's table; `None` if it has no such table.
     pub expected: Option<SchemaRef>,
 }
 
 /// Why state cannot be restored into a job.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct StateMismatch {
-    /// Where the state is.
+    /// The location of the state.
     pub uri: String,
     /// The job that wrote it.
     pub job: String,
-    /// Operators of the checkpoint whose state no operator of the job can restore, and what that state is.
+    /// Operators of the checkpoint whose state no operator of the job can restore, and a description of that state.
     pub operators: Vec<(Refusal, String)>,
     /// Tables that differ.
     pub tables: Vec<TableMismatch>,
-    /// Operators of the job that have no state; no reason against it, but often the other half of a renaming.
+    /// Operators of the job that have no state. This alone is no mismatch, but often the other half of a renaming.
     pub added: Vec<OperatorUid>,
 }
 
 impl StateMismatch {
-    /// The operators that it is about.
+    /// The operators that do not fit.
     pub fn refused(&self) -> BTreeSet<&OperatorUid> {
         let operators = self.operators.iter().map(|(refusal, _)| &refusal.recorded);
         operators.chain(self.tables.iter().map(|table| &table.operator)).collect()

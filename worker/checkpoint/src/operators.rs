@@ -1,4 +1,4 @@
-//! What a job says about its operators: what a checkpoint notes beside their state, and what a restore compares with.
+//! What a job declares about its operators. A checkpoint records it with their state, and a restore compares it.
 
 use eddyline_state::{Meaning, StateTable};
 use eddyline_stream::OperatorUid;
@@ -8,7 +8,7 @@ use eddyline_stream::OperatorUid;
 pub struct JobOperator {
     /// Its name.
     pub uid: OperatorUid,
-    /// The name that it has in checkpoints which do not say what operators compute.
+    /// Its name in checkpoints that do not record what operators compute.
     pub former_uid: OperatorUid,
     /// What it computes, if it has state.
     pub meaning: Option<Meaning>,
@@ -17,7 +17,7 @@ pub struct JobOperator {
 }
 
 impl JobOperator {
-    /// An operator that is known by its name alone.
+    /// An operator that is identified by its name only.
     pub fn named(uid: OperatorUid, tables: Vec<StateTable>) -> Self {
         Self { former_uid: uid.clone(), uid, meaning: None, tables }
     }

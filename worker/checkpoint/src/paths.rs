@@ -5,7 +5,7 @@
 //! chk/{checkpoint:010}-{attempt}/manifest   one for each checkpoint
 //! state/{attempt:010}/{worker}/{checkpoint:010}.run
 //! staged/...                                sinks' output that is not visible yet
-//! savepoints/{checkpoint:010}-{attempt}-{random:08x}   where a savepoint is that is not reported yet
+//! savepoints/{checkpoint:010}-{attempt}-{random:08x}   the location of a savepoint that is not reported yet
 //! ```
 //! Everything but control records has its attempt in its name, so that no two processes ever write the same name.
 
@@ -17,7 +17,7 @@ pub(crate) const STATE: &str = "state";
 pub(crate) const STAGED: &str = "staged";
 pub(crate) const MANIFEST: &str = "manifest";
 
-/// Notes of savepoints that are not reported yet. The content of each is the location of the savepoint.
+/// The folder of notes about savepoints that are not reported yet. Each note contains the location of its savepoint.
 pub(crate) const SAVEPOINTS: &str = "savepoints";
 
 /// The object in a savepoint's folder that says that its output is visible.
@@ -26,7 +26,7 @@ pub(crate) const COMMITTED: &str = "committed";
 /// The prefix of the object that tests whether the store overwrites objects. The object exists for a moment.
 pub(crate) const PROBE: &str = "probe";
 
-/// The object that names a job folder's history. A savepoint has a copy: its number belongs to it.
+/// The object that names a job folder's history. A savepoint has a copy, because its number belongs to the history.
 pub(crate) const HISTORY: &str = "history";
 
 /// The folder of a job whose name may have any characters.
@@ -56,7 +56,7 @@ pub(crate) fn savepoint_note(uri: &str) -> Option<String> {
     writer_of(&note).is_some().then_some(note)
 }
 
-/// The number of a control record; `None` for what is none.
+/// The number of a control record; `None` for other names.
 pub(crate) fn sequence_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix(CONTROL)?.strip_prefix('/')?;
     if digits.len() == 20 { digits.parse().ok() } else { None }
@@ -70,7 +70,7 @@ pub(crate) fn run_file(attempt: Attempt, worker: &str, checkpoint: CheckpointId)
     format!("{STATE}/{:010}/{worker}/{:010}.run", attempt.number(), checkpoint.number())
 }
 
-/// Which checkpoint and attempt wrote a manifest or a run file; `None` for names of another form.
+/// The checkpoint and the attempt that wrote a manifest or a run file; `None` for names of another form.
 pub(crate) fn writer_of(name: &str) -> Option<(CheckpointId, Attempt)> {
     let parts: Vec<&str> = name.split('/').collect();
     let (checkpoint, attempt) = match parts.as_slice() {

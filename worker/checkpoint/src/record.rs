@@ -32,7 +32,7 @@ pub(crate) struct RecordProto {
     /// Records below this one may be deleted.
     #[prost(uint64, tag = "9")]
     pub boundary: u64,
-    /// The plan of the attempt, for people.
+    /// The plan of the attempt, for display only.
     #[prost(string, tag = "10")]
     pub plan_fingerprint: String,
     /// The decision that the attempt carries out.
@@ -58,7 +58,7 @@ pub(crate) struct CheckpointRefProto {
     pub manifest_crc32c: u32,
     #[prost(uint64, tag = "4")]
     pub bytes: u64,
-    /// The history that it belongs to; 0: the one that the job's folder names.
+    /// The history that it belongs to; 0 is the one that the job's folder names.
     #[prost(fixed32, tag = "5")]
     pub history: u32,
     /// A later history has begun before its commits were done.
@@ -73,7 +73,7 @@ pub(crate) struct CheckpointRef {
     pub attempt: Attempt,
     pub manifest_crc: u32,
     pub bytes: u64,
-    /// See [`crate::history`]; 0: the first one of the folder.
+    /// See [`crate::history`]; 0 is the first one of the folder.
     pub history: u32,
     /// A later history has begun before its commits were done.
     pub is_skipped: bool,
@@ -94,7 +94,7 @@ pub(crate) struct Record {
     pub process: u64,
 }
 
-/// What a new attempt says of itself.
+/// What a new attempt records about itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Leader<'a> {
     pub max_parallelism: MaxParallelism,
@@ -105,7 +105,7 @@ pub(crate) struct Leader<'a> {
 }
 
 impl Record {
-    /// The record by which a new attempt takes over; `None` before: the first of the job.
+    /// The record with which a new attempt takes over. `before` is `None` for the first record of the job.
     pub(crate) fn take_over(before: Option<&Record>, nonce: u128, leader: Leader<'_>) -> Self {
         let (sequence, leader_epoch, attempt) =
             before.map_or((0, 0, 0), |record| (record.id.sequence, record.id.leader_epoch, record.id.attempt));
@@ -129,7 +129,7 @@ impl Record {
         }
     }
 
-    /// The record that follows under the same leader.
+    /// The next record of the same leader.
     pub(crate) fn next(&self, nonce: u128, commits_done_upto: CheckpointId) -> Self {
         let sequence = self.id.sequence + 1;
         Self {
@@ -140,10 +140,10 @@ impl Record {
         }
     }
 
-    /// Adds a completed checkpoint. `retain` of them stay, and those whose commits are not done.
+    /// Adds a completed checkpoint. The newest `retain` are kept, and those whose commits are not done.
     pub(crate) fn with_checkpoint(mut self, completed: CheckpointRef, retain: usize) -> Self {
         if self.latest().is_some_and(|latest| latest.history != completed.history) {
-            // From now on `commits_done_upto` says nothing about these.
+            // From now on `commits_done_upto` does not cover these.
             let is_open: Vec<bool> = self.retained.iter().map(|kept| self.is_open(kept)).collect();
             self.retained.iter_mut().zip(is_open).for_each(|(kept, is_open)| kept.is_skipped = is_open);
         }

@@ -25,7 +25,7 @@ impl JobStore {
     }
 }
 
-/// Deletes everything in a folder of savepoints but those in `keep`, which are locations of savepoints in any folder.
+/// Deletes everything in a folder of savepoints except those in `keep`: locations of savepoints, in any folder.
 ///
 /// # Errors
 /// When a location is not valid or storage fails.
@@ -42,10 +42,10 @@ pub async fn remove_savepoints(uri: &str, keep: &[String], options: &BTreeMap<St
     remove_all(&storage, names, |_| false).await
 }
 
-/// Deletes one savepoint. A missing one counts as deleted.
+/// Deletes one savepoint. One that does not exist counts as deleted.
 ///
 /// # Errors
-/// When the location holds something else: nothing is deleted then. When storage fails.
+/// When the location holds something else; nothing is deleted then. When storage fails.
 pub async fn remove_savepoint(uri: &str, options: &BTreeMap<String, String>) -> Result<usize> {
     let storage = Storage::open(uri, options)?;
     let names = names(&storage).await?;
@@ -53,7 +53,7 @@ pub async fn remove_savepoint(uri: &str, options: &BTreeMap<String, String>) -> 
         return Ok(0);
     }
     CheckpointHandle::open_uri(uri, options).await?;
-    // The manifest is deleted last, so that a folder without one is no savepoint, even after an interrupted removal.
+    // The manifest is deleted last, so that an interrupted removal can be repeated.
     remove_all(&storage, names, |name| name == paths::MANIFEST).await
 }
 
@@ -62,7 +62,7 @@ pub(crate) async fn names(storage: &Storage) -> Result<Vec<String>> {
     Ok(storage.list("").await?.into_iter().map(|entry| entry.name).collect())
 }
 
-/// Removes the unfinished objects that dead processes have left in a folder, then these objects of it, some of them
+/// Removes the unfinished objects that dead processes have left in a folder, then the given objects, some of them
 /// last.
 pub(crate) async fn remove_all(storage: &Storage, names: Vec<String>, is_last: impl Fn(&str) -> bool) -> Result<usize> {
     storage.delete_unfinished(i64::MAX).await?;

@@ -1,7 +1,7 @@
 //! Removes what no kept checkpoint needs.
 //!
-//! What may go is decided by [`doomed`], a pure function of a listing; the order is such that a crash at any point
-//! leaves only files that the next run removes: staged output, then data, then manifests, oldest first.
+//! [`doomed`], a pure function of a listing, decides what may be removed. The order is staged output, data, manifests,
+//! each oldest first. A crash at any point therefore leaves only files that the next run removes.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use crate::record::Record;
 use crate::removal;
 use crate::storage::{Entry, Storage};
 
-/// Files of dead attempts stay for this long, in milliseconds by the store's clock, so that a process that still reads
-/// or writes one is not disturbed by the removal.
+/// Files of dead attempts are kept for this long, in milliseconds by the store's clock, because a process may still
+/// read or write one.
 pub const AGE_MS: i64 = 3_600_000;
 
 /// What was removed.
@@ -25,18 +25,18 @@ pub const AGE_MS: i64 = 3_600_000;
 pub struct Collected {
     /// Run files and manifests, and unfinished files of any kind that a dead process has left.
     pub files: usize,
-    /// Staged output that is published, or to which no checkpoint refers.
+    /// Staged output that is published, or that no checkpoint refers to.
     pub staged: usize,
     /// Control records.
     pub records: usize,
 }
 
-/// What a leader knows about what is needed.
+/// What a leader knows about the files that are needed.
 #[derive(Clone, Debug)]
 pub(crate) struct Needed {
     pub current: Attempt,
     pub latest: CheckpointId,
-    /// The manifests that are kept, and the run files that they name.
+    /// The kept manifests and the run files that they name.
     pub names: BTreeSet<String>,
 }
 
@@ -49,9 +49,9 @@ pub(crate) fn doomed(listed: &[Entry], needed: &Needed, now_ms: i64) -> Vec<Stri
             let (checkpoint, attempt) = paths::writer_of(&entry.name)?;
             let is_old = entry.modified_ms.saturating_add(AGE_MS) <= now_ms;
             let may_go = match attempt.cmp(&needed.current) {
-                // Not ours to judge: we are the ones who are late.
+                // A newer attempt has taken over: this process must not remove its files.
                 std::cmp::Ordering::Greater => false,
-                // Above the latest are those in flight.
+                // Those above the latest are in flight.
                 std::cmp::Ordering::Equal => checkpoint <= needed.latest,
                 std::cmp::Ordering::Less => is_old,
             };
@@ -63,11 +63,11 @@ pub(crate) fn doomed(listed: &[Entry], needed: &Needed, now_ms: i64) -> Vec<Stri
     doomed.into_iter().map(|(_, _, name)| name.to_owned()).collect()
 }
 
-/// What is known about staged output: names in committables, and who runs.
+/// What is known about staged output: names in committables, and the running attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Staged {
     pub current: Attempt,
-    /// Named by checkpoints whose commits may have to be done again.
+    /// Named by checkpoints whose commits may have to be repeated.
     pub open: BTreeSet<String>,
     /// Named by checkpoints whose commits are done.
     pub done: BTreeSet<String>,
@@ -92,7 +92,7 @@ fn attempt_of(name: &str) -> Option<Attempt> {
     name.split('/').find_map(|part| part.strip_prefix("attempt-")?.parse().ok()).map(Attempt::new)
 }
 
-/// All texts in a value: among them are the names of staged objects, wherever the connector has put them.
+/// All texts in a value. The names of staged objects are among them, wherever the connector has put them.
 pub(crate) fn texts(value: &serde_json::Value, found: &mut BTreeSet<String>) {
     match value {
         serde_json::Value::String(text) => {
@@ -104,13 +104,13 @@ pub(crate) fn texts(value: &serde_json::Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Notes what a manifest names as staged.
+/// Records the staged objects that a manifest names.
 fn note(manifest: &Manifest, is_open: bool, staged: &mut Staged) {
     let names = if is_open { &mut staged.open } else { &mut staged.done };
     manifest.committables.values().flatten().for_each(|value| texts(value, names));
 }
 
-/// Removes what may go.
+/// Removes what is no longer needed.
 pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected> {
     let storage = store.storage();
     let current = Attempt::new(head.id.attempt);
@@ -139,7 +139,7 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
 
     let doomed = doomed(&listed, &needed, now_ms);
     if !listed_staged.is_empty() {
-        // What these have staged is published, or named by a later checkpoint that is still open.
+        // The output that these have staged is published, or a later open checkpoint names it.
         for name in doomed.iter().filter(|name| name.starts_with(paths::CHECKPOINTS)) {
             let is_committed =
                 paths::writer_of(name).is_some_and(|(checkpoint, _)| checkpoint <= head.commits_done_upto);
@@ -166,10 +166,9 @@ pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected
     Ok(collected)
 }
 
-/// Removes savepoints that were never reported and never will be: those of failed checkpoints of this attempt, and
-/// those of dead attempts.
+/// Removes savepoints that will never be reported: those of failed checkpoints of this attempt and of dead attempts.
 async fn collect_savepoints(storage: &Storage, head: &Record, now_ms: i64) -> Result<usize> {
-    // Unlike other files, those of the latest checkpoint stay until its commit is known to be done.
+    // Unlike other files, the note of the latest checkpoint stays until its commit is known to be done.
     let current = Attempt::new(head.id.attempt);
     let needed = Needed { current, latest: head.commits_done_upto, names: BTreeSet::new() };
     let notes = storage.list(paths::SAVEPOINTS).await?;
@@ -178,7 +177,7 @@ async fn collect_savepoints(storage: &Storage, head: &Record, now_ms: i64) -> Re
         if let Some(uri) = storage.get(&note).await? {
             let folder = storage.open_beside(&String::from_utf8_lossy(&uri))?;
             let names = removal::names(&folder).await?;
-            // Without its manifest it is no savepoint, so that goes first.
+            // The manifest goes first: without it the folder is no savepoint.
             let (manifest, others): (Vec<String>, Vec<String>) =
                 names.into_iter().partition(|name| name == paths::MANIFEST);
             removed += removal::remove_all(&folder, manifest, |_| false).await?;

@@ -1,7 +1,7 @@
 //! The columns of a state table, as they are in manifests and run files.
 //!
-//! An own form and not Arrow's: it must read the same in every later release, whatever Arrow does. Numbers of types are
-//! never reused. Field metadata is not kept: it means nothing to state.
+//! This is not Arrow's own form, because every later release must read it, whatever Arrow does. Numbers of types are
+//! never reused. Field metadata is not kept: state does not use it.
 
 use std::sync::Arc;
 
@@ -204,27 +204,27 @@ fn decode_field(proto: &FieldProto) -> Result<FieldRef, String> {
     Ok(Arc::new(Field::new(&proto.name, data_type, proto.nullable)))
 }
 
-/// The kept form of a table's columns; the reason if a column's type cannot be kept.
+/// The stored form of a table's columns, or the reason if a column's type cannot be stored.
 pub(crate) fn encode(schema: &Schema) -> Result<SchemaProto, String> {
     let columns = schema.fields().iter().map(|field| encode_field(field)).collect::<Result<_, _>>()?;
     Ok(SchemaProto { columns })
 }
 
-/// The columns from their kept form.
+/// The columns from their stored form.
 pub(crate) fn decode(proto: &SchemaProto) -> Result<Schema, String> {
     Ok(Schema::new(proto.columns.iter().map(decode_field).collect::<Result<Fields, _>>()?))
 }
 
-/// Columns without metadata, at any depth: two that mean the same are equal.
+/// Columns without metadata, at any depth, so that two with the same meaning are equal.
 pub(crate) fn plain(schema: &Schema) -> SchemaRef {
-    // A type that cannot be kept is refused when its table is written; here it only has to be comparable.
+    // A type that cannot be stored is refused when its table is written. Here it only has to be comparable.
     match encode(schema).and_then(|kept| decode(&kept)) {
         Ok(plain) => Arc::new(plain),
         Err(_) => Arc::new(schema.clone()),
     }
 }
 
-/// Columns for people: `key BIGINT` would need the dialect; this names Arrow's types.
+/// Columns for messages, with Arrow's names of types: SQL's names would need the dialect.
 pub(crate) fn describe(schema: &Schema) -> String {
     let columns = schema.fields().iter().map(|field| {
         let nullable = if field.is_nullable() { "" } else { " NOT NULL" };

@@ -1,4 +1,4 @@
-//! Staged output: in a job's folder until its commit is done, and in a savepoint as a copy.
+//! Staged output. It is in a job's folder until its commit is done, and a savepoint has a copy.
 //!
 //! Committables name what is staged: any text in them that equals the name of a staged object refers to it.
 
@@ -13,7 +13,7 @@ use crate::paths;
 use crate::retention;
 use crate::storage::{self, Storage};
 
-/// Objects that are copied at the same time. Each is held in memory meanwhile.
+/// Objects that are copied at the same time. Each is in memory during its copy.
 const COPIES_AT_ONCE: usize = 4;
 
 /// Reads an object that is staged in a folder.
@@ -41,7 +41,7 @@ pub(crate) async fn copy(
     let wanted = listed.into_iter().filter(|entry| entry.name.strip_prefix(&prefix).is_some_and(|n| named.contains(n)));
     futures::stream::iter(wanted)
         .map(|entry| async move {
-            // One that is gone was published, and then whoever copies finds that its commit is done.
+            // A missing object was published, and then the caller finds that its commit is done.
             match from.get(&entry.name).await? {
                 Some(data) => Ok(to.put_once(&entry.name, data).await?),
                 None => Ok(()),
@@ -52,7 +52,7 @@ pub(crate) async fn copy(
         .await
 }
 
-/// Notes in a savepoint's folder that its output is visible, and removes the copies that nobody needs then.
+/// Records in a savepoint's folder that its output is visible, and removes the copies, which are no longer needed.
 pub(crate) async fn mark_committed(folder: &Storage) -> Result<()> {
     folder.put(paths::COMMITTED, Bytes::new()).await?;
     eddyline_stream::crash_point("savepoint.marked");

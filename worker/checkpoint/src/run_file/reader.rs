@@ -12,11 +12,11 @@ use crate::block;
 use crate::error::{Error, Result};
 use crate::storage::{self, Storage};
 
-/// Files up to this size are read with one request; of larger ones this much is read first, from the end.
+/// Files up to this size, in bytes, are read with one request. Of larger ones this much is read first, from the end.
 const FIRST_READ_BYTES: u64 = 256 << 10;
-/// Blocks that are no farther apart than this are read with one request.
+/// Blocks that are at most this many bytes apart are read with one request.
 const GAP_BYTES: u64 = 128 << 10;
-/// One request reads no more than this, unless a single block is larger.
+/// The most bytes that one request reads, unless a single block is larger.
 const REQUEST_BYTES: u64 = 8 << 20;
 /// Requests in flight for one file.
 const REQUESTS: usize = 4;
@@ -43,7 +43,7 @@ pub(crate) struct BlockRows {
 }
 
 impl RunFile {
-    /// Opens a run file that is at hand as a whole.
+    /// Opens a run file that is in memory as a whole.
     pub(crate) fn from_bytes(object: &str, bytes: Bytes) -> Result<Self> {
         let (start, footer, _) = locate_footer(object, &bytes, bytes.len() as u64)?;
         let Some(start) = start else {
@@ -90,7 +90,7 @@ impl RunFile {
         &self.footer
     }
 
-    /// Refuses a file whose keys are cut in another way than its manifest says.
+    /// Refuses a file whose key groups are not those that its manifest says.
     pub(crate) fn check_keys(&self, max_parallelism: MaxParallelism, key_hash_version: u32) -> Result<()> {
         let identity = &self.footer.identity;
         if identity.max_parallelism != max_parallelism || identity.key_hash_version != key_hash_version {
@@ -103,7 +103,7 @@ impl RunFile {
         Ok(())
     }
 
-    /// Reads blocks, given in the order of the index, and nothing else but small gaps between them.
+    /// Reads the given blocks, in the order of the index, and nothing else but small gaps between them.
     pub(crate) async fn read_blocks(&self, entries: Vec<BlockEntry>) -> Result<Vec<BlockRows>> {
         let requests = coalesce(&entries);
         let fetched = requests.into_iter().map(|(range, members)| async move {
@@ -114,7 +114,7 @@ impl RunFile {
                     bytes.slice(start..end)
                 }
                 Source::Object { storage, name, checkpoint } => {
-                    // The magic before the first block comes with it.
+                    // The first request includes the magic before the first block.
                     let start = if range.start == MAGIC.len() as u64 { 0 } else { range.start };
                     let content = read(storage, name, *checkpoint, start..range.end).await?;
                     if start == 0 {
@@ -127,14 +127,14 @@ impl RunFile {
             };
             Ok::<_, Error>((content, range.start, members))
         });
-        // Collected, so that the closures above are not held over an await with a lifetime that is too general.
+        // Collected, because the compiler cannot infer a lifetime for closures that are held over an await.
         let fetched: Vec<_> = fetched.collect();
         let fetched: Vec<_> = futures::stream::iter(fetched).buffered(REQUESTS).try_collect().await?;
         let decoder = Decoder { object: self.object.clone(), footer: self.footer.clone(), verify: true };
         tokio::task::spawn_blocking(move || decoder.decode_all(&fetched)).await?
     }
 
-    /// Reads all blocks of bytes at hand, on this thread.
+    /// Reads all blocks of a file in memory, on this thread.
     pub(crate) fn decode_whole(&self, verify: bool) -> Result<Vec<BlockRows>> {
         let Source::Whole(bytes) = &self.source else { return Ok(Vec::new()) };
         let decoder = Decoder { object: self.object.clone(), footer: self.footer.clone(), verify };
@@ -244,8 +244,8 @@ fn check_footer_crc(object: &str, tail: &[u8], expected: u32) -> Result<()> {
     }
 }
 
-/// Finds the footer at the end of `tail`, the last bytes of a file of `file_bytes`: where it starts in the file, its bytes,
-/// its length. The start is `None` when the tail does not hold all of it.
+/// Finds the footer at the end of `tail`, the last bytes of a file of `file_bytes`: where it starts in the file, its
+/// bytes, its length. The start is `None` when the tail does not hold all of it.
 fn locate_footer<'a>(object: &str, tail: &'a [u8], file_bytes: u64) -> Result<(Option<u64>, &'a [u8], u64)> {
     let corrupt = |reason: &str| Error::corrupt(object, "trailer", reason);
     if file_bytes < (MAGIC.len() + TRAILER) as u64 || tail.len() < TRAILER {
@@ -270,7 +270,7 @@ fn locate_footer<'a>(object: &str, tail: &'a [u8], file_bytes: u64) -> Result<(O
     Ok((Some(file_bytes - TRAILER as u64 - length), footer, length))
 }
 
-/// Gives bytes the footer checksum of a run file, where they are long enough to have one.
+/// Writes the footer checksum into the bytes of a run file, if they are long enough to have one.
 pub(crate) fn seal_footer(bytes: &mut [u8]) {
     let Some(at) = bytes.len().checked_sub(TRAILER) else { return };
     let length = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);

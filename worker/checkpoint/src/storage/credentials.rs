@@ -11,7 +11,7 @@ use object_store::{CredentialProvider, Error, Result};
 /// absent.
 const FILES: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
-/// Reads the files again for each request. They are small and in memory, and a rotated key takes effect at once.
+/// Reads the files for each request. They are small and in memory, and a rotated key takes effect at once.
 #[derive(Debug)]
 pub(super) struct MountedCredentials {
     folder: PathBuf,

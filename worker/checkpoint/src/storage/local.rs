@@ -1,8 +1,8 @@
 //! A directory as a store.
 //!
-//! Written here and not taken from `object_store`, whose local store does not sync: a name must not appear before its
-//! content is on disk, or a power cut leaves a torn control record behind. Content goes to a temporary file, which is
-//! synced, then linked (create) or renamed (put) into place, then the directory is synced.
+//! The local store of `object_store` does not sync, so this is not based on it. A name must not appear before its
+//! content is on disk, or a power cut leaves a torn control record. Content is written to a temporary file, which is
+//! synced, then linked (create) or renamed (put) into place. Then the directory is synced.
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 
 use super::{Backend, Created, Entry, Error, Part};
 
-/// How names of unfinished files begin. Listings leave them out.
+/// The prefix of names of unfinished files. Listings leave them out.
 const UNFINISHED: &str = ".unfinished-";
-/// How often a write is started again when another process has removed its directory.
+/// How often a write is retried when another process has removed its directory.
 const TRIES: usize = 8;
 
 static NEXT_UNFINISHED: AtomicU64 = AtomicU64::new(0);
@@ -60,7 +60,7 @@ impl Local {
     }
 }
 
-/// A file that has no name yet in the store; removed if it never gets one.
+/// A file that has no name in the store yet. It is removed if it never gets one.
 struct Unfinished {
     path: PathBuf,
     file: File,
@@ -105,7 +105,7 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // After a rename or a link the name is gone: nothing to tidy.
+        // After a rename or a link the temporary name no longer exists.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -140,13 +140,13 @@ fn absent_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// All files below a folder, unfinished ones or the others.
+/// All unfinished or all finished files below a folder.
 fn walk(root: &Path, folder: &Path, unfinished: bool, entries: &mut Vec<Entry>) -> io::Result<()> {
     let Some(listing) = absent_is_none(fs::read_dir(folder))? else { return Ok(()) };
     for item in listing {
         let item = item?;
         let path = item.path();
-        // Files may be created and removed meanwhile: a removed one counts as missing.
+        // Files may be created and removed meanwhile. A removed one counts as missing.
         let Some(metadata) = absent_is_none(item.metadata())? else { continue };
         if metadata.is_dir() {
             walk(root, &path, unfinished, entries)?;
@@ -194,7 +194,7 @@ impl Backend for Local {
     fn get_range<'a>(&'a self, name: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Option<Bytes>, Error>> {
         Box::pin(self.run("read", name, move |_, path| {
             let Some(mut file) = absent_is_none(File::open(path))? else { return Ok(None) };
-            // No more memory than the file has bytes, whatever was asked for.
+            // The buffer is never larger than the file, whatever length was asked for.
             let end = range.end.min(file.metadata()?.len());
             let mut content = vec![0; usize::try_from(end.saturating_sub(range.start)).map_err(io::Error::other)?];
             file.seek(SeekFrom::Start(range.start))?;
@@ -214,7 +214,7 @@ impl Backend for Local {
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(self.run("delete", name, |root, path| {
             absent_is_none(fs::remove_file(&path))?;
-            // Folders mean nothing here. A parent that is not empty stays, which is what makes this safe.
+            // Folders have no meaning in a store. A parent that is not empty stays, so this is safe.
             let mut folder = path.parent();
             while let Some(empty) = folder.filter(|folder| *folder != root && folder.starts_with(root)) {
                 if fs::remove_dir(empty).is_err() {

@@ -13,11 +13,11 @@ use super::{Backend, Created, Entry, Error, Part};
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It fails and has no effect.
+    /// The request fails and has no effect.
     Before,
-    /// It takes effect and its answer is lost.
+    /// The request takes effect and its answer is lost.
     After,
-    /// A create is refused as if somebody else were writing, without effect; others fail.
+    /// A create is refused as if another process were writing, without effect. Other requests fail.
     Conflict,
     /// This request and all that follow fail: the process is dead.
     Dead,
@@ -52,7 +52,7 @@ impl Memory {
         self.lock().faults.push_back((request, fault));
     }
 
-    /// From now on a create writes over what is there, as stores do that ignore the condition.
+    /// From now on a create overwrites an object that exists, as in stores that ignore the condition.
     pub fn ignore_conditions(&self) {
         self.lock().overwrites = true;
     }
@@ -79,19 +79,19 @@ impl Memory {
         self.lock().objects.keys().cloned().collect()
     }
 
-    /// An object, past all faults.
+    /// Reads an object without faults.
     pub fn peek(&self, name: &str) -> Option<Bytes> {
         self.lock().objects.get(name).map(|(content, _)| content.clone())
     }
 
-    /// Writes an object, past all faults.
+    /// Writes an object without faults.
     pub fn poke(&self, name: &str, content: impl Into<Bytes>) {
         let mut contents = self.lock();
         let now_ms = contents.now_ms;
         contents.objects.insert(name.to_owned(), (content.into(), now_ms));
     }
 
-    /// Removes an object, past all faults.
+    /// Removes an object without faults.
     pub fn remove(&self, name: &str) {
         self.lock().objects.remove(name);
     }

@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 use super::credentials::MountedCredentials;
 use super::{Backend, Created, Entry, Error, Part};
 
-/// How long one request may take, with the transfer of its body.
+/// How long one request may take, including the transfer of its body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a request is tried again, and how often.
+/// How long and how often a request is retried.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRIES: usize = 8;
 
