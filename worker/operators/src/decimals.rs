@@ -41,7 +41,7 @@ mod tests {
             let exact = i256::from_i128(value) * i256::from_i128(10i128.pow(digits));
             let divisor_wide = i256::from_i128(i128::from(divisor));
             let two = i256::from_i128(2);
-            // Half the divisor more, away from zero, and then towards zero.
+            // Half the divisor is added, away from zero. The division then rounds towards zero.
             let half = if value < 0 { -divisor_wide } else { divisor_wide };
             let nearest = (exact * two + half) / (divisor_wide * two);
             prop_assert_eq!(divide_half_up(value, i128::from(divisor), digits), nearest.to_i128());

@@ -1,9 +1,9 @@
 //! Aggregates that slide over frames.
 //!
-//! How an aggregate gets from one frame to the next depends on what it adds up. [`exact`] counts and sums take rows in
-//! and out. [`moments`] (floats) and [`texts`] would not come back to the same value by taking out: when a row leaves
-//! the frame, they add up the whole frame again. [`picks`] (the smallest, the largest, the first, the last) keep the
-//! rows that can still become the result. Frames without a lower bound only ever take in.
+//! How an aggregate gets from one frame to the next depends on what it aggregates. [`exact`] counts and sums add and
+//! subtract rows. [`moments`] (floats) and [`texts`] cannot be subtracted exactly: when a row leaves the frame, they
+//! aggregate the whole frame again. [`picks`] (the smallest, the largest, the first, the last) keep the rows that can
+//! still become the result. Frames without a lower bound only add rows.
 
 pub mod exact;
 pub mod moments;
@@ -23,20 +23,20 @@ use super::operand::is_variance;
 use super::rows::{RowRef, RowStore};
 use crate::{Error, Result};
 
-/// One aggregate of the OVER, with its state for every key.
+/// One aggregate of an OVER, with its state for every key.
 pub struct Aggregate {
     // Fixed at start.
-    /// Its place among the aggregates, under which its operand is found.
+    /// Its index among the aggregates, by which its operand is found.
     index: usize,
     bounded: bool,
-    /// Whether taking a row out gives what was before it was taken in.
+    /// Whether subtracting a row exactly undoes adding it.
     takes_out: bool,
 
     // Changing.
     pub(super) totals: Totals,
 }
 
-/// What is added up, for every key.
+/// What is aggregated, for every key.
 pub(super) enum Totals {
     Exact(Exact),
     Moments(Moments),
@@ -45,10 +45,10 @@ pub(super) enum Totals {
 }
 
 impl Aggregate {
-    /// The aggregate of a call; `position` says where an input column is among the kept ones.
+    /// The aggregate of a call. `position` maps an input column to its index among the kept ones.
     ///
     /// # Errors
-    /// When the call has DISTINCT, which frames cannot take out.
+    /// When the call has DISTINCT, which frames cannot subtract.
     pub fn new(call: &AggregateCall, index: usize, position: impl Fn(usize) -> usize, bounded: bool) -> Result<Self> {
         use AggregateFunction::{Avg, FirstValue, LastValue, ListAgg, Max, Min, Sum};
         if call.distinct {
@@ -67,7 +67,7 @@ impl Aggregate {
         Ok(Self { index, bounded, takes_out, totals })
     }
 
-    /// The results of rows, whose frames follow each other as `steps` says.
+    /// The results of rows, whose frames are given by `steps`.
     pub fn run(&mut self, steps: &[Step], frames: &Frames, kept: &mut RowStore) -> Result<ArrayRef> {
         for step in steps {
             self.slide(step, frames, kept);
@@ -91,7 +91,7 @@ impl Aggregate {
         steps.iter().for_each(|step| self.slide(step, frames, kept));
     }
 
-    /// Goes from the frame of a key's row before to the next one.
+    /// Moves from the frame of a key's previous row to the next one.
     fn slide(&mut self, step: &Step, frames: &Frames, kept: &mut RowStore) {
         let mut from = step.end_before;
         if self.bounded && step.start > step.start_before {
@@ -134,7 +134,7 @@ impl Aggregate {
         }
     }
 
-    /// Back to no rows for a key.
+    /// Resets a key to no rows.
     pub fn reset(&mut self, key: u32, kept: &mut RowStore) {
         match &mut self.totals {
             Totals::Exact(exact) => exact.reset(key),
@@ -153,7 +153,7 @@ impl Aggregate {
     }
 }
 
-/// The state of a key in a list by key, which grows as keys come.
+/// The state of a key in a list by key. The list grows to hold the key.
 pub(super) fn of_key<T: Default + Clone>(states: &mut Vec<T>, key: u32) -> &mut T {
     let index = key as usize;
     if states.len() <= index {

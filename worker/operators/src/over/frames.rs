@@ -1,4 +1,4 @@
-//! Which rows each row takes in.
+//! The frame of each row.
 
 use std::collections::VecDeque;
 
@@ -8,8 +8,8 @@ use super::lateness::Lateness;
 use super::pending::PendingRow;
 use super::rows::{RowRef, RowStore};
 
-/// The rows of each key that frames can still reach, in order of time and arrival. Rows of a key are counted from its
-/// first; the counts of rows that are gone are not used again.
+/// The rows of each key that frames can still reach, in order of time and arrival. Rows of a key are numbered from its
+/// first. The numbers of removed rows are not used again.
 pub struct Frames {
     frame: OverFrame,
     keys: Vec<KeyLog>,
@@ -19,25 +19,25 @@ pub struct Frames {
 #[derive(Clone, Debug, Default)]
 struct KeyLog {
     rows: VecDeque<(i64, RowRef)>,
-    /// The count of the first of `rows`.
+    /// The number of the first of `rows`.
     first: u64,
     /// The frame of the last row.
     start: u64,
     end: u64,
 }
 
-/// From the frame of a key's row before to the frame of this one.
+/// The step from the frame of a key's previous row to that of this row.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// The key.
     pub key: u32,
-    /// Where the frame before began.
+    /// The start of the previous frame.
     pub start_before: u64,
-    /// Where the frame before ended.
+    /// The end of the previous frame.
     pub end_before: u64,
-    /// Where this frame begins.
+    /// The start of this frame.
     pub start: u64,
-    /// Where this frame ends; the row itself is before it.
+    /// The end of this frame, exclusive. The row itself is before it.
     pub end: u64,
 }
 
@@ -47,7 +47,7 @@ impl Frames {
         Self { frame, keys: Vec::new() }
     }
 
-    /// Takes rows in order of time and arrival; they are the rows of `block`. Says what each one's frame is.
+    /// Adds the rows of `block`, in order of time and arrival, and returns the frame of each.
     pub fn advance(&mut self, chunk: &[PendingRow], block: u32, lateness: &mut Lateness) -> Vec<Step> {
         if let Some(last) = chunk.iter().map(|row| row.key as usize).max()
             && self.keys.len() <= last
@@ -97,14 +97,14 @@ impl Frames {
         Step { key, start_before, end_before, start: log.start, end: log.end }
     }
 
-    /// A row of a key, by its count.
+    /// A row of a key, by its number.
     #[inline]
     pub fn row(&self, key: u32, count: u64) -> RowRef {
         let log = &self.keys[key as usize];
         log.rows[(count - log.first) as usize].1
     }
 
-    /// Releases the rows that no later frame can reach. Counts references to those that stay from the last block.
+    /// Releases the rows that no later frame can reach. Counts references to the rows of the last block that stay.
     pub fn trim(&mut self, steps: &[Step], kept: &mut RowStore) {
         let unbounded = matches!(self.frame, OverFrame::RowsUnbounded | OverFrame::RangeUnbounded);
         for step in steps {
@@ -151,7 +151,7 @@ impl Frames {
         self.keys[index].rows.push_back((time, at));
     }
 
-    /// After all rows are back: the steps from nothing to the frames of the keys' last rows.
+    /// The steps from no rows to the frames of the keys' last rows. To be called when all rows are restored.
     pub fn restored(&mut self) -> Vec<Step> {
         let whole = self.keys.iter_mut().zip(0..).filter(|(log, _)| !log.rows.is_empty());
         let steps = whole.map(|(log, key)| {
@@ -161,7 +161,7 @@ impl Frames {
         steps.collect()
     }
 
-    /// All rows that are kept, with their keys.
+    /// All kept rows, with their keys.
     pub fn all(&self) -> impl Iterator<Item = (u32, RowRef)> {
         self.keys.iter().zip(0..).flat_map(|(log, key)| log.rows.iter().map(move |(_, at)| (key, *at)))
     }

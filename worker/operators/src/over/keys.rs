@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::Result;
 
-/// Gives every key a small number under which state is kept. Numbers of removed keys are given again.
+/// Gives every key a small number by which its state is kept. Numbers of removed keys are reused.
 pub struct KeyTable {
     // Fixed at start.
     columns: Vec<usize>,
@@ -17,7 +17,7 @@ pub struct KeyTable {
     // Changing.
     table: HashTable<u32>,
     hashes: Vec<u64>,
-    /// The key in comparable form; empty for a number that is free.
+    /// The key in comparable form; empty for a free number.
     keys: Vec<Box<[u8]>>,
     free: Vec<u32>,
 }
@@ -73,7 +73,7 @@ impl KeyTable {
         id
     }
 
-    /// Forgets a key; its number may be given to another.
+    /// Removes a key. Its number may be reused.
     pub fn remove(&mut self, id: u32) {
         if let Ok(entry) = self.table.find_entry(self.hashes[id as usize], |other| *other == id) {
             entry.remove();
@@ -103,7 +103,7 @@ impl KeyTable {
         Ok(self.converter.convert_rows(ids.iter().map(|id| parser.parse(&self.keys[*id as usize])))?)
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.table.len()
     }
@@ -114,7 +114,7 @@ impl KeyTable {
     }
 }
 
-/// The column with equal values in one form, as the key hash has it: one zero and one NaN.
+/// The column with equal values in one form: one zero and one NaN, as in the key hash.
 fn canonical(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Float32 => {

@@ -2,13 +2,13 @@
 //!
 //! - Frames without a lower bound drop every row that is not after the watermark.
 //! - `ROWS n PRECEDING` drops a row that is not after the last time that fired *for its key*.
-//! - `RANGE` with an interval does so too, but forgets a key once its range has passed: a cleanup is set for one and a half
-//!   intervals after a row, and set again only when a later row's interval ends behind it. A cleanup that was superseded
-//!   still counts as a time that fired. (After a cleanup, rows of the key are taken again however old they are.)
+//! - `RANGE` with an interval does the same, but forgets a key once its range has passed. A cleanup is set for one and a half
+//!   intervals after a row. It is set again only when a later row's interval ends after it. A superseded cleanup still
+//!   counts as a time that fired. After a cleanup, rows of the key are accepted, however old they are.
 //!
-//! When several watermarks come as one, a row between them extends a cleanup that Flink would already have done. That
-//! is visible only to a still later row of the same key, older than that cleanup, after a silence of more than one and
-//! a half intervals: Flink takes it, here it is dropped.
+//! When several watermarks are merged into one, a row between them extends a cleanup that Flink would already have
+//! done. This is visible only to a later row of the same key that is older than that cleanup, after more than one and a
+//! half intervals without rows: Flink accepts the row, and here it is dropped.
 
 use std::collections::BTreeSet;
 
@@ -19,9 +19,9 @@ use eddyline_stream::Watermark;
 pub struct Lateness {
     frame: OverFrame,
     keys: Vec<KeyTimes>,
-    /// Cleanups that are set, by time.
+    /// Scheduled cleanups, by time.
     cleanups: BTreeSet<(i64, u32)>,
-    /// Keys that were cleaned up and whose state is still to be dropped.
+    /// Keys that were cleaned up and whose state must still be dropped.
     cleaned: Vec<u32>,
 }
 
@@ -54,7 +54,7 @@ impl Lateness {
         &mut self.keys[index]
     }
 
-    /// Whether a row that has just arrived is taken; if so, it will fire at its time.
+    /// Whether a row that has just arrived is accepted. If so, it will fire at its time.
     pub fn admit(&mut self, key: u32, time: i64, watermark: Watermark) -> bool {
         match self.frame {
             OverFrame::RowsUnbounded | OverFrame::RangeUnbounded => time > watermark.time_ms(),
@@ -75,14 +75,14 @@ impl Lateness {
         }
     }
 
-    /// A row of a key fires.
+    /// Records that a row of a key fires.
     pub fn fired(&mut self, key: u32, time: i64) {
         if matches!(self.frame, OverFrame::Rows(_) | OverFrame::Range(_)) {
             self.key(key).last_fired = Some(time);
         }
     }
 
-    /// Does the cleanups that are due before `time`.
+    /// Executes the cleanups that are due before `time`.
     pub fn pass(&mut self, time: i64) {
         while let Some(&(due, key)) = self.cleanups.first()
             && due < time
@@ -109,19 +109,19 @@ impl Lateness {
         KeyRecord { last_fired: times.last_fired, cleanup: times.cleanup }
     }
 
-    /// Cleanups that are set but superseded, with their keys.
+    /// Superseded cleanups that are still scheduled, with their keys.
     pub fn superseded(&self) -> impl Iterator<Item = (u32, i64)> {
         let is_current = |key: u32, due: i64| self.keys[key as usize].cleanup == Some(due);
         self.cleanups.iter().filter(move |(due, key)| !is_current(*key, *due)).map(|(due, key)| (*key, *due))
     }
 
-    /// Restores what [`Self::record`] gave.
+    /// Restores what [`Self::record`] returned.
     pub fn restore(&mut self, key: u32, record: &KeyRecord) {
         *self.key(key) = KeyTimes { last_fired: record.last_fired, cleanup: record.cleanup };
         self.cleanups.extend(record.cleanup.map(|cleanup| (cleanup, key)));
     }
 
-    /// Restores what [`Self::superseded`] gave.
+    /// Restores what [`Self::superseded`] returned.
     pub fn restore_superseded(&mut self, key: u32, due: i64) {
         self.cleanups.insert((due, key));
     }

@@ -1,4 +1,4 @@
-//! Arguments of aggregates, in the few forms in which they are added up.
+//! Arguments of aggregates, in the few forms in which they are aggregated.
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
@@ -22,7 +22,7 @@ pub struct OperandColumn {
 
 #[derive(Clone)]
 enum Form {
-    /// Only whether there is a value counts.
+    /// Only the presence of a value counts.
     Presence,
     Whole,
     Decimal,
@@ -33,7 +33,7 @@ enum Form {
 
 /// The argument of one aggregate for the rows of a block.
 pub struct Operand {
-    /// Which rows are added up; `None` for all. Rows with NULL are not, nor those that the FILTER leaves out.
+    /// The rows that are aggregated; `None` for all. Rows with NULL are not, nor those that the FILTER removes.
     taken: Option<BooleanBuffer>,
     /// The values.
     pub values: Values,
@@ -41,7 +41,7 @@ pub struct Operand {
 
 /// Values of an argument.
 pub enum Values {
-    /// Not looked at.
+    /// Not used.
     Presence,
     /// Whole numbers.
     Whole(Int64Array),
@@ -51,15 +51,15 @@ pub enum Values {
     Float(Float64Array),
     /// Strings.
     Text(StringArray),
-    /// Values of any type in a form whose bytes compare as they do.
+    /// Values of any type, as bytes that have the same order.
     Ordered(Rows),
 }
 
 impl OperandColumn {
-    /// The operand of a call; `position` says where an input column is among the kept ones.
+    /// The operand of a call. `position` maps an input column to its index among the kept ones.
     ///
     /// # Errors
-    /// When the function has no meaning for the argument's type.
+    /// When the function does not accept the argument's type.
     pub fn new(call: &AggregateCall, position: impl Fn(usize) -> usize) -> Result<Self> {
         let data_type = call.argument_type.as_ref();
         let converter = |data_type: &DataType| RowConverter::new(vec![SortField::new(data_type.clone())]).map(Arc::new);
@@ -113,7 +113,7 @@ impl Form {
 }
 
 impl Operand {
-    /// Whether a row is added up.
+    /// Whether a row is aggregated.
     #[inline]
     pub fn takes(&self, row: u32) -> bool {
         self.taken.as_ref().is_none_or(|taken| taken.value(row as usize))
@@ -146,7 +146,7 @@ impl Operand {
         }
     }
 
-    /// The bytes that compare as the values do; none for others.
+    /// The bytes that have the order of the values; empty for others.
     #[inline]
     pub fn ordered(&self, row: u32) -> &[u8] {
         match &self.values {

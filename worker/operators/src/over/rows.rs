@@ -1,4 +1,4 @@
-//! Rows kept in the batches that they came in, and released when nothing refers to them.
+//! Rows in the batches in which they arrived. They are released when nothing refers to them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use arrow::error::ArrowError;
 use super::operand::{Operand, OperandColumn};
 use crate::Result;
 
-/// Where a row is.
+/// The position of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowRef {
     /// The block, by number.
@@ -19,13 +19,13 @@ pub struct RowRef {
     pub row: u32,
 }
 
-/// Batches of rows, counted by how many references there are into each.
+/// Batches of rows, with the number of references into each.
 pub struct RowStore {
     schema: SchemaRef,
     operands: Vec<OperandColumn>,
     blocks: Vec<Option<Block>>,
     free: Vec<u32>,
-    /// Rows in all blocks, referred to or not.
+    /// The number of rows in all blocks, referenced or not.
     rows_stored: usize,
     references: usize,
     bytes: usize,
@@ -33,14 +33,14 @@ pub struct RowStore {
 
 struct Block {
     rows: RecordBatch,
-    /// For each aggregate, its argument in the form in which it is added up.
+    /// For each aggregate, its argument in the form in which it is aggregated.
     operands: Vec<Operand>,
-    /// References to rows, and one for whoever inserted the block, until it releases the block.
+    /// References to rows, plus one for the caller that inserted the block, until it releases the block.
     references: usize,
     bytes: usize,
 }
 
-/// Some rows of a store as they were, to be copied together later: what the store does afterwards does not touch them.
+/// Some rows of a store at one moment, to be copied later. Later changes of the store do not affect them.
 pub struct FrozenRows {
     schema: SchemaRef,
     blocks: Vec<RecordBatch>,
@@ -49,7 +49,7 @@ pub struct FrozenRows {
 }
 
 impl FrozenRows {
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.indices.len()
     }
@@ -59,7 +59,7 @@ impl FrozenRows {
         self.indices.is_empty()
     }
 
-    /// Copies the rows together.
+    /// Copies the rows into one batch.
     pub fn gather(&self) -> std::result::Result<RecordBatch, ArrowError> {
         let columns = (0..self.schema.fields().len()).map(|column| {
             let arrays: Vec<&dyn Array> = self.blocks.iter().map(|block| block.column(column).as_ref()).collect();
@@ -73,7 +73,7 @@ impl FrozenRows {
     }
 }
 
-/// Blocks are compacted when more than this many rows, and more than three quarters, are not referred to.
+/// Blocks are compacted when more than this many rows, and more than three quarters of all, are not referenced.
 const UNUSED_ROWS_MAX: usize = 16_384;
 
 /// The most rows of a block that compaction makes.
@@ -90,7 +90,7 @@ impl RowStore {
         &self.schema
     }
 
-    /// Adds a block, with one reference to the whole that [`Self::release_block`] releases.
+    /// Adds a block, with one reference to the block itself, which [`Self::release_block`] releases.
     pub fn insert(&mut self, rows: RecordBatch) -> Result<u32> {
         let operands = self.operands.iter().map(|column| column.of(&rows)).collect::<Result<Vec<_>>>()?;
         let bytes = rows.get_array_memory_size();
@@ -148,12 +148,12 @@ impl RowStore {
         &self.block(block).operands[aggregate]
     }
 
-    /// How many references to rows there are.
+    /// The number of references to rows.
     pub fn len(&self) -> usize {
         self.references
     }
 
-    /// Whether nothing is referred to.
+    /// Whether there are no references.
     pub fn is_empty(&self) -> bool {
         self.references == 0
     }
@@ -163,10 +163,10 @@ impl RowStore {
         self.bytes
     }
 
-    /// Copies rows together, in the order of `refs`.
+    /// Copies rows into one batch, in the order of `refs`.
     pub fn gather(&self, refs: &[RowRef]) -> Result<RecordBatch> {
         if let Some(slice) = self.as_slice(refs) {
-            // A block may know of a column that it has no NULL in, which others of the store do.
+            // A column may be not nullable in one block and nullable in another.
             return Ok(RecordBatch::try_new(Arc::clone(&self.schema), slice.columns().to_vec())?);
         }
         Ok(self.freeze(refs.iter().copied()).gather()?)
@@ -179,7 +179,7 @@ impl RowStore {
         FrozenRows { schema: Arc::clone(&self.schema), blocks, indices }
     }
 
-    /// One column of rows, copied together; NULL where there is no row.
+    /// One column of rows, copied into one array; NULL where there is no row.
     pub fn gather_column(&self, column: usize, refs: &[Option<RowRef>]) -> Result<ArrayRef> {
         let data_type = self.schema.field(column).data_type();
         let (blocks, mut indices) = self.dense(refs.iter().copied().flatten());
@@ -194,7 +194,7 @@ impl RowStore {
         Ok(interleave(&arrays, &indices)?)
     }
 
-    /// The blocks that are referred to, and for each row the position of its block among them and the row.
+    /// The referenced blocks, and for each row the index of its block among them and the row.
     fn dense(&self, refs: impl Iterator<Item = RowRef>) -> (Vec<u32>, Vec<(usize, usize)>) {
         let mut position = vec![usize::MAX; self.blocks.len()];
         let mut blocks = Vec::new();
@@ -210,20 +210,20 @@ impl RowStore {
         (blocks, indices)
     }
 
-    /// The rows without copying, if they stand side by side in one block.
+    /// The rows without copying, if they are adjacent in one block.
     fn as_slice(&self, refs: &[RowRef]) -> Option<RecordBatch> {
         let Some(first) = refs.first() else { return Some(RecordBatch::new_empty(Arc::clone(&self.schema))) };
         let side_by_side = refs.iter().zip(first.row..).all(|(at, row)| at.block == first.block && at.row == row);
         side_by_side.then(|| self.block(first.block).rows.slice(first.row as usize, refs.len()))
     }
 
-    /// Whether so much is stored in vain that compaction pays.
+    /// Whether so many stored rows are not referenced that compaction pays.
     pub fn is_sparse(&self) -> bool {
         let unused = self.rows_stored.saturating_sub(self.references);
         unused > UNUSED_ROWS_MAX && unused / 3 > self.references
     }
 
-    /// Copies all rows that are referred to into new blocks. `refs` are all references there are.
+    /// Copies all referenced rows into new blocks. `refs` are all references.
     pub fn compact(&mut self, refs: Vec<&mut RowRef>) -> Result<()> {
         let mut compacted = Self::new(Arc::clone(&self.schema), self.operands.clone());
         let mut refs = refs;

@@ -1,11 +1,11 @@
 //! The state of an OVER in snapshots.
 //!
-//! - `pending`: the rows that wait, with their order of arrival.
-//! - `retained`: the rows that bounded frames still reach, with what aggregates need of them.
+//! - `pending`: the waiting rows, with their order of arrival.
+//! - `retained`: the rows that bounded frames still reach, with the columns that aggregates need.
 //! - `accumulators`: for each key the times of [`Lateness`](super::lateness::Lateness) and, for frames without a lower
-//!   bound, what is added up.
+//!   bound, the totals.
 //!
-//! What bounded frames add up is not stored: a restore adds it up again from the retained rows.
+//! The totals of bounded frames are not stored: a restore computes them from the retained rows.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ const WATERMARK: &str = "watermark";
 /// The columns of times behind the keys in `accumulators`.
 const KEY_TIMES: usize = 3;
 
-/// The columns that a total takes.
+/// The columns of a total.
 fn total_fields(aggregate: &Aggregate, index: usize, call: &AggregateCall) -> Vec<FieldRef> {
     let named = |part: &str, data_type: DataType| Arc::new(Field::new(format!("${index}_{part}"), data_type, true));
     match &aggregate.totals {
@@ -79,7 +79,7 @@ fn write_totals(operator: &OverOperator, totals: &Totals, keys: &[u32]) -> Resul
     })
 }
 
-/// Takes totals back; `rows` are rows of the table with the keys they belong to.
+/// Restores totals. `rows` are rows of the table with the keys that they belong to.
 fn read_totals(operator: &mut OverOperator, index: usize, rows: &[(usize, u32)], columns: &[ArrayRef]) -> Result<()> {
     match &mut operator.aggregates[index].totals {
         Totals::Exact(exact) => {
@@ -162,7 +162,7 @@ impl OverOperator {
         tables
     }
 
-    /// The columns of rows that wait: those of the input, then their order of arrival.
+    /// The columns of waiting rows: those of the input, then the order of arrival.
     fn pending_contents(&self, inputs: &[String]) -> Vec<String> {
         (0..self.pending_schema.fields().len()).map(|column| self.pending_content(inputs, column)).collect()
     }
@@ -190,7 +190,7 @@ impl OverOperator {
                 };
                 let function = format!("{}{separator}", call.function.name());
                 let of = format!("{function} of {} if {}", column(call.argument), column(call.filter));
-                // Without the number in front: a call may be in another place.
+                // Without the number in front, because a call may be at another index.
                 let part = |field: &FieldRef| field.name().split_once('_').map_or("", |(_, part)| part).to_owned();
                 let parts = total_fields(aggregate, index, call);
                 contents.extend(parts.iter().map(|field| format!("{} of {of}", part(field))));
@@ -199,7 +199,7 @@ impl OverOperator {
         contents
     }
 
-    /// Freezes the rows that are kept. What there is once for each key is gathered at once.
+    /// Freezes the kept rows. State that exists once for each key is copied immediately.
     pub(super) fn freeze(&mut self) -> Result<Frozen> {
         let (pending, keys) = self.pending.freeze();
         let mut frozen = vec![(PENDING, pending, self.hashes(&keys))];
@@ -264,7 +264,7 @@ impl OverOperator {
         if let Some(pending) = table(snapshot, PENDING, &self.pending_schema)? {
             self.read_pending(&pending)?;
         }
-        // The smallest: a row that one former subtask still waited for must not be late here.
+        // The smallest: a row that is not late in one former subtask must not be late here.
         let watermarks = snapshot.union_values(WATERMARK).map(|bytes| {
             let bytes = bytes.try_into().map_err(|_| refused(WATERMARK, "a watermark has 8 bytes"))?;
             Ok(Watermark::new(i64::from_le_bytes(bytes)))
@@ -328,7 +328,7 @@ impl OverOperator {
     fn read_pending(&mut self, table: &Table) -> Result<()> {
         let order = in_order(&table.rows, self.config.time.column);
         let order = UInt32Array::from(order);
-        // Numbered again: only the order within a key has a meaning, and former subtasks may have used the same
+        // Renumbered: only the order within a key has a meaning, and former subtasks may have used the same
         // numbers.
         let input = table.rows.num_columns() - 1;
         let columns = table.rows.columns()[..input].iter().map(|column| take(column, &order, None));

@@ -4,23 +4,23 @@ use std::collections::BTreeSet;
 
 use eddyline_stream::{Element, Watermark};
 
-/// Combines the watermarks of a task's input channels: the smallest of the active ones counts. Idle channels do not,
-/// nor do channels that have ended. A channel is idle until its next watermark: see [`Element::Idle`].
+/// Combines the watermarks of a task's input channels: the smallest of the active ones counts. Idle and ended channels
+/// do not count. A channel is idle until its next watermark: see [`Element::Idle`].
 ///
-/// Senders that the same source reader wakes do not wake at the same moment. So an idle channel counts while one is
-/// active that has a reader in common with it: its sender is about to wake, and its rows must not be late by the other
-/// one's watermark. If it was another reader that woke the active one, event time stands longer than it had to.
+/// Senders that the same source reader wakes do not wake at the same moment. So an idle channel counts while a channel
+/// is active that has a reader in common with it: its sender may be about to wake, and the other channel's watermark
+/// must not make its rows late. If another reader woke the active channel, event time is held back longer than needed.
 ///
-/// While no channel is active, event time is the greatest watermark that any of them has reported. So it does not
-/// depend on the order in which they fell idle, nor on how many channels share the splits of a source.
+/// While no channel is active, event time is the greatest watermark that any of them has reported. It therefore depends
+/// neither on the order in which they became idle nor on how many channels share the splits of a source.
 ///
-/// The methods return what changes for the task: a watermark, greater than all before, or equal to the last one when
-/// the task wakes from idleness; or [`Element::Idle`], for which [`ChannelWatermarks::watermark`] may have risen too. A
-/// watermark is passed to operators only when it is greater than the last one, and to receivers in either case.
+/// The methods return what changes for the task. A watermark is greater than all before, or equal to the last one when
+/// the task wakes from idleness. At [`Element::Idle`], [`ChannelWatermarks::watermark`] may have risen too. Receivers
+/// get every watermark, and operators only one that is greater than the last one.
 #[derive(Debug)]
 pub struct ChannelWatermarks {
     channels: Vec<Channel>,
-    /// For each channel the others that have a reader in common with it.
+    /// For each channel, the others that have a reader in common with it.
     woken_with: Vec<Vec<usize>>,
     watermark: Watermark,
     idle: bool,
@@ -40,8 +40,8 @@ enum State {
 }
 
 impl ChannelWatermarks {
-    /// For input channels that are all active and without a watermark; `woken_by` says for each which source readers
-    /// wake its sender, by any numbers.
+    /// For input channels that are all active and without a watermark. For each channel, `woken_by` has arbitrary
+    /// numbers of the source readers that wake its sender.
     pub fn new(woken_by: &[BTreeSet<usize>]) -> Self {
         let channel = Channel { watermark: Watermark::MIN, state: State::Active };
         let woken_with = |channel: usize| {
@@ -56,7 +56,7 @@ impl ChannelWatermarks {
         }
     }
 
-    /// A watermark has come from a channel.
+    /// A watermark has arrived from a channel.
     pub fn advance(&mut self, channel: usize, watermark: Watermark) -> Option<Element> {
         let channel = &mut self.channels[channel];
         if channel.state == State::Ended {
@@ -94,8 +94,8 @@ impl ChannelWatermarks {
         self.channels.iter().all(|channel| channel.state == State::Ended)
     }
 
-    /// The greatest watermark that any channel has reported; of those with a reader in common what all of them have,
-    /// since the others are about to follow.
+    /// The greatest watermark that any channel has reported. Of channels with a reader in common, the smallest counts,
+    /// because the others are about to follow.
     fn furthest(&self) -> Watermark {
         let reported = |channel: usize| self.channels[channel].watermark;
         let with_others = |channel: usize| {

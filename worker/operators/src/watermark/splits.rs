@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use eddyline_stream::{Element, SplitId, Watermark};
 
-/// Combines the watermarks of the splits that one reader reads: the smallest counts, so that a fast split cannot make
-/// the rows of a slow one late. Idle splits do not count.
+/// Combines the watermarks of the splits of one reader. The smallest counts, so that a fast split cannot make the rows
+/// of a slow one late. Idle splits do not count.
 ///
-/// While no split counts, event time is the greatest watermark that any split has had, as
-/// [`ChannelWatermarks`](super::ChannelWatermarks) have it between tasks.
+/// While no split counts, event time is the greatest watermark that any split has had, as in
+/// [`ChannelWatermarks`](super::ChannelWatermarks) between tasks.
 ///
-/// Methods that return an [`Element`] return what has to be sent on: a watermark; or [`Element::Idle`], for which
-/// [`SplitWatermarks::watermark`] may have risen too. A watermark that was sent before is sent again when the reader
-/// wakes from idleness.
+/// Methods that return an [`Element`] return what has to be sent. At [`Element::Idle`], [`SplitWatermarks::watermark`]
+/// may have risen too. A watermark that was sent before is sent again when the reader wakes from idleness.
 #[derive(Debug)]
 pub struct SplitWatermarks {
-    /// Zero is never.
+    /// Zero means never.
     idle_timeout_ms: i64,
     splits: BTreeMap<SplitId, Split>,
     /// Whether a reader without splits waits for one and holds the watermark back.
@@ -25,22 +24,23 @@ pub struct SplitWatermarks {
     /// The greatest watermark of any split so far.
     furthest: Watermark,
     idle: bool,
-    /// Before this time no split can become idle.
+    /// No split can become idle before this time.
     idle_not_before_ms: i64,
 }
 
 #[derive(Debug)]
 struct Split {
     watermark: Watermark,
-    /// When the last rows came, or the split was added or resumed.
+    /// When the last rows arrived, or the split was added or resumed.
     active_at_ms: i64,
     idle: bool,
-    /// Held back by alignment: it has nothing to say because it may not.
+    /// Held back by alignment: its silence is not idleness.
     paused: bool,
 }
 
 impl SplitWatermarks {
-    /// Without splits, and waiting for some. A split without rows for `idle_timeout` no longer counts; zero is never.
+    /// Without splits, and waiting for some. A split without rows for `idle_timeout` no longer counts. Zero means
+    /// never.
     pub fn new(idle_timeout: Duration) -> Self {
         Self {
             idle_timeout_ms: i64::try_from(idle_timeout.as_millis()).unwrap_or(i64::MAX),
@@ -53,8 +53,8 @@ impl SplitWatermarks {
         }
     }
 
-    /// Adds a split. It counts at once, with `watermark` ([`Watermark::MIN`] for a new one). When it has come to its
-    /// end, the reader waits for another one.
+    /// Adds a split. It counts at once, with `watermark` ([`Watermark::MIN`] for a new one). When it has ended, the
+    /// reader waits for another one.
     pub fn add(&mut self, split: SplitId, watermark: Watermark, now_ms: i64) -> Option<Element> {
         self.splits.insert(split, Split { watermark, active_at_ms: now_ms, idle: false, paused: false });
         self.furthest = self.furthest.max(watermark);
@@ -63,7 +63,7 @@ impl SplitWatermarks {
         self.combine()
     }
 
-    /// Rows of a split have come: it is not idle. To be called before its rows are sent on.
+    /// Rows of a split have arrived, so it is not idle. To be called before its rows are sent.
     pub fn rows(&mut self, split: &SplitId, now_ms: i64) -> Option<Element> {
         self.wake(split, now_ms).then(|| self.combine()).flatten()
     }
@@ -78,7 +78,7 @@ impl SplitWatermarks {
         (was_idle || held_back).then(|| self.combine()).flatten()
     }
 
-    /// Notes that a split is active, and says whether it was idle.
+    /// Marks a split as active, and returns whether it was idle.
     fn wake(&mut self, split: &SplitId, now_ms: i64) -> bool {
         let Some(split) = self.splits.get_mut(split) else { return false };
         split.active_at_ms = now_ms;
@@ -89,22 +89,22 @@ impl SplitWatermarks {
         was_idle
     }
 
-    /// A split has come to its end: it no longer counts. The watermark does not fall by it.
+    /// A split has ended and no longer counts. The watermark does not fall.
     pub fn finish(&mut self, split: &SplitId) -> Option<Element> {
         self.splits.remove(split)?;
         self.combine()
     }
 
-    /// There is no further split for this reader at the moment. Until it gets one, a reader without splits is idle; it
-    /// is not between two splits that follow each other.
+    /// There is no further split for this reader at the moment. Until it gets one, a reader without splits is idle.
+    /// Between two splits that follow each other it is not.
     pub fn without_further_splits(&mut self) -> Option<Element> {
         self.awaits_splits = false;
         self.combine()
     }
 
-    /// Finds splits that have become idle: those without rows for the timeout of which `is_empty` says that nothing
-    /// waits to be read. `now_ms` is a clock that stands while the reader cannot read, so that back-pressure is not
-    /// taken for silence.
+    /// Finds splits that have become idle: those that had no rows for the timeout and have none to be read, which
+    /// `is_empty` says. `now_ms` is a clock that stops while the reader cannot read, so that back-pressure does not
+    /// look like idleness.
     pub fn tick(&mut self, now_ms: i64, is_empty: &mut dyn FnMut(&SplitId) -> bool) -> Option<Element> {
         if self.idle_timeout_ms == 0 || now_ms < self.idle_not_before_ms {
             return None;
@@ -118,7 +118,7 @@ impl SplitWatermarks {
                 split.idle = true;
                 found = true;
             } else {
-                // It has rows, only the reader has not come to them.
+                // It has rows that the reader has not read yet.
                 split.active_at_ms = now_ms;
             }
         }
@@ -126,7 +126,7 @@ impl SplitWatermarks {
         if found { self.combine() } else { None }
     }
 
-    /// When the next split becomes idle if nothing comes, by the clock of [`Self::tick`].
+    /// When the next split becomes idle if no rows arrive, by the clock of [`Self::tick`].
     fn idle_at_ms(&self) -> Option<i64> {
         let waiting = self.splits.values().filter(|split| !split.idle && !split.paused);
         waiting.map(|split| split.active_at_ms.saturating_add(self.idle_timeout_ms)).min()
@@ -142,8 +142,8 @@ impl SplitWatermarks {
         self.splits.values().filter(|split| !split.idle).map(|split| split.watermark).min()
     }
 
-    /// Compares the splits with the smallest watermark of the whole alignment group, and returns those that have to be
-    /// held back (`true`) or resumed (`false`). A group without a watermark ([`Watermark::MIN`]) holds back no split.
+    /// Compares the splits with the smallest watermark of the alignment group, and returns those that must be held back
+    /// (`true`) or resumed (`false`). A group without a watermark ([`Watermark::MIN`]) holds back no split.
     pub fn align(&mut self, group_minimum: Watermark, drift_max: Duration, now_ms: i64) -> Vec<(SplitId, bool)> {
         let drift_ms = i64::try_from(drift_max.as_millis()).unwrap_or(i64::MAX);
         let watermark_max = match group_minimum {

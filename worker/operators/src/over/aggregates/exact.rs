@@ -10,12 +10,12 @@ use super::of_key;
 use crate::decimals::divide_half_up;
 use crate::{Error, Result};
 
-/// Counts and sums for every key, and the results of the rows at hand.
+/// Counts and sums for every key, and the results of the current rows.
 pub struct Exact {
     // Fixed at start.
     outcome: Outcome,
     result_type: DataType,
-    /// Digits after the point that the result has and the argument has not.
+    /// By how many digits after the point the result has more than the argument.
     added_digits: u32,
     name: String,
 
@@ -33,15 +33,15 @@ enum Outcome {
     DecimalAverage,
 }
 
-/// What is added up for one key.
+/// The total of one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total {
-    /// How many values.
+    /// The number of values.
     pub count: i64,
     /// Their sum, unscaled for decimals, as far as it fits.
     pub sum: i128,
-    /// How often the sum has left the range of `sum` upward, less how often downward. Sums of decimals can; they come
-    /// back when rows leave the frame.
+    /// How often the sum has left the range of `sum` upward, minus how often downward. Sums of decimals can leave it,
+    /// and they return when rows leave the frame.
     pub carry: i64,
 }
 
@@ -98,7 +98,7 @@ impl Exact {
         }
     }
 
-    /// Takes a value in.
+    /// Adds a value.
     #[inline]
     pub fn add(&mut self, key: u32, value: i128) {
         let total = of_key(&mut self.totals, key);
@@ -106,7 +106,7 @@ impl Exact {
         total.add(value);
     }
 
-    /// Takes a value out.
+    /// Subtracts a value.
     #[inline]
     pub fn remove(&mut self, key: u32, value: i128) {
         let total = of_key(&mut self.totals, key);
@@ -114,7 +114,7 @@ impl Exact {
         total.subtract(value);
     }
 
-    /// Back to nothing.
+    /// Resets the total of a key.
     pub fn reset(&mut self, key: u32) {
         *of_key(&mut self.totals, key) = Total::default();
     }
@@ -135,7 +135,7 @@ impl Exact {
         self.results.push(match self.outcome {
             Outcome::Count => Some(i128::from(total.count)),
             _ if total.count == 0 => None,
-            // Flink adds up whole numbers as BIGINT, which wraps around.
+            // Flink sums whole numbers as BIGINT, which wraps around.
             Outcome::WholeSum => Some(total.sum),
             Outcome::WholeAverage => Some(i128::from(total.sum as i64 / total.count)),
             Outcome::DecimalSum => total.decimal(),

@@ -10,12 +10,12 @@ use eddyline_job_graph::{AggregateCall, AggregateFunction};
 use super::of_key;
 use crate::Result;
 
-/// Moments for every key, and the results of the rows at hand.
+/// Moments for every key, and the results of the current rows.
 pub struct Moments {
     // Fixed at start.
     function: AggregateFunction,
     result_type: DataType,
-    /// FLOAT is summed up in FLOAT.
+    /// FLOAT is summed as FLOAT.
     single: bool,
 
     // Changing.
@@ -23,12 +23,12 @@ pub struct Moments {
     results: Vec<Option<f64>>,
 }
 
-/// What is added up for one key.
+/// The moments of one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Moment {
-    /// How many values.
+    /// The number of values.
     pub count: i64,
-    /// Their sum; for a variance their mean.
+    /// Their sum, or for a variance their mean.
     pub sum_or_mean: f64,
     /// For a variance, the sum of the squares of distances from the mean.
     pub squares: f64,
@@ -46,7 +46,7 @@ impl Moments {
         }
     }
 
-    /// Takes a value in.
+    /// Adds a value.
     #[inline]
     pub fn add(&mut self, key: u32, value: f64) {
         let total = of_key(&mut self.totals, key);
@@ -61,7 +61,7 @@ impl Moments {
         }
     }
 
-    /// Back to nothing.
+    /// Resets the moments of a key.
     pub fn reset(&mut self, key: u32) {
         *of_key(&mut self.totals, key) = Moment::default();
     }
@@ -89,7 +89,7 @@ impl Moments {
             StddevPop | StddevSamp => Some((squares / divisor as f64).sqrt()),
             _ => Some(squares / divisor as f64),
         };
-        // There is one NaN: that of infinities added up has a sign, by which Arrow would order it.
+        // There is only one NaN. The NaN of summed infinities has a sign, by which Arrow would order it.
         self.results.push(result.map(|value| if value.is_nan() { f64::NAN } else { value }));
     }
 

@@ -10,7 +10,7 @@ use crate::over::frames::Frames;
 use crate::over::rows::{RowRef, RowStore};
 use crate::{Error, Result};
 
-/// The picked row for every key, and the results of the rows at hand.
+/// The picked row for every key, and the results of the current rows.
 pub struct Picks {
     // Fixed at start.
     rule: Rule,
@@ -71,7 +71,7 @@ impl Picks {
         Ok(Self { rule, index, argument, state, results: Vec::new() })
     }
 
-    /// Takes a row in.
+    /// Adds a row.
     pub fn add(&mut self, key: u32, count: u64, at: RowRef, frames: &Frames, kept: &RowStore) {
         match &mut self.state {
             State::Best { best, taken, dropped } => {
@@ -93,7 +93,7 @@ impl Picks {
         }
     }
 
-    /// Takes the first row of the frame out.
+    /// Removes the first row of the frame.
     pub fn remove(&mut self, key: u32, count: u64) {
         if let State::Candidates(candidates) = &mut self.state {
             let candidates = of_key(candidates, key);
@@ -103,7 +103,7 @@ impl Picks {
         }
     }
 
-    /// Back to no row.
+    /// Resets a key to no row.
     pub fn reset(&mut self, key: u32, kept: &mut RowStore) {
         match &mut self.state {
             State::Best { best, .. } => {

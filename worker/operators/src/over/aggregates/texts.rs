@@ -1,4 +1,4 @@
-//! `LISTAGG`: strings in order, with something between them.
+//! `LISTAGG`: strings in order, with a separator.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, StringBuilder};
 
 use super::of_key;
 
-/// Texts for every key, and the results of the rows at hand.
+/// Texts for every key, and the results of the current rows.
 pub struct Texts {
     separator: String,
     totals: Vec<Option<String>>,
@@ -19,7 +19,7 @@ impl Texts {
         Self { separator: separator.to_owned(), totals: Vec::new(), results: StringBuilder::new() }
     }
 
-    /// Adds a text behind the others.
+    /// Appends a text.
     pub fn add(&mut self, key: u32, text: &str) {
         match of_key(&mut self.totals, key) {
             Some(total) => {
@@ -30,12 +30,12 @@ impl Texts {
         }
     }
 
-    /// Back to no text.
+    /// Resets a key to no text.
     pub fn reset(&mut self, key: u32) {
         *of_key(&mut self.totals, key) = None;
     }
 
-    /// The text of a key, if it has had any.
+    /// The text of a key; `None` if it has had no value.
     pub fn total(&self, key: u32) -> Option<&str> {
         self.totals.get(key as usize)?.as_deref()
     }
