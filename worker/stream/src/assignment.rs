@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{KeyGroup, KeyGroupSet, MaxParallelism, SlotIndex};
 
-/// The owner of every key group. A table and not ranges: adding a slot moves `1 / (n + 1)` of the state, whereas
-/// new ranges would move about half of it.
+/// The owner of every key group. This is a table because with it, adding a slot moves `1 / (n + 1)` of the state. New
+/// ranges would move about half of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     max_parallelism: MaxParallelism,
@@ -14,7 +14,7 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Deals all key groups to `slots` slots, as evenly as possible and in runs. `slots` is at least 1.
+    /// Distributes all key groups over `slots` slots, as evenly as possible and in ranges. `slots` is at least 1.
     pub fn even(max_parallelism: MaxParallelism, slots: u16) -> Self {
         let slots = slots.max(1);
         let groups = u32::from(max_parallelism.get());
@@ -28,7 +28,7 @@ impl Assignment {
 
     /// The assignment for another number of slots that moves the fewest key groups.
     ///
-    /// Every slot ends with its fair share (they differ by at most one). A slot that stays keeps what fits in its share.
+    /// Every slot gets its fair share (shares differ by at most one). A slot that stays keeps what fits in its share.
     pub fn rescaled(&self, slots: u16) -> Self {
         let slots = slots.max(1);
         let groups = self.owner.len();
@@ -68,7 +68,7 @@ impl Assignment {
         Self { max_parallelism: self.max_parallelism, slots, owner }
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     pub fn slots(&self) -> u16 {
         self.slots
     }
@@ -90,7 +90,7 @@ impl Assignment {
         self.owner(KeyGroup::of(key_hash, self.max_parallelism))
     }
 
-    /// What a slot owns.
+    /// The key groups of a slot.
     pub fn key_groups_of(&self, slot: SlotIndex) -> KeyGroupSet {
         let mut set = KeyGroupSet::empty(self.max_parallelism);
         self.max_parallelism
@@ -126,7 +126,7 @@ mod tests {
             let shares = counts(&new);
             prop_assert_eq!(shares.iter().sum::<usize>(), usize::from(max_parallelism.get()));
             prop_assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1);
-            // Every key group that moves had to: its slot is gone or over its share, or its new slot was short of it.
+            // Every move was necessary: the old slot is gone or over its share, or the new slot was below its share.
             let held = counts(&old);
             let surplus: usize = held
                 .iter()

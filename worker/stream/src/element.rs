@@ -1,4 +1,4 @@
-//! What a channel carries.
+//! The elements of a stream.
 
 use crate::{Barrier, Batch, Watermark};
 
@@ -7,16 +7,16 @@ use crate::{Barrier, Batch, Watermark};
 pub enum Element {
     /// Rows.
     Data(Batch),
-    /// Event time has come this far. It never falls within a channel. [`Watermark::MAX`] is not sent: [`Self::EndOfInput`]
-    /// reports the end of event time.
+    /// Event time has reached this watermark. It never falls within a channel. [`Watermark::MAX`] is not sent:
+    /// [`Self::EndOfInput`] reports the end of event time.
     Watermark(Watermark),
-    /// The sender has been idle for its idle timeout. Until its next watermark it does not hold back the watermark of its
-    /// receiver. Before this element it sends all rows that it holds. Before its next rows it sends a watermark, which is the
-    /// same one again if event time has not risen. Rows alone do not end idleness.
+    /// The sender has been idle for its idle timeout. Until its next watermark it does not hold back the watermark of
+    /// its receiver. Before this element it sends all rows that it holds. Before its next rows it sends a watermark, or
+    /// repeats the last one if event time has not risen. Rows alone do not end idleness.
     Idle,
     /// A checkpoint cuts the stream here.
     Barrier(Barrier),
     /// No rows and no watermarks follow. Barriers still do: a task outlives its input, so that checkpoints continue
-    /// while other tasks are at work, and the last one covers everything.
+    /// while other tasks are running, and the last one covers everything.
     EndOfInput,
 }

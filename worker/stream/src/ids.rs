@@ -26,7 +26,8 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// Names an operator of a job for as long as the job's SQL keeps it: state is found again by this name.
+/// Names an operator of a job. The name stays the same as long as the job's SQL has the operator, and a restore finds
+/// its state by this name.
 ///
 /// Made by the planner from the stable structure of the query, for example `averages/window-aggregate-1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ impl fmt::Display for SlotIndex {
 pub struct SplitId(String);
 
 impl SplitId {
-    /// The split with this name. The name is part of checkpoints: a connector must make the same one each time.
+    /// The split with this name. The name is part of checkpoints: a connector must always give a split the same name.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }

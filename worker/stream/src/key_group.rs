@@ -5,21 +5,21 @@ use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
-/// How many key groups a job has: a power of two up to 32 768, fixed once the job has state.
+/// The number of a job's key groups: a power of two up to 32 768, fixed once the job has state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct MaxParallelism(NonZeroU16);
 
-/// A number of key groups that cannot be.
+/// A number of key groups that is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("max parallelism {0} is not a power of two between 1 and 32768")]
 pub struct InvalidMaxParallelism(u32);
 
 impl MaxParallelism {
-    /// What a job gets that does not say.
+    /// The default of a job.
     pub const DEFAULT: MaxParallelism = MaxParallelism(NonZeroU16::new(256).expect("256 is not 0"));
 
-    /// How many key groups there are.
+    /// The number of key groups.
     pub const fn get(self) -> u16 {
         self.0.get()
     }
@@ -60,12 +60,12 @@ impl fmt::Display for MaxParallelism {
 pub struct KeyGroup(u16);
 
 impl KeyGroup {
-    /// The key group of a key: the top bits of its [hash](crate::key_hash), so that the low bits stay free for the
-    /// tables. This mapping is part of the savepoint format: never change it.
+    /// The key group of a key: the top bits of its [hash](crate::key_hash). The low bits stay free for the tables. This
+    /// mapping is part of the savepoint format: never change it.
     #[inline]
     pub const fn of(key_hash: u64, max_parallelism: MaxParallelism) -> Self {
         let bits = max_parallelism.get().trailing_zeros();
-        // A shift by 64 is not defined: one key group takes no bits.
+        // With one key group there are no bits to take, and a shift by 64 is not defined.
         if bits == 0 { Self(0) } else { Self((key_hash >> (64 - bits)) as u16) }
     }
 
@@ -127,7 +127,7 @@ impl KeyGroupSet {
         self.contains(KeyGroup::of(key_hash, self.max_parallelism))
     }
 
-    /// How many key groups are in the set.
+    /// The number of key groups in the set.
     pub fn len(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }

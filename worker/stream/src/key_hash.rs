@@ -1,15 +1,15 @@
-//! Key hash, version 1: decides key group, slot and table bucket of every row.
+//! The key hash, version 1. It determines key group, slot and table bucket of every row.
 //!
 //! **Frozen.** The key group of a key is part of every savepoint, so the hash must be the same on every machine, in
 //! every build and in every release. It is plain integer code: no CPU-dependent paths, no seeds from the environment.
-//! Golden values in the tests hold it in place.
+//! Golden values in the tests ensure this.
 //!
 //! Each column is hashed by value, then columns are folded in order:
 //!
 //! - Whole numbers, dates, times and booleans: the value as `i64`, mixed. Timestamps count microseconds, so the
 //!   precision of a column does not matter.
 //! - Floats: as `f64` bits, with `-0.0` as `0.0` and one NaN.
-//! - Decimals: the unscaled value without trailing zeros, then the scale that is left: `1.5` and `1.50` are one key.
+//! - Decimals: the unscaled value without trailing zeros, then the remaining scale. `1.5` and `1.50` are one key.
 //! - Strings and bytes: XXH3-64 with seed 0 over the raw bytes.
 //! - NULL: a constant.
 //!
@@ -47,7 +47,7 @@ pub const fn hash_i64(value: i64) -> u64 {
     fold((value as u64) ^ MIX_A, MIX_B)
 }
 
-/// The hash of a string or a run of bytes.
+/// The hash of a string or of bytes.
 #[inline(always)]
 pub fn hash_bytes(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
@@ -77,13 +77,13 @@ fn hash_f64(value: f64) -> u64 {
     hash_i64(bits as i64)
 }
 
-/// Folds the hash of a further key column into the hash of the columns before it.
+/// Folds the hash of another key column into the hash of the columns before it.
 #[inline(always)]
 pub const fn combine(before: u64, column: u64) -> u64 {
     fold(before ^ MIX_B, column ^ MIX_A)
 }
 
-/// The key hash of every row. No columns means one global key.
+/// The key hash of every row. Without columns there is one global key.
 ///
 /// # Errors
 /// When a column's type cannot be a key (nested types, intervals).

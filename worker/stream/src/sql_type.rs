@@ -2,7 +2,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-/// The SQL name of a column's type, as Flink writes it; Arrow's own name for what SQL has none for.
+/// The SQL name of a column's type, as Flink writes it, or Arrow's own name if SQL has none.
 pub fn sql_type(data_type: &DataType) -> String {
     match data_type {
         DataType::Null => "NULL".to_owned(),

@@ -1,4 +1,4 @@
-//! Time zones, named as Java names them: the one reader of their names.
+//! Time zones with Java's names. All code that reads such names uses this module.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ pub enum TimeZone {
 #[error("{0} is not a time zone")]
 pub struct UnknownTimeZone(String);
 
-/// Java's three-letter zones that the time zone database lacks or defines otherwise.
+/// Java's three-letter zones that the time zone database lacks or defines differently.
 const SHORT_NAMES: [(&str, &str); 12] = [
     ("PST", "America/Los_Angeles"),
     ("CST", "America/Chicago"),
@@ -48,7 +48,7 @@ impl TimeZone {
         }
     }
 
-    /// Seconds east of UTC when clocks show a time: none where they skip it, two where they show it twice.
+    /// Seconds east of UTC when clocks show a local time: none if they skip it, two if they show it twice.
     pub fn offset_of_local(self, wall: &NaiveDateTime) -> LocalResult<i32> {
         match self {
             Self::Named(zone) => zone.offset_from_local_datetime(wall).map(|offset| offset.fix().local_minus_utc()),
@@ -78,7 +78,7 @@ impl FromStr for TimeZone {
     }
 }
 
-/// The name by which [`TimeZone::from_str`] finds it again.
+/// The name, which [`TimeZone::from_str`] reads.
 impl fmt::Display for TimeZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! Watermarks: how far event time has come.
+//! Watermarks: the progress of event time.
 
 use std::fmt;
 
