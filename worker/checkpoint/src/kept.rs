@@ -297,7 +297,7 @@ impl Written {
     }
 }
 
-/// Groups subtasks so that each of a group's buckets counts, or is not there, for each of its subtasks: a run has key groups and
+/// Groups subtasks so that each of a group's buckets counts, or is missing, for each of its subtasks: a run has key groups and
 /// buckets, and what the file has of both counts.
 fn alike(live: &BTreeMap<SlotIndex, Vec<i64>>, written: &Written) -> Vec<(Vec<SlotIndex>, Vec<i64>)> {
     let all: BTreeSet<i64> = live.values().flatten().copied().collect();

@@ -74,12 +74,12 @@ enum End {
 struct Written {
     last_tried: CheckpointId,
     kept: Kept,
-    /// The checkpoint whose record is on its way, and what is kept with it.
+    /// The checkpoint whose record is being appended, and what is kept with it.
     pending: Option<(CheckpointRef, Next)>,
 }
 
 impl Written {
-    /// The checkpoint whose record was on its way is the latest one now.
+    /// The checkpoint whose record was being appended is the latest one now.
     fn pending_counts(&mut self) {
         if let Some((_, next)) = self.pending.take() {
             self.kept.completed(next);

@@ -4,12 +4,12 @@
 //! or abandoned. If a checkpoint is abandoned, the next one contains what was staged for it, and its files become
 //! garbage.
 //!
-//! An attempt takes its first checkpoint early and doubles the time between them until it is the interval. So a job is ready
-//! and has its first committed result before an interval has passed, and an attempt that dies after it has caught up with
-//! its input does not read that input twice.
+//! An attempt takes its first checkpoint early, and then doubles the time between checkpoints up to the interval. So a
+//! job is ready, and has its first committed result, before an interval has passed. And if an attempt dies soon after
+//! it has caught up with its input, that input is not read again.
 //!
-//! A checkpoint needs only what has changed since the latest completed one of the attempt, and a part of the rest, each time the
-//! next one. All state goes into the first checkpoint of an attempt, and into savepoints.
+//! A checkpoint needs only what has changed since the latest completed one of the attempt, and a part of the rest: each
+//! checkpoint the next part. All state goes into the first checkpoint of an attempt, and into savepoints.
 
 use std::time::Duration;
 
@@ -460,8 +460,8 @@ mod tests {
         assert_eq!(tried, [0, 100, 300, 700, 1_500, 3_100, 6_300, 12_700, 22_700, 32_700]);
     }
 
-    /// Walks every order of events over a few rounds: a commit only ever follows the storing of the same checkpoint, ids
-    /// only grow, nothing is triggered while another is on its way, and what a barrier builds on is complete.
+    /// Walks every order of events over a few rounds: a commit only ever follows the storing of the same checkpoint,
+    /// ids only grow, nothing is triggered while another is in flight, and what a barrier builds on is complete.
     #[test]
     fn every_order_of_events_keeps_the_protocol() {
         let start = (rounds(2), 0u64, Vec::<Command>::new(), 0u32);

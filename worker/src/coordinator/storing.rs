@@ -58,7 +58,7 @@ pub(super) struct Parts {
 /// Stores a checkpoint. Even if that fails, returns what is staged, for the next checkpoint.
 pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (BySink, Result<Stored, StoreError>) {
     let Parts { barrier, frozen, splits, finished, staged, assignment, orders, continues } = parts;
-    // State is gathered before output is staged: as long as it is held, an operator must copy what it changes.
+    // State is gathered before output is staged: while state is frozen, an operator must copy what it changes.
     let gathering = tokio::task::spawn_blocking(|| gather(frozen));
     let mut by_sink = BySink::new();
     for (sink, staged) in staged {

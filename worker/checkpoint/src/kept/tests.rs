@@ -30,7 +30,7 @@ fn runs(live_shares: &[(i64, u16)], written_shares: &[(i64, u16)]) -> Vec<(Vec<u
 #[test]
 fn a_run_never_refers_to_what_does_not_count_any_more() {
     let all = [(10, 0), (10, 1), (20, 0), (20, 1), (30, 1)];
-    assert_eq!(runs(&all, &all), [(vec![0, 1], vec![10, 20, 30])], "what is not there may be referred to");
+    assert_eq!(runs(&all, &all), [(vec![0, 1], vec![10, 20, 30])], "a missing bucket may be referred to");
     assert_eq!(runs(&all[..2], &all), [(vec![0, 1], vec![10])], "whole buckets are gone");
     assert_eq!(runs(&[(10, 0), (20, 0), (20, 1), (30, 1)], &all), [(vec![0], vec![10, 20]), (vec![1], vec![20, 30])]);
     assert_eq!(runs(&[(10, 0)], &all), [(vec![0], vec![10])], "slot 1 has written bucket 10 again");
