@@ -9,7 +9,7 @@ use eddyline_stream::{MaxParallelism, TimeZone};
 use sqlparser::tokenizer::Span;
 
 use crate::diagnostics::{Diagnostic, Result, point};
-use crate::scope::nearest;
+use crate::suggestion::nearest;
 
 /// The keys that are understood.
 const KEYS: [&str; 18] = [

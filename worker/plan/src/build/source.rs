@@ -1,0 +1,130 @@
+//! Sources: one a table, with the columns that any insert reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
+
+use arrow::datatypes::SchemaRef;
+use eddyline_connectors::config::{SERVERS, SourceConfig};
+use eddyline_job_graph::{Node, NodeKind, Projection, SourceNode, WatermarkSpec};
+use eddyline_state::Meaning;
+use eddyline_state::meaning::{Fact, Rule, SOURCE};
+use eddyline_stream::sql_type;
+use sqlparser::tokenizer::Span;
+
+use super::canonical::{short, spell};
+use super::meaning::Rows;
+use super::{Builder, unchecked};
+use crate::bind::calc::column;
+use crate::bind::catalog::{Catalog, ColumnSource, Object, Table};
+use crate::bind::relation::{Rel, RelKind, schema};
+use crate::diagnostics::{Diagnostic, Result};
+use crate::rewrite::Usage;
+
+impl Builder {
+    /// Adds the sources that an insert reads and that are not there yet.
+    pub(super) fn add_sources(&mut self, tables: &Catalog, rel: &Rel, usage: &Usage, span: Span) -> Result<()> {
+        match &rel.kind {
+            RelKind::Scan { table } => {
+                if self.sources.contains_key(table) {
+                    return Ok(());
+                }
+                let Object::Table(found) = tables.get(table, span)? else {
+                    return Err(Diagnostic::at(span, format!("'{table}' is not a table")));
+                };
+                let config = SourceConfig::parse(&found.descriptor).map_err(|error| unchecked(&error, span))?;
+                let none = BTreeSet::new();
+                let (node, output, positions) = source(found, config.parallelism(), usage.get(table).unwrap_or(&none));
+                let uid = self.uids.source(table);
+                let id =
+                    self.push(uid, format!("Source {table}"), Vec::new(), NodeKind::Source(Box::new(node)), output);
+                self.sources.insert(table.clone(), (id, positions));
+                Ok(())
+            }
+            RelKind::Calc { input, .. }
+            | RelKind::Window { input, .. }
+            | RelKind::Aggregate { input, .. }
+            | RelKind::Over { input, .. } => self.add_sources(tables, input, usage, span),
+            RelKind::Union { inputs } => {
+                inputs.iter().try_for_each(|input| self.add_sources(tables, input, usage, span))
+            }
+        }
+    }
+}
+
+/// The source of a table that gives the columns in `used`, and those of its watermark.
+fn source(
+    table: &Table,
+    parallelism: Option<NonZeroU16>,
+    used: &BTreeSet<usize>,
+) -> (SourceNode, SchemaRef, BTreeMap<usize, usize>) {
+    let mut needed = used.clone();
+    if let Some(watermark) = &table.watermark {
+        needed.insert(watermark.column);
+        needed.extend(watermark.expression.columns());
+    }
+    // Columns of the reader that the needed columns are made of.
+    let physical = table.descriptor.schema.fields().len();
+    let reader = table.reader_schema();
+    let expression_of = |index: usize| match &table.columns[index].source {
+        ColumnSource::Physical(position) => column(&reader, *position),
+        ColumnSource::Metadata(position) => column(&reader, physical + position),
+        ColumnSource::Computed(expression) => expression.clone(),
+    };
+    let mut read = BTreeSet::new();
+    needed.iter().for_each(|index| read.extend(expression_of(*index).columns()));
+    let projection: Vec<usize> = read.iter().copied().filter(|index| *index < physical).collect();
+    let metadata: Vec<usize> = read.iter().filter_map(|index| index.checked_sub(physical)).collect();
+    let reader_positions: BTreeMap<usize, usize> = read.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+    let columns = needed
+        .iter()
+        .map(|index| Projection {
+            expression: expression_of(*index).remap(&reader_positions),
+            name: table.columns[*index].field.name().clone(),
+        })
+        .collect();
+    let output = schema(needed.iter().map(|index| table.columns[*index].field.clone()));
+    let positions: BTreeMap<usize, usize> = needed.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+    let watermark = table.watermark.as_ref().map(|watermark| WatermarkSpec {
+        column: positions.get(&watermark.column).copied().unwrap_or(0),
+        expression: watermark.expression.remap(&positions),
+        delay_ms: watermark.delay_ms,
+        future_skew_max: table.future_skew_max,
+    });
+    let node = SourceNode {
+        table: table.descriptor.clone(),
+        projection,
+        metadata,
+        columns,
+        watermark,
+        alignment: table.alignment.clone(),
+        parallelism,
+    };
+    (node, output, positions)
+}
+
+/// What a source reads: positions are valid in nothing else.
+pub(super) fn meaning(source: &SourceNode, node: &Node) -> (Option<Meaning>, Rows) {
+    let table = &source.table;
+    let typed = |name: &str, data_type| format!("{name} {}", sql_type(data_type));
+    let physical = source.projection.iter().map(|index| {
+        let field = table.schema.field(*index);
+        typed(field.name(), field.data_type())
+    });
+    let metadata = source.metadata.iter().map(|index| {
+        let column = &table.metadata[*index];
+        typed(&format!("METADATA '{}'", column.key), &column.data_type)
+    });
+    let read: Vec<String> = physical.chain(metadata).collect();
+    // The graph was built with these options, so they are right.
+    let identity = SourceConfig::parse(table).map(|config| config.identity(table)).unwrap_or_default();
+    let rule = |aspect| if aspect == SERVERS { Rule::OneInCommon } else { Rule::AnyOrder };
+    let place = identity.iter().filter(|(aspect, _)| *aspect != SERVERS).flat_map(|(_, values)| values.clone());
+    let rows = Rows {
+        from: vec![short(place.collect::<Vec<_>>().join(" "))],
+        conditions: Vec::new(),
+        sources: vec![node.uid.clone()],
+        columns: source.columns.iter().map(|projection| spell(&projection.expression, &read)).collect(),
+    };
+    let facts = identity.into_iter().map(|(aspect, values)| Fact::of(aspect, values, rule(aspect))).collect();
+    (Some(Meaning { kind: SOURCE.to_owned(), facts, sources: Vec::new() }), rows)
+}
