@@ -8,7 +8,6 @@
 
 pub(crate) mod aggregates;
 mod arithmetic;
-pub(crate) mod bound;
 pub(crate) mod calc;
 mod calls;
 mod cast;

@@ -11,10 +11,10 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
-use super::bound::Bound;
 use super::expression::ExpressionBinder;
 use super::grouping::Grouping;
 use super::over::OverCalls;
+use super::relation::Expression;
 use super::types;
 use crate::diagnostics::{Diagnostic, Result};
 
@@ -24,11 +24,11 @@ pub(crate) struct Draft {
     /// The function.
     pub function: AggregateFunction,
     /// Its argument.
-    pub argument: Option<Bound>,
+    pub argument: Option<Expression>,
     /// Whether equal arguments count once.
     pub distinct: bool,
     /// `FILTER (WHERE …)`.
-    pub filter: Option<Bound>,
+    pub filter: Option<Expression>,
     /// The type the operator computes.
     pub computed: DataType,
     /// The type SQL promises; the result is converted when it differs.
@@ -40,8 +40,8 @@ pub(crate) struct Draft {
 impl Draft {
     /// Whether both compute the same.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let both = |a: &Option<Bound>, b: &Option<Bound>| match (a, b) {
-            (Some(a), Some(b)) => a.expression == b.expression,
+        let both = |a: &Option<Expression>, b: &Option<Expression>| match (a, b) {
+            (Some(a), Some(b)) => a == b,
             (None, None) => true,
             _ => false,
         };
@@ -177,12 +177,12 @@ pub(crate) fn bind(binder: &ExpressionBinder<'_>, name: &str, function: &Functio
         return Err(Diagnostic::at(span, format!("{name} takes one argument")));
     }
     let argument =
-        if argument.data_type == DataType::Null { binder.cast(argument, &DataType::Int32, span)? } else { argument };
+        if *argument.data_type() == DataType::Null { binder.cast(argument, &DataType::Int32, span)? } else { argument };
     let (function, argument, computed, result) = typed(&binder, name, argument, separator, span)?;
     let (argument, computed) = flat(&binder, argument, computed, distinct, span)?;
     // Counting what is never NULL is counting rows, and NULLs play no part in the smallest of equal values.
     let distinct = distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
-    if function == AggregateFunction::Count && !distinct && !argument.nullable {
+    if function == AggregateFunction::Count && !distinct && !argument.nullable() {
         return Ok(Draft {
             function: AggregateFunction::CountStar,
             argument: None,
@@ -199,16 +199,16 @@ pub(crate) fn bind(binder: &ExpressionBinder<'_>, name: &str, function: &Functio
 /// Accumulators hold flat values: an ARRAY, MAP or ROW that is kept, or compared with others, becomes BYTES.
 fn flat(
     binder: &ExpressionBinder<'_>,
-    argument: Bound,
+    argument: Expression,
     computed: DataType,
     distinct: bool,
     span: Span,
-) -> Result<(Bound, DataType)> {
-    let is_kept = computed == argument.data_type;
-    if !argument.data_type.is_nested() || !(is_kept || distinct) {
+) -> Result<(Expression, DataType)> {
+    let is_kept = computed == *argument.data_type();
+    if !argument.data_type().is_nested() || !(is_kept || distinct) {
         return Ok((argument, computed));
     }
-    let packed = binder.call_exact(pack(&argument.data_type), vec![argument], span)?;
+    let packed = binder.call_exact(pack(argument.data_type()), vec![argument], span)?;
     Ok((packed, if is_kept { DataType::Binary } else { computed }))
 }
 
@@ -216,11 +216,11 @@ fn flat(
 fn typed(
     binder: &ExpressionBinder<'_>,
     name: &str,
-    argument: Bound,
-    separator: Option<Bound>,
+    argument: Expression,
+    separator: Option<Expression>,
     span: Span,
-) -> Result<(AggregateFunction, Bound, DataType, DataType)> {
-    let data_type = argument.data_type.clone();
+) -> Result<(AggregateFunction, Expression, DataType, DataType)> {
+    let data_type = argument.data_type().clone();
     let refuse = || Diagnostic::at(span, format!("{name} is not defined for {}", sql_type(&data_type)));
     let average = match &data_type {
         DataType::Decimal128(_, scale) => DataType::Decimal128(38, (*scale).max(6)),
@@ -243,7 +243,7 @@ fn typed(
             if data_type != DataType::Utf8 {
                 return Err(refuse().help("convert the argument with CAST(… AS STRING)"));
             }
-            let separator = match separator.as_ref().map(|bound| bound.expression.as_literal()) {
+            let separator = match separator.as_ref().map(|bound| bound.as_literal()) {
                 None => ",".to_owned(),
                 Some(Some(Scalar::Utf8(Some(text)))) => text.clone(),
                 Some(_) => return Err(Diagnostic::at(span, "the separator of LISTAGG must be a string literal")),
@@ -283,7 +283,7 @@ pub(crate) fn bind_grouped(
     name: &str,
     function: &Function,
     span: Span,
-) -> Result<Bound> {
+) -> Result<Expression> {
     let below = ExpressionBinder { scope: &grouping.input, ..*binder };
     let draft = bind(&below, name, function, span)?;
     let Some(index) = grouping.drafts.iter().position(|known| known.is_same(&draft)) else {
@@ -299,7 +299,7 @@ pub(crate) fn bind_over(
     name: &str,
     function: &Function,
     span: Span,
-) -> Result<Bound> {
+) -> Result<Expression> {
     let below = ExpressionBinder { scope: &calls.input, ..*binder };
     if !is_aggregate(name) {
         return Err(refused(name, span).unwrap_or_else(|| binder.not_over(name, span)));
@@ -311,12 +311,8 @@ pub(crate) fn bind_over(
     result_of(binder, calls.input.fields.len() + index, &draft, span)
 }
 
-fn result_of(binder: &ExpressionBinder<'_>, column: usize, draft: &Draft, span: Span) -> Result<Bound> {
-    let computed = Bound {
-        expression: super::calc::column(&binder.scope.schema, column),
-        data_type: draft.computed.clone(),
-        nullable: draft.is_nullable(),
-    };
+fn result_of(binder: &ExpressionBinder<'_>, column: usize, draft: &Draft, span: Span) -> Result<Expression> {
+    let computed = super::calc::column(&binder.scope.schema, column);
     if draft.result.is_nested() {
         return binder.call_exact(unpack(&draft.result), vec![computed], span);
     }
@@ -327,7 +323,7 @@ fn result_of(binder: &ExpressionBinder<'_>, column: usize, draft: &Draft, span: 
 
 /// A variance that is a whole number but for the last digits of its computation, as that number: a cast would cut it to
 /// the one below.
-fn whole_again(binder: &ExpressionBinder<'_>, computed: Bound, span: Span) -> Result<Bound> {
+fn whole_again(binder: &ExpressionBinder<'_>, computed: Expression, span: Span) -> Result<Expression> {
     const DIGITS_KEPT: i32 = 6;
     let digits = binder.literal(Scalar::Int32(Some(DIGITS_KEPT)));
     binder.call("ROUND", vec![computed, digits], span)

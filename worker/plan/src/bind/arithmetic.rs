@@ -6,7 +6,6 @@ use eddyline_functions::{DecimalType, decimal_operator, exact};
 use eddyline_stream::sql_type;
 use sqlparser::tokenizer::Span;
 
-use super::bound::Bound;
 use super::expression::{ExpressionBinder, refused};
 use super::relation::Expression;
 use super::types::{self, DAY_TIME, YEAR_MONTH};
@@ -14,55 +13,67 @@ use crate::diagnostics::{Diagnostic, Result};
 
 impl ExpressionBinder<'_> {
     /// `left operator right`.
-    pub(crate) fn arithmetic(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        let literals = left.expression.as_literal().is_some() && right.expression.as_literal().is_some();
+    pub(crate) fn arithmetic(
+        &self,
+        operator: Arithmetic,
+        left: Expression,
+        right: Expression,
+        span: Span,
+    ) -> Result<Expression> {
+        let literals = left.as_literal().is_some() && right.as_literal().is_some();
         let result = self.arithmetic_unfolded(operator, left, right, span)?;
         Ok(if literals { self.fold(result) } else { result })
     }
 
-    fn arithmetic_unfolded(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+    fn arithmetic_unfolded(
+        &self,
+        operator: Arithmetic,
+        left: Expression,
+        right: Expression,
+        span: Span,
+    ) -> Result<Expression> {
         let is_interval = |t: &DataType| *t == DAY_TIME || *t == YEAR_MONTH;
-        if is_interval(&left.data_type) || is_interval(&right.data_type) {
+        if is_interval(left.data_type()) || is_interval(right.data_type()) {
             return self.move_in_time(operator, left, right, span);
         }
         let (left, right) = self.read_as_numbers(left, right, span)?;
-        if !types::is_numeric(&left.data_type) || !types::is_numeric(&right.data_type) {
+        if !types::is_numeric(left.data_type()) || !types::is_numeric(right.data_type()) {
             let mut diagnostic = Diagnostic::at(
                 span,
                 format!(
                     "operator {operator} takes numbers, not {} and {}",
-                    sql_type(&left.data_type),
-                    sql_type(&right.data_type)
+                    sql_type(left.data_type()),
+                    sql_type(right.data_type())
                 ),
             );
-            if types::is_point_in_time(&left.data_type) && types::is_point_in_time(&right.data_type) {
+            if types::is_point_in_time(left.data_type()) && types::is_point_in_time(right.data_type()) {
                 diagnostic = diagnostic.help("use TIMESTAMPDIFF(SECOND, a, b) for the time between two timestamps");
-            } else if left.data_type == DataType::Utf8 && operator == Arithmetic::Plus {
+            } else if *left.data_type() == DataType::Utf8 && operator == Arithmetic::Plus {
                 diagnostic = diagnostic.help("use || or CONCAT to put strings together");
             }
             return Err(diagnostic);
         }
-        if operator == Arithmetic::Modulo && !types::is_approximate(&left.data_type) {
+        if operator == Arithmetic::Modulo && !types::is_approximate(left.data_type()) {
             return self.call("MOD", vec![left, right], span);
         }
-        let decimals = (exact(&left.data_type), exact(&right.data_type));
-        let both_whole = types::is_integer(&left.data_type) && types::is_integer(&right.data_type);
+        let decimals = (exact(left.data_type()), exact(right.data_type()));
+        let both_whole = types::is_integer(left.data_type()) && types::is_integer(right.data_type());
         if let (false, (Some(l), Some(r))) = (both_whole, decimals) {
             return self.decimal_arithmetic(operator, (left, l), (right, r), span);
         }
-        let Some(common) = eddyline_functions::common(&left.data_type, &right.data_type) else {
+        let Some(common) = eddyline_functions::common(left.data_type(), right.data_type()) else {
             return Err(Diagnostic::at(span, format!("operator {operator} is not defined for these types")));
         };
         // Flink gives FLOAT + DOUBLE the type of the left side.
-        let narrows = left.data_type == DataType::Float32 && right.data_type == DataType::Float64;
+        let narrows = *left.data_type() == DataType::Float32 && *right.data_type() == DataType::Float64;
         let (left, right) = (self.cast(left, &common, span)?, self.cast(right, &common, span)?);
         let result = self.binary(operator, left, right, span)?;
         if narrows { self.cast(result, &DataType::Float32, span) } else { Ok(result) }
     }
 
     /// Strings beside numbers are read as numbers; NULL takes the type of the other side.
-    fn read_as_numbers(&self, left: Bound, right: Bound, span: Span) -> Result<(Bound, Bound)> {
-        let adapt = |from: Bound, other: &DataType| match from.data_type {
+    fn read_as_numbers(&self, left: Expression, right: Expression, span: Span) -> Result<(Expression, Expression)> {
+        let adapt = |from: Expression, other: &DataType| match from.data_type() {
             DataType::Null if types::is_numeric(other) => self.cast(from, other, span),
             DataType::Null if *other == DataType::Null => self.cast(from, &DataType::Int32, span),
             DataType::Utf8 if types::is_numeric(other) => {
@@ -71,17 +82,17 @@ impl ExpressionBinder<'_> {
             }
             _ => Ok(from),
         };
-        let (left_type, right_type) = (left.data_type.clone(), right.data_type.clone());
+        let (left_type, right_type) = (left.data_type().clone(), right.data_type().clone());
         Ok((adapt(left, &right_type)?, adapt(right, &left_type)?))
     }
 
     fn decimal_arithmetic(
         &self,
         operator: Arithmetic,
-        (left, of_left): (Bound, DecimalType),
-        (right, of_right): (Bound, DecimalType),
+        (left, of_left): (Expression, DecimalType),
+        (right, of_right): (Expression, DecimalType),
         span: Span,
-    ) -> Result<Bound> {
+    ) -> Result<Expression> {
         let result = result_type(operator, of_left, of_right);
         let left = self.cast(left, &DataType::Decimal128(of_left.0, of_left.1), span)?;
         let right = self.cast(right, &DataType::Decimal128(of_right.0, of_right.1), span)?;
@@ -89,15 +100,21 @@ impl ExpressionBinder<'_> {
     }
 
     /// Arrow's cast, whatever SQL's would do.
-    pub(crate) fn cast_plain(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
-        let cast = Expression::cast(bound.expression, to, false).map_err(|error| refused(&error, span))?;
-        Ok(self.bound(cast))
+    pub(crate) fn cast_plain(&self, bound: Expression, to: &DataType, span: Span) -> Result<Expression> {
+        let cast = Expression::cast(bound, to, false).map_err(|error| refused(&error, span))?;
+        Ok(cast)
     }
 
     /// An operator on two operands of the types that it takes.
-    pub(crate) fn binary(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        let result = Expression::calculate(operator, left.expression, right.expression);
-        Ok(self.bound(result.map_err(|error| refused(&error, span))?))
+    pub(crate) fn binary(
+        &self,
+        operator: Arithmetic,
+        left: Expression,
+        right: Expression,
+        span: Span,
+    ) -> Result<Expression> {
+        let result = Expression::calculate(operator, left, right);
+        result.map_err(|error| refused(&error, span))
     }
 }
 

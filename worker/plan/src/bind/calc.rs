@@ -13,7 +13,7 @@ pub(crate) fn column(schema: &SchemaRef, index: usize) -> Expression {
 
 /// A Calc over `input`, merged with what is below, or `input` itself when nothing would be done.
 pub(crate) fn calc(input: Rel, filter: Option<Expression>, columns: Vec<Projection>) -> Rel {
-    let fields = columns.iter().map(field_of);
+    let fields = columns.iter().map(|projection| field(&projection.name, &projection.expression));
     let output = schema(fields);
     if let RelKind::Calc { columns: below, .. } = &input.kind
         && can_merge(below, filter.as_ref(), &columns)
@@ -42,9 +42,8 @@ fn fold_casts(expression: &Expression) -> Expression {
     })
 }
 
-/// The field of a computed column.
-pub(crate) fn field_of(projection: &Projection) -> Field {
-    let Projection { expression, name } = projection;
+/// The column that an expression gives.
+pub(crate) fn field(name: &str, expression: &Expression) -> Field {
     Field::new(name, expression.data_type().clone(), expression.nullable())
 }
 

@@ -12,7 +12,6 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 
 use super::aggregates;
-use super::bound::Bound;
 use super::expression::{ExpressionBinder, Place, refused};
 use super::relation::Expression;
 use crate::diagnostics::{Diagnostic, Result, all, is_empty};
@@ -20,7 +19,7 @@ use crate::suggestion::nearest;
 
 impl ExpressionBinder<'_> {
     /// Binds an expression that stands for a call.
-    pub(crate) fn bind_call_node(&self, expression: &Expr, span: Span) -> Result<Bound> {
+    pub(crate) fn bind_call_node(&self, expression: &Expr, span: Span) -> Result<Expression> {
         match expression {
             Expr::Function(function) => self.bind_function(function, span),
             Expr::Extract { field, expr, .. } => self.call_with_unit("EXTRACT", field, &[expr], span),
@@ -74,7 +73,7 @@ impl ExpressionBinder<'_> {
         }
     }
 
-    fn bind_function(&self, function: &Function, span: Span) -> Result<Bound> {
+    fn bind_function(&self, function: &Function, span: Span) -> Result<Expression> {
         let name = function_name(function, span)?;
         let upper = name.value.to_ascii_uppercase();
         let name_span = if is_empty(name.span) { span } else { name.span };
@@ -121,7 +120,7 @@ impl ExpressionBinder<'_> {
         }
         let bound = all(args.iter().map(|arg| self.bind(arg)))?;
         if let ("NULLIF", [value, other]) = (upper.as_str(), bound.as_slice())
-            && value.data_type != DataType::Null
+            && *value.data_type() != DataType::Null
         {
             return self.null_if(value.clone(), other.clone(), span);
         }
@@ -129,32 +128,32 @@ impl ExpressionBinder<'_> {
     }
 
     /// `NULLIF(value, other)`: the two are compared in a common type, but the result has the type of the first.
-    fn null_if(&self, value: Bound, other: Bound, span: Span) -> Result<Bound> {
+    fn null_if(&self, value: Expression, other: Expression, span: Span) -> Result<Expression> {
         let equal = self.compare_bound(Comparison::Eq, value.clone(), other, span)?;
-        let null = self.null(&value.data_type, span)?;
-        let case = Expression::case(None, vec![(equal.expression, null.expression)], Some(value.expression));
-        Ok(self.bound(case.map_err(|error| refused(&error, span))?))
+        let null = self.null(value.data_type(), span)?;
+        let case = Expression::case(None, vec![(equal, null)], Some(value));
+        case.map_err(|error| refused(&error, span))
     }
 
-    fn call_on(&self, name: &str, args: &[&Expr], span: Span) -> Result<Bound> {
+    fn call_on(&self, name: &str, args: &[&Expr], span: Span) -> Result<Expression> {
         let bound = all(args.iter().map(|arg| self.bind(arg)))?;
         self.call(name, bound, span)
     }
 
-    fn call_with_unit(&self, name: &str, unit: &DateTimeField, args: &[&Expr], span: Span) -> Result<Bound> {
+    fn call_with_unit(&self, name: &str, unit: &DateTimeField, args: &[&Expr], span: Span) -> Result<Expression> {
         let mut bound = vec![self.literal(Scalar::Utf8(Some(unit.to_string())))];
         bound.extend(all(args.iter().map(|arg| self.bind(arg)))?);
         self.call(name, bound, span)
     }
 
     /// Calls the scalar function of a name.
-    pub(crate) fn call(&self, name: &str, args: Vec<Bound>, span: Span) -> Result<Bound> {
+    pub(crate) fn call(&self, name: &str, args: Vec<Expression>, span: Span) -> Result<Expression> {
         self.call_at(name, args, span, span)
     }
 
-    fn call_at(&self, name: &str, args: Vec<Bound>, name_span: Span, span: Span) -> Result<Bound> {
+    fn call_at(&self, name: &str, args: Vec<Expression>, name_span: Span, span: Span) -> Result<Expression> {
         let Some(function) = self.session.function(name) else { return Err(self.no_function(name, name_span)) };
-        let given: Vec<DataType> = args.iter().map(|arg| arg.data_type.clone()).collect();
+        let given: Vec<DataType> = args.iter().map(|arg| arg.data_type().clone()).collect();
         let coerced = function.coerce(&given).map_err(|error| {
             let types: Vec<String> = given.iter().map(sql_type).collect();
             let call = format!("{} cannot be called with ({})", name.to_ascii_uppercase(), types.join(", "));
@@ -187,14 +186,19 @@ impl ExpressionBinder<'_> {
     }
 
     /// Calls a function with arguments of the types it takes.
-    pub(crate) fn call_exact(&self, function: Arc<dyn ScalarFunction>, args: Vec<Bound>, span: Span) -> Result<Bound> {
+    pub(crate) fn call_exact(
+        &self,
+        function: Arc<dyn ScalarFunction>,
+        args: Vec<Expression>,
+        span: Span,
+    ) -> Result<Expression> {
         // JSON in JSON is recognised by the call it comes from, which a literal no longer is.
         let makes_json = matches!(function.name(), "json_object" | "json_array");
-        let is_literal = |arg: &Bound| arg.expression.as_literal().is_some();
+        let is_literal = |arg: &Expression| arg.as_literal().is_some();
         let all_literals = !makes_json && !args.is_empty() && args.iter().all(is_literal);
-        let expressions = args.into_iter().map(|arg| arg.expression).collect();
+        let expressions = args.into_iter().collect();
         let call = Expression::call(function, expressions).map_err(|error| refused(&error, span))?;
-        let bound = self.bound(call);
+        let bound = call;
         Ok(if all_literals { self.fold(bound) } else { bound })
     }
 
@@ -205,7 +209,7 @@ impl ExpressionBinder<'_> {
         escape: Option<&ValueWithSpan>,
         negated: bool,
         span: Span,
-    ) -> Result<Bound> {
+    ) -> Result<Expression> {
         let value = self.string(expr, "LIKE", span)?;
         let pattern = self.string(pattern, "LIKE", span)?;
         let escape = match escape.map(|escape| &escape.value) {
@@ -214,7 +218,7 @@ impl ExpressionBinder<'_> {
             Some(_) => return Err(Diagnostic::at(span, "ESCAPE takes one character")),
         };
         // Arrow escapes with a backslash always; Flink only with what ESCAPE names.
-        let pattern = match pattern.expression.as_literal() {
+        let pattern = match pattern.as_literal() {
             Some(Scalar::Utf8(Some(text))) => {
                 let text = like_pattern(text, escape)
                     .ok_or_else(|| Diagnostic::at(span, "the escape character must be followed by %, _ or itself"))?;
@@ -225,23 +229,23 @@ impl ExpressionBinder<'_> {
             }
             _ => pattern,
         };
-        let like = Expression::like(value.expression, pattern.expression, negated);
-        Ok(self.bound(like.map_err(|error| refused(&error, span))?))
+        let like = Expression::like(value, pattern, negated);
+        like.map_err(|error| refused(&error, span))
     }
 
-    fn bind_similar(&self, expr: &Expr, pattern: &Expr, negated: bool, span: Span) -> Result<Bound> {
+    fn bind_similar(&self, expr: &Expr, pattern: &Expr, negated: bool, span: Span) -> Result<Expression> {
         let value = self.string(expr, "SIMILAR TO", span)?;
         let pattern = self.string(pattern, "SIMILAR TO", span)?;
-        let Some(Scalar::Utf8(Some(text))) = pattern.expression.as_literal() else {
+        let Some(Scalar::Utf8(Some(text))) = pattern.as_literal() else {
             return Err(Diagnostic::at(span, "SIMILAR TO takes a pattern that is a literal"));
         };
-        let similar = Expression::similar(value.expression, text.clone(), &similar_pattern(text), negated);
-        Ok(self.bound(similar.map_err(|error| refused(&error, span))?))
+        let similar = Expression::similar(value, text.clone(), &similar_pattern(text), negated);
+        similar.map_err(|error| refused(&error, span))
     }
 
-    fn string(&self, expr: &Expr, what: &str, span: Span) -> Result<Bound> {
+    fn string(&self, expr: &Expr, what: &str, span: Span) -> Result<Expression> {
         let bound = self.bind(expr)?;
-        match &bound.data_type {
+        match bound.data_type() {
             DataType::Utf8 => Ok(bound),
             DataType::Null => self.cast(bound, &DataType::Utf8, span),
             other => Err(Diagnostic::at(span, format!("{what} takes strings, not {}", sql_type(other)))),
@@ -249,16 +253,16 @@ impl ExpressionBinder<'_> {
     }
 
     /// `a[1].b['c']`.
-    fn bind_access(&self, root: &Expr, chain: &[AccessExpr], span: Span) -> Result<Bound> {
+    fn bind_access(&self, root: &Expr, chain: &[AccessExpr], span: Span) -> Result<Expression> {
         let mut bound = self.bind(root)?;
         for access in chain {
             bound = match access {
                 AccessExpr::Dot(Expr::Identifier(name)) => self.field_of_row(bound, name)?,
                 AccessExpr::Subscript(Subscript::Index { index }) => {
                     let index = self.bind(index)?;
-                    let literals = [&bound, &index].iter().all(|part| part.expression.as_literal().is_some());
-                    let element = Expression::element(bound.expression, index.expression);
-                    let element = self.bound(element.map_err(|error| refused(&error, span))?);
+                    let literals = [&bound, &index].iter().all(|part| part.as_literal().is_some());
+                    let element = Expression::element(bound, index);
+                    let element = element.map_err(|error| refused(&error, span))?;
                     if literals { self.fold(element) } else { element }
                 }
                 AccessExpr::Dot(_) | AccessExpr::Subscript(_) => {

@@ -5,7 +5,6 @@ use eddyline_expression::Scalar;
 use eddyline_stream::sql_type;
 use sqlparser::tokenizer::Span;
 
-use super::bound::Bound;
 use super::expression::ExpressionBinder;
 use super::relation::Expression;
 use super::types;
@@ -13,57 +12,63 @@ use crate::diagnostics::{Diagnostic, Result};
 
 impl ExpressionBinder<'_> {
     /// The value converted to a type, as `CAST` does it. NULL and literals are converted at once.
-    pub(crate) fn cast(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
+    pub(crate) fn cast(&self, bound: Expression, to: &DataType, span: Span) -> Result<Expression> {
         self.cast_as(bound, to, false, span)
     }
 
     /// The value converted to a type; with `or_null` what cannot be converted becomes NULL.
-    pub(crate) fn cast_as(&self, bound: Bound, to: &DataType, or_null: bool, span: Span) -> Result<Bound> {
-        if bound.data_type == *to {
+    pub(crate) fn cast_as(&self, bound: Expression, to: &DataType, or_null: bool, span: Span) -> Result<Expression> {
+        if *bound.data_type() == *to {
             return Ok(bound);
         }
-        if bound.expression.as_literal().is_some_and(Scalar::is_null) {
+        if bound.as_literal().is_some_and(Scalar::is_null) {
             return self.null(to, span);
         }
         let refuse =
-            || Diagnostic::at(span, format!("{} cannot be converted to {}", sql_type(&bound.data_type), sql_type(to)));
-        let cast = if let Some(udf) = self.session.flink_cast(&bound.data_type, to, or_null) {
+            || Diagnostic::at(span, format!("{} cannot be converted to {}", sql_type(bound.data_type()), sql_type(to)));
+        let cast = if let Some(udf) = self.session.flink_cast(bound.data_type(), to, or_null) {
             self.call_exact(udf, vec![bound.clone()], span)?
-        } else if bound.data_type.is_nested() {
+        } else if bound.data_type().is_nested() {
             // Arrow would match the fields of a ROW by name.
             return Err(refuse());
         } else {
-            let cast = Expression::cast(bound.expression.clone(), to, or_null);
-            self.bound(cast.map_err(|_| refuse())?)
+            let cast = Expression::cast(bound.clone(), to, or_null);
+            cast.map_err(|_| refuse())?
         };
-        if cast.data_type != *to {
+        if cast.data_type() != to {
             return Err(refuse());
         }
-        Ok(if bound.expression.as_literal().is_some() { self.fold(cast) } else { cast })
+        Ok(if bound.as_literal().is_some() { self.fold(cast) } else { cast })
     }
 
     /// NULL of a type.
-    pub(crate) fn null(&self, data_type: &DataType, span: Span) -> Result<Bound> {
+    pub(crate) fn null(&self, data_type: &DataType, span: Span) -> Result<Expression> {
         let value = Scalar::null(data_type)
             .map_err(|_| Diagnostic::at(span, format!("NULL of type {} is not supported", sql_type(data_type))))?;
-        Ok(Bound { expression: Expression::literal(value), data_type: data_type.clone(), nullable: true })
+        Ok(Expression::literal(value))
     }
 
     /// The expression's value as a literal, when it has no columns and gives no error.
-    pub(crate) fn fold(&self, bound: Bound) -> Bound {
-        self.bound(bound.expression.folded())
+    pub(crate) fn fold(&self, bound: Expression) -> Expression {
+        bound.folded()
     }
 
     /// Both values in the type they have in common, for comparisons and the branches of CASE. A string beside something
     /// else is read as that.
-    pub(crate) fn unify(&self, left: Bound, right: Bound, what: &str, span: Span) -> Result<(Bound, Bound)> {
-        let to = common_type(&left.data_type, &right.data_type).ok_or_else(|| {
+    pub(crate) fn unify(
+        &self,
+        left: Expression,
+        right: Expression,
+        what: &str,
+        span: Span,
+    ) -> Result<(Expression, Expression)> {
+        let to = common_type(left.data_type(), right.data_type()).ok_or_else(|| {
             Diagnostic::at(
                 span,
                 format!(
                     "{what} takes values of one type, not {} and {}",
-                    sql_type(&left.data_type),
-                    sql_type(&right.data_type)
+                    sql_type(left.data_type()),
+                    sql_type(right.data_type())
                 ),
             )
             .help("convert one of them with CAST")
@@ -72,11 +77,11 @@ impl ExpressionBinder<'_> {
     }
 
     /// All values in the type they have in common.
-    pub(crate) fn unify_all(&self, values: Vec<Bound>, what: &str, span: Span) -> Result<Vec<Bound>> {
+    pub(crate) fn unify_all(&self, values: Vec<Expression>, what: &str, span: Span) -> Result<Vec<Expression>> {
         let mut common = DataType::Null;
         for value in &values {
-            common = common_type(&common, &value.data_type).ok_or_else(|| {
-                let (a, b) = (sql_type(&common), sql_type(&value.data_type));
+            common = common_type(&common, value.data_type()).ok_or_else(|| {
+                let (a, b) = (sql_type(&common), sql_type(value.data_type()));
                 Diagnostic::at(span, format!("{what} takes values of one type, not {a} and {b}"))
                     .help("convert one of them with CAST")
             })?;
@@ -86,12 +91,12 @@ impl ExpressionBinder<'_> {
 
     /// Like [`Self::cast`]; a literal that cannot be converted is an error now, not when the job runs. As in Flink, a text
     /// that is no point in time is NULL beside one.
-    fn cast_literal(&self, bound: Bound, to: &DataType, span: Span) -> Result<Bound> {
-        let literal = bound.expression.as_literal().map(ToString::to_string);
-        let or_null = literal.is_none() && bound.data_type == DataType::Utf8 && types::is_point_in_time(to);
+    fn cast_literal(&self, bound: Expression, to: &DataType, span: Span) -> Result<Expression> {
+        let literal = bound.as_literal().map(ToString::to_string);
+        let or_null = literal.is_none() && *bound.data_type() == DataType::Utf8 && types::is_point_in_time(to);
         let cast = self.cast_as(bound, to, or_null, span)?;
         match literal {
-            Some(text) if cast.expression.as_literal().is_none() => {
+            Some(text) if cast.as_literal().is_none() => {
                 Err(Diagnostic::at(span, format!("{text} is not a {}", sql_type(to))))
             }
             _ => Ok(cast),

@@ -1,17 +1,18 @@
 //! The tables and views of a script.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use eddyline_connectors::config::{SinkConfig, SourceConfig};
 use eddyline_connectors::{OptionError, OptionErrors, TableDescriptor};
-use eddyline_job_graph::Alignment;
+use eddyline_job_graph::{Alignment, Projection};
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
 
-use super::relation::{Expression, Relation, Role, ScopeField, schema};
+use super::calc::{calc, column};
+use super::relation::{Expression, Rel, RelKind, Relation, Role, ScopeField, schema};
 use crate::diagnostics::{Diagnostic, Result};
 use crate::parse::ddl::CreateTable;
 use crate::suggestion::{listed, nearest};
@@ -33,6 +34,15 @@ pub(crate) struct Table {
     pub alignment: Option<Alignment>,
     /// Where its name is.
     pub span: Span,
+    /// Its options, as its connector reads them.
+    pub options: Options,
+}
+
+/// The options of a table, read once for reading it and once for writing it, when that is first asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    source: OnceCell<std::result::Result<SourceConfig, OptionErrors>>,
+    sink: OnceCell<std::result::Result<SinkConfig, OptionErrors>>,
 }
 
 /// A column of a table.
@@ -208,15 +218,54 @@ impl Table {
         reader_schema(&self.descriptor)
     }
 
+    /// The rows of the table, under the name that it has in the script. What is volatile is computed behind its source, for
+    /// each place that reads it: sources are shared. What the watermark needs is computed in the source.
+    pub(crate) fn scan(&self, name: &str) -> Rel {
+        let scan = Rel { schema: self.schema(), kind: RelKind::Scan { table: name.to_owned() } };
+        let timed = |index: usize| {
+            let needs = |watermark: &Watermark| watermark.expression.columns().contains(&index);
+            self.watermark.as_ref().is_some_and(|watermark| watermark.column == index || needs(watermark))
+        };
+        let volatile = |index: usize, column: &Column| match &column.source {
+            ColumnSource::Computed(expression) if expression.is_volatile() && !timed(index) => Some(expression.clone()),
+            _ => None,
+        };
+        let drawn: Vec<Option<Expression>> =
+            self.columns.iter().enumerate().map(|(index, column)| volatile(index, column)).collect();
+        if drawn.iter().all(Option::is_none) {
+            return scan;
+        }
+        // Expressions are over the columns of the reader, each of which is one of the table.
+        let physical = self.descriptor.schema.fields().len();
+        let places: BTreeMap<usize, usize> = (self.columns.iter().enumerate())
+            .filter_map(|(index, column)| match column.source {
+                ColumnSource::Physical(position) => Some((position, index)),
+                ColumnSource::Metadata(position) => Some((physical + position, index)),
+                ColumnSource::Computed(_) => None,
+            })
+            .collect();
+        let of = |(index, drawn): (usize, Option<Expression>)| Projection {
+            expression: drawn.map_or_else(|| column(&scan.schema, index), |expression| expression.remap(&places)),
+            name: self.columns[index].field.name().clone(),
+        };
+        let columns = drawn.into_iter().enumerate().map(of).collect();
+        calc(scan, None, columns)
+    }
+
+    /// Its options for reading it.
+    pub(crate) fn source(&self) -> std::result::Result<&SourceConfig, &OptionErrors> {
+        self.options.source.get_or_init(|| SourceConfig::parse(&self.descriptor)).as_ref()
+    }
+
+    /// Its options for writing it.
+    pub(crate) fn sink(&self) -> std::result::Result<&SinkConfig, &OptionErrors> {
+        self.options.sink.get_or_init(|| SinkConfig::parse(&self.descriptor)).as_ref()
+    }
+
     /// What the connector has to say against the table's options, all of it.
     pub(crate) fn option_errors(&self, writes: bool, used_at: Span) -> Vec<Diagnostic> {
-        let checked = if writes {
-            SinkConfig::parse(&self.descriptor).map(|_| ())
-        } else {
-            SourceConfig::parse(&self.descriptor).map(|_| ())
-        };
-        let errors = checked.err();
-        errors.iter().flat_map(OptionErrors::iter).map(|error| self.option_error(error, used_at)).collect()
+        let errors = if writes { self.sink().err() } else { self.source().err() };
+        errors.into_iter().flat_map(OptionErrors::iter).map(|error| self.option_error(error, used_at)).collect()
     }
 
     fn option_error(&self, error: &OptionError, used_at: Span) -> Diagnostic {
@@ -239,4 +288,30 @@ pub(crate) fn reader_schema(descriptor: &TableDescriptor) -> SchemaRef {
 /// Whether windows can be cut by a column of this type.
 pub(crate) fn can_be_rowtime(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(TimeUnit::Millisecond, _))
+}
+
+#[cfg(test)]
+mod tests {
+    use eddyline_job_graph::Settings;
+
+    use super::*;
+    use crate::Script;
+    use crate::bind::session::Session;
+    use crate::bind::tables;
+    use crate::parse::statements::{self, Statement};
+
+    #[test]
+    fn the_options_of_a_table_are_read_once_for_each_use() {
+        let text = "CREATE TABLE t (a INT) WITH ('connector' = 'filesystem', 'path' = '/t', 'format' = 'json')";
+        let script = Script { name: "t.sql".to_owned(), text: text.to_owned() };
+        let Some(Statement::CreateTable(definition)) = statements::parse(&script).statements.pop() else {
+            panic!("a table")
+        };
+        let table = tables::bind(&Session::new(&Settings::default()), &Catalog::default(), *definition);
+        let table = table.expect("a table");
+        let (source, sink) = (table.source().expect("options"), table.sink().expect("options"));
+        assert!(table.option_errors(true, table.span).is_empty() && table.option_errors(false, table.span).is_empty());
+        assert!(std::ptr::eq(source, table.source().expect("options")));
+        assert!(std::ptr::eq(sink, table.sink().expect("options")));
+    }
 }

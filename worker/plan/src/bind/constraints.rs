@@ -8,11 +8,10 @@ use eddyline_functions::{Constraint, Declared, Lengths, Reach, enforce, is_whole
 use eddyline_job_graph::{NestedConstraintEnforcer, NotNullEnforcer, Projection, TypeLengthEnforcer};
 use sqlparser::tokenizer::Span;
 
-use super::bound::Bound;
 use super::calc::{both, calc, column};
 use super::catalog::Table;
 use super::expression::{ExpressionBinder, Place};
-use super::relation::Rel;
+use super::relation::{Expression, Rel};
 use super::scope::Scope;
 use super::session::Session;
 use crate::diagnostics::Result;
@@ -29,15 +28,11 @@ pub(crate) fn constrain(session: &Session, table: &Table, rel: Rel, span: Span) 
     let drops = settings.not_null == NotNullEnforcer::Drop;
     let scope = Scope { fields: Vec::new(), schema: Arc::clone(&rel.schema) };
     let binder = ExpressionBinder { around: span, ..ExpressionBinder::new(session, &scope, Place::Scalar("INSERT")) };
-    let mut columns: Vec<Bound> = Vec::new();
-    for (index, field) in rel.schema.fields().iter().enumerate() {
-        let (data_type, nullable) = (field.data_type().clone(), field.is_nullable());
-        columns.push(Bound { expression: column(&rel.schema, index), data_type, nullable });
-    }
+    let mut columns: Vec<Expression> = (0..rel.schema.fields().len()).map(|index| column(&rel.schema, index)).collect();
     let (mut filter, mut not_null, mut limited, mut changes) = (None, Vec::new(), Vec::new(), false);
     for (index, constraint) in of_columns(session, table, &rel).into_iter().enumerate() {
         let bound = columns[index].clone();
-        let whole = is_whole(&bound.data_type, &constraint);
+        let whole = is_whole(bound.data_type(), &constraint);
         if whole.is_some() {
             not_null.push(constraint.column.clone());
         }
@@ -46,9 +41,9 @@ pub(crate) fn constrain(session: &Session, table: &Table, rel: Rel, span: Span) 
         }
         if let Some(whole) = whole.filter(|_| drops) {
             let is_whole = binder.call_exact(whole, vec![bound.clone()], span)?;
-            filter = both(filter, Some(is_whole.expression));
+            filter = both(filter, Some(is_whole));
         }
-        if let Some(enforce) = enforce(&bound.data_type, &constraint, lengths, !drops) {
+        if let Some(enforce) = enforce(bound.data_type(), &constraint, lengths, !drops) {
             columns[index] = binder.call_exact(enforce, vec![bound], span)?;
             changes = true;
         }
@@ -63,7 +58,7 @@ pub(crate) fn constrain(session: &Session, table: &Table, rel: Rel, span: Span) 
     }
     let names = rel.schema.fields().iter().map(|field| field.name().clone());
     let columns = columns.into_iter().zip(names);
-    let columns = columns.map(|(bound, name)| Projection { expression: bound.expression, name }).collect();
+    let columns = columns.map(|(expression, name)| Projection { expression, name }).collect();
     Ok((calc(rel, filter, columns), enforcers))
 }
 

@@ -10,7 +10,6 @@ use sqlparser::ast::{
 };
 use sqlparser::tokenizer::Span;
 
-use super::bound::Bound;
 use super::calc::column;
 use super::grouping::Grouping;
 use super::over::OverCalls;
@@ -65,7 +64,7 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     /// Binds an expression.
-    pub(crate) fn bind(&self, expression: &Expr) -> Result<Bound> {
+    pub(crate) fn bind(&self, expression: &Expr) -> Result<Expression> {
         let own = expression.span();
         let span = if is_empty(own) { self.around } else { own };
         if self.depth >= DEPTH_MAX {
@@ -81,34 +80,26 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     /// Binds a condition.
-    pub(crate) fn bind_condition(&self, expression: &Expr, clause: &str) -> Result<Bound> {
+    pub(crate) fn bind_condition(&self, expression: &Expr, clause: &str) -> Result<Expression> {
         let bound = self.bind(expression)?;
         let own = expression.span();
         self.boolean(bound, clause, if is_empty(own) { self.around } else { own })
     }
 
-    fn boolean(&self, bound: Bound, what: &str, span: Span) -> Result<Bound> {
-        match bound.data_type {
+    fn boolean(&self, bound: Expression, what: &str, span: Span) -> Result<Expression> {
+        match bound.data_type() {
             DataType::Boolean => Ok(bound),
             DataType::Null => self.null(&DataType::Boolean, span),
-            ref other => {
-                Err(Diagnostic::at(span, format!("{what} takes a condition (BOOLEAN), not {}", sql_type(other))))
-            }
+            other => Err(Diagnostic::at(span, format!("{what} takes a condition (BOOLEAN), not {}", sql_type(other)))),
         }
     }
 
-    /// An expression with its type.
-    pub(crate) fn bound(&self, expression: Expression) -> Bound {
-        let (data_type, nullable) = (expression.data_type().clone(), expression.nullable());
-        Bound { expression, data_type, nullable }
-    }
-
     /// A literal.
-    pub(crate) fn literal(&self, value: Scalar) -> Bound {
-        self.bound(Expression::literal(value))
+    pub(crate) fn literal(&self, value: Scalar) -> Expression {
+        Expression::literal(value)
     }
 
-    fn bind_node(&self, expression: &Expr, span: Span) -> Result<Bound> {
+    fn bind_node(&self, expression: &Expr, span: Span) -> Result<Expression> {
         match expression {
             Expr::Nested(inner) => self.bind(inner),
             Expr::Identifier(name) => self.bind_path(std::slice::from_ref(name), span),
@@ -120,11 +111,11 @@ impl<'a> ExpressionBinder<'a> {
             Expr::UnaryOp { op, expr } => self.bind_unary(*op, expr, span),
             Expr::IsNull(inner) => {
                 let inner = self.bind(inner)?;
-                Ok(self.bound(Expression::is_null(inner.expression)))
+                Ok(Expression::is_null(inner))
             }
             Expr::IsNotNull(inner) => {
                 let inner = self.bind(inner)?;
-                Ok(self.bound(Expression::is_not_null(inner.expression)))
+                Ok(Expression::is_not_null(inner))
             }
             Expr::IsTrue(inner) => self.is_boolean(inner, Some(true), false, span),
             Expr::IsNotTrue(inner) => self.is_boolean(inner, Some(true), true, span),
@@ -144,7 +135,7 @@ impl<'a> ExpressionBinder<'a> {
         }
     }
 
-    fn bind_path(&self, path: &[Ident], span: Span) -> Result<Bound> {
+    fn bind_path(&self, path: &[Ident], span: Span) -> Result<Expression> {
         if let Place::Grouped(grouping) = self.place {
             return Err(grouping.not_grouped(path, span));
         }
@@ -158,12 +149,7 @@ impl<'a> ExpressionBinder<'a> {
                 _ => return Err(error),
             },
         };
-        let field = self.scope.schema.field(index);
-        let mut bound = Bound {
-            expression: column(&self.scope.schema, index),
-            data_type: field.data_type().clone(),
-            nullable: field.is_nullable(),
-        };
+        let mut bound = column(&self.scope.schema, index);
         for name in &path[taken..] {
             bound = self.field_of_row(bound, name)?;
         }
@@ -171,15 +157,15 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     /// `row.name`.
-    pub(crate) fn field_of_row(&self, row: Bound, name: &Ident) -> Result<Bound> {
-        row_field(&row.data_type, name)?;
-        let is_literal = row.expression.as_literal().is_some();
-        let field = Expression::field(row.expression, &name.value);
-        let field = self.bound(field.map_err(|error| refused(&error, name.span))?);
+    pub(crate) fn field_of_row(&self, row: Expression, name: &Ident) -> Result<Expression> {
+        row_field(row.data_type(), name)?;
+        let is_literal = row.as_literal().is_some();
+        let field = Expression::field(row, &name.value);
+        let field = field.map_err(|error| refused(&error, name.span))?;
         Ok(if is_literal { self.fold(field) } else { field })
     }
 
-    fn bind_value(&self, value: &Value, span: Span) -> Result<Bound> {
+    fn bind_value(&self, value: &Value, span: Span) -> Result<Expression> {
         match value {
             Value::Number(text, _) => {
                 number(text).map(|value| self.literal(value)).map_err(|message| Diagnostic::at(span, message))
@@ -203,7 +189,7 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     /// `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'`.
-    fn bind_typed_string(&self, data_type: &AstDataType, value: &Value, span: Span) -> Result<Bound> {
+    fn bind_typed_string(&self, data_type: &AstDataType, value: &Value, span: Span) -> Result<Expression> {
         let Value::SingleQuotedString(text) = value else {
             return Err(Diagnostic::at(span, "expected a string in single quotes"));
         };
@@ -218,20 +204,20 @@ impl<'a> ExpressionBinder<'a> {
             other => return Err(Diagnostic::at(span, format!("literals of type {other} are not supported"))),
         };
         let bound = self.cast(self.literal(Scalar::Utf8(Some(text.clone()))), &to, span)?;
-        match bound.expression.as_literal() {
+        match bound.as_literal() {
             Some(value) if !value.is_null() => Ok(bound),
             _ => Err(Diagnostic::at(span, format!("'{text}' is not a {}", sql_type(&to)))),
         }
     }
 
-    fn bind_interval(&self, value: std::result::Result<Interval, String>, span: Span) -> Result<Bound> {
+    fn bind_interval(&self, value: std::result::Result<Interval, String>, span: Span) -> Result<Expression> {
         Ok(match value.map_err(|message| Diagnostic::at(span, message))? {
             Interval::Milliseconds(value) => self.literal(Scalar::DurationMillisecond(Some(value))),
             Interval::Months(value) => self.literal(Scalar::IntervalYearMonth(Some(value))),
         })
     }
 
-    fn bind_unary(&self, op: UnaryOperator, inner: &Expr, span: Span) -> Result<Bound> {
+    fn bind_unary(&self, op: UnaryOperator, inner: &Expr, span: Span) -> Result<Expression> {
         match op {
             UnaryOperator::Plus => self.bind(inner),
             UnaryOperator::Not => {
@@ -247,21 +233,21 @@ impl<'a> ExpressionBinder<'a> {
                     return Ok(self.literal(negative));
                 }
                 let bound = self.bind(inner)?;
-                let is_interval = bound.data_type == DAY_TIME || bound.data_type == YEAR_MONTH;
-                if !types::is_numeric(&bound.data_type) && !is_interval {
-                    let name = sql_type(&bound.data_type);
+                let is_interval = *bound.data_type() == DAY_TIME || *bound.data_type() == YEAR_MONTH;
+                if !types::is_numeric(bound.data_type()) && !is_interval {
+                    let name = sql_type(bound.data_type());
                     return Err(Diagnostic::at(span, format!("'-' takes a number, not {name}")));
                 }
-                let is_literal = bound.expression.as_literal().is_some();
-                let negative = Expression::negate(bound.expression).map_err(|error| refused(&error, span))?;
-                let negative = self.bound(negative);
+                let is_literal = bound.as_literal().is_some();
+                let negative = Expression::negate(bound).map_err(|error| refused(&error, span))?;
+                let negative = negative;
                 Ok(if is_literal { self.fold(negative) } else { negative })
             }
             other => Err(Diagnostic::at(span, format!("operator {other} is not supported"))),
         }
     }
 
-    fn bind_binary(&self, left: &Expr, op: &BinaryOperator, right: &Expr, span: Span) -> Result<Bound> {
+    fn bind_binary(&self, left: &Expr, op: &BinaryOperator, right: &Expr, span: Span) -> Result<Expression> {
         let arithmetic = match op {
             BinaryOperator::Plus => Some(Arithmetic::Plus),
             BinaryOperator::Minus => Some(Arithmetic::Minus),
@@ -297,7 +283,7 @@ impl<'a> ExpressionBinder<'a> {
         }
     }
 
-    fn compare(&self, operator: Comparison, left: &Expr, right: &Expr, span: Span) -> Result<Bound> {
+    fn compare(&self, operator: Comparison, left: &Expr, right: &Expr, span: Span) -> Result<Expression> {
         if let (Comparison::Eq, Expr::Tuple(left), Expr::Tuple(right)) = (operator, left, right)
             && left.len() == right.len()
         {
@@ -308,8 +294,8 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     /// `(a, b) = (c, d)` is `a = c AND b = d`, also where one of them is NULL.
-    fn equal_fields(&self, left: &[Expr], right: &[Expr], span: Span) -> Result<Bound> {
-        let mut all: Option<Bound> = None;
+    fn equal_fields(&self, left: &[Expr], right: &[Expr], span: Span) -> Result<Expression> {
+        let mut all: Option<Expression> = None;
         for (left, right) in left.iter().zip(right) {
             let equal = self.compare(Comparison::Eq, left, right, span)?;
             all = Some(match all {
@@ -321,39 +307,45 @@ impl<'a> ExpressionBinder<'a> {
     }
 
     /// `left operator right`, both in one type.
-    pub(crate) fn compare_bound(&self, operator: Comparison, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        if left.data_type == DataType::Null && right.data_type == DataType::Null {
+    pub(crate) fn compare_bound(
+        &self,
+        operator: Comparison,
+        left: Expression,
+        right: Expression,
+        span: Span,
+    ) -> Result<Expression> {
+        if *left.data_type() == DataType::Null && *right.data_type() == DataType::Null {
             return self.null(&DataType::Boolean, span);
         }
         let (left, right) = self.unify(left, right, &format!("operator {operator}"), span)?;
-        if matches!(left.data_type, DataType::Map(..)) {
-            return Err(Diagnostic::at(span, format!("{} cannot be compared", sql_type(&left.data_type))));
+        if matches!(left.data_type(), DataType::Map(..)) {
+            return Err(Diagnostic::at(span, format!("{} cannot be compared", sql_type(left.data_type()))));
         }
-        let is_literal = |side: &Bound| side.expression.as_literal().is_some();
+        let is_literal = |side: &Expression| side.as_literal().is_some();
         // Others are not folded: what they are is kept in the meaning of operators.
-        let folds = has_floats(&left.data_type) && is_literal(&left) && is_literal(&right);
-        let compared = self.bound(compare(operator, left, right, span)?);
+        let folds = has_floats(left.data_type()) && is_literal(&left) && is_literal(&right);
+        let compared = compare(operator, left, right, span)?;
         Ok(if folds { self.fold(compared) } else { compared })
     }
 
-    fn both(&self, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        let both = Expression::and(left.expression, right.expression);
-        Ok(self.bound(both.map_err(|error| refused(&error, span))?))
+    fn both(&self, left: Expression, right: Expression, span: Span) -> Result<Expression> {
+        let both = Expression::and(left, right);
+        both.map_err(|error| refused(&error, span))
     }
 
-    fn either(&self, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        let either = Expression::or(left.expression, right.expression);
-        Ok(self.bound(either.map_err(|error| refused(&error, span))?))
+    fn either(&self, left: Expression, right: Expression, span: Span) -> Result<Expression> {
+        let either = Expression::or(left, right);
+        either.map_err(|error| refused(&error, span))
     }
 
-    fn is_boolean(&self, inner: &Expr, value: Option<bool>, negated: bool, span: Span) -> Result<Bound> {
+    fn is_boolean(&self, inner: &Expr, value: Option<bool>, negated: bool, span: Span) -> Result<Expression> {
         let bound = self.bind(inner)?;
         let bound = self.boolean(bound, "IS", span)?;
         let operator = if negated { Comparison::Distinct } else { Comparison::NotDistinct };
-        Ok(self.bound(compare(operator, bound, self.literal(Scalar::Boolean(value)), span)?))
+        compare(operator, bound, self.literal(Scalar::Boolean(value)), span)
     }
 
-    fn bind_between(&self, expr: &Expr, low: &Expr, high: &Expr, negated: bool, span: Span) -> Result<Bound> {
+    fn bind_between(&self, expr: &Expr, low: &Expr, high: &Expr, negated: bool, span: Span) -> Result<Expression> {
         let (value, (low, high)) = both(self.bind(expr), both(self.bind(low), self.bind(high)))?;
         let above =
             self.compare_bound(if negated { Comparison::Lt } else { Comparison::GtEq }, value.clone(), low, span)?;
@@ -361,26 +353,26 @@ impl<'a> ExpressionBinder<'a> {
         if negated { self.either(above, below, span) } else { self.both(above, below, span) }
     }
 
-    fn bind_in_list(&self, expr: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Bound> {
+    fn bind_in_list(&self, expr: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Expression> {
         if let Expr::Tuple(_) = expr {
             return self.bind_in_rows(expr, list, negated, span);
         }
         let values = all(std::iter::once(expr).chain(list).map(|value| self.bind(value)))?;
         let mut values = self.unify_all(values, "IN", span)?.into_iter();
         let Some(value) = values.next() else { return Err(Diagnostic::at(span, "IN takes a list of values")) };
-        if has_floats(&value.data_type) {
-            let list: Vec<Bound> = values.collect();
+        if has_floats(value.data_type()) {
+            let list: Vec<Expression> = values.collect();
             let any = self.equals_any(&value, &list, span)?;
             return if negated { self.negated(any, span) } else { Ok(any) };
         }
-        let list: Vec<Expression> = values.map(|item| item.expression).collect();
-        let one_of = Expression::one_of(value.expression, list, negated);
-        Ok(self.bound(one_of.map_err(|error| refused(&error, span))?))
+        let list: Vec<Expression> = values.collect();
+        let one_of = Expression::one_of(value, list, negated);
+        one_of.map_err(|error| refused(&error, span))
     }
 
     /// `(a, b) IN ((c, d), …)`.
-    fn bind_in_rows(&self, row: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Bound> {
-        let mut any: Option<Bound> = None;
+    fn bind_in_rows(&self, row: &Expr, list: &[Expr], negated: bool, span: Span) -> Result<Expression> {
+        let mut any: Option<Expression> = None;
         for item in list {
             let equal = self.compare(Comparison::Eq, row, item, span)?;
             any = Some(match any {
@@ -392,12 +384,12 @@ impl<'a> ExpressionBinder<'a> {
         if negated { self.negated(any, span) } else { Ok(any) }
     }
 
-    fn negated(&self, condition: Bound, span: Span) -> Result<Bound> {
-        Ok(self.bound(Expression::not(condition.expression).map_err(|error| refused(&error, span))?))
+    fn negated(&self, condition: Expression, span: Span) -> Result<Expression> {
+        Expression::not(condition).map_err(|error| refused(&error, span))
     }
 
     /// Whether the value equals one in the list; the list is halved so that a long one does not nest deeply.
-    fn equals_any(&self, value: &Bound, list: &[Bound], span: Span) -> Result<Bound> {
+    fn equals_any(&self, value: &Expression, list: &[Expression], span: Span) -> Result<Expression> {
         match list {
             [] => Ok(self.literal(Scalar::Boolean(Some(false)))),
             [item] => self.compare_bound(Comparison::Eq, value.clone(), item.clone(), span),
@@ -415,7 +407,7 @@ impl<'a> ExpressionBinder<'a> {
         conditions: &[CaseWhen],
         otherwise: Option<&Expr>,
         span: Span,
-    ) -> Result<Bound> {
+    ) -> Result<Expression> {
         let whens = conditions.iter().map(|CaseWhen { condition, .. }| match operand {
             Some(_) => self.bind(condition),
             None => self.bind_condition(condition, "WHEN"),
@@ -431,7 +423,7 @@ impl<'a> ExpressionBinder<'a> {
                 whens = values.collect();
                 match operand {
                     // Arrow would compare them otherwise.
-                    Some(operand) if has_floats(&operand.data_type) => {
+                    Some(operand) if has_floats(operand.data_type()) => {
                         for when in &mut whens {
                             *when = self.compare_bound(Comparison::Eq, operand.clone(), when.clone(), span)?;
                         }
@@ -442,19 +434,19 @@ impl<'a> ExpressionBinder<'a> {
             }
             None => None,
         };
-        if results.iter().all(|result| result.data_type == DataType::Null) {
+        if results.iter().all(|result| *result.data_type() == DataType::Null) {
             return Err(
                 Diagnostic::at(span, "CASE has no result but NULL").help("give one a type with CAST(NULL AS …)")
             );
         }
         let mut results = self.unify_all(results, "CASE", span)?;
-        let otherwise = if otherwise.is_some() { results.pop().map(|result| result.expression) } else { None };
-        let branches = whens.into_iter().zip(results).map(|(when, then)| (when.expression, then.expression)).collect();
-        let case = Expression::case(operand.map(|operand| operand.expression), branches, otherwise);
-        Ok(self.bound(case.map_err(|error| refused(&error, span))?))
+        let otherwise = if otherwise.is_some() { results.pop() } else { None };
+        let branches = whens.into_iter().zip(results).collect();
+        let case = Expression::case(operand, branches, otherwise);
+        case.map_err(|error| refused(&error, span))
     }
 
-    fn bind_cast(&self, kind: &CastKind, expr: &Expr, data_type: &AstDataType, span: Span) -> Result<Bound> {
+    fn bind_cast(&self, kind: &CastKind, expr: &Expr, data_type: &AstDataType, span: Span) -> Result<Expression> {
         let AstDataType::Custom(name, _) = data_type else {
             return Err(Diagnostic::at(span, "expected CAST(… AS type)"));
         };
@@ -473,12 +465,12 @@ impl<'a> ExpressionBinder<'a> {
             return Err(at_type(tokens.expected("')' after the type")));
         }
         let bound = self.bind(expr)?;
-        let from = bound.data_type.clone();
+        let from = bound.data_type().clone();
         if types::has_no_cast(&from, &to.data_type) {
             return Err(no_cast(&from, &to.data_type, span));
         }
         let cast = self.cast_as(bound, &to.data_type, *kind == CastKind::TryCast, span)?;
-        match cut(&cast.data_type, &to.shape) {
+        match cut(cast.data_type(), &to.shape) {
             Some(udf) if from != DataType::Null => self.call_exact(udf, vec![cast], span),
             _ => Ok(cast),
         }
@@ -539,8 +531,8 @@ fn is_niladic(name: &str) -> bool {
         .any(|known| known.eq_ignore_ascii_case(name))
 }
 
-fn compare(operator: Comparison, left: Bound, right: Bound, span: Span) -> Result<Expression> {
-    Expression::compare(operator, left.expression, right.expression).map_err(|error| refused(&error, span))
+fn compare(operator: Comparison, left: Expression, right: Expression, span: Span) -> Result<Expression> {
+    Expression::compare(operator, left, right).map_err(|error| refused(&error, span))
 }
 
 /// An expression that cannot be built.

@@ -9,8 +9,7 @@ use sqlparser::tokenizer::Span;
 use std::collections::BTreeSet;
 
 use super::aggregates::Draft;
-use super::bound::Bound;
-use super::calc::{DEPTH_MAX, both, calc, column, measure};
+use super::calc::{DEPTH_MAX, both, calc, column, field, measure};
 use super::expression::ExpressionBinder;
 use super::relation::{Expression, Rel, RelKind, Relation, Role, ScopeField, schema};
 use super::scope::Scope;
@@ -21,9 +20,9 @@ use crate::diagnostics::{Diagnostic, Result};
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// The expression, over the rows that are aggregated.
-    pub bound: Bound,
+    pub bound: Expression,
     /// What is grouped by in its place: keys are flat, so an ARRAY, MAP or ROW becomes BYTES.
-    packed: Option<Bound>,
+    packed: Option<Expression>,
     /// Whether it is a column of the window.
     pub role: Role,
     /// The name of the column, where it is one.
@@ -33,27 +32,26 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn new(
         binder: &ExpressionBinder<'_>,
-        bound: Bound,
+        bound: Expression,
         role: Role,
         name: String,
         span: Span,
     ) -> Result<Self> {
-        let is_nested = bound.data_type.is_nested();
-        let packed = is_nested.then(|| binder.call_exact(pack(&bound.data_type), vec![bound.clone()], span));
+        let is_nested = bound.data_type().is_nested();
+        let packed = is_nested.then(|| binder.call_exact(pack(bound.data_type()), vec![bound.clone()], span));
         Ok(Self { bound, packed: packed.transpose()?, role, name })
     }
 
-    fn key(&self) -> &Bound {
+    fn key(&self) -> &Expression {
         self.packed.as_ref().unwrap_or(&self.bound)
     }
 
     /// The value of the entry, of the column behind the aggregation that has its key.
-    pub(crate) fn value(&self, binder: &ExpressionBinder<'_>, column: Expression, span: Span) -> Result<Bound> {
-        let key = Bound { expression: column, ..self.key().clone() };
+    pub(crate) fn value(&self, binder: &ExpressionBinder<'_>, column: Expression, span: Span) -> Result<Expression> {
         if self.packed.is_none() {
-            return Ok(key);
+            return Ok(column);
         }
-        binder.call_exact(unpack(&self.bound.data_type), vec![key], span)
+        binder.call_exact(unpack(self.bound.data_type()), vec![column], span)
     }
 }
 
@@ -71,7 +69,7 @@ pub(crate) struct Grouping {
 impl Grouping {
     /// The columns behind the aggregation: the entries, then the aggregates. No script can name them.
     pub(crate) fn output(&self) -> Scope {
-        let mut fields: Vec<Field> = self.entries.iter().map(|entry| entry.key().field(&entry.name)).collect();
+        let mut fields: Vec<Field> = self.entries.iter().map(|entry| field(&entry.name, entry.key())).collect();
         fields.extend(
             self.drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())),
         );
@@ -81,13 +79,13 @@ impl Grouping {
     }
 
     /// The column behind the aggregation that has the value of an expression of GROUP BY.
-    pub(crate) fn key_of(&self, binder: &ExpressionBinder<'_>, expression: &Expr) -> Option<Bound> {
+    pub(crate) fn key_of(&self, binder: &ExpressionBinder<'_>, expression: &Expr) -> Option<Expression> {
         if matches!(expression, Expr::Value(_) | Expr::Interval(_) | Expr::TypedString(_)) {
             return None;
         }
         let below = ExpressionBinder { scope: &self.input, ..binder.scalar("GROUP BY") };
         let bound = below.bind(expression).ok()?;
-        let index = self.entries.iter().position(|entry| entry.bound.expression == bound.expression)?;
+        let index = self.entries.iter().position(|entry| entry.bound == bound)?;
         self.entries[index].value(binder, column(&binder.scope.schema, index), binder.around).ok()
     }
 
@@ -120,10 +118,8 @@ pub(crate) fn aggregate(
     let replace = |index: usize| below.get(index).cloned();
     let reads: Vec<Expression> = keys
         .iter()
-        .map(|entry| &entry.key().expression)
-        .chain(
-            drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)).map(|bound| &bound.expression),
-        )
+        .map(|entry| entry.key())
+        .chain(drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)))
         .map(|expression| expression.substitute(&replace))
         .collect();
     let direct = match &base.kind {
@@ -131,9 +127,10 @@ pub(crate) fn aggregate(
             let columns = input.schema.fields().len();
             let mut read = BTreeSet::new();
             reads.iter().chain(&filter).for_each(|expression| read.extend(expression.columns()));
-            let own = entries.iter().filter(|entry| !is_key(entry.role)).all(|entry| {
-                entry.bound.expression.substitute(&replace).as_column().is_some_and(|index| index >= columns)
-            });
+            let own = entries
+                .iter()
+                .filter(|entry| !is_key(entry.role))
+                .all(|entry| entry.bound.substitute(&replace).as_column().is_some_and(|index| index >= columns));
             let untouched = own && read.iter().all(|index| *index < columns);
             untouched.then_some((input, assigner, time, partition, *place))
         }
@@ -142,7 +139,7 @@ pub(crate) fn aggregate(
     let mut front = Front { columns: Vec::new() };
     let (input, filter, assigner, time) = match direct {
         Some((input, assigner, time, partition, place)) => {
-            let replaced = |bound: &Bound| bound.expression.substitute(&replace);
+            let replaced = |bound: &Expression| bound.substitute(&replace);
             front.keys_and_arguments(&keys, drafts, &replaced);
             check_session(assigner, partition, keys.iter().map(|entry| replaced(&entry.bound)), place)?;
             let name = input.schema.field(time.column).name().clone();
@@ -151,11 +148,12 @@ pub(crate) fn aggregate(
             (input.as_ref().clone(), filter, assigner.clone(), Some(time))
         }
         None => {
-            front.keys_and_arguments(&keys, drafts, &|bound| bound.expression.clone());
+            front.keys_and_arguments(&keys, drafts, &|bound| bound.clone());
             let position = |role| {
-                relation.with_role(role).map(|index| column(&relation.rel.schema, index)).or_else(|| {
-                    entries.iter().find(|entry| entry.role == role).map(|entry| entry.bound.expression.clone())
-                })
+                relation
+                    .with_role(role)
+                    .map(|index| column(&relation.rel.schema, index))
+                    .or_else(|| entries.iter().find(|entry| entry.role == role).map(|entry| entry.bound.clone()))
             };
             let (Some(start), Some(end)) = (position(Role::WindowStart), position(Role::WindowEnd)) else {
                 return Err(Diagnostic::at(span, "the rows have no window_start and window_end"));
@@ -185,7 +183,7 @@ pub(crate) fn aggregate(
             argument: draft.argument.as_ref().map(|bound| front.position(bound, substituted)),
             distinct: draft.distinct,
             filter: draft.filter.as_ref().map(|bound| front.position(bound, substituted)),
-            argument_type: draft.argument.as_ref().map(|bound| bound.data_type.clone()),
+            argument_type: draft.argument.as_ref().map(|bound| bound.data_type().clone()),
             result_type: draft.computed.clone(),
             name: draft.name.clone(),
         })
@@ -207,7 +205,7 @@ pub(crate) fn aggregate(
 /// The operator with its schema, and where each entry and each aggregate is in it.
 fn finish(input: Rel, aggregate: WindowAggregate, entries: &[Entry], drafts: &[Draft]) -> (Rel, Vec<usize>) {
     let keys: Vec<&Entry> = entries.iter().filter(|entry| is_key(entry.role)).collect();
-    let mut fields: Vec<Field> = keys.iter().map(|entry| entry.key().field(&entry.name)).collect();
+    let mut fields: Vec<Field> = keys.iter().map(|entry| field(&entry.name, entry.key())).collect();
     fields.extend(drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())));
     let first_window = fields.len();
     for window_column in &aggregate.window_columns {
@@ -217,7 +215,7 @@ fn finish(input: Rel, aggregate: WindowAggregate, entries: &[Entry], drafts: &[D
             WindowColumn::Time => ("window_time", Role::WindowTime),
         };
         let data_type =
-            entries.iter().find(|entry| entry.role == role).map_or(TIMESTAMP, |entry| entry.bound.data_type.clone());
+            entries.iter().find(|entry| entry.role == role).map_or(TIMESTAMP, |entry| entry.bound.data_type().clone());
         fields.push(Field::new(name, data_type, false));
     }
     let window_position = |wanted: WindowColumn| {
@@ -247,12 +245,12 @@ struct Front {
 }
 
 impl Front {
-    fn keys_and_arguments(&mut self, keys: &[&Entry], drafts: &[Draft], replaced: &dyn Fn(&Bound) -> Expression) {
+    fn keys_and_arguments(&mut self, keys: &[&Entry], drafts: &[Draft], replaced: &dyn Fn(&Expression) -> Expression) {
         for entry in keys {
             self.add(replaced(entry.key()), &entry.name);
         }
         for bound in drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)) {
-            let name = match bound.expression.kind() {
+            let name = match bound.kind() {
                 Kind::Column { name, .. } => name.clone(),
                 _ => format!("expression_{}", self.columns.len()),
             };
@@ -271,10 +269,10 @@ impl Front {
         self.columns.len() - 1
     }
 
-    fn position(&self, bound: &Bound, replace: Option<&dyn Fn(usize) -> Option<Expression>>) -> usize {
+    fn position(&self, bound: &Expression, replace: Option<&dyn Fn(usize) -> Option<Expression>>) -> usize {
         let expression = match replace {
-            Some(replace) => bound.expression.substitute(replace),
-            None => bound.expression.clone(),
+            Some(replace) => bound.substitute(replace),
+            None => bound.clone(),
         };
         self.columns.iter().position(|known| known.expression == expression).unwrap_or(0)
     }

@@ -6,7 +6,6 @@ use eddyline_stream::sql_type;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
 
-use super::bound::Bound;
 use super::calc::{calc, column};
 use super::catalog::{Catalog, ColumnSource, Table};
 use super::constraints;
@@ -140,9 +139,7 @@ fn convert(session: &Session, table: &Table, relation: Relation, targets: &[Targ
             )
             .help(format!("write CAST(… AS {}) or change the type of the column", sql_type(to))));
         }
-        let bound =
-            Bound { expression: column(&scope.schema, index), data_type: from.clone(), nullable: field.is_nullable() };
-        let expression = binder.cast(bound, to, span)?.expression;
+        let expression = binder.cast(column(&scope.schema, index), to, span)?;
         columns[target.position] = Some(Projection { expression, name: target.field.name().clone() });
     }
     let mut complete = Vec::with_capacity(columns.len());

@@ -124,10 +124,10 @@ fn build(
         .iter()
         .map(|draft| AggregateCall {
             function: draft.function.clone(),
-            argument: draft.argument.as_ref().map(|bound| place(&bound.expression)),
+            argument: draft.argument.as_ref().map(&mut place),
             distinct: draft.distinct,
-            filter: draft.filter.as_ref().map(|bound| place(&bound.expression)),
-            argument_type: draft.argument.as_ref().map(|bound| bound.data_type.clone()),
+            filter: draft.filter.as_ref().map(&mut place),
+            argument_type: draft.argument.as_ref().map(|bound| bound.data_type().clone()),
             result_type: draft.computed.clone(),
             name: draft.name.clone(),
         })
@@ -172,7 +172,7 @@ fn bind_window(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> 
     for expression in &spec.partition_by {
         let place = place_of(expression, span);
         let bound = binder.bind(expression)?;
-        let bound = match &bound.data_type {
+        let bound = match bound.data_type() {
             // Keys are flat, and nobody sees them.
             nested if nested.is_nested() => binder.call_exact(pack(nested), vec![bound], place)?,
             interval if *interval == DAY_TIME || *interval == YEAR_MONTH || interval.is_null() => {
@@ -181,8 +181,8 @@ fn bind_window(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> 
             }
             _ => bound,
         };
-        if !keys.contains(&bound.expression) {
-            keys.push(bound.expression);
+        if !keys.contains(&bound) {
+            keys.push(bound);
         }
     }
     let [order] = spec.order_by.as_slice() else {
@@ -195,7 +195,7 @@ fn bind_window(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> 
         return Err(Diagnostic::at(place, "OVER … ORDER BY … DESC is not supported").help("order by time, ascending"));
     }
     let bound = binder.bind(&order.expr)?;
-    let time = bound.expression.as_column();
+    let time = bound.as_column();
     let role = time.map_or(Role::Plain, |index| binder.scope.role(index));
     if role == Role::Proctime {
         return Err(Diagnostic::at(place, "OVER by processing time is not supported")
@@ -221,7 +221,7 @@ fn bind_frame(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> R
         (WindowFrameUnits::Range, WindowFrameBound::CurrentRow) => Ok(OverFrame::Range(0)),
         (WindowFrameUnits::Rows, WindowFrameBound::Preceding(Some(count))) => {
             let bound = binder.bind(count)?;
-            let rows = match bound.expression.as_literal() {
+            let rows = match bound.as_literal() {
                 Some(Scalar::Int32(Some(rows))) => u64::try_from(*rows).ok(),
                 Some(Scalar::Int64(Some(rows))) => u64::try_from(*rows).ok(),
                 _ => None,
@@ -231,8 +231,8 @@ fn bind_frame(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> R
         }
         (WindowFrameUnits::Range, WindowFrameBound::Preceding(Some(length))) => {
             let bound = binder.bind(length)?;
-            match bound.expression.as_literal() {
-                Some(Scalar::DurationMillisecond(Some(length))) if bound.data_type == DAY_TIME && *length >= 0 => {
+            match bound.as_literal() {
+                Some(Scalar::DurationMillisecond(Some(length))) if *bound.data_type() == DAY_TIME && *length >= 0 => {
                     Ok(OverFrame::Range(*length))
                 }
                 _ => Err(Diagnostic::at(place_of(length, span), "RANGE … PRECEDING takes an interval")

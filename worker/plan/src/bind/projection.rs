@@ -4,11 +4,10 @@ use eddyline_job_graph::Projection;
 use sqlparser::ast::{Expr, Ident, SelectItem, SelectItemQualifiedWildcardKind, Spanned};
 use sqlparser::tokenizer::Span;
 
-use super::bound::Bound;
 use super::calc::{calc, column};
 use super::expression::{ExpressionBinder, Place};
 use super::query::place;
-use super::relation::{Rel, Relation, Role, ScopeField};
+use super::relation::{Expression, Rel, Relation, Role, ScopeField};
 use super::types;
 use crate::diagnostics::{Diagnostic, Result, all};
 
@@ -106,31 +105,24 @@ fn column_of(
             };
             binder.bind(&expression)?
         }
-        (None, _) => {
-            let field = binder.scope.schema.field(item.column);
-            Bound {
-                expression: column(&binder.scope.schema, item.column),
-                data_type: field.data_type().clone(),
-                nullable: field.is_nullable(),
-            }
-        }
+        (None, _) => column(&binder.scope.schema, item.column),
     };
     let span = item.expression.as_ref().map_or(binder.around, |expression| place(expression.span(), binder.around));
-    if bound.data_type == types::DAY_TIME || bound.data_type == types::YEAR_MONTH {
+    if *bound.data_type() == types::DAY_TIME || *bound.data_type() == types::YEAR_MONTH {
         return Err(Diagnostic::at(span, "a column of type INTERVAL is not supported"));
     }
     let role = role_of(binder, item, &bound);
     let expression = match positions {
-        Some(positions) => bound.expression.substitute(&|index| Some(column(&rel.schema, *positions.get(index)?))),
-        None => bound.expression,
+        Some(positions) => bound.substitute(&|index| Some(column(&rel.schema, *positions.get(index)?))),
+        None => bound,
     };
     let field = ScopeField { qualifier: None, name: item.name.clone(), role };
     Ok((Projection { expression, name: item.name.clone() }, field))
 }
 
 /// A column handed on keeps its role, and `PROCTIME()` makes a processing-time attribute.
-fn role_of(binder: &ExpressionBinder<'_>, item: &Item, bound: &Bound) -> Role {
-    if let Some(index) = bound.expression.as_column() {
+fn role_of(binder: &ExpressionBinder<'_>, item: &Item, bound: &Expression) -> Role {
+    if let Some(index) = bound.as_column() {
         return binder.scope.role(index);
     }
     match &item.expression {

@@ -13,14 +13,13 @@ use sqlparser::ast::{
 use sqlparser::tokenizer::Span;
 
 use super::aggregates::{self, Draft};
-use super::bound::Bound;
 use super::calc::{calc, column};
 use super::catalog::{Catalog, Object};
 use super::expression::{ExpressionBinder, Place};
 use super::grouping::{Entry, Grouping, aggregate};
 use super::over::over;
 use super::projection::{Item, expand, name_of, project};
-use super::relation::{Rel, RelKind, Relation, Role, ScopeField};
+use super::relation::{Rel, Relation, Role, ScopeField};
 use super::scope::Scope;
 use super::session::Session;
 use super::union::union;
@@ -156,7 +155,7 @@ impl<'a> QueryBinder<'a> {
             match binder.bind_condition(condition, "WHERE") {
                 Ok(filter) => {
                     let columns = identity(&relation.rel);
-                    let rel = calc(relation.rel, Some(filter.expression), columns);
+                    let rel = calc(relation.rel, Some(filter), columns);
                     relation = Relation { rel, fields: relation.fields };
                 }
                 Err(error) => of_filter = Err(error),
@@ -228,14 +227,14 @@ impl<'a> QueryBinder<'a> {
                 );
             }
             let bound = binder.bind(expression).map_err(|error| alias_hint(error, expression, items))?;
-            let is_interval = bound.data_type == types::DAY_TIME || bound.data_type == types::YEAR_MONTH;
-            if is_interval || bound.data_type.is_null() {
-                return Err(Diagnostic::at(own, format!("GROUP BY {} is not supported", sql_type(&bound.data_type))));
+            let is_interval = *bound.data_type() == types::DAY_TIME || *bound.data_type() == types::YEAR_MONTH;
+            if is_interval || bound.data_type().is_null() {
+                return Err(Diagnostic::at(own, format!("GROUP BY {} is not supported", sql_type(bound.data_type()))));
             }
-            if entries.iter().any(|entry| entry.bound.expression == bound.expression) {
+            if entries.iter().any(|entry| entry.bound == bound) {
                 continue;
             }
-            let role = bound.expression.as_column().map_or(Role::Plain, |index| input.role(index));
+            let role = bound.as_column().map_or(Role::Plain, |index| input.role(index));
             let name = name_of(expression).unwrap_or_else(|| format!("key_{}", entries.len()));
             entries.push(Entry::new(&binder, bound, role, name, own)?);
         }
@@ -268,7 +267,7 @@ impl<'a> QueryBinder<'a> {
         let binder =
             ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &scope, Place::Grouped(&grouping)) };
         let having = match &select.having {
-            Some(condition) => Some(binder.bind_condition(condition, "HAVING")?.expression),
+            Some(condition) => Some(binder.bind_condition(condition, "HAVING")?),
             None => None,
         };
         let rel = match having {
@@ -295,12 +294,7 @@ impl<'a> QueryBinder<'a> {
             .iter()
             .enumerate()
             .map(|(index, field)| {
-                let schema_field = relation.rel.schema.field(index);
-                let bound = Bound {
-                    expression: column(&relation.rel.schema, index),
-                    data_type: schema_field.data_type().clone(),
-                    nullable: schema_field.is_nullable(),
-                };
+                let bound = column(&relation.rel.schema, index);
                 Entry::new(&binder, bound, field.role, field.name.clone(), span)
             })
             .collect::<Result<Vec<Entry>>>()?;
@@ -312,7 +306,7 @@ impl<'a> QueryBinder<'a> {
             .iter()
             .zip(&entries)
             .map(|(index, entry)| {
-                let expression = entry.value(&binder, column(&rel.schema, *index), span)?.expression;
+                let expression = entry.value(&binder, column(&rel.schema, *index), span)?;
                 Ok(Projection { expression, name: entry.name.clone() })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -378,7 +372,7 @@ impl<'a> QueryBinder<'a> {
             Object::Table(table) => {
                 self.count_tables(1, span)?;
                 catalog.note_use(name, false, span);
-                let rel = Rel { schema: table.schema(), kind: RelKind::Scan { table: name.to_owned() } };
+                let rel = table.scan(name);
                 Ok(Relation { rel, fields: table.fields() }.qualified(name))
             }
             Object::View(view) => {

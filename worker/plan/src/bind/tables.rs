@@ -12,8 +12,8 @@ use eddyline_stream::sql_type;
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::Span;
 
-use super::calc::{DEPTH_MAX, column, measure};
-use super::catalog::{Catalog, Column, ColumnSource, Table, Watermark, can_be_rowtime, reader_schema};
+use super::calc::{DEPTH_MAX, column, field, measure};
+use super::catalog::{Catalog, Column, ColumnSource, Options, Table, Watermark, can_be_rowtime, reader_schema};
 use super::expression::{ExpressionBinder, Place};
 use super::projection::is_proctime;
 use super::relation::{Expression, Role, ScopeField, schema};
@@ -55,7 +55,8 @@ pub(crate) fn bind(session: &Session, catalog: &Catalog, definition: CreateTable
         return Err(Diagnostic::at(name.span, format!("table '{}' has no connector", name.value))
             .help("add WITH ('connector' = '…', …)"));
     }
-    Ok(Table { definition, descriptor, columns, watermark, future_skew_max, alignment, span: name.span })
+    let (span, options) = (name.span, Options::default());
+    Ok(Table { definition, descriptor, columns, watermark, future_skew_max, alignment, span, options })
 }
 
 fn take_duration(definition: &CreateTable, descriptor: &mut TableDescriptor, key: &str) -> Result<Option<Duration>> {
@@ -178,20 +179,20 @@ fn bind_columns(session: &Session, definition: &CreateTable, descriptor: &TableD
                     ..ExpressionBinder::new(session, &scope, Place::Scalar("a computed column"))
                 };
                 let bound = binder.bind(expression)?;
-                if matches!(bound.data_type, arrow::datatypes::DataType::Null)
-                    || bound.data_type == types::DAY_TIME
-                    || bound.data_type == types::YEAR_MONTH
+                if matches!(bound.data_type(), arrow::datatypes::DataType::Null)
+                    || *bound.data_type() == types::DAY_TIME
+                    || *bound.data_type() == types::YEAR_MONTH
                 {
-                    let message = format!("a column of type {} is not supported", sql_type(&bound.data_type));
+                    let message = format!("a column of type {} is not supported", sql_type(bound.data_type()));
                     return Err(Diagnostic::at(definition.name.span, message));
                 }
-                let field = bound.field(&definition.name.value);
+                let field = field(&definition.name.value, &bound);
                 let sizes: Vec<(usize, usize)> = expressions.iter().map(|below| measure(below, &[])).collect();
-                let (size, depth) = measure(&bound.expression, &sizes);
+                let (size, depth) = measure(&bound, &sizes);
                 if size > 5_000 || depth > DEPTH_MAX {
                     return Err(Diagnostic::at(definition.name.span, "the computed column is too large"));
                 }
-                let over_reader = bound.expression.substitute(&|index| expressions.get(index).cloned());
+                let over_reader = bound.substitute(&|index| expressions.get(index).cloned());
                 let role = if is_proctime(expression) { Role::Proctime } else { Role::Plain };
                 let mut fields: Vec<Field> = scope.schema.fields().iter().map(|f| f.as_ref().clone()).collect();
                 fields.push(field.clone());
@@ -238,18 +239,18 @@ fn bind_watermark(session: &Session, definition: &WatermarkDefinition, columns: 
         ..ExpressionBinder::new(session, &scope, Place::Scalar("WATERMARK"))
     };
     let bound = binder.bind(&definition.expression)?;
-    if !matches!(bound.data_type, arrow::datatypes::DataType::Timestamp(..)) {
-        let message = format!("the watermark must be a timestamp, not {}", sql_type(&bound.data_type));
+    if !matches!(bound.data_type(), arrow::datatypes::DataType::Timestamp(..)) {
+        let message = format!("the watermark must be a timestamp, not {}", sql_type(bound.data_type()));
         return Err(Diagnostic::at(definition.span, message));
     }
-    if bound.expression.is_volatile() {
+    if bound.is_volatile() {
         return Err(Diagnostic::at(definition.span, "the watermark must depend on the row alone")
             .help("for example ts - INTERVAL '5' SECOND"));
     }
     let bound = binder.cast(bound, &field.data_type().clone(), definition.span)?;
-    let delay_ms = delay(&bound.expression, index);
+    let delay_ms = delay(&bound, index);
     columns[index].role = Role::Rowtime;
-    Ok(Watermark { column: index, expression: bound.expression, delay_ms })
+    Ok(Watermark { column: index, expression: bound, delay_ms })
 }
 
 /// How far an expression is behind a column, if it is the column or the column minus an interval.

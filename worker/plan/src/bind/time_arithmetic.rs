@@ -5,8 +5,8 @@ use eddyline_expression::{Arithmetic, Scalar};
 use eddyline_stream::sql_type;
 use sqlparser::tokenizer::Span;
 
-use super::bound::Bound;
 use super::expression::ExpressionBinder;
+use super::relation::Expression;
 use super::types::{self, DAY_TIME, YEAR_MONTH};
 use crate::diagnostics::{Diagnostic, Result};
 
@@ -14,21 +14,27 @@ const DAY_MS: i64 = 86_400_000;
 
 impl ExpressionBinder<'_> {
     /// A point in time and an interval, two intervals, or an interval and a number.
-    pub(crate) fn move_in_time(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
+    pub(crate) fn move_in_time(
+        &self,
+        operator: Arithmetic,
+        left: Expression,
+        right: Expression,
+        span: Span,
+    ) -> Result<Expression> {
         let is_moved = |t: &DataType| types::is_point_in_time(t) || matches!(t, DataType::Time32(_));
         let (left, right) =
-            if operator == Arithmetic::Plus && is_moved(&right.data_type) { (right, left) } else { (left, right) };
+            if operator == Arithmetic::Plus && is_moved(right.data_type()) { (right, left) } else { (left, right) };
         match operator {
-            Arithmetic::Multiply if types::is_integer(&left.data_type) => self.times(right, left, span),
-            Arithmetic::Multiply if types::is_integer(&right.data_type) => self.times(left, right, span),
+            Arithmetic::Multiply if types::is_integer(left.data_type()) => self.times(right, left, span),
+            Arithmetic::Multiply if types::is_integer(right.data_type()) => self.times(left, right, span),
             Arithmetic::Plus | Arithmetic::Minus => self.moved(operator, left, right, span),
             _ => refuse(operator, &left, &right, span),
         }
     }
 
-    fn moved(&self, operator: Arithmetic, left: Bound, right: Bound, span: Span) -> Result<Bound> {
-        let left = if left.data_type == DataType::Null { self.cast(left, &types::TIMESTAMP, span)? } else { left };
-        match (&left.data_type, &right.data_type) {
+    fn moved(&self, operator: Arithmetic, left: Expression, right: Expression, span: Span) -> Result<Expression> {
+        let left = if *left.data_type() == DataType::Null { self.cast(left, &types::TIMESTAMP, span)? } else { left };
+        match (left.data_type(), right.data_type()) {
             (a, b) if a == b && (*a == DAY_TIME) => self.binary(operator, left, right, span),
             (DataType::Timestamp(TimeUnit::Millisecond, _), b) if *b == DAY_TIME => {
                 self.binary(operator, left, right, span)
@@ -62,14 +68,14 @@ impl ExpressionBinder<'_> {
     }
 
     /// An interval several times.
-    fn times(&self, interval: Bound, count: Bound, span: Span) -> Result<Bound> {
-        if interval.data_type == DAY_TIME {
+    fn times(&self, interval: Expression, count: Expression, span: Span) -> Result<Expression> {
+        if *interval.data_type() == DAY_TIME {
             let milliseconds = self.cast_plain(interval, &DataType::Int64, span)?;
             let count = self.cast(count, &DataType::Int64, span)?;
             let product = self.binary(Arithmetic::Multiply, milliseconds, count, span)?;
             return Ok(self.fold(self.cast_plain(product, &DAY_TIME, span)?));
         }
-        let Some(Scalar::IntervalYearMonth(Some(months))) = interval.expression.as_literal() else {
+        let Some(Scalar::IntervalYearMonth(Some(months))) = interval.as_literal() else {
             return refuse(Arithmetic::Multiply, &interval, &count, span);
         };
         let months = self.literal(Scalar::Int32(Some(*months)));
@@ -79,7 +85,7 @@ impl ExpressionBinder<'_> {
     }
 }
 
-fn refuse(operator: Arithmetic, left: &Bound, right: &Bound, span: Span) -> Result<Bound> {
-    let (left, right) = (sql_type(&left.data_type), sql_type(&right.data_type));
+fn refuse(operator: Arithmetic, left: &Expression, right: &Expression, span: Span) -> Result<Expression> {
+    let (left, right) = (sql_type(left.data_type()), sql_type(right.data_type()));
     Err(Diagnostic::at(span, format!("operator {operator} is not supported for {left} and {right}")))
 }

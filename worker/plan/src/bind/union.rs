@@ -4,7 +4,6 @@ use eddyline_job_graph::Projection;
 use eddyline_stream::sql_type;
 use sqlparser::tokenizer::Span;
 
-use super::bound::Bound;
 use super::calc::{calc, column};
 use super::expression::{ExpressionBinder, Place};
 use super::relation::{Rel, RelKind, Relation, Role, ScopeField, schema};
@@ -79,13 +78,8 @@ fn convert(
         ExpressionBinder { around: span, ..ExpressionBinder::new(session, &scope, Place::Scalar("UNION ALL")) };
     let mut columns = Vec::with_capacity(names.len());
     for (index, (name, data_type)) in names.iter().zip(to).enumerate() {
-        let field = scope.schema.field(index);
-        let bound = Bound {
-            expression: column(&scope.schema, index),
-            data_type: field.data_type().clone(),
-            nullable: field.is_nullable(),
-        };
-        columns.push(Projection { expression: binder.cast(bound, data_type, span)?.expression, name: name.clone() });
+        let expression = binder.cast(column(&scope.schema, index), data_type, span)?;
+        columns.push(Projection { expression, name: name.clone() });
     }
     Ok(calc(input.rel, None, columns))
 }
