@@ -1,9 +1,10 @@
 //! The fourth stage: the trees of all inserts become one job graph: one source a table, then the operators of each insert
-//! down to its sink.
+//! down to its sink. What gives the same rows as an operator that is there already is that operator; what is volatile, and
+//! a sink, never is.
 //!
 //! Each operator has a file: its node, its label, and what its state means ([`meaning`]). [`uid`] names operators.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
 use eddyline_connectors::OptionErrors;
@@ -26,6 +27,7 @@ mod uid;
 mod union;
 mod window;
 
+use source::{Identity, TableSources};
 use uid::{Path, Uids};
 
 /// Builds the graph of a job.
@@ -35,8 +37,7 @@ pub(crate) fn build(tables: &Catalog, rewritten: Rewritten, settings: Settings) 
         graph: JobGraph { nodes: Vec::new(), settings },
         uids: Uids::default(),
         sources: BTreeMap::new(),
-        calcs: BTreeSet::new(),
-        tables: BTreeMap::new(),
+        identities: BTreeMap::new(),
     };
     for insert in &inserts {
         builder.add_sources(tables, &insert.rel, &usage, insert.span)?;
@@ -44,7 +45,7 @@ pub(crate) fn build(tables: &Catalog, rewritten: Rewritten, settings: Settings) 
     for insert in inserts {
         builder.add_insert(tables, insert)?;
     }
-    meaning::state_meanings(&mut builder.graph, &builder.tables);
+    meaning::state_meanings(&mut builder.graph, &builder.identities);
     Ok(builder.graph)
 }
 
@@ -56,15 +57,15 @@ fn unchecked(errors: &OptionErrors, span: Span) -> Diagnostic {
 struct Builder {
     graph: JobGraph,
     uids: Uids,
-    /// The node of each table, and where each of the table's columns is in its output.
-    sources: BTreeMap<String, (NodeId, BTreeMap<usize, usize>)>,
-    /// Nodes that are Calcs.
-    calcs: BTreeSet<NodeId>,
-    /// The tables that the nodes of inserts write.
-    tables: BTreeMap<NodeId, String>,
+    /// The sources of each table.
+    sources: BTreeMap<String, TableSources>,
+    /// What each source reads.
+    identities: BTreeMap<NodeId, Identity>,
 }
 
 impl Builder {
+    /// Adds a node, or finds the one that gives the same rows. Its uid is used up in either case, so that the uids of others
+    /// do not depend on what is shared.
     fn push(
         &mut self,
         uid: OperatorUid,
@@ -73,6 +74,9 @@ impl Builder {
         kind: NodeKind,
         schema: SchemaRef,
     ) -> NodeId {
+        if let Some(same) = self.same(&inputs, &kind, &schema) {
+            return same;
+        }
         let former_uid = uid.clone();
         self.graph.nodes.push(Node {
             uid,
@@ -87,11 +91,20 @@ impl Builder {
         self.graph.nodes.len() - 1
     }
 
+    /// The node that gives the same rows as one that would be added, if the job reuses them.
+    fn same(&self, inputs: &[Edge], kind: &NodeKind, schema: &SchemaRef) -> Option<NodeId> {
+        if !self.graph.settings.reuse_sub_plans || !can_be_shared(kind) {
+            return None;
+        }
+        let is_same = |node: &Node| node.inputs == inputs && node.kind == *kind && node.schema == *schema;
+        self.graph.nodes.iter().position(is_same)
+    }
+
     /// Adds the operators of an insert, from its sources to its last one.
     fn add(&mut self, rel: Rel, path: &mut Path) -> Result<NodeId> {
         let output = rel.schema;
         match rel.kind {
-            RelKind::Scan { table } => Ok(self.sources.get(&table).map_or(0, |(id, _)| *id)),
+            RelKind::Scan { table } => Ok(self.next_source(&table)),
             RelKind::Calc { input, filter, columns } => self.add_calc(*input, filter, columns, output, path),
             RelKind::Window { input, assigner, time, place, .. } => {
                 self.add_window(*input, assigner, time, place, output, path)
@@ -100,6 +113,18 @@ impl Builder {
             RelKind::Over { input, over } => self.add_over(*input, over, output, path),
             RelKind::Union { inputs } => self.add_union(inputs, output, path),
         }
+    }
+}
+
+/// Whether one operator can stand for two of this kind over the same rows.
+fn can_be_shared(kind: &NodeKind) -> bool {
+    match kind {
+        // One for each place of the script, or one for all: that is settled before.
+        NodeKind::Source(_) => false,
+        // Each draw is its own.
+        NodeKind::Calc(calc) => !calc::is_volatile(calc),
+        NodeKind::WindowAssign(_) | NodeKind::WindowAggregate(_) | NodeKind::Over(_) | NodeKind::Union => true,
+        NodeKind::Sink(_) => false,
     }
 }
 

@@ -6,25 +6,23 @@ use eddyline_job_graph::{JobGraph, Node, Partitioning};
 use eddyline_stream::sql_type;
 
 mod operator;
+mod reuse;
 mod text;
 
 use operator::{details, state};
+use reuse::Reuse;
 use text::names;
 
-/// The operators of a job: uids, distribution, changelog mode, state.
+/// The operators of a job: uids, distribution, what is reused, changelog mode, state.
 pub fn explain(graph: &JobGraph) -> String {
-    let mut text = String::new();
+    let (mut text, mut reuse) = (String::new(), Reuse::of(graph));
     for (id, node) in graph.nodes.iter().enumerate() {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "[{id}] {}", node.label);
+        let _ = writeln!(text, "[{id}] {}{}", node.label, reuse.declared(id));
         let _ = writeln!(text, "    uid: {}", node.uid);
         for edge in &node.inputs {
-            let _ = writeln!(
-                text,
-                "    input: [{}] {}",
-                edge.from,
-                partitioning(&edge.partitioning, &graph.nodes, edge.from)
-            );
+            let way = partitioning(&edge.partitioning, &graph.nodes, edge.from);
+            let _ = writeln!(text, "    input: [{}] {way}{}", edge.from, reuse.referred(edge.from));
         }
         for line in details(node, graph) {
             let _ = writeln!(text, "    {line}");

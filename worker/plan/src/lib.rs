@@ -11,8 +11,8 @@
 //! `planner` leads a script through them. A new operator has one file in each.
 //!
 //! Invariants: planning never panics, whatever the text; nothing is ignored silently; a filter never moves below a
-//! watermark; what is volatile is evaluated exactly where the query says; uids depend on the insert
-//! alone, those of operators with state on what they compute.
+//! watermark; what is volatile is evaluated exactly where the query says; uids depend on the
+//! insert alone, the first of those that share an operator; those of operators with state on what they compute.
 
 use std::collections::BTreeMap;
 

@@ -122,6 +122,8 @@ impl Planner {
             }
             "table.exec.source.idle-timeout" => target.source_idle_timeout = default.source_idle_timeout,
             "table.local-time-zone" => target.local_time_zone = default.local_time_zone,
+            "table.optimizer.reuse-sub-plan-enabled" => target.reuse_sub_plans = default.reuse_sub_plans,
+            "table.optimizer.reuse-source-enabled" => target.reuse_sources = default.reuse_sources,
             "table.exec.sink.not-null-enforcer" => {
                 target.sink_constraints.not_null = default.sink_constraints.not_null;
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use eddyline_job_graph::{Calc, Node, NodeId, NodeKind, Projection};
+use eddyline_job_graph::{Calc, NodeId, NodeKind, Projection};
 
 use super::canonical::{conditions, spell};
 use super::meaning::Rows;
@@ -23,7 +23,7 @@ impl Builder {
         path: &mut Path,
     ) -> Result<NodeId> {
         let positions = match &input.kind {
-            RelKind::Scan { table } => self.sources.get(table).map(|(_, positions)| positions.clone()),
+            RelKind::Scan { table } => self.positions(table).cloned(),
             _ => None,
         };
         let from = self.add(input, path)?;
@@ -43,42 +43,53 @@ impl Builder {
         Ok(self.push_calc(from, Calc { filter, columns }, output, path))
     }
 
-    /// The rows of a node under exactly these names and with this NOT NULL.
-    pub(super) fn with_schema(&mut self, from: NodeId, output: &SchemaRef, path: &mut Path) -> NodeId {
-        let node = &mut self.graph.nodes[from];
-        if node.schema == *output {
-            return from;
-        }
-        if self.calcs.contains(&from) {
-            for (projection, field) in columns_of(node).iter_mut().zip(output.fields()) {
-                projection.name.clone_from(field.name());
-            }
-            node.schema = Arc::clone(output);
-            return from;
+    /// Adds the operators of a relation that gives its rows under exactly these names and with this NOT NULL.
+    pub(super) fn add_as(&mut self, rel: Rel, output: &SchemaRef, path: &mut Path) -> Result<NodeId> {
+        let from = self.add(named(rel, output), path)?;
+        let given = &self.graph.nodes[from].schema;
+        if given == output {
+            return Ok(from);
         }
         let columns: Vec<Projection> = output
             .fields()
             .iter()
             .enumerate()
-            .map(|(index, field)| Projection { expression: column(&node.schema, index), name: field.name().clone() })
+            .map(|(index, field)| Projection { expression: column(given, index), name: field.name().clone() })
             .collect();
-        self.push_calc(from, Calc { filter: None, columns }, Arc::clone(output), path)
+        Ok(self.push_calc(from, Calc { filter: None, columns }, Arc::clone(output), path))
     }
 
     fn push_calc(&mut self, from: NodeId, calc: Calc, output: SchemaRef, path: &mut Path) -> NodeId {
         let label = label(&calc);
         let uid = self.uids.operator(path, "calc");
-        let id = self.push(uid, label, forward(from), NodeKind::Calc(calc), output);
-        self.calcs.insert(id);
-        id
+        self.push(uid, label, forward(from), NodeKind::Calc(calc), output)
     }
 }
 
-fn columns_of(node: &mut Node) -> &mut [Projection] {
-    match &mut node.kind {
-        NodeKind::Calc(calc) => &mut calc.columns,
-        _ => &mut [],
+/// The relation with its last calculation under these names.
+fn named(rel: Rel, output: &SchemaRef) -> Rel {
+    match rel.kind {
+        // One that would only hand on the rows of another is left out.
+        RelKind::Calc { input, filter, columns }
+            if matches!(input.kind, RelKind::Calc { .. })
+                && rel.schema == input.schema
+                && is_identity(filter.as_ref(), &columns, &input.schema) =>
+        {
+            named(*input, output)
+        }
+        RelKind::Calc { input, filter, mut columns } => {
+            for (projection, field) in columns.iter_mut().zip(output.fields()) {
+                projection.name.clone_from(field.name());
+            }
+            Rel { schema: Arc::clone(output), kind: RelKind::Calc { input, filter, columns } }
+        }
+        kind => Rel { schema: rel.schema, kind },
     }
+}
+
+/// Whether it draws random numbers or asks for the time.
+pub(super) fn is_volatile(calc: &Calc) -> bool {
+    calc.filter.iter().chain(calc.columns.iter().map(|column| &column.expression)).any(Expression::is_volatile)
 }
 
 fn label(calc: &Calc) -> String {

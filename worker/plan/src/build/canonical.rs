@@ -116,9 +116,6 @@ fn spell_value(value: &Scalar) -> String {
     }
 }
 
-/// The most bytes of BYTES that are spelled.
-const BYTES_MAX: usize = 10;
-
 /// A value that is not NULL.
 fn plain(value: &Scalar) -> String {
     match value {
@@ -130,14 +127,9 @@ fn plain(value: &Scalar) -> String {
         | Scalar::TimestampMicrosecond(Some(value), _)
         | Scalar::DurationMillisecond(Some(value))
         | Scalar::DurationMicrosecond(Some(value)) => value.to_string(),
-        Scalar::Binary(Some(bytes)) => {
-            let mut text: String = bytes.iter().take(BYTES_MAX).map(|byte| format!("{byte:02X}")).collect();
-            if bytes.len() > BYTES_MAX {
-                text.push_str("...");
-            }
-            text
-        }
-        Scalar::Nested(array) => plain_nested(array),
+        Scalar::Binary(Some(bytes)) => bytes.iter().map(|byte| format!("{byte:02X}")).collect(),
+        Scalar::Nested(array) if reads_as_one(array) => plain_nested(array),
+        Scalar::Nested(array) => format!("{} #{}", plain_nested(array), short_digest(&exactly(array, 0))),
         other => array_value_to_string(&other.to_array(), 0).unwrap_or_default(),
     }
 }
@@ -164,5 +156,41 @@ fn plain_nested(array: &ArrayRef) -> String {
             format!("[{{{}}}]", entries.join(","))
         }
         _ => of(array, 0),
+    }
+}
+
+/// Whether no other value of the type is spelled so: NULL is spelled as an empty text, and a comma in a text as one between
+/// two.
+fn reads_as_one(array: &dyn Array) -> bool {
+    let separates = |text: &str| text.is_empty() || text.contains([',', ':', '[', ']', '{', '}']);
+    array.null_count() == 0
+        && match array.data_type() {
+            DataType::Utf8 => !array.as_string::<i32>().iter().flatten().any(separates),
+            DataType::Binary => !array.as_binary::<i32>().iter().flatten().any(<[u8]>::is_empty),
+            DataType::List(_) => reads_as_one(&array.as_list::<i32>().value(0)),
+            DataType::Map(..) => array.as_map().value(0).columns().iter().all(|column| reads_as_one(column)),
+            DataType::Struct(_) => array.as_struct().columns().iter().all(|column| reads_as_one(column)),
+            _ => true,
+        }
+}
+
+/// A value in a form that no other value of its type has.
+fn exactly(array: &dyn Array, row: usize) -> String {
+    if array.is_null(row) {
+        return "NULL".to_owned();
+    }
+    let all = |parts: Vec<String>| format!("{}({})", parts.len(), parts.concat());
+    let each = |array: &dyn Array| (0..array.len()).map(|row| exactly(array, row)).collect();
+    match array.data_type() {
+        DataType::List(_) => all(each(&array.as_list::<i32>().value(row))),
+        DataType::Map(..) => {
+            let entries = array.as_map().value(row);
+            all(entries.columns().iter().map(|column| all(each(column))).collect())
+        }
+        DataType::Struct(_) => all(array.as_struct().columns().iter().map(|column| exactly(column, row)).collect()),
+        _ => {
+            let text = array_value_to_string(array, row).unwrap_or_default();
+            format!("{}'{text}'", text.len())
+        }
     }
 }

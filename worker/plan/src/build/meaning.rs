@@ -4,6 +4,7 @@
 //! sources, so that neither aliases nor the order of columns nor the way a query is cut into subqueries play a part. What
 //! state holds is stated, and nothing that comes behind it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use eddyline_job_graph::{AggregateCall, AggregateFunction, JobGraph, NodeId, NodeKind, TimeColumn};
@@ -34,13 +35,12 @@ pub fn objection_to_state(recorded: &[Operator], job: &[Operator], may_be_left: 
     Some(text)
 }
 
-/// States what each operator of the graph computes, and names those with state after it. `tables` says which table the
-/// insert of an operator writes.
-pub(crate) fn state_meanings(graph: &mut JobGraph, tables: &BTreeMap<NodeId, String>) {
+/// States what each operator of the graph computes, and names those with state after it. `identities` are what sources read.
+pub(super) fn state_meanings(graph: &mut JobGraph, identities: &BTreeMap<NodeId, source::Identity>) {
     let mut all: Vec<Rows> = Vec::with_capacity(graph.nodes.len());
-    for node in &mut graph.nodes {
+    for (id, node) in graph.nodes.iter_mut().enumerate() {
         let (meaning, rows) = match &node.kind {
-            NodeKind::Source(source) => source::meaning(source, node),
+            NodeKind::Source(source) => source::meaning(source, node, identities.get(&id).map_or(&[], Vec::as_slice)),
             kind => {
                 let mut inputs: Vec<&Rows> = node.inputs.iter().map(|edge| &all[edge.from]).collect();
                 of_operator(kind, &mut inputs)
@@ -50,12 +50,14 @@ pub(crate) fn state_meanings(graph: &mut JobGraph, tables: &BTreeMap<NodeId, Str
         node.meaning = meaning;
         all.push(rows);
     }
-    name_operators(graph, tables);
+    name_operators(graph);
 }
 
 /// Names operators with state by what they compute: a name follows neither from the order of statements nor from what
-/// else there is in them. Only operators that compute the same for the same table are numbered.
-fn name_operators(graph: &mut JobGraph, tables: &BTreeMap<NodeId, String>) {
+/// else there is in them. Only operators that compute the same for the same table are numbered. One that several inserts
+/// share is named for the first of them: an insert that is added behind it changes no name.
+fn name_operators(graph: &mut JobGraph) {
+    let tables = tables_written(graph);
     let mut taken: BTreeSet<String> = BTreeSet::new();
     for (id, node) in graph.nodes.iter_mut().enumerate() {
         let (Some(meaning), Some(table)) = (&node.meaning, tables.get(&id)) else { continue };
@@ -64,6 +66,26 @@ fn name_operators(graph: &mut JobGraph, tables: &BTreeMap<NodeId, String>) {
         let free = numbered.into_iter().find(|candidate| taken.insert(candidate.clone()));
         node.uid = OperatorUid::new(free.unwrap_or(name));
     }
+}
+
+/// For each node but sources the table that its rows reach, the first of the script if there are several.
+fn tables_written(graph: &JobGraph) -> BTreeMap<NodeId, String> {
+    let mut tables = BTreeMap::new();
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let NodeKind::Sink(sink) = &node.kind else { continue };
+        let mut behind = vec![id];
+        while let Some(id) = behind.pop() {
+            if matches!(graph.nodes[id].kind, NodeKind::Source(_)) {
+                continue;
+            }
+            // What is in front of a node that has its table has one too.
+            if let Entry::Vacant(entry) = tables.entry(id) {
+                entry.insert(sink.table.name.clone());
+                behind.extend(graph.nodes[id].inputs.iter().map(|edge| edge.from));
+            }
+        }
+    }
+    tables
 }
 
 /// The rows between two operators.

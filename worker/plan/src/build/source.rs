@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 
 use arrow::datatypes::SchemaRef;
-use eddyline_connectors::config::{SERVERS, SourceConfig};
-use eddyline_job_graph::{Node, NodeKind, Projection, SourceNode, WatermarkSpec};
+use eddyline_connectors::config::SERVERS;
+use eddyline_job_graph::{Node, NodeId, NodeKind, Projection, SourceNode, WatermarkSpec};
 use eddyline_state::Meaning;
 use eddyline_state::meaning::{Fact, Rule, SOURCE};
 use eddyline_stream::sql_type;
@@ -20,24 +20,37 @@ use crate::bind::relation::{Rel, RelKind, schema};
 use crate::diagnostics::{Diagnostic, Result};
 use crate::rewrite::Usage;
 
+/// The sources of a table.
+pub(super) struct TableSources {
+    /// One, or one for each place where the table is read.
+    nodes: Vec<NodeId>,
+    /// How many places have theirs.
+    taken: usize,
+    /// Where each of the table's columns is in their output.
+    positions: BTreeMap<usize, usize>,
+}
+
 impl Builder {
     /// Adds the sources that an insert reads and that are not there yet.
     pub(super) fn add_sources(&mut self, tables: &Catalog, rel: &Rel, usage: &Usage, span: Span) -> Result<()> {
         match &rel.kind {
             RelKind::Scan { table } => {
-                if self.sources.contains_key(table) {
+                if self.graph.settings.reuse_sources && self.sources.contains_key(table) {
                     return Ok(());
                 }
                 let Object::Table(found) = tables.get(table, span)? else {
                     return Err(Diagnostic::at(span, format!("'{table}' is not a table")));
                 };
-                let config = SourceConfig::parse(&found.descriptor).map_err(|error| unchecked(&error, span))?;
+                let config = found.source().map_err(|error| unchecked(error, span))?;
+                let identity = config.identity(&found.descriptor);
                 let none = BTreeSet::new();
                 let (node, output, positions) = source(found, config.parallelism(), usage.get(table).unwrap_or(&none));
                 let uid = self.uids.source(table);
                 let id =
                     self.push(uid, format!("Source {table}"), Vec::new(), NodeKind::Source(Box::new(node)), output);
-                self.sources.insert(table.clone(), (id, positions));
+                self.identities.insert(id, identity);
+                let new = TableSources { nodes: Vec::new(), taken: 0, positions };
+                self.sources.entry(table.clone()).or_insert(new).nodes.push(id);
                 Ok(())
             }
             RelKind::Calc { input, .. }
@@ -48,6 +61,19 @@ impl Builder {
                 inputs.iter().try_for_each(|input| self.add_sources(tables, input, usage, span))
             }
         }
+    }
+
+    /// The source for the next place where a table is read. Sources were added in the order of these places.
+    pub(super) fn next_source(&mut self, table: &str) -> NodeId {
+        let Some(sources) = self.sources.get_mut(table) else { return 0 };
+        let node = sources.nodes[sources.taken.min(sources.nodes.len() - 1)];
+        sources.taken += 1;
+        node
+    }
+
+    /// Where each column of a table is in the output of its source.
+    pub(super) fn positions(&self, table: &str) -> Option<&BTreeMap<usize, usize>> {
+        self.sources.get(table).map(|sources| &sources.positions)
     }
 }
 
@@ -102,8 +128,15 @@ fn source(
     (node, output, positions)
 }
 
+/// What a source reads, as its connector says it: one aspect after the other.
+pub(super) type Identity = Vec<(&'static str, Vec<String>)>;
+
 /// What a source reads: positions are valid in nothing else.
-pub(super) fn meaning(source: &SourceNode, node: &Node) -> (Option<Meaning>, Rows) {
+pub(super) fn meaning(
+    source: &SourceNode,
+    node: &Node,
+    identity: &[(&'static str, Vec<String>)],
+) -> (Option<Meaning>, Rows) {
     let table = &source.table;
     let typed = |name: &str, data_type| format!("{name} {}", sql_type(data_type));
     let physical = source.projection.iter().map(|index| {
@@ -115,9 +148,7 @@ pub(super) fn meaning(source: &SourceNode, node: &Node) -> (Option<Meaning>, Row
         typed(&format!("METADATA '{}'", column.key), &column.data_type)
     });
     let read: Vec<String> = physical.chain(metadata).collect();
-    // The graph was built with these options, so they are right.
-    let identity = SourceConfig::parse(table).map(|config| config.identity(table)).unwrap_or_default();
-    let rule = |aspect| if aspect == SERVERS { Rule::OneInCommon } else { Rule::AnyOrder };
+    let rule = |aspect: &str| if aspect == SERVERS { Rule::OneInCommon } else { Rule::AnyOrder };
     let place = identity.iter().filter(|(aspect, _)| *aspect != SERVERS).flat_map(|(_, values)| values.clone());
     let rows = Rows {
         from: vec![short(place.collect::<Vec<_>>().join(" "))],
@@ -125,6 +156,6 @@ pub(super) fn meaning(source: &SourceNode, node: &Node) -> (Option<Meaning>, Row
         sources: vec![node.uid.clone()],
         columns: source.columns.iter().map(|projection| spell(&projection.expression, &read)).collect(),
     };
-    let facts = identity.into_iter().map(|(aspect, values)| Fact::of(aspect, values, rule(aspect))).collect();
+    let facts = identity.iter().map(|(aspect, values)| Fact::of(aspect, values.clone(), rule(aspect))).collect();
     (Some(Meaning { kind: SOURCE.to_owned(), facts, sources: Vec::new() }), rows)
 }

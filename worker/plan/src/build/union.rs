@@ -14,8 +14,7 @@ impl Builder {
     pub(super) fn add_union(&mut self, inputs: Vec<Rel>, output: SchemaRef, path: &mut Path) -> Result<NodeId> {
         let mut edges = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let from = self.add(input, path)?;
-            let from = self.with_schema(from, &output, path);
+            let from = self.add_as(input, &output, path)?;
             edges.push(Edge { from, partitioning: Partitioning::Forward });
         }
         let uid = self.uids.operator(path, "union");
