@@ -1,5 +1,5 @@
-//! What a worker and those who talk to it agree on: the files mounted into its pod, and its HTTP API, as types; and the form of
-//! texts for people that both write.
+//! What a worker and those who talk to it agree on: the files mounted into its pod, and its HTTP API, as types; the form of
+//! texts for people that both write; and what an object store's answers mean.
 //!
 //! Times are milliseconds since 1970 in UTC, durations milliseconds. Fields are only ever added: a controller and a worker
 //! of neighbouring versions understand each other, so readers ignore what they do not know.
@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod message;
 pub mod mounts;
 pub mod openapi;
+pub mod refusal;
 pub mod savepoint;
 pub mod secret;
 pub mod status;
