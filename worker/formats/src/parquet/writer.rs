@@ -13,7 +13,7 @@ use crate::parquet::config::{Compression, Config};
 
 /// Writes one file into memory; the connector takes what is finished and stores it.
 pub struct FileWriter {
-    writer: ArrowWriter<Vec<u8>>,
+    pub(super) writer: ArrowWriter<Vec<u8>>,
     schema: SchemaRef,
     /// Bytes that were taken.
     taken: u64,
@@ -54,14 +54,6 @@ impl FileWriter {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
         check_batch(batch, &self.schema)?;
         self.writer.write(batch).map_err(Error::WriteFile)
-    }
-
-    /// Ends the row group under way, so that its bytes can be taken.
-    ///
-    /// # Errors
-    /// The row group cannot be written.
-    pub fn end_row_group(&mut self) -> Result<(), Error> {
-        self.writer.flush().map_err(Error::WriteFile)
     }
 
     /// The bytes of the file that are finished and not yet taken; often none.
