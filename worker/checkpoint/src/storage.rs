@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use eddyline_api::refusal::is_refusal;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
@@ -77,9 +78,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again may help.
+    /// Whether trying again may help. Not with a request that the store takes for a wrong one.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Access { .. } | Self::Full { .. })
+        match self {
+            Self::Access { source, .. } => !is_refusal(&**source),
+            other => matches!(other, Self::Full { .. }),
+        }
     }
 
     /// Whether the store does not answer, has no room, or lets nobody in: it is as it was meant to be when that is
@@ -89,10 +93,11 @@ impl Error {
         let Self::Access { source, .. } = self else { return matches!(self, Self::Full { .. }) };
         if let Some(error) = source.downcast_ref::<object_store::Error>() {
             use object_store::Error as E;
-            return matches!(
-                error,
-                E::Generic { .. } | E::JoinError { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. }
-            );
+            return match error {
+                E::Generic { .. } => !is_refusal(error),
+                E::JoinError { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. } => true,
+                _ => false,
+            };
         }
         let Some(error) = source.downcast_ref::<std::io::Error>() else { return true };
         !matches!(

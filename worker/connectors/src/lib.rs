@@ -68,15 +68,17 @@ pub enum Error {
 
 #[cfg(feature = "io")]
 impl Error {
-    /// Whether an external system does not answer, has no room, or refuses access. The request succeeds once that is
-    /// over. A bucket that does not exist is no outage.
+    /// Whether a system outside does not answer, has no room, or refuses access: the request succeeds when that is over. A
+    /// bucket that does not exist is no outage, nor a request that the store takes for a wrong one.
     pub fn is_outage(&self) -> bool {
+        use eddyline_api::refusal::is_refusal;
         use object_store::Error as E;
         let Self::Unavailable { retryable: true, .. } = self else { return false };
         let mut causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
-        causes.find_map(|error| error.downcast_ref::<E>()).is_none_or(|error| {
-            use E::{Generic, JoinError, PermissionDenied, Unauthenticated};
-            matches!(error, Generic { .. } | JoinError { .. } | PermissionDenied { .. } | Unauthenticated { .. })
+        causes.find_map(|error| error.downcast_ref::<E>()).is_none_or(|error| match error {
+            E::Generic { .. } => !is_refusal(error),
+            E::JoinError { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. } => true,
+            _ => false,
         })
     }
 }

@@ -9,7 +9,7 @@ use arrow::array::{
     IntervalYearMonthArray, NullArray, StringArray, Time32MillisecondArray, TimestampMicrosecondArray,
     TimestampMillisecondArray, make_comparator, new_null_array,
 };
-use arrow::compute::{CastOptions, SortOptions, cast_with_options};
+use arrow::compute::SortOptions;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DurationMicrosecondType, DurationMillisecondType, Float32Type, Float64Type,
     Int8Type, Int16Type, Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType, Time32MillisecondType, TimeUnit,
@@ -188,18 +188,6 @@ impl Scalar {
             Self::Binary(value) => value.is_none(),
             Self::Nested(array) => array.is_null(0),
         }
-    }
-
-    /// The value as another type, as Arrow's kernel casts it.
-    ///
-    /// # Errors
-    /// When it has no value of that type.
-    pub fn cast_to(&self, data_type: &DataType) -> Result<Self> {
-        if self.data_type() == *data_type {
-            return Ok(self.clone());
-        }
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
-        Self::try_from_array(&cast_with_options(&self.to_array(), data_type, &strict)?, 0)
     }
 
     /// The text of a STRING.

@@ -9,9 +9,11 @@ mod calendar;
 mod compare;
 mod convert;
 mod functions;
+mod json;
 mod pattern;
 #[cfg(test)]
 mod random;
+mod regex;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -1,67 +1,38 @@
 //! The SQL front end: Flink SQL text in, a job graph out.
 //!
-//! A script passes through these steps, each in its own file:
+//! A script passes through these stages, each in a folder, and each uses only those above it:
 //!
-//! - `statements`, `ddl`, `window_tvf`: the grammar. sqlparser reads queries and expressions; what it does not know
-//!   (Flink's DDL, window table functions) is read here, from the same tokens, so that every place is a place in the
-//!   script.
-//! - `tables`, `query`, `expression` and its relatives: binding. Names become column positions, operators and functions
-//!   get Flink's types, and the result is a tree of relational operators (`relation`).
-//! - `grouping`, `over`, `windowing`: the streaming operators.
-//! - `prune`, `build`, `uid`: columns nobody reads go, and the trees of all inserts become one graph.
-//! - `meaning`, `canonical`: what the operators with state compute, so that state is never restored into something else.
+//! - [`parse`]: text to statements.
+//! - [`bind`]: names to columns, operators and functions with their types: a tree of relational operators an INSERT.
+//! - [`rewrite`]: trees that give the same rows for less.
+//! - [`build`]: the trees of all inserts to one job graph, with the names of its operators and what their state means.
+//! - [`explain`]: the graph as text; it uses no other stage.
+//!
+//! `planner` leads a script through them. A new operator has one file in each.
 //!
 //! Invariants: planning never panics, whatever the text; nothing is ignored silently; a filter never moves below a
-//! watermark; what is volatile is evaluated exactly where the query says; uids depend on the insert
-//! alone, those of operators with state on what they compute.
+//! watermark; what is volatile is evaluated exactly where the query says; uids depend on the
+//! insert alone, the first of those that share an operator; those of operators with state on what they compute.
 
 use std::collections::BTreeMap;
 
 use eddyline_job_graph::JobGraph;
 
-mod aggregates;
-mod arithmetic;
-mod bound;
+mod bind;
 mod build;
-mod calc;
-mod calls;
-mod canonical;
-mod cast;
-mod catalog;
-mod constraints;
-mod ddl;
 mod diagnostics;
-mod dialect;
+mod duration;
 mod explain;
-mod expression;
-mod grouping;
-mod insert;
-mod interval;
-mod json_syntax;
-mod meaning;
-mod over;
+mod parse;
 mod planner;
-mod projection;
-mod prune;
-mod query;
-mod relation;
-mod scope;
-mod session;
+mod rewrite;
 mod settings;
-mod statements;
-mod tables;
-mod time_arithmetic;
-mod tokens;
-mod types;
-mod uid;
-mod union;
-mod window_tvf;
-mod windowing;
+mod suggestion;
 
+pub use build::meaning::objection_to_state;
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use eddyline_state::meaning::Operator as StateMeaning;
 pub use explain::explain;
-pub use meaning::objection_to_state;
 
 /// The stack that planning runs on: enough for the deepest expression and query that the limits allow.
 const STACK_BYTES: usize = 128 << 20;

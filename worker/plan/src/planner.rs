@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 
 use eddyline_job_graph::Settings;
 
-use crate::catalog::{Catalog, Object, Use, View};
+use crate::bind::catalog::{Catalog, Object, Use, View};
+use crate::bind::insert::{self, BoundInsert};
+use crate::bind::query::{QueryBinder, rename};
+use crate::bind::session::Session;
+use crate::bind::tables;
 use crate::diagnostics::{Diagnostic, Result, point};
-use crate::insert::{self, BoundInsert};
-use crate::query::{QueryBinder, rename};
-use crate::session::Session;
+use crate::parse::ddl;
+use crate::parse::statements::{self, Drop, Statement};
 use crate::settings::{self, Origin};
-use crate::statements::{self, Drop, Statement};
-use crate::{Diagnostics, PlanOptions, Planned, Script, build, ddl, tables};
+use crate::{Diagnostics, PlanOptions, Planned, Script, build, rewrite};
 
 /// Plans a script. Runs on a stack that is large enough for what the limits of the binder allow.
 pub(crate) fn plan(script: &Script, options: &PlanOptions) -> std::result::Result<Planned, Diagnostics> {
@@ -120,6 +122,8 @@ impl Planner {
             }
             "table.exec.source.idle-timeout" => target.source_idle_timeout = default.source_idle_timeout,
             "table.local-time-zone" => target.local_time_zone = default.local_time_zone,
+            "table.optimizer.reuse-sub-plan-enabled" => target.reuse_sub_plans = default.reuse_sub_plans,
+            "table.optimizer.reuse-source-enabled" => target.reuse_sources = default.reuse_sources,
             "table.exec.sink.not-null-enforcer" => {
                 target.sink_constraints.not_null = default.sink_constraints.not_null;
             }
@@ -211,7 +215,8 @@ impl Planner {
             );
         }
         let graph = if self.errors.is_empty() {
-            build::build(&self.catalog, std::mem::take(&mut self.inserts), self.settings.clone())
+            let rewritten = rewrite::rewrite(std::mem::take(&mut self.inserts));
+            build::build(&self.catalog, rewritten, self.settings.clone())
                 .map_err(|error| self.errors.extend(error.each()))
                 .ok()
         } else {

@@ -9,10 +9,10 @@ use eddyline_stream::{MaxParallelism, TimeZone};
 use sqlparser::tokenizer::Span;
 
 use crate::diagnostics::{Diagnostic, Result, point};
-use crate::scope::nearest;
+use crate::suggestion::nearest;
 
 /// The keys that are understood.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 20] = [
     "pipeline.name",
     "parallelism.default",
     "table.exec.resource.default-parallelism",
@@ -25,6 +25,8 @@ const KEYS: [&str; 18] = [
     "execution.checkpointing.num-retained",
     "table.exec.source.idle-timeout",
     "table.local-time-zone",
+    "table.optimizer.reuse-sub-plan-enabled",
+    "table.optimizer.reuse-source-enabled",
     "table.exec.sink.not-null-enforcer",
     "table.exec.sink.type-length-enforcer",
     "table.exec.sink.nested-constraint-enforcer",
@@ -53,6 +55,11 @@ impl Origin {
 pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Origin) -> Result<Option<Diagnostic>> {
     let wrong = |reason: &str| Diagnostic::at(origin.value, format!("'{key}' = '{value}': {reason}"));
     let duration = || parse_duration(value).map_err(|reason| wrong(&reason));
+    let is_true = || match value.trim().to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(wrong("expected true or false")),
+    };
     let value_or_none = || (!value.trim().is_empty()).then(|| value.to_owned());
     match key {
         "pipeline.name" => settings.name = value_or_none(),
@@ -90,6 +97,8 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
             };
             settings.local_time_zone = zone.to_string();
         }
+        "table.optimizer.reuse-sub-plan-enabled" => settings.reuse_sub_plans = is_true()?,
+        "table.optimizer.reuse-source-enabled" => settings.reuse_sources = is_true()?,
         "table.exec.sink.not-null-enforcer" => {
             settings.sink_constraints.not_null = match value.trim().to_ascii_uppercase().as_str() {
                 "ERROR" => NotNullEnforcer::Error,

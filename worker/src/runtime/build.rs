@@ -204,7 +204,7 @@ impl<'a> Builder<'a> {
 
     /// Makes the channels between chains.
     fn connect(&mut self) {
-        let consumers = layout::consumers(self.graph);
+        let consumers = self.graph.consumers();
         for receiver in 0..self.chains.len() {
             let head = &self.graph.nodes[self.chains[receiver].nodes[0]];
             for edge in &head.inputs {

@@ -18,16 +18,9 @@ pub struct ChainLayout {
     pub subtasks: usize,
 }
 
-/// How many edges leave each node.
-pub fn consumers(graph: &JobGraph) -> Vec<usize> {
-    let mut consumers = vec![0; graph.nodes.len()];
-    graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|edge| consumers[edge.from] += 1);
-    consumers
-}
-
 /// Cuts the graph into chains, in an order in which rows pass them.
 pub fn chains(graph: &JobGraph, slots: usize) -> Vec<ChainLayout> {
-    let (consumers, subtasks) = (consumers(graph), subtasks(graph, slots));
+    let (consumers, subtasks) = (graph.consumers(), subtasks(graph, slots));
     let stays_in_slot = |edge: &Edge, receiver: NodeId| {
         let same_slots = subtasks[edge.from] == subtasks[receiver];
         slots == 1 || edge.partitioning == Partitioning::Forward && same_slots

@@ -93,6 +93,15 @@ impl Meaning {
         values(self) == values(recorded)
     }
 
+    /// Whether both were recorded of the same computation over the rows of the same sources.
+    fn is_as(&self, other: &Meaning) -> bool {
+        // Rules are not recorded.
+        let facts = |meaning: &'_ Meaning| -> Vec<(String, Vec<String>)> {
+            meaning.facts.iter().map(|fact| (fact.aspect.clone(), fact.values.clone())).collect()
+        };
+        self.kind == other.kind && facts(self) == facts(other) && self.sources == other.sources
+    }
+
     /// How state with the meaning `recorded` differs from this one. Empty if it can be restored.
     pub fn differences(&self, recorded: &Meaning) -> Vec<Difference> {
         if self.kind != recorded.kind {
@@ -220,9 +229,17 @@ pub type Operator = (OperatorUid, Meaning);
 
 /// Finds for each operator of a job the recorded one whose state it can restore. Operators that compute the same are
 /// distinguished by their names first, then by their order.
+///
+/// Operators that compute the same have the same state, so how many there are does not matter: one that is left restores
+/// what another restores too, and recorded state that is there twice is needed once. Of sources that holds for those of one
+/// table that is read more often than before: each of several has positions of its own.
 pub fn compare(recorded: &[Operator], job: &[Operator]) -> Comparison {
-    let mut matching =
-        Matching { recorded: recorded.iter().collect(), job: job.iter().collect(), restored: BTreeMap::new() };
+    let mut matching = Matching {
+        recorded: recorded.iter().collect(),
+        job: job.iter().collect(),
+        paired: Vec::new(),
+        restored: BTreeMap::new(),
+    };
     matching.recorded.sort_by(|(one, _), (two, _)| one.cmp(two));
     // Rows come from sources, so which source is which is settled first.
     for is_source in [true, false] {
@@ -230,6 +247,7 @@ pub fn compare(recorded: &[Operator], job: &[Operator]) -> Comparison {
         matching.pair(|operator, recorded| of_kind(operator) && operator.0 == recorded.0);
         matching.pair(|operator, recorded| of_kind(operator) && operator.1.says_as_much_as(&recorded.1));
         matching.pair(|operator, _| of_kind(operator));
+        matching.share(of_kind);
     }
     matching.into_comparison()
 }
@@ -238,6 +256,8 @@ struct Matching<'a> {
     /// Those that are not paired yet.
     recorded: Vec<&'a Operator>,
     job: Vec<&'a Operator>,
+    /// The recorded ones that are.
+    paired: Vec<&'a Operator>,
     /// The recorded operator of each of the job.
     restored: BTreeMap<OperatorUid, OperatorUid>,
 }
@@ -253,11 +273,35 @@ impl<'a> Matching<'a> {
                 Some(index) => {
                     let recorded = self.recorded.remove(index);
                     self.restored.insert(operator.0.clone(), recorded.0.clone());
+                    self.paired.push(recorded);
                 }
                 None => left.push(operator),
             }
         }
         self.job = left;
+    }
+
+    /// Has those that are left restore what is restored already, and leaves out recorded state that is there twice.
+    fn share(&mut self, of_kind: impl Fn(&Operator) -> bool) {
+        let mut left = Vec::new();
+        for operator in std::mem::take(&mut self.job) {
+            let fits = |recorded: &&&Operator| {
+                let is_source = operator.1.kind == SOURCE;
+                (!is_source || table_of(&operator.0) == table_of(&recorded.0))
+                    && self.differences(operator, recorded).is_empty()
+            };
+            match self.paired.iter().filter(|_| of_kind(operator)).find(fits).copied() {
+                Some(recorded) => {
+                    self.restored.insert(operator.0.clone(), recorded.0.clone());
+                }
+                None => left.push(operator),
+            }
+        }
+        self.job = left;
+        let paired = &self.paired;
+        let is_there_twice =
+            |recorded: &&Operator| recorded.1.kind != SOURCE && paired.iter().any(|other| recorded.1.is_as(&other.1));
+        self.recorded.retain(|recorded| !of_kind(recorded) || !is_there_twice(recorded));
     }
 
     /// What the state of `recorded` differs in from what `operator` computes; the sources that rows come from included.
@@ -287,6 +331,13 @@ impl<'a> Matching<'a> {
         added.retain(|uid| !is_restored(uid));
         Comparison { restored: self.restored, refusals, added }
     }
+}
+
+/// The table that a source reads: of several sources of one, all but the first have a number.
+fn table_of(source: &OperatorUid) -> &str {
+    let text = source.as_str();
+    let numbered = text.rsplit_once('#').filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+    numbered.map_or(text, |(table, _)| table)
 }
 
 /// The insert that an operator belongs to, or the table that a source reads.

@@ -22,7 +22,7 @@
 -- {"id":5,"g":"NaN","l":"Infinity"}
 -- {"id":6,"g":null,"l":null}
 -- out computed
--- {"id":3,"neg":"NaN","dif":"NaN","sq":"NaN","ln":"NaN","ac":"NaN","sn":"NaN","md":"NaN","pw":"NaN","lg":"NaN","fl":"NaN","rd":"NaN","ab":"NaN","st":"NaN","sd":"1.0"}
+-- {"id":3,"neg":"NaN","dif":"NaN","sq":"NaN","ln":"NaN","ac":"NaN","sn":"NaN","md":"NaN","pw":"NaN","lg":"NaN","fl":"NaN","ce":"NaN","ab":"NaN","st":"NaN","sd":"1.0"}
 -- out sums
 -- {"s":"NaN","f":"NaN","a":"NaN","v":"NaN"}
 -- out running
@@ -38,7 +38,7 @@ CREATE TABLE doubles (id INT, g STRING, l STRING, g3 STRING, l3 STRING)
 CREATE TABLE floats (id INT, g STRING, l STRING)
   WITH ('connector' = 'filesystem', 'path' = '@OUT@/floats', 'format' = 'json');
 CREATE TABLE computed (id INT, neg STRING, dif STRING, sq STRING, ln STRING, ac STRING, sn STRING, md STRING, pw STRING,
-  lg STRING, fl STRING, rd STRING, ab STRING, st STRING, sd STRING)
+  lg STRING, fl STRING, ce STRING, ab STRING, st STRING, sd STRING)
   WITH ('connector' = 'filesystem', 'path' = '@OUT@/computed', 'format' = 'json');
 INSERT INTO doubles SELECT id, CAST(GREATEST(d, e) AS STRING), CAST(LEAST(d, e) AS STRING),
   CAST(GREATEST(d, 7e0, e) AS STRING), CAST(LEAST(d, 7e0, e) AS STRING) FROM numbers;
@@ -49,7 +49,7 @@ INSERT INTO computed SELECT id, CAST(GREATEST(-d, e) AS STRING), CAST(GREATEST(i
   CAST(GREATEST(SQRT(e - 2e0), e) AS STRING), CAST(GREATEST(-LN(-d), e) AS STRING), CAST(GREATEST(ACOS(e * 2e0), e) AS STRING),
   CAST(GREATEST(SIN(inf), e) AS STRING), CAST(GREATEST(MOD(inf, e), e) AS STRING),
   CAST(GREATEST(POWER(-e, 0.5e0), e) AS STRING), CAST(GREATEST(SINH(-d), e) AS STRING),
-  CAST(GREATEST(CAST(-d AS FLOAT), CAST(e AS FLOAT)) AS STRING), CAST(GREATEST(ROUND(-d, 1), e) AS STRING),
+  CAST(GREATEST(CAST(-d AS FLOAT), CAST(e AS FLOAT)) AS STRING), CAST(GREATEST(CEIL(-d), e) AS STRING),
   CAST(GREATEST(ABS(-d), e) AS STRING), CAST(GREATEST(CAST('-NaN' AS DOUBLE), e) AS STRING),
   CAST(LEAST(SQRT(e - 2e0), e) AS STRING) FROM ones;
 CREATE TABLE infinities (id INT, d DOUBLE, ts TIMESTAMP(3), WATERMARK FOR ts AS ts)

@@ -108,6 +108,49 @@ INSERT INTO sums SELECT k, window_start, window_end, SUM(total), COUNT(*) FROM (
 ) GROUP BY k, window_start, window_end;
 ";
 
+const VIEW: &str = "
+CREATE VIEW per_minute AS SELECT k, window_start AS s, window_end AS e, SUM(v) AS total, COUNT(DISTINCT w) AS rest
+FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) WHERE n > 3 GROUP BY k, window_start, window_end;
+INSERT INTO sums SELECT * FROM per_minute;
+";
+const VIEW_TWICE: &str = "
+CREATE VIEW per_minute AS SELECT k, window_start AS s, window_end AS e, SUM(v) AS total, COUNT(DISTINCT w) AS rest
+FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) WHERE n > 3 GROUP BY k, window_start, window_end;
+INSERT INTO sums SELECT * FROM per_minute;
+INSERT INTO more SELECT * FROM per_minute;
+";
+const OVER_TWICE: &str = "
+CREATE VIEW running_sums AS SELECT k, ts, v, SUM(v) OVER w AS total, SUM(n) OVER w AS rest
+FROM readings WINDOW w AS (PARTITION BY k ORDER BY ts RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW);
+INSERT INTO running SELECT * FROM running_sums;
+INSERT INTO running SELECT k, ts, -v, total, rest FROM running_sums WHERE v > 2;
+";
+const FIRST: &str = "INSERT INTO sums SELECT * FROM per_minute;";
+const SECOND: &str = "INSERT INTO more SELECT * FROM per_minute;";
+const VIEW_FILTERED: &str = "
+INSERT INTO sums SELECT * FROM per_minute;
+INSERT INTO more SELECT * FROM per_minute WHERE total > 10;
+";
+const VIEW_ALONE: &str = "
+SET 'table.optimizer.reuse-sub-plan-enabled' = 'false';
+CREATE VIEW per_minute AS SELECT k, window_start AS s, window_end AS e, SUM(v) AS total, COUNT(DISTINCT w) AS rest
+FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) WHERE n > 3 GROUP BY k, window_start, window_end;
+INSERT INTO sums SELECT * FROM per_minute;
+INSERT INTO more SELECT * FROM per_minute;
+";
+const VIEW_OF_TWO_SOURCES: &str = "
+SET 'table.optimizer.reuse-source-enabled' = 'false';
+CREATE VIEW per_minute AS SELECT k, window_start AS s, window_end AS e, SUM(v) AS total, COUNT(DISTINCT w) AS rest
+FROM TABLE(TUMBLE(TABLE readings, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) WHERE n > 3 GROUP BY k, window_start, window_end;
+INSERT INTO sums SELECT * FROM per_minute;
+INSERT INTO more SELECT * FROM per_minute;
+";
+const TO_FALSE: &str = "'false'";
+const TO_TRUE: &str = "'true'";
+/// Without what is shared.
+const ALONE: (&str, &str) = ("CREATE VIEW", "SET 'table.optimizer.reuse-sub-plan-enabled' = 'false';\nCREATE VIEW");
+const OWN_SOURCES: (&str, &str) = ("CREATE VIEW", "SET 'table.optimizer.reuse-source-enabled' = 'false';\nCREATE VIEW");
+
 /// What is to be thought of an edit.
 enum Verdict {
     /// The state is restored.
@@ -256,6 +299,60 @@ const SCRIPTS: &[Edit] = &[
     (TWO, &[("SUM(v), SUM(w)", "SUM(w), SUM(v)"), ("MAX(v), MAX(w)", "MAX(w), MAX(v)")], Fits),
 ];
 
+/// What several inserts share.
+const SHARED: &[Edit] = &[
+    (VIEW, &[(FIRST, "INSERT INTO sums SELECT * FROM per_minute;\nINSERT INTO more SELECT * FROM per_minute;")], Fits),
+    (VIEW, &[(FIRST, "INSERT INTO more SELECT * FROM per_minute;\nINSERT INTO sums SELECT * FROM per_minute;")], Fits),
+    (
+        VIEW,
+        &[(
+            FIRST,
+            "INSERT INTO more SELECT k, s, e, total, 7 FROM per_minute;\nINSERT INTO sums SELECT * FROM per_minute;",
+        )],
+        Fits,
+    ),
+    (VIEW, &[(FIRST, VIEW_FILTERED)], Fits),
+    (
+        VIEW,
+        &[ALONE, (FIRST, "INSERT INTO more SELECT * FROM per_minute;\nINSERT INTO sums SELECT * FROM per_minute;")],
+        Fits,
+    ),
+    (
+        VIEW,
+        &[
+            OWN_SOURCES,
+            (FIRST, "INSERT INTO more SELECT * FROM per_minute;\nINSERT INTO sums SELECT * FROM per_minute;"),
+        ],
+        Fits,
+    ),
+    (VIEW_TWICE, &[], Fits),
+    (VIEW_TWICE, &[(SECOND, "")], Fits),
+    (VIEW_TWICE, &[(FIRST, "")], Fits),
+    (VIEW_TWICE, &[ALONE], Fits),
+    (VIEW_TWICE, &[OWN_SOURCES], Fits),
+    (
+        VIEW_TWICE,
+        &[
+            ("INSERT INTO sums", "INSERT INTO third"),
+            ("INSERT INTO more", "INSERT INTO sums"),
+            ("INSERT INTO third", "INSERT INTO more"),
+        ],
+        Fits,
+    ),
+    (VIEW_TWICE, &[("SUM(v)", "MAX(v)")], Refused("aggregates: SUM(v INT) -> MAX(v INT)")),
+    (VIEW_TWICE, &[(SECOND, "INSERT INTO more SELECT k, s, e, total, 0 FROM per_minute;")], Fits),
+    (VIEW_ALONE, &[(TO_FALSE, TO_TRUE)], Fits),
+    (VIEW_ALONE, &[(SECOND, "")], Fits),
+    (
+        VIEW_OF_TWO_SOURCES,
+        &[(TO_FALSE, TO_TRUE)],
+        Refused("source/readings#2 has state, but the job has no such operator"),
+    ),
+    (OVER_TWICE, &[], Fits),
+    (OVER_TWICE, &[("WHERE v > 2", "WHERE v > 5")], Fits),
+    (OVER_TWICE, &[ALONE], Fits),
+];
+
 /// The edited script.
 fn edited(query: &str, replacements: &[(&str, &str)]) -> String {
     replacements.iter().fold(format!("{TABLES}{query}"), |text, (from, to)| {
@@ -390,4 +487,9 @@ fn edits_of_over_restore_rightly_or_are_refused() {
 #[test]
 fn edits_of_scripts_restore_rightly_or_are_refused() {
     SCRIPTS.iter().for_each(check);
+}
+
+#[test]
+fn edits_of_what_inserts_share_restore_rightly_or_are_refused() {
+    SHARED.iter().for_each(check);
 }

@@ -35,7 +35,7 @@ golden! {
     tumble hop cumulate session session_without_key distinct filtered_aggregates statistics first_last_listagg
     window_of_windows window_over_window_time window_columns over_rows over_rows_unbounded over_range
     over_range_unbounded union_all calc_and_functions nulls late_rows global_window views_and_ctes having decimals
-    negative_times two_inserts many_distincts nested_values
+    negative_times two_inserts many_distincts nested_values shared_views
 }
 
 #[test]
@@ -49,6 +49,24 @@ fn every_golden_file_is_run() {
     let mut names = NAMES.to_vec();
     names.sort_unstable();
     assert_eq!(files, names);
+}
+
+#[test]
+fn what_is_shared_gives_the_rows_that_it_gives_alone() {
+    let settings = ["table.optimizer.reuse-sub-plan-enabled", "table.optimizer.reuse-source-enabled"];
+    for case in NAMES.iter().map(|name| Case::load(name)) {
+        for setting in settings {
+            let alone = case.graph_with(&format!("SET '{setting}' = 'false';"));
+            assert_eq!(reference(&alone, &case.inputs), case.expected, "{}, {setting}", case.name);
+        }
+    }
+    let nodes = |setting: &str| {
+        let graph = Case::load("shared_views").graph_with(&format!("SET '{setting}' = 'false';"));
+        graph.nodes.iter().map(|node| node.label.clone()).filter(|label| label.contains("(10 s)")).count()
+    };
+    assert_eq!(settings.map(nodes), [6, 6]);
+    let shared = Case::load("shared_views").graph;
+    assert_eq!(shared.nodes.iter().filter(|node| node.label.contains("(10 s)")).count(), 2);
 }
 
 const ALL: usize = usize::MAX;
@@ -135,9 +153,7 @@ impl Case {
     pub fn of(name: &str, sql: &str) -> Self {
         let graph = planned(name, sql, "");
         let inputs = inputs(&graph);
-        let tables = inputs.iter().map(|(table, rows)| (table.clone(), vec![rows.clone()])).collect();
-        let reference = eddyline_harness::execute(&graph, &tables).expect("the reference executor runs");
-        let expected = reference.into_iter().map(|(table, rows)| (table, sorted(rows))).collect();
+        let expected = reference(&graph, &inputs);
         Self { name: name.to_owned(), sql: sql.to_owned(), graph, inputs, expected }
     }
 
@@ -353,6 +369,13 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         turns.tick().await;
     }
+}
+
+/// What the reference executor gives, sorted.
+fn reference(graph: &JobGraph, inputs: &BTreeMap<String, RecordBatch>) -> BTreeMap<String, Vec<String>> {
+    let tables = inputs.iter().map(|(table, rows)| (table.clone(), vec![rows.clone()])).collect();
+    let rows = eddyline_harness::execute(graph, &tables).expect("the reference executor runs");
+    rows.into_iter().map(|(table, rows)| (table, sorted(rows))).collect()
 }
 
 /// Elements of one sorted list that are not in the other.

@@ -190,19 +190,6 @@ impl LocalWindowAggregate {
     }
 }
 
-#[cfg(test)]
-impl LocalWindowAggregate {
-    /// Passes the next rows on, or aggregates them, whatever was judged.
-    pub(crate) fn set_bypass(&mut self, bypass: bool, out: &mut Collector) -> Result<()> {
-        self.flush_all(out)?;
-        self.phase = match bypass {
-            true => Phase::Bypass { rows_left: BYPASS_ROWS },
-            false => Phase::Aggregate { rows: 0, groups: 0 },
-        };
-        Ok(())
-    }
-}
-
 impl Operator for LocalWindowAggregate {
     fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<()> {
         let num_rows = batch.num_rows();
@@ -238,3 +225,6 @@ impl Operator for LocalWindowAggregate {
         Counters { late_rows: 0, state_bytes, state_rows }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
 use eddyline_stream::SplitId;
@@ -38,15 +39,27 @@ pub(super) struct FileEnumerator {
     // Changing.
     /// Sizes of the files that were handed out and are not read to their end. Files are immutable.
     given: BTreeMap<String, u64>,
-    /// Size and cut of the files in the checkpoint. The cut of a file never changes.
-    cuts: BTreeMap<String, (u64, Cut)>,
-    /// Whether the watched folder existed at the last discovery.
+    /// The files that have pieces in the checkpoint.
+    begun: BTreeMap<String, Begun>,
+    /// Whether the folder that is watched was there when it was last looked at.
     was_there: Option<bool>,
+}
+
+/// A file that has pieces in the checkpoint which are not read to their end.
+#[derive(Clone, Debug, Default)]
+struct Begun {
+    size: u64,
+    /// How it was cut, as far as these pieces show it. A file keeps its cut.
+    cut: Option<Cut>,
+    /// Whether row groups were cut.
+    by_halves: bool,
+    /// The bytes of the pieces.
+    pieces: Vec<Range<u64>>,
 }
 
 impl FileEnumerator {
     pub(super) fn new(config: Arc<Config>, store: Store, read: SharedReadFiles, io: tokio::runtime::Handle) -> Self {
-        Self { config, store, io, read, given: BTreeMap::new(), cuts: BTreeMap::new(), was_there: None }
+        Self { config, store, io, read, given: BTreeMap::new(), begun: BTreeMap::new(), was_there: None }
     }
 
     /// How to cut a file. Text may be cut at any line, compressed files not at all. A CSV record may span several
@@ -83,36 +96,64 @@ impl FileEnumerator {
         Ok(found.unwrap_or_default())
     }
 
-    /// The pieces of new files: those that were not handed out before and are not read to their end.
+    /// The pieces of a file that are not read to their end, in order. What lies between those that are read or begun is cut
+    /// as they are; where that is not known, as the table says now, and never across them.
+    fn unread(&self, file: &File, reading: Option<Reading>, begun: Option<&Begun>) -> Result<Vec<Piece>, Error> {
+        let (known, read) = match reading {
+            Some(Reading::Begun { cut, read, .. }) => (cut, read),
+            Some(Reading::Whole(_)) | None => (None, Vec::new()),
+        };
+        let cut = match known.or_else(|| begun?.cut) {
+            Some(cut) => cut,
+            None => {
+                let cut = self.cut(file)?;
+                Cut { by_halves: begun.map_or(cut.by_halves, |begun| begun.by_halves), ..cut }
+            }
+        };
+        let whole = |bytes: &Range<u64>| Piece::of_bytes(file, bytes.clone(), Cut { bytes: 0, ..cut });
+        let begun = begun.map_or(&[][..], |begun| begun.pieces.as_slice());
+        let begun: Vec<&Range<u64>> = begun.iter().filter(|piece| !covers(&read, piece)).collect();
+        let mut pieces: Vec<Piece> = begun.iter().flat_map(|bytes| whole(bytes)).collect();
+        let mut taken: Vec<Range<u64>> = read.iter().chain(begun).cloned().collect();
+        taken.sort_by_key(|bytes| bytes.start);
+        let mut from = 0;
+        for bytes in taken.into_iter().chain(std::iter::once(file.size..file.size)) {
+            pieces.extend(Piece::of_bytes(file, from..bytes.start.max(from), cut));
+            from = from.max(bytes.end);
+        }
+        pieces.sort_by_key(|piece| piece.start);
+        Ok(pieces)
+    }
+
+    /// The pieces of the files that were not given out before and are not read to their end.
     fn pieces(&mut self, files: Vec<File>) -> Result<Discovery, Error> {
         let mut new = Vec::new();
         for file in files {
             let reading = self.read.lock().of(&file.path);
-            let given = self.given.get(&file.path).copied();
-            let (size, cut) = match (reading, given, self.cuts.get(&file.path)) {
-                (Some(Reading::Whole(size)), ..) | (_, Some(size), _) => (size, None),
-                (Some(Reading::Begun(size, cut)), ..) | (None, None, Some(&(size, cut))) => (size, Some(cut)),
-                (None, None, None) => (file.size, Some(self.cut(&file)?)),
-            };
-            if size != file.size {
-                warn!(
-                    file = file.path,
-                    size_then = size,
-                    size_now = file.size,
-                    "a file that was already read has changed"
-                );
-            }
             if matches!(reading, Some(Reading::Whole(_))) {
                 self.given.remove(&file.path);
             }
-            new.extend(cut.map(|cut| (File { size, ..file }, cut)));
+            let begun = self.begun.get(&file.path);
+            let size_then = match (&reading, self.given.get(&file.path), begun) {
+                (Some(Reading::Whole(size) | Reading::Begun { size, .. }), ..) | (_, Some(size), _) => *size,
+                (None, None, begun) => begun.map_or(file.size, |begun| begun.size),
+            };
+            if size_then != file.size {
+                let size_now = file.size;
+                warn!(file = file.path, size_then, size_now, "a file that was already read has changed");
+            }
+            let is_whole = matches!(reading, Some(Reading::Whole(_)));
+            if !is_whole && !self.given.contains_key(&file.path) {
+                let file = File { size: size_then, ..file };
+                new.push((self.unread(&file, reading, begun)?, file));
+            }
         }
         // Nothing can fail from here on, so the files that are recorded as handed out really are.
-        for (file, _) in &new {
-            self.cuts.remove(&file.path);
+        for (_, file) in &new {
+            self.begun.remove(&file.path);
             self.given.insert(file.path.clone(), file.size);
         }
-        let splits = new.iter().flat_map(|(file, cut)| Piece::of_file(file, *cut).map(|piece| piece.into_split(false)));
+        let splits = new.into_iter().flat_map(|(pieces, _)| pieces).map(|piece| piece.into_split(false));
         Ok(Discovery { splits: splits.collect(), complete: self.config.monitor_interval.is_none() })
     }
 }
@@ -132,18 +173,28 @@ impl SplitEnumerator for FileEnumerator {
     }
 
     fn restored(&mut self, known: &[SplitId]) {
-        for (path, size, cut) in known.iter().filter_map(Piece::file_of_id) {
-            // Pieces are handed out in order: if a last piece is known, so is an earlier one.
-            let Some(cut) = cut else { continue };
+        for id in known {
+            let (Some((path, piece, size)), Some((cut, by_halves))) = (Piece::place_of_id(id), Piece::cut_of_id(id))
+            else {
+                continue;
+            };
             if !matches!(self.read.lock().of(path), Some(Reading::Whole(_))) {
-                self.cuts.insert(path.to_owned(), (size, cut));
+                let begun = self.begun.entry(path.to_owned()).or_default();
+                begun.pieces.push(piece);
+                begun.cut = cut.or(begun.cut);
+                (begun.size, begun.by_halves) = (size, by_halves);
             }
         }
     }
 }
 
-/// The default size of pieces. They are small enough that slots end together and read rows of about the same time, so
-/// that few windows are open. They are large enough to keep the number of requests and of splits in checkpoints low.
+/// Whether the bytes are all among these.
+fn covers(among: &[Range<u64>], bytes: &Range<u64>) -> bool {
+    among.iter().any(|range| range.start <= bytes.start && bytes.end <= range.end)
+}
+
+/// How large pieces are when the table does not say: small enough that slots end together and read rows of about the same
+/// time, which keeps few windows open; large enough that neither requests nor the splits in checkpoints are many.
 fn usual_cut(file_bytes: u64, store: &Store) -> u64 {
     let least = match store {
         Store::Local => CUT_MIN_LOCAL,

@@ -56,14 +56,21 @@ const BY_HALVES: &str = "halves:";
 
 impl Piece {
     /// The pieces of a file, in order. An empty file has none.
+    #[cfg(test)]
     pub(super) fn of_file(file: &File, cut: Cut) -> impl Iterator<Item = Self> + '_ {
+        Self::of_bytes(file, 0..file.size, cut)
+    }
+
+    /// The pieces of some bytes of a file, in order, cut where those of the whole file are.
+    pub(super) fn of_bytes(file: &File, bytes: Range<u64>, cut: Cut) -> impl Iterator<Item = Self> + '_ {
         let size = if cut.bytes == 0 { file.size.max(1) } else { cut.bytes };
-        (0..file.size.div_ceil(size)).map(move |index| {
+        let pieces = if bytes.is_empty() { 0..0 } else { bytes.start / size..bytes.end.div_ceil(size) };
+        pieces.map(move |index| {
             let start = index * size;
             Self {
                 file: file.clone(),
-                start,
-                end: file.size.min(start.saturating_add(size)),
+                start: start.max(bytes.start),
+                end: bytes.end.min(start.saturating_add(size)),
                 offset: None,
                 lines: 0,
                 row_group: None,
@@ -78,12 +85,12 @@ impl Piece {
         SplitId::new(format!("{}#{by_halves}{}-{}/{}", self.file.path, self.start, self.end, self.file.size))
     }
 
-    /// Path, size and cut of the file of a split id. `None` if it is not an id of this connector. The cut of a
-    /// last piece is not known from its id, unless it is the only one.
-    pub(super) fn file_of_id(id: &SplitId) -> Option<(&str, u64, Option<Cut>)> {
+    /// How the file was cut that a split id is of; `None` when it is not an id of this connector. Of a last piece the bytes
+    /// of others are not known, unless it is the only one.
+    pub(super) fn cut_of_id(id: &SplitId) -> Option<(Option<Cut>, bool)> {
         let (path, piece, size) = Self::place_of_id(id)?;
         let by_halves = id.as_str()[path.len()..].starts_with(&format!("#{BY_HALVES}"));
-        Some((path, size, cut_of(piece, size, by_halves)))
+        Some((cut_of(piece, size, by_halves), by_halves))
     }
 
     /// From a split id: the path of the file, the bytes of the piece, and the size of the file.
@@ -337,12 +344,13 @@ mod tests {
     fn an_id_tells_how_its_file_was_cut() {
         for cut in [Cut { bytes: 4, by_halves: false }, Cut { bytes: 4, by_halves: true }] {
             let ids: Vec<_> = Piece::of_file(&file(10), cut).map(|piece| piece.id()).collect();
-            assert_eq!(Piece::file_of_id(&ids[1]), Some(("/in/a.json", 10, Some(cut))));
-            assert_eq!(Piece::file_of_id(&ids[2]), Some(("/in/a.json", 10, None)));
+            assert_eq!(Piece::cut_of_id(&ids[1]), Some((Some(cut), cut.by_halves)));
+            assert_eq!(Piece::cut_of_id(&ids[2]), Some((None, cut.by_halves)));
         }
         let whole = Piece::of_file(&file(10), Cut::NONE).next().expect("one piece").id();
-        assert_eq!(Piece::file_of_id(&whole), Some(("/in/a.json", 10, Some(Cut::NONE))));
-        assert_eq!(Piece::file_of_id(&SplitId::new("topic-3".to_owned())), None);
+        assert_eq!(Piece::cut_of_id(&whole), Some((Some(Cut::NONE), false)));
+        assert_eq!(Piece::place_of_id(&whole), Some(("/in/a.json", 0..10, 10)));
+        assert_eq!(Piece::cut_of_id(&SplitId::new("topic-3".to_owned())), None);
     }
 
     /// Where the first line of a piece starts.
@@ -359,6 +367,9 @@ mod tests {
         assert_eq!(ranges(10, 4), [(0, 4), (4, 8), (8, 10)]);
         assert_eq!(ranges(10, 0), [(0, 10)]);
         assert_eq!(ranges(0, 4), []);
+        let file = file(10);
+        let part = Piece::of_bytes(&file, 3..9, by_lines(4)).map(|piece| (piece.start, piece.end));
+        assert_eq!(part.collect::<Vec<_>>(), [(3, 4), (4, 8), (8, 9)], "where the pieces of the whole file are cut");
     }
 
     #[test]

@@ -20,13 +20,20 @@ const FORM: u8 = 1;
 /// The number of files in a full block.
 const BLOCK_FILES: usize = 4096;
 
-/// The record of a file that a reader has seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is known of a file that was seen by a reader.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     /// All of it is read. It has this size in bytes.
     Whole(u64),
-    /// Some pieces are read. It has this size in bytes and this cut.
-    Begun(u64, Cut),
+    /// Some pieces are.
+    Begun {
+        /// The bytes of the file.
+        size: u64,
+        /// How it was cut; not known if only the last piece is read.
+        cut: Option<Cut>,
+        /// What is read.
+        read: Vec<Range<u64>>,
+    },
 }
 
 /// Which files have been read.
@@ -73,7 +80,8 @@ impl ReadFiles {
             return Some(Reading::Whole(*size));
         }
         let (size, begun) = self.begun.get(path)?;
-        Some(Reading::Begun(*size, begun.cut?))
+        let read = begun.ranges.iter().map(|(start, end)| *start..*end).collect();
+        Some(Reading::Begun { size: *size, cut: begun.cut, read })
     }
 
     /// Adds a finished piece.
@@ -302,11 +310,15 @@ mod tests {
                     let of_file = pieces(path, how.0, cut(how));
                     let count = of_file.iter().filter(|split| known.contains(&split.id)).count();
                     match read.lock().of(path) {
-                        None => prop_assert!(count <= 1, "only of a last piece is it not known how it was cut"),
+                        None => prop_assert_eq!(count, 0),
                         Some(Reading::Whole(size)) => prop_assert_eq!((size, count), (how.0, of_file.len())),
-                        Some(Reading::Begun(size, found)) => {
-                            prop_assert!(count < of_file.len());
-                            prop_assert_eq!((size, found), (how.0, cut(how)));
+                        Some(Reading::Begun { size, cut: found, read }) => {
+                            prop_assert!(count < of_file.len() && !read.is_empty());
+                            prop_assert_eq!(size, how.0);
+                            match found {
+                                None => prop_assert_eq!(count, 1, "only of a last piece is it not known how it was cut"),
+                                Some(found) => prop_assert_eq!(found, cut(how)),
+                            }
                         }
                     }
                 }

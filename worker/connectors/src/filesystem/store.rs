@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use eddyline_api::refusal::is_refusal;
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
@@ -43,9 +44,10 @@ pub(super) enum Store {
     S3(Arc<AmazonS3>),
 }
 
-/// An error: what could not be done with which file.
+/// What could not be done to which file. A request that the store takes for a wrong one is not worth another try.
 pub(super) fn failed(what: String, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Unavailable { what, source: Some(Box::new(error)), retryable: true }
+    let retryable = !is_refusal(&error);
+    Error::Unavailable { what, source: Some(Box::new(error)), retryable }
 }
 
 /// Like [`failed`], for errors of a disk. Only a full disk is worth another try: others share it and may make room, and
@@ -275,13 +277,11 @@ pub(super) fn open_failed(path: &str, error: std::io::Error) -> Error {
 }
 
 fn read_failed(path: &str, error: object_store::Error) -> Error {
-    let retryable = !matches!(error, object_store::Error::NotFound { .. });
-    let what = if retryable {
-        format!("cannot read object '{path}'")
-    } else {
-        format!("object '{path}' is gone: it was listed when the source looked for files")
-    };
-    Error::Unavailable { what, source: Some(Box::new(error)), retryable }
+    if !matches!(error, object_store::Error::NotFound { .. }) {
+        return failed(format!("cannot read object '{path}'"), error);
+    }
+    let what = format!("object '{path}' is gone: it was listed when the source looked for files");
+    Error::Unavailable { what, source: Some(Box::new(error)), retryable: false }
 }
 
 /// Runs blocking disk access on a thread of its own.
@@ -291,5 +291,50 @@ pub(super) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(failed("an I/O task ended early".to_owned(), error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A bucket whose server gives every request this answer.
+    fn answering(status: &str, code: &str) -> Store {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let body = format!("<Error><Code>{code}</Code><Message>the store says no</Message></Error>");
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+        // It ends with the process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut stream = stream;
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        let key = || Some("key".to_owned());
+        let s3 = S3 { endpoint: Some(endpoint), access_key: key(), secret_key: key(), ..S3::default() };
+        let location = Location::S3 { bucket: "b".to_owned(), key: "in".to_owned() };
+        Store::open(&location, &s3).expect("a bucket")
+    }
+
+    #[tokio::test]
+    async fn a_request_that_the_store_takes_for_a_wrong_one_is_no_outage() {
+        let error = answering("400 Bad Request", "InvalidRequest").read("in/a.json", 0..9).await.expect_err("no bytes");
+        let text = eddyline_api::message::chain_of(&error);
+        assert!(text.contains("'in/a.json'") && text.contains("the store says no"), "{text}");
+        assert!(!error.is_outage() && matches!(error, Error::Unavailable { retryable: false, .. }), "{error:?}");
+        for (status, code) in [
+            ("400 Bad Request", "RequestTimeout"),
+            ("403 Forbidden", "RequestTimeTooSkewed"),
+            ("408 Request Timeout", ""),
+        ] {
+            let error = answering(status, code).read("in/a.json", 0..9).await.expect_err("no bytes");
+            assert!(error.is_outage(), "{status}: {error:?}");
+        }
     }
 }

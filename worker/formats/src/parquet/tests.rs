@@ -69,7 +69,7 @@ fn what_is_written_piece_by_piece_is_read_back() {
         for start in [0, 50] {
             writer.write(&event_batch(start..start + 50)).expect("written");
             assert!(writer.buffered_bytes() > 0);
-            writer.end_row_group().expect("written");
+            writer.writer.flush().expect("a row group");
             file.extend(writer.take());
         }
         assert!(writer.bytes_written() > 0);
@@ -82,7 +82,7 @@ fn what_is_written_piece_by_piece_is_read_back() {
 fn two_row_groups() -> Bytes {
     let mut writer = FileWriter::new(&Config::default(), &events()).expect("a writer");
     writer.write(&event_batch(0..60)).expect("written");
-    writer.end_row_group().expect("written");
+    writer.writer.flush().expect("a row group");
     writer.write(&event_batch(60..100)).expect("written");
     writer.finish().expect("a file").into()
 }

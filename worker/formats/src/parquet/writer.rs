@@ -13,7 +13,7 @@ use crate::parquet::config::{Compression, Config};
 
 /// Writes a file into memory. The connector takes the finished bytes and stores them.
 pub struct FileWriter {
-    writer: ArrowWriter<Vec<u8>>,
+    pub(super) writer: ArrowWriter<Vec<u8>>,
     schema: SchemaRef,
     /// The number of bytes taken so far.
     taken: u64,
@@ -56,15 +56,7 @@ impl FileWriter {
         self.writer.write(batch).map_err(Error::WriteFile)
     }
 
-    /// Ends the current row group, so that its bytes can be taken.
-    ///
-    /// # Errors
-    /// The row group cannot be written.
-    pub fn end_row_group(&mut self) -> Result<(), Error> {
-        self.writer.flush().map_err(Error::WriteFile)
-    }
-
-    /// The finished bytes of the file that are not yet taken. Often there are none.
+    /// The bytes of the file that are finished and not yet taken; often none.
     pub fn take(&mut self) -> Vec<u8> {
         // Offsets in the file are counted by the writer itself, not by the length of this buffer.
         let bytes = std::mem::take(self.writer.inner_mut());

@@ -185,6 +185,23 @@ fn fitting(unscaled: &BigInt, precision: u8) -> Option<i128> {
     if unscaled.magnitude() < bound.magnitude() { i128::try_from(unscaled.clone()).ok() } else { None }
 }
 
+/// A fraction as BigDecimal divides with a MathContext: rounded to so many digits, wherever its point is.
+fn in_digits(digits: u32, dividend: BigInt, divisor: BigInt) -> (BigInt, BigInt) {
+    let (bound, ten) = (ten_to(digits.into()), BigInt::from(10));
+    let (mut up, mut down) = (BigInt::from(1), BigInt::from(1));
+    let whole = |up: &BigInt, down: &BigInt| BigInt::from(((&dividend * up) / (&divisor * down)).magnitude().clone());
+    if dividend == BigInt::ZERO {
+        return (dividend, divisor);
+    }
+    while whole(&up, &down) >= bound {
+        down *= &ten;
+    }
+    while &whole(&up, &down) * &ten < bound {
+        up *= &ten;
+    }
+    (half_up(&(&dividend * &up), &(&divisor * &down)) * down, up)
+}
+
 /// A calculation of two decimals; `None` if the result has too many digits for its type.
 pub fn decimal(
     operator: Arithmetic,
@@ -201,7 +218,7 @@ pub fn decimal(
         Arithmetic::Minus => (left - right, over),
         Arithmetic::Multiply => (left * right, &over * &over),
         Arithmetic::Divide | Arithmetic::Modulo if right == BigInt::ZERO => return Err("division by zero".to_owned()),
-        Arithmetic::Divide => (left, right),
+        Arithmetic::Divide => in_digits(38, left, right),
         Arithmetic::Modulo => (left % right, over),
     };
     Ok(fitting(&half_up(&(dividend * ten_to(scale.into())), &divisor), precision))

@@ -109,25 +109,26 @@ fn floating(number: f64, shortest: &str) -> String {
     format!("{sign}{}.{}E{exponent}", &digits[..1], or_zero(&digits[1..]))
 }
 
-/// The value of a text, without the blanks around it. `Ok(None)` is a number that has too many digits.
+/// The value of a text, without the blanks around it: a point in time without any, a whole number without spaces, a DECIMAL
+/// without spaces, tabs and newlines, and DOUBLE without what `String.trim` takes. `Ok(None)` is a number that has too many digits.
 ///
 /// # Errors
 /// When it is no value of the type.
 pub fn read(text: &str, to: &DataType, zone: Zone) -> Result<Option<Value>, String> {
-    let trimmed = text.trim();
+    let (trimmed, java_trimmed) = (text.trim(), text.trim_matches(|character| character <= ' '));
     let value = match to {
         DataType::Boolean => match trimmed.to_lowercase().as_str() {
             "t" | "true" | "y" | "yes" | "1" => Some(Value::Boolean(true)),
             "f" | "false" | "n" | "no" | "0" => Some(Value::Boolean(false)),
             _ => None,
         },
-        DataType::Int8 => whole(trimmed, i8::MIN.into(), i8::MAX.into()),
-        DataType::Int16 => whole(trimmed, i16::MIN.into(), i16::MAX.into()),
-        DataType::Int32 => whole(trimmed, i32::MIN.into(), i32::MAX.into()),
-        DataType::Int64 => whole(trimmed, i64::MIN, i64::MAX),
-        DataType::Float32 => java_number(trimmed).and_then(|text| text.parse().ok()).map(Value::Float),
-        DataType::Float64 => java_number(trimmed).and_then(|text| text.parse().ok()).map(Value::Double),
-        DataType::Decimal128(precision, scale) => match Exact::of_text(trimmed) {
+        DataType::Int8 => whole(text.trim_matches(' '), i8::MIN.into(), i8::MAX.into()),
+        DataType::Int16 => whole(text.trim_matches(' '), i16::MIN.into(), i16::MAX.into()),
+        DataType::Int32 => whole(text.trim_matches(' '), i32::MIN.into(), i32::MAX.into()),
+        DataType::Int64 => whole(text.trim_matches(' '), i64::MIN, i64::MAX),
+        DataType::Float32 => java_number(java_trimmed).and_then(|text| text.parse().ok()).map(Value::Float),
+        DataType::Float64 => java_number(java_trimmed).and_then(|text| text.parse().ok()).map(Value::Double),
+        DataType::Decimal128(precision, scale) => match Exact::of_text(text.trim_matches([' ', '\t', '\n'])) {
             Some(number) => return Ok(number.as_decimal(*precision, *scale).map(Value::Decimal)),
             None => None,
         },
@@ -163,6 +164,11 @@ fn whole(text: &str, least: i64, most: i64) -> Option<Value> {
     }
     let number = if is_negative { -number } else { number };
     (i128::from(least)..=i128::from(most)).contains(&number).then_some(Value::Whole(number as i64))
+}
+
+/// Whether `Double.parseDouble` takes a text.
+pub fn is_java_number(text: &str) -> bool {
+    java_number(text.trim_matches(|character| character <= ' ')).is_some()
 }
 
 /// What `Double.parseDouble` takes, as Rust takes it: a type's letter may follow.

@@ -107,7 +107,7 @@ fn text_body(to: &DataType, zone: Zone, try_: bool) -> Option<Body> {
             Box::new(move |args: &Arguments| {
                 let text = args.text(0)?;
                 args.try_write::<arrow::datatypes::$T>(|row| match text.get(row) {
-                    Some(text) => or_refuse($parse(text.trim()), text, try_, &args.return_type),
+                    Some(text) => or_refuse($parse(text), text, try_, &args.return_type),
                     None => Ok(None),
                 })
             })
@@ -138,7 +138,7 @@ fn text_body(to: &DataType, zone: Zone, try_: bool) -> Option<Body> {
                 args.try_write::<arrow::datatypes::Decimal128Type>(|row| match text.get(row) {
                     // A number that does not fit is NULL, as in Flink.
                     Some(text) => {
-                        let parsed = number::parse_decimal(text.trim(), precision, scale);
+                        let parsed = number::parse_decimal(text, precision, scale);
                         or_refuse(parsed, text, try_, &args.return_type).map(Option::flatten)
                     }
                     None => Ok(None),

@@ -1,5 +1,5 @@
-//! `+ - * / %` of decimals, exactly as Flink computes them: the exact result rounded half away from zero to the scale
-//! of the result type; NULL when that does not fit its precision.
+//! `+ - * / %` of decimals, exactly as Flink computes them: the exact result rounded half away from zero to the scale of the
+//! result type; NULL when that does not fit its precision. A quotient is rounded twice: to 38 digits first.
 //!
 //! Arrow's kernels fail if an intermediate value does not fit 128 bits, which happens long before the result is too
 //! large: 5.0 divided by 2.0, both DECIMAL(38, 18), needs 40 digits in between. Here intermediate values have up to 256
@@ -76,13 +76,50 @@ impl Computation {
 
     /// `None` if the result does not fit its type.
     pub(crate) fn compute(&self, left: i128, right: i128) -> Option<i128> {
+        if self.operator == Arithmetic::Divide {
+            let value = self.narrow_quotient(left, right).or_else(|| self.quotient(left, right));
+            return value.filter(|value| value.unsigned_abs() < self.bound.unsigned_abs());
+        }
         let narrow = self.rounded(left, right, 10_i128);
         let wide = || self.rounded(i256::from_i128(left), i256::from_i128(right), i256::from_i128(10))?.to_i128();
         narrow.or_else(wide).filter(|value| value.unsigned_abs() < self.bound.unsigned_abs())
     }
 
-    /// The result in integers of some width; `None` if that is not enough on the way. With 256 bits that can only be
-    /// the dividend, of a quotient with more than 38 digits.
+    /// The quotient, if it is the same however often it is rounded and is found with 128 bits.
+    fn narrow_quotient(&self, left: i128, right: i128) -> Option<i128> {
+        /// Of a smaller dividend, what is left differs from half of the divisor by more than the last of 38 digits of the
+        /// quotient: rounded to 38 digits it is on the same side.
+        const DIVIDEND_MAX: u128 = 10_u128.pow(37);
+        let (up, down) = (self.result + self.right, self.left);
+        let raised = |value: i128, digits: u32| value.checked_mul(10_i128.checked_pow(digits)?);
+        let dividend = raised(left, up.saturating_sub(down))?;
+        let divisor = raised(right, down.saturating_sub(up))?;
+        if dividend.unsigned_abs() < DIVIDEND_MAX { half_up(dividend, divisor) } else { None }
+    }
+
+    /// The quotient, rounded to 38 digits and then to the scale of the result. `None` if that has more than 38 digits.
+    fn quotient(&self, left: i128, right: i128) -> Option<i128> {
+        const DIGITS: u32 = 38;
+        let power = |digits: u32| i256::from_i128(10).checked_pow(digits);
+        let digits_of = |value: i128| value.unsigned_abs().checked_ilog10().map_or(0, |digits| digits + 1);
+        // The quotient of numbers with so many digits has 38 or 39 of them, so it fits 256 bits.
+        let mut raised = (DIGITS + digits_of(right)).saturating_sub(digits_of(left));
+        let (left, right) = (i256::from_i128(left), i256::from_i128(right));
+        let whole = left.checked_mul(power(raised)?)?.checked_div(right)?;
+        if absolute(whole) >= power(DIGITS)? {
+            raised = raised.checked_sub(1)?;
+        }
+        let rounded = half_up(left.checked_mul(power(raised)?)?, right)?;
+        let scale = i64::from(raised) + i64::from(self.left) - i64::from(self.right);
+        match scale - i64::from(self.result) {
+            // Nothing of 38 digits is left.
+            dropped if dropped > i64::from(DIGITS) => Some(0),
+            dropped @ 0.. => half_up(rounded, power(u32::try_from(dropped).ok()?)?)?.to_i128(),
+            missing => rounded.checked_mul(power(u32::try_from(-missing).ok()?)?)?.to_i128(),
+        }
+    }
+
+    /// The result in integers of some width; `None` if that is not enough on the way, as it never is with 256 bits.
     fn rounded<T: ArrowNativeTypeOp>(&self, left: T, right: T, ten: T) -> Option<T> {
         let scaled = |value: T, digits: u32| match digits {
             0 => Some(value),
@@ -91,10 +128,7 @@ impl Computation {
         let common = self.left.max(self.right);
         let aligned = || Some((scaled(left, common - self.left)?, scaled(right, common - self.right)?));
         let (dividend, divisor) = match self.operator {
-            Arithmetic::Divide => {
-                let (up, down) = (self.result + self.right, self.left);
-                return half_up(scaled(left, up.saturating_sub(down))?, scaled(right, down.saturating_sub(up))?);
-            }
+            Arithmetic::Divide => return None,
             Arithmetic::Multiply => (left.mul_checked(right).ok()?, self.left + self.right),
             Arithmetic::Plus => (aligned().and_then(|(left, right)| left.add_checked(right).ok())?, common),
             Arithmetic::Minus => (aligned().and_then(|(left, right)| left.sub_checked(right).ok())?, common),
@@ -135,7 +169,7 @@ mod tests {
     const OPERATORS: [Arithmetic; 5] =
         [Arithmetic::Plus, Arithmetic::Minus, Arithmetic::Multiply, Arithmetic::Divide, Arithmetic::Modulo];
 
-    /// The same by numbers without bounds: as a fraction, rounded once.
+    /// The same by numbers without bounds: as a fraction that is rounded; a quotient to 38 digits before.
     fn exact(of: &Computation, left: i128, right: i128) -> Option<i128> {
         let power = |digits: u32| BigInt::from(10).pow(digits);
         let (a, b) = (BigInt::from(left), BigInt::from(right));
@@ -147,13 +181,43 @@ mod tests {
             Arithmetic::Divide => (a * b_over, b * a_over),
             Arithmetic::Modulo => ((a * &b_over) % (b * &a_over), a_over * b_over),
         };
+        let (dividend, divisor) = match of.operator {
+            Arithmetic::Divide => in_38_digits(dividend, divisor),
+            _ => (dividend, divisor),
+        };
+        let rounded = rounded(dividend * power(of.result), divisor);
+        i128::try_from(rounded).ok().filter(|value| value.unsigned_abs() < of.bound.unsigned_abs())
+    }
+
+    /// A fraction rounded to 38 digits, as a fraction.
+    fn in_38_digits(dividend: BigInt, divisor: BigInt) -> (BigInt, BigInt) {
+        let power = |digits: usize| BigInt::from(10).pow(digits as u32);
+        let digits = |number: &BigInt| number.magnitude().to_string().len();
+        let raised = 38 + digits(&divisor);
+        let dividend = dividend * power(raised);
+        let dropped = digits(&(&dividend / &divisor)).saturating_sub(38);
+        (rounded(dividend, divisor * power(dropped)) * power(dropped), power(raised))
+    }
+
+    /// The quotient, halves away from zero.
+    fn rounded(dividend: BigInt, divisor: BigInt) -> BigInt {
         let two = BigInt::from(2);
         let negative = (dividend < BigInt::ZERO) != (divisor < BigInt::ZERO);
         let (dividend, divisor) =
             (BigInt::from(dividend.magnitude().clone()), BigInt::from(divisor.magnitude().clone()));
-        let rounded = (dividend * power(of.result) * &two + &divisor) / (divisor * two);
-        let rounded = if negative { -rounded } else { rounded };
-        i128::try_from(rounded).ok().filter(|value| value.unsigned_abs() < of.bound.unsigned_abs())
+        let rounded = (dividend * &two + &divisor) / (divisor * two);
+        if negative { -rounded } else { rounded }
+    }
+
+    #[test]
+    fn a_quotient_is_rounded_to_38_digits_first() {
+        // The quotient has 18 digits in front of its point. 0.4999… behind it is 0.5 with 20 digits more, and that is 1.
+        let of = Computation::new(Arithmetic::Divide, (38, 0), (38, 0), (38, 0));
+        let (whole, divisor) = (10_i128.pow(17), 10_i128.pow(20) + 1);
+        let below_half = whole * divisor + divisor / 2;
+        assert_eq!(of.compute(below_half, divisor), Some(whole + 1));
+        assert_eq!(of.compute(-below_half, divisor), Some(-whole - 1));
+        assert_eq!(of.compute(below_half - 1, divisor), Some(whole));
     }
 
     fn decimal() -> impl Strategy<Value = (i128, i8)> {

@@ -1,15 +1,16 @@
 //! Rounding: `ROUND`, `TRUNCATE`, `CEIL`, `FLOOR`.
 //!
-//! Conventions: integers and floating point numbers keep their type. DECIMAL gets Flink's result type: with a literal
-//! number of places `r`, `DECIMAL(1 + p - s + r, r)`; `CEIL` and `FLOOR` give `DECIMAL(p, 0)`. Halves round away from
-//! zero, on the shortest decimal form of a floating point number as Java prints it. `CEIL`/`FLOOR` of a point in time
-//! to a unit are `ceil_to`/`floor_to`, in [`crate::temporal`].
+//! Conventions: integers and floating point numbers keep their type. DECIMAL gets Flink's result type: with a literal number
+//! of places `r`, `DECIMAL(1 + p - s + r, r)`; `CEIL` and `FLOOR` give `DECIMAL(p, 0)`. Halves round away from zero, on the
+//! shortest decimal form of a DOUBLE as Java prints it; a FLOAT is widened first. Where `ROUND` and `TRUNCATE` need digits,
+//! NaN and the infinities have none: they end the job.
+//! `CEIL`/`FLOOR` of a point in time to a unit are `ceil_to`/`floor_to`, in [`crate::temporal`].
 
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
-use eddyline_expression::{Expr, Result, ScalarFunction, plan_err};
+use eddyline_expression::{Expr, Result, ScalarFunction, plan_err, value_err};
 
 use crate::arguments::Arguments;
 use crate::cast::number::fits;
@@ -106,12 +107,10 @@ fn round_to(args: &Arguments, mode: Mode) -> Result<ArrayRef> {
         (DataType::Int64, _) => integers!(Int64Type, i64),
         (DataType::Float32, _) => {
             let number = args.primitive::<Float32Type>(0)?;
-            args.write::<Float32Type>(|row| {
-                let number = number.get(row)?;
-                Some(
-                    round_shortest(&format!("{number:e}"), places(row)?, mode)
-                        .map_or(number, |text| text.parse().unwrap_or(number)),
-                )
+            args.try_write::<Float32Type>(|row| {
+                let (Some(number), Some(places)) = (number.get(row), places(row)) else { return Ok(None) };
+                let rounded = round_shortest(number.into(), places, mode)?;
+                Ok(Some(rounded.and_then(|text| text.parse().ok()).unwrap_or(number + 0.0)))
             })
         }
         (DataType::Decimal128(_, from), DataType::Decimal128(precision, to)) => {
@@ -126,12 +125,10 @@ fn round_to(args: &Arguments, mode: Mode) -> Result<ArrayRef> {
         }
         _ => {
             let number = args.double(0)?;
-            args.write::<Float64Type>(|row| {
-                let number = number.get(row)?;
-                Some(
-                    round_shortest(&format!("{number:e}"), places(row)?, mode)
-                        .map_or(number, |text| text.parse().unwrap_or(number)),
-                )
+            args.try_write::<Float64Type>(|row| {
+                let (Some(number), Some(places)) = (number.get(row), places(row)) else { return Ok(None) };
+                let rounded = round_shortest(number, places, mode)?;
+                Ok(Some(rounded.and_then(|text| text.parse().ok()).unwrap_or(number + 0.0)))
             })
         }
     }
@@ -174,16 +171,20 @@ fn round_integer(number: i128, places: i64, mode: Mode) -> i128 {
     }
 }
 
-/// Rounds a number in the form `d.dde-x`; `None` when it stays as it is (also NaN and the infinities).
-fn round_shortest(text: &str, places: i64, mode: Mode) -> Option<String> {
-    let (mantissa, exponent) = text.split_once('e')?;
-    let exponent: i64 = exponent.parse().ok()?;
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let scale = i64::try_from(fraction.len()).ok()? - exponent;
-    if places >= scale {
-        return None;
+/// The digits of a number, rounded; `None` when it stays as it is, but for the sign of zero, which Java's digits have not.
+fn round_shortest(number: f64, places: i64, mode: Mode) -> Result<Option<String>> {
+    if !number.is_finite() {
+        return value_err!("{} of {number}: it has no digits", if mode == Mode::Down { "TRUNCATE" } else { "ROUND" });
     }
-    let rounded = drop_digits(digits, scale - places, mode);
-    Some(format!("{rounded}e{}", -places))
+    let digits = |text: &str| {
+        let (mantissa, exponent) = text.split_once('e')?;
+        let exponent: i64 = exponent.parse().ok()?;
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+        Some((digits, i64::try_from(fraction.len()).ok()? - exponent))
+    };
+    // The form is `d.dde-x`.
+    Ok(digits(&format!("{number:e}"))
+        .filter(|(_, scale)| places < *scale)
+        .map(|(digits, scale)| format!("{}e{}", drop_digits(digits, scale - places, mode), -places)))
 }

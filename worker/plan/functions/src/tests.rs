@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_empty_array};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field};
 use chrono_tz::Tz;
 use eddyline_expression::{Expr, Result, Rows, Scalar, ScalarFunction};
@@ -90,11 +91,20 @@ fn call(udf: &Arc<dyn ScalarFunction>, args: Vec<Scalar>) -> Result<Outcome> {
     Ok(result)
 }
 
+/// A value as the planner gives it to a function that takes another type.
+fn converted(value: &Scalar, data_type: &DataType) -> Result<Scalar> {
+    if value.data_type() == *data_type {
+        return Ok(value.clone());
+    }
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    Scalar::try_from_array(&cast_with_options(&value.to_array(), data_type, &strict)?, 0)
+}
+
 fn call_once(udf: &Arc<dyn ScalarFunction>, args: &[Scalar]) -> Result<Outcome> {
     let given: Vec<DataType> = args.iter().map(Scalar::data_type).collect();
     let types = udf.coerce(&given)?;
     let args: Vec<Scalar> =
-        args.iter().zip(&types).map(|(value, data_type)| value.cast_to(data_type)).collect::<Result<_>>()?;
+        args.iter().zip(&types).map(|(value, data_type)| converted(value, data_type)).collect::<Result<_>>()?;
     let of_constants = Expr::call(Arc::clone(udf), args.iter().cloned().map(Expr::literal).collect())?;
     let return_type = of_constants.data_type();
     let result = of_constants.evaluate(Rows { columns: &[], len: 2 })?.into_array(2)?;

@@ -31,6 +31,13 @@ impl JobGraph {
         self.nodes.iter().filter_map(of).collect()
     }
 
+    /// How many edges leave each node.
+    pub fn consumers(&self) -> Vec<usize> {
+        let mut consumers = vec![0; self.nodes.len()];
+        self.nodes.iter().flat_map(|node| &node.inputs).for_each(|edge| consumers[edge.from] += 1);
+        consumers
+    }
+
     /// Stands for all that the operators with state compute: equal for scripts whose state is the same.
     pub fn fingerprint(&self) -> String {
         let digests = self.meanings().into_iter().map(|(uid, meaning)| format!("{uid}\t{}", meaning.digest()));
@@ -62,7 +69,7 @@ pub struct Node {
 }
 
 /// A stream from one node into another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Edge {
     /// The node whose output this is.
     pub from: NodeId,
@@ -81,7 +88,7 @@ pub enum Partitioning {
 }
 
 /// What an operator does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum NodeKind {
     /// Reads a table.
     Source(Box<SourceNode>),
@@ -100,7 +107,7 @@ pub enum NodeKind {
 }
 
 /// Reads a table: decoded columns, computed columns, watermarks; all per split.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SourceNode {
     /// The table, with its options.
     pub table: TableDescriptor,
@@ -133,7 +140,7 @@ pub struct Alignment {
 }
 
 /// `WATERMARK FOR column AS expression`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WatermarkSpec {
     /// The event-time column, in the output of the source.
     pub column: usize,
@@ -147,7 +154,7 @@ pub struct WatermarkSpec {
 }
 
 /// One computed column.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Projection {
     /// The expression.
     pub expression: Expr,
@@ -156,7 +163,7 @@ pub struct Projection {
 }
 
 /// Filters rows, then computes columns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Calc {
     /// Rows for which this is not true are dropped.
     pub filter: Option<Expr>,
@@ -165,7 +172,7 @@ pub struct Calc {
 }
 
 /// Writes a table. Columns arrive by position, already cast to the table's types.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SinkNode {
     /// The table, with its options.
     pub table: TableDescriptor,

@@ -18,7 +18,7 @@ pub enum OverFrame {
 /// Aggregates for every row over the rows before it, per key, in order of event time.
 ///
 /// Output columns: the input columns, then `aggregates` in order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Over {
     /// Input columns of PARTITION BY. The edge into the node is hashed by the same columns.
     pub keys: Vec<usize>,

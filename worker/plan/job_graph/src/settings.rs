@@ -26,6 +26,10 @@ pub struct Settings {
     pub source_idle_timeout: Duration,
     /// `table.local-time-zone`: a name that a time zone is found by.
     pub local_time_zone: String,
+    /// `table.optimizer.reuse-sub-plan-enabled`: what is computed twice is computed once.
+    pub reuse_sub_plans: bool,
+    /// `table.optimizer.reuse-source-enabled`: a table has one source, however often it is read.
+    pub reuse_sources: bool,
     /// `table.exec.sink.*-enforcer`.
     pub sink_constraints: SinkConstraints,
 }
@@ -87,6 +91,8 @@ impl Default for Settings {
             checkpoints_retained: 3,
             source_idle_timeout: Duration::ZERO,
             local_time_zone: "UTC".to_owned(),
+            reuse_sub_plans: true,
+            reuse_sources: true,
             sink_constraints: SinkConstraints::default(),
         }
     }

@@ -68,7 +68,7 @@ pub enum WindowColumn {
 /// Aggregates per key and window. Fires when the watermark reaches the last millisecond of a window.
 ///
 /// Output columns: `keys` in order, then `aggregates` in order, then `window_columns` in order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WindowAggregate {
     /// How windows are cut.
     pub assigner: WindowAssigner,
@@ -85,7 +85,7 @@ pub struct WindowAggregate {
 /// Adds window columns to every row, without state; a row of a hopping window is repeated for each of its windows.
 ///
 /// Output columns: the input columns, then `window_start`, `window_end`, `window_time`. Never for sessions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WindowAssign {
     /// How windows are cut.
     pub assigner: WindowAssigner,

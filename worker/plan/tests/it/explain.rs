@@ -413,3 +413,44 @@ fn enforcers_of_a_sink_stand_with_it() {
     );
     assert!(text.contains("ConstraintEnforcer[NotNullEnforcer(fields=[k]), LengthEnforcer(fields=[k])]"), "{text}");
 }
+
+/// Two inserts over one view.
+const SHARED: &str = "
+CREATE VIEW per_key AS SELECT `key` AS k, window_start AS s, window_end AS e, COUNT(*) AS n
+FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND)) WHERE `value` > 0 GROUP BY `key`, window_start, window_end;
+INSERT INTO counts SELECT * FROM per_key;
+INSERT INTO counts SELECT k, s, e, n FROM per_key WHERE n > 1;
+";
+
+#[test]
+fn what_inserts_share_is_computed_once_and_shown_as_reused() {
+    insta::assert_snapshot!(explained(SHARED));
+}
+
+#[test]
+fn nothing_is_shared_where_that_is_turned_off() {
+    let without = |setting: &str| explained(&format!("SET 'table.optimizer.{setting}' = 'false';{SHARED}"));
+    let (alone, own_sources) = (without("reuse-sub-plan-enabled"), without("reuse-source-enabled"));
+    let count = |text: &str, what: &str| text.matches(what).count();
+    for (text, sources, reused) in [(explained(SHARED), 1, 1), (alone, 1, 1), (own_sources, 2, 0)] {
+        assert_eq!((count(&text, "] Source kv"), count(&text, "Reused(")), (sources, reused), "{text}");
+    }
+    let aggregates = [SHARED.to_owned(), format!("SET 'table.optimizer.reuse-sub-plan-enabled' = 'false';{SHARED}")];
+    assert_eq!(aggregates.map(|script| count(&explained(&script), "] WindowAggregate")), [1, 2]);
+}
+
+#[test]
+fn what_is_drawn_at_random_is_drawn_for_each_place() {
+    let table = "CREATE TABLE drawn (a STRING, id AS UUID(), r AS RAND(), b AS UPPER(a))
+        WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'json');";
+    let text = explained(&format!(
+        "{table}
+         CREATE VIEW ids AS SELECT id, b FROM drawn;
+         INSERT INTO strings SELECT CONCAT(id, b) FROM ids;
+         INSERT INTO strings SELECT CONCAT(id, b) FROM ids;
+         INSERT INTO strings SELECT b FROM drawn;
+         INSERT INTO strings SELECT b FROM drawn;"
+    ));
+    insta::assert_snapshot!(text);
+    assert_eq!(text.to_lowercase().matches("uuid()").count(), 2, "{text}");
+}

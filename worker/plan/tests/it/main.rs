@@ -4,4 +4,5 @@ mod diagnostics;
 mod explain;
 mod meaning;
 mod nexmark;
+mod stages;
 mod token_soup;

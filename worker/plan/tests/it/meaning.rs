@@ -75,13 +75,27 @@ fn names_follow_from_what_an_operator_computes() {
     assert!(both.contains(name), "another statement in front changes nothing: {both:?}");
     assert_eq!(names(&format!("{KAFKA}{}", SUM.replace("SUM(amount)", "SUM(amount) AS s"))), alone);
     assert_ne!(names(&format!("{KAFKA}{}", SUM.replace("'1' MINUTE", "'2' MINUTE"))), alone);
-    let twice = names(&format!("{KAFKA}{SUM}{SUM}"));
+    let alone = "SET 'table.optimizer.reuse-sub-plan-enabled' = 'false';\n";
+    let twice = names(&format!("{alone}{KAFKA}{SUM}{SUM}"));
     assert_eq!(twice, [name.clone(), format!("{name}#2")], "the same for the same table is numbered");
 }
 
 #[test]
+fn what_is_shared_is_named_for_the_first_insert_that_uses_it() {
+    let alone = names(&format!("{KAFKA}{SUM}"));
+    let another = "CREATE TABLE another (id BIGINT, total INT) WITH ('connector' = 'blackhole');";
+    let second = SUM.replace("INTO sums", "INTO another");
+    assert_eq!(names(&format!("{KAFKA}{another}{SUM}{second}")), alone, "one that is added behind changes no name");
+    assert_eq!(names(&format!("{KAFKA}{SUM}{SUM}")), alone);
+    let in_front = names(&format!("{KAFKA}{another}{second}{SUM}"));
+    assert_eq!(in_front, [alone[0].replace("sums/", "another/")]);
+    assert_eq!(objection(&format!("{KAFKA}{SUM}"), &format!("{KAFKA}{another}{second}{SUM}")), None);
+}
+
+#[test]
 fn former_names_count_the_operators_of_an_insert() {
-    let graph = planned(&format!("{KAFKA}{SUM}{SUM}")).graph;
+    let alone = "SET 'table.optimizer.reuse-sub-plan-enabled' = 'false';\n";
+    let graph = planned(&format!("{alone}{KAFKA}{SUM}{SUM}")).graph;
     let former: Vec<&str> =
         graph.nodes.iter().filter(|node| node.meaning.is_some()).map(|node| node.former_uid.as_str()).collect();
     assert_eq!(former, ["source/orders", "sums/window-aggregate-1", "sums-2/window-aggregate-1"]);
@@ -108,6 +122,26 @@ fn long_expressions_are_distinguished_although_they_are_cut() {
     assert_eq!(objection(&sum("1"), &sum("1")), None);
     let text = objection(&sum("1"), &sum("2")).expect("refused");
     assert!(text.len() < 3_000, "{} characters", text.len());
+}
+
+#[test]
+fn different_literals_are_different_computations() {
+    let count =
+        |condition: &str| format!("{KAFKA}{}", COUNT.replace("GROUP BY", &format!("WHERE {condition} GROUP BY")));
+    let of = |literal: &str| count(&format!("CAST(CAST(id AS STRING) AS BYTES) <> {literal}"));
+    let (one, two) = ("x'00112233445566778899aa'", "x'00112233445566778899bb'");
+    assert_eq!(objection(&of(one), &of(one)), None);
+    let text = objection(&of(one), &of(two)).expect("they agree in ten bytes only");
+    assert!(text.contains("00112233445566778899AA") && text.contains("00112233445566778899BB"), "{text}");
+    let of = |literal: &str| count(&format!("ARRAY_CONTAINS({literal}, CAST(id AS STRING))"));
+    for (one, two) in [
+        ("ARRAY['a, b']", "ARRAY['a', 'b']"),
+        ("ARRAY['', 'a']", "ARRAY[CAST(NULL AS STRING), 'a']"),
+        ("ARRAY['a', 'b']", "ARRAY['b', 'a']"),
+    ] {
+        assert_eq!(objection(&of(one), &of(one)), None);
+        assert!(objection(&of(one), &of(two)).is_some(), "{one} is not {two}");
+    }
 }
 
 #[test]

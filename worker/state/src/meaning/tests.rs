@@ -98,6 +98,63 @@ fn fewer_aggregates_leave_state_valid_and_one_with_all_of_them_comes_first() {
 }
 
 #[test]
+fn an_operator_that_is_added_restores_what_another_that_computes_the_same_restores_too() {
+    let recorded = [source("source/a", "t", &["x"]), aggregate("out/1", "1 min", &["MAX(v)", "SUM(v)"], "source/a")];
+    let job = [
+        source("source/a", "t", &["x"]),
+        aggregate("added/1", "1 min", &["MAX(v)", "SUM(v)"], "source/a"),
+        aggregate("fewer/1", "1 min", &["SUM(v)"], "source/a"),
+        aggregate("other/1", "1 min", &["MIN(v)"], "source/a"),
+        aggregate("out/1", "1 min", &["MAX(v)", "SUM(v)"], "source/a"),
+    ];
+    let comparison = compare(&recorded, &job);
+    let from_out = [pair("added/1", "out/1"), pair("fewer/1", "out/1"), pair("out/1", "out/1")];
+    assert_eq!(restored(&comparison), [&from_out[..], &[pair("source/a", "source/a")]].concat());
+    assert_eq!((comparison.refusals, comparison.added), (Vec::new(), vec![uid("other/1")]));
+}
+
+#[test]
+fn state_of_one_computation_that_is_recorded_twice_is_needed_once() {
+    let two = |calls: &[&str], of: &str| {
+        [
+            source("source/a", "t", &["x"]),
+            source("source/a#2", "t", &["x"]),
+            aggregate("out/1", "1 min", &["SUM(v)"], "source/a"),
+            aggregate("out/2", "1 min", calls, of),
+        ]
+    };
+    let one = &two(&[], "")[..3];
+    let same = compare(&two(&["SUM(v)"], "source/a"), one);
+    assert_eq!(same.refusals, Vec::new());
+    let refused = |recorded: &[Operator]| {
+        compare(recorded, one).refusals.into_iter().map(|refusal| refusal.recorded.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(&two(&["SUM(v)", "MAX(v)"], "source/a")), ["out/2"], "MAX would be left behind");
+    assert_eq!(refused(&two(&["SUM(v)"], "source/a#2")), ["out/2"], "the other source is elsewhere in its rows");
+}
+
+#[test]
+fn a_table_that_is_read_more_often_is_read_from_where_it_was_and_another_table_is_not() {
+    let recorded = [source("source/a", "t", &["x"]), aggregate("out/1", "1 min", &["SUM(v)"], "source/a")];
+    let job = [
+        source("source/a", "t", &["x"]),
+        source("source/a#2", "t", &["x"]),
+        source("source/b", "t", &["x"]),
+        aggregate("out/1", "1 min", &["SUM(v)"], "source/a"),
+        aggregate("out/2", "1 min", &["SUM(v)"], "source/a#2"),
+        aggregate("out/3", "1 min", &["SUM(v)"], "source/b"),
+    ];
+    let comparison = compare(&recorded, &job);
+    assert_eq!(
+        restored(&comparison),
+        [pair("out/1", "out/1"), pair("out/2", "out/1"), pair("source/a", "source/a"), pair("source/a#2", "source/a")]
+    );
+    assert_eq!(comparison.added, [uid("source/b"), uid("out/3")]);
+    let refused = compare(&job[..2], &recorded[..1]).refusals;
+    assert_eq!(refused[0].recorded, uid("source/a#2"), "two sources have two positions");
+}
+
+#[test]
 fn servers_are_the_same_when_one_is_in_both_lists() {
     let recorded = [source("source/a", "t", &["x", "y"])];
     assert!(compare(&recorded, &[source("source/a", "t", &["y", "z"])]).refusals.is_empty());

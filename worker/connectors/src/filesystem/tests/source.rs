@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
-use eddyline_formats::parquet::{Config as ParquetConfig, FileWriter};
 use eddyline_stream::SplitId;
+use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 
 use super::{lines, people};
@@ -261,16 +261,15 @@ proptest! {
 /// A file of three row groups, with the ids from 0 to 2999.
 fn three_row_groups(folder: &Path) -> TableDescriptor {
     let table = people(text(folder), "parquet", &[("source.split.size", "500")]);
-    let config = ParquetConfig::default();
-    let mut writer = FileWriter::new(&config, &table.schema).expect("a writer");
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(&table.schema), None).expect("a writer");
     for from in [0, 1000, 2000] {
         let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + 1000));
         let names = arrow::array::new_null_array(&DataType::Utf8, 1000);
         let rows = RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns");
         writer.write(&rows).expect("it takes rows");
-        writer.end_row_group().expect("it takes rows");
+        writer.flush().expect("a row group");
     }
-    fs::write(folder.join("a.parquet"), writer.finish().expect("a file")).expect("a file");
+    fs::write(folder.join("a.parquet"), writer.into_inner().expect("a file")).expect("a file");
     table
 }
 
@@ -377,6 +376,88 @@ fn what_an_older_checkpoint_had_read_piece_by_piece_is_not_read_again() {
         }
         assert_eq!(ids(&harness.drain(reader.as_mut(), 7).expect("rows")), (20..30).collect::<Vec<_>>());
         assert_eq!(ids_of(&harness.block_on(enumerator.discover()).expect("nothing new").splits), ids_of(&[]));
+    }
+}
+
+#[test]
+fn a_file_of_which_the_last_piece_is_read_is_not_cut_across_it_when_the_table_cuts_in_another_way() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let harness = Harness::new();
+    fs::write(folder.path().join("a.json"), lines(0, 30)).expect("a file");
+    let table = |cut: &str| people(text(folder.path()), "json", &[("source.split.size", cut)]);
+    let splits = harness.discover(harness.source(&table("64")).as_ref()).expect("splits");
+    let last = splits[splits.len() - 1].clone();
+    let ids_in = |splits: Vec<Split>| {
+        let source = harness.source(&table("64"));
+        let mut reader = harness.reader(source.as_ref());
+        splits.into_iter().for_each(|split| reader.add_split(split).expect("a split"));
+        ids(&harness.drain(reader.as_mut(), 7).expect("rows"))
+    };
+    let of_last = ids_in(vec![last.clone()]);
+    for cut in ["100", "1000000", "7"] {
+        for is_open in [false, true] {
+            let source = harness.source(&table(cut));
+            let mut finished = source.finished();
+            let mut enumerator = source.enumerator(harness.io()).expect("an enumerator");
+            if !is_open {
+                finished.add(Split { finished: true, ..last.clone() }).expect("a piece");
+            }
+            enumerator.restored(std::slice::from_ref(&last.id));
+            let found = harness.block_on(enumerator.discover()).expect("splits").splits;
+            let unread: Vec<Split> = found.into_iter().filter(|split| !finished.contains(&split.id)).collect();
+            let mut all = ids_in(unread);
+            all.extend(if is_open { &[] } else { &of_last[..] });
+            assert_eq!(all, (0..30).collect::<Vec<_>>(), "cut {cut}, open: {is_open}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Each run reads some pieces to their end, has others open when it stops, and cuts as the table says then.
+    #[test]
+    fn every_byte_of_a_file_is_in_one_piece_however_the_table_cuts_it_from_run_to_run(
+        runs in prop::collection::vec((1u64..300, prop::collection::vec(0u8..3, 30)), 1..5),
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let harness = Harness::new();
+        fs::write(folder.path().join("a.json"), lines(0, 20)).expect("a file");
+        let size = fs::metadata(folder.path().join("a.json")).expect("a file").len();
+        let (mut blocks, mut open, mut read) = (Vec::new(), Vec::<Split>::new(), Vec::<(u64, u64)>::new());
+        let place = |split: &Split| {
+            let at = |key: &str| split.position[key].as_u64().expect("a number");
+            (at("start"), at("end"))
+        };
+        for (cut, fates) in &runs {
+            let cut = cut.to_string();
+            let source = harness.source(&people(text(folder.path()), "json", &[("source.split.size", &cut)]));
+            let mut finished = source.finished();
+            finished.restore(&blocks).expect("as written");
+            let mut enumerator = source.enumerator(harness.io()).expect("an enumerator");
+            enumerator.restored(&open.iter().map(|split| split.id.clone()).collect::<Vec<_>>());
+            let found = harness.block_on(enumerator.discover()).expect("splits").splits;
+            let unread: Vec<Split> = found.into_iter().filter(|split| !finished.contains(&split.id)).collect();
+            for known in &open {
+                prop_assert!(unread.iter().any(|split| split.id == known.id), "{} is found again", known.id);
+            }
+            let mut all: Vec<(u64, u64)> = unread.iter().map(place).chain(read.clone()).collect();
+            all.sort_unstable();
+            let ends: Vec<u64> = all.iter().map(|(_, end)| *end).collect();
+            prop_assert!(all.iter().map(|(start, _)| start).eq([0].iter().chain(&ends[..ends.len() - 1])));
+            prop_assert_eq!(ends.last(), Some(&size));
+            open.clear();
+            for (split, fate) in unread.into_iter().zip(fates.iter().cycle()) {
+                match fate {
+                    0 => {
+                        read.push(place(&split));
+                        finished.add(Split { finished: true, ..split }).expect("a piece");
+                    }
+                    1 => open.push(split),
+                    _ => {}
+                }
+            }
+            blocks = finished.snapshot().blocks;
+        }
     }
 }
 

@@ -33,6 +33,11 @@ pub(super) fn of_numbers(name: &str) -> Option<Body> {
         "cbrt" => |called| double(called, f64::cbrt),
         "exp" => |called| double(called, f64::exp),
         "log10" => |called| double(called, f64::log10),
+        "log2" => |called| double(called, |number| number.ln() / 2_f64.ln()),
+        "log" => |called| match called.values {
+            [Value::Double(base), Value::Double(number)] => Ok(Value::Double(one_nan(number.ln() / base.ln()))),
+            _ => double(called, f64::ln),
+        },
         "degrees" => |called| double(called, |number| number * (180.0 / std::f64::consts::PI)),
         "radians" => |called| double(called, |number| number * (std::f64::consts::PI / 180.0)),
         "atan2" => |called| match called.values {
@@ -119,6 +124,10 @@ fn remainder(called: &Called) -> Result<Value, String> {
     })
 }
 
+fn exact_of(number: f64) -> Result<Exact, String> {
+    Exact::of_text(&format!("{number:e}")).ok_or_else(|| format!("{number} has no digits"))
+}
+
 /// ROUND and TRUNCATE: of FLOAT and DOUBLE the digits that Java prints count.
 fn rounded(called: &Called, round: fn(&Exact, i64) -> Exact) -> Result<Value, String> {
     if called.has_null() {
@@ -135,17 +144,18 @@ fn rounded(called: &Called, round: fn(&Exact, i64) -> Exact) -> Result<Value, St
             let rounded = round(&Exact::new((*number).into(), 0), places.max(-40)).rounded(0);
             Value::Whole(cut(i128::try_from(rounded).map_err(|error| error.to_string())?, called.data_type))
         }
-        Value::Float(number) => match Exact::of_text(&format!("{number:e}")) {
-            Some(exact) if exact.scale > places => {
+        // `BigDecimal.valueOf` takes a DOUBLE, throws for what has no digits, and knows no negative zero.
+        Value::Float(number) => match exact_of(f64::from(*number))? {
+            exact if exact.scale > places => {
                 Value::Float(text(&round(&exact, places)).parse().map_err(|_| "no number")?)
             }
-            _ => Value::Float(*number),
+            _ => Value::Float(*number + 0.0),
         },
-        Value::Double(number) => match Exact::of_text(&format!("{number:e}")) {
-            Some(exact) if exact.scale > places => {
+        Value::Double(number) => match exact_of(*number)? {
+            exact if exact.scale > places => {
                 Value::Double(text(&round(&exact, places)).parse().map_err(|_| "no number")?)
             }
-            _ => Value::Double(*number),
+            _ => Value::Double(*number + 0.0),
         },
         Value::Decimal(unscaled) => {
             let (from, to) = (scale_of(called.type_of(0)?), scale_of(called.data_type));

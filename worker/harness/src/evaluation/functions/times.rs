@@ -6,7 +6,9 @@ use super::{Body, Called};
 use crate::evaluation::Value;
 use crate::evaluation::arithmetic::cut;
 use crate::evaluation::calendar::{self, Date, date_of, plus_months, split};
+use crate::evaluation::text::read;
 use crate::evaluation::value::DAY;
+use crate::evaluation::zone::Zone;
 
 const SECOND: i128 = 1_000_000;
 const HOUR: i128 = 3_600 * SECOND;
@@ -78,8 +80,70 @@ pub(super) fn of_times(name: &str) -> Option<Body> {
             let local = if is_instant { called.zone()?.local(*moment) } else { *moment };
             formatted(local, pattern).map(Value::Text)
         },
+        "floor_to" => |called| to_unit(called, |local, unit| Some(floor(local, unit)?.0)),
+        "ceil_to" => |called| {
+            to_unit(called, |local, unit| {
+                let (floor, next) = floor(local, unit)?;
+                Some(if floor == local { local } else { next })
+            })
+        },
+        "from_unixtime" => |called| {
+            let (seconds, pattern) = match called.values {
+                [Value::Whole(seconds)] => (*seconds, "yyyy-MM-dd HH:mm:ss"),
+                [Value::Whole(seconds), Value::Text(pattern)] => (*seconds, pattern.as_str()),
+                _ => return Ok(Value::Null),
+            };
+            formatted(called.zone()?.local(i128::from(seconds) * SECOND), pattern).map(Value::Text)
+        },
+        // What cannot be read is NULL here, where a CAST would fail.
+        "to_date" | "to_timestamp" => |called| match called.values {
+            [Value::Text(text)] => Ok(read(text, called.data_type, Zone::UTC).ok().flatten().unwrap_or(Value::Null)),
+            [Value::Null] => Ok(Value::Null),
+            _ => Err("the reference does not know patterns".to_owned()),
+        },
+        "to_timestamp_ltz" => |called| {
+            let (number, more) = match called.values {
+                [Value::Whole(number)] => (*number, 3),
+                [Value::Whole(number), Value::Whole(digits @ (0 | 3))] => (*number, 6 - *digits as u32),
+                [Value::Null, ..] | [_, Value::Null] => return Ok(Value::Null),
+                _ => return Err("the reference does not know this form".to_owned()),
+            };
+            let moment = i128::from(number) * 10_i128.pow(more);
+            // The years 0 to 9999.
+            let first = |year| i128::from(calendar::day_of(Date { year, month: 1, day: 1 })) * DAY;
+            let is_there = (first(0)..first(10_000)).contains(&moment);
+            Ok(if is_there { Value::Moment(moment - moment.rem_euclid(1_000)) } else { Value::Null })
+        },
         _ => return None,
     }))
+}
+
+/// FLOOR and CEIL of the second argument, by the clock of the session.
+fn to_unit(called: &Called, round: fn(i128, &str) -> Option<i128>) -> Result<Value, String> {
+    let [_, Value::Moment(moment)] = called.values else { return Ok(Value::Null) };
+    let is_instant = matches!(called.data_type, DataType::Timestamp(_, Some(_)));
+    let (unit, zone) = (unit_of(called)?, called.zone()?);
+    let local = if is_instant { zone.local(*moment) } else { *moment };
+    let rounded = round(local, &unit).ok_or_else(|| format!("the reference does not round to {unit}"))?;
+    Ok(Value::Moment(if is_instant { zone.instant(rounded) } else { rounded }))
+}
+
+/// Where the unit of a time begins, and where the next one does.
+fn floor(local: i128, unit: &str) -> Option<(i128, i128)> {
+    let first_of = |month: i64| {
+        let (year, month) = (month.div_euclid(12), month.rem_euclid(12) + 1);
+        i128::from(calendar::day_of(Date { year, month, day: 1 })) * DAY
+    };
+    if let Some(months) = months(unit).filter(|months| *months <= 12) {
+        let date = date_of(split(local).0);
+        let from = (date.year * 12 + date.month - 1).div_euclid(months) * months;
+        return Some((first_of(from), first_of(from + months)));
+    }
+    let length = length(unit)?;
+    // Weeks begin on Sundays, of which 1970-01-04 was one.
+    let zero = if unit == "WEEK" { 3 * DAY } else { 0 };
+    let from = local - (local - zero).rem_euclid(length);
+    Some((from, from + length))
 }
 
 pub(super) fn part_of(called: &Called, unit: &str, moment: i128, of: &DataType) -> Result<Value, String> {

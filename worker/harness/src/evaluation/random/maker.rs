@@ -21,6 +21,34 @@ const SIMILAR: &[(&str, &str)] = &[
     ("", "^(?s:)$"),
 ];
 
+/// Regular expressions: of what Java has, what the reference knows; some are none.
+const PATTERNS: &[&str] = &[
+    "",
+    "a",
+    "[a-c]+",
+    "(a|A)(b*)c?",
+    "^a.*c",
+    "\\d+",
+    "(\\d+)-(\\d+)",
+    "\\bT?\\w",
+    "\\s",
+    "x?",
+    "a*",
+    "b*?",
+    "a{1,2}",
+    "[^a-z]",
+    "(?:1|2)+",
+    "a|abc",
+    ".",
+    "(a)|(b)",
+    "\\.",
+    "[\\d.]+",
+    "(",
+    "*a",
+    "[a",
+    "日",
+];
+
 /// Makes expressions.
 pub(super) struct Maker<'a> {
     pub(super) random: Random,
@@ -73,6 +101,15 @@ impl Maker<'_> {
         Expr::call(function, arguments).ok()
     }
 
+    /// A literal regular expression, or any text.
+    fn regular_expression(&mut self) -> Expr {
+        Expr::literal(*self.random.pick(PATTERNS))
+    }
+
+    fn json_path(&mut self) -> Expr {
+        self.unit(&["$", "$.a", "lax $.a", "strict $.a.b", "$[0]", "lax $[1].a", "$.a[1]", "lax $.k"])
+    }
+
     fn unit(&mut self, units: &[&str]) -> Expr {
         Expr::literal(*self.random.pick(units))
     }
@@ -89,7 +126,9 @@ impl Maker<'_> {
             DataType::Utf8 => self.text(depth),
             DataType::Binary => {
                 let text = self.expression(&TEXT, depth);
-                if self.random.one_in(2) {
+                if self.random.one_in(3) {
+                    self.call("unhex", vec![text])
+                } else if self.random.one_in(2) {
                     self.cast(text, to, false)
                 } else {
                     self.call("encode", vec![text, Expr::literal("UTF-8")])
@@ -200,7 +239,35 @@ impl Maker<'_> {
 
     fn condition(&mut self, depth: u64) -> Option<Expr> {
         let condition = DataType::Boolean;
-        match self.random.below(14) {
+        match self.random.below(18) {
+            17 => {
+                let text = self.expression(&TEXT, depth);
+                if self.random.one_in(2) {
+                    let path = self.json_path();
+                    return self.call("json_exists", vec![text, path]);
+                }
+                let mut arguments = vec![text];
+                if self.random.one_in(2) {
+                    arguments.push(self.unit(&["VALUE", "SCALAR", "ARRAY", "OBJECT"]));
+                }
+                self.call("is_json", arguments)
+            }
+            14 => {
+                let of = if self.random.one_in(4) { DataType::Binary } else { TEXT };
+                let (whole, part) = (self.expression(&of, depth), self.expression(&of, depth));
+                let name = *self.random.pick(&["startswith", "endswith"]);
+                self.call(name, vec![whole, part])
+            }
+            15 => {
+                let of = if self.random.one_in(3) { self.any_type() } else { TEXT };
+                let value = self.expression(&of, depth);
+                let name = *self.random.pick(&["is_alpha", "is_digit", "is_decimal"]);
+                self.call(name, vec![value])
+            }
+            16 => {
+                let (text, pattern) = (self.expression(&TEXT, depth), self.regular_expression());
+                self.call("regexp", vec![text, pattern])
+            }
             0..=3 => {
                 use Comparison::{Distinct, Eq, Gt, GtEq, Lt, LtEq, NotDistinct, NotEq};
                 let of = self.any_type();
@@ -305,10 +372,27 @@ impl Maker<'_> {
                     let name = *self.random.pick(&["position", "locate"]);
                     self.call(name, arguments)
                 }
-                0 => {
-                    let text = self.expression(&TEXT, depth);
-                    self.call("char_length", vec![text])
-                }
+                0 => match self.random.below(4) {
+                    0 => {
+                        let text = self.expression(&TEXT, depth);
+                        self.call("char_length", vec![text])
+                    }
+                    1 => {
+                        let text = self.expression(&TEXT, depth);
+                        self.call("ascii", vec![text])
+                    }
+                    2 => {
+                        let (text, pattern) = (self.expression(&TEXT, depth), self.regular_expression());
+                        self.call("regexp_count", vec![text, pattern])
+                    }
+                    _ => {
+                        let mut arguments = vec![self.expression(&TEXT, depth), self.expression(&TEXT, depth)];
+                        for _ in 0..self.random.below(3) {
+                            arguments.push(Expr::literal(self.random.below(9) as i32 - 4));
+                        }
+                        self.call("instr", arguments)
+                    }
+                },
                 1 => {
                     let of = self.random.pick(&[list(TEXT), map(DataType::Float64, TEXT)]).clone();
                     let of = self.expression(&of, depth);
@@ -335,7 +419,8 @@ impl Maker<'_> {
             4 => {
                 let name = *self.random.pick(&[
                     "abs", "sign", "round", "truncate", "ceil", "floor", "sqrt", "ln", "exp", "cbrt", "log10", "sin",
-                    "cos", "tan", "cot", "asin", "acos", "atan", "sinh", "cosh", "tanh", "degrees", "radians",
+                    "cos", "tan", "cot", "asin", "acos", "atan", "sinh", "cosh", "tanh", "degrees", "radians", "log",
+                    "log2",
                 ]);
                 let mut arguments = vec![self.expression(to, depth)];
                 if matches!(name, "round" | "truncate") && self.random.one_in(2) {
@@ -344,7 +429,7 @@ impl Maker<'_> {
                 self.call(name, arguments)
             }
             _ => {
-                let name = *self.random.pick(&["mod", "power", "atan2"]);
+                let name = *self.random.pick(&["mod", "power", "atan2", "log"]);
                 let (left, right) = (self.expression(to, depth), self.expression(to, depth));
                 self.call(name, vec![left, right])
             }
@@ -384,7 +469,92 @@ impl Maker<'_> {
 
     fn text(&mut self, depth: u64) -> Option<Expr> {
         let text = self.expression(&TEXT, depth);
-        match self.random.below(9) {
+        match self.random.below(17) {
+            15 => {
+                let (name, path) = (*self.random.pick(&["json_value", "json_query"]), self.json_path());
+                self.call(name, vec![text, path])
+            }
+            16 => {
+                let name = *self.random.pick(&["json_string", "json_object", "json_array"]);
+                let mut arguments = Vec::new();
+                if name != "json_string" {
+                    arguments.push(self.unit(&["NULL", "ABSENT"]));
+                }
+                for _ in 0..if name == "json_string" { 1 } else { self.random.below(3) } {
+                    if name == "json_object" {
+                        arguments.push(self.unit(&["b", "a", "\"q\""]));
+                    }
+                    let of = [TEXT, DataType::Int32, DataType::Boolean, DECIMALS[0].clone(), list(TEXT)];
+                    let of = self.random.pick(&of).clone();
+                    arguments.push(self.expression(&of, depth));
+                }
+                self.call(name, arguments)
+            }
+            9 => {
+                let names = ["initcap", "to_base64", "from_base64", "url_encode", "url_decode"];
+                let name = *self.random.pick(&names);
+                self.call(name, vec![text])
+            }
+            10 => {
+                let name =
+                    *self.random.pick(&["md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha2", "to_base64"]);
+                if name == "sha2" {
+                    let bits = Expr::literal(*self.random.pick(&[224_i32, 256, 384, 512, 100]));
+                    return self.call(name, vec![text, bits]);
+                }
+                let bytes = self.expression(&DataType::Binary, depth);
+                let of = if self.random.one_in(2) { text } else { bytes };
+                self.call(name, vec![of])
+            }
+            11 => {
+                let number = self.expression(&DataType::Int64, depth);
+                let name = *self.random.pick(&["bin", "chr"]);
+                self.call(name, vec![number])
+            }
+            12 => {
+                let number = Expr::literal(self.random.below(14) as i32 - 3);
+                let other = self.expression(&TEXT, depth);
+                match self.random.below(6) {
+                    0 => self.call("lpad", vec![text, number, other]),
+                    1 => self.call("rpad", vec![text, number, other]),
+                    2 => self.call("elt", vec![number, text, other]),
+                    3 => self.call("split_index", vec![text, other, number]),
+                    4 => {
+                        let code = self.expression(&DataType::Int32, depth);
+                        self.call("split_index", vec![text, code, number])
+                    }
+                    _ => {
+                        let mut arguments = vec![text, other];
+                        arguments.extend((0..=self.random.below(2)).map(|_| self.expression(&DataType::Int64, depth)));
+                        self.call("overlay", arguments)
+                    }
+                }
+            }
+            13 => {
+                let pattern = self.regular_expression();
+                if self.random.one_in(2) {
+                    let new = self.expression(&TEXT, depth);
+                    return self.call("regexp_replace", vec![text, pattern, new]);
+                }
+                let mut arguments = vec![text, pattern];
+                if self.random.one_in(2) {
+                    arguments.push(Expr::literal(self.random.below(5) as i32 - 1));
+                }
+                self.call("regexp_extract", arguments)
+            }
+            14 if self.random.one_in(2) => {
+                let parts = ["HOST", "PATH", "QUERY", "REF", "PROTOCOL", "FILE", "AUTHORITY", "USERINFO", "host"];
+                let mut arguments = vec![text, self.unit(&parts)];
+                if self.random.one_in(4) {
+                    arguments = vec![arguments.swap_remove(0), Expr::literal("QUERY"), self.unit(&["k", "a", "", "x"])];
+                }
+                self.call("parse_url", arguments)
+            }
+            14 => {
+                let seconds =
+                    Expr::literal(*self.random.pick(&[0_i64, -1, 1_700_000_000, 1_698_541_200, -62_135_596_800]));
+                self.call("from_unixtime", vec![seconds])
+            }
             0 => {
                 let mut arguments = vec![text];
                 arguments.extend((0..self.random.below(3)).map(|_| self.expression(&TEXT, depth)));
@@ -444,7 +614,38 @@ impl Maker<'_> {
     }
 
     fn moment(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
-        match self.random.below(4) {
+        match self.random.below(6) {
+            4 => {
+                let units = ["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"];
+                let of_type = match to {
+                    DataType::Time32(_) => &units[5..],
+                    DataType::Date32 => &units[..5],
+                    _ => &units[..],
+                };
+                let (unit, moment) = (self.unit(of_type), self.expression(to, depth));
+                // The hour behind the last one of a day is no TIME.
+                let is_time = matches!(to, DataType::Time32(_));
+                let name = if is_time || self.random.one_in(2) { "floor_to" } else { "ceil_to" };
+                self.call(name, vec![unit, moment])
+            }
+            5 => match to {
+                DataType::Date32 => {
+                    let text = self.expression(&TEXT, depth);
+                    self.call("to_date", vec![text])
+                }
+                DataType::Timestamp(TimeUnit::Millisecond, None) => {
+                    let text = self.expression(&TEXT, depth);
+                    self.call("to_timestamp", vec![text])
+                }
+                DataType::Timestamp(TimeUnit::Millisecond, Some(_)) => {
+                    let mut arguments = vec![self.expression(&DataType::Int64, depth)];
+                    if self.random.one_in(2) {
+                        arguments.push(Expr::literal(*self.random.pick(&[0_i32, 3])));
+                    }
+                    self.call("to_timestamp_ltz", arguments)
+                }
+                _ => None,
+            },
             0 | 1 if matches!(to, DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date32) => {
                 let by = if *to == DataType::Date32 || self.random.one_in(3) { MONTHS } else { SPAN };
                 let operator = *self.random.pick(&[Arithmetic::Plus, Arithmetic::Minus]);
@@ -474,6 +675,10 @@ impl Maker<'_> {
     fn nested(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
         match to {
             DataType::List(field) => match self.random.below(4) {
+                0 if *field.data_type() == TEXT && self.random.one_in(2) => {
+                    let (text, separator) = (self.expression(&TEXT, depth), self.expression(&TEXT, depth));
+                    self.call("split", vec![text, separator])
+                }
                 0 if *field.data_type() == TEXT => {
                     let map = map(TEXT, DataType::Int32);
                     let map = self.expression(&map, depth);
@@ -502,6 +707,15 @@ impl Maker<'_> {
             },
             DataType::Map(field, _) => {
                 let DataType::Struct(fields) = field.data_type() else { return None };
+                if *to == map(TEXT, TEXT) && self.random.one_in(2) {
+                    let mut arguments = vec![self.expression(&TEXT, depth)];
+                    if self.random.one_in(2) {
+                        let known = PATTERNS.iter().filter(|pattern| !["(", "*a", "[a"].contains(pattern));
+                        let known: Vec<&str> = known.copied().collect();
+                        arguments.extend((0..2).map(|_| Expr::literal(*self.random.pick(&known))));
+                    }
+                    return self.call("str_to_map", arguments);
+                }
                 if self.random.one_in(3) {
                     let from = self.random.pick(&[map(TEXT, DataType::Int32), map(DataType::Float64, TEXT)]).clone();
                     let value = self.expression(&from, depth);

@@ -10,8 +10,14 @@ use eddyline_stream::sql_type;
 use super::text::push_double;
 use crate::arguments::Arguments;
 
-/// An integer; a fraction is allowed and cut off.
+/// What Java's `String.trim` leaves.
+fn java_trim(text: &str) -> &str {
+    text.trim_matches(|character| character <= ' ')
+}
+
+/// An integer; a fraction is allowed and cut off, and blanks around it are; tabs and newlines are not.
 pub(crate) fn parse_integer(text: &str) -> Option<i64> {
+    let text = text.trim_matches(' ');
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -43,12 +49,12 @@ fn java_number(text: &str) -> Option<&str> {
 
 /// A DOUBLE as Java reads it: `1`, `1.5e3`, `NaN`, `-Infinity`, `1d`.
 pub(crate) fn parse_double(text: &str) -> Option<f64> {
-    java_number(text.trim())?.parse().ok()
+    java_number(java_trim(text))?.parse().ok()
 }
 
 /// A FLOAT as Java reads it.
 pub(crate) fn parse_float(text: &str) -> Option<f32> {
-    java_number(text.trim())?.parse().ok()
+    java_number(java_trim(text))?.parse().ok()
 }
 
 /// A BOOLEAN as Flink reads it.
@@ -60,9 +66,10 @@ pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// A DECIMAL of a precision and scale, halves rounded away from zero. `None` when the text is no number, `Some(None)`
-/// when the number does not fit.
+/// A DECIMAL of a precision and scale, halves rounded away from zero; there may be blanks, tabs and newlines around it. `None` when the text is no number, `Some(None)` when
+/// the number does not fit.
 pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<Option<i128>> {
+    let text = text.trim_matches([' ', '\t', '\n']);
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
         None => (text, 0),

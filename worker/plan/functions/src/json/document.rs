@@ -134,6 +134,23 @@ pub(super) fn push_text(text: &str, out: &mut String) {
     out.push('"');
 }
 
+/// Of a name that is there more than once, the last value at the first place, as Jackson keeps it.
+fn unique<'a>(members: Vec<(Cow<'a, str>, Json<'a>)>) -> Vec<(Cow<'a, str>, Json<'a>)> {
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    if names.windows(2).all(|pair| pair[0] != pair[1]) {
+        return members;
+    }
+    let mut kept: Vec<(Cow<'a, str>, Json<'a>)> = Vec::new();
+    for (name, value) in members {
+        match kept.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => kept.push((name, value)),
+        }
+    }
+    kept
+}
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -186,7 +203,7 @@ impl<'a> Reader<'a> {
             self.skip_blanks();
             if self.take(",").is_none() {
                 self.take("}")?;
-                return Some(Json::Object(members));
+                return Some(Json::Object(unique(members)));
             }
         }
     }

@@ -2,21 +2,31 @@
 //!
 //! `IS_ALPHA`, `IS_DIGIT` and `IS_DECIMAL` are FALSE for NULL and for the empty string.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::DataType;
 use eddyline_expression::ScalarFunction;
+use regex::Regex;
 
 use crate::cast::number::parse_double;
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
+/// `Character.isLetter` of Java: neither marks nor numbers that are written with letters.
+static LETTERS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\A\p{L}+\z").expect("a pattern"));
+/// `Character.isDigit` of Java: no fractions and no Roman numbers.
+static DIGITS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\A\p{Nd}+\z").expect("a pattern"));
+
+fn is_all(pattern: &Regex, text: &str) -> bool {
+    pattern.is_match(text)
+}
+
 /// The functions of this module.
 pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     type Question = fn(&str) -> bool;
     let questions: [(&'static str, Question); 3] = [
-        ("is_alpha", |text| !text.is_empty() && text.chars().all(char::is_alphabetic)),
-        ("is_digit", |text| !text.is_empty() && text.chars().all(|character| character.is_numeric())),
+        ("is_alpha", |text| is_all(&LETTERS, text)),
+        ("is_digit", |text| is_all(&DIGITS, text)),
         ("is_decimal", |text| parse_double(text).is_some()),
     ];
     let mut functions: Vec<_> = questions

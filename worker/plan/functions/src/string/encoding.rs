@@ -13,10 +13,13 @@ use crate::arguments::Arguments;
 use crate::function::{Returns, function, literal_text};
 use crate::parameters::Parameter;
 
-/// Base64 with padding when written, with or without it when read, as Java's decoder takes it.
+/// Base64 with padding when written, with or without it when read, as Java's decoder takes it; bits behind the last byte mean
+/// nothing.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// A character set of `ENCODE` and `DECODE`.
@@ -104,7 +107,9 @@ pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
         function("from_base64", TEXT, Returns::Type(DataType::Utf8), |args| {
             let text = args.text(0)?;
             args.write_text(|row, out| {
-                let bytes = BASE64.decode(text.get(row)?).ok()?;
+                let text = text.get(row)?;
+                // Padding that is there must be whole.
+                let bytes = if text.ends_with('=') && text.len() % 4 != 0 { None } else { BASE64.decode(text).ok() }?;
                 Some(out.push_str(&String::from_utf8_lossy(&bytes)))
             })
         })

@@ -115,12 +115,21 @@ fn split_index(args: &Arguments) -> Result<ArrayRef> {
             None
         } else if separator.is_empty() {
             // An empty separator means blanks.
-            text.split(char::is_whitespace).nth(index)
+            text.split(is_java_whitespace).nth(index)
         } else {
             text.split(separator).nth(index)
         };
         Some(out.push_str(piece?))
     })
+}
+
+/// `Character.isWhitespace`: blanks that do not break are none.
+fn is_java_whitespace(character: char) -> bool {
+    match character {
+        '\u{1C}'..='\u{1F}' => true,
+        '\u{85}' | '\u{A0}' | '\u{2007}' | '\u{202F}' => false,
+        other => other.is_whitespace(),
+    }
 }
 
 fn split(args: &Arguments) -> Result<ArrayRef> {

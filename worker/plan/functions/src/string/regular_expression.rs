@@ -291,10 +291,40 @@ fn each_pattern<'a>(
     })
 }
 
+/// The matches of Java's `Matcher.find`: behind an empty one the search begins a character further, and behind another one
+/// there can be an empty one.
+fn matches<'t>(regex: &Regex, text: &'t str) -> impl Iterator<Item = regex::Match<'t>> {
+    let mut from = Some(0);
+    std::iter::from_fn(move || {
+        let found = regex.find_at(text, from?)?;
+        from = if found.is_empty() {
+            // Behind the end of the text nothing is sought.
+            text[found.end()..].chars().next().map(|skipped| found.end() + skipped.len_utf8())
+        } else {
+            Some(found.end())
+        };
+        Some(found)
+    })
+}
+
+/// The pieces of Java's `String.split`, at most so many. An empty match at the start separates nothing.
+fn split<'t>(regex: &Regex, text: &'t str, pieces_max: usize) -> Vec<&'t str> {
+    let (mut pieces, mut from) = (Vec::new(), 0);
+    for found in matches(regex, text).filter(|found| found.end() > 0) {
+        if pieces.len() + 1 == pieces_max {
+            break;
+        }
+        pieces.push(&text[from..found.start()]);
+        from = found.end();
+    }
+    pieces.push(&text[from..]);
+    pieces
+}
+
 fn regexp_count(args: &Arguments, patterns: &Patterns) -> Result<ArrayRef> {
     let (text, regex) = (args.text(0)?, each_pattern(args, patterns)?);
     args.try_write::<Int32Type>(|row| match (text.get(row), regex(row)?) {
-        (Some(text), Some(regex)) => Ok(i32::try_from(regex.find_iter(text).count()).ok()),
+        (Some(text), Some(regex)) => Ok(i32::try_from(matches(&regex, text).count()).ok()),
         _ => Ok(None),
     })
 }
@@ -303,7 +333,13 @@ fn regexp_replace(args: &Arguments, patterns: &Patterns) -> Result<ArrayRef> {
     let (text, replacement, regex) = (args.text(0)?, args.text(2)?, each_pattern(args, patterns)?);
     args.try_write_text(|row, out| match (text.get(row), regex(row)?, replacement.get(row)) {
         (Some(text), Some(regex), Some(replacement)) => {
-            out.push_str(&regex.replace_all(text, regex::NoExpand(replacement)));
+            let mut from = 0;
+            for found in matches(&regex, text) {
+                out.push_str(&text[from..found.start()]);
+                out.push_str(replacement);
+                from = found.end();
+            }
+            out.push_str(&text[from..]);
             Ok(Some(()))
         }
         _ => Ok(None),
@@ -352,14 +388,15 @@ fn str_to_map(args: &Arguments, patterns: &Patterns) -> Result<ArrayRef> {
         let mut entries = BTreeMap::new();
         if !text.is_empty() {
             let (between_pairs, in_pair) = (delimiter(between_pairs)?, delimiter(in_pair)?);
-            let mut pairs: Vec<&str> = between_pairs.split(text).collect();
+            let mut pairs = split(&between_pairs, text, usize::MAX);
             while pairs.last().is_some_and(|pair| pair.is_empty()) {
                 pairs.pop();
             }
             for pair in pairs {
-                let mut sides = in_pair.splitn(pair, 2);
-                let key = sides.next().unwrap_or(pair);
-                entries.insert(key, sides.next());
+                match split(&in_pair, pair, 2).as_slice() {
+                    [key, value] => entries.insert(*key, Some(*value)),
+                    _ => entries.insert(pair, None),
+                };
             }
         }
         for (key, value) in entries {

@@ -23,10 +23,11 @@ pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     ]
 }
 
-/// The position of `sought` in `text` at or after position `from`. 0 if it does not occur.
+/// The position of `sought` in `text` at or after position `from`; 0 if it is missing. What is empty is at the start,
+/// wherever the search begins.
 fn find(text: &str, sought: &str, from: i32) -> i32 {
     if sought.is_empty() {
-        return if from < 1 { 1 } else { from };
+        return 1;
     }
     // As in Java the least position wraps around, to one beyond the end.
     let start = first_characters(text, usize::try_from(from.wrapping_sub(1)).unwrap_or(0)).len();
@@ -42,8 +43,7 @@ fn locate(args: &Arguments) -> Result<ArrayRef> {
     args.write::<Int32Type>(|row| {
         let from = from.as_ref().map_or(Some(1), |from| from.get(row))?;
         let (text, sought) = (text.get(row)?, sought.get(row)?);
-        // What is empty is at the start, wherever the search begins.
-        Some(if sought.is_empty() { 1 } else { find(text, sought, from) })
+        Some(find(text, sought, from))
     })
 }
 

@@ -35,7 +35,9 @@ const SCHEMES: [&str; 6] = ["http", "https", "ftp", "file", "jar", "mailto"];
 struct Url<'a> {
     protocol: String,
     authority: Option<&'a str>,
-    path: &'a str,
+    user: Option<&'a str>,
+    host: &'a str,
+    path: String,
     query: Option<&'a str>,
     reference: Option<&'a str>,
 }
@@ -63,29 +65,21 @@ impl<'a> Url<'a> {
             }
             None => (None, rest),
         };
-        Some(Self { protocol, authority, path, query, reference })
-    }
-
-    fn host(&self) -> &'a str {
-        let authority = self.authority.unwrap_or("");
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        match host.find(']') {
-            Some(end) => &host[..=end],
-            None => host.split_once(':').map_or(host, |(host, _)| host),
-        }
+        let (user, host) = user_and_host(authority.unwrap_or(""))?;
+        Some(Self { protocol, authority, user, host, path: without_dots(path), query, reference })
     }
 
     fn part(&self, name: &str, out: &mut String) -> Option<()> {
         match name {
-            "HOST" => out.push_str(self.host()),
-            "PATH" => out.push_str(self.path),
+            "HOST" => out.push_str(self.host),
+            "PATH" => out.push_str(&self.path),
             "QUERY" => out.push_str(self.query?),
             "REF" => out.push_str(self.reference?),
             "PROTOCOL" => out.push_str(&self.protocol),
             "AUTHORITY" => out.push_str(self.authority?),
-            "USERINFO" => out.push_str(self.authority?.rsplit_once('@')?.0),
+            "USERINFO" => out.push_str(self.user?),
             "FILE" => {
-                out.push_str(self.path);
+                out.push_str(&self.path);
                 if let Some(query) = self.query {
                     out.push('?');
                     out.push_str(query);
@@ -95,6 +89,57 @@ impl<'a> Url<'a> {
         }
         Some(())
     }
+}
+
+/// What is in front of `@`, and the host behind it without its port. `None` for a port that is no number, and for an address
+/// of version 6 that does not end. An authority with several `@` has neither a user nor a host.
+fn user_and_host(authority: &str) -> Option<(Option<&str>, &str)> {
+    let (user, host) = match authority.split_once('@') {
+        Some((_, rest)) if rest.contains('@') => return Some((None, "")),
+        Some((user, host)) => (Some(user), host),
+        None => (None, authority),
+    };
+    let (host, port) = if host.starts_with('[') {
+        let end = host.find(']').filter(|end| *end > 2)? + 1;
+        let port = match &host[end..] {
+            "" => "",
+            rest => rest.strip_prefix(':')?,
+        };
+        (&host[..end], port)
+    } else {
+        host.split_once(':').unwrap_or((host, ""))
+    };
+    let is_port = port.is_empty() || port.parse::<i32>().is_ok_and(|port| port >= -1);
+    is_port.then_some((user, host))
+}
+
+/// A path without `.` and `..` between its names, as far as there is something in front of them.
+fn without_dots(path: &str) -> String {
+    let mut path = path.to_owned();
+    while let Some(at) = path.find("/./") {
+        path.replace_range(at..at + 2, "");
+    }
+    let mut from = 0;
+    while let Some(at) = path[from..].find("/../").map(|at| from + at) {
+        match path[..at].rfind('/') {
+            Some(parent) if !(parent == 0 && path.starts_with("/../")) => {
+                path.replace_range(parent..at + 3, "");
+                from = 0;
+            }
+            _ => from = at + 3,
+        }
+    }
+    while path.ends_with("/..") {
+        let Some(parent) = path.find("/..").and_then(|at| path[..at].rfind('/')) else { break };
+        path.truncate(parent + 1);
+    }
+    if path.starts_with("./") && path.len() > 2 {
+        path.replace_range(..2, "");
+    }
+    if path.ends_with("/.") {
+        path.pop();
+    }
+    path
 }
 
 fn parse_url(args: &Arguments) -> Result<ArrayRef> {

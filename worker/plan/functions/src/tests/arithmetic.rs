@@ -60,7 +60,11 @@ fn rounding_drops_halves_away_from_zero() {
         ("round", args![-2.5], "-3.0"),
         ("round", args![1.005, 2], "1.01"),
         ("round", args![1.0e300, 2], "1.0E300"),
-        ("round", args![f64::NAN, 2], "NaN"),
+        ("round", args![-0.0], "0.0"),
+        ("round", args![-0.4], "0.0"),
+        ("round", args![None::<f64>, 2], "NULL"),
+        // A FLOAT is widened: this one is 2.674999952316284.
+        ("round", args![2.675_f32, 2], "2.67"),
         ("round", args![646.646, -2], "600.0"),
         ("round", args![1549, -2], "1500"),
         ("round", args![1550_i64, -2], "1600"),
@@ -81,6 +85,16 @@ fn rounding_drops_halves_away_from_zero() {
         ("floor", args![decimal("-1.2", 3, 1)], "-2"),
         ("floor", args![7], "7"),
         ("ceiling", args![NULL], "NULL"),
+    ]);
+}
+
+#[test]
+fn what_has_no_digits_is_not_rounded() {
+    expect_refusal(vec![
+        ("round", args![f64::NAN, 2], "ROUND of NaN"),
+        ("round", args![f64::NEG_INFINITY], "ROUND of -inf"),
+        ("round", args![f32::NAN], "ROUND of NaN"),
+        ("truncate", args![f64::INFINITY, 1], "TRUNCATE of inf"),
     ]);
 }
 

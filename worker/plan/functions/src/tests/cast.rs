@@ -73,6 +73,8 @@ fn strings_are_read_without_the_blanks_around_them() {
             (from("127"), DataType::Int8, "127"),
             (from("+7"), DataType::Int16, "7"),
             (from(" 1.5e3 "), DataType::Float64, "1500.0"),
+            (from("\r\t1.5\n"), DataType::Float64, "1.5"),
+            (from("\t1.5\n"), DataType::Decimal128(5, 2), "1.50"),
             (from("NaN"), DataType::Float32, "NaN"),
             (from("yes"), DataType::Boolean, "TRUE"),
             (from("F"), DataType::Boolean, "FALSE"),
@@ -101,6 +103,11 @@ fn a_string_that_cannot_be_read_fails_cast_and_is_null_for_try_cast() {
         ("", DataType::Int64, "BIGINT"),
         ("2147483648", DataType::Int32, "INT"),
         ("1x", DataType::Float64, "DOUBLE"),
+        // Which blanks may stand around a number depends on its type.
+        ("\t42", DataType::Int32, "INT"),
+        ("42\n", DataType::Int64, "BIGINT"),
+        ("\r1.5", DataType::Decimal128(5, 2), "DECIMAL(5, 2)"),
+        ("\u{a0}1.5", DataType::Float64, "DOUBLE"),
         ("maybe", DataType::Boolean, "BOOLEAN"),
         ("1.2.3", DataType::Decimal128(5, 2), "DECIMAL(5, 2)"),
         ("2026-02-30", DATE, "DATE"),
@@ -108,7 +115,10 @@ fn a_string_that_cannot_be_read_fails_cast_and_is_null_for_try_cast() {
         ("2026-03-01T10:00:00", timestamp_type(), "TIMESTAMP(3)"),
     ] {
         let error = cast(&text.into(), &to, false, &utc()).expect_err("a refusal").to_string();
-        assert!(error.contains(&format!("cannot cast '{text}' to {name}; TRY_CAST gives NULL")), "{error}");
+        assert!(
+            error.contains(&format!("cannot cast '{}' to {name}; TRY_CAST gives NULL", text.escape_debug())),
+            "{error}"
+        );
         assert_eq!(cast(&text.into(), &to, true, &utc()).expect("a NULL"), "NULL", "{text}");
     }
 }

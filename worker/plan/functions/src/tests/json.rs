@@ -34,6 +34,7 @@ fn a_scalar_is_taken_from_a_document() {
 fn a_part_is_taken_from_a_document() {
     const DOCUMENT: &str = r#"{"b": {"z": 1, "a": [1, 2]}, "c": [{"d": 1}, {"d": 2}]}"#;
     expect(vec![
+        ("json_query", args![r#"{"a": 1, "b": 2, "a": 3}"#, "$"], r#"{"a":3,"b":2}"#),
         ("json_query", args![DOCUMENT, "$.b"], r#"{"z":1,"a":[1,2]}"#),
         ("json_query", args![DOCUMENT, "$.c[*].d"], "[1,2]"),
         ("json_query", args![DOCUMENT, "$.b.z"], "NULL"),

@@ -1,0 +1,347 @@
+//! GROUP BY window_start, window_end, …: aggregation over windows.
+
+use arrow::datatypes::Field;
+use eddyline_expression::Kind;
+use eddyline_functions::{pack, unpack};
+use eddyline_job_graph::{AggregateCall, Projection, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
+use sqlparser::ast::{Expr, Ident};
+use sqlparser::tokenizer::Span;
+use std::collections::BTreeSet;
+
+use super::aggregates::Draft;
+use super::calc::{DEPTH_MAX, both, calc, column, field, measure};
+use super::expression::ExpressionBinder;
+use super::relation::{Expression, Rel, RelKind, Relation, Role, ScopeField, schema};
+use super::scope::Scope;
+use super::types::TIMESTAMP;
+use crate::diagnostics::{Diagnostic, Result};
+
+/// One expression of GROUP BY.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// The expression, over the rows that are aggregated.
+    pub bound: Expression,
+    /// What is grouped by in its place: keys are flat, so an ARRAY, MAP or ROW becomes BYTES.
+    packed: Option<Expression>,
+    /// Whether it is a column of the window.
+    pub role: Role,
+    /// The name of the column, where it is one.
+    pub name: String,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        binder: &ExpressionBinder<'_>,
+        bound: Expression,
+        role: Role,
+        name: String,
+        span: Span,
+    ) -> Result<Self> {
+        let is_nested = bound.data_type().is_nested();
+        let packed = is_nested.then(|| binder.call_exact(pack(bound.data_type()), vec![bound.clone()], span));
+        Ok(Self { bound, packed: packed.transpose()?, role, name })
+    }
+
+    fn key(&self) -> &Expression {
+        self.packed.as_ref().unwrap_or(&self.bound)
+    }
+
+    /// The value of the entry, of the column behind the aggregation that has its key.
+    pub(crate) fn value(&self, binder: &ExpressionBinder<'_>, column: Expression, span: Span) -> Result<Expression> {
+        if self.packed.is_none() {
+            return Ok(column);
+        }
+        binder.call_exact(unpack(self.bound.data_type()), vec![column], span)
+    }
+}
+
+/// What a query with GROUP BY is made of, while its SELECT and HAVING are bound.
+#[derive(Clone, Debug)]
+pub(crate) struct Grouping {
+    /// The columns of the rows that are aggregated.
+    pub input: Scope,
+    /// The expressions of GROUP BY.
+    pub entries: Vec<Entry>,
+    /// The aggregates of SELECT and HAVING.
+    pub drafts: Vec<Draft>,
+}
+
+impl Grouping {
+    /// The columns behind the aggregation: the entries, then the aggregates. No script can name them.
+    pub(crate) fn output(&self) -> Scope {
+        let mut fields: Vec<Field> = self.entries.iter().map(|entry| field(&entry.name, entry.key())).collect();
+        fields.extend(
+            self.drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())),
+        );
+        let roles = self.entries.iter().map(|entry| entry.role).chain(self.drafts.iter().map(|_| Role::Plain));
+        let names = roles.map(|role| ScopeField { qualifier: None, name: "\u{1}".to_owned(), role }).collect();
+        Scope { fields: names, schema: schema(fields) }
+    }
+
+    /// The column behind the aggregation that has the value of an expression of GROUP BY.
+    pub(crate) fn key_of(&self, binder: &ExpressionBinder<'_>, expression: &Expr) -> Option<Expression> {
+        if matches!(expression, Expr::Value(_) | Expr::Interval(_) | Expr::TypedString(_)) {
+            return None;
+        }
+        let below = ExpressionBinder { scope: &self.input, ..binder.scalar("GROUP BY") };
+        let bound = below.bind(expression).ok()?;
+        let index = self.entries.iter().position(|entry| entry.bound == bound)?;
+        self.entries[index].value(binder, column(&binder.scope.schema, index), binder.around).ok()
+    }
+
+    /// The error about a column that is not grouped.
+    pub(crate) fn not_grouped(&self, path: &[Ident], span: Span) -> Diagnostic {
+        match self.input.resolve(path, span) {
+            Err(error) => error,
+            Ok((index, _)) => {
+                let name = &self.input.fields[index].name;
+                Diagnostic::at(span, format!("column '{name}' is neither grouped nor inside an aggregate"))
+                    .help(format!("add `{name}` to GROUP BY, or use MAX(`{name}`) or LAST_VALUE(`{name}`)"))
+            }
+        }
+    }
+}
+
+/// Aggregates the rows of a relation. Gives the operator, and for every column of [`Grouping::output`] its position
+/// there.
+pub(crate) fn aggregate(
+    relation: &Relation,
+    entries: &[Entry],
+    drafts: &[Draft],
+    time_zone: &str,
+    span: Span,
+) -> Result<(Rel, Vec<usize>)> {
+    let has = |role| entries.iter().any(|entry| entry.role == role);
+    check_windows(relation, has(Role::WindowStart), has(Role::WindowEnd), span)?;
+    let keys: Vec<&Entry> = entries.iter().filter(|entry| is_key(entry.role)).collect();
+    let (filter, below, base) = peel(&relation.rel);
+    let replace = |index: usize| below.get(index).cloned();
+    let reads: Vec<Expression> = keys
+        .iter()
+        .map(|entry| entry.key())
+        .chain(drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)))
+        .map(|expression| expression.substitute(&replace))
+        .collect();
+    let direct = match &base.kind {
+        RelKind::Window { input, assigner, time, partition, place } => {
+            let columns = input.schema.fields().len();
+            let mut read = BTreeSet::new();
+            reads.iter().chain(&filter).for_each(|expression| read.extend(expression.columns()));
+            let own = entries
+                .iter()
+                .filter(|entry| !is_key(entry.role))
+                .all(|entry| entry.bound.substitute(&replace).as_column().is_some_and(|index| index >= columns));
+            let untouched = own && read.iter().all(|index| *index < columns);
+            untouched.then_some((input, assigner, time, partition, *place))
+        }
+        _ => None,
+    };
+    let mut front = Front { columns: Vec::new() };
+    let (input, filter, assigner, time) = match direct {
+        Some((input, assigner, time, partition, place)) => {
+            let replaced = |bound: &Expression| bound.substitute(&replace);
+            front.keys_and_arguments(&keys, drafts, &replaced);
+            check_session(assigner, partition, keys.iter().map(|entry| replaced(&entry.bound)), place)?;
+            let name = input.schema.field(time.column).name().clone();
+            let column = front.add(column(&input.schema, time.column), &name);
+            let time = TimeColumn { column, time_zone: time.time_zone.clone() };
+            (input.as_ref().clone(), filter, assigner.clone(), Some(time))
+        }
+        None => {
+            front.keys_and_arguments(&keys, drafts, &|bound| bound.clone());
+            let position = |role| {
+                relation
+                    .with_role(role)
+                    .map(|index| column(&relation.rel.schema, index))
+                    .or_else(|| entries.iter().find(|entry| entry.role == role).map(|entry| entry.bound.clone()))
+            };
+            let (Some(start), Some(end)) = (position(Role::WindowStart), position(Role::WindowEnd)) else {
+                return Err(Diagnostic::at(span, "the rows have no window_start and window_end"));
+            };
+            let (start, end) = (front.add(start, "window_start"), front.add(end, "window_end"));
+            let time = position(Role::WindowTime).map(|expression| {
+                let zone = match expression.data_type() {
+                    arrow::datatypes::DataType::Timestamp(_, Some(_)) => Some(time_zone.to_owned()),
+                    _ => None,
+                };
+                TimeColumn { column: front.add(expression, "window_time"), time_zone: zone }
+            });
+            (relation.rel.clone(), None, WindowAssigner::Attached { start, end }, time)
+        }
+    };
+    let key_positions: Vec<usize> = keys
+        .iter()
+        .map(|entry| {
+            front.position(entry.key(), direct.is_some().then_some(&replace as &dyn Fn(usize) -> Option<Expression>))
+        })
+        .collect();
+    let substituted: Option<&dyn Fn(usize) -> Option<Expression>> = direct.is_some().then_some(&replace);
+    let calls = drafts
+        .iter()
+        .map(|draft| AggregateCall {
+            function: draft.function.clone(),
+            argument: draft.argument.as_ref().map(|bound| front.position(bound, substituted)),
+            distinct: draft.distinct,
+            filter: draft.filter.as_ref().map(|bound| front.position(bound, substituted)),
+            argument_type: draft.argument.as_ref().map(|bound| bound.data_type().clone()),
+            result_type: draft.computed.clone(),
+            name: draft.name.clone(),
+        })
+        .collect();
+    let window_columns: Vec<WindowColumn> = [
+        (Role::WindowStart, WindowColumn::Start),
+        (Role::WindowEnd, WindowColumn::End),
+        (Role::WindowTime, WindowColumn::Time),
+    ]
+    .into_iter()
+    .filter(|(role, _)| has(*role))
+    .map(|(_, column)| column)
+    .collect();
+    let below = calc(input, filter, front.columns);
+    let aggregate = WindowAggregate { assigner, time, keys: key_positions, aggregates: calls, window_columns };
+    Ok(finish(below, aggregate, entries, drafts))
+}
+
+/// The operator with its schema, and where each entry and each aggregate is in it.
+fn finish(input: Rel, aggregate: WindowAggregate, entries: &[Entry], drafts: &[Draft]) -> (Rel, Vec<usize>) {
+    let keys: Vec<&Entry> = entries.iter().filter(|entry| is_key(entry.role)).collect();
+    let mut fields: Vec<Field> = keys.iter().map(|entry| field(&entry.name, entry.key())).collect();
+    fields.extend(drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())));
+    let first_window = fields.len();
+    for window_column in &aggregate.window_columns {
+        let (name, role) = match window_column {
+            WindowColumn::Start => ("window_start", Role::WindowStart),
+            WindowColumn::End => ("window_end", Role::WindowEnd),
+            WindowColumn::Time => ("window_time", Role::WindowTime),
+        };
+        let data_type =
+            entries.iter().find(|entry| entry.role == role).map_or(TIMESTAMP, |entry| entry.bound.data_type().clone());
+        fields.push(Field::new(name, data_type, false));
+    }
+    let window_position = |wanted: WindowColumn| {
+        aggregate.window_columns.iter().position(|column| *column == wanted).map_or(0, |index| first_window + index)
+    };
+    let mut next_key = 0;
+    let mut positions: Vec<usize> = entries
+        .iter()
+        .map(|entry| match entry.role {
+            Role::WindowStart => window_position(WindowColumn::Start),
+            Role::WindowEnd => window_position(WindowColumn::End),
+            Role::WindowTime => window_position(WindowColumn::Time),
+            _ => {
+                next_key += 1;
+                next_key - 1
+            }
+        })
+        .collect();
+    positions.extend((0..drafts.len()).map(|index| keys.len() + index));
+    let rel = Rel { schema: schema(fields), kind: RelKind::Aggregate { input: Box::new(input), aggregate } };
+    (rel, positions)
+}
+
+/// The columns computed in front of the aggregation, each expression once.
+struct Front {
+    columns: Vec<Projection>,
+}
+
+impl Front {
+    fn keys_and_arguments(&mut self, keys: &[&Entry], drafts: &[Draft], replaced: &dyn Fn(&Expression) -> Expression) {
+        for entry in keys {
+            self.add(replaced(entry.key()), &entry.name);
+        }
+        for bound in drafts.iter().flat_map(|draft| draft.argument.iter().chain(&draft.filter)) {
+            let name = match bound.kind() {
+                Kind::Column { name, .. } => name.clone(),
+                _ => format!("expression_{}", self.columns.len()),
+            };
+            self.add(replaced(bound), &name);
+        }
+    }
+
+    /// The position of an expression, which is added if it is new. What is volatile is new each time.
+    fn add(&mut self, expression: Expression, name: &str) -> usize {
+        if !expression.is_volatile()
+            && let Some(index) = self.columns.iter().position(|known| known.expression == expression)
+        {
+            return index;
+        }
+        self.columns.push(Projection { expression, name: name.to_owned() });
+        self.columns.len() - 1
+    }
+
+    fn position(&self, bound: &Expression, replace: Option<&dyn Fn(usize) -> Option<Expression>>) -> usize {
+        let expression = match replace {
+            Some(replace) => bound.substitute(replace),
+            None => bound.clone(),
+        };
+        self.columns.iter().position(|known| known.expression == expression).unwrap_or(0)
+    }
+}
+
+fn is_key(role: Role) -> bool {
+    !matches!(role, Role::WindowStart | Role::WindowEnd | Role::WindowTime)
+}
+
+fn check_windows(relation: &Relation, has_start: bool, has_end: bool, span: Span) -> Result<()> {
+    let (start, end) = (relation.with_role(Role::WindowStart), relation.with_role(Role::WindowEnd));
+    match (has_start, has_end) {
+        (true, true) => Ok(()),
+        _ if start.is_some() || end.is_some() => {
+            let missing = if has_start { "window_end" } else if has_end { "window_start" } else { "window_start and window_end" };
+            Err(Diagnostic::at(span, format!("GROUP BY over windows needs {missing} too"))
+                .help("write GROUP BY window_start, window_end, …"))
+        }
+        _ => Err(Diagnostic::at(span, "GROUP BY without a window is not supported yet").help(
+            "aggregate per window: FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, …",
+        )),
+    }
+}
+
+/// A session is per key: its PARTITION BY must be what is grouped by.
+fn check_session(
+    assigner: &WindowAssigner,
+    partition: &[usize],
+    keys: impl Iterator<Item = Expression>,
+    place: Span,
+) -> Result<()> {
+    if !matches!(assigner, WindowAssigner::Session { .. }) {
+        return Ok(());
+    }
+    let grouped: Option<BTreeSet<usize>> = keys.map(|expression| expression.as_column()).collect();
+    if grouped == Some(partition.iter().copied().collect()) {
+        return Ok(());
+    }
+    Err(Diagnostic::at(place, "the PARTITION BY of a SESSION must be the columns of GROUP BY, besides the window")
+        .help("write SESSION(TABLE t PARTITION BY k, …) and GROUP BY k, window_start, window_end"))
+}
+
+/// How large an expression in front of an aggregation may become by putting others into it.
+const SIZE_MAX: usize = 5_000;
+
+/// Takes the Calcs off an operator: what they filter by and compute, over the columns of what is below them.
+fn peel(rel: &Rel) -> (Option<Expression>, Vec<Expression>, &Rel) {
+    let mut columns: Vec<Expression> = (0..rel.schema.fields().len()).map(|index| column(&rel.schema, index)).collect();
+    let mut filter: Option<Expression> = None;
+    let mut current = rel;
+    while let RelKind::Calc { input, filter: own, columns: computed } = &current.kind {
+        if computed.iter().any(|projection| projection.expression.is_volatile())
+            || own.as_ref().is_some_and(Expression::is_volatile)
+        {
+            break;
+        }
+        let sizes: Vec<(usize, usize)> =
+            computed.iter().map(|projection| measure(&projection.expression, &[])).collect();
+        let fits = |expression: &Expression| {
+            let (size, depth) = measure(expression, &sizes);
+            size <= SIZE_MAX && depth <= DEPTH_MAX
+        };
+        if !columns.iter().chain(&filter).all(fits) {
+            break;
+        }
+        let replace = |index: usize| computed.get(index).map(|projection| projection.expression.clone());
+        columns = columns.iter().map(|expression| expression.substitute(&replace)).collect();
+        filter = both(own.clone(), filter.map(|filter| filter.substitute(&replace)));
+        current = input;
+    }
+    (filter, columns, current)
+}
