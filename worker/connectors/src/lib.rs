@@ -68,8 +68,8 @@ pub enum Error {
 
 #[cfg(feature = "io")]
 impl Error {
-    /// Whether a system outside does not answer, has no room, or refuses access: the request succeeds when that is over. A
-    /// bucket that does not exist is no outage, nor a request that the store takes for a wrong one.
+    /// Whether an external system does not answer, has no room, or refuses access. The request succeeds once that is
+    /// over. A bucket that does not exist is no outage, nor is a request that the store refuses as wrong.
     pub fn is_outage(&self) -> bool {
         use eddyline_api::refusal::is_refusal;
         use object_store::Error as E;

@@ -125,7 +125,7 @@ impl FileEnumerator {
         Ok(pieces)
     }
 
-    /// The pieces of the files that were not given out before and are not read to their end.
+    /// The pieces of new files: those that were not handed out before and are not read to their end.
     fn pieces(&mut self, files: Vec<File>) -> Result<Discovery, Error> {
         let mut new = Vec::new();
         for file in files {
@@ -193,8 +193,8 @@ fn covers(among: &[Range<u64>], bytes: &Range<u64>) -> bool {
     among.iter().any(|range| range.start <= bytes.start && bytes.end <= range.end)
 }
 
-/// How large pieces are when the table does not say: small enough that slots end together and read rows of about the same
-/// time, which keeps few windows open; large enough that neither requests nor the splits in checkpoints are many.
+/// The default size of pieces. They are small enough that slots end together and read rows of about the same time, so
+/// that few windows are open. They are large enough to keep the number of requests and of splits in checkpoints low.
 fn usual_cut(file_bytes: u64, store: &Store) -> u64 {
     let least = match store {
         Store::Local => CUT_MIN_LOCAL,

@@ -20,7 +20,7 @@ const FORM: u8 = 1;
 /// The number of files in a full block.
 const BLOCK_FILES: usize = 4096;
 
-/// What is known of a file that was seen by a reader.
+/// The record of a file that a reader has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     /// All of it is read. It has this size in bytes.

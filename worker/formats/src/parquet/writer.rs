@@ -56,7 +56,7 @@ impl FileWriter {
         self.writer.write(batch).map_err(Error::WriteFile)
     }
 
-    /// The bytes of the file that are finished and not yet taken; often none.
+    /// The finished bytes of the file that are not yet taken. Often there are none.
     pub fn take(&mut self) -> Vec<u8> {
         // Offsets in the file are counted by the writer itself, not by the length of this buffer.
         let bytes = std::mem::take(self.writer.inner_mut());

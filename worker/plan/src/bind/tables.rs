@@ -244,7 +244,7 @@ fn bind_watermark(session: &Session, definition: &WatermarkDefinition, columns: 
         return Err(Diagnostic::at(definition.span, message));
     }
     if bound.is_volatile() {
-        return Err(Diagnostic::at(definition.span, "the watermark must depend on the row alone")
+        return Err(Diagnostic::at(definition.span, "the watermark must depend only on the row")
             .help("for example ts - INTERVAL '5' SECOND"));
     }
     let bound = binder.cast(bound, &field.data_type().clone(), definition.span)?;

@@ -27,8 +27,9 @@ pub fn objection_to_state(recorded: &[Operator], job: &[Operator], may_be_left: 
     // The ways out come first: who shows the text may cut it.
     let names: Vec<&str> = refused.iter().map(|refusal| refusal.recorded.as_str()).collect();
     let mut text = format!(
-        "the state of the running job does not fit this SQL. Take the change back; or name in \
-         upgrade.allowNonRestoredState what may be left behind: [{}]; or begin without state, with upgrade.mode: Stateless",
+        "the state of the running job does not fit this SQL. Revert the change; or name in \
+         upgrade.allowNonRestoredState the operators whose state may be dropped: [{}]; or start without state, with \
+         upgrade.mode: Stateless",
         names.join(", ")
     );
     refused.iter().for_each(|refusal| text.push_str(&format!("\n{refusal}")));
