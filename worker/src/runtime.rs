@@ -15,6 +15,9 @@ pub mod listening_clock;
 pub mod metrics;
 pub mod operator_task;
 pub mod output;
+#[cfg(test)]
+mod piece_tests;
+pub mod pipeline;
 pub mod slot;
 pub mod source_task;
 pub mod splits;

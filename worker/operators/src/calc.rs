@@ -13,7 +13,7 @@ use eddyline_expression::{Expr, Value};
 use eddyline_job_graph::Calc;
 use eddyline_stream::Batch;
 
-use crate::{Collector, Error, Operator, Result};
+use crate::{Collector, Error, Operator, Progress, Result};
 
 /// The operator of [`Calc`]. Has no state; watermarks pass it by.
 pub struct CalcOperator {
@@ -90,18 +90,18 @@ impl CalcOperator {
 }
 
 impl Operator for CalcOperator {
-    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<()> {
+    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<Progress> {
         if batch.num_rows() == 0 {
-            return Ok(());
+            return Ok(Progress::Done);
         }
         let kept = self.filter(&batch.rows)?;
         let rows = match kept {
-            Kept::None => return Ok(()),
+            Kept::None => return Ok(Progress::Done),
             Kept::All => batch.rows.project(&self.needed)?,
             Kept::Some(mask) => filter_record_batch(&batch.rows.project(&self.needed)?, &mask)?,
         };
         out.emit_rows(self.project(&rows)?);
-        Ok(())
+        Ok(Progress::Done)
     }
 }
 

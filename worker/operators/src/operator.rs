@@ -1,4 +1,12 @@
 //! The contract between an operator and the task that drives it.
+//!
+//! What an operator says at once has a bound: it says it in pieces. While the [`Collector`] has room it may emit; when the
+//! room is used up and there is more to say, it returns [`Progress::More`] and is called again by [`Operator::resume`]. In
+//! between its task looks at barriers and at room downstream. The operator gets no rows and no watermark until it is
+//! [`Progress::Done`]. What it has not said yet is state: see [`Operator::may_be_cut`].
+
+use std::collections::VecDeque;
+use std::collections::vec_deque::Drain;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -41,17 +49,49 @@ pub enum Error {
 /// The result of an operator's work.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Takes an operator's output in order.
-#[derive(Debug, Default)]
+/// The rows of a piece, if nothing else is asked for.
+pub const PIECE_ROWS: usize = 8192;
+
+/// Whether an operator has said everything that followed from a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It has.
+    Done,
+    /// There is more: call [`Operator::resume`].
+    More,
+}
+
+/// Takes an operator's output in order, a piece at a time.
+#[derive(Debug)]
 pub struct Collector {
-    batches: Vec<Batch>,
+    batches: VecDeque<Batch>,
+    rows: usize,
+    piece_rows: usize,
+}
+
+impl Default for Collector {
+    /// Has room for everything.
+    fn default() -> Self {
+        Self::with_room(usize::MAX)
+    }
 }
 
 impl Collector {
+    /// Has room for pieces of so many rows, of one at least.
+    pub fn with_room(piece_rows: usize) -> Self {
+        Self { batches: VecDeque::new(), rows: 0, piece_rows: piece_rows.max(1) }
+    }
+
+    /// How many more rows belong into this piece.
+    pub fn room(&self) -> usize {
+        self.piece_rows.saturating_sub(self.rows)
+    }
+
     /// Sends rows on. Empty batches are dropped.
     pub fn emit(&mut self, batch: Batch) {
         if batch.num_rows() > 0 {
-            self.batches.push(batch);
+            self.rows += batch.num_rows();
+            self.batches.push_back(batch);
         }
     }
 
@@ -60,14 +100,27 @@ impl Collector {
         self.emit(Batch::new(rows));
     }
 
+    /// Takes the oldest batch that has been collected.
+    pub fn take(&mut self) -> Option<Batch> {
+        let batch = self.batches.pop_front()?;
+        self.rows -= batch.num_rows();
+        Some(batch)
+    }
+
     /// Takes what has been collected.
-    pub fn drain(&mut self) -> std::vec::Drain<'_, Batch> {
+    pub fn drain(&mut self) -> Drain<'_, Batch> {
+        self.rows = 0;
         self.batches.drain(..)
     }
 
     /// Whether nothing has been collected.
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
+    }
+
+    /// How many rows have been collected.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 }
 
@@ -84,26 +137,43 @@ pub struct Counters {
 
 /// One parallel instance of an operator. Driven by a single thread.
 ///
-/// Order of calls: `restore` at most once and first; then, as elements arrive, `process_batch` and `on_watermark`;
-/// at a barrier `before_barrier`, then `snapshot`; `on_idle` when the inputs fall silent.
+/// Order of calls: `restore` at most once and first, then `on_watermark` with what it returned; as elements arrive,
+/// `process_batch` and `on_watermark`; at a barrier `before_barrier`, then `snapshot`; `on_idle` when the inputs fall silent.
+/// After each of `process_batch`, `on_watermark`, `on_idle` and `resume` that returns [`Progress::More`], only `resume`, or
+/// a barrier if [`Operator::may_be_cut`] allows it.
 pub trait Operator: Send {
     /// Handles rows. `batch.key_hashes` is set when the edge into this operator is keyed.
-    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<()>;
+    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<Progress>;
 
-    /// Event time has come to `watermark`, which is greater than in any earlier call. What is emitted here goes out
-    /// before the watermark; the task forwards the watermark itself. [`Watermark::MAX`] is the end of a bounded input.
-    fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Collector) -> Result<()> {
-        Ok(())
+    /// Event time has come to `watermark`, which is greater than in any earlier call. What is emitted here goes out before
+    /// the watermark; the task forwards the watermark itself. [`Watermark::MAX`] is the end of a bounded input.
+    ///
+    /// After a restore the first calls can have an earlier watermark than the state has seen, or the same one. The operator
+    /// continues from the greater of both, and says what it had not said when the state was taken.
+    fn on_watermark(&mut self, _watermark: Watermark, _out: &mut Collector) -> Result<Progress> {
+        Ok(Progress::Done)
     }
 
     /// All inputs are idle: emit whatever is buffered but not part of [`Operator::snapshot`]. It is sent before
-    /// [`Element::Idle`](eddyline_stream::Element::Idle). Afterwards receivers continue without this subtask, so that
-    /// rows which it still held would be late. The next call is `on_watermark` or `process_batch`.
-    fn on_idle(&mut self, _out: &mut Collector) -> Result<()> {
-        Ok(())
+    /// [`Element::Idle`](eddyline_stream::Element::Idle). Afterwards receivers continue without this subtask, so that rows
+    /// which it still held would be late. The next call is `on_watermark` or `process_batch`.
+    fn on_idle(&mut self, _out: &mut Collector) -> Result<Progress> {
+        Ok(Progress::Done)
     }
 
-    /// A barrier is about to be forwarded: emit whatever is buffered but not part of [`Operator::snapshot`].
+    /// Says the next piece of what the last call has left.
+    fn resume(&mut self, _out: &mut Collector) -> Result<Progress> {
+        Ok(Progress::Done)
+    }
+
+    /// Whether a barrier may pass while this operator is in the middle of a watermark. Then [`Operator::snapshot`] has what
+    /// is not said yet and nothing of what has been said, and remembers the watermark, which [`Operator::restore`] returns.
+    fn may_be_cut(&self) -> bool {
+        false
+    }
+
+    /// A barrier is about to be forwarded: emit whatever is buffered but not part of [`Operator::snapshot`]. The barrier
+    /// waits for it, so that it has to have a bound with a name.
     fn before_barrier(&mut self, _out: &mut Collector) -> Result<()> {
         Ok(())
     }
@@ -114,9 +184,10 @@ pub trait Operator: Send {
         Ok(None)
     }
 
-    /// Restores state, for the key groups that this subtask owns now.
-    fn restore(&mut self, _snapshot: Snapshot) -> Result<()> {
-        Ok(())
+    /// Takes back state, for the key groups that this subtask owns now. Returns the event time that the state has come to, if
+    /// the operator keeps it.
+    fn restore(&mut self, _snapshot: Snapshot) -> Result<Option<Watermark>> {
+        Ok(None)
     }
 
     /// The tables of keyed state that this operator writes; empty for a stateless one. `inputs` spell the columns of

@@ -5,6 +5,9 @@
 //! ([`aggregates`]) slides over these frames in its own loop. Rows that no frame needs are released. Rows are never
 //! copied one by one: state refers to rows of batches ([`rows`]).
 //!
+//! Rows that a watermark lets go are given out in pieces. What is not out yet waits as before, so that a barrier between two
+//! pieces needs nothing more. Peers, rows of a key at one time whose frames end with the last of them, are never parted.
+//!
 //! What is late is Flink's, which has three rules ([`lateness`]). Output is in order of time, then of arrival; after a
 //! restore the rows of different keys at one time may come in another order.
 
@@ -33,9 +36,9 @@ use self::lateness::Lateness;
 use self::operand::OperandColumn;
 use self::pending::{Pending, PendingRow};
 use self::rows::{RowRef, RowStore};
-use crate::{Collector, Counters, Error, Operator, Result};
+use crate::{Collector, Counters, Error, Operator, Progress, Result};
 
-/// About how many rows are taken at once; rows of one time are never parted.
+/// How many rows are taken at once; more only if they are peers.
 const CHUNK_ROWS: usize = 8192;
 
 /// The column that keeps the order of arrival, behind the input columns.
@@ -134,6 +137,11 @@ impl OverOperator {
         }
     }
 
+    /// Whether rows of a key at one time are peers: they share their frame, which ends with the last of them.
+    fn has_peers(&self) -> bool {
+        matches!(self.config.frame, OverFrame::RangeUnbounded | OverFrame::Range(_))
+    }
+
     /// Takes a chunk of rows, in order of time and arrival, and emits them with their results.
     fn take(&mut self, chunk: &[PendingRow], out: &mut Collector) -> Result<()> {
         let refs: Vec<RowRef> = chunk.iter().map(|row| row.at).collect();
@@ -178,9 +186,9 @@ impl OverOperator {
 }
 
 impl Operator for OverOperator {
-    fn process_batch(&mut self, batch: Batch, _out: &mut Collector) -> Result<()> {
+    fn process_batch(&mut self, batch: Batch, _out: &mut Collector) -> Result<Progress> {
         if batch.num_rows() == 0 {
-            return Ok(());
+            return Ok(Progress::Done);
         }
         let hashes = batch.key_hashes_by(&self.config.keys).map_err(|error| Error::Unsupported(error.to_string()))?;
         let times = self.times(&batch.rows)?;
@@ -196,39 +204,50 @@ impl Operator for OverOperator {
             .collect();
         self.late_rows += (times.len() - admitted.len()) as u64;
         if admitted.is_empty() {
-            return Ok(());
+            return Ok(Progress::Done);
         }
         let rows = if admitted.len() == times.len() {
             self.numbered(&batch.rows)?
         } else {
             self.numbered(&filter_record_batch(&batch.rows, &on_time.into())?)?
         };
-        self.pending.insert(rows, &admitted)
+        self.pending.insert(rows, &admitted)?;
+        Ok(Progress::Done)
     }
 
-    fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<()> {
-        if watermark <= self.watermark {
-            return Ok(());
-        }
-        loop {
-            let chunk = self.pending.pop_until(watermark, CHUNK_ROWS);
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<Progress> {
+        self.watermark = self.watermark.max(watermark);
+        self.resume(out)
+    }
+
+    fn resume(&mut self, out: &mut Collector) -> Result<Progress> {
+        while self.pending.may_be_due(self.watermark) {
+            let room = out.room().min(CHUNK_ROWS);
+            if room == 0 {
+                return Ok(Progress::More);
+            }
+            let chunk = self.pending.pop_until(self.watermark, room, self.has_peers());
             if chunk.is_empty() {
                 break;
             }
             self.take(&chunk, out)?;
         }
-        self.lateness.pass(watermark.time_ms().saturating_add(1));
+        self.lateness.pass(self.watermark.time_ms().saturating_add(1));
         self.forget_cleaned();
-        self.watermark = watermark;
-        Ok(())
+        Ok(Progress::Done)
+    }
+
+    fn may_be_cut(&self) -> bool {
+        true
     }
 
     fn snapshot(&mut self, _request: SnapshotRequest) -> Result<Option<Frozen>> {
         Ok(Some(self.freeze()?))
     }
 
-    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
-        self.read_snapshot(&snapshot)
+    fn restore(&mut self, snapshot: Snapshot) -> Result<Option<Watermark>> {
+        self.read_snapshot(&snapshot)?;
+        Ok(Some(self.watermark))
     }
 
     fn state_tables(&self, inputs: &[String]) -> Vec<StateTable> {

@@ -6,19 +6,25 @@ use eddyline_expression::Scalar;
 use eddyline_state::{Snapshot, SnapshotRequest, TableRows};
 use eddyline_stream::{Assignment, Batch, CheckpointId, SlotIndex, Watermark};
 
-use crate::{Collector, Operator, Result};
+use crate::{Collector, Operator, Progress, Result};
 
 /// An operator and what it has given so far.
 #[derive(Debug, Default)]
 pub struct Driver<O> {
     operator: O,
     out: Collector,
+    restored: Option<Watermark>,
 }
 
 impl<O: Operator> Driver<O> {
     /// Drives this operator.
     pub fn new(operator: O) -> Self {
-        Self { operator, out: Collector::default() }
+        Self { operator, out: Collector::default(), restored: None }
+    }
+
+    /// The same, in pieces of so many rows.
+    pub fn in_pieces(self, rows: usize) -> Self {
+        Self { out: Collector::with_room(rows), ..self }
     }
 
     /// Drives an operator that is restored from a snapshot.
@@ -26,15 +32,24 @@ impl<O: Operator> Driver<O> {
     /// # Errors
     /// When the operator refuses the snapshot.
     pub fn restored(mut operator: O, snapshot: Snapshot) -> Result<Self> {
-        operator.restore(snapshot)?;
-        Ok(Self::new(operator))
+        let restored = operator.restore(snapshot)?;
+        Ok(Self { restored, ..Self::new(operator) })
+    }
+
+    /// Tells a restored operator the event time that its state had come to, as a task does.
+    ///
+    /// # Errors
+    /// Those of the operator.
+    pub fn continues(&mut self) -> Result<Progress> {
+        let restored = self.restored.take();
+        restored.map_or(Ok(Progress::Done), |watermark| self.operator.on_watermark(watermark, &mut self.out))
     }
 
     /// Gives the operator rows.
     ///
     /// # Errors
     /// Those of the operator.
-    pub fn push(&mut self, rows: RecordBatch) -> Result<()> {
+    pub fn push(&mut self, rows: RecordBatch) -> Result<Progress> {
         self.operator.process_batch(Batch::new(rows), &mut self.out)
     }
 
@@ -42,8 +57,16 @@ impl<O: Operator> Driver<O> {
     ///
     /// # Errors
     /// Those of the operator.
-    pub fn watermark(&mut self, watermark: Watermark) -> Result<()> {
+    pub fn watermark(&mut self, watermark: Watermark) -> Result<Progress> {
         self.operator.on_watermark(watermark, &mut self.out)
+    }
+
+    /// Has the operator say the next piece of what is left.
+    ///
+    /// # Errors
+    /// Those of the operator.
+    pub fn resume(&mut self) -> Result<Progress> {
+        self.operator.resume(&mut self.out)
     }
 
     /// A barrier: the operator's state.

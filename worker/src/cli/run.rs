@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddyline_connectors::print::screen;
+use eddyline_operators::PIECE_ROWS;
 use eddyline_plan::Planned;
 use eddyline_stream::OperatorUid;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -210,6 +211,7 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Co
         name: settings.name.clone().unwrap_or_else(|| job.name.clone()),
         parallelism,
         rows_per_read: job::ROWS_PER_READ,
+        rows_per_piece: PIECE_ROWS,
         checkpoint_dir,
         storage_options,
         checkpoint_interval: Some(interval.unwrap_or(CHECKPOINT_INTERVAL)),

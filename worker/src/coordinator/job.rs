@@ -37,8 +37,10 @@ pub struct Config {
     pub parallelism: u16,
     /// The number of rows that sources read at a time.
     pub rows_per_read: usize,
-    /// The folder of the checkpoints. Without it, checkpoints are in memory and end with the process. They are still
-    /// taken, because sinks commit with them.
+    /// How many rows operators emit before their task looks at barriers, and at room downstream.
+    pub rows_per_piece: usize,
+    /// Where checkpoints are kept. Without it checkpoints are taken too, because sinks commit with them, but they are kept in
+    /// memory and end with the process.
     pub checkpoint_dir: Option<String>,
     /// Options of the checkpoint storage, such as `s3.endpoint`.
     pub storage_options: BTreeMap<String, String>,
@@ -321,6 +323,7 @@ impl Runner<'_> {
             assignment: Arc::clone(&assignment),
             connectors: Arc::clone(self.connectors),
             rows_per_read: config.rows_per_read,
+            rows_per_piece: config.rows_per_piece,
             io: tokio::runtime::Handle::current(),
             waits: waits_reported_to(&view.status),
             staging: Arc::new(CheckpointStaging::new(store.clone(), Arc::clone(&view.status), running)),

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use eddyline_stream::Element;
+use eddyline_stream::{Barrier, Element};
 
 use crate::runtime::waker::SlotWaker;
 
@@ -119,6 +119,24 @@ impl Receiver {
             self.0.sender.wake();
         }
         Some(element)
+    }
+
+    /// Takes the next element, if it is a barrier that may be taken.
+    pub fn receive_barrier(&self, may_take: impl FnOnce(&Barrier) -> bool) -> Option<Barrier> {
+        if self.0.is_empty.load(Ordering::Acquire) {
+            return None;
+        }
+        let (element, makes_room) = self.0.with_queue(|queue| match queue.elements.front() {
+            Some(Element::Barrier(barrier)) if may_take(barrier) => queue.pop(),
+            _ => None,
+        })?;
+        if makes_room {
+            self.0.sender.wake();
+        }
+        match element {
+            Element::Barrier(barrier) => Some(barrier),
+            _ => None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use eddyline_api::savepoint::{Savepoint, SavepointRequest, StopRequest};
 use eddyline_api::status::{Checkpoints, OperatorStatus, Plan, Savepoints};
 use eddyline_api::{JobStatus, Phase, StartFrom, WorkerConfig};
+use eddyline_operators::PIECE_ROWS;
 use eddyline_plan::{PlanOptions, Planned};
 use eddyline_stream::OperatorUid;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -294,6 +295,7 @@ fn job_config(settings: &Settings, planned: &Planned) -> Config {
         name: config.folder(),
         parallelism: config.parallelism,
         rows_per_read: job::ROWS_PER_READ,
+        rows_per_piece: PIECE_ROWS,
         checkpoint_dir: config.checkpoint.uri.clone(),
         storage_options: settings.storage_options.clone(),
         checkpoint_interval: Some(planned.graph.settings.checkpoint_interval.unwrap_or(interval)),

@@ -25,6 +25,7 @@ use super::layout::{self, ChainLayout};
 use super::metrics::{OperatorMetrics, Role};
 use super::operator_task::{Input, OperatorTask};
 use super::output::{Output, OutputEdge};
+use super::pipeline::Pipeline;
 use super::slot::Slot;
 use super::source_task::{Mailbox, Parts, SourceTask};
 use super::splits::SplitPool;
@@ -71,6 +72,8 @@ pub struct Context {
     pub connectors: Arc<dyn Connectors>,
     /// How many rows sources read at a time.
     pub rows_per_read: usize,
+    /// How many rows operators emit before their task looks at barriers, and at room downstream.
+    pub rows_per_piece: usize,
     /// The I/O runtime.
     pub io: tokio::runtime::Handle,
     /// Where sinks stage what is not yet committed.
@@ -278,17 +281,10 @@ impl<'a> Builder<'a> {
                 Some(sink) => self.sink_output(tail, sink.as_ref(), (index, subtasks))?,
                 None => Output::Channels(std::mem::take(&mut self.edges[chain][slot])),
             };
+            let pipeline = Pipeline::new(index, operators, output, self.context.events.clone());
             let task: Box<dyn Task> = match &source {
-                Some(source) => {
-                    Box::new(self.source_task(head, source.as_ref(), (index, subtasks), operators, output)?)
-                }
-                None => Box::new(OperatorTask::new(
-                    index,
-                    std::mem::take(&mut self.inputs[chain][slot]),
-                    operators,
-                    output,
-                    self.context.events.clone(),
-                )),
+                Some(source) => Box::new(self.source_task(head, source.as_ref(), (index, subtasks), pipeline)?),
+                None => Box::new(OperatorTask::new(std::mem::take(&mut self.inputs[chain][slot]), pipeline)),
             };
             self.tasks[slot].push(task);
         }
@@ -302,14 +298,15 @@ impl<'a> Builder<'a> {
         slot: SlotIndex,
         restored: &mut Restored,
     ) -> Result<Chain, Error> {
-        let mut operators = Chain::default();
+        let mut operators = Chain::new(self.context.rows_per_piece);
         for &id in nodes {
             let node = &self.graph.nodes[id];
             let Some(mut operator) = operator(self.graph, node)? else { continue };
-            if let Some(snapshot) = restored.operators.remove(&(node.uid.clone(), slot)) {
-                operator.restore(snapshot).map_err(|source| failed(node, source))?;
-            }
-            operators.push(operator, self.metrics(node, Role::Operator, slot));
+            let event_time = match restored.operators.remove(&(node.uid.clone(), slot)) {
+                Some(snapshot) => operator.restore(snapshot).map_err(|source| failed(node, source))?,
+                None => None,
+            };
+            operators.push(operator, self.metrics(node, Role::Operator, slot), event_time);
         }
         if let Some(aggregate) = self.local_aggregates.get(&chain) {
             let node = &self.graph.nodes[*aggregate];
@@ -324,7 +321,7 @@ impl<'a> Builder<'a> {
                     slot,
                 );
                 self.deployment.metrics.push(Arc::clone(&metrics));
-                operators.push(Box::new(local), metrics);
+                operators.push(Box::new(local), metrics, None);
             }
         }
         Ok(operators)
@@ -391,8 +388,7 @@ impl<'a> Builder<'a> {
         node: &Node,
         source: &dyn Source,
         (slot, readers): (SlotIndex, usize),
-        chain: Chain,
-        output: Output,
+        pipeline: Pipeline,
     ) -> Result<SourceTask, Error> {
         let NodeKind::Source(config) = &node.kind else { unreachable!("the caller has matched a source") };
         let context = ReaderContext {
@@ -422,9 +418,7 @@ impl<'a> Builder<'a> {
                 .map(|(group, alignment)| Member::new(Arc::clone(group), alignment)),
             mailbox,
             metrics,
-            chain,
-            output,
-            events: self.context.events.clone(),
+            pipeline,
         }))
     }
 

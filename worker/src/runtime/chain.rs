@@ -1,59 +1,216 @@
 //! A chain: operators that call each other directly, without a channel between them.
+//!
+//! A batch passes all operators before the next one is taken; a watermark too, and the rows that an operator emits for it pass
+//! those behind it before the watermark does. Operators speak in pieces ([`Progress::More`]). So a call can return in the
+//! middle: then the chain knows which operators have more to say, and where the watermark stands. Those nearest to the end are
+//! asked first: what they have left came before what the others have.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use eddyline_operators::{Collector, Operator};
+use eddyline_operators::{Collector, Operator, PIECE_ROWS, Progress};
 use eddyline_state::{Frozen, SnapshotRequest};
 use eddyline_stream::{Batch, OperatorUid, Watermark};
 
 use super::metrics::OperatorMetrics;
 use super::task::Error;
 
+/// Takes what comes out of a chain.
+pub type End<'a> = &'a mut dyn FnMut(Batch) -> Result<(), Error>;
+
 struct Link {
     operator: Box<dyn Operator>,
     metrics: Arc<OperatorMetrics>,
+    /// What it has emitted and the next one has not got yet.
     out: Collector,
+    has_more: bool,
+    /// The event time that its state had come to, until the operators behind it have been told.
+    restored: Option<Watermark>,
+}
+
+impl Link {
+    fn is_busy(&self) -> bool {
+        self.has_more || !self.out.is_empty()
+    }
+}
+
+/// What passes all operators, besides rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Event time has come this far.
+    Watermark(Watermark),
+    /// The input is idle: operators emit what must not wait until it resumes.
+    Idle,
 }
 
 /// Operators of one subtask, in the order in which rows pass them.
-#[derive(Default)]
 pub struct Chain {
+    // Fixed at start.
+    piece_rows: usize,
+    // Changing.
     links: Vec<Link>,
+    /// The signal that is on its way, and the link that gets it next.
+    signal: Option<(Signal, usize)>,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self::new(PIECE_ROWS)
+    }
 }
 
 impl Chain {
-    /// Adds an operator at the end.
-    pub fn push(&mut self, operator: Box<dyn Operator>, metrics: Arc<OperatorMetrics>) {
-        self.links.push(Link { operator, metrics, out: Collector::default() });
+    /// No operators; they are to speak in pieces of so many rows.
+    pub fn new(piece_rows: usize) -> Self {
+        Self { piece_rows, links: Vec::new(), signal: None }
+    }
+
+    /// Adds an operator at the end; `restored` is what its [`Operator::restore`] has returned.
+    pub fn push(
+        &mut self,
+        operator: Box<dyn Operator>,
+        metrics: Arc<OperatorMetrics>,
+        restored: Option<Watermark>,
+    ) {
+        let out = Collector::with_room(self.piece_rows);
+        let restored = restored.filter(|watermark| *watermark > Watermark::MIN);
+        self.links.push(Link { operator, metrics, out, has_more: false, restored });
+    }
+
+    /// Begins to tell the event time that restored operators have come to to them and to those behind them, as they may have
+    /// been in the middle of it. Returns what the last operator is going to be told.
+    pub fn begin_restored(&mut self) -> Option<Watermark> {
+        let first = self.links.iter().position(|link| link.restored.is_some())?;
+        let last = self.links.iter().filter_map(|link| link.restored).max();
+        self.signal = Some((Signal::Watermark(Watermark::MIN), first));
+        last
     }
 
     /// Passes rows through all operators; `end` gets what comes out.
-    pub fn process(&mut self, batch: Batch, end: &mut dyn FnMut(Batch) -> Result<(), Error>) -> Result<(), Error> {
-        process(&mut self.links, batch, end)
+    pub fn process(&mut self, batch: Batch, end: End<'_>) -> Result<Progress, Error> {
+        debug_assert!(self.is_done(), "a chain takes nothing while it has more to say");
+        self.pass(0, batch, end)?;
+        self.run(false, end)
     }
 
-    /// Passes the watermark to every operator, from the first to the last. The rows that an operator emits for it pass the
-    /// operators behind it before the watermark does.
-    pub fn watermark(
+    /// Passes a signal to every operator, from the first to the last.
+    pub fn signal(&mut self, signal: Signal, end: End<'_>) -> Result<Progress, Error> {
+        debug_assert!(self.is_done(), "a chain takes nothing while it has more to say");
+        self.signal = Some((signal, 0));
+        self.run(false, end)
+    }
+
+    /// Continues with the next piece of what the last call has left.
+    pub fn resume(&mut self, end: End<'_>) -> Result<Progress, Error> {
+        self.run(true, end)
+    }
+
+    /// Whether everything that was taken has been passed on.
+    pub fn is_done(&self) -> bool {
+        self.signal.is_none() && !self.links.iter().any(Link::is_busy)
+    }
+
+    /// Whether a barrier may pass now: when everything is passed on, or between two pieces of one operator that keeps the rest
+    /// in its state.
+    pub fn may_be_cut(&self) -> bool {
+        let mut busy = self.links.iter().filter(|link| link.is_busy());
+        match (busy.next(), busy.next()) {
+            (None, _) => self.signal.is_none(),
+            (Some(link), None) => link.out.is_empty() && link.operator.may_be_cut(),
+            (Some(_), Some(_)) => false,
+        }
+    }
+
+    /// Works until nothing is left, or until an operator would have to be resumed: a second time, if it `may_resume`.
+    fn run(&mut self, mut may_resume: bool, end: End<'_>) -> Result<Progress, Error> {
+        loop {
+            if let Some(at) = self.links.iter().rposition(Link::is_busy) {
+                match self.links[at].out.take() {
+                    Some(batch) => {
+                        self.links[at].metrics.rows_out.add(batch.num_rows() as u64);
+                        self.pass(at + 1, batch, end)?;
+                    }
+                    None if may_resume => {
+                        may_resume = false;
+                        self.call(at, |operator, out| operator.resume(out))?;
+                    }
+                    None => return Ok(Progress::More),
+                }
+            } else if !self.pass_signal()? {
+                return Ok(Progress::Done);
+            }
+        }
+    }
+
+    /// Gives rows to a link, or to the end.
+    fn pass(&mut self, at: usize, batch: Batch, end: End<'_>) -> Result<(), Error> {
+        let Some(link) = self.links.get(at) else { return end(batch) };
+        link.metrics.rows_in.add(batch.num_rows() as u64);
+        self.call(at, |operator, out| operator.process_batch(batch, out))
+    }
+
+    /// Gives the signal to the next link; `false` if there is none, or no signal.
+    fn pass_signal(&mut self) -> Result<bool, Error> {
+        let Some((signal, at)) = &mut self.signal else { return Ok(false) };
+        let Some(link) = self.links.get_mut(*at) else {
+            self.signal = None;
+            return Ok(false);
+        };
+        if let Signal::Watermark(watermark) = signal {
+            *watermark = link.restored.take().map_or(*watermark, |restored| restored.max(*watermark));
+            link.metrics.set_watermark(*watermark);
+        }
+        let (signal, link) = (*signal, *at);
+        *at += 1;
+        self.call(link, |operator, out| match signal {
+            Signal::Watermark(watermark) => operator.on_watermark(watermark, out),
+            Signal::Idle => operator.on_idle(out),
+        })?;
+        Ok(true)
+    }
+
+    fn call(
         &mut self,
-        watermark: Watermark,
-        end: &mut dyn FnMut(Batch) -> Result<(), Error>,
+        at: usize,
+        act: impl FnOnce(&mut dyn Operator, &mut Collector) -> eddyline_operators::Result<Progress>,
     ) -> Result<(), Error> {
-        each(&mut self.links, end, &mut |link| {
-            link.metrics.set_watermark(watermark);
-            link.operator.on_watermark(watermark, &mut link.out)
-        })
-    }
-
-    /// Reports to every operator that its input is idle. The operators emit what must not wait until the input resumes.
-    pub fn idle(&mut self, end: &mut dyn FnMut(Batch) -> Result<(), Error>) -> Result<(), Error> {
-        each(&mut self.links, end, &mut |link| link.operator.on_idle(&mut link.out))
+        let link = &mut self.links[at];
+        let started = Instant::now();
+        let progress = act(link.operator.as_mut(), &mut link.out);
+        link.metrics.busy_ns.add_time(started.elapsed());
+        link.has_more = progress.map_err(|source| failed(link, source))? == Progress::More;
+        Ok(())
     }
 
     /// Has every operator emit what must not wait behind a barrier.
-    pub fn before_barrier(&mut self, end: &mut dyn FnMut(Batch) -> Result<(), Error>) -> Result<(), Error> {
-        each(&mut self.links, end, &mut |link| link.operator.before_barrier(&mut link.out))
+    pub fn before_barrier(&mut self, end: End<'_>) -> Result<(), Error> {
+        for at in 0..self.links.len() {
+            let link = &mut self.links[at];
+            let started = Instant::now();
+            link.operator.before_barrier(&mut link.out).map_err(|source| failed(link, source))?;
+            link.metrics.busy_ns.add_time(started.elapsed());
+            let flushed: Vec<Batch> = link.out.drain().collect();
+            for batch in flushed {
+                self.links[at].metrics.rows_out.add(batch.num_rows() as u64);
+                self.pass(at + 1, batch, end)?;
+                self.finish_behind(at + 1, end)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the links from `first` on pass on what they have been given: a barrier is behind it.
+    fn finish_behind(&mut self, first: usize, end: End<'_>) -> Result<(), Error> {
+        while let Some(at) = self.links.iter().rposition(Link::is_busy).filter(|at| *at >= first) {
+            match self.links[at].out.take() {
+                Some(batch) => {
+                    self.links[at].metrics.rows_out.add(batch.num_rows() as u64);
+                    self.pass(at + 1, batch, end)?;
+                }
+                None => self.call(at, |operator, out| operator.resume(out))?,
+            }
+        }
+        Ok(())
     }
 
     /// The state of every operator that has some, as it is asked for.
@@ -84,35 +241,4 @@ impl Chain {
 
 fn failed(link: &Link, source: eddyline_operators::Error) -> Error {
     Error::Operator { operator: link.metrics.uid.clone(), label: link.metrics.label.clone(), source: Box::new(source) }
-}
-
-fn process(links: &mut [Link], batch: Batch, end: &mut dyn FnMut(Batch) -> Result<(), Error>) -> Result<(), Error> {
-    let Some((first, rest)) = links.split_first_mut() else { return end(batch) };
-    first.metrics.rows_in.add(batch.num_rows() as u64);
-    let started = Instant::now();
-    first.operator.process_batch(batch, &mut first.out).map_err(|source| failed(first, source))?;
-    first.metrics.busy_ns.add_time(started.elapsed());
-    pass_on(first, rest, end)
-}
-
-fn pass_on(first: &mut Link, rest: &mut [Link], end: &mut dyn FnMut(Batch) -> Result<(), Error>) -> Result<(), Error> {
-    for batch in first.out.drain() {
-        first.metrics.rows_out.add(batch.num_rows() as u64);
-        process(rest, batch, end)?;
-    }
-    Ok(())
-}
-
-/// Calls `act` on every link in order; what a link emits passes those behind it before they are called themselves.
-fn each(
-    links: &mut [Link],
-    end: &mut dyn FnMut(Batch) -> Result<(), Error>,
-    act: &mut dyn FnMut(&mut Link) -> eddyline_operators::Result<()>,
-) -> Result<(), Error> {
-    let Some((first, rest)) = links.split_first_mut() else { return Ok(()) };
-    let started = Instant::now();
-    act(first).map_err(|source| failed(first, source))?;
-    first.metrics.busy_ns.add_time(started.elapsed());
-    pass_on(first, rest, end)?;
-    each(rest, end, act)
 }

@@ -10,7 +10,7 @@ use eddyline_connectors::source::FewFinished;
 use eddyline_connectors::source::{Discovery, Placement, Poll, ReaderCounters, SourceReader, Split};
 use eddyline_job_graph::{Calc, NodeKind, Partitioning};
 use eddyline_operators::calc::CalcOperator;
-use eddyline_operators::{Collector, Operator};
+use eddyline_operators::{Collector, Operator, Progress};
 use eddyline_plan::{PlanOptions, Script, plan};
 use eddyline_stream::{
     Assignment, Barrier, BarrierKind, Batch, CheckpointId, Element, MaxParallelism, OperatorUid, SlotIndex, SplitId,
@@ -21,6 +21,7 @@ use super::chain::Chain;
 use super::metrics::{OperatorMetrics, Role};
 use super::operator_task::{Input, OperatorTask};
 use super::output::{Output, OutputEdge};
+use super::pipeline::Pipeline;
 use super::source_task::{Command, Mailbox, Parts, SourceTask};
 use super::splits::SplitPool;
 use super::task::{EventSender, Task};
@@ -43,14 +44,14 @@ impl Holding {
 }
 
 impl Operator for Holding {
-    fn process_batch(&mut self, batch: Batch, _: &mut Collector) -> eddyline_operators::Result<()> {
+    fn process_batch(&mut self, batch: Batch, _: &mut Collector) -> eddyline_operators::Result<Progress> {
         self.held.push(batch);
-        Ok(())
+        Ok(Progress::Done)
     }
 
-    fn on_idle(&mut self, out: &mut Collector) -> eddyline_operators::Result<()> {
+    fn on_idle(&mut self, out: &mut Collector) -> eddyline_operators::Result<Progress> {
         self.flush(out);
-        Ok(())
+        Ok(Progress::Done)
     }
 
     fn before_barrier(&mut self, out: &mut Collector) -> eddyline_operators::Result<()> {
@@ -63,7 +64,7 @@ impl Operator for Holding {
 fn chain() -> Chain {
     let mut chain = Chain::default();
     for name in ["first", "second"] {
-        chain.push(Box::new(Holding::default()), metrics(name, Role::Operator));
+        chain.push(Box::new(Holding::default()), metrics(name, Role::Operator), None);
     }
     chain
 }
@@ -191,9 +192,7 @@ impl Source {
             alignment: None,
             mailbox: Arc::clone(&mailbox),
             metrics: metrics("source", Role::Source),
-            chain,
-            output,
-            events: events(),
+            pipeline: Pipeline::new(SlotIndex::new(0), chain, output, events()),
         });
         Self { task, script, pool, mailbox, sent, said: Vec::new() }
     }
@@ -306,7 +305,7 @@ fn two_inputs() -> (OperatorTask, [Sender; 2], Receiver) {
         inputs.push(Input { channel: receiver, woken_by: BTreeSet::from([number]) });
     }
     let (output, sent) = output();
-    let task = OperatorTask::new(SlotIndex::new(0), inputs, chain(), output, events());
+    let task = OperatorTask::new(inputs, Pipeline::new(SlotIndex::new(0), chain(), output, events()));
     (task, senders.try_into().expect("two"), sent)
 }
 

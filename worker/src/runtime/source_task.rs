@@ -9,16 +9,14 @@ use eddyline_job_graph::WatermarkSpec;
 use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::watermark::{SplitWatermarks, WatermarkGenerator};
 use eddyline_operators::{Collector, Operator};
-use eddyline_state::SnapshotRequest;
-use eddyline_stream::{Barrier, Batch, CheckpointId, Element, SlotIndex, SplitId, Watermark};
+use eddyline_stream::{Barrier, BarrierKind, Batch, CheckpointId, Element, SlotIndex, SplitId, Watermark};
 
 use super::alignment_group::Member;
-use super::chain::Chain;
 use super::listening_clock::ListeningClock;
 use super::metrics::OperatorMetrics;
-use super::output::Output;
+use super::pipeline::Pipeline;
 use super::splits::{Outlook, SplitPool};
-use super::task::{Error, Event, EventSender, Progress, Task, TaskSnapshot};
+use super::task::{Error, Progress, Task};
 
 /// Reads in one step before the slot looks at its other tasks.
 const READS_PER_STEP: usize = 4;
@@ -59,12 +57,8 @@ pub struct Parts {
     pub mailbox: Mailbox,
     /// What the source counts.
     pub metrics: Arc<OperatorMetrics>,
-    /// The operators behind it.
-    pub chain: Chain,
-    /// Where rows go.
-    pub output: Output,
-    /// The way to the coordinator.
-    pub events: EventSender,
+    /// The operators behind it, and where rows go.
+    pub pipeline: Pipeline,
 }
 
 /// A subtask of a chain that begins with a source.
@@ -76,8 +70,6 @@ pub struct SourceTask {
     listening: ListeningClock,
     generators: BTreeMap<SplitId, WatermarkGenerator>,
     watermarks: SplitWatermarks,
-    /// The last watermark that the chain has received.
-    watermark: Watermark,
     columns_out: Collector,
     /// Splits being read.
     open: usize,
@@ -99,7 +91,6 @@ impl SourceTask {
             listening: ListeningClock::new(started),
             generators: BTreeMap::new(),
             watermarks,
-            watermark: Watermark::MIN,
             columns_out: Collector::default(),
             open: 0,
             ended: false,
@@ -119,7 +110,7 @@ impl SourceTask {
 
     /// Whether a read may begin.
     fn has_room(&mut self) -> Result<bool, Error> {
-        let has_room = self.parts.output.has_room()?;
+        let has_room = self.parts.pipeline.has_room()?;
         self.listening.set_running(has_room, Instant::now());
         Ok(has_room)
     }
@@ -134,7 +125,12 @@ impl SourceTask {
 
     fn commands(&mut self) -> Result<(), Error> {
         loop {
-            let command = self.parts.mailbox.lock().expect("no holder of the mailbox panics").pop_front();
+            let pipeline = &self.parts.pipeline;
+            let is_next = |command: &mut Command| match command {
+                Command::Barrier(barrier) => pipeline.may_be_cut(barrier.kind),
+                Command::Completed(_) | Command::Resume => true,
+            };
+            let command = self.parts.mailbox.lock().expect("no holder of the mailbox panics").pop_front_if(is_next);
             match command {
                 None => return Ok(()),
                 Some(Command::Barrier(barrier)) => self.checkpoint(barrier)?,
@@ -146,25 +142,9 @@ impl SourceTask {
 
     fn checkpoint(&mut self, barrier: Barrier) -> Result<(), Error> {
         // A split that was dealt to this reader belongs to its snapshot, even if nothing of it has been read.
-        let output = &mut self.parts.output;
-        self.parts.chain.before_barrier(&mut |batch| output.send_batch(batch))?;
-        let operators = self.parts.chain.snapshot(SnapshotRequest::from(barrier))?;
         let splits = self.parts.reader.snapshot().map_err(|source| self.failed(source))?;
-        let staged = self.parts.output.prepare_commit(barrier.checkpoint);
-        self.parts.output.broadcast(&Element::Barrier(barrier));
-        let snapshot = TaskSnapshot {
-            operators,
-            splits: Some((self.parts.metrics.uid.clone(), splits)),
-            staged: staged.map(|(metrics, staged)| (metrics.uid.clone(), staged)),
-        };
-        self.stopped |= barrier.kind == eddyline_stream::BarrierKind::Savepoint { stop: true };
-        let _gone = self.parts.events.send(Event::Acknowledged {
-            checkpoint: barrier.checkpoint,
-            slot: self.parts.slot,
-            snapshot,
-            alignment: Duration::ZERO,
-        });
-        Ok(())
+        self.stopped |= barrier.kind == BarrierKind::Savepoint { stop: true };
+        self.parts.pipeline.checkpoint(barrier, Some((self.parts.metrics.uid.clone(), splits)), Duration::ZERO)
     }
 
     /// Takes splits from the pool: one at a time on demand, all of this reader's otherwise. Says whether more can come.
@@ -189,7 +169,7 @@ impl SourceTask {
                 self.generators.insert(split.id.clone(), WatermarkGenerator::new(spec.clone()));
                 let now = self.listening_ms();
                 let combined = self.watermarks.add(split.id.clone(), Watermark::MIN, now);
-                self.advance(combined)?;
+                self.advance(combined);
             }
             self.parts.reader.add_split(split).map_err(|source| self.failed(source))?;
         }
@@ -208,7 +188,7 @@ impl SourceTask {
         let now = self.listening_ms();
         let mut elements = Vec::new();
         let woken = self.watermarks.rows(split, now);
-        self.advance(woken)?;
+        self.advance(woken);
         for batch in batches {
             metrics.rows_out.add(batch.num_rows() as u64);
             match self.generators.get_mut(split) {
@@ -223,13 +203,10 @@ impl SourceTask {
         metrics.busy_ns.add_time(started.elapsed());
         for element in elements {
             match element {
-                Element::Data(batch) => {
-                    let output = &mut self.parts.output;
-                    self.parts.chain.process(batch, &mut |batch| output.send_batch(batch))?;
-                }
+                Element::Data(batch) => self.parts.pipeline.rows(batch),
                 Element::Watermark(watermark) => {
                     let combined = self.watermarks.advance(split, watermark, now);
-                    self.advance(combined)?;
+                    self.advance(combined);
                 }
                 Element::Idle | Element::Barrier(_) | Element::EndOfInput => {}
             }
@@ -238,38 +215,19 @@ impl SourceTask {
     }
 
     /// Passes on what the splits together say about event time, if it has changed.
-    fn advance(&mut self, combined: Option<Element>) -> Result<(), Error> {
-        let Some(combined) = combined else { return Ok(()) };
-        let risen = self.advance_chain(self.watermarks.watermark())?;
-        if matches!(combined, Element::Idle) {
-            if let Some(watermark) = risen {
-                self.parts.output.broadcast(&Element::Watermark(watermark));
-            }
-            let output = &mut self.parts.output;
-            self.parts.chain.idle(&mut |batch| output.send_batch(batch))?;
-        }
-        self.parts.output.broadcast(&combined);
-        Ok(())
-    }
-
-    /// Passes a watermark to the chain, if it has risen.
-    fn advance_chain(&mut self, watermark: Watermark) -> Result<Option<Watermark>, Error> {
-        if watermark <= self.watermark {
-            return Ok(None);
-        }
-        self.watermark = watermark;
-        self.parts.metrics.set_watermark(watermark);
-        let output = &mut self.parts.output;
-        self.parts.chain.watermark(watermark, &mut |batch| output.send_batch(batch))?;
-        Ok(Some(watermark))
+    fn advance(&mut self, combined: Option<Element>) {
+        let Some(combined) = combined else { return };
+        let reached = self.watermarks.watermark();
+        self.parts.metrics.set_watermark(reached);
+        self.parts.pipeline.time(reached, combined);
     }
 
     /// Finds splits that have fallen silent. Each counts for itself, whether or not others have rows.
-    fn find_idle_splits(&mut self) -> Result<(), Error> {
+    fn find_idle_splits(&mut self) {
         let now = self.listening_ms();
         let reader = &mut self.parts.reader;
         let combined = self.watermarks.tick(now, &mut |split| reader.is_empty(split));
-        self.advance(combined)
+        self.advance(combined);
     }
 
     /// Compares the splits with those of the other readers, now and then.
@@ -293,41 +251,39 @@ impl SourceTask {
         }
     }
 
-    fn finished(&mut self, split: &SplitId) -> Result<(), Error> {
+    fn finished(&mut self, split: &SplitId) {
         self.open = self.open.saturating_sub(1);
         self.generators.remove(split);
         let combined = self.watermarks.finish(split);
-        self.advance(combined)
+        self.advance(combined);
     }
 
-    fn end(&mut self) -> Result<(), Error> {
+    fn end(&mut self) {
         self.ended = true;
-        self.advance_chain(Watermark::MAX)?;
-        self.parts.output.broadcast(&Element::EndOfInput);
-        let _gone = self.parts.events.send(Event::Ended);
-        Ok(())
+        self.parts.metrics.set_watermark(Watermark::MAX);
+        self.parts.pipeline.end();
     }
 
-    fn without_splits(&mut self, outlook: Outlook) -> Result<Progress, Error> {
+    fn without_splits(&mut self, outlook: Outlook) -> Progress {
         match outlook {
             Outlook::Never => {
-                self.end()?;
-                return Ok(Progress::Worked);
+                self.end();
+                return Progress::Worked;
             }
             Outlook::Later if self.parts.watermark.is_some() => {
                 let combined = self.watermarks.without_further_splits();
-                self.advance(combined)?;
+                self.advance(combined);
             }
             Outlook::Later | Outlook::Unknown => {}
         }
-        Ok(Progress::Idle)
+        Progress::Idle
     }
 
     fn read(&mut self) -> Result<Progress, Error> {
         if self.open == 0 || self.pool().placement() == eddyline_connectors::source::Placement::Spread {
             let outlook = self.take_splits()?;
             if self.open == 0 {
-                return self.without_splits(outlook);
+                return Ok(self.without_splits(outlook));
             }
         }
         let started = Instant::now();
@@ -344,10 +300,10 @@ impl SourceTask {
                 // At once: until the next comparison it could run ahead by any number of batches.
                 self.hold_back();
             }
-            Poll::Finished(split) => self.finished(&split)?,
+            Poll::Finished(split) => self.finished(&split),
             Poll::Pending => {}
         }
-        self.find_idle_splits()?;
+        self.find_idle_splits();
         Ok(if waits { Progress::Idle } else { Progress::Worked })
     }
 
@@ -357,7 +313,7 @@ impl SourceTask {
         metrics.bytes.set(counters.bytes);
         metrics.bad_records.set(counters.bad_records);
         metrics.source_lag.set(counters.lag_records.unwrap_or(u64::MAX));
-        self.parts.chain.publish_counters();
+        self.parts.pipeline.publish_counters();
     }
 }
 
@@ -374,33 +330,33 @@ impl Task for SourceTask {
     fn step(&mut self) -> Result<Progress, Error> {
         self.commands()?;
         self.align();
-        if self.ended || self.stopped {
-            // A stop can be canceled. A split is not idle because the reader was stopped.
-            self.listening.set_running(false, Instant::now());
-            return Ok(Progress::Idle);
-        }
         let mut progress = Progress::Idle;
         for _ in 0..READS_PER_STEP {
+            let is_done = self.parts.pipeline.is_done();
+            if is_done && (self.ended || self.stopped) {
+                // A stop can be taken back. A split is not idle because the reader was stopped.
+                self.listening.set_running(false, Instant::now());
+                break;
+            }
             if !self.has_room()? {
                 if progress == Progress::Idle {
                     progress = Progress::Backpressured;
                 }
                 break;
             }
-            if self.read()? != Progress::Worked {
+            let worked = if is_done { self.read()? } else { Progress::Worked };
+            self.parts.pipeline.run()?;
+            if worked != Progress::Worked {
                 break;
             }
             progress = Progress::Worked;
-            if self.ended {
-                break;
-            }
         }
         self.publish_counters();
         Ok(progress)
     }
 
     fn account(&self, progress: Progress, time: Duration) {
-        for metrics in self.parts.chain.metrics().chain([&self.parts.metrics]) {
+        for metrics in self.parts.pipeline.metrics().chain([&self.parts.metrics]) {
             metrics.account(progress, time);
         }
     }

@@ -1,5 +1,5 @@
-//! Golden SQL: every query runs plain, at batch sizes 1 and 8192, checkpointed all the time, restored after a crash, and
-//! rescaled 1→3→2 through savepoints. All give what the row-at-a-time reference executor gives. Over splits that fall idle
+//! Golden SQL: every query runs plain, at batch sizes 1 and 8192, checkpointed all the time, in pieces of a few rows, restored
+//! after a crash, and rescaled 1→3→2 through savepoints. All give what the row-at-a-time reference executor gives. Over splits that fall idle
 //! each runs at parallelism 1, 2 and 3.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use eddyline_connectors::Options;
 use eddyline_expression::Scalar;
 use eddyline_formats::FormatConfig;
 use eddyline_job_graph::{JobGraph, NodeKind};
+use eddyline_operators::PIECE_ROWS;
 use eddyline_plan::{PlanOptions, Script, plan};
 use eddyline_stream::Watermark;
 use eddyline_worker::coordinator::job::{self, Config, Outcome, RestartStrategy, Restore, View};
@@ -96,6 +97,8 @@ pub struct Run<'a> {
     pub parallelism: u16,
     /// In batches of so many rows.
     pub rows_per_read: usize,
+    /// Operators emit pieces of so many rows.
+    pub rows_per_piece: usize,
     /// With checkpoints so often.
     pub checkpoint_interval: Option<Duration>,
     /// Which go into this folder.
@@ -109,6 +112,7 @@ impl Default for Run<'_> {
         Self {
             parallelism: 1,
             rows_per_read: 8192,
+            rows_per_piece: PIECE_ROWS,
             checkpoint_interval: None,
             checkpoint_dir: None,
             restore: Restore::None,
@@ -123,6 +127,7 @@ impl Run<'_> {
             name: name.to_owned(),
             parallelism: self.parallelism,
             rows_per_read: self.rows_per_read,
+            rows_per_piece: self.rows_per_piece,
             checkpoint_dir: self.checkpoint_dir.map(|path| path.display().to_string()),
             storage_options: BTreeMap::new(),
             checkpoint_interval: self.checkpoint_interval,
@@ -178,8 +183,14 @@ impl Case {
         self.run_whole("two slots", &Run { parallelism: 2, rows_per_read: 64, ..Run::default() });
         let often = Some(Duration::from_millis(1));
         self.run_whole("checkpointed", &Run { rows_per_read: 3, checkpoint_interval: often, ..Run::default() });
-        self.run_restored();
-        self.run_rescaled();
+        for rows_per_piece in 1..=7 {
+            let run = Run { rows_per_piece, checkpoint_interval: often, ..Run::default() };
+            self.run_whole(&format!("pieces of {rows_per_piece}"), &run);
+        }
+        self.run_restored(PIECE_ROWS);
+        self.run_restored(2);
+        self.run_rescaled(PIECE_ROWS);
+        self.run_rescaled(3);
         self.run_rescaled_in_place();
         idle_splits::run_golden(self);
     }
@@ -192,12 +203,13 @@ impl Case {
     }
 
     /// Crashes after a checkpoint in the middle, and resumes from the latest one.
-    fn run_restored(&self) {
+    fn run_restored(&self, rows_per_piece: usize) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let tables = MemoryTables::new(self.inputs.clone());
         for (part, rows) in [self.thirds(1), self.thirds(2), ALL].into_iter().enumerate() {
             let run = Run {
                 rows_per_read: 7,
+                rows_per_piece,
                 checkpoint_interval: Some(Duration::from_millis(2)),
                 checkpoint_dir: Some(folder.path()),
                 restore: Restore::Latest,
@@ -214,10 +226,10 @@ impl Case {
             });
             assert_eq!(outcome.is_some(), is_last, "part {part}");
         }
-        self.check("restored", &tables);
+        self.check(&format!("restored, pieces of {rows_per_piece}"), &tables);
     }
 
-    fn run_rescaled(&self) {
+    fn run_rescaled(&self, rows_per_piece: usize) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let tables = MemoryTables::new(self.inputs.clone());
         let mut restore = Restore::None;
@@ -225,6 +237,7 @@ impl Case {
             let run = Run {
                 parallelism,
                 rows_per_read: 5,
+                rows_per_piece,
                 checkpoint_dir: Some(folder.path()),
                 restore: restore.clone(),
                 ..Run::default()
@@ -250,7 +263,7 @@ impl Case {
                 other => panic!("{}: rescaled: {other:?}", self.name),
             };
         }
-        self.check("rescaled 1→3→2", &tables);
+        self.check(&format!("rescaled 1→3→2, pieces of {rows_per_piece}"), &tables);
     }
 
     /// Changes the number of slots twice while the job runs, without leaving the process.

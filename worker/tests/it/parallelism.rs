@@ -41,6 +41,7 @@ pub fn run(
         checkpoint_interval: Some(Duration::from_millis(5)),
         checkpoint_dir: Some(checkpoints),
         restore: Restore::Latest,
+        ..Run::default()
     }
     .config("job");
     let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);

@@ -1,12 +1,13 @@
 //! Adding window columns to rows, without state.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use eddyline_job_graph::{WindowAssign, WindowAssigner};
-use eddyline_operators::{Collector, Operator, Result};
+use eddyline_operators::{Collector, Operator, Progress, Result};
 use eddyline_state::fixed;
 use eddyline_stream::Batch;
 
@@ -14,7 +15,7 @@ use crate::Error;
 use crate::operator::check_sizes;
 use crate::output::BATCH_ROWS_MAX;
 use crate::shape::{LOCAL_TIME, check_time};
-use crate::slice::{Grid, Slice, runs_of_times, times};
+use crate::slice::{Grid, Run, Slice, runs_of_times, times};
 use crate::zone::Zone;
 
 /// Adds `window_start`, `window_end` and `window_time` to every row; repeats rows that are in several windows. Rows are
@@ -30,6 +31,17 @@ pub struct WindowAssignOperator {
     schema: SchemaRef,
     // Changing.
     zone: Zone,
+    rest: Option<Rest>,
+}
+
+/// Rows of a batch that have not been emitted yet.
+#[derive(Debug)]
+struct Rest {
+    rows: RecordBatch,
+    /// Without what has been emitted.
+    runs: VecDeque<Run>,
+    /// In how many of its windows the first row has been emitted.
+    window: usize,
 }
 
 impl WindowAssignOperator {
@@ -64,6 +76,7 @@ impl WindowAssignOperator {
             time_type,
             schema: Arc::new(Schema::new(fields)),
             zone: Zone::new(config.time.time_zone.as_deref())?,
+            rest: None,
         })
     }
 
@@ -98,6 +111,28 @@ impl WindowAssignOperator {
         }
     }
 
+    /// The next `count` of the rows as they are repeated, with the window of each.
+    fn repeat(&self, rest: &mut Rest, count: usize) -> Vec<(u32, Slice)> {
+        let mut order: Vec<(u32, Slice)> = Vec::new();
+        while let Some(run) = rest.runs.front_mut().filter(|_| order.len() < count) {
+            let windows = self.windows_of(run.slice);
+            while run.rows.start < run.rows.end && order.len() < count {
+                let end = windows.len().min(rest.window + count - order.len());
+                let row = run.rows.start as u32;
+                order.extend(windows[rest.window..end].iter().map(|window| (row, *window)));
+                rest.window = end;
+                if end == windows.len() {
+                    rest.window = 0;
+                    run.rows.start += 1;
+                }
+            }
+            if run.rows.is_empty() {
+                rest.runs.pop_front();
+            }
+        }
+        order
+    }
+
     fn emit(&self, rows: &RecordBatch, order: &[(u32, Slice)], out: &mut Collector) -> Result<()> {
         let indices: UInt32Array = order.iter().map(|(row, _)| *row).collect();
         let columns = rows.columns().iter().map(|column| take(column, &indices, None));
@@ -122,7 +157,7 @@ impl WindowAssignOperator {
 }
 
 impl Operator for WindowAssignOperator {
-    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<()> {
+    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<Progress> {
         let times = times(batch.rows.column(self.time).as_ref(), &self.time_name)?;
         let runs = runs_of_times(self.grid, &mut self.zone, times)?;
         if let WindowAssigner::Tumble { .. } = self.assigner {
@@ -130,19 +165,24 @@ impl Operator for WindowAssignOperator {
             let windows = runs.iter().flat_map(|run| std::iter::repeat_n(run.slice, run.rows.len()));
             self.push_windows(windows, &mut columns);
             out.emit_rows(RecordBatch::try_new(self.schema.clone(), columns)?);
-            return Ok(());
+            return Ok(Progress::Done);
         }
-        let mut order: Vec<(u32, Slice)> = Vec::new();
-        for run in runs {
-            let windows = self.windows_of(run.slice);
-            for row in run.rows {
-                order.extend(windows.iter().map(|window| (row as u32, *window)));
-                while order.len() >= BATCH_ROWS_MAX {
-                    self.emit(&batch.rows, &order[..BATCH_ROWS_MAX], out)?;
-                    order.drain(..BATCH_ROWS_MAX);
-                }
+        self.rest = Some(Rest { rows: batch.rows, runs: runs.into(), window: 0 });
+        self.resume(out)
+    }
+
+    /// A row is in as many windows as the slide or step divides the size: rows are repeated a piece at a time.
+    fn resume(&mut self, out: &mut Collector) -> Result<Progress> {
+        let Some(mut rest) = self.rest.take() else { return Ok(Progress::Done) };
+        while !rest.runs.is_empty() {
+            let room = out.room().min(BATCH_ROWS_MAX);
+            if room == 0 {
+                self.rest = Some(rest);
+                return Ok(Progress::More);
             }
+            let order = self.repeat(&mut rest, room);
+            self.emit(&rest.rows, &order, out)?;
         }
-        if order.is_empty() { Ok(()) } else { self.emit(&batch.rows, &order, out) }
+        Ok(Progress::Done)
     }
 }

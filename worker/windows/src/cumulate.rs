@@ -8,16 +8,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use eddyline_operators::Result;
+use eddyline_operators::{Progress, Result};
 use eddyline_stream::Watermark;
 
 use crate::Error;
+use crate::behind::{Behind, CatchUp, HalfGiven};
 use crate::groups::Groups;
 use crate::layout::Layout;
 use crate::output::Firing;
 use crate::slice::{Grid, Slice};
 use crate::slice_tables::SliceTables;
 use crate::zone::Zone;
+
+/// The window that is being given out; its last slice is merged into its cycle.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    end: i64,
+    cycle_end: i64,
+    /// How many groups are out.
+    given: u32,
+}
 
 /// Open slices, and the cycles they are merged into.
 #[derive(Debug)]
@@ -32,6 +42,8 @@ pub(crate) struct Cumulate {
     pub(crate) cycles: BTreeMap<i64, Groups>,
     /// The last window end that has fired.
     fired_until: i64,
+    shown: Option<Shown>,
+    catch_up: Option<CatchUp>,
 }
 
 impl Cumulate {
@@ -41,7 +53,16 @@ impl Cumulate {
         layout: Arc<Layout>,
     ) -> std::result::Result<Self, Error> {
         let tables = SliceTables::new(key_types, layout)?;
-        Ok(Self { size_ms, step_ms, offset_ms, tables, cycles: BTreeMap::new(), fired_until: i64::MIN })
+        Ok(Self {
+            size_ms,
+            step_ms,
+            offset_ms,
+            tables,
+            cycles: BTreeMap::new(),
+            fired_until: i64::MIN,
+            shown: None,
+            catch_up: None,
+        })
     }
 
     /// The end of the cycle that a slice or step belongs to.
@@ -67,9 +88,15 @@ impl Cumulate {
         self.cycles.entry(cycle_end).or_insert_with(|| tables.table())
     }
 
-    /// Says what has fired before a restore.
-    pub(crate) fn resume(&mut self, zone: &mut Zone, watermark: Watermark) {
+    /// Says what has fired before a restore. Keys in `behind` have windows that the watermark has passed and that are still to be
+    /// given out.
+    pub(crate) fn resume(&mut self, zone: &mut Zone, watermark: Watermark, behind: Behind) {
         self.fired_until = zone.last_fired(self.step_ms, self.offset_ms, watermark);
+        let catch_up = CatchUp::new(behind, self.fired_until);
+        if let Some(first) = catch_up.first() {
+            self.fired_until = self.fired_until.min(first - self.step_ms);
+            self.catch_up = Some(catch_up);
+        }
     }
 
     /// The end of the next window that is not empty.
@@ -79,31 +106,67 @@ impl Cumulate {
         of_cycle.into_iter().chain(of_slice).min()
     }
 
-    pub(crate) fn fire(&mut self, firing: &mut Firing<'_>) -> Result<()> {
-        while let Some(end) = self.next_end().filter(|end| firing.is_due(*end)) {
-            let cycle_end = self.cycle_end(end);
-            let slice = Slice { end, start: end - self.step_ms };
-            if let Some(groups) = self.tables.slices.remove(&slice) {
-                // The first slice of a cycle becomes the cycle.
-                if let Some(cycle) = self.cycles.get_mut(&cycle_end) {
-                    cycle.absorb(firing.layout, &groups, &groups.all())?;
-                    self.tables.recycle(groups);
-                } else {
-                    self.cycles.insert(cycle_end, groups);
-                }
+    pub(crate) fn fire(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
+        loop {
+            if self.shown.is_none() {
+                let Some(end) = self.next_end().filter(|end| firing.is_due(*end)) else { break };
+                self.begin(end, firing.layout)?;
             }
-            if let Some(cycle) = self.cycles.get(&cycle_end) {
-                firing.emit(Slice { end, start: cycle_end - self.size_ms }, cycle, &cycle.all())?;
+            if self.show(firing)? == Progress::More {
+                return Ok(Progress::More);
             }
-            if end == cycle_end
-                && let Some(cycle) = self.cycles.remove(&cycle_end)
-            {
-                self.tables.recycle(cycle);
-            }
-            self.fired_until = end;
+            self.finish();
         }
         let passed = firing.zone.last_fired(self.step_ms, self.offset_ms, firing.watermark);
         self.fired_until = self.fired_until.max(passed);
+        self.catch_up = None;
+        Ok(Progress::Done)
+    }
+
+    /// Merges the last slice of a window.
+    fn begin(&mut self, end: i64, layout: &Layout) -> Result<()> {
+        self.fired_until = end;
+        let cycle_end = self.cycle_end(end);
+        let slice = Slice { end, start: end - self.step_ms };
+        if let Some(groups) = self.tables.slices.remove(&slice) {
+            // The first slice of a cycle becomes the cycle.
+            if let Some(cycle) = self.cycles.get_mut(&cycle_end) {
+                cycle.absorb(layout, &groups, &groups.all())?;
+                self.tables.recycle(groups);
+            } else {
+                self.cycles.insert(cycle_end, groups);
+            }
+        }
+        self.shown = Some(Shown { end, cycle_end, given: 0 });
         Ok(())
+    }
+
+    /// Gives out what there is room for of the window.
+    fn show(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
+        let Some(Shown { end, cycle_end, given }) = &mut self.shown else { return Ok(Progress::Done) };
+        let Some(cycle) = self.cycles.get(cycle_end) else { return Ok(Progress::Done) };
+        let window = Slice { end: *end, start: *cycle_end - self.size_ms };
+        let is_wanted = |group| match &mut self.catch_up {
+            Some(catch_up) => catch_up.wants(cycle.packed(), group, window.end),
+            None => true,
+        };
+        firing.emit(window, cycle, given, is_wanted)
+    }
+
+    /// A window is out.
+    fn finish(&mut self) {
+        if let Some(Shown { end, cycle_end, .. }) = self.shown.take()
+            && end == cycle_end
+            && let Some(cycle) = self.cycles.remove(&cycle_end)
+        {
+            self.tables.recycle(cycle);
+        }
+    }
+
+    /// The window that is half given out, if one is.
+    pub(crate) fn freeze_shown(&self) -> Option<HalfGiven> {
+        let Shown { end, cycle_end, given } = *self.shown.as_ref()?;
+        let groups = self.cycles.get(&cycle_end)?.freeze();
+        Some(HalfGiven { groups, given, end, step_ms: self.step_ms, catch_up: self.catch_up.clone() })
     }
 }

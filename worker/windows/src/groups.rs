@@ -148,6 +148,11 @@ impl Groups {
         (0..self.len() as u32).collect()
     }
 
+    /// Keys and accumulators, to read.
+    pub(crate) fn packed(&self) -> &PackedRows {
+        self.table.packed()
+    }
+
     /// The key hashes of all groups.
     pub(crate) fn hashes(&self) -> &[u64] {
         self.table.packed().hashes()
@@ -219,10 +224,15 @@ impl Groups {
 
     /// The groups that have rows, in a layout that counts them.
     pub(crate) fn alive(&self, layout: &Layout) -> Vec<u32> {
-        let Some(rows) = layout.rows_slot.map(|slot| &layout.slots[slot]) else { return self.all() };
-        let view = self.view();
-        (0..self.len() as u32).filter(|group| rows.word(view, *group, 0) != 0).collect()
+        let has_rows = has_rows(layout, self.view());
+        (0..self.len() as u32).filter(|group| has_rows(*group)).collect()
     }
+}
+
+/// Whether groups have rows; all have in a layout that does not count them.
+pub(crate) fn has_rows<'a>(layout: &'a Layout, view: View<'a>) -> impl Fn(u32) -> bool {
+    let rows = layout.rows_slot.map(|slot| &layout.slots[slot]);
+    move |group| rows.is_none_or(|rows| rows.word(view, group, 0) != 0)
 }
 
 /// Merges cells `from[i]` of `source` into cells `into[i]`, whose rows are older.

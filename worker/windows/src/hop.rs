@@ -15,11 +15,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use eddyline_operators::Result;
+use eddyline_operators::{Progress, Result};
 use eddyline_stream::Watermark;
 
 use crate::Error;
-use crate::groups::{Groups, Rows};
+use crate::behind::{Behind, CatchUp, HalfGiven};
+use crate::groups::{Groups, Rows, has_rows};
 use crate::layout::Layout;
 use crate::output::Firing;
 use crate::slice::{Run, Slice};
@@ -48,6 +49,36 @@ enum Merged {
     },
 }
 
+/// Where the groups of a window are.
+#[derive(Debug)]
+enum Place {
+    Total,
+    Front,
+    Back,
+    Slice(Slice),
+    Merged(Groups),
+}
+
+impl Place {
+    fn groups<'a>(&'a self, tables: &'a SliceTables, merged: &'a Merged) -> &'a Groups {
+        match (self, merged) {
+            (Place::Merged(groups), _) | (_, Merged::Total(groups)) => groups,
+            (Place::Slice(slice), _) => &tables.slices[slice],
+            (Place::Front, Merged::Stacks { front, .. }) if !front.is_empty() => &front[front.len() - 1].1,
+            (_, Merged::Stacks { back, .. }) => back,
+        }
+    }
+}
+
+/// The window that is being given out. It is added up, and its slices have not expired.
+#[derive(Debug)]
+struct Shown {
+    window: Slice,
+    place: Place,
+    /// How many groups are out.
+    given: u32,
+}
+
 /// Open slices and what is merged of them.
 #[derive(Debug)]
 pub(crate) struct Hop {
@@ -60,6 +91,8 @@ pub(crate) struct Hop {
     merged: Merged,
     /// The last window end that has fired; slices up to here are merged.
     fired_until: i64,
+    shown: Option<Shown>,
+    catch_up: Option<CatchUp>,
 }
 
 impl Hop {
@@ -76,7 +109,8 @@ impl Hop {
         } else {
             Merged::Stacks { front: Vec::new(), flipped_at: i64::MIN, back: table, back_oldest: None, is_stale: false }
         };
-        Ok(Self { size_ms, slide_ms, offset_ms, tables, merged, fired_until: i64::MIN })
+        let (shown, catch_up) = (None, None);
+        Ok(Self { size_ms, slide_ms, offset_ms, tables, merged, fired_until: i64::MIN, shown, catch_up })
     }
 
     /// Adds a run of rows; `false` if they are late for all their windows.
@@ -101,9 +135,24 @@ impl Hop {
         true
     }
 
-    /// Merges the slices that had fired before a restore.
-    pub(crate) fn resume(&mut self, layout: &Layout, zone: &mut Zone, watermark: Watermark) -> Result<()> {
+    /// Merges the slices that had fired before a restore. Keys in `behind` have windows that the watermark has passed and that
+    /// are still to be given out.
+    pub(crate) fn resume(
+        &mut self,
+        layout: &Layout,
+        zone: &mut Zone,
+        watermark: Watermark,
+        behind: Behind,
+    ) -> Result<()> {
         self.fired_until = zone.last_fired(self.slide_ms, self.offset_ms, watermark);
+        let catch_up = CatchUp::new(behind, self.fired_until);
+        if let Some(first) = catch_up.first() {
+            self.fired_until = self.fired_until.min(first - self.slide_ms);
+            self.catch_up = Some(catch_up);
+        }
+        // Of keys that are not as far behind as others there can be slices whose last window is out.
+        let in_no_later = self.fired_until.saturating_sub(self.size_ms - self.slide_ms);
+        self.tables.slices.retain(|slice, _| slice.end > in_no_later);
         match &mut self.merged {
             Merged::Total(total) => {
                 for (_, groups) in self.tables.slices.iter().filter(|(slice, _)| slice.end <= self.fired_until) {
@@ -120,46 +169,55 @@ impl Hop {
         self.tables.first().map(|slice| slice.end.max(self.fired_until.saturating_add(self.slide_ms)))
     }
 
-    pub(crate) fn fire(&mut self, firing: &mut Firing<'_>) -> Result<()> {
-        while let Some(end) = self.next_end().filter(|end| firing.is_due(*end)) {
-            self.fired_until = end;
-            let window = Slice { end, start: end - self.size_ms };
-            self.emit(window, firing)?;
-            self.expire(window.start + self.slide_ms, firing.layout)?;
+    pub(crate) fn fire(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
+        loop {
+            if self.shown.is_none() {
+                let Some(end) = self.next_end().filter(|end| firing.is_due(*end)) else { break };
+                self.begin(end, firing.layout)?;
+            }
+            if self.show(firing)? == Progress::More {
+                return Ok(Progress::More);
+            }
+            self.finish(firing.layout)?;
         }
         let passed = firing.zone.last_fired(self.slide_ms, self.offset_ms, firing.watermark);
         self.fired_until = self.fired_until.max(passed);
-        Ok(())
+        self.catch_up = None;
+        Ok(Progress::Done)
     }
 
-    fn emit(&mut self, window: Slice, firing: &mut Firing<'_>) -> Result<()> {
-        let layout = &**firing.layout;
-        let newest = Slice { end: window.end, start: window.end - self.slide_ms };
+    /// Adds up a window.
+    fn begin(&mut self, end: i64, layout: &Layout) -> Result<()> {
+        self.fired_until = end;
+        let window = Slice { end, start: end - self.size_ms };
+        let newest = Slice { end, start: end - self.slide_ms };
         let newest = self.tables.slices.get(&newest);
-        match &mut self.merged {
+        let place = match &mut self.merged {
             Merged::Total(total) => {
                 if let Some(newest) = newest {
                     total.absorb(layout, newest, &newest.all())?;
                 }
-                let alive = total.alive(layout);
-                firing.emit(window, total, &alive)
+                Place::Total
             }
             Merged::Stacks { front, flipped_at, back, back_oldest, is_stale } => {
                 if *is_stale || back_oldest.is_some_and(|oldest| oldest <= window.start) {
                     let slices_per_window = (self.size_ms / self.slide_ms) as usize;
                     flip(&mut self.tables, window, slices_per_window, (front, back), layout)?;
-                    (*flipped_at, *back_oldest, *is_stale) = (window.end, None, false);
+                    (*flipped_at, *back_oldest, *is_stale) = (end, None, false);
                 } else if let Some(newest) = newest {
                     back.absorb(layout, newest, &newest.all())?;
-                    *back_oldest = back_oldest.or(Some(window.end));
+                    *back_oldest = back_oldest.or(Some(end));
                 }
-                self.emit_stacks(window, firing)
+                self.merge(window, layout)?
             }
-        }
+        };
+        self.shown = Some(Shown { window, place, given: 0 });
+        Ok(())
     }
 
-    fn emit_stacks(&mut self, window: Slice, firing: &mut Firing<'_>) -> Result<()> {
-        let Merged::Stacks { front, flipped_at, back, .. } = &mut self.merged else { return Ok(()) };
+    /// Adds up a window of two stacks.
+    fn merge(&mut self, window: Slice, layout: &Layout) -> Result<Place> {
+        let Merged::Stacks { front, flipped_at, back, .. } = &mut self.merged else { return Ok(Place::Total) };
         while front.last().is_some_and(|(slice_end, _)| *slice_end <= window.start) {
             let (_, table) = front.pop().expect("it has a last one");
             self.tables.recycle(table);
@@ -168,21 +226,52 @@ impl Hop {
         // Slices of the window that are older than the oldest merge in the front.
         let until = front.last().map_or(*flipped_at, |(slice_end, _)| slice_end - 1);
         let is_alone = |slice: &Slice| slice.end > window.start && slice.end <= until;
-        let alone = self.tables.slices.iter().filter(|(slice, _)| is_alone(slice)).map(|(_, groups)| groups);
-        let front = front.last().map(|(_, groups)| groups);
-        let parts: Vec<&Groups> = alone.chain(front).chain([&*back]).filter(|groups| !groups.is_empty()).collect();
-        match parts.as_slice() {
-            [] => {}
-            [part] => firing.emit(window, part, &part.all())?,
-            parts => {
-                for part in parts {
-                    merged.absorb(firing.layout, part, &part.all())?;
-                }
-                firing.emit(window, &merged, &merged.all())?;
-            }
+        let alone = self.tables.slices.iter().filter(|(slice, _)| is_alone(slice));
+        let alone = alone.map(|(slice, groups)| (Place::Slice(*slice), groups));
+        let front = front.last().map(|(_, groups)| (Place::Front, groups));
+        let parts = alone.chain(front).chain([(Place::Back, &*back)]).filter(|(_, groups)| !groups.is_empty());
+        let mut parts: Vec<(Place, &Groups)> = parts.collect();
+        if parts.len() == 1
+            && let Some((place, _)) = parts.pop()
+        {
+            self.tables.recycle(merged);
+            return Ok(place);
         }
-        self.tables.recycle(merged);
-        Ok(())
+        for (_, part) in parts {
+            merged.absorb(layout, part, &part.all())?;
+        }
+        Ok(Place::Merged(merged))
+    }
+
+    /// Gives out what there is room for of the window.
+    fn show(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
+        let Some(shown) = &mut self.shown else { return Ok(Progress::Done) };
+        let groups = shown.place.groups(&self.tables, &self.merged);
+        let layout = Arc::clone(firing.layout);
+        let has_rows = has_rows(&layout, groups.view());
+        let end = shown.window.end;
+        let is_wanted = |group| match &mut self.catch_up {
+            Some(catch_up) => has_rows(group) && catch_up.wants(groups.packed(), group, end),
+            None => has_rows(group),
+        };
+        firing.emit(shown.window, groups, &mut shown.given, is_wanted)
+    }
+
+    /// A window is out.
+    fn finish(&mut self, layout: &Layout) -> Result<()> {
+        let Some(Shown { window, place, .. }) = self.shown.take() else { return Ok(()) };
+        if let Place::Merged(merged) = place {
+            self.tables.recycle(merged);
+        }
+        self.expire(window.start + self.slide_ms, layout)
+    }
+
+    /// The window that is half given out, if one is.
+    pub(crate) fn freeze_shown(&self) -> Option<HalfGiven> {
+        let Shown { window, place, given } = self.shown.as_ref()?;
+        let groups = place.groups(&self.tables, &self.merged).freeze();
+        let (end, step_ms, catch_up) = (window.end, self.slide_ms, self.catch_up.clone());
+        Some(HalfGiven { groups, given: *given, end, step_ms, catch_up })
     }
 
     /// Drops the slices that are in no later window: those that end here or before.

@@ -10,6 +10,7 @@
 mod accumulator;
 mod argument;
 pub mod assign;
+mod behind;
 mod cumulate;
 mod distinct;
 pub mod error;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use eddyline_job_graph::WindowAggregate;
-use eddyline_operators::{Collector, Counters, Operator, Result};
+use eddyline_operators::{Collector, Counters, Operator, Progress, Result};
 use eddyline_state::fixed;
 use eddyline_stream::{Batch, KeyHashes, Watermark};
 
@@ -53,6 +53,14 @@ enum Phase {
     Bypass { rows_left: usize },
 }
 
+/// Which slices are being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    /// Those that the watermark has passed.
+    Passed,
+    All,
+}
+
 /// Aggregates rows of a subtask's own input and emits partial accumulators, keyed; or passes the rows on, keyed, while
 /// aggregating them gains too little.
 #[derive(Debug)]
@@ -66,6 +74,9 @@ pub struct LocalWindowAggregate {
     zone: Zone,
     tables: SliceTables,
     watermark: Watermark,
+    sending: Sending,
+    /// How many groups of the first slice are sent.
+    sent: usize,
     phase: Phase,
     scratch: Vec<u32>,
 }
@@ -90,6 +101,8 @@ impl LocalWindowAggregate {
             zone,
             tables,
             watermark: Watermark::MIN,
+            sending: Sending::Passed,
+            sent: 0,
             phase: Phase::Aggregate { rows: 0, groups: 0 },
             scratch: Vec::new(),
         })
@@ -146,38 +159,51 @@ impl LocalWindowAggregate {
         Ok(())
     }
 
-    /// Emits the slices that end up to here, in order.
-    fn flush(&mut self, out: &mut Collector, is_due: impl Fn(&Zone, Slice) -> bool) -> Result<()> {
-        while let Some(slice) = self.tables.first().filter(|slice| is_due(&self.zone, *slice)) {
-            let Some(groups) = self.tables.slices.remove(&slice) else { break };
-            for of in groups.all().chunks(BATCH_ROWS_MAX) {
-                let hashes = of.iter().map(|group| groups.hashes()[*group as usize]).collect();
-                let accumulators = self.layout.columns(groups.view(), of)?;
-                self.emit(groups.key_columns(of)?, slice, accumulators, hashes, out)?;
-            }
-            self.tables.recycle(groups);
+    /// Sends slices in order, as far as there is room.
+    fn send(&mut self, what: Sending, out: &mut Collector) -> Result<Progress> {
+        self.sending = what;
+        self.resume(out)
+    }
+
+    /// Sends all slices, whether there is room or not: [`GROUPS_MAX`] groups and those of a batch at most.
+    fn send_all(&mut self, out: &mut Collector) -> Result<()> {
+        self.sending = Sending::All;
+        while let Some(slice) = self.tables.first() {
+            self.send_groups(slice, usize::MAX, out)?;
         }
         Ok(())
     }
 
-    fn flush_passed(&mut self, out: &mut Collector) -> Result<()> {
-        let watermark = self.watermark;
-        self.flush(out, |zone, slice| zone.is_fired(slice.end, watermark))
+    /// Sends up to so many groups of the first slice, with which it is gone if they were the last ones.
+    fn send_groups(&mut self, slice: Slice, count: usize, out: &mut Collector) -> Result<()> {
+        let Some(groups) = self.tables.slices.remove(&slice) else { return Ok(()) };
+        let end = groups.len().min(self.sent.saturating_add(count));
+        let all: Vec<u32> = (self.sent as u32..end as u32).collect();
+        for of in all.chunks(BATCH_ROWS_MAX) {
+            let hashes = of.iter().map(|group| groups.hashes()[*group as usize]).collect();
+            let accumulators = self.layout.columns(groups.view(), of)?;
+            self.emit(groups.key_columns(of)?, slice, accumulators, hashes, out)?;
+        }
+        if end == groups.len() {
+            self.sent = 0;
+            self.tables.recycle(groups);
+        } else {
+            self.sent = end;
+            self.tables.slices.insert(slice, groups);
+        }
+        Ok(())
     }
 
-    fn flush_all(&mut self, out: &mut Collector) -> Result<()> {
-        self.flush(out, |_, _| true)
-    }
-
-    /// Counts rows and new groups, and decides how the next rows are handled.
-    fn judge(&mut self, num_rows: usize, new_groups: usize, out: &mut Collector) -> Result<()> {
+    /// Counts rows and new groups, and decides how the next rows are handled. Says whether all groups have to be sent first.
+    fn judge(&mut self, num_rows: usize, new_groups: usize) -> bool {
+        let mut gives_up = false;
         self.phase = match self.phase {
             Phase::Aggregate { rows, groups } if rows + num_rows < SAMPLE_ROWS => {
                 Phase::Aggregate { rows: rows + num_rows, groups: groups + new_groups }
             }
             Phase::Aggregate { rows, groups } => {
-                if (groups + new_groups) * 100 > (rows + num_rows) * GROUPS_PERCENT_MAX {
-                    self.flush_all(out)?;
+                gives_up = (groups + new_groups) * 100 > (rows + num_rows) * GROUPS_PERCENT_MAX;
+                if gives_up {
                     Phase::Bypass { rows_left: BYPASS_ROWS }
                 } else {
                     Phase::Aggregate { rows: 0, groups: 0 }
@@ -186,12 +212,25 @@ impl LocalWindowAggregate {
             Phase::Bypass { rows_left } if rows_left > num_rows => Phase::Bypass { rows_left: rows_left - num_rows },
             Phase::Bypass { .. } => Phase::Aggregate { rows: 0, groups: 0 },
         };
+        gives_up
+    }
+}
+
+#[cfg(test)]
+impl LocalWindowAggregate {
+    /// Passes the next rows on, or aggregates them, whatever was judged.
+    pub(crate) fn set_bypass(&mut self, bypass: bool, out: &mut Collector) -> Result<()> {
+        self.send_all(out)?;
+        self.phase = match bypass {
+            true => Phase::Bypass { rows_left: BYPASS_ROWS },
+            false => Phase::Aggregate { rows: 0, groups: 0 },
+        };
         Ok(())
     }
 }
 
 impl Operator for LocalWindowAggregate {
-    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<()> {
+    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<Progress> {
         let num_rows = batch.num_rows();
         let new_groups = match self.phase {
             Phase::Aggregate { .. } => self.aggregate(&batch)?,
@@ -200,24 +239,36 @@ impl Operator for LocalWindowAggregate {
                 0
             }
         };
-        self.flush_passed(out)?;
-        if self.tables.size().1 > GROUPS_MAX {
-            self.flush_all(out)?;
-        }
-        self.judge(num_rows, new_groups, out)
+        let is_full = self.tables.size().1 > GROUPS_MAX;
+        let gives_up = self.judge(num_rows, new_groups);
+        self.send(if is_full || gives_up { Sending::All } else { Sending::Passed }, out)
     }
 
-    fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<()> {
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<Progress> {
         self.watermark = watermark;
-        self.flush_passed(out)
+        self.send(Sending::Passed, out)
     }
 
-    fn on_idle(&mut self, out: &mut Collector) -> Result<()> {
-        self.flush_all(out)
+    fn on_idle(&mut self, out: &mut Collector) -> Result<Progress> {
+        self.send(Sending::All, out)
+    }
+
+    fn resume(&mut self, out: &mut Collector) -> Result<Progress> {
+        while let Some(slice) = self.tables.first() {
+            if self.sending == Sending::Passed && !self.zone.is_fired(slice.end, self.watermark) {
+                break;
+            }
+            let room = out.room();
+            if room == 0 {
+                return Ok(Progress::More);
+            }
+            self.send_groups(slice, room, out)?;
+        }
+        Ok(Progress::Done)
     }
 
     fn before_barrier(&mut self, out: &mut Collector) -> Result<()> {
-        self.flush_all(out)
+        self.send_all(out)
     }
 
     fn counters(&self) -> Counters {

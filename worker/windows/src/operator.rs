@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_job_graph::{WindowAggregate, WindowAssigner};
-use eddyline_operators::{Collector, Counters, Operator, Result};
+use eddyline_operators::{Collector, Counters, Operator, Progress, Result};
 use eddyline_state::{Frozen, Snapshot, SnapshotRequest, StateTable, column_types};
 use eddyline_stream::{Batch, Watermark};
 
@@ -288,7 +288,7 @@ impl Windows {
         late
     }
 
-    fn fire(&mut self, firing: &mut Firing<'_>) -> Result<()> {
+    fn fire(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
         match self {
             Windows::Tumble(tumble) => tumble.fire(firing),
             Windows::Hop(hop) => hop.fire(firing),
@@ -299,7 +299,7 @@ impl Windows {
 
     fn size(&self) -> (usize, usize) {
         match self {
-            Windows::Tumble(tumble) => tumble.tables.size(),
+            Windows::Tumble(tumble) => tumble.size(),
             Windows::Hop(hop) => hop.size(),
             Windows::Cumulate(cumulate) => {
                 let (bytes, groups) = cumulate.tables.size();
@@ -312,16 +312,21 @@ impl Windows {
 }
 
 impl Operator for WindowAggregateOperator {
-    fn process_batch(&mut self, batch: Batch, _out: &mut Collector) -> Result<()> {
+    fn process_batch(&mut self, batch: Batch, _out: &mut Collector) -> Result<Progress> {
         if batch.num_rows() == 0 {
-            return Ok(());
+            return Ok(Progress::Done);
         }
-        if is_partial(batch.rows.schema_ref()) { self.process_partial(&batch) } else { self.process_raw(&batch) }
+        if is_partial(batch.rows.schema_ref()) { self.process_partial(&batch)? } else { self.process_raw(&batch)? }
+        Ok(Progress::Done)
     }
 
-    fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<()> {
+    fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<Progress> {
         // After a restore the first watermarks can be behind what had been reached.
         self.watermark = self.watermark.max(watermark);
+        self.resume(out)
+    }
+
+    fn resume(&mut self, out: &mut Collector) -> Result<Progress> {
         let mut firing = Firing {
             layout: &self.layout,
             zone: &mut self.zone,
@@ -329,16 +334,22 @@ impl Operator for WindowAggregateOperator {
             output: &mut self.output,
             out,
         };
-        self.windows.fire(&mut firing)?;
-        self.output.flush(out)
+        let progress = self.windows.fire(&mut firing)?;
+        self.output.flush(out)?;
+        Ok(progress)
+    }
+
+    fn may_be_cut(&self) -> bool {
+        true
     }
 
     fn snapshot(&mut self, _request: SnapshotRequest) -> Result<Option<Frozen>> {
         Ok(Some(self.freeze()?))
     }
 
-    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
-        self.restore_snapshot(&snapshot)
+    fn restore(&mut self, snapshot: Snapshot) -> Result<Option<Watermark>> {
+        self.restore_snapshot(&snapshot)?;
+        Ok(Some(self.watermark))
     }
 
     fn state_tables(&self, inputs: &[String]) -> Vec<StateTable> {

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef};
 use eddyline_job_graph::WindowColumn;
-use eddyline_operators::{Collector, Result};
+use eddyline_operators::{Collector, Progress, Result};
 use eddyline_state::fixed;
 use eddyline_stream::Watermark;
 
@@ -64,6 +64,11 @@ impl Output {
         Ok(())
     }
 
+    /// How many rows are collected.
+    pub(crate) fn rows(&self) -> usize {
+        self.pending_rows
+    }
+
     /// Emits what is collected.
     pub(crate) fn flush(&mut self, out: &mut Collector) -> Result<()> {
         match self.pending.as_slice() {
@@ -104,14 +109,41 @@ impl Firing<'_> {
         self.zone.is_fired(window_end, self.watermark)
     }
 
-    /// Emits a window with these of its groups.
-    pub(crate) fn emit(&mut self, window: Slice, groups: &Groups, which: &[u32]) -> Result<()> {
-        for which in which.chunks(BATCH_ROWS_MAX) {
-            let mut columns = groups.key_columns(which)?;
-            columns.extend(self.layout.results(groups.view(), which)?);
+    /// How many more rows belong into this piece, up to a batch.
+    pub(crate) fn room(&self) -> usize {
+        self.out.room().saturating_sub(self.output.rows()).min(BATCH_ROWS_MAX)
+    }
+
+    /// Emits the groups of a window that are not out yet, of those that are to be shown, as many as there is room for. The
+    /// first `given` groups are out; it is counted on.
+    pub(crate) fn emit(
+        &mut self,
+        window: Slice,
+        groups: &Groups,
+        given: &mut u32,
+        mut is_shown: impl FnMut(u32) -> bool,
+    ) -> Result<Progress> {
+        let all = groups.len() as u32;
+        while *given < all {
+            let room = self.room();
+            if room == 0 {
+                return Ok(Progress::More);
+            }
+            let mut which = Vec::with_capacity(room.min((all - *given) as usize));
+            while *given < all && which.len() < room {
+                if is_shown(*given) {
+                    which.push(*given);
+                }
+                *given += 1;
+            }
+            if which.is_empty() {
+                break;
+            }
+            let mut columns = groups.key_columns(&which)?;
+            columns.extend(self.layout.results(groups.view(), &which)?);
             self.output.push(columns, &vec![window; which.len()], self.zone, self.out)?;
         }
-        Ok(())
+        Ok(Progress::Done)
     }
 
     /// Emits rows that have each their own window.

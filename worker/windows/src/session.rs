@@ -4,14 +4,15 @@
 //! Two sessions that touch become one. A batch without late rows is sorted by key and time first, so that each burst of
 //! rows meets the state once; aggregates still see rows in order of arrival.
 //!
-//! Invariant: an open session is in exactly one bucket of `by_end`, at or before its end; ends only grow.
+//! Invariant: an open session is in exactly one bucket of `by_end`, at or before its end, or it is being given out; ends
+//! only grow.
 
 pub(crate) mod state;
 
 use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
-use eddyline_operators::{Error as OperatorError, Result};
+use eddyline_operators::{Error as OperatorError, Progress, Result};
 use eddyline_state::GroupTable;
 use eddyline_stream::Watermark;
 
@@ -19,7 +20,7 @@ use crate::Error;
 use crate::accumulator::{Cells, Sides, View};
 use crate::groups::{Rows, merge_cells};
 use crate::layout::Layout;
-use crate::output::{BATCH_ROWS_MAX, Firing};
+use crate::output::Firing;
 use crate::slice::Slice;
 use crate::zone::Zone;
 
@@ -88,6 +89,9 @@ pub(crate) struct Sessions {
     sessions: Vec<Session>,
     store: Store,
     by_end: BTreeMap<i64, Vec<u32>>,
+    /// Sessions that are being given out, and how many of them are out.
+    due: Vec<u32>,
+    given: usize,
     open: usize,
     arrivals: u64,
 }
@@ -102,6 +106,8 @@ impl Sessions {
             sessions: Vec::new(),
             store: Store::new(layout),
             by_end: BTreeMap::new(),
+            due: Vec::new(),
+            given: 0,
             open: 0,
             arrivals: 0,
         })
@@ -272,7 +278,32 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn fire(&mut self, firing: &mut Firing<'_>) -> Result<()> {
+    pub(crate) fn fire(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
+        if self.due.is_empty() {
+            self.due = self.take_due(firing);
+        }
+        while self.given < self.due.len() {
+            let room = firing.room();
+            if room == 0 {
+                return Ok(Progress::More);
+            }
+            let block = self.due[self.given..self.due.len().min(self.given + room)].to_vec();
+            let keys: Vec<u32> = block.iter().map(|number| self.sessions[*number as usize].key).collect();
+            let windows: Vec<Slice> = block.iter().map(|number| self.sessions[*number as usize].window).collect();
+            let mut columns = self.keys.packed().key_columns(&keys)?;
+            columns.extend(firing.layout.results(self.store.view(firing.layout), &block)?);
+            firing.emit_rows(columns, &windows)?;
+            block.iter().for_each(|number| self.close(*number));
+            self.given += block.len();
+        }
+        self.due.clear();
+        self.given = 0;
+        self.compact(firing.layout)?;
+        Ok(Progress::Done)
+    }
+
+    /// Takes the sessions that the watermark has passed out of their buckets, in the order in which they are given out.
+    fn take_due(&mut self, firing: &Firing<'_>) -> Vec<u32> {
         let mut due: Vec<u32> = Vec::new();
         let mut not_due: Vec<u32> = Vec::new();
         while let Some(entry) = self.by_end.first_entry() {
@@ -296,15 +327,7 @@ impl Sessions {
             let session = &self.sessions[*number as usize];
             (session.window.end, session.arrival, *number)
         });
-        for block in due.chunks(BATCH_ROWS_MAX) {
-            let keys: Vec<u32> = block.iter().map(|number| self.sessions[*number as usize].key).collect();
-            let windows: Vec<Slice> = block.iter().map(|number| self.sessions[*number as usize].window).collect();
-            let mut columns = self.keys.packed().key_columns(&keys)?;
-            columns.extend(firing.layout.results(self.store.view(firing.layout), block)?);
-            firing.emit_rows(columns, &windows)?;
-        }
-        due.iter().for_each(|number| self.close(*number));
-        self.compact(firing.layout)
+        due
     }
 
     /// Rebuilds the state without what is closed, when that is most of it.

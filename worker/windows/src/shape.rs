@@ -136,7 +136,14 @@ impl Shape {
         self.key_contents(inputs).chain(window.map(str::to_owned)).chain(values).collect()
     }
 
-    fn key_contents<'a>(&'a self, inputs: &'a [String]) -> impl Iterator<Item = String> + 'a {
+    /// The columns of the keys that are behind: with the end of the next window of each.
+    pub(crate) fn behind(&self) -> SchemaRef {
+        let end = Arc::new(Field::new("next_window_end", LOCAL_TIME, false));
+        Arc::new(Schema::new(self.key_fields.iter().cloned().chain([end]).collect::<Vec<FieldRef>>()))
+    }
+
+    /// What the columns of the keys hold.
+    pub(crate) fn key_contents<'a>(&'a self, inputs: &'a [String]) -> impl Iterator<Item = String> + 'a {
         self.keys.iter().map(|key| input_column(inputs, *key))
     }
 

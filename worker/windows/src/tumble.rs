@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use eddyline_operators::Result;
+use eddyline_operators::{Progress, Result};
 use eddyline_stream::Watermark;
 
 use crate::Error;
@@ -18,11 +18,13 @@ use crate::zone::Zone;
 #[derive(Debug)]
 pub(crate) struct Tumble {
     pub(crate) tables: SliceTables,
+    /// How many groups of the first window are out, while it is being given out.
+    given: u32,
 }
 
 impl Tumble {
     pub(crate) fn new(key_types: &[DataType], layout: Arc<Layout>) -> std::result::Result<Self, Error> {
-        Ok(Self { tables: SliceTables::new(key_types, layout)? })
+        Ok(Self { tables: SliceTables::new(key_types, layout)?, given: 0 })
     }
 
     /// The table that rows of a slice go to; `None` if they are late.
@@ -30,15 +32,27 @@ impl Tumble {
         (!zone.is_fired(slice.end, watermark)).then(|| self.tables.open(slice))
     }
 
-    pub(crate) fn fire(&mut self, firing: &mut Firing<'_>) -> Result<()> {
-        while let Some(entry) = self.tables.slices.first_entry() {
-            if !firing.is_due(entry.key().end) {
-                break;
+    pub(crate) fn fire(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
+        while let Some(entry) = self.tables.slices.first_entry().filter(|entry| firing.is_due(entry.key().end)) {
+            if firing.emit(*entry.key(), entry.get(), &mut self.given, |_| true)? == Progress::More {
+                return Ok(Progress::More);
             }
-            let (window, groups) = entry.remove_entry();
-            firing.emit(window, &groups, &groups.all())?;
+            let groups = entry.remove();
             self.tables.recycle(groups);
+            self.given = 0;
         }
-        Ok(())
+        Ok(Progress::Done)
+    }
+
+    /// The tables with the number of the first group that is not out yet.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (&Slice, &Groups, u32)> {
+        let given = std::iter::once(self.given).chain(std::iter::repeat(0));
+        self.tables.slices.iter().zip(given).map(|((slice, groups), given)| (slice, groups, given))
+    }
+
+    /// Bytes held and groups.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let (bytes, groups) = self.tables.size();
+        (bytes, groups - self.given as usize)
     }
 }

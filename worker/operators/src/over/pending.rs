@@ -3,7 +3,7 @@
 //! Rows lie in buckets of time, in order of arrival within each; a bucket is sorted when the watermark reaches it. So a
 //! watermark touches the rows that it releases and at most one more bucket, however many rows wait after them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -28,6 +28,8 @@ pub struct Pending {
     rows: RowStore,
     /// By time divided by the length of a bucket.
     buckets: BTreeMap<i64, Vec<PendingRow>>,
+    /// Rows of one bucket that the watermark has reached, in order of time and arrival. They come before all others.
+    ripe: VecDeque<PendingRow>,
 }
 
 /// Buckets are 2^8 = 256 milliseconds long.
@@ -36,7 +38,7 @@ const BUCKET_BITS: u32 = 8;
 impl Pending {
     /// No rows, of these columns.
     pub fn new(schema: SchemaRef) -> Self {
-        Self { rows: RowStore::new(schema, Vec::new()), buckets: BTreeMap::new() }
+        Self { rows: RowStore::new(schema, Vec::new()), buckets: BTreeMap::new(), ripe: VecDeque::new() }
     }
 
     /// Adds rows in order of arrival, with the time and key of each.
@@ -62,32 +64,66 @@ impl Pending {
         Ok(())
     }
 
-    /// Takes rows whose time the watermark has reached off the list, in order of time and arrival: about `rows_max`,
-    /// all of one time or none. They stay stored until [`Self::take`].
-    pub fn pop_until(&mut self, watermark: Watermark, rows_max: usize) -> Vec<PendingRow> {
+    /// Whether there can be rows that the watermark has reached.
+    pub fn may_be_due(&self, watermark: Watermark) -> bool {
+        let first = self.buckets.first_key_value().map(|(number, _)| number << BUCKET_BITS);
+        !self.ripe.is_empty() || first.is_some_and(|first| first <= watermark.time_ms())
+    }
+
+    /// Takes rows whose time the watermark has reached off the list, in order of time and arrival, up to `rows_max`. With
+    /// `has_peers` rows of a key at one time are not parted: then it is more than `rows_max` if they are more, and where the
+    /// rows of a time are parted, they come in order of their keys. Rows stay stored until [`Self::take`].
+    pub fn pop_until(&mut self, watermark: Watermark, rows_max: usize, has_peers: bool) -> Vec<PendingRow> {
         let mut popped = Vec::new();
-        while popped.len() < rows_max
-            && let Some(mut entry) = self.buckets.first_entry()
-        {
-            let number = *entry.key();
-            let last_of_bucket = (number << BUCKET_BITS) | ((1 << BUCKET_BITS) - 1);
-            let mut ripe = if last_of_bucket <= watermark.time_ms() {
-                entry.remove()
-            } else {
-                let ripe = entry.get_mut().extract_if(.., |row| row.time <= watermark.time_ms()).collect();
-                let emptied = entry.get().is_empty();
-                if emptied {
-                    entry.remove();
-                }
-                ripe
-            };
-            if ripe.is_empty() {
-                break;
+        while popped.len() < rows_max {
+            if self.ripe.is_empty() {
+                let Some(ripe) = self.ripen(watermark) else { break };
+                self.ripe = ripe.into();
             }
-            ripe.sort_by_key(|row| row.time);
-            popped.append(&mut ripe);
+            let room = rows_max - popped.len();
+            if self.ripe.len() <= room {
+                popped.extend(self.ripe.drain(..));
+                continue;
+            }
+            let count = if has_peers { self.count_whole(room, popped.is_empty()) } else { room };
+            popped.extend(self.ripe.drain(..count));
+            break;
         }
         popped
+    }
+
+    /// The rows of the first bucket that the watermark has reached, in order of time and arrival.
+    fn ripen(&mut self, watermark: Watermark) -> Option<Vec<PendingRow>> {
+        let mut entry = self.buckets.first_entry()?;
+        let number = *entry.key();
+        let last_of_bucket = (number << BUCKET_BITS) | ((1 << BUCKET_BITS) - 1);
+        let mut ripe = if last_of_bucket <= watermark.time_ms() {
+            entry.remove()
+        } else {
+            let ripe = entry.get_mut().extract_if(.., |row| row.time <= watermark.time_ms()).collect();
+            let emptied = entry.get().is_empty();
+            if emptied {
+                entry.remove();
+            }
+            ripe
+        };
+        ripe.sort_by_key(|row| row.time);
+        (!ripe.is_empty()).then_some(ripe)
+    }
+
+    /// How many ripe rows to take, of which there are more than `room`, without parting peers; none, unless some must be.
+    fn count_whole(&mut self, room: usize, some_must: bool) -> usize {
+        let rows = self.ripe.make_contiguous();
+        let time = rows[room].time;
+        let start = rows.partition_point(|row| row.time < time);
+        if start > 0 || !some_must {
+            return start;
+        }
+        let end = rows.partition_point(|row| row.time <= time);
+        rows[..end].sort_by_key(|row| row.key);
+        let key = rows[room].key;
+        let fitting = rows[..end].partition_point(|row| row.key < key);
+        if fitting > 0 { fitting } else { rows[..end].partition_point(|row| row.key <= key) }
     }
 
     /// The rows that were popped, copied together; they are no longer stored.
@@ -99,7 +135,7 @@ impl Pending {
 
     /// All rows that wait, and the key of each.
     pub fn freeze(&self) -> (FrozenRows, Vec<u32>) {
-        let waiting = || self.buckets.values().flatten();
+        let waiting = || self.ripe.iter().chain(self.buckets.values().flatten());
         (self.rows.freeze(waiting().map(|row| row.at)), waiting().map(|row| row.key).collect())
     }
 

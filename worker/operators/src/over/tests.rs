@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use self::model::{Model, Row};
 use super::OverOperator;
 use crate::testing::{Driver, redistribute};
-use crate::{Error, Operator};
+use crate::{Error, Operator, Progress};
 
 fn input() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -119,6 +119,8 @@ enum Step {
         value: Option<i32>,
     },
     Watermark(i64),
+    /// A watermark, and a barrier in the middle of it: before this piece, with a restore with so many slots.
+    WatermarkWithBarrier(i64, usize, u16),
     /// Ends the batch at hand.
     Cut,
     /// A barrier, a restore with so many slots.
@@ -130,6 +132,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => row.prop_map(|(key, time, value)| Step::Row { key, time, value }),
         2 => (1i64..60).prop_map(Step::Watermark),
+        2 => (1i64..60, 0usize..8, 1u16..4).prop_map(|(rise, at, slots)| Step::WatermarkWithBarrier(rise, at, slots)),
         2 => Just(Step::Cut),
         1 => (1u16..4).prop_map(Step::Rescale),
     ];
@@ -151,14 +154,16 @@ struct Slots {
     assignment: Assignment,
     drivers: Vec<Driver<OverOperator>>,
     buffer: Vec<Row>,
+    piece_rows: usize,
     output: Vec<(i64, Vec<String>)>,
 }
 
 impl Slots {
-    fn new(frame: OverFrame) -> Self {
+    fn new(frame: OverFrame, piece_rows: usize) -> Self {
         let max_parallelism = MaxParallelism::try_from(16).expect("a power of two");
         let assignment = Assignment::even(max_parallelism, 1);
-        Self { frame, assignment, drivers: vec![Driver::new(operator(frame))], buffer: Vec::new(), output: Vec::new() }
+        let drivers = vec![Driver::new(operator(frame)).in_pieces(piece_rows)];
+        Self { frame, assignment, drivers, buffer: Vec::new(), piece_rows, output: Vec::new() }
     }
 
     fn flush(&mut self) {
@@ -174,32 +179,63 @@ impl Slots {
         self.buffer.clear();
     }
 
-    fn watermark(&mut self, watermark: Watermark) {
+    /// Takes what a slot has said. Peers are not parted, so that a piece can be of more rows where frames have them.
+    fn piece(&mut self, slot: usize, progress: Result<Progress, Error>) -> bool {
+        let rows = results(self.drivers[slot].rows());
+        let has_peers = matches!(self.frame, OverFrame::RangeUnbounded | OverFrame::Range(_));
+        assert!(has_peers || rows.len() <= self.piece_rows, "{} rows in a piece", rows.len());
+        self.output.extend(rows);
+        progress.expect("no failure") == Progress::More
+    }
+
+    /// Passes a watermark; before the piece `cut.0` a barrier, with a restore with `cut.1` slots.
+    fn watermark(&mut self, watermark: Watermark, mut cut: Option<(usize, u16)>) {
         self.flush();
-        for driver in &mut self.drivers {
-            driver.watermark(watermark).expect("no failure");
-            self.output.extend(results(driver.rows()));
+        let mut said = 0;
+        let mut has_more: Vec<bool> = (0..self.drivers.len())
+            .map(|slot| {
+                let progress = self.drivers[slot].watermark(watermark);
+                self.piece(slot, progress)
+            })
+            .collect();
+        while has_more.contains(&true) {
+            if let Some((_, slots)) = cut.take_if(|(at, _)| *at == said) {
+                has_more = self.rescale(slots);
+            }
+            let slot = said % has_more.len();
+            if has_more[slot] {
+                let progress = self.drivers[slot].resume();
+                has_more[slot] = self.piece(slot, progress);
+            }
+            said += 1;
         }
     }
 
-    fn rescale(&mut self, slots: u16) {
+    /// Restores with so many slots. Says which of them have more to say, after they have been told the time of their state.
+    fn rescale(&mut self, slots: u16) -> Vec<bool> {
         self.flush();
         let snapshots: Vec<_> = self.drivers.iter_mut().map(|driver| driver.barrier().expect("a snapshot")).collect();
         self.assignment = self.assignment.rescaled(slots);
         let restored = redistribute(&snapshots, &self.assignment).into_iter();
         let driver = |snapshot| Driver::restored(operator(self.frame), snapshot).expect("its own snapshot");
-        self.drivers = restored.map(driver).collect();
+        self.drivers = restored.map(|snapshot| driver(snapshot).in_pieces(self.piece_rows)).collect();
+        let continued = (0..self.drivers.len()).map(|slot| {
+            let progress = self.drivers[slot].continues();
+            self.piece(slot, progress)
+        });
+        continued.collect()
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Wherever batches end and whenever the job is restored with however many slots, the rows and results are the same.
+    /// Wherever batches end, of however many rows pieces are, and whenever the job is restored with however many slots, also
+    /// between two pieces: the rows and results are the same.
     #[test]
-    fn results_are_those_of_the_model(frame in frames(), steps in steps()) {
+    fn results_are_those_of_the_model(frame in frames(), piece_rows in 1usize..8, steps in steps()) {
         let mut model = Model::new(frame);
-        let mut slots = Slots::new(frame);
+        let mut slots = Slots::new(frame, piece_rows);
         let (mut watermark, mut id) = (0, 0);
         for step in steps {
             match step {
@@ -213,14 +249,22 @@ proptest! {
                 Step::Watermark(rise) => {
                     watermark += rise;
                     model.watermark(watermark);
-                    slots.watermark(Watermark::new(watermark));
+                    slots.watermark(Watermark::new(watermark), None);
+                }
+                Step::WatermarkWithBarrier(rise, at, count) => {
+                    watermark += rise;
+                    model.watermark(watermark);
+                    slots.watermark(Watermark::new(watermark), Some((at, count)));
                 }
                 Step::Cut => slots.flush(),
-                Step::Rescale(count) => slots.rescale(count),
+                Step::Rescale(count) => {
+                    let has_more = slots.rescale(count);
+                    prop_assert!(!has_more.contains(&true), "everything has been said");
+                }
             }
         }
         model.watermark(i64::MAX);
-        slots.watermark(Watermark::MAX);
+        slots.watermark(Watermark::MAX, None);
         let mut actual = slots.output;
         actual.sort();
         let mut expected = model.output;
@@ -342,4 +386,28 @@ fn a_snapshot_of_another_query_is_refused() {
     let snapshot = before.barrier().expect("a snapshot");
     let refused = Driver::restored(operator(OverFrame::RowsUnbounded), snapshot);
     assert!(matches!(refused.err(), Some(Error::Restore { table, .. }) if table == "accumulators"));
+}
+
+#[test]
+fn many_rows_of_one_time_come_in_pieces() {
+    const ROWS: usize = 50_000;
+    let time = 10;
+    for (frame, has_peers) in [(OverFrame::Rows(2), false), (OverFrame::RangeUnbounded, true)] {
+        let mut driver = sums(frame).in_pieces(8192);
+        let rows: Vec<Row> = (0..ROWS).map(|id| row(id as i64, (id % 200) as u8, time, 1)).collect();
+        driver.push(batch(&rows)).expect("rows are fine");
+        let mut progress = driver.watermark(Watermark::new(time)).expect("no failure");
+        let mut taken = driver.rows();
+        while progress == Progress::More {
+            progress = driver.resume().expect("no failure");
+            let piece = driver.rows();
+            assert!(piece.len() <= 8192, "{frame:?}: {} rows in a piece", piece.len());
+            taken.extend(piece);
+        }
+        let results = results(taken);
+        assert_eq!(results.len(), ROWS);
+        if has_peers {
+            assert!(results.iter().all(|(_, results)| results[0] == "250"), "all rows of a key are in each frame");
+        }
+    }
 }

@@ -4,19 +4,24 @@
 //! cumulating windows have merged, by the end of the cycle; `sessions`; and one table for each distinct set of these.
 //! Tables of slices and cycles are frozen at the barrier, which shares them; they are gathered on another thread.
 //! The watermark goes along, so that rows that were late before a failure are late after it.
+//!
+//! A barrier can pass while windows that the watermark has passed are being given out. Of tumbling windows and sessions the
+//! snapshot has what is not out yet; of windows that share slices it has `behind`, the keys for which some are not.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::filter;
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_operators::{Error, Result};
-use eddyline_state::{Frozen, Snapshot, StateTable, TableRows, column_types, fixed};
+use eddyline_state::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, column_types, fixed};
 use eddyline_stream::Watermark;
 
 use super::{Cut, WindowAggregateOperator, Windows};
 use crate::argument::Argument;
-use crate::groups::{FrozenGroups, Groups, Input, Rows};
+use crate::behind::{BEHIND, Behind};
+use crate::groups::{FrozenGroups, Groups, Input, Rows, key_error};
 use crate::layout::Layout;
 use crate::session::state::{DISTINCT, SESSIONS};
 use crate::shape::{LOCAL_TIME, Shape};
@@ -38,25 +43,38 @@ impl WindowAggregateOperator {
     pub(super) fn freeze(&self) -> Result<Frozen> {
         let mut keyed = Vec::new();
         let mut frozen = Vec::new();
+        let mut half_given = None;
         let mut push_slices = |tables: &SliceTables| {
-            frozen.extend(tables.slices.iter().map(|(slice, groups)| (SLICES, *slice, groups.freeze())));
+            frozen.extend(tables.slices.iter().map(|(slice, groups)| (SLICES, *slice, groups.freeze(), 0)));
         };
         match &self.windows {
-            Windows::Tumble(tumble) => push_slices(&tumble.tables),
-            Windows::Hop(hop) => push_slices(&hop.tables),
+            Windows::Tumble(tumble) => {
+                frozen.extend(tumble.open().map(|(slice, groups, given)| (SLICES, *slice, groups.freeze(), given)));
+            }
+            Windows::Hop(hop) => {
+                push_slices(&hop.tables);
+                half_given = hop.freeze_shown();
+            }
             Windows::Cumulate(cumulate) => {
                 push_slices(&cumulate.tables);
                 let cycle =
-                    |(end, groups): (&i64, &Groups)| (CYCLES, Slice { start: *end, end: *end }, groups.freeze());
+                    |(end, groups): (&i64, &Groups)| (CYCLES, Slice { start: *end, end: *end }, groups.freeze(), 0);
                 frozen.extend(cumulate.cycles.iter().map(cycle));
+                half_given = cumulate.freeze_shown();
             }
             Windows::Session(sessions) => sessions.snapshot(&self.layout, &self.shape, &mut keyed)?,
         }
         let (shape, layout) = (Arc::clone(&self.shape), Arc::clone(&self.layout));
         let union = vec![(WATERMARK.to_owned(), self.watermark.time_ms().to_le_bytes().to_vec())];
         Ok(Frozen::new(move || {
-            for (names, slice, groups) in frozen {
-                write(&shape, &layout, names, (slice, &groups), &mut keyed)?;
+            if let Some(half_given) = half_given {
+                let groups = frozen.iter().map(|(_, _, groups, _)| groups);
+                let (columns, key_hashes) = half_given.behind(&layout, &shape.key_types, groups)?.rows()?;
+                let rows = RecordBatch::try_new(shape.behind(), columns)?;
+                keyed.push(TableRows { table: BEHIND.to_owned(), bucket: NO_BUCKET, is_whole: true, key_hashes, rows });
+            }
+            for (names, slice, groups, given) in frozen {
+                write(&shape, &layout, names, (slice, &groups, given), &mut keyed)?;
             }
             Ok(Snapshot::of_all_rows(keyed, union))
         }))
@@ -79,7 +97,9 @@ impl WindowAggregateOperator {
         }
         // Values of distinct sets belong to groups, which come first.
         let is_distinct = |rows: &&TableRows| rows.table.contains("distinct");
-        snapshot.keyed.iter().filter(|rows| !is_distinct(rows)).try_for_each(|rows| self.read(rows, None))?;
+        let (behind, groups): (Vec<_>, Vec<_>) =
+            snapshot.keyed.iter().filter(|rows| !is_distinct(rows)).partition(|rows| rows.table == BEHIND);
+        groups.into_iter().try_for_each(|rows| self.read(rows, None))?;
         for rows in snapshot.keyed.iter().filter(is_distinct) {
             let number = rows.table.rsplit_once('_').and_then(|(_, number)| number.parse().ok());
             let set = number.filter(|set| *set < self.layout.distinct.len()).ok_or_else(|| Error::Restore {
@@ -88,10 +108,14 @@ impl WindowAggregateOperator {
             })?;
             self.read(rows, Some(set))?;
         }
+        let mut keys_behind = Behind::new(&self.shape.key_types).map_err(|error| key_error(&error))?;
+        for rows in behind {
+            keys_behind.restore(rows.rows.columns(), &rows.key_hashes)?;
+        }
         match &mut self.windows {
-            Windows::Hop(hop) => hop.resume(&self.layout, &mut self.zone, self.watermark),
+            Windows::Hop(hop) => hop.resume(&self.layout, &mut self.zone, self.watermark, keys_behind),
             Windows::Cumulate(cumulate) => {
-                cumulate.resume(&mut self.zone, self.watermark);
+                cumulate.resume(&mut self.zone, self.watermark, keys_behind);
                 Ok(())
             }
             Windows::Tumble(_) | Windows::Session(_) => Ok(()),
@@ -154,9 +178,14 @@ impl WindowAggregateOperator {
             });
             std::iter::once(groups).chain(sets)
         };
+        let behind = || {
+            let contents = shape.key_contents(inputs).chain(["next_window_end".to_owned()]).collect();
+            StateTable::new(BEHIND, shape.behind()).holding(contents)
+        };
         match &self.windows {
-            Windows::Tumble(_) | Windows::Hop(_) => of_groups(SLICES).collect(),
-            Windows::Cumulate(_) => of_groups(SLICES).chain(of_groups(CYCLES)).collect(),
+            Windows::Tumble(_) => of_groups(SLICES).collect(),
+            Windows::Hop(_) => of_groups(SLICES).chain([behind()]).collect(),
+            Windows::Cumulate(_) => of_groups(SLICES).chain(of_groups(CYCLES)).chain([behind()]).collect(),
             Windows::Session(_) => {
                 let schema = shape.session_state(true, layout.fields());
                 let contents = shape.session_contents(inputs, true, layout.contents(inputs));
@@ -172,12 +201,12 @@ impl WindowAggregateOperator {
     }
 }
 
-/// Gathers the groups of a slice, and the values of their distinct sets.
+/// Gathers the groups of a slice from a number on, and the values of their distinct sets.
 fn write(
     shape: &Shape,
     layout: &Layout,
     (table, distinct): TableNames,
-    (slice, groups): (Slice, &FrozenGroups),
+    (slice, groups, first): (Slice, &FrozenGroups, u32),
     into: &mut Vec<TableRows>,
 ) -> std::result::Result<(), ArrowError> {
     let mut push = |table: &str, schema: SchemaRef, of: &[u32], values: Vec<ArrayRef>| {
@@ -194,12 +223,17 @@ fn write(
         Ok::<_, ArrowError>(())
     };
     let schema = shape.state(layout);
-    let all: Vec<u32> = (0..groups.packed.len() as u32).collect();
+    let all: Vec<u32> = (first..groups.packed.len() as u32).collect();
     for of in all.chunks(ROWS_MAX) {
         push(table, schema.clone(), of, layout.columns(groups.view(), of)?)?;
     }
     for (index, set) in layout.distinct.iter().enumerate() {
-        let (of, values) = groups.sides.distinct[index].all(&set.data_type)?;
+        let (mut of, mut values) = groups.sides.distinct[index].all(&set.data_type)?;
+        if first > 0 {
+            let is_left: BooleanArray = of.iter().map(|group| Some(*group >= first)).collect();
+            values = filter(&values, &is_left)?;
+            of.retain(|group| *group >= first);
+        }
         for (block, of) in of.chunks(ROWS_MAX).enumerate() {
             let values = values.slice(block * ROWS_MAX, of.len());
             push(&format!("{distinct}{index}"), shape.distinct_state(&set.data_type), of, vec![values])?;

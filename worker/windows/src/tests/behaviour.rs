@@ -9,13 +9,14 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMi
 use eddyline_job_graph::{
     AggregateCall, AggregateFunction, TimeColumn, WindowAggregate, WindowAssign, WindowAssigner, WindowColumn,
 };
-use eddyline_operators::{Collector, Operator};
+use eddyline_operators::{Collector, Operator, Progress};
 use eddyline_state::Snapshot;
 use eddyline_stream::{Batch, Watermark};
 
 use super::aggregates::{invertible, mergeable};
-use super::harness::{Job, config, lines, snapshot_of};
+use super::harness::{Job, Pieces, config, lines, snapshot_of};
 use super::rows::{KEY, NAME, Row, WINDOW_MS};
+use crate::output::BATCH_ROWS_MAX;
 use crate::{Error, LocalWindowAggregate, WindowAggregateOperator, WindowAssignOperator};
 
 fn row(key: i64, time: i64, value: i64) -> Row {
@@ -372,4 +373,56 @@ fn a_dictionary_of_keys_comes_out_as_plain_strings() {
     operator.process_batch(Batch::new(RecordBatch::try_from_iter(columns).expect("fits")), &mut out).expect("rows");
     operator.on_watermark(Watermark::MAX, &mut out).expect("fires");
     assert_eq!(output(&mut out), ["b|9|", "a|2|", "|4|"]);
+}
+
+#[test]
+fn a_large_window_comes_in_pieces_of_a_batch_and_a_barrier_can_be_between_any_two() {
+    const KEYS: i64 = 20_000;
+    let rows: Vec<Row> = (0..KEYS).map(|key| row(key, 3, key % 7)).collect();
+    let assigners = [
+        WindowAssigner::Tumble { size_ms: 12, offset_ms: 0 },
+        WindowAssigner::Hop { size_ms: 12, slide_ms: 6, offset_ms: 0 },
+        WindowAssigner::Cumulate { size_ms: 12, step_ms: 6, offset_ms: 0 },
+        WindowAssigner::Session { gap_ms: 4 },
+    ];
+    for assigner in assigners {
+        for at in 0..2 {
+            let pieces = Pieces { rows: BATCH_ROWS_MAX, cut: Some((at, 2, 1_000)) };
+            let mut job = Job::new(config(assigner.clone(), &[KEY], &mergeable()), 1, false).in_pieces(pieces);
+            job.rows(&rows);
+            job.watermark(i64::MAX);
+            let given: usize = job.output.iter().map(RecordBatch::num_rows).sum();
+            let windows = if matches!(assigner, WindowAssigner::Hop { .. } | WindowAssigner::Cumulate { .. }) { 2 } else { 1 };
+            assert_eq!(given, KEYS as usize * windows, "{assigner:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_in_many_windows_are_repeated_in_pieces() {
+    let (_, schema) = counted(WindowAssigner::Tumble { size_ms: 10, offset_ms: 0 }, None);
+    let config = WindowAssign {
+        assigner: WindowAssigner::Hop { size_ms: 1_000, slide_ms: 10, offset_ms: 0 },
+        time: TimeColumn { column: 0, time_zone: None },
+    };
+    let rows: Vec<(i64, i32)> = (0..50).map(|time| (time, 1)).collect();
+    let assigned = |room: usize| {
+        let mut operator = WindowAssignOperator::new(config.clone(), schema.clone()).expect("valid");
+        let mut out = Collector::with_room(room);
+        let mut progress = operator.process_batch(timed(&schema, &rows), &mut out).expect("rows");
+        let mut texts = Vec::new();
+        loop {
+            assert!(out.rows() <= room);
+            texts.extend(output(&mut out));
+            if progress == Progress::Done {
+                break;
+            }
+            progress = operator.resume(&mut out).expect("repeats");
+        }
+        texts
+    };
+    let whole = assigned(usize::MAX);
+    assert_eq!(whole.len(), 50 * 100);
+    assert_eq!(assigned(7), whole);
+    assert_eq!(assigned(128), whole);
 }

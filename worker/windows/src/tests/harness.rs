@@ -5,7 +5,7 @@ use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Float64Type, TimestampMillisecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use eddyline_job_graph::{TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
-use eddyline_operators::{Collector, Operator};
+use eddyline_operators::{Collector, Operator, Progress, Result};
 use eddyline_state::{Frozen, Snapshot, SnapshotRequest, TableRows};
 use eddyline_stream::key_hash::hash_columns;
 use eddyline_stream::{Assignment, Batch, CheckpointId, MaxParallelism, Watermark};
@@ -47,11 +47,28 @@ fn assert_unchanged(frozen: Vec<(Frozen, Snapshot)>) {
     }
 }
 
+/// In pieces of how many rows subtasks speak, and in the middle of which of them a barrier passes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pieces {
+    pub(super) rows: usize,
+    /// Before this piece, counted from the first: a restart with so many subtasks, from pieces of so many rows of state.
+    pub(super) cut: Option<(usize, u16, usize)>,
+}
+
+impl Pieces {
+    pub(super) const WHOLE: Pieces = Pieces { rows: usize::MAX, cut: None };
+}
+
 /// Parallel subtasks of one aggregation.
 pub(super) struct Job {
     config: WindowAggregate,
     local: Option<LocalWindowAggregate>,
     subtasks: Vec<WindowAggregateOperator>,
+    /// The event time that subtasks have come to by their state, until they have been told.
+    restored: Vec<Option<Watermark>>,
+    pieces: Pieces,
+    /// How many have been said after the first of a watermark.
+    said: usize,
     assignment: Assignment,
     late: u64,
     pub(super) output: Vec<RecordBatch>,
@@ -64,12 +81,19 @@ impl Job {
             config,
             local,
             subtasks: Vec::new(),
+            restored: Vec::new(),
+            pieces: Pieces::WHOLE,
+            said: 0,
             assignment: Assignment::even(MaxParallelism::DEFAULT, subtasks),
             late: 0,
             output: Vec::new(),
         };
         job.subtasks = (0..subtasks).map(|_| job.subtask()).collect();
         job
+    }
+
+    pub(super) fn in_pieces(self, pieces: Pieces) -> Self {
+        Self { pieces, ..self }
     }
 
     fn subtask(&self) -> WindowAggregateOperator {
@@ -88,20 +112,34 @@ impl Job {
     }
 
     fn add(&mut self, rows: RecordBatch) {
-        let mut out = Collector::default();
-        match &mut self.local {
-            Some(local) => {
-                // Either is right at any time; which it is follows from the rows alone.
-                local.set_bypass(rows.num_rows().is_multiple_of(3), &mut out).expect("flushes");
-                local.process_batch(Batch::new(rows), &mut out).expect("valid rows");
-            }
-            None => {
-                let keys: Vec<&dyn Array> = self.config.keys.iter().map(|key| rows.column(*key).as_ref()).collect();
-                let hashes = hash_columns(&keys, rows.num_rows()).expect("keys");
-                out.emit(Batch::keyed(rows, hashes.into()));
-            }
+        if self.local.is_none() {
+            let mut out = Collector::default();
+            let keys: Vec<&dyn Array> = self.config.keys.iter().map(|key| rows.column(*key).as_ref()).collect();
+            let hashes = hash_columns(&keys, rows.num_rows()).expect("keys");
+            out.emit(Batch::keyed(rows, hashes.into()));
+            return self.exchange(out);
         }
-        self.exchange(out);
+        self.local_in_pieces(|local, out| {
+            // Either is right at any time; which it is follows from the rows alone.
+            local.set_bypass(rows.num_rows().is_multiple_of(3), out).expect("flushes");
+            local.process_batch(Batch::new(rows), out).expect("valid rows")
+        });
+    }
+
+    /// Has the aggregation in front of the exchange do something, until it has said all.
+    fn local_in_pieces(&mut self, act: impl FnOnce(&mut LocalWindowAggregate, &mut Collector) -> Progress) {
+        let Some(mut local) = self.local.take() else { return };
+        let mut out = Collector::with_room(self.pieces.rows);
+        let mut progress = act(&mut local, &mut out);
+        loop {
+            self.exchange(std::mem::replace(&mut out, Collector::with_room(self.pieces.rows)));
+            if progress == Progress::Done {
+                break;
+            }
+            progress = local.resume(&mut out).expect("sends");
+            assert!(out.rows() <= self.pieces.rows, "a piece of {} rows", out.rows());
+        }
+        self.local = Some(local);
     }
 
     fn exchange(&mut self, mut out: Collector) {
@@ -120,32 +158,71 @@ impl Job {
     }
 
     pub(super) fn watermark(&mut self, time: i64) {
+        let watermark = Watermark::new(time);
+        self.local_in_pieces(|local, out| local.on_watermark(watermark, out).expect("sends"));
+        if self.pieces.cut.is_some() {
+            // A barrier that is to pass in the middle of a window is behind everything that was sent before it.
+            self.flush_local();
+        }
+        let begins = vec![Some(watermark); self.subtasks.len()];
+        let mut has_more = self.begin(&begins);
+        while has_more.contains(&true) {
+            match self.pieces.cut.take_if(|(at, ..)| *at == self.said) {
+                Some((_, subtasks, chunk)) => {
+                    self.rescale(subtasks, chunk);
+                    let restored = std::mem::take(&mut self.restored);
+                    assert!(restored.iter().all(|restored| *restored == Some(watermark)), "{restored:?}");
+                    has_more = self.begin(&restored);
+                }
+                None => {
+                    let slot = self.said % has_more.len();
+                    if has_more[slot] {
+                        has_more[slot] = self.piece(slot, |subtask, out| subtask.resume(out)) == Progress::More;
+                    }
+                }
+            }
+            self.said += 1;
+        }
+    }
+
+    /// Tells subtasks an event time.
+    fn begin(&mut self, watermarks: &[Option<Watermark>]) -> Vec<bool> {
+        let told = watermarks.iter().enumerate();
+        told.map(|(slot, watermark)| match watermark {
+            Some(watermark) => self.piece(slot, |subtask, out| subtask.on_watermark(*watermark, out)) == Progress::More,
+            None => false,
+        })
+        .collect()
+    }
+
+    /// Lets a subtask say a piece. What it had frozen before stays as it was.
+    fn piece(
+        &mut self,
+        slot: usize,
+        act: impl FnOnce(&mut WindowAggregateOperator, &mut Collector) -> Result<Progress>,
+    ) -> Progress {
         let frozen = self.freeze();
-        self.advance(time);
+        let mut out = Collector::with_room(self.pieces.rows);
+        let progress = act(&mut self.subtasks[slot], &mut out).expect("fires");
+        assert!(out.rows() <= self.pieces.rows, "{} rows in a piece", out.rows());
+        assert!(progress == Progress::Done || out.rows() > 0, "a piece without rows");
+        self.output.extend(out.drain().map(|batch| batch.rows));
         assert_unchanged(frozen);
+        progress
     }
 
-    fn advance(&mut self, time: i64) {
-        let mut out = Collector::default();
-        if let Some(local) = &mut self.local {
-            local.on_watermark(Watermark::new(time), &mut out).expect("flushes");
-        }
-        self.exchange(out);
-        let mut results = Collector::default();
-        for subtask in &mut self.subtasks {
-            subtask.on_watermark(Watermark::new(time), &mut results).expect("fires");
-        }
-        self.output.extend(results.drain().map(|batch| batch.rows));
-    }
-
-    /// Stops with a snapshot and starts with another number of subtasks, from pieces of `chunk` rows.
-    pub(super) fn rescale(&mut self, subtasks: u16, chunk: usize) {
+    fn flush_local(&mut self) {
         let mut out = Collector::default();
         if let Some(local) = &mut self.local {
             local.before_barrier(&mut out).expect("flushes");
             assert_eq!(local.counters().state_rows, 0, "nothing is left in front of the exchange");
         }
         self.exchange(out);
+    }
+
+    /// Stops with a snapshot and starts with another number of subtasks, from pieces of `chunk` rows.
+    pub(super) fn rescale(&mut self, subtasks: u16, chunk: usize) {
+        self.flush_local();
         self.late = self.late_rows();
         let snapshots: Vec<Snapshot> = self.subtasks.iter_mut().map(snapshot_of).collect();
         for (table, rows) in self.subtasks[0]
@@ -161,6 +238,7 @@ impl Job {
         }
         self.assignment = self.assignment.rescaled(subtasks);
         let mut restored = Vec::new();
+        self.restored.clear();
         for slot in 0..usize::from(subtasks) {
             let mut part = Snapshot::default();
             for snapshot in &snapshots {
@@ -173,7 +251,7 @@ impl Job {
                 }
             }
             let mut subtask = self.subtask();
-            subtask.restore(part).expect("its own state");
+            self.restored.push(subtask.restore(part).expect("its own state"));
             restored.push(subtask);
         }
         self.subtasks = restored;

@@ -1,11 +1,12 @@
 //! Every assigner with every family of aggregates gives what the model gives: however rows are cut into batches, wherever
-//! the job restarts and at whatever parallelism, with and without aggregation in front of the exchange.
+//! the job restarts and at whatever parallelism, with and without aggregation in front of the exchange, in pieces of however
+//! many rows, and wherever a barrier passes between two of them.
 
 use eddyline_job_graph::WindowAssigner;
 use proptest::prelude::*;
 
 use super::aggregates::{Call, distinct_values, invertible, mergeable, ordered};
-use super::harness::{Job, config};
+use super::harness::{Job, Pieces, config};
 use super::model;
 use super::rows::{END, Event, KEY, NAME, Row, START, WINDOW_MS, events};
 
@@ -48,23 +49,30 @@ struct Case {
     keys: Vec<usize>,
     subtasks: u16,
     restart: Option<(usize, u16, usize)>,
+    pieces: Pieces,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
     let keys = prop_oneof![Just(vec![KEY]), Just(vec![NAME]), Just(vec![NAME, KEY]), Just(Vec::new())];
     let restart = prop::option::of((0usize..20, 1u16..4, 1usize..6));
-    (events(), keys, 1u16..4, restart).prop_map(|(events, keys, subtasks, restart)| Case {
+    let cut = prop::option::of((0usize..40, 1u16..4, 1usize..6));
+    let pieces = prop_oneof![
+        1 => Just(Pieces::WHOLE),
+        3 => (1usize..6, cut).prop_map(|(rows, cut)| Pieces { rows, cut }),
+    ];
+    (events(), keys, 1u16..4, restart, pieces).prop_map(|(events, keys, subtasks, restart, pieces)| Case {
         events,
         keys,
         subtasks,
         restart,
+        pieces,
     })
 }
 
 fn check(assigner: WindowAssigner, calls: &[Call], case: &Case, is_local: bool) -> Result<(), TestCaseError> {
     let key_of = |row: &Row| key_text(&case.keys, row);
     let (expected, late) = model::run(&assigner, calls, &key_of, &case.events);
-    let job = Job::new(config(assigner, &case.keys, calls), case.subtasks, is_local);
+    let job = Job::new(config(assigner, &case.keys, calls), case.subtasks, is_local).in_pieces(case.pieces);
     let (lines, late_rows) = job.run(&case.events, case.restart);
     prop_assert_eq!(lines, expected);
     prop_assert_eq!(late_rows, late);
