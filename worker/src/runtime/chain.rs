@@ -66,12 +66,7 @@ impl Chain {
     }
 
     /// Adds an operator at the end; `restored` is what its [`Operator::restore`] has returned.
-    pub fn push(
-        &mut self,
-        operator: Box<dyn Operator>,
-        metrics: Arc<OperatorMetrics>,
-        restored: Option<Watermark>,
-    ) {
+    pub fn push(&mut self, operator: Box<dyn Operator>, metrics: Arc<OperatorMetrics>, restored: Option<Watermark>) {
         let out = Collector::with_room(self.piece_rows);
         let restored = restored.filter(|watermark| *watermark > Watermark::MIN);
         self.links.push(Link { operator, metrics, out, has_more: false, restored });

@@ -133,8 +133,7 @@ impl HalfGiven {
         key_types: &[DataType],
         state: impl Iterator<Item = &'a FrozenGroups>,
     ) -> std::result::Result<Behind, ArrowError> {
-        let mut behind =
-            Behind::new(key_types).map_err(|error| ArrowError::InvalidArgumentError(error.to_string()))?;
+        let mut behind = Behind::new(key_types).map_err(|error| ArrowError::InvalidArgumentError(error.to_string()))?;
         let next_end = self.end.saturating_add(self.step_ms);
         let mut wanted = |groups: &FrozenGroups, first: u32, window_end: i64| -> Vec<u32> {
             let has_rows = has_rows(layout, groups.view());

@@ -316,7 +316,11 @@ impl Operator for WindowAggregateOperator {
         if batch.num_rows() == 0 {
             return Ok(Progress::Done);
         }
-        if is_partial(batch.rows.schema_ref()) { self.process_partial(&batch)? } else { self.process_raw(&batch)? }
+        if is_partial(batch.rows.schema_ref()) {
+            self.process_partial(&batch)?
+        } else {
+            self.process_raw(&batch)?
+        }
         Ok(Progress::Done)
     }
 

@@ -392,7 +392,8 @@ fn a_large_window_comes_in_pieces_of_a_batch_and_a_barrier_can_be_between_any_tw
             job.rows(&rows);
             job.watermark(i64::MAX);
             let given: usize = job.output.iter().map(RecordBatch::num_rows).sum();
-            let windows = if matches!(assigner, WindowAssigner::Hop { .. } | WindowAssigner::Cumulate { .. }) { 2 } else { 1 };
+            let windows =
+                if matches!(assigner, WindowAssigner::Hop { .. } | WindowAssigner::Cumulate { .. }) { 2 } else { 1 };
             assert_eq!(given, KEYS as usize * windows, "{assigner:?}");
         }
     }
