@@ -9,6 +9,8 @@ pub mod build;
 pub mod chain;
 pub mod connectors;
 #[cfg(test)]
+mod driven_task;
+#[cfg(test)]
 mod idle_tests;
 pub mod layout;
 pub mod listening_clock;
@@ -22,4 +24,6 @@ pub mod slot;
 pub mod source_task;
 pub mod splits;
 pub mod task;
+#[cfg(test)]
+mod two_input_tests;
 pub mod waker;

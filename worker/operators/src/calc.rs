@@ -13,7 +13,7 @@ use eddyline_expression::{Expr, Value};
 use eddyline_job_graph::Calc;
 use eddyline_stream::Batch;
 
-use crate::{Collector, Error, Operator, Progress, Result};
+use crate::{Collector, Error, InputIndex, Operator, Progress, Result};
 
 /// The operator of [`Calc`]. Has no state; watermarks pass it by.
 pub struct CalcOperator {
@@ -90,7 +90,7 @@ impl CalcOperator {
 }
 
 impl Operator for CalcOperator {
-    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<Progress> {
+    fn process(&mut self, _input: InputIndex, batch: Batch, out: &mut Collector) -> Result<Progress> {
         if batch.num_rows() == 0 {
             return Ok(Progress::Done);
         }

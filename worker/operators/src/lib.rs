@@ -19,6 +19,6 @@ pub mod testing;
 pub mod watermark;
 
 pub use calc::CalcOperator;
-pub use operator::{Collector, Counters, Error, Operator, PIECE_ROWS, Progress, Result};
+pub use operator::{Collector, Counters, Error, InputIndex, Operator, PIECE_ROWS, Progress, Result};
 pub use over::OverOperator;
 pub use watermark::{ChannelWatermarks, SplitWatermarks, WatermarkGenerator};

@@ -49,6 +49,27 @@ pub enum Error {
 /// The result of an operator's work.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Which of its inputs rows come to an operator from: the place of the edge in the job graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InputIndex(u8);
+
+impl InputIndex {
+    /// The only input of most operators; the left one of a join.
+    pub const FIRST: InputIndex = InputIndex(0);
+    /// The right input of a join.
+    pub const SECOND: InputIndex = InputIndex(1);
+
+    /// The input at this place.
+    pub const fn new(index: u8) -> Self {
+        Self(index)
+    }
+
+    /// The place, from 0 on.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// The rows of a piece, if nothing else is asked for.
 pub const PIECE_ROWS: usize = 8192;
 
@@ -138,14 +159,15 @@ pub struct Counters {
 /// One parallel instance of an operator. Driven by a single thread.
 ///
 /// Order of calls: `restore` at most once and first, then `on_watermark` with what it returned; as elements arrive,
-/// `process_batch` and `on_watermark`; at a barrier `before_barrier`, then `snapshot`; `on_idle` when the inputs fall silent.
-/// After each of `process_batch`, `on_watermark`, `on_idle` and `resume` that returns [`Progress::More`], only `resume`, or
+/// `process` and `on_watermark`; at a barrier `before_barrier`, then `snapshot`; `on_idle` when the inputs fall silent.
+/// After each of `process`, `on_watermark`, `on_idle` and `resume` that returns [`Progress::More`], only `resume`, or
 /// a barrier if [`Operator::may_be_cut`] allows it.
 pub trait Operator: Send {
-    /// Handles rows. `batch.key_hashes` is set when the edge into this operator is keyed.
-    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<Progress>;
+    /// Handles rows of an input. `batch.key_hashes` is set when the edge into this operator is keyed. Rows of one input keep
+    /// their order; which of two inputs is read next depends on chance, so that what comes out as a whole must not depend on it.
+    fn process(&mut self, input: InputIndex, batch: Batch, out: &mut Collector) -> Result<Progress>;
 
-    /// Event time has come to `watermark`, which is greater than in any earlier call. What is emitted here goes out before
+    /// Event time has come to `watermark` on all inputs that are not idle. It is greater than in any earlier call. What is emitted here goes out before
     /// the watermark; the task forwards the watermark itself. [`Watermark::MAX`] is the end of a bounded input.
     ///
     /// After a restore the first calls can have an earlier watermark than the state has seen, or the same one. The operator
@@ -156,7 +178,7 @@ pub trait Operator: Send {
 
     /// All inputs are idle: emit whatever is buffered but not part of [`Operator::snapshot`]. It is sent before
     /// [`Element::Idle`](eddyline_stream::Element::Idle). Afterwards receivers continue without this subtask, so that rows
-    /// which it still held would be late. The next call is `on_watermark` or `process_batch`.
+    /// which it still held would be late. The next call is `on_watermark` or `process`.
     fn on_idle(&mut self, _out: &mut Collector) -> Result<Progress> {
         Ok(Progress::Done)
     }

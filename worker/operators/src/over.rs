@@ -36,7 +36,7 @@ use self::lateness::Lateness;
 use self::operand::OperandColumn;
 use self::pending::{Pending, PendingRow};
 use self::rows::{RowRef, RowStore};
-use crate::{Collector, Counters, Error, Operator, Progress, Result};
+use crate::{Collector, Counters, Error, InputIndex, Operator, Progress, Result};
 
 /// How many rows are taken at once; more only if they are peers.
 const CHUNK_ROWS: usize = 8192;
@@ -186,7 +186,7 @@ impl OverOperator {
 }
 
 impl Operator for OverOperator {
-    fn process_batch(&mut self, batch: Batch, _out: &mut Collector) -> Result<Progress> {
+    fn process(&mut self, _input: InputIndex, batch: Batch, _out: &mut Collector) -> Result<Progress> {
         if batch.num_rows() == 0 {
             return Ok(Progress::Done);
         }

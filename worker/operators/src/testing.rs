@@ -6,7 +6,7 @@ use eddyline_expression::Scalar;
 use eddyline_state::{Snapshot, SnapshotRequest, TableRows};
 use eddyline_stream::{Assignment, Batch, CheckpointId, SlotIndex, Watermark};
 
-use crate::{Collector, Operator, Progress, Result};
+use crate::{Collector, InputIndex, Operator, Progress, Result};
 
 /// An operator and what it has given so far.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl<O: Operator> Driver<O> {
     /// # Errors
     /// Those of the operator.
     pub fn push(&mut self, rows: RecordBatch) -> Result<Progress> {
-        self.operator.process_batch(Batch::new(rows), &mut self.out)
+        self.operator.process(InputIndex::FIRST, Batch::new(rows), &mut self.out)
     }
 
     /// Passes a watermark to the operator.

@@ -11,9 +11,9 @@ use eddyline_connectors::OpenContext;
 use eddyline_connectors::sink::{Sink, SinkCommitter, Staging, WriterContext};
 use eddyline_connectors::source::{ReaderContext, Source, Split, SplitEnumerator};
 use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning};
-use eddyline_operators::Operator;
 use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::over::OverOperator;
+use eddyline_operators::{InputIndex, Operator};
 use eddyline_state::Snapshot;
 use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex, SplitId};
 use eddyline_windows::{LocalWindowAggregate, WindowAggregateOperator, WindowAssignOperator};
@@ -210,7 +210,7 @@ impl<'a> Builder<'a> {
         let consumers = self.graph.consumers();
         for receiver in 0..self.chains.len() {
             let head = &self.graph.nodes[self.chains[receiver].nodes[0]];
-            for edge in &head.inputs {
+            for (place, edge) in head.inputs.iter().enumerate() {
                 let sender = self
                     .chains
                     .iter()
@@ -220,12 +220,15 @@ impl<'a> Builder<'a> {
                 if single_consumer && self.is_pre_aggregated(head, edge) {
                     self.local_aggregates.insert(sender, self.chains[receiver].nodes[0]);
                 }
-                self.connect_edge(sender, receiver, &edge.partitioning);
+                // What is united is one stream.
+                let input = if matches!(head.kind, NodeKind::Union) { 0 } else { place };
+                let input = InputIndex::new(u8::try_from(input).expect("an operator has one input or two"));
+                self.connect_edge(sender, (receiver, input), &edge.partitioning);
             }
         }
     }
 
-    fn connect_edge(&mut self, sender: usize, receiver: usize, partitioning: &Partitioning) {
+    fn connect_edge(&mut self, sender: usize, (receiver, input): (usize, InputIndex), partitioning: &Partitioning) {
         for from in 0..self.chains[sender].subtasks {
             let woken_by = self.woken_by(sender, from);
             let subtasks = self.chains[receiver].subtasks;
@@ -237,7 +240,11 @@ impl<'a> Builder<'a> {
                         return None;
                     }
                     let (send, receive) = channel(self.wakers[from].clone(), self.wakers[to].clone());
-                    self.inputs[receiver][to].push(Input { channel: receive, woken_by: woken_by.clone() });
+                    self.inputs[receiver][to].push(Input {
+                        index: input,
+                        channel: receive,
+                        woken_by: woken_by.clone(),
+                    });
                     Some(send)
                 })
                 .collect();

@@ -1,4 +1,5 @@
-//! A chain: operators that call each other directly, without a channel between them.
+//! A chain: operators that call each other directly, without a channel between them. Only the first one can have several
+//! inputs.
 //!
 //! A batch passes all operators before the next one is taken; a watermark too, and the rows that an operator emits for it pass
 //! those behind it before the watermark does. Operators speak in pieces ([`Progress::More`]). So a call can return in the
@@ -8,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use eddyline_operators::{Collector, Operator, PIECE_ROWS, Progress};
+use eddyline_operators::{Collector, InputIndex, Operator, PIECE_ROWS, Progress};
 use eddyline_state::{Frozen, SnapshotRequest};
 use eddyline_stream::{Batch, OperatorUid, Watermark};
 
@@ -81,10 +82,10 @@ impl Chain {
         last
     }
 
-    /// Passes rows through all operators; `end` gets what comes out.
-    pub fn process(&mut self, batch: Batch, end: End<'_>) -> Result<Progress, Error> {
+    /// Passes rows through all operators; `end` gets what comes out. They come from an input of the first one.
+    pub fn process(&mut self, input: InputIndex, batch: Batch, end: End<'_>) -> Result<Progress, Error> {
         debug_assert!(self.is_done(), "a chain takes nothing while it has more to say");
-        self.pass(0, batch, end)?;
+        self.pass(0, input, batch, end)?;
         self.run(false, end)
     }
 
@@ -123,7 +124,7 @@ impl Chain {
                 match self.links[at].out.take() {
                     Some(batch) => {
                         self.links[at].metrics.rows_out.add(batch.num_rows() as u64);
-                        self.pass(at + 1, batch, end)?;
+                        self.pass(at + 1, InputIndex::FIRST, batch, end)?;
                     }
                     None if may_resume => {
                         may_resume = false;
@@ -138,10 +139,10 @@ impl Chain {
     }
 
     /// Gives rows to a link, or to the end.
-    fn pass(&mut self, at: usize, batch: Batch, end: End<'_>) -> Result<(), Error> {
+    fn pass(&mut self, at: usize, input: InputIndex, batch: Batch, end: End<'_>) -> Result<(), Error> {
         let Some(link) = self.links.get(at) else { return end(batch) };
         link.metrics.rows_in.add(batch.num_rows() as u64);
-        self.call(at, |operator, out| operator.process_batch(batch, out))
+        self.call(at, |operator, out| operator.process(input, batch, out))
     }
 
     /// Gives the signal to the next link; `false` if there is none, or no signal.
@@ -187,7 +188,7 @@ impl Chain {
             let flushed: Vec<Batch> = link.out.drain().collect();
             for batch in flushed {
                 self.links[at].metrics.rows_out.add(batch.num_rows() as u64);
-                self.pass(at + 1, batch, end)?;
+                self.pass(at + 1, InputIndex::FIRST, batch, end)?;
                 self.finish_behind(at + 1, end)?;
             }
         }
@@ -200,7 +201,7 @@ impl Chain {
             match self.links[at].out.take() {
                 Some(batch) => {
                     self.links[at].metrics.rows_out.add(batch.num_rows() as u64);
-                    self.pass(at + 1, batch, end)?;
+                    self.pass(at + 1, InputIndex::FIRST, batch, end)?;
                 }
                 None => self.call(at, |operator, out| operator.resume(out))?,
             }

@@ -10,7 +10,7 @@ use eddyline_connectors::source::FewFinished;
 use eddyline_connectors::source::{Discovery, Placement, Poll, ReaderCounters, SourceReader, Split};
 use eddyline_job_graph::{Calc, NodeKind, Partitioning};
 use eddyline_operators::calc::CalcOperator;
-use eddyline_operators::{Collector, Operator, Progress};
+use eddyline_operators::{Collector, InputIndex, Operator, Progress};
 use eddyline_plan::{PlanOptions, Script, plan};
 use eddyline_stream::{
     Assignment, Barrier, BarrierKind, Batch, CheckpointId, Element, MaxParallelism, OperatorUid, SlotIndex, SplitId,
@@ -44,7 +44,7 @@ impl Holding {
 }
 
 impl Operator for Holding {
-    fn process_batch(&mut self, batch: Batch, _: &mut Collector) -> eddyline_operators::Result<Progress> {
+    fn process(&mut self, _input: InputIndex, batch: Batch, _: &mut Collector) -> eddyline_operators::Result<Progress> {
         self.held.push(batch);
         Ok(Progress::Done)
     }
@@ -302,7 +302,7 @@ fn two_inputs() -> (OperatorTask, [Sender; 2], Receiver) {
     let (mut senders, mut inputs) = (Vec::new(), Vec::new());
     for (number, (sender, receiver)) in ends.into_iter().enumerate() {
         senders.push(sender);
-        inputs.push(Input { channel: receiver, woken_by: BTreeSet::from([number]) });
+        inputs.push(Input { index: InputIndex::FIRST, channel: receiver, woken_by: BTreeSet::from([number]) });
     }
     let (output, sent) = output();
     let task = OperatorTask::new(inputs, Pipeline::new(SlotIndex::new(0), chain(), output, events()));

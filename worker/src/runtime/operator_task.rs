@@ -1,8 +1,12 @@
 //! A task that reads from channels: aligns barriers, merges watermarks, drives a chain.
+//!
+//! The channels belong to one input of the chain's first operator, or to several. Barriers are aligned over all of them, and
+//! the watermark is the smallest of all that are not idle. Inputs are read in turn, however many channels each has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use eddyline_operators::InputIndex;
 use eddyline_operators::watermark::ChannelWatermarks;
 use eddyline_stream::{Barrier, Element};
 
@@ -16,6 +20,8 @@ const ELEMENTS_PER_STEP: usize = 16;
 
 /// A channel into a task.
 pub struct Input {
+    /// Which input of the first operator it belongs to.
+    pub index: InputIndex,
     /// What is read.
     pub channel: Receiver,
     /// Which source readers wake its sender.
@@ -24,62 +30,93 @@ pub struct Input {
 
 /// A subtask of a chain whose first operator reads from channels.
 pub struct OperatorTask {
-    inputs: Vec<Receiver>,
+    channels: Vec<Receiver>,
+    /// For each channel the input it belongs to.
+    input_of: Vec<InputIndex>,
     pipeline: Pipeline,
 
     alignment: Alignment,
     alignment_started: Option<Instant>,
     watermarks: ChannelWatermarks,
+    turns: Turns,
+}
+
+/// Which channel is read next: inputs take turns, and so do the channels of each.
+#[derive(Debug)]
+struct Turns {
+    /// The channels of each input; none is without.
+    inputs: Vec<Vec<usize>>,
     next_input: usize,
+    next_channel: Vec<usize>,
+}
+
+impl Turns {
+    fn new(input_of: &[InputIndex]) -> Self {
+        let mut inputs: BTreeMap<InputIndex, Vec<usize>> = BTreeMap::new();
+        for (channel, input) in input_of.iter().enumerate() {
+            inputs.entry(*input).or_default().push(channel);
+        }
+        let inputs: Vec<Vec<usize>> = inputs.into_values().collect();
+        Self { next_channel: vec![0; inputs.len()], inputs, next_input: 0 }
+    }
+
+    /// The first channel in turn for which `read` gives something, and what it gives.
+    fn next<T>(&mut self, mut read: impl FnMut(usize) -> Option<T>) -> Option<(usize, T)> {
+        for input_offset in 0..self.inputs.len() {
+            let input = (self.next_input + input_offset) % self.inputs.len();
+            let channels = &self.inputs[input];
+            for offset in 0..channels.len() {
+                let place = (self.next_channel[input] + offset) % channels.len();
+                if let Some(read) = read(channels[place]) {
+                    self.next_channel[input] = (place + 1) % channels.len();
+                    self.next_input = (input + 1) % self.inputs.len();
+                    return Some((channels[place], read));
+                }
+            }
+        }
+        None
+    }
 }
 
 impl OperatorTask {
     /// A task that reads these channels.
     pub fn new(inputs: Vec<Input>, pipeline: Pipeline) -> Self {
-        let (inputs, woken_by): (Vec<_>, Vec<_>) =
+        let input_of: Vec<InputIndex> = inputs.iter().map(|input| input.index).collect();
+        let (channels, woken_by): (Vec<_>, Vec<_>) =
             inputs.into_iter().map(|input| (input.channel, input.woken_by)).unzip();
         Self {
             pipeline,
-            alignment: Alignment::new(inputs.len()),
+            alignment: Alignment::new(channels.len()),
             alignment_started: None,
             watermarks: ChannelWatermarks::new(&woken_by),
-            inputs,
-            next_input: 0,
+            turns: Turns::new(&input_of),
+            channels,
+            input_of,
         }
     }
 
     /// The next element of a channel that may be read, fairly in turn.
     fn receive(&mut self) -> Option<(usize, Element)> {
-        let channels = self.inputs.len();
-        for offset in 0..channels {
-            let input = (self.next_input + offset) % channels;
-            if self.alignment.is_blocked(input) {
-                continue;
-            }
-            if let Some(element) = self.inputs[input].receive() {
-                self.next_input = (input + 1) % channels;
-                return Some((input, element));
-            }
-        }
-        None
+        let (alignment, channels) = (&self.alignment, &self.channels);
+        self.turns.next(|channel| if alignment.is_blocked(channel) { None } else { channels[channel].receive() })
     }
 
-    fn handle(&mut self, input: usize, element: Element) -> Result<(), Error> {
+    fn handle(&mut self, channel: usize, element: Element) -> Result<(), Error> {
         match element {
-            Element::Data(batch) => self.pipeline.rows(batch),
+            Element::Data(batch) => self.pipeline.rows(self.input_of[channel], batch),
             Element::Watermark(watermark) => {
-                let combined = self.watermarks.advance(input, watermark);
+                let combined = self.watermarks.advance(channel, watermark);
                 self.advance(combined);
             }
             Element::Idle => {
-                let combined = self.watermarks.idle(input);
+                let combined = self.watermarks.idle(channel);
                 self.advance(combined);
             }
             Element::EndOfInput => {
-                let combined = self.watermarks.end(input);
+                let combined = self.watermarks.end(channel);
                 if self.watermarks.is_ended() { self.pipeline.end() } else { self.advance(combined) }
             }
-            Element::Barrier(barrier) => return self.barrier(input, barrier),
+            Element::Barrier(barrier) => return self.barrier(channel, barrier),
         }
         self.pipeline.run()
     }
@@ -91,9 +128,9 @@ impl OperatorTask {
         }
     }
 
-    fn barrier(&mut self, input: usize, barrier: Barrier) -> Result<(), Error> {
+    fn barrier(&mut self, channel: usize, barrier: Barrier) -> Result<(), Error> {
         self.alignment_started.get_or_insert_with(Instant::now);
-        let Some(barrier) = self.alignment.arrive(input, barrier) else { return Ok(()) };
+        let Some(barrier) = self.alignment.arrive(channel, barrier) else { return Ok(()) };
         let alignment = self.alignment_started.take().map_or(Duration::ZERO, |started| started.elapsed());
         self.pipeline.checkpoint(barrier, None, alignment)
     }
@@ -101,13 +138,13 @@ impl OperatorTask {
     /// Between two pieces: takes the barriers that come next in their channels. What is in front of a barrier has been taken
     /// then, so that the last one may pass.
     fn barriers_only(&mut self) -> Result<(), Error> {
-        for input in 0..self.inputs.len() {
-            if self.alignment.is_blocked(input) {
+        for channel in 0..self.channels.len() {
+            if self.alignment.is_blocked(channel) {
                 continue;
             }
             let pipeline = &self.pipeline;
-            if let Some(barrier) = self.inputs[input].receive_barrier(|barrier| pipeline.may_be_cut(barrier.kind)) {
-                self.barrier(input, barrier)?;
+            if let Some(barrier) = self.channels[channel].receive_barrier(|barrier| pipeline.may_be_cut(barrier.kind)) {
+                self.barrier(channel, barrier)?;
             }
         }
         Ok(())
@@ -122,9 +159,9 @@ impl Task for OperatorTask {
         let mut progress = Progress::Idle;
         for _ in 0..ELEMENTS_PER_STEP {
             let emits = if self.pipeline.is_done() {
-                let Some((input, element)) = self.receive() else { break };
+                let Some((channel, element)) = self.receive() else { break };
                 let is_data = matches!(element, Element::Data(_));
-                self.handle(input, element)?;
+                self.handle(channel, element)?;
                 is_data || !self.pipeline.is_done()
             } else {
                 self.barriers_only()?;

@@ -4,23 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
-use eddyline_job_graph::Partitioning;
-use eddyline_operators::{Collector, Operator, Progress};
+use eddyline_operators::{Collector, InputIndex, Operator, Progress};
 use eddyline_state::{Frozen, Snapshot, SnapshotRequest};
-use eddyline_stream::{
-    Assignment, Barrier, BarrierKind, Batch, CheckpointId, Element, MaxParallelism, OperatorUid, SlotIndex, Watermark,
-};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use eddyline_stream::{BarrierKind, Batch, Element, OperatorUid, SlotIndex, Watermark};
 
 use super::chain::Chain;
+use super::driven_task::{Driven, at, barrier, numbers};
 use super::metrics::{OperatorMetrics, Role};
-use super::operator_task::{Input, OperatorTask};
-use super::output::{Output, OutputEdge};
-use super::pipeline::Pipeline;
-use super::task::{Event, Progress as Step, Task, TaskSnapshot};
-use crate::exchange::channel::{ROWS_MAX, Receiver, Sender, channel};
-use crate::exchange::partitioner::Partitioner;
-use crate::runtime::waker::SlotWaker;
+use super::task::{Progress as Step, Task};
+use crate::exchange::channel::ROWS_MAX;
 
 /// Counts rows, and at a watermark gives out as many, numbered from 0. Passes rows on when it is told to.
 struct Counting {
@@ -38,7 +30,7 @@ impl Counting {
 }
 
 impl Operator for Counting {
-    fn process_batch(&mut self, batch: Batch, _: &mut Collector) -> eddyline_operators::Result<Progress> {
+    fn process(&mut self, _input: InputIndex, batch: Batch, _: &mut Collector) -> eddyline_operators::Result<Progress> {
         assert!(self.due.is_empty(), "it has more to say");
         self.waiting += i64::try_from(batch.num_rows()).expect("few");
         Ok(Progress::Done)
@@ -92,7 +84,12 @@ struct Repeating {
 }
 
 impl Operator for Repeating {
-    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> eddyline_operators::Result<Progress> {
+    fn process(
+        &mut self,
+        _input: InputIndex,
+        batch: Batch,
+        out: &mut Collector,
+    ) -> eddyline_operators::Result<Progress> {
         assert!(self.rest.is_empty(), "it has more to say");
         let numbers = batch.rows.column(0).as_primitive::<Int64Type>().values().iter().copied();
         self.rest = numbers.flat_map(|number| std::iter::repeat_n(number, self.times)).collect();
@@ -107,11 +104,6 @@ impl Operator for Repeating {
     }
 }
 
-fn numbers(range: std::ops::Range<i64>) -> Batch {
-    let column = Arc::new(Int64Array::from_iter_values(range));
-    Batch::new(RecordBatch::try_from_iter([("n", column as _)]).expect("one column"))
-}
-
 fn chain(operators: Vec<Box<dyn Operator>>, piece_rows: usize, restored: Option<Watermark>) -> Chain {
     let mut chain = Chain::new(piece_rows);
     for operator in operators {
@@ -122,77 +114,9 @@ fn chain(operators: Vec<Box<dyn Operator>>, piece_rows: usize, restored: Option<
     chain
 }
 
-/// A task over two channels, and all its ends.
-struct Driven {
-    task: OperatorTask,
-    inputs: [Sender; 2],
-    sent: Receiver,
-    events: UnboundedReceiver<Event>,
-}
-
-impl Driven {
-    fn new(chain: Chain) -> Self {
-        let one = || channel(SlotWaker::default(), SlotWaker::default());
-        let ((first, from_first), (second, from_second), (sender, sent)) = (one(), one(), one());
-        let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, 1));
-        let partitioner = Partitioner::new(Partitioning::Forward, assignment, 0, 1);
-        let output = Output::Channels(vec![OutputEdge::new(partitioner, vec![Some(sender)])]);
-        let inputs = [(from_first, 0), (from_second, 1)];
-        let inputs = inputs.map(|(channel, reader)| Input { channel, woken_by: [reader].into() });
-        let (reports, events) = unbounded_channel();
-        let task = OperatorTask::new(inputs.into(), Pipeline::new(SlotIndex::new(0), chain, output, reports));
-        Self { task, inputs: [first, second], sent, events }
-    }
-
-    fn send(&self, input: usize, elements: impl IntoIterator<Item = Element>) {
-        elements.into_iter().for_each(|element| self.inputs[input].send(element));
-    }
-
-    /// Steps until it has nothing to do, and gives what it has sent; numbers of rows that follow one another as a range.
-    fn said(&mut self) -> Vec<String> {
-        let mut said: Vec<Element> = Vec::new();
-        while self.task.step().expect("nothing fails") == Step::Worked || !said.is_empty() {
-            let sent: Vec<Element> = std::iter::from_fn(|| self.sent.receive()).collect();
-            if sent.is_empty() {
-                break;
-            }
-            said.extend(sent);
-        }
-        said.into_iter().map(text).collect()
-    }
-
-    fn snapshot(&mut self) -> TaskSnapshot {
-        match self.events.try_recv() {
-            Ok(Event::Acknowledged { snapshot, .. }) => snapshot,
-            _ => panic!("nothing was acknowledged"),
-        }
-    }
-}
-
-fn text(element: Element) -> String {
-    match element {
-        Element::Data(batch) => {
-            let numbers = batch.rows.column(0).as_primitive::<Int64Type>().values();
-            numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        }
-        Element::Watermark(watermark) => format!("at {}", watermark.time_ms()),
-        Element::Idle => "idle".to_owned(),
-        Element::Barrier(_) => "barrier".to_owned(),
-        Element::EndOfInput => "end".to_owned(),
-    }
-}
-
-fn at(time: i64) -> Element {
-    Element::Watermark(Watermark::new(time))
-}
-
-fn barrier(number: u64, kind: BarrierKind) -> Element {
-    Element::Barrier(Barrier::of_all_state(CheckpointId::new(number), kind))
-}
-
 #[test]
 fn a_barrier_passes_in_the_middle_of_a_watermark_and_a_restored_task_says_the_rest() {
-    let mut driven = Driven::new(chain(vec![Box::new(Counting::new(true))], 2, None));
+    let mut driven = Driven::of_two_channels(chain(vec![Box::new(Counting::new(true))], 2, None));
     driven.send(0, [Element::Data(numbers(0..7)), at(5), barrier(1, BarrierKind::Checkpoint)]);
     driven.send(1, [at(5), barrier(1, BarrierKind::Checkpoint)]);
     assert_eq!(driven.said(), ["0 1", "barrier", "2 3", "4 5", "6", "at 5"]);
@@ -200,7 +124,7 @@ fn a_barrier_passes_in_the_middle_of_a_watermark_and_a_restored_task_says_the_re
     let (_, state) = driven.snapshot().operators.pop().expect("one operator");
     let mut restored = Counting::new(true);
     let time = restored.restore(state.gather().expect("values")).expect("its own");
-    let mut driven = Driven::new(chain(vec![Box::new(restored)], 2, time));
+    let mut driven = Driven::of_two_channels(chain(vec![Box::new(restored)], 2, time));
     driven.send(0, [Element::Data(numbers(0..2)), at(6)]);
     driven.send(1, [at(6)]);
     assert_eq!(driven.said(), ["2 3", "4 5", "6", "at 5", "0 1", "at 6"], "the rest comes before what is read");
@@ -208,7 +132,7 @@ fn a_barrier_passes_in_the_middle_of_a_watermark_and_a_restored_task_says_the_re
 
 #[test]
 fn a_barrier_waits_for_the_rows_in_front_of_it() {
-    let mut driven = Driven::new(chain(vec![Box::new(Counting::new(true))], 2, None));
+    let mut driven = Driven::of_two_channels(chain(vec![Box::new(Counting::new(true))], 2, None));
     driven.send(0, [Element::Data(numbers(0..5)), at(5), Element::Data(numbers(0..1))]);
     driven.send(0, [barrier(1, BarrierKind::Checkpoint)]);
     driven.send(1, [at(5), barrier(1, BarrierKind::Checkpoint)]);
@@ -217,7 +141,7 @@ fn a_barrier_waits_for_the_rows_in_front_of_it() {
 
 #[test]
 fn a_barrier_that_stops_the_job_waits_until_everything_is_said() {
-    let mut driven = Driven::new(chain(vec![Box::new(Counting::new(true))], 2, None));
+    let mut driven = Driven::of_two_channels(chain(vec![Box::new(Counting::new(true))], 2, None));
     let stop = || barrier(1, BarrierKind::Savepoint { stop: true });
     driven.send(0, [Element::Data(numbers(0..5)), at(5), stop()]);
     driven.send(1, [at(5), stop()]);
@@ -226,7 +150,7 @@ fn a_barrier_that_stops_the_job_waits_until_everything_is_said() {
 
 #[test]
 fn a_barrier_waits_for_an_operator_that_does_not_keep_the_rest() {
-    let mut driven = Driven::new(chain(vec![Box::new(Counting::new(false))], 2, None));
+    let mut driven = Driven::of_two_channels(chain(vec![Box::new(Counting::new(false))], 2, None));
     driven.send(0, [Element::Data(numbers(0..5)), at(5), barrier(1, BarrierKind::Checkpoint)]);
     driven.send(1, [at(5), barrier(1, BarrierKind::Checkpoint)]);
     assert_eq!(driven.said(), ["0 1", "2 3", "4", "at 5", "barrier"]);
@@ -236,7 +160,7 @@ fn a_barrier_waits_for_an_operator_that_does_not_keep_the_rest() {
 fn a_barrier_waits_until_a_piece_has_passed_the_operators_behind() {
     let operators: Vec<Box<dyn Operator>> =
         vec![Box::new(Counting::new(true)), Box::new(Repeating { times: 3, rest: Vec::new() })];
-    let mut driven = Driven::new(chain(operators, 2, None));
+    let mut driven = Driven::of_two_channels(chain(operators, 2, None));
     driven.send(0, [Element::Data(numbers(0..3)), at(5), barrier(1, BarrierKind::Checkpoint)]);
     driven.send(1, [at(5), barrier(1, BarrierKind::Checkpoint)]);
     assert_eq!(driven.said(), ["0 0", "0 1", "1 1", "barrier", "2 2", "2", "at 5"]);
@@ -256,7 +180,7 @@ fn a_restored_chain_tells_the_time_of_its_state_to_the_operators_behind() {
         let metrics = OperatorMetrics::new(OperatorUid::new("counting"), "counting".to_owned(), Role::Operator, slot);
         chain.push(operator, metrics, time);
     }
-    let mut driven = Driven::new(chain);
+    let mut driven = Driven::of_two_channels(chain);
     // The row of the first one is counted by the second one before it is told.
     assert_eq!(driven.said(), ["0 1", "at 7"]);
 }
@@ -264,7 +188,7 @@ fn a_restored_chain_tells_the_time_of_its_state_to_the_operators_behind() {
 #[test]
 fn nothing_more_is_said_while_there_is_no_room() {
     let rows = i64::try_from(ROWS_MAX).expect("small") * 3;
-    let mut driven = Driven::new(chain(vec![Box::new(Counting::new(true))], 8192, None));
+    let mut driven = Driven::of_two_channels(chain(vec![Box::new(Counting::new(true))], 8192, None));
     driven.send(0, [Element::Data(numbers(0..rows)), at(5)]);
     driven.send(1, [at(5)]);
     for _ in 0..100 {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eddyline_connectors::source::Split;
-use eddyline_operators::Progress;
+use eddyline_operators::{InputIndex, Progress};
 use eddyline_state::SnapshotRequest;
 use eddyline_stream::{Barrier, BarrierKind, Batch, Element, OperatorUid, SlotIndex, Watermark};
 
@@ -26,7 +26,7 @@ use super::task::{Error, Event, EventSender, TaskSnapshot};
 /// What is still to be done, in order.
 #[derive(Debug)]
 enum Step {
-    Rows(Batch),
+    Rows(InputIndex, Batch),
     Signal(Signal),
     Send(Element),
     End,
@@ -53,9 +53,9 @@ impl Pipeline {
         Self { slot, events, chain, output, watermark: restored.unwrap_or(Watermark::MIN), steps }
     }
 
-    /// Rows that have been read.
-    pub fn rows(&mut self, batch: Batch) {
-        self.steps.push_back(Step::Rows(batch));
+    /// Rows that have been read from an input.
+    pub fn rows(&mut self, input: InputIndex, batch: Batch) {
+        self.steps.push_back(Step::Rows(input, batch));
     }
 
     /// The inputs together have come to `reached`, and say `combined`, which is a watermark or that they are idle.
@@ -120,7 +120,7 @@ impl Pipeline {
     fn step(&mut self, step: Step) -> Result<Progress, Error> {
         let output = &mut self.output;
         match step {
-            Step::Rows(batch) => return self.chain.process(batch, &mut |batch| output.send_batch(batch)),
+            Step::Rows(input, batch) => return self.chain.process(input, batch, &mut |batch| output.send_batch(batch)),
             Step::Signal(signal) => return self.chain.signal(signal, &mut |batch| output.send_batch(batch)),
             Step::Send(element) => output.broadcast(&element),
             Step::End => {

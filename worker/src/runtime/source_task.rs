@@ -8,7 +8,7 @@ use eddyline_connectors::source::{Poll, SourceReader};
 use eddyline_job_graph::WatermarkSpec;
 use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::watermark::{SplitWatermarks, WatermarkGenerator};
-use eddyline_operators::{Collector, Operator};
+use eddyline_operators::{Collector, InputIndex, Operator};
 use eddyline_stream::{Barrier, BarrierKind, Batch, CheckpointId, Element, SlotIndex, SplitId, Watermark};
 
 use super::alignment_group::Member;
@@ -182,7 +182,7 @@ impl SourceTask {
         metrics.rows_in.add(rows.num_rows() as u64);
         self.parts
             .columns
-            .process_batch(Batch::new(rows), &mut self.columns_out)
+            .process(InputIndex::FIRST, Batch::new(rows), &mut self.columns_out)
             .map_err(|source| operator_failed(&metrics, source))?;
         let batches: Vec<Batch> = self.columns_out.drain().collect();
         let now = self.listening_ms();
@@ -203,7 +203,7 @@ impl SourceTask {
         metrics.busy_ns.add_time(started.elapsed());
         for element in elements {
             match element {
-                Element::Data(batch) => self.parts.pipeline.rows(batch),
+                Element::Data(batch) => self.parts.pipeline.rows(InputIndex::FIRST, batch),
                 Element::Watermark(watermark) => {
                     let combined = self.watermarks.advance(split, watermark, now);
                     self.advance(combined);

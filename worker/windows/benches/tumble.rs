@@ -9,7 +9,7 @@ use std::time::Instant;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use eddyline_job_graph::{AggregateCall, AggregateFunction, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
-use eddyline_operators::{Collector, Operator};
+use eddyline_operators::{Collector, InputIndex, Operator};
 use eddyline_state::SnapshotRequest;
 use eddyline_stream::key_hash::hash_columns;
 use eddyline_stream::{Batch, CheckpointId, Watermark};
@@ -91,7 +91,7 @@ fn measure(keys: u64, is_text: bool, is_hashed: bool) {
         let (mut add, mut fire) = (0.0, 0.0);
         for (number, batch) in moved.into_iter().enumerate() {
             let start = Instant::now();
-            operator.process_batch(batch, &mut out).expect("valid rows");
+            operator.process(InputIndex::FIRST, batch, &mut out).expect("valid rows");
             add += start.elapsed().as_nanos() as f64;
             if number + 1 == BATCHES / WINDOWS && round + 1 == ROUNDS as i64 {
                 let start = Instant::now();

@@ -7,7 +7,7 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use eddyline_job_graph::{WindowAssign, WindowAssigner};
-use eddyline_operators::{Collector, Operator, Progress, Result};
+use eddyline_operators::{Collector, InputIndex, Operator, Progress, Result};
 use eddyline_state::fixed;
 use eddyline_stream::Batch;
 
@@ -157,7 +157,7 @@ impl WindowAssignOperator {
 }
 
 impl Operator for WindowAssignOperator {
-    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<Progress> {
+    fn process(&mut self, _input: InputIndex, batch: Batch, out: &mut Collector) -> Result<Progress> {
         let times = times(batch.rows.column(self.time).as_ref(), &self.time_name)?;
         let runs = runs_of_times(self.grid, &mut self.zone, times)?;
         if let WindowAssigner::Tumble { .. } = self.assigner {

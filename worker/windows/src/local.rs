@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use eddyline_job_graph::WindowAggregate;
-use eddyline_operators::{Collector, Counters, Operator, Progress, Result};
+use eddyline_operators::{Collector, Counters, InputIndex, Operator, Progress, Result};
 use eddyline_state::fixed;
 use eddyline_stream::{Batch, KeyHashes, Watermark};
 
@@ -230,7 +230,7 @@ impl LocalWindowAggregate {
 }
 
 impl Operator for LocalWindowAggregate {
-    fn process_batch(&mut self, batch: Batch, out: &mut Collector) -> Result<Progress> {
+    fn process(&mut self, _input: InputIndex, batch: Batch, out: &mut Collector) -> Result<Progress> {
         let num_rows = batch.num_rows();
         let new_groups = match self.phase {
             Phase::Aggregate { .. } => self.aggregate(&batch)?,

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_job_graph::{WindowAggregate, WindowAssigner};
-use eddyline_operators::{Collector, Counters, Operator, Progress, Result};
+use eddyline_operators::{Collector, Counters, InputIndex, Operator, Progress, Result};
 use eddyline_state::{Frozen, Snapshot, SnapshotRequest, StateTable, column_types};
 use eddyline_stream::{Batch, Watermark};
 
@@ -312,7 +312,7 @@ impl Windows {
 }
 
 impl Operator for WindowAggregateOperator {
-    fn process_batch(&mut self, batch: Batch, _out: &mut Collector) -> Result<Progress> {
+    fn process(&mut self, _input: InputIndex, batch: Batch, _out: &mut Collector) -> Result<Progress> {
         if batch.num_rows() == 0 {
             return Ok(Progress::Done);
         }

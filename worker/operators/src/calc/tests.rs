@@ -7,7 +7,7 @@ use eddyline_job_graph::{Calc, Projection};
 use eddyline_stream::Batch;
 
 use super::CalcOperator;
-use crate::{Collector, Error, Operator};
+use crate::{Collector, Error, InputIndex, Operator};
 
 fn input() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -54,7 +54,7 @@ fn operator(filter: Option<Expr>, columns: &[(&str, Expr, DataType)]) -> CalcOpe
 
 fn run(operator: &mut CalcOperator, rows: RecordBatch) -> Result<Vec<RecordBatch>, Error> {
     let mut out = Collector::default();
-    operator.process_batch(Batch::new(rows), &mut out)?;
+    operator.process(InputIndex::FIRST, Batch::new(rows), &mut out)?;
     Ok(out.drain().map(|batch| batch.rows).collect())
 }
 

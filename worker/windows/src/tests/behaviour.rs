@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMi
 use eddyline_job_graph::{
     AggregateCall, AggregateFunction, TimeColumn, WindowAggregate, WindowAssign, WindowAssigner, WindowColumn,
 };
-use eddyline_operators::{Collector, Operator, Progress};
+use eddyline_operators::{Collector, InputIndex, Operator, Progress};
 use eddyline_state::Snapshot;
 use eddyline_stream::{Batch, Watermark};
 
@@ -79,9 +79,9 @@ fn a_row_late_for_one_hopping_window_counts_in_the_next() {
         let (config, schema) = counted(assigner, None);
         let mut operator = WindowAggregateOperator::new(config, schema.clone()).expect("valid");
         let mut out = Collector::default();
-        operator.process_batch(timed(&schema, &times[..3]), &mut out).expect("rows");
+        operator.process(InputIndex::FIRST, timed(&schema, &times[..3]), &mut out).expect("rows");
         operator.on_watermark(Watermark::new(7_000), &mut out).expect("fires");
-        operator.process_batch(timed(&schema, &times[3..]), &mut out).expect("rows");
+        operator.process(InputIndex::FIRST, timed(&schema, &times[3..]), &mut out).expect("rows");
         operator.on_watermark(Watermark::MAX, &mut out).expect("fires");
         (output(&mut out), operator.counters().late_rows)
     };
@@ -98,13 +98,13 @@ fn a_window_fires_at_its_last_millisecond() {
     let (config, schema) = counted(WindowAssigner::Tumble { size_ms: 10, offset_ms: 0 }, None);
     let mut operator = WindowAggregateOperator::new(config, schema.clone()).expect("valid");
     let mut out = Collector::default();
-    operator.process_batch(timed(&schema, &[(3, 1)]), &mut out).expect("rows");
+    operator.process(InputIndex::FIRST, timed(&schema, &[(3, 1)]), &mut out).expect("rows");
     operator.on_watermark(Watermark::new(8), &mut out).expect("waits");
     assert!(out.is_empty());
-    operator.process_batch(timed(&schema, &[(4, 1)]), &mut out).expect("rows");
+    operator.process(InputIndex::FIRST, timed(&schema, &[(4, 1)]), &mut out).expect("rows");
     operator.on_watermark(Watermark::new(9), &mut out).expect("fires");
     assert_eq!(output(&mut out), ["2|2|0|10|9|"]);
-    operator.process_batch(timed(&schema, &[(5, 1)]), &mut out).expect("rows");
+    operator.process(InputIndex::FIRST, timed(&schema, &[(5, 1)]), &mut out).expect("rows");
     assert_eq!(operator.counters().late_rows, 1);
 }
 
@@ -115,7 +115,7 @@ fn whole_number_sums_wrap_and_averages_truncate_toward_zero() {
     let mut operator = WindowAggregateOperator::new(config, schema.clone()).expect("valid");
     let mut out = Collector::default();
     operator
-        .process_batch(timed(&schema, &[(1, i32::MAX), (2, 1), (11, -1634), (12, 0), (13, -1)]), &mut out)
+        .process(InputIndex::FIRST, timed(&schema, &[(1, i32::MAX), (2, 1), (11, -1634), (12, 0), (13, -1)]), &mut out)
         .expect("rows");
     operator.on_watermark(Watermark::MAX, &mut out).expect("fires");
     assert_eq!(output(&mut out), ["2|-2147483648|1073741824|0|10|9|", "3|-1635|-545|10|20|19|"]);
@@ -128,7 +128,7 @@ fn a_null_time_is_an_error_that_says_what_to_do() {
     let columns: Vec<ArrayRef> =
         vec![Arc::new(TimestampMillisecondArray::from(vec![Some(1), None])), Arc::new(Int32Array::from(vec![1, 2]))];
     let batch = Batch::new(RecordBatch::try_new(schema, columns).expect("fits"));
-    let error = operator.process_batch(batch, &mut Collector::default()).unwrap_err();
+    let error = operator.process(InputIndex::FIRST, batch, &mut Collector::default()).unwrap_err();
     assert!(error.to_string().contains("WHERE ts IS NOT NULL"), "{error}");
 }
 
@@ -142,7 +142,7 @@ fn days_of_a_time_zone_have_23_or_25_hours() {
     // 2024-03-31 in Berlin begins at 23:00 UTC the day before and lasts 23 hours.
     let start = 1_711_839_600_000;
     let times: Vec<(i64, i32)> = (-1..24).map(|hour| (start + hour * HOUR, 1)).collect();
-    operator.process_batch(timed(&schema, &times), &mut out).expect("rows");
+    operator.process(InputIndex::FIRST, timed(&schema, &times), &mut out).expect("rows");
     operator.on_watermark(Watermark::new(start + 23 * HOUR - 2), &mut out).expect("fires the day before");
     assert_eq!(output(&mut out).len(), 1);
     operator.on_watermark(Watermark::new(start + 23 * HOUR - 1), &mut out).expect("fires");
@@ -198,9 +198,9 @@ fn rows_that_do_not_repeat_their_keys_pass_the_local_aggregation() {
     let rows: Vec<Row> = (0..22_000).map(|i| row(i, i, 1)).collect();
     let mut local = LocalWindowAggregate::new(&config, &super::rows::schema()).expect("can be computed in parts");
     let mut out = Collector::default();
-    local.process_batch(Batch::new(super::rows::batch(&rows)), &mut out).expect("rows");
+    local.process(InputIndex::FIRST, Batch::new(super::rows::batch(&rows)), &mut out).expect("rows");
     assert_eq!(local.counters().state_rows, 0, "it stopped aggregating and sent what it had");
-    local.process_batch(Batch::new(super::rows::batch(&rows[..10])), &mut out).expect("rows");
+    local.process(InputIndex::FIRST, Batch::new(super::rows::batch(&rows[..10])), &mut out).expect("rows");
     let sent: Vec<usize> = out.drain().map(|batch| batch.num_rows()).collect();
     assert_eq!(sent, [8192, 8192, 5616, 10]);
 }
@@ -212,14 +212,14 @@ fn repeated_keys_are_aggregated_locally_until_the_watermark() {
     let mut local = LocalWindowAggregate::new(&config, &super::rows::schema()).expect("can be computed in parts");
     let mut out = Collector::default();
     let rows: Vec<Row> = (0..1_000).map(|i| row(i % 5, i % 24, 1)).collect();
-    local.process_batch(Batch::new(super::rows::batch(&rows)), &mut out).expect("rows");
+    local.process(InputIndex::FIRST, Batch::new(super::rows::batch(&rows)), &mut out).expect("rows");
     assert!(out.is_empty());
     local.on_watermark(Watermark::new(11), &mut out).expect("flushes");
     let batches: Vec<Batch> = out.drain().collect();
     assert_eq!(batches.iter().map(Batch::num_rows).sum::<usize>(), 5);
     assert!(batches[0].key_hashes.is_some());
     // The receiver can be about to fire this window: nothing may wait here.
-    local.process_batch(Batch::new(super::rows::batch(&rows[..1])), &mut out).expect("rows");
+    local.process(InputIndex::FIRST, Batch::new(super::rows::batch(&rows[..1])), &mut out).expect("rows");
     assert_eq!(out.drain().map(|batch| batch.num_rows()).sum::<usize>(), 1);
     local.before_barrier(&mut out).expect("flushes");
     assert_eq!(out.drain().map(|batch| batch.num_rows()).sum::<usize>(), 5);
@@ -243,7 +243,7 @@ fn foreign_state_is_refused_by_name() {
         |calls| WindowAggregateOperator::new(config(tumble.clone(), &[KEY], calls), schema.clone()).expect("valid");
     let mut operator = new(&calls);
     let mut out = Collector::default();
-    operator.process_batch(Batch::new(super::rows::batch(&[row(1, 1, 1)])), &mut out).expect("rows");
+    operator.process(InputIndex::FIRST, Batch::new(super::rows::batch(&[row(1, 1, 1)])), &mut out).expect("rows");
     let snapshot = snapshot_of(&mut operator);
     let error = new(&calls[..1]).restore(snapshot).unwrap_err();
     assert!(error.to_string().starts_with("cannot restore state table groups"), "{error}");
@@ -283,7 +283,9 @@ fn extremes_order_floats_as_java_does() {
         Arc::new(Float64Array::from(vec![0.0, f64::NAN, -0.0])),
     ];
     let mut out = Collector::default();
-    operator.process_batch(Batch::new(RecordBatch::try_new(schema, columns).expect("fits")), &mut out).expect("rows");
+    operator
+        .process(InputIndex::FIRST, Batch::new(RecordBatch::try_new(schema, columns).expect("fits")), &mut out)
+        .expect("rows");
     operator.on_watermark(Watermark::MAX, &mut out).expect("fires");
     let batches: Vec<Batch> = out.drain().collect();
     let value = |column: usize| batches[0].rows.column(column).as_primitive::<arrow::datatypes::Float64Type>().value(0);
@@ -320,7 +322,7 @@ fn assigned_windows_repeat_rows_of_hopping_windows() {
         let config = WindowAssign { assigner, time: TimeColumn { column: 1, time_zone: None } };
         let mut operator = WindowAssignOperator::new(config, schema.clone()).expect("valid");
         let mut out = Collector::default();
-        operator.process_batch(rows(vec![-1, 4]), &mut out).expect("rows");
+        operator.process(InputIndex::FIRST, rows(vec![-1, 4]), &mut out).expect("rows");
         output(&mut out)
     };
     assert_eq!(assign(WindowAssigner::Tumble { size_ms: 4, offset_ms: 0 }), ["at -1|-1|-4|0|-1|", "at 4|4|4|8|7|"]);
@@ -370,7 +372,9 @@ fn a_dictionary_of_keys_comes_out_as_plain_strings() {
         ("value", Arc::new(Int64Array::from(vec![1, 2, 4, 8]))),
     ];
     let mut out = Collector::default();
-    operator.process_batch(Batch::new(RecordBatch::try_from_iter(columns).expect("fits")), &mut out).expect("rows");
+    operator
+        .process(InputIndex::FIRST, Batch::new(RecordBatch::try_from_iter(columns).expect("fits")), &mut out)
+        .expect("rows");
     operator.on_watermark(Watermark::MAX, &mut out).expect("fires");
     assert_eq!(output(&mut out), ["b|9|", "a|2|", "|4|"]);
 }
@@ -410,7 +414,7 @@ fn rows_in_many_windows_are_repeated_in_pieces() {
     let assigned = |room: usize| {
         let mut operator = WindowAssignOperator::new(config.clone(), schema.clone()).expect("valid");
         let mut out = Collector::with_room(room);
-        let mut progress = operator.process_batch(timed(&schema, &rows), &mut out).expect("rows");
+        let mut progress = operator.process(InputIndex::FIRST, timed(&schema, &rows), &mut out).expect("rows");
         let mut texts = Vec::new();
         loop {
             assert!(out.rows() <= room);

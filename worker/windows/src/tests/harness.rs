@@ -5,7 +5,7 @@ use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Float64Type, TimestampMillisecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use eddyline_job_graph::{TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
-use eddyline_operators::{Collector, Operator, Progress, Result};
+use eddyline_operators::{Collector, InputIndex, Operator, Progress, Result};
 use eddyline_state::{Frozen, Snapshot, SnapshotRequest, TableRows};
 use eddyline_stream::key_hash::hash_columns;
 use eddyline_stream::{Assignment, Batch, CheckpointId, MaxParallelism, Watermark};
@@ -122,7 +122,7 @@ impl Job {
         self.local_in_pieces(|local, out| {
             // Either is right at any time; which it is follows from the rows alone.
             local.set_bypass(rows.num_rows().is_multiple_of(3), out).expect("flushes");
-            local.process_batch(Batch::new(rows), out).expect("valid rows")
+            local.process(InputIndex::FIRST, Batch::new(rows), out).expect("valid rows")
         });
     }
 
@@ -151,7 +151,9 @@ impl Job {
                 let mask = BooleanArray::from_iter(hashes.iter().map(|hash| Some(is_mine(hash))));
                 let mine = filter_record_batch(&batch.rows, &mask).expect("a filter");
                 let hashes: Vec<u64> = hashes.iter().copied().filter(|hash| is_mine(hash)).collect();
-                subtask.process_batch(Batch::keyed(mine, hashes.into()), &mut results).expect("valid rows");
+                subtask
+                    .process(InputIndex::FIRST, Batch::keyed(mine, hashes.into()), &mut results)
+                    .expect("valid rows");
             }
         }
         self.output.extend(results.drain().map(|batch| batch.rows));

@@ -1,0 +1,107 @@
+//! A task of a test: the test sends into its channels, steps it, and reads what it says.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use eddyline_job_graph::Partitioning;
+use eddyline_operators::InputIndex;
+use eddyline_stream::{
+    Assignment, Barrier, BarrierKind, Batch, CheckpointId, Element, MaxParallelism, SlotIndex, Watermark,
+};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::chain::Chain;
+use super::operator_task::{Input, OperatorTask};
+use super::output::{Output, OutputEdge};
+use super::pipeline::Pipeline;
+use super::task::{Event, Progress as Step, Task, TaskSnapshot};
+use crate::exchange::channel::{Receiver, Sender, channel};
+use crate::exchange::partitioner::Partitioner;
+use crate::runtime::waker::SlotWaker;
+
+/// A row for each number.
+pub(super) fn numbers(range: std::ops::Range<i64>) -> Batch {
+    let column = Arc::new(Int64Array::from_iter_values(range));
+    Batch::new(RecordBatch::try_from_iter([("n", column as _)]).expect("one column"))
+}
+
+/// A task, and all its ends.
+pub(super) struct Driven {
+    pub(super) task: OperatorTask,
+    channels: Vec<Sender>,
+    pub(super) sent: Receiver,
+    events: UnboundedReceiver<Event>,
+}
+
+impl Driven {
+    /// A task over two channels of one input.
+    pub(super) fn of_two_channels(chain: Chain) -> Self {
+        Self::new(chain, &[InputIndex::FIRST; 2])
+    }
+
+    /// A task over a channel for each of these, which belongs to that input of the chain's first operator.
+    pub(super) fn new(chain: Chain, inputs: &[InputIndex]) -> Self {
+        let one = || channel(SlotWaker::default(), SlotWaker::default());
+        let (sender, sent) = one();
+        let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, 1));
+        let partitioner = Partitioner::new(Partitioning::Forward, assignment, 0, 1);
+        let output = Output::Channels(vec![OutputEdge::new(partitioner, vec![Some(sender)])]);
+        let (channels, inputs) = inputs
+            .iter()
+            .enumerate()
+            .map(|(reader, index)| {
+                let (sender, channel) = one();
+                (sender, Input { index: *index, channel, woken_by: [reader].into() })
+            })
+            .unzip();
+        let (reports, events) = unbounded_channel();
+        let task = OperatorTask::new(inputs, Pipeline::new(SlotIndex::new(0), chain, output, reports));
+        Self { task, channels, sent, events }
+    }
+
+    pub(super) fn send(&self, channel: usize, elements: impl IntoIterator<Item = Element>) {
+        elements.into_iter().for_each(|element| self.channels[channel].send(element));
+    }
+
+    /// Steps until it has nothing to do, and gives what it has sent.
+    pub(super) fn said(&mut self) -> Vec<String> {
+        let mut said: Vec<Element> = Vec::new();
+        while self.task.step().expect("nothing fails") == Step::Worked || !said.is_empty() {
+            let sent: Vec<Element> = std::iter::from_fn(|| self.sent.receive()).collect();
+            if sent.is_empty() {
+                break;
+            }
+            said.extend(sent);
+        }
+        said.into_iter().map(text).collect()
+    }
+
+    pub(super) fn snapshot(&mut self) -> TaskSnapshot {
+        match self.events.try_recv() {
+            Ok(Event::Acknowledged { snapshot, .. }) => snapshot,
+            _ => panic!("nothing was acknowledged"),
+        }
+    }
+}
+
+fn text(element: Element) -> String {
+    match element {
+        Element::Data(batch) => {
+            let numbers = batch.rows.column(0).as_primitive::<Int64Type>().values();
+            numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        }
+        Element::Watermark(watermark) => format!("at {}", watermark.time_ms()),
+        Element::Idle => "idle".to_owned(),
+        Element::Barrier(_) => "barrier".to_owned(),
+        Element::EndOfInput => "end".to_owned(),
+    }
+}
+
+pub(super) fn at(time: i64) -> Element {
+    Element::Watermark(Watermark::new(time))
+}
+
+pub(super) fn barrier(number: u64, kind: BarrierKind) -> Element {
+    Element::Barrier(Barrier::of_all_state(CheckpointId::new(number), kind))
+}
