@@ -4,18 +4,17 @@
 //! Two sessions that touch become one. A batch without late rows is sorted by key and time first, so that each burst of
 //! rows meets the state once; aggregates still see rows in order of arrival.
 //!
-//! Invariant: an open session is in exactly one bucket of `by_end`, at or before its end, or it is being given out; ends
-//! only grow.
+//! Invariant: an open session is in `ends` once, at or before its end, or it is being given out; ends only grow.
 
+mod ends;
 pub(crate) mod state;
-
-use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use eddyline_operators::{Error as OperatorError, Progress, Result};
 use eddyline_state::GroupTable;
 use eddyline_stream::Watermark;
 
+use self::ends::Ends;
 use crate::Error;
 use crate::accumulator::{Cells, Sides, View};
 use crate::groups::{Rows, merge_cells};
@@ -82,13 +81,12 @@ impl Store {
 pub(crate) struct Sessions {
     // Fixed at start.
     gap_ms: i64,
-    bucket_ms: i64,
     key_types: Vec<DataType>,
     // Changing.
     keys: GroupTable,
     sessions: Vec<Session>,
     store: Store,
-    by_end: BTreeMap<i64, Vec<u32>>,
+    ends: Ends,
     /// Sessions that are being given out, and how many of them are out.
     due: Vec<u32>,
     given: usize,
@@ -100,12 +98,11 @@ impl Sessions {
     pub(crate) fn new(gap_ms: i64, key_types: &[DataType], layout: &Layout) -> std::result::Result<Self, Error> {
         Ok(Self {
             gap_ms,
-            bucket_ms: (gap_ms / 4).max(1),
             key_types: key_types.to_vec(),
             keys: GroupTable::new(key_types, &[END])?,
             sessions: Vec::new(),
             store: Store::new(layout),
-            by_end: BTreeMap::new(),
+            ends: Ends::new(gap_ms),
             due: Vec::new(),
             given: 0,
             open: 0,
@@ -253,7 +250,7 @@ impl Sessions {
         self.sessions.push(Session { window, key, next: self.head(key), arrival, is_open: true });
         self.set_head(key, u64::from(number));
         self.store.push_empty(layout, self.sessions.len());
-        self.by_end.entry(window.end.div_euclid(self.bucket_ms)).or_default().push(number);
+        self.ends.add(number, window.end);
         self.open += 1;
         number
     }
@@ -302,29 +299,14 @@ impl Sessions {
         Ok(Progress::Done)
     }
 
-    /// Takes the sessions that the watermark has passed out of their buckets, in the order in which they are given out.
+    /// Takes the sessions that the watermark has passed, in the order in which they are given out.
     fn take_due(&mut self, firing: &Firing<'_>) -> Vec<u32> {
-        let mut due: Vec<u32> = Vec::new();
-        let mut not_due: Vec<u32> = Vec::new();
-        while let Some(entry) = self.by_end.first_entry() {
-            if !firing.is_due(entry.key().saturating_mul(self.bucket_ms)) {
-                break;
-            }
-            for number in entry.remove() {
-                let session = &self.sessions[number as usize];
-                match session.is_open {
-                    true if firing.is_due(session.window.end) => due.push(number),
-                    true => not_due.push(number),
-                    false => {}
-                }
-            }
-        }
-        for number in not_due {
-            let end = self.sessions[number as usize].window.end;
-            self.by_end.entry(end.div_euclid(self.bucket_ms)).or_default().push(number);
-        }
+        let sessions = &self.sessions;
+        let end_of =
+            |number: u32| Some(sessions[number as usize]).filter(|session| session.is_open).map(|it| it.window.end);
+        let mut due = self.ends.take_due(end_of, |end| firing.is_due(end));
         due.sort_unstable_by_key(|number| {
-            let session = &self.sessions[*number as usize];
+            let session = &sessions[*number as usize];
             (session.window.end, session.arrival, *number)
         });
         due
@@ -348,10 +330,10 @@ impl Sessions {
         self.store = self.store.gather(layout, &numbers)?;
         let old = std::mem::take(&mut self.sessions);
         self.keys = keys;
-        self.by_end.clear();
+        self.ends.clear();
         for (position, (number, key)) in numbers.iter().zip(of_new).enumerate() {
             let session = old[*number as usize];
-            self.by_end.entry(session.window.end.div_euclid(self.bucket_ms)).or_default().push(position as u32);
+            self.ends.add(position as u32, session.window.end);
             self.sessions.push(Session { key, next: self.head(key), ..session });
             self.set_head(key, position as u64);
         }
@@ -361,8 +343,7 @@ impl Sessions {
     /// Bytes held and open sessions.
     pub(crate) fn size(&self) -> (usize, usize) {
         let store = self.store.words.capacity() * 8 + self.store.sides.bytes();
-        let timers: usize = self.by_end.values().map(|numbers| numbers.capacity() * 4 + 48).sum();
         let sessions = self.sessions.capacity() * size_of::<Session>();
-        (self.keys.bytes() + store + sessions + timers, self.open)
+        (self.keys.bytes() + store + sessions + self.ends.bytes(), self.open)
     }
 }

@@ -126,10 +126,15 @@ impl Pending {
         if fitting > 0 { fitting } else { rows[..end].partition_point(|row| row.key <= key) }
     }
 
-    /// The rows that were popped, copied together; they are no longer stored.
+    /// The rows that were popped, copied together; they are no longer stored. All that have been popped are taken at once.
     pub fn take(&mut self, refs: &[RowRef]) -> Result<RecordBatch> {
         let rows = self.rows.gather(refs)?;
         refs.iter().for_each(|at| self.rows.release(*at));
+        if self.rows.is_sparse() {
+            // A row far in the future keeps the batch that it came in.
+            let waiting = self.ripe.iter_mut().chain(self.buckets.values_mut().flatten());
+            self.rows.compact(waiting.map(|row| &mut row.at).collect())?;
+        }
         Ok(rows)
     }
 

@@ -411,3 +411,19 @@ fn many_rows_of_one_time_come_in_pieces() {
         }
     }
 }
+
+#[test]
+fn a_row_far_in_the_future_does_not_keep_its_whole_batch() {
+    let mut driver = sums(OverFrame::Rows(0));
+    for round in 0..40i64 {
+        let mut rows = vec![row(round, 1, 1_000_000 + round, 1)];
+        rows.extend((0..2_000).map(|id| row(id, 0, round, 1)));
+        driver.push(batch(&rows)).expect("rows are fine");
+        sums_at(&mut driver, round);
+    }
+    assert_eq!(driver.operator().pending.len(), 40);
+    let of_a_batch = batch(&vec![row(0, 0, 0, 1); 2_000]).get_array_memory_size();
+    assert!(driver.operator().pending.bytes() < of_a_batch * 20, "{} bytes", driver.operator().pending.bytes());
+    let expected: Vec<(i64, String)> = (0..40).map(|id| (id, "1".to_owned())).collect();
+    assert_eq!(sums_at(&mut driver, 2_000_000), expected);
+}
