@@ -11,7 +11,7 @@ use arrow::compute::{CastOptions, and, cast_with_options, filter_record_batch, p
 use arrow::datatypes::SchemaRef;
 use eddyline_expression::{Expr, Value};
 use eddyline_job_graph::Calc;
-use eddyline_stream::Batch;
+use eddyline_stream::{Batch, KeyHashes};
 
 use crate::{Collector, Error, InputIndex, Operator, Progress, Result};
 
@@ -24,6 +24,7 @@ pub struct CalcOperator {
     /// The output columns, over the `needed` columns.
     columns: Vec<Expr>,
     output: SchemaRef,
+    keeps_key: bool,
 }
 
 /// What the filter leaves of a batch.
@@ -41,7 +42,12 @@ impl CalcOperator {
         let needed: Vec<usize> = read.into_iter().filter(|index| *index < input.fields().len()).collect();
         let positions: BTreeMap<usize, usize> = needed.iter().enumerate().map(|(new, old)| (*old, new)).collect();
         let columns = config.columns.iter().map(|column| column.expression.remap(&positions)).collect();
-        Self { conjuncts, needed, columns, output }
+        Self { conjuncts, needed, columns, output, keeps_key: false }
+    }
+
+    /// The same; key hashes that its input carries are carried on if they are those of columns that it gives.
+    pub fn keeping_key(self, keeps_key: bool) -> Self {
+        Self { keeps_key, ..self }
     }
 
     fn filter(&self, rows: &RecordBatch) -> Result<Kept> {
@@ -95,12 +101,16 @@ impl Operator for CalcOperator {
             return Ok(Progress::Done);
         }
         let kept = self.filter(&batch.rows)?;
-        let rows = match kept {
+        let hashes = batch.key_hashes.filter(|_| self.keeps_key);
+        let (rows, key_hashes) = match kept {
             Kept::None => return Ok(Progress::Done),
-            Kept::All => batch.rows.project(&self.needed)?,
-            Kept::Some(mask) => filter_record_batch(&batch.rows.project(&self.needed)?, &mask)?,
+            Kept::All => (batch.rows.project(&self.needed)?, hashes),
+            Kept::Some(mask) => {
+                let of_kept = |hashes: KeyHashes| mask.values().set_indices().map(|row| hashes[row]).collect();
+                (filter_record_batch(&batch.rows.project(&self.needed)?, &mask)?, hashes.map(of_kept))
+            }
         };
-        out.emit_rows(self.project(&rows)?);
+        out.emit(Batch { rows: self.project(&rows)?, key_hashes });
         Ok(Progress::Done)
     }
 }

@@ -27,7 +27,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use eddyline_job_graph::{Over, OverFrame};
 use eddyline_state::{Frozen, Snapshot, SnapshotRequest, StateTable};
-use eddyline_stream::{Batch, Watermark};
+use eddyline_stream::{Batch, KeyHashes, Watermark};
 
 use self::aggregates::Aggregate;
 use self::frames::Frames;
@@ -145,6 +145,8 @@ impl OverOperator {
     /// Takes a chunk of rows, in order of time and arrival, and emits them with their results.
     fn take(&mut self, chunk: &[PendingRow], out: &mut Collector) -> Result<()> {
         let refs: Vec<RowRef> = chunk.iter().map(|row| row.at).collect();
+        // Keys can be forgotten below.
+        let hashes: Vec<u64> = chunk.iter().map(|row| self.keys.hash(row.key)).collect();
         let taken = self.pending.take(&refs)?;
         let block = self.kept.insert(taken.project(&self.kept_columns)?)?;
         let steps = self.frames.advance(chunk, block, &mut self.lateness);
@@ -158,7 +160,9 @@ impl OverOperator {
         self.compact()?;
         let rows = RecordBatch::try_new(Arc::clone(&self.output), columns)?;
         for start in (0..rows.num_rows()).step_by(CHUNK_ROWS) {
-            out.emit_rows(rows.slice(start, CHUNK_ROWS.min(rows.num_rows() - start)));
+            let count = CHUNK_ROWS.min(rows.num_rows() - start);
+            let part = KeyHashes::from(hashes[start..start + count].to_vec());
+            out.emit(Batch::keyed(rows.slice(start, count), part));
         }
         Ok(())
     }

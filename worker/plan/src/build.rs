@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
 use eddyline_connectors::OptionErrors;
-use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Settings};
+use eddyline_connectors::config::{SinkConfig, SourceConfig};
+use eddyline_job_graph::{
+    Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, Settings, SinkNode, SourceNode,
+    WatermarkSpec, WindowAssign, WindowAssigner, distribution,
+};
 use eddyline_stream::OperatorUid;
 use sqlparser::tokenizer::Span;
 
@@ -45,8 +49,23 @@ pub(crate) fn build(tables: &Catalog, rewritten: Rewritten, settings: Settings) 
     for insert in inserts {
         builder.add_insert(tables, insert)?;
     }
-    meaning::state_meanings(&mut builder.graph, &builder.identities);
+    state_meanings(&mut builder.graph, &builder.tables);
+    spare_exchanges(&mut builder.graph);
     Ok(builder.graph)
+}
+
+/// Rows that are where an operator wants them stay there: operators in a row with the same key need one exchange.
+fn spare_exchanges(graph: &mut JobGraph) {
+    let mut known: Vec<Option<Vec<usize>>> = Vec::with_capacity(graph.nodes.len());
+    for node in &mut graph.nodes {
+        for edge in &mut node.inputs {
+            if matches!(&edge.partitioning, Partitioning::Hash(keys) if known[edge.from].as_ref() == Some(keys)) {
+                edge.partitioning = Partitioning::Forward;
+            }
+        }
+        let found = distribution(node, |edge| known[edge.from].as_deref());
+        known.push(found);
+    }
 }
 
 /// Options are checked where their table is used, so they have no errors here.

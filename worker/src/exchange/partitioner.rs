@@ -16,6 +16,8 @@ pub struct Partitioner {
     own_slot: usize,
     /// How many subtasks the receiver has.
     subtasks: usize,
+    /// Whether the key hashes that batches carry are those of this edge.
+    is_hashed: bool,
 }
 
 /// What can go wrong when rows are partitioned.
@@ -33,7 +35,13 @@ impl Partitioner {
     /// A partitioner for the sender in slot `own_slot`. The receiver has `subtasks`, in the first slots; one in every slot
     /// if rows go by key.
     pub fn new(partitioning: Partitioning, assignment: Arc<Assignment>, own_slot: usize, subtasks: usize) -> Self {
-        Self { partitioning, assignment, own_slot, subtasks }
+        Self { partitioning, assignment, own_slot, subtasks, is_hashed: false }
+    }
+
+    /// The same for a sender that has hashed its rows by the key of this edge, or that has not: hashes that batches carry are
+    /// those of another key then.
+    pub fn of_hashed(self, is_hashed: bool) -> Self {
+        Self { is_hashed, ..self }
     }
 
     /// Whether rows of this sender may go to the receiver's subtask in this slot.
@@ -53,10 +61,13 @@ impl Partitioner {
     ///
     /// # Errors
     /// When a key has an unsupported type or memory for the gathered rows cannot be had.
-    pub fn partition(&self, batch: Batch, mut send: impl FnMut(usize, Batch)) -> Result<(), Error> {
+    pub fn partition(&self, mut batch: Batch, mut send: impl FnMut(usize, Batch)) -> Result<(), Error> {
         match &self.partitioning {
             Partitioning::Forward => send(self.forward_to(), batch),
             Partitioning::Hash(columns) => {
+                if !self.is_hashed {
+                    batch.key_hashes = None;
+                }
                 let hashes = batch.key_hashes_by(columns)?;
                 if self.assignment.slots() == 1 {
                     send(0, Batch::keyed(batch.rows, hashes));

@@ -10,7 +10,7 @@ use eddyline_checkpoint::JobOperator;
 use eddyline_connectors::OpenContext;
 use eddyline_connectors::sink::{Sink, SinkCommitter, Staging, WriterContext};
 use eddyline_connectors::source::{ReaderContext, Source, Split, SplitEnumerator};
-use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning};
+use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, distributions};
 use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::over::OverOperator;
 use eddyline_operators::{InputIndex, Operator};
@@ -139,7 +139,7 @@ impl Drop for Deployment {
 pub fn job_operators(graph: &JobGraph) -> Result<Vec<JobOperator>, Error> {
     let of = |node: &Node| {
         let inputs = node.inputs.first().map_or(&[][..], |edge| &graph.nodes[edge.from].origins);
-        let tables = operator(graph, node)?.map(|operator| operator.state_tables(inputs)).unwrap_or_default();
+        let tables = operator(graph, node, false)?.map(|operator| operator.state_tables(inputs)).unwrap_or_default();
         let (uid, former_uid, meaning) = (node.uid.clone(), node.former_uid.clone(), node.meaning.clone());
         Ok(JobOperator { uid, former_uid, meaning, tables })
     };
@@ -170,6 +170,7 @@ struct Builder<'a> {
     edges: Vec<Vec<Vec<OutputEdge>>>,
     /// Chains that end with a local pre-aggregation, and for which node.
     local_aggregates: BTreeMap<usize, NodeId>,
+    distributions: Vec<Option<Vec<usize>>>,
 
     /// Of watermark alignment, by name.
     alignment_groups: BTreeMap<String, Arc<AlignmentGroup>>,
@@ -188,6 +189,7 @@ impl<'a> Builder<'a> {
             inputs: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
             edges: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
             local_aggregates: BTreeMap::new(),
+            distributions: distributions(&graph.nodes),
             alignment_groups: BTreeMap::new(),
             tasks: (0..slots).map(|_| Vec::new()).collect(),
             deployment: Deployment {
@@ -217,23 +219,30 @@ impl<'a> Builder<'a> {
                     .position(|chain| chain.nodes.last() == Some(&edge.from))
                     .expect("the sender of an edge between chains ends its chain");
                 let single_consumer = consumers[edge.from] == 1;
-                if single_consumer && self.is_pre_aggregated(head, edge) {
+                let is_hashed = single_consumer && self.is_pre_aggregated(head, edge);
+                if is_hashed {
                     self.local_aggregates.insert(sender, self.chains[receiver].nodes[0]);
                 }
                 // What is united is one stream.
                 let input = if matches!(head.kind, NodeKind::Union) { 0 } else { place };
                 let input = InputIndex::new(u8::try_from(input).expect("an operator has one input or two"));
-                self.connect_edge(sender, (receiver, input), &edge.partitioning);
+                self.connect_edge(sender, (receiver, input), (&edge.partitioning, is_hashed));
             }
         }
     }
 
-    fn connect_edge(&mut self, sender: usize, (receiver, input): (usize, InputIndex), partitioning: &Partitioning) {
+    /// Connects two chains. `is_hashed`: the sender has hashed its rows by the key of the edge.
+    fn connect_edge(
+        &mut self,
+        sender: usize,
+        (receiver, input): (usize, InputIndex),
+        (partitioning, is_hashed): (&Partitioning, bool),
+    ) {
         for from in 0..self.chains[sender].subtasks {
             let woken_by = self.woken_by(sender, from);
             let subtasks = self.chains[receiver].subtasks;
             let assignment = Arc::clone(&self.context.assignment);
-            let partitioner = Partitioner::new(partitioning.clone(), assignment, from, subtasks);
+            let partitioner = Partitioner::new(partitioning.clone(), assignment, from, subtasks).of_hashed(is_hashed);
             let channels: Vec<Option<Sender>> = (0..subtasks)
                 .map(|to| {
                     if !partitioner.reaches(to) {
@@ -265,6 +274,7 @@ impl<'a> Builder<'a> {
     fn is_pre_aggregated(&self, receiver: &Node, edge: &Edge) -> bool {
         let NodeKind::WindowAggregate(config) = &receiver.kind else { return false };
         self.slots() > 1
+            && edge.partitioning != Partitioning::Forward
             && receiver.inputs.len() == 1
             && LocalWindowAggregate::new(config, &self.graph.nodes[edge.from].schema).is_some()
     }
@@ -305,15 +315,18 @@ impl<'a> Builder<'a> {
         slot: SlotIndex,
         restored: &mut Restored,
     ) -> Result<Chain, Error> {
-        let mut operators = Chain::new(self.context.rows_per_piece);
+        let mut operators = Chain::new(self.context.rows_per_piece, self.chains[chain].subtasks == 1);
         for &id in nodes {
             let node = &self.graph.nodes[id];
-            let Some(mut operator) = operator(self.graph, node)? else { continue };
+            let Some(mut operator) = operator(self.graph, node, self.distributions[id].is_some())? else { continue };
+            // In front of a chain, the exchange has seen to it.
+            let takes_hashes =
+                id == nodes[0] || node.inputs.iter().all(|edge| edge.partitioning == Partitioning::Forward);
             let event_time = match restored.operators.remove(&(node.uid.clone(), slot)) {
                 Some(snapshot) => operator.restore(snapshot).map_err(|source| failed(node, source))?,
                 None => None,
             };
-            operators.push(operator, self.metrics(node, Role::Operator, slot), event_time);
+            operators.push(operator, self.metrics(node, Role::Operator, slot), event_time, takes_hashes);
         }
         if let Some(aggregate) = self.local_aggregates.get(&chain) {
             let node = &self.graph.nodes[*aggregate];
@@ -328,7 +341,7 @@ impl<'a> Builder<'a> {
                     slot,
                 );
                 self.deployment.metrics.push(Arc::clone(&metrics));
-                operators.push(Box::new(local), metrics, None);
+                operators.push(Box::new(local), metrics, None, false);
             }
         }
         Ok(operators)
@@ -483,13 +496,16 @@ fn reader_schema(source: &eddyline_job_graph::SourceNode) -> SchemaRef {
     Arc::new(arrow::datatypes::Schema::new(physical.chain(metadata).collect::<Vec<_>>()))
 }
 
-/// The operator of a node; sources, sinks and unions have none.
-fn operator(graph: &JobGraph, node: &Node) -> Result<Option<Box<dyn Operator>>, Error> {
+/// The operator of a node; sources, sinks and unions have none. `keeps_key`: key hashes that its rows carry are those of
+/// columns that it gives.
+fn operator(graph: &JobGraph, node: &Node, keeps_key: bool) -> Result<Option<Box<dyn Operator>>, Error> {
     let Some(edge) = node.inputs.first() else { return Ok(None) };
     let input = Arc::clone(&graph.nodes[edge.from].schema);
     let operator: Box<dyn Operator> = match &node.kind {
         NodeKind::Source(_) | NodeKind::Union | NodeKind::Sink(_) => return Ok(None),
-        NodeKind::Calc(calc) => Box::new(CalcOperator::new(calc.clone(), input, Arc::clone(&node.schema))),
+        NodeKind::Calc(calc) => {
+            Box::new(CalcOperator::new(calc.clone(), input, Arc::clone(&node.schema)).keeping_key(keeps_key))
+        }
         NodeKind::WindowAssign(config) => {
             let operator = WindowAssignOperator::new(config.clone(), input).map_err(|source| failed(node, source))?;
             Box::new(operator.with_output_schema(Arc::clone(&node.schema)))

@@ -25,6 +25,8 @@ struct Link {
     /// What it has emitted and the next one has not got yet.
     out: Collector,
     has_more: bool,
+    /// Whether the key hashes that a batch carries are those of its key.
+    takes_hashes: bool,
     /// The event time that its state had come to, until the operators behind it have been told.
     restored: Option<Watermark>,
 }
@@ -48,6 +50,8 @@ pub enum Signal {
 pub struct Chain {
     // Fixed at start.
     piece_rows: usize,
+    /// Whether there is no other subtask of it.
+    is_alone: bool,
     // Changing.
     links: Vec<Link>,
     /// The signal that is on its way, and the link that gets it next.
@@ -56,21 +60,28 @@ pub struct Chain {
 
 impl Default for Chain {
     fn default() -> Self {
-        Self::new(PIECE_ROWS)
+        Self::new(PIECE_ROWS, true)
     }
 }
 
 impl Chain {
-    /// No operators; they are to speak in pieces of so many rows.
-    pub fn new(piece_rows: usize) -> Self {
-        Self { piece_rows, links: Vec::new(), signal: None }
+    /// No operators; they are to speak in pieces of so many rows. `is_alone`: their subtask is the only one.
+    pub fn new(piece_rows: usize, is_alone: bool) -> Self {
+        Self { piece_rows, is_alone, links: Vec::new(), signal: None }
     }
 
-    /// Adds an operator at the end; `restored` is what its [`Operator::restore`] has returned.
-    pub fn push(&mut self, operator: Box<dyn Operator>, metrics: Arc<OperatorMetrics>, restored: Option<Watermark>) {
+    /// Adds an operator at the end; `restored` is what its [`Operator::restore`] has returned. `takes_hashes`: key hashes that
+    /// batches carry are those of its key, or of no concern to it.
+    pub fn push(
+        &mut self,
+        operator: Box<dyn Operator>,
+        metrics: Arc<OperatorMetrics>,
+        restored: Option<Watermark>,
+        takes_hashes: bool,
+    ) {
         let out = Collector::with_room(self.piece_rows);
         let restored = restored.filter(|watermark| *watermark > Watermark::MIN);
-        self.links.push(Link { operator, metrics, out, has_more: false, restored });
+        self.links.push(Link { operator, metrics, out, has_more: false, takes_hashes, restored });
     }
 
     /// Begins to tell the event time that restored operators have come to to them and to those behind them, as they may have
@@ -107,14 +118,14 @@ impl Chain {
     }
 
     /// Whether a barrier may pass now: when everything is passed on, or between two pieces of one operator that keeps the rest
-    /// in its state.
+    /// in its state. Operators behind it that keep event time have not been told yet, which other subtasks can have been: all of
+    /// them restore the smallest event time, so that it has to be one for all.
     pub fn may_be_cut(&self) -> bool {
-        let mut busy = self.links.iter().filter(|link| link.is_busy());
-        match (busy.next(), busy.next()) {
-            (None, _) => self.signal.is_none(),
-            (Some(link), None) => link.out.is_empty() && link.operator.may_be_cut(),
-            (Some(_), Some(_)) => false,
-        }
+        let Some(at) = self.links.iter().position(Link::is_busy) else { return self.signal.is_none() };
+        let (link, behind) = (&self.links[at], &self.links[at + 1..]);
+        let is_only = !behind.iter().any(Link::is_busy);
+        let all_are_told = self.is_alone || !behind.iter().any(|link| link.operator.may_be_cut());
+        is_only && all_are_told && link.out.is_empty() && link.operator.may_be_cut()
     }
 
     /// Works until nothing is left, or until an operator would have to be resumed: a second time, if it `may_resume`.
@@ -139,9 +150,12 @@ impl Chain {
     }
 
     /// Gives rows to a link, or to the end.
-    fn pass(&mut self, at: usize, input: InputIndex, batch: Batch, end: End<'_>) -> Result<(), Error> {
+    fn pass(&mut self, at: usize, input: InputIndex, mut batch: Batch, end: End<'_>) -> Result<(), Error> {
         let Some(link) = self.links.get(at) else { return end(batch) };
         link.metrics.rows_in.add(batch.num_rows() as u64);
+        if !link.takes_hashes {
+            batch.key_hashes = None;
+        }
         self.call(at, |operator, out| operator.process(input, batch, out))
     }
 

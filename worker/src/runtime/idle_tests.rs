@@ -64,7 +64,7 @@ impl Operator for Holding {
 fn chain() -> Chain {
     let mut chain = Chain::default();
     for name in ["first", "second"] {
-        chain.push(Box::new(Holding::default()), metrics(name, Role::Operator), None);
+        chain.push(Box::new(Holding::default()), metrics(name, Role::Operator), None, true);
     }
     chain
 }

@@ -105,11 +105,11 @@ impl Operator for Repeating {
 }
 
 fn chain(operators: Vec<Box<dyn Operator>>, piece_rows: usize, restored: Option<Watermark>) -> Chain {
-    let mut chain = Chain::new(piece_rows);
+    let mut chain = Chain::new(piece_rows, true);
     for operator in operators {
         let slot = SlotIndex::new(0);
         let metrics = OperatorMetrics::new(OperatorUid::new("counting"), "counting".to_owned(), Role::Operator, slot);
-        chain.push(operator, metrics, restored);
+        chain.push(operator, metrics, restored, true);
     }
     chain
 }
@@ -174,11 +174,11 @@ fn a_restored_chain_tells_the_time_of_its_state_to_the_operators_behind() {
         counting
     };
     let operators: Vec<Box<dyn Operator>> = vec![Box::new(restored()), Box::new(restored())];
-    let mut chain = Chain::new(2);
+    let mut chain = Chain::new(2, true);
     for (operator, time) in operators.into_iter().zip([Some(Watermark::new(7)), Some(Watermark::new(3))]) {
         let slot = SlotIndex::new(0);
         let metrics = OperatorMetrics::new(OperatorUid::new("counting"), "counting".to_owned(), Role::Operator, slot);
-        chain.push(operator, metrics, time);
+        chain.push(operator, metrics, time, true);
     }
     let mut driven = Driven::of_two_channels(chain);
     // The row of the first one is counted by the second one before it is told.

@@ -75,7 +75,7 @@ fn chain(operators: Vec<Box<dyn Operator>>) -> Chain {
     let mut chain = Chain::default();
     for operator in operators {
         let (uid, slot) = (OperatorUid::new("join"), SlotIndex::new(0));
-        chain.push(operator, OperatorMetrics::new(uid, "join".to_owned(), Role::Operator, slot), None);
+        chain.push(operator, OperatorMetrics::new(uid, "join".to_owned(), Role::Operator, slot), None, true);
     }
     chain
 }

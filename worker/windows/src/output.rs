@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use eddyline_job_graph::WindowColumn;
 use eddyline_operators::{Collector, Progress, Result};
 use eddyline_state::fixed;
-use eddyline_stream::Watermark;
+use eddyline_stream::{Batch, Watermark};
 
 use crate::groups::Groups;
 use crate::layout::Layout;
@@ -27,13 +27,15 @@ pub(crate) struct Output {
     columns: Vec<(WindowColumn, DataType)>,
     // Changing.
     pending: Vec<RecordBatch>,
+    /// The key hashes of the rows in `pending`.
+    hashes: Vec<u64>,
     pending_rows: usize,
 }
 
 impl Output {
     pub(crate) fn new(shape: &Shape, columns: &[WindowColumn]) -> Self {
         let columns = columns.iter().map(|column| (*column, shape.window_type(*column).clone())).collect();
-        Self { schema: shape.output.clone(), columns, pending: Vec::new(), pending_rows: 0 }
+        Self { schema: shape.output.clone(), columns, pending: Vec::new(), hashes: Vec::new(), pending_rows: 0 }
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -44,8 +46,15 @@ impl Output {
         self.schema = schema;
     }
 
-    /// Adds up to [`BATCH_ROWS_MAX`] rows: key columns and results, then what is asked for about the window of each row.
-    fn push(&mut self, mut columns: Vec<ArrayRef>, windows: &[Slice], zone: &Zone, out: &mut Collector) -> Result<()> {
+    /// Adds up to [`BATCH_ROWS_MAX`] rows: key columns and results, then what is asked for about the window of each row. Key
+    /// hashes go along.
+    fn push(
+        &mut self,
+        mut columns: Vec<ArrayRef>,
+        (windows, hashes): (&[Slice], impl Iterator<Item = u64>),
+        zone: &Zone,
+        out: &mut Collector,
+    ) -> Result<()> {
         for (column, data_type) in &self.columns {
             let times = match column {
                 WindowColumn::Start => windows.iter().map(|window| window.start).collect(),
@@ -61,6 +70,7 @@ impl Output {
         }
         self.pending_rows += batch.num_rows();
         self.pending.push(batch);
+        self.hashes.extend(hashes);
         Ok(())
     }
 
@@ -73,8 +83,11 @@ impl Output {
     pub(crate) fn flush(&mut self, out: &mut Collector) -> Result<()> {
         match self.pending.as_slice() {
             [] => {}
-            [batch] => out.emit_rows(batch.clone()),
-            batches => out.emit_rows(concat_batches(&self.schema, batches)?),
+            [batch] => out.emit(Batch::keyed(batch.clone(), std::mem::take(&mut self.hashes).into())),
+            batches => {
+                let rows = concat_batches(&self.schema, batches)?;
+                out.emit(Batch::keyed(rows, std::mem::take(&mut self.hashes).into()));
+            }
         }
         self.pending.clear();
         self.pending_rows = 0;
@@ -141,13 +154,19 @@ impl Firing<'_> {
             }
             let mut columns = groups.key_columns(&which)?;
             columns.extend(self.layout.results(groups.view(), &which)?);
-            self.output.push(columns, &vec![window; which.len()], self.zone, self.out)?;
+            let hashes = which.iter().map(|group| groups.hashes()[*group as usize]);
+            self.output.push(columns, (&vec![window; which.len()], hashes), self.zone, self.out)?;
         }
         Ok(Progress::Done)
     }
 
-    /// Emits rows that have each their own window.
-    pub(crate) fn emit_rows(&mut self, columns: Vec<ArrayRef>, windows: &[Slice]) -> Result<()> {
-        self.output.push(columns, windows, self.zone, self.out)
+    /// Emits rows that have each their own window, with their key hashes.
+    pub(crate) fn emit_rows(
+        &mut self,
+        columns: Vec<ArrayRef>,
+        windows: &[Slice],
+        hashes: impl Iterator<Item = u64>,
+    ) -> Result<()> {
+        self.output.push(columns, (windows, hashes), self.zone, self.out)
     }
 }

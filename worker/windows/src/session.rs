@@ -289,7 +289,8 @@ impl Sessions {
             let windows: Vec<Slice> = block.iter().map(|number| self.sessions[*number as usize].window).collect();
             let mut columns = self.keys.packed().key_columns(&keys)?;
             columns.extend(firing.layout.results(self.store.view(firing.layout), &block)?);
-            firing.emit_rows(columns, &windows)?;
+            let hashes = keys.iter().map(|key| self.keys.packed().hashes()[*key as usize]);
+            firing.emit_rows(columns, &windows, hashes)?;
             block.iter().for_each(|number| self.close(*number));
             self.given += block.len();
         }

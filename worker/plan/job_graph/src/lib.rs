@@ -5,12 +5,14 @@
 //! Names and order of nodes carry no meaning for state: only [`Node::meaning`] does.
 
 pub mod aggregate;
+pub mod distribution;
 pub mod graph;
 pub mod over;
 pub mod settings;
 pub mod window;
 
 pub use aggregate::{AggregateCall, AggregateFunction};
+pub use distribution::{distribution, distributions};
 pub use graph::{
     Alignment, Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, SinkNode, SourceNode,
     WatermarkSpec,

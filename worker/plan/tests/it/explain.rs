@@ -135,6 +135,31 @@ fn larger_windows_over_window_time() {
 }
 
 #[test]
+fn rows_stay_where_the_next_operator_wants_them() {
+    let inputs = |select: &str| -> Vec<String> {
+        let text = explained(&format!(
+            "CREATE VIEW small AS SELECT `key` AS k, `value` AS v, window_time AS rt, COUNT(*) AS n
+               FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+               GROUP BY `key`, `value`, window_start, window_end, window_time;
+             INSERT INTO pairs {select};"
+        ));
+        let lines = text.lines().filter_map(|line| line.strip_prefix("    input: "));
+        lines.filter(|line| !line.ends_with(" forward")).map(|line| line[4..].to_owned()).collect()
+    };
+    let over = |keys: &str| format!("SELECT k, SUM(n) OVER (PARTITION BY {keys} ORDER BY rt) FROM small");
+    assert_eq!(inputs(&over("k, v")), ["hash(key, value)"]);
+    assert_eq!(inputs(&over("v, k")), ["hash(key, value)", "hash(v, k)"], "the order is part of the key");
+    assert_eq!(inputs(&over("k")), ["hash(key, value)", "hash(k)"]);
+    let filtered = "SELECT k, SUM(n) OVER (PARTITION BY k, v ORDER BY rt) FROM small WHERE n > 1";
+    assert_eq!(inputs(filtered), ["hash(key, value)"]);
+    let changed =
+        "SELECT u, SUM(n) OVER (PARTITION BY u, v ORDER BY rt) FROM (SELECT UPPER(k) AS u, v, n, rt FROM small)";
+    assert_eq!(inputs(changed).len(), 2, "a computed column is another key");
+    let united = "SELECT k, SUM(n) OVER (PARTITION BY k, v ORDER BY rt) FROM (SELECT * FROM small UNION ALL SELECT * FROM small)";
+    assert_eq!(inputs(united), ["hash(key, value)", "hash(key, value)"]);
+}
+
+#[test]
 fn windows_without_aggregation() {
     insta::assert_snapshot!(explained(
         "INSERT INTO counts
