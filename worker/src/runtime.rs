@@ -25,5 +25,7 @@ pub mod source_task;
 pub mod splits;
 pub mod task;
 #[cfg(test)]
+mod timer_tests;
+#[cfg(test)]
 mod two_input_tests;
 pub mod waker;

@@ -159,8 +159,8 @@ pub struct Counters {
 /// One parallel instance of an operator. Driven by a single thread.
 ///
 /// Order of calls: `restore` at most once and first, then `on_watermark` with what it returned; as elements arrive,
-/// `process` and `on_watermark`; at a barrier `before_barrier`, then `snapshot`; `on_idle` when the inputs fall silent.
-/// After each of `process`, `on_watermark`, `on_idle` and `resume` that returns [`Progress::More`], only `resume`, or
+/// `process`, `on_watermark` and `on_timer`; at a barrier `before_barrier`, then `snapshot`; `on_idle` when the inputs fall silent.
+/// After each of `process`, `on_watermark`, `on_timer`, `on_idle` and `resume` that returns [`Progress::More`], only `resume`, or
 /// a barrier if [`Operator::may_be_cut`] allows it.
 pub trait Operator: Send {
     /// Handles rows of an input. `batch.key_hashes` is set when the edge into this operator is keyed. Rows of one input keep
@@ -180,6 +180,18 @@ pub trait Operator: Send {
     /// [`Element::Idle`](eddyline_stream::Element::Idle). Afterwards receivers continue without this subtask, so that rows
     /// which it still held would be late. The next call is `on_watermark` or `process`.
     fn on_idle(&mut self, _out: &mut Collector) -> Result<Progress> {
+        Ok(Progress::Done)
+    }
+
+    /// When the operator wants to be told the time: that of its first timer that goes by the clock, in milliseconds since the
+    /// epoch. Timers that go by event time are due in [`Operator::on_watermark`].
+    fn next_timer(&self) -> Option<i64> {
+        None
+    }
+
+    /// The clock says `now_ms`, which has come to [`Operator::next_timer`]. It can have gone back since the last call. This is the
+    /// only time of a clock that an operator ever sees. There are no calls after the end of the input.
+    fn on_timer(&mut self, _now_ms: i64, _out: &mut Collector) -> Result<Progress> {
         Ok(Progress::Done)
     }
 

@@ -42,6 +42,8 @@ impl Link {
 pub enum Signal {
     /// Event time has come this far.
     Watermark(Watermark),
+    /// The clock says this time, in milliseconds since the epoch. Only operators with a timer that is due are told.
+    Clock(i64),
     /// The input is idle: operators emit what must not wait until it resumes.
     Idle,
 }
@@ -112,6 +114,11 @@ impl Chain {
         self.run(true, end)
     }
 
+    /// The time of the first timer of any operator that goes by the clock.
+    pub fn next_timer(&self) -> Option<i64> {
+        self.links.iter().filter_map(|link| link.operator.next_timer()).min()
+    }
+
     /// Whether everything that was taken has been passed on.
     pub fn is_done(&self) -> bool {
         self.signal.is_none() && !self.links.iter().any(Link::is_busy)
@@ -174,6 +181,10 @@ impl Chain {
         *at += 1;
         self.call(link, |operator, out| match signal {
             Signal::Watermark(watermark) => operator.on_watermark(watermark, out),
+            Signal::Clock(now_ms) if operator.next_timer().is_some_and(|time| time <= now_ms) => {
+                operator.on_timer(now_ms, out)
+            }
+            Signal::Clock(_) => Ok(Progress::Done),
             Signal::Idle => operator.on_idle(out),
         })?;
         Ok(true)

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::chain::Chain;
 use super::operator_task::{Input, OperatorTask};
 use super::output::{Output, OutputEdge};
-use super::pipeline::Pipeline;
+use super::pipeline::{Clock, Pipeline};
 use super::task::{Event, Progress as Step, Task, TaskSnapshot};
 use crate::exchange::channel::{Receiver, Sender, channel};
 use crate::exchange::partitioner::Partitioner;
@@ -40,8 +40,17 @@ impl Driven {
         Self::new(chain, &[InputIndex::FIRST; 2])
     }
 
+    /// A task over a channel, whose operators see this clock.
+    pub(super) fn with_clock(chain: Chain, clock: Clock) -> Self {
+        Self::of(chain, &[InputIndex::FIRST], Some(clock))
+    }
+
     /// A task over a channel for each of these, which belongs to that input of the chain's first operator.
     pub(super) fn new(chain: Chain, inputs: &[InputIndex]) -> Self {
+        Self::of(chain, inputs, None)
+    }
+
+    fn of(chain: Chain, inputs: &[InputIndex], clock: Option<Clock>) -> Self {
         let one = || channel(SlotWaker::default(), SlotWaker::default());
         let (sender, sent) = one();
         let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, 1));
@@ -56,7 +65,12 @@ impl Driven {
             })
             .unzip();
         let (reports, events) = unbounded_channel();
-        let task = OperatorTask::new(inputs, Pipeline::new(SlotIndex::new(0), chain, output, reports));
+        let pipeline = Pipeline::new(SlotIndex::new(0), chain, output, reports);
+        let pipeline = match clock {
+            Some(clock) => pipeline.with_clock(clock),
+            None => pipeline,
+        };
+        let task = OperatorTask::new(inputs, pipeline);
         Self { task, channels, sent, events }
     }
 

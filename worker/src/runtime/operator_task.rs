@@ -157,6 +157,7 @@ impl Task for OperatorTask {
             return Ok(Progress::Backpressured);
         }
         let mut progress = Progress::Idle;
+        self.pipeline.look_at_clock();
         for _ in 0..ELEMENTS_PER_STEP {
             let emits = if self.pipeline.is_done() {
                 let Some((channel, element)) = self.receive() else { break };

@@ -36,13 +36,20 @@ enum Step {
 pub struct Pipeline {
     slot: SlotIndex,
     events: EventSender,
+    /// The time in milliseconds since the epoch, for timers.
+    clock: Clock,
 
     chain: Chain,
     output: Output,
     /// The greatest watermark that the chain has been told, or is to be told by a step.
     watermark: Watermark,
     steps: VecDeque<Step>,
+    /// No timer may fire: the input has ended, or a barrier that stops the job has passed and nothing has come since.
+    is_silent: bool,
 }
+
+/// Says the time in milliseconds since the epoch.
+pub type Clock = Box<dyn Fn() -> i64 + Send>;
 
 impl Pipeline {
     /// Drives a chain. What its operators have restored is said first.
@@ -50,16 +57,25 @@ impl Pipeline {
         let restored = chain.begin_restored();
         let said = restored.filter(|watermark| *watermark < Watermark::MAX);
         let steps = said.map(|watermark| Step::Send(Element::Watermark(watermark))).into_iter().collect();
-        Self { slot, events, chain, output, watermark: restored.unwrap_or(Watermark::MIN), steps }
+        let clock = Box::new(|| chrono::Utc::now().timestamp_millis());
+        let watermark = restored.unwrap_or(Watermark::MIN);
+        Self { slot, events, clock, chain, output, watermark, steps, is_silent: false }
+    }
+
+    /// The same with another clock.
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Rows that have been read from an input.
     pub fn rows(&mut self, input: InputIndex, batch: Batch) {
+        self.is_silent = false;
         self.steps.push_back(Step::Rows(input, batch));
     }
 
     /// The inputs together have come to `reached`, and say `combined`, which is a watermark or that they are idle.
     pub fn time(&mut self, reached: Watermark, combined: Element) {
+        self.is_silent = false;
         let risen = self.rise(reached);
         match combined {
             Element::Idle => {
@@ -79,6 +95,20 @@ impl Pipeline {
     pub fn end(&mut self) {
         self.rise(Watermark::MAX);
         self.steps.push_back(Step::End);
+        self.is_silent = true;
+    }
+
+    /// Looks at the clock, if an operator has a timer for it.
+    pub fn look_at_clock(&mut self) {
+        if !self.is_silent
+            && self.is_done()
+            && let Some(time) = self.chain.next_timer()
+        {
+            let now_ms = (self.clock)();
+            if time <= now_ms {
+                self.steps.push_back(Step::Signal(Signal::Clock(now_ms)));
+            }
+        }
     }
 
     fn rise(&mut self, watermark: Watermark) -> Option<Watermark> {
@@ -134,7 +164,8 @@ impl Pipeline {
 
     /// Whether a barrier may pass now: see the module.
     pub fn may_be_cut(&self, kind: BarrierKind) -> bool {
-        let is_taken = |step: &Step| matches!(step, Step::Send(_) | Step::Signal(Signal::Idle) | Step::End);
+        let is_taken =
+            |step: &Step| matches!(step, Step::Send(_) | Step::Signal(Signal::Idle | Signal::Clock(_)) | Step::End);
         self.is_done()
             || kind != BarrierKind::Savepoint { stop: true }
                 && self.steps.iter().all(is_taken)
@@ -153,6 +184,7 @@ impl Pipeline {
         let operators = self.chain.snapshot(SnapshotRequest::from(barrier))?;
         let staged = self.output.prepare_commit(barrier.checkpoint);
         self.output.broadcast(&Element::Barrier(barrier));
+        self.is_silent |= barrier.kind == BarrierKind::Savepoint { stop: true };
         let staged = staged.map(|(metrics, staged)| (metrics.uid.clone(), staged));
         let snapshot = TaskSnapshot { operators, splits, staged };
         let (checkpoint, slot) = (barrier.checkpoint, self.slot);

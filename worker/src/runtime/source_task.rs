@@ -330,6 +330,7 @@ impl Task for SourceTask {
     fn step(&mut self) -> Result<Progress, Error> {
         self.commands()?;
         self.align();
+        self.parts.pipeline.look_at_clock();
         let mut progress = Progress::Idle;
         for _ in 0..READS_PER_STEP {
             let is_done = self.parts.pipeline.is_done();

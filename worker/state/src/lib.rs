@@ -19,6 +19,7 @@ pub mod packed_rows;
 mod prefetch;
 pub mod snapshot;
 pub mod strings;
+pub mod timers;
 
 pub use group_table::GroupTable;
 pub use keys::{Keys, encode_keys};
@@ -27,3 +28,4 @@ pub use packed_rows::PackedRows;
 pub use snapshot::{
     Bucket, Frozen, NO_BUCKET, PARTS, Snapshot, SnapshotRequest, StateTable, TableRows, column_types, input_column,
 };
+pub use timers::{TimeDomain, Timer, Timers};
