@@ -155,7 +155,8 @@ impl Firing<'_> {
             let mut columns = groups.key_columns(&which)?;
             columns.extend(self.layout.results(groups.view(), &which)?);
             let hashes = which.iter().map(|group| groups.hashes()[*group as usize]);
-            self.output.push(columns, (&vec![window; which.len()], hashes), self.zone, self.out)?;
+            let windows = vec![window; which.len()];
+            self.output.push(columns, (&windows[..], hashes), self.zone, self.out)?;
         }
         Ok(Progress::Done)
     }
