@@ -5,8 +5,8 @@
 //! ([`aggregates`]) slides over these frames in its own loop. Rows that no frame needs are released. Rows are never
 //! copied one by one: state refers to rows of batches ([`rows`]).
 //!
-//! Rows that a watermark lets go are given out in pieces. What is not out yet waits as before, so that a barrier between two
-//! pieces needs nothing more. Peers, rows of a key at one time whose frames end with the last of them, are never parted.
+//! Rows that a watermark lets go are given out in pieces. What is not out yet at a barrier between two pieces waits in the
+//! snapshot with a mark: other rows that are as old came behind the watermark and wait for the next one. Peers, rows of a key at one time whose frames end with the last of them, are never parted.
 //!
 //! What is late is Flink's, which has three rules ([`lateness`]). Output is in order of time, then of arrival; after a
 //! restore the rows of different keys at one time may come in another order.
@@ -34,7 +34,7 @@ use self::frames::Frames;
 use self::keys::KeyTable;
 use self::lateness::Lateness;
 use self::operand::OperandColumn;
-use self::pending::{Pending, PendingRow};
+use self::pending::{Peers, Pending, PendingRow};
 use self::rows::{RowRef, RowStore};
 use crate::{Collector, Counters, Error, InputIndex, Operator, Progress, Result};
 
@@ -56,6 +56,8 @@ pub struct OverOperator {
 
     // Changing.
     watermark: Watermark,
+    /// Rows up to here are let go, while a watermark is being worked on.
+    letting_go: Watermark,
     sequence: i64,
     keys: KeyTable,
     lateness: Lateness,
@@ -112,6 +114,7 @@ impl OverOperator {
             pending_schema,
             kept_columns,
             watermark: Watermark::MIN,
+            letting_go: Watermark::MIN,
             sequence: 0,
             late_rows: 0,
         })
@@ -220,22 +223,34 @@ impl Operator for OverOperator {
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<Progress> {
-        self.watermark = self.watermark.max(watermark);
+        // A row that came behind a watermark and is not late waits for the next one.
+        if watermark > self.watermark {
+            (self.watermark, self.letting_go) = (watermark, watermark);
+        }
         self.resume(out)
     }
 
     fn resume(&mut self, out: &mut Collector) -> Result<Progress> {
-        while self.pending.may_be_due(self.watermark) {
+        while self.pending.may_be_due(self.letting_go) {
             let room = out.room().min(CHUNK_ROWS);
             if room == 0 {
                 return Ok(Progress::More);
             }
-            let chunk = self.pending.pop_until(self.watermark, room, self.has_peers());
+            let peers = match self.has_peers() {
+                false => Peers::None,
+                true if out.is_empty() => Peers::Together,
+                true => Peers::IfThereIsRoom,
+            };
+            let chunk = self.pending.pop_until(self.letting_go, room, peers);
             if chunk.is_empty() {
+                if self.pending.has_ripe() {
+                    return Ok(Progress::More);
+                }
                 break;
             }
             self.take(&chunk, out)?;
         }
+        self.letting_go = Watermark::MIN;
         self.lateness.pass(self.watermark.time_ms().saturating_add(1));
         self.forget_cleaned();
         Ok(Progress::Done)

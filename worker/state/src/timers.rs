@@ -120,7 +120,7 @@ impl Timers {
         let columns: Vec<ArrayRef> = vec![
             Arc::new(BooleanArray::from_iter(all().map(|(_, by_clock)| Some(by_clock)))),
             Arc::new(TimestampMillisecondArray::from_iter_values(all().map(|(timer, _)| timer.time_ms))),
-            Arc::new(BinaryArray::from_iter_values(all().map(|(timer, _)| &timer.key))),
+            Arc::new(BinaryArray::from_iter(all().map(|(timer, _)| Some(&timer.key)))),
         ];
         Ok(Some(TableRows {
             table: TIMERS.to_owned(),

@@ -97,6 +97,9 @@ impl Cumulate {
             self.fired_until = self.fired_until.min(first - self.step_ms);
             self.catch_up = Some(catch_up);
         }
+        // Of keys that are not as far behind as others there can be a cycle whose last window is out.
+        let fired_until = self.fired_until;
+        self.cycles.retain(|end, _| *end > fired_until);
     }
 
     /// The end of the next window that is not empty.

@@ -32,6 +32,17 @@ pub struct Pending {
     ripe: VecDeque<PendingRow>,
 }
 
+/// How rows of a key at one time are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// Like others: they have different frames.
+    None,
+    /// All at once, or later if there is no room for all.
+    IfThereIsRoom,
+    /// All at once, whether there is room or not.
+    Together,
+}
+
 /// Buckets are 2^8 = 256 milliseconds long.
 const BUCKET_BITS: u32 = 8;
 
@@ -70,10 +81,15 @@ impl Pending {
         !self.ripe.is_empty() || first.is_some_and(|first| first <= watermark.time_ms())
     }
 
-    /// Takes rows whose time the watermark has reached off the list, in order of time and arrival, up to `rows_max`. With
-    /// `has_peers` rows of a key at one time are not parted: then it is more than `rows_max` if they are more, and where the
-    /// rows of a time are parted, they come in order of their keys. Rows stay stored until [`Self::take`].
-    pub fn pop_until(&mut self, watermark: Watermark, rows_max: usize, has_peers: bool) -> Vec<PendingRow> {
+    /// Whether there are rows that a watermark has let go.
+    pub fn has_ripe(&self) -> bool {
+        !self.ripe.is_empty()
+    }
+
+    /// Takes rows whose time the watermark has reached off the list, in order of time and arrival, up to `rows_max`. Peers are
+    /// not parted: together they can be more, and where the rows of a time are parted, they come in order of their keys. Rows
+    /// stay stored until [`Self::take`].
+    pub fn pop_until(&mut self, watermark: Watermark, rows_max: usize, peers: Peers) -> Vec<PendingRow> {
         let mut popped = Vec::new();
         while popped.len() < rows_max {
             if self.ripe.is_empty() {
@@ -85,7 +101,10 @@ impl Pending {
                 popped.extend(self.ripe.drain(..));
                 continue;
             }
-            let count = if has_peers { self.count_whole(room, popped.is_empty()) } else { room };
+            let count = match peers {
+                Peers::None => room,
+                _ => self.count_whole(room, popped.is_empty(), peers),
+            };
             popped.extend(self.ripe.drain(..count));
             break;
         }
@@ -111,19 +130,23 @@ impl Pending {
         (!ripe.is_empty()).then_some(ripe)
     }
 
-    /// How many ripe rows to take, of which there are more than `room`, without parting peers; none, unless some must be.
-    fn count_whole(&mut self, room: usize, some_must: bool) -> usize {
+    /// How many ripe rows to take, of which there are more than `room`, without parting peers. Those of one time are parted only
+    /// if they are the first to be taken.
+    fn count_whole(&mut self, room: usize, are_first: bool, peers: Peers) -> usize {
         let rows = self.ripe.make_contiguous();
         let time = rows[room].time;
         let start = rows.partition_point(|row| row.time < time);
-        if start > 0 || !some_must {
+        if start > 0 || !are_first {
             return start;
         }
         let end = rows.partition_point(|row| row.time <= time);
         rows[..end].sort_by_key(|row| row.key);
         let key = rows[room].key;
         let fitting = rows[..end].partition_point(|row| row.key < key);
-        if fitting > 0 { fitting } else { rows[..end].partition_point(|row| row.key <= key) }
+        match peers {
+            Peers::Together if fitting == 0 => rows[..end].partition_point(|row| row.key <= key),
+            _ => fitting,
+        }
     }
 
     /// The rows that were popped, copied together; they are no longer stored. All that have been popped are taken at once.
@@ -138,10 +161,26 @@ impl Pending {
         Ok(rows)
     }
 
-    /// All rows that wait, and the key of each.
-    pub fn freeze(&self) -> (FrozenRows, Vec<u32>) {
-        let waiting = || self.ripe.iter().chain(self.buckets.values().flatten());
-        (self.rows.freeze(waiting().map(|row| row.at)), waiting().map(|row| row.key).collect())
+    /// Adds rows that a watermark has let go, in order of time and arrival. There are no others yet.
+    pub fn insert_ripe(&mut self, rows: RecordBatch, times_and_keys: &[(i64, u32)]) -> Result<()> {
+        let block = self.rows.insert(rows)?;
+        for (&(time, key), row) in times_and_keys.iter().zip(0..) {
+            let at = RowRef { block, row };
+            self.rows.retain(at);
+            self.ripe.push_back(PendingRow { time, key, at });
+        }
+        self.rows.release_block(block);
+        Ok(())
+    }
+
+    /// All rows that wait, and the key of each. First come those that `letting_go` lets go, and how many they are.
+    pub fn freeze(&self, letting_go: Watermark) -> (FrozenRows, Vec<u32>, usize) {
+        let is_let_go = move |row: &&PendingRow| row.time <= letting_go.time_ms();
+        let in_buckets = || self.buckets.values().flatten();
+        let let_go = || self.ripe.iter().chain(in_buckets().filter(is_let_go));
+        let waiting = || let_go().chain(in_buckets().filter(move |row| !is_let_go(row)));
+        let rows = self.rows.freeze(waiting().map(|row| row.at));
+        (rows, waiting().map(|row| row.key).collect(), let_go().count())
     }
 
     /// How many rows wait.

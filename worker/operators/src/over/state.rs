@@ -1,7 +1,8 @@
 //! The state of an OVER in snapshots.
 //!
-//! - `pending`: the waiting rows, with their order of arrival.
-//! - `retained`: the rows that bounded frames still reach, with the columns that aggregates need.
+//! - `pending`: the rows that wait, with their order of arrival. It is below zero for those that the watermark has let go and
+//!   that were not out at the barrier.
+//! - `retained`: the rows that bounded frames still reach, with what aggregates need of them.
 //! - `accumulators`: for each key the times of [`Lateness`](super::lateness::Lateness) and, for frames without a lower
 //!   bound, the totals.
 //!
@@ -18,6 +19,7 @@ use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, Schema, SchemaRef,
     TimestampMillisecondType,
 };
+use arrow::error::ArrowError;
 use eddyline_job_graph::{AggregateCall, AggregateFunction, OverFrame};
 use eddyline_state::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, column_types, input_column};
 use eddyline_stream::Watermark;
@@ -201,11 +203,11 @@ impl OverOperator {
 
     /// Freezes the kept rows. State that exists once for each key is copied immediately.
     pub(super) fn freeze(&mut self) -> Result<Frozen> {
-        let (pending, keys) = self.pending.freeze();
-        let mut frozen = vec![(PENDING, pending, self.hashes(&keys))];
+        let (pending, keys, let_go) = self.pending.freeze(self.letting_go);
+        let mut frozen = vec![(PENDING, pending, self.hashes(&keys), let_go)];
         if self.is_bounded() {
             let (keys, refs): (Vec<u32>, Vec<RowRef>) = self.frames.all().unzip();
-            frozen.push((RETAINED, self.kept.freeze(refs.into_iter()), self.hashes(&keys)));
+            frozen.push((RETAINED, self.kept.freeze(refs.into_iter()), self.hashes(&keys), 0));
         }
         let keys = self.keys.all();
         let accumulators = (self.write_accumulators(&keys)?, self.hashes(&keys));
@@ -219,8 +221,8 @@ impl OverOperator {
                 }
             };
             push(ACCUMULATORS, accumulators.0, accumulators.1);
-            for (table, rows, key_hashes) in frozen.into_iter().filter(|(_, rows, _)| !rows.is_empty()) {
-                push(table, rows.gather()?, key_hashes);
+            for (table, rows, key_hashes, let_go) in frozen.into_iter().filter(|(_, rows, ..)| !rows.is_empty()) {
+                push(table, mark(rows.gather()?, let_go)?, key_hashes);
             }
             Ok(Snapshot::of_all_rows(keyed, vec![(WATERMARK.to_owned(), watermark)]))
         }))
@@ -327,9 +329,19 @@ impl OverOperator {
 
     fn read_pending(&mut self, table: &Table) -> Result<()> {
         let order = in_order(&table.rows, self.config.time.column);
+        let sequence = table.rows.column(table.rows.num_columns() - 1).as_primitive::<Int64Type>();
+        let (let_go, waiting): (Vec<u32>, Vec<u32>) =
+            order.into_iter().partition(|row| sequence.value(*row as usize) < 0);
+        let (rows, times) = self.numbered_again(table, let_go)?;
+        self.pending.insert_ripe(rows, &times)?;
+        let (rows, times) = self.numbered_again(table, waiting)?;
+        self.pending.insert(rows, &times)
+    }
+
+    /// Rows of a table of rows that wait, with the time and key of each. They get new numbers: only the order within a key has a
+    /// meaning, and former subtasks may have used the same numbers.
+    fn numbered_again(&mut self, table: &Table, order: Vec<u32>) -> Result<(RecordBatch, Vec<(i64, u32)>)> {
         let order = UInt32Array::from(order);
-        // Renumbered: only the order within a key has a meaning, and former subtasks may have used the same
-        // numbers.
         let input = table.rows.num_columns() - 1;
         let columns = table.rows.columns()[..input].iter().map(|column| take(column, &order, None));
         let mut columns = columns.collect::<std::result::Result<Vec<ArrayRef>, _>>()?;
@@ -341,8 +353,21 @@ impl OverOperator {
         self.sequence = end;
         let rows = RecordBatch::try_new(Arc::clone(&self.pending_schema), columns)?;
         let times: Vec<(i64, u32)> = self.times(&rows)?.iter().copied().zip(keys).collect();
-        self.pending.insert(rows, &times)
+        Ok((rows, times))
     }
+}
+
+/// Moves the order of arrival of the first rows below zero.
+fn mark(rows: RecordBatch, count: usize) -> std::result::Result<RecordBatch, ArrowError> {
+    if count == 0 {
+        return Ok(rows);
+    }
+    let mut columns = rows.columns().to_vec();
+    let sequence = columns.pop().map(|column| column.as_primitive::<Int64Type>().clone());
+    let marked = sequence.iter().flat_map(|column| column.values().iter().enumerate());
+    let marked = marked.map(|(row, number)| if row < count { i64::MIN + number } else { *number });
+    columns.push(Arc::new(Int64Array::from_iter_values(marked)));
+    RecordBatch::try_new(rows.schema(), columns)
 }
 
 /// The rows of one table of a snapshot.

@@ -26,7 +26,8 @@ pub fn distribution<'a>(node: &Node, inputs: impl Fn(&Edge) -> Option<&'a [usize
         NodeKind::WindowAssign(_) | NodeKind::Over(_) => of_input(),
         NodeKind::Union => {
             let first = of_input()?;
-            let same = |edge: &Edge| edge.partitioning == Partitioning::Forward && inputs(edge) == Some(first.as_slice());
+            let same =
+                |edge: &Edge| edge.partitioning == Partitioning::Forward && inputs(edge) == Some(first.as_slice());
             node.inputs.iter().all(same).then_some(first)
         }
     }
