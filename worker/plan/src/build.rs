@@ -8,11 +8,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
 use eddyline_connectors::OptionErrors;
-use eddyline_connectors::config::{SinkConfig, SourceConfig};
-use eddyline_job_graph::{
-    Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, Settings, SinkNode, SourceNode,
-    WatermarkSpec, WindowAssign, WindowAssigner, distribution,
-};
+use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Settings, distribution};
 use eddyline_stream::OperatorUid;
 use sqlparser::tokenizer::Span;
 
@@ -49,7 +45,7 @@ pub(crate) fn build(tables: &Catalog, rewritten: Rewritten, settings: Settings) 
     for insert in inserts {
         builder.add_insert(tables, insert)?;
     }
-    state_meanings(&mut builder.graph, &builder.tables);
+    meaning::state_meanings(&mut builder.graph, &builder.identities);
     spare_exchanges(&mut builder.graph);
     Ok(builder.graph)
 }

@@ -39,8 +39,8 @@ pub struct Config {
     pub rows_per_read: usize,
     /// How many rows operators emit before their task looks at barriers, and at room downstream.
     pub rows_per_piece: usize,
-    /// Where checkpoints are kept. Without it checkpoints are taken too, because sinks commit with them, but they are kept in
-    /// memory and end with the process.
+    /// The folder of the checkpoints. Without it, checkpoints are in memory and end with the process. They are still
+    /// taken, because sinks commit with them.
     pub checkpoint_dir: Option<String>,
     /// Options of the checkpoint storage, such as `s3.endpoint`.
     pub storage_options: BTreeMap<String, String>,

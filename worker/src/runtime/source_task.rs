@@ -335,7 +335,7 @@ impl Task for SourceTask {
         for _ in 0..READS_PER_STEP {
             let is_done = self.parts.pipeline.is_done();
             if is_done && (self.ended || self.stopped) {
-                // A stop can be taken back. A split is not idle because the reader was stopped.
+                // A stop can be canceled. A split is not idle because the reader was stopped.
                 self.listening.set_running(false, Instant::now());
                 break;
             }

@@ -216,19 +216,6 @@ impl LocalWindowAggregate {
     }
 }
 
-#[cfg(test)]
-impl LocalWindowAggregate {
-    /// Passes the next rows on, or aggregates them, whatever was judged.
-    pub(crate) fn set_bypass(&mut self, bypass: bool, out: &mut Collector) -> Result<()> {
-        self.send_all(out)?;
-        self.phase = match bypass {
-            true => Phase::Bypass { rows_left: BYPASS_ROWS },
-            false => Phase::Aggregate { rows: 0, groups: 0 },
-        };
-        Ok(())
-    }
-}
-
 impl Operator for LocalWindowAggregate {
     fn process(&mut self, _input: InputIndex, batch: Batch, out: &mut Collector) -> Result<Progress> {
         let num_rows = batch.num_rows();

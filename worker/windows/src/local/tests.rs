@@ -5,7 +5,7 @@ use super::*;
 impl LocalWindowAggregate {
     /// Passes the next rows on, or aggregates them, whatever was judged.
     pub(crate) fn set_bypass(&mut self, bypass: bool, out: &mut Collector) -> Result<()> {
-        self.flush_all(out)?;
+        self.send_all(out)?;
         self.phase = match bypass {
             true => Phase::Bypass { rows_left: BYPASS_ROWS },
             false => Phase::Aggregate { rows: 0, groups: 0 },
