@@ -5,7 +5,7 @@
 //! ([`aggregates`]) slides over these frames in its own loop. Rows that no frame needs are released. Rows are never
 //! copied one by one: state refers to rows of batches ([`rows`]).
 //!
-//! Rows that a watermark lets go are given out in pieces. What is not out yet at a barrier between two pieces waits in the
+//! Rows that a watermark releases are given out in pieces. What is not out yet at a barrier between two pieces waits in the
 //! snapshot with a mark: other rows that are as old came behind the watermark and wait for the next one. Peers, rows of a key at one time whose frames end with the last of them, are never parted.
 //!
 //! What is late is Flink's, which has three rules ([`lateness`]). Output is in order of time, then of arrival; after a
@@ -56,8 +56,8 @@ pub struct OverOperator {
 
     // Changing.
     watermark: Watermark,
-    /// Rows up to here are let go, while a watermark is being worked on.
-    letting_go: Watermark,
+    /// Rows up to here are released, while a watermark is being worked on.
+    releasing: Watermark,
     sequence: i64,
     keys: KeyTable,
     lateness: Lateness,
@@ -114,7 +114,7 @@ impl OverOperator {
             pending_schema,
             kept_columns,
             watermark: Watermark::MIN,
-            letting_go: Watermark::MIN,
+            releasing: Watermark::MIN,
             sequence: 0,
             late_rows: 0,
         })
@@ -225,13 +225,13 @@ impl Operator for OverOperator {
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<Progress> {
         // A row that came behind a watermark and is not late waits for the next one.
         if watermark > self.watermark {
-            (self.watermark, self.letting_go) = (watermark, watermark);
+            (self.watermark, self.releasing) = (watermark, watermark);
         }
         self.resume(out)
     }
 
     fn resume(&mut self, out: &mut Collector) -> Result<Progress> {
-        while self.pending.may_be_due(self.letting_go) {
+        while self.pending.may_be_due(self.releasing) {
             let room = out.room().min(CHUNK_ROWS);
             if room == 0 {
                 return Ok(Progress::More);
@@ -241,7 +241,7 @@ impl Operator for OverOperator {
                 true if out.is_empty() => Peers::Together,
                 true => Peers::IfThereIsRoom,
             };
-            let chunk = self.pending.pop_until(self.letting_go, room, peers);
+            let chunk = self.pending.pop_until(self.releasing, room, peers);
             if chunk.is_empty() {
                 if self.pending.has_ripe() {
                     return Ok(Progress::More);
@@ -250,7 +250,7 @@ impl Operator for OverOperator {
             }
             self.take(&chunk, out)?;
         }
-        self.letting_go = Watermark::MIN;
+        self.releasing = Watermark::MIN;
         self.lateness.pass(self.watermark.time_ms().saturating_add(1));
         self.forget_cleaned();
         Ok(Progress::Done)

@@ -56,7 +56,7 @@ pub struct Chain {
     is_alone: bool,
     // Changing.
     links: Vec<Link>,
-    /// The signal that is on its way, and the link that gets it next.
+    /// The signal in flight, and the link that gets it next.
     signal: Option<(Signal, usize)>,
 }
 
@@ -86,7 +86,7 @@ impl Chain {
         self.links.push(Link { operator, metrics, out, has_more: false, takes_hashes, restored });
     }
 
-    /// Begins to tell the event time that restored operators have come to to them and to those behind them, as they may have
+    /// Begins to pass on the event time of restored operators, to themselves and to those behind them: they may have
     /// been in the middle of it. Returns what the last operator is going to be told.
     pub fn begin_restored(&mut self) -> Option<Watermark> {
         let first = self.links.iter().position(|link| link.restored.is_some())?;

@@ -17,7 +17,7 @@ use crate::exchange::channel::ROWS_MAX;
 /// Counts rows, and at a watermark gives out as many, numbered from 0. Passes rows on when it is told to.
 struct Counting {
     waiting: i64,
-    /// Of those that a watermark has let go, the next one and the number behind the last one.
+    /// Of those that a watermark has released, the next one and the number behind the last one.
     due: std::ops::Range<i64>,
     watermark: Watermark,
     keeps_rest: bool,

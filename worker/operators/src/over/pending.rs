@@ -81,7 +81,7 @@ impl Pending {
         !self.ripe.is_empty() || first.is_some_and(|first| first <= watermark.time_ms())
     }
 
-    /// Whether there are rows that a watermark has let go.
+    /// Whether there are rows that a watermark has released.
     pub fn has_ripe(&self) -> bool {
         !self.ripe.is_empty()
     }
@@ -161,7 +161,7 @@ impl Pending {
         Ok(rows)
     }
 
-    /// Adds rows that a watermark has let go, in order of time and arrival. There are no others yet.
+    /// Adds rows that a watermark has released, in order of time and arrival. There are no others yet.
     pub fn insert_ripe(&mut self, rows: RecordBatch, times_and_keys: &[(i64, u32)]) -> Result<()> {
         let block = self.rows.insert(rows)?;
         for (&(time, key), row) in times_and_keys.iter().zip(0..) {
@@ -173,14 +173,14 @@ impl Pending {
         Ok(())
     }
 
-    /// All rows that wait, and the key of each. First come those that `letting_go` lets go, and how many they are.
-    pub fn freeze(&self, letting_go: Watermark) -> (FrozenRows, Vec<u32>, usize) {
-        let is_let_go = move |row: &&PendingRow| row.time <= letting_go.time_ms();
+    /// All rows that wait, and the key of each. First come those that `releasing` releases, and how many they are.
+    pub fn freeze(&self, releasing: Watermark) -> (FrozenRows, Vec<u32>, usize) {
+        let is_released = move |row: &&PendingRow| row.time <= releasing.time_ms();
         let in_buckets = || self.buckets.values().flatten();
-        let let_go = || self.ripe.iter().chain(in_buckets().filter(is_let_go));
-        let waiting = || let_go().chain(in_buckets().filter(move |row| !is_let_go(row)));
+        let released = || self.ripe.iter().chain(in_buckets().filter(is_released));
+        let waiting = || released().chain(in_buckets().filter(move |row| !is_released(row)));
         let rows = self.rows.freeze(waiting().map(|row| row.at));
-        (rows, waiting().map(|row| row.key).collect(), let_go().count())
+        (rows, waiting().map(|row| row.key).collect(), released().count())
     }
 
     /// How many rows wait.

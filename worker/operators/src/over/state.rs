@@ -1,6 +1,6 @@
 //! The state of an OVER in snapshots.
 //!
-//! - `pending`: the rows that wait, with their order of arrival. It is below zero for those that the watermark has let go and
+//! - `pending`: the rows that wait, with their order of arrival. It is below zero for those that the watermark has released and
 //!   that were not out at the barrier.
 //! - `retained`: the rows that bounded frames still reach, with what aggregates need of them.
 //! - `accumulators`: for each key the times of [`Lateness`](super::lateness::Lateness) and, for frames without a lower
@@ -203,8 +203,8 @@ impl OverOperator {
 
     /// Freezes the kept rows. State that exists once for each key is copied immediately.
     pub(super) fn freeze(&mut self) -> Result<Frozen> {
-        let (pending, keys, let_go) = self.pending.freeze(self.letting_go);
-        let mut frozen = vec![(PENDING, pending, self.hashes(&keys), let_go)];
+        let (pending, keys, released) = self.pending.freeze(self.releasing);
+        let mut frozen = vec![(PENDING, pending, self.hashes(&keys), released)];
         if self.is_bounded() {
             let (keys, refs): (Vec<u32>, Vec<RowRef>) = self.frames.all().unzip();
             frozen.push((RETAINED, self.kept.freeze(refs.into_iter()), self.hashes(&keys), 0));
@@ -221,8 +221,8 @@ impl OverOperator {
                 }
             };
             push(ACCUMULATORS, accumulators.0, accumulators.1);
-            for (table, rows, key_hashes, let_go) in frozen.into_iter().filter(|(_, rows, ..)| !rows.is_empty()) {
-                push(table, mark(rows.gather()?, let_go)?, key_hashes);
+            for (table, rows, key_hashes, released) in frozen.into_iter().filter(|(_, rows, ..)| !rows.is_empty()) {
+                push(table, mark(rows.gather()?, released)?, key_hashes);
             }
             Ok(Snapshot::of_all_rows(keyed, vec![(WATERMARK.to_owned(), watermark)]))
         }))
@@ -330,9 +330,9 @@ impl OverOperator {
     fn read_pending(&mut self, table: &Table) -> Result<()> {
         let order = in_order(&table.rows, self.config.time.column);
         let sequence = table.rows.column(table.rows.num_columns() - 1).as_primitive::<Int64Type>();
-        let (let_go, waiting): (Vec<u32>, Vec<u32>) =
+        let (released, waiting): (Vec<u32>, Vec<u32>) =
             order.into_iter().partition(|row| sequence.value(*row as usize) < 0);
-        let (rows, times) = self.numbered_again(table, let_go)?;
+        let (rows, times) = self.numbered_again(table, released)?;
         self.pending.insert_ripe(rows, &times)?;
         let (rows, times) = self.numbered_again(table, waiting)?;
         self.pending.insert(rows, &times)
