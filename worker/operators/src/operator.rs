@@ -183,7 +183,7 @@ pub trait Operator: Send {
         Ok(Progress::Done)
     }
 
-    /// When the operator wants to be told the time: that of its first timer that goes by the clock, in milliseconds since the
+    /// When the operator wants to know the time: at its first timer that goes by the clock, in milliseconds since the
     /// epoch. Timers that go by event time are due in [`Operator::on_watermark`].
     fn next_timer(&self) -> Option<i64> {
         None
@@ -218,7 +218,7 @@ pub trait Operator: Send {
         Ok(None)
     }
 
-    /// Takes back state, for the key groups that this subtask owns now. Returns the event time that the state has come to, if
+    /// Restores state, for the key groups that this subtask owns now. Returns the event time that the state has come to, if
     /// the operator keeps it.
     fn restore(&mut self, _snapshot: Snapshot) -> Result<Option<Watermark>> {
         Ok(None)

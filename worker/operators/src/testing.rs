@@ -36,7 +36,7 @@ impl<O: Operator> Driver<O> {
         Ok(Self { restored, ..Self::new(operator) })
     }
 
-    /// Tells a restored operator the event time that its state had come to, as a task does.
+    /// Passes a restored operator the event time that its state had come to, as a task does.
     ///
     /// # Errors
     /// Those of the operator.

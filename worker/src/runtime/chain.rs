@@ -27,7 +27,7 @@ struct Link {
     has_more: bool,
     /// Whether the key hashes that a batch carries are those of its key.
     takes_hashes: bool,
-    /// The event time that its state had come to, until the operators behind it have been told.
+    /// The event time that its state had come to, until the operators behind it have it.
     restored: Option<Watermark>,
 }
 
@@ -42,7 +42,7 @@ impl Link {
 pub enum Signal {
     /// Event time has come this far.
     Watermark(Watermark),
-    /// The clock says this time, in milliseconds since the epoch. Only operators with a timer that is due are told.
+    /// The clock says this time, in milliseconds since the epoch. Only operators with a timer that is due receive it.
     Clock(i64),
     /// The input is idle: operators emit what must not wait until it resumes.
     Idle,
@@ -87,7 +87,7 @@ impl Chain {
     }
 
     /// Begins to pass on the event time of restored operators, to themselves and to those behind them: they may have
-    /// been in the middle of it. Returns what the last operator is going to be told.
+    /// been in the middle of it. Returns what the last operator is going to receive.
     pub fn begin_restored(&mut self) -> Option<Watermark> {
         let first = self.links.iter().position(|link| link.restored.is_some())?;
         let last = self.links.iter().filter_map(|link| link.restored).max();
@@ -125,14 +125,14 @@ impl Chain {
     }
 
     /// Whether a barrier may pass now: when everything is passed on, or between two pieces of one operator that keeps the rest
-    /// in its state. Operators behind it that keep event time have not been told yet, which other subtasks can have been: all of
+    /// in its state. Operators behind it that keep event time do not have it yet, in other subtasks they can have it: all of
     /// them restore the smallest event time, so that it has to be one for all.
     pub fn may_be_cut(&self) -> bool {
         let Some(at) = self.links.iter().position(Link::is_busy) else { return self.signal.is_none() };
         let (link, behind) = (&self.links[at], &self.links[at + 1..]);
         let is_only = !behind.iter().any(Link::is_busy);
-        let all_are_told = self.is_alone || !behind.iter().any(|link| link.operator.may_be_cut());
-        is_only && all_are_told && link.out.is_empty() && link.operator.may_be_cut()
+        let all_have_it = self.is_alone || !behind.iter().any(|link| link.operator.may_be_cut());
+        is_only && all_have_it && link.out.is_empty() && link.operator.may_be_cut()
     }
 
     /// Works until nothing is left, or until an operator would have to be resumed: a second time, if it `may_resume`.

@@ -14,7 +14,7 @@ use super::metrics::{OperatorMetrics, Role};
 use super::task::{Progress as Step, Task};
 use crate::exchange::channel::ROWS_MAX;
 
-/// Counts rows, and at a watermark gives out as many, numbered from 0. Passes rows on when it is told to.
+/// Counts rows, and at a watermark emits as many, numbered from 0.
 struct Counting {
     waiting: i64,
     /// Of those that a watermark has released, the next one and the number behind the last one.
@@ -77,7 +77,7 @@ impl Operator for Counting {
     }
 }
 
-/// Says each row as often as it is told to, in pieces.
+/// Repeats each row so many times, in pieces.
 struct Repeating {
     times: usize,
     rest: Vec<i64>,
@@ -181,7 +181,7 @@ fn a_restored_chain_tells_the_time_of_its_state_to_the_operators_behind() {
         chain.push(operator, metrics, time, true);
     }
     let mut driven = Driven::of_two_channels(chain);
-    // The row of the first one is counted by the second one before it is told.
+    // The row of the first one is counted by the second one before it receives the watermark.
     assert_eq!(driven.said(), ["0 1", "at 7"]);
 }
 

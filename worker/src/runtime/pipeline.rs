@@ -6,7 +6,7 @@
 //! - Only one operator has more to say, it is in the middle of a watermark, and it keeps the rest in its state.
 //! - The barrier does not stop the job: a stop waits until everything is said, because no rows may follow it.
 //!
-//! The snapshot then has that operator in the middle. A restored task first has it say the rest, then tells the watermark to
+//! The snapshot then has that operator in the middle. A restored task first has it say the rest, then passes the watermark to
 //! those behind it and sends it on; only then it reads. For this reason each task that restores event time says it first.
 
 use std::collections::VecDeque;
@@ -41,7 +41,7 @@ pub struct Pipeline {
 
     chain: Chain,
     output: Output,
-    /// The greatest watermark that the chain has been told, or is to be told by a step.
+    /// The greatest watermark that the chain has received, or receives by a step.
     watermark: Watermark,
     steps: VecDeque<Step>,
     /// No timer may fire: the input has ended, or a barrier that stops the job has passed and nothing has come since.
@@ -172,7 +172,7 @@ impl Pipeline {
                 && self.chain.may_be_cut()
     }
 
-    /// Takes the state at a barrier, which goes on, and reports it. `splits` are those of a source.
+    /// Takes the state at a barrier, forwards the barrier, and reports the state. `splits` are those of a source.
     pub fn checkpoint(
         &mut self,
         barrier: Barrier,

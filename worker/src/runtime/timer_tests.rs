@@ -13,7 +13,7 @@ use super::chain::Chain;
 use super::driven_task::{Driven, at, barrier, numbers};
 use super::metrics::{OperatorMetrics, Role};
 
-/// Gives each number out when its time has come: by event time, and once more by the clock, with a minus in front.
+/// Gives each number out when its time has come: by event time, and again by the clock, with a minus in front.
 #[derive(Default)]
 struct Delaying {
     timers: Timers,
@@ -116,7 +116,7 @@ fn no_timer_fires_behind_a_stop_or_the_end_of_the_input() {
     now.store(3, Ordering::Relaxed);
     assert!(driven.said().is_empty(), "no rows may follow a stop");
     driven.send(0, [at(1)]);
-    assert_eq!(driven.said(), ["at 1", "-3"], "the stop was taken back");
+    assert_eq!(driven.said(), ["at 1", "-3"], "the stop was canceled");
     driven.send(0, [Element::EndOfInput]);
     assert_eq!(driven.said(), ["3", "4", "end"]);
     now.store(9, Ordering::Relaxed);

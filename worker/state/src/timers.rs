@@ -1,6 +1,6 @@
 //! Timers: the moments at which an operator has something to do for a key.
 //!
-//! A timer goes by event time or by the clock. An operator keeps its timers here, takes those that are due when it is told the
+//! A timer goes by event time or by the clock. An operator keeps its timers here, takes those that are due when it learns the
 //! time, and puts them into its snapshots: they are rows of a table, and move with the key group of their key.
 
 use std::collections::BTreeSet;
@@ -131,7 +131,7 @@ impl Timers {
         }))
     }
 
-    /// Takes back rows of [`Self::table`].
+    /// Restores rows of [`Self::table`].
     ///
     /// # Errors
     /// [`ArrowError::SchemaError`] when they are rows of another table.

@@ -73,7 +73,7 @@ impl Behind {
         Ok((columns, behind.iter().map(|number| hashes[*number as usize]).collect()))
     }
 
-    /// Takes back what [`Self::rows`] gave.
+    /// Restores what [`Self::rows`] gave.
     pub(crate) fn restore(&mut self, columns: &[ArrayRef], hashes: &[u64]) -> Result<()> {
         let Some((ends, keys)) = columns.split_last() else { return Ok(()) };
         let ends = ends.as_primitive::<TimestampMillisecondType>().values();

@@ -211,7 +211,7 @@ impl Slots {
         }
     }
 
-    /// Restores with so many slots. Says which of them have more to say, after they have been told the time of their state.
+    /// Restores with so many slots. Says which of them have more to say, after they have received the time of their state.
     fn rescale(&mut self, slots: u16) -> Vec<bool> {
         self.flush();
         let snapshots: Vec<_> = self.drivers.iter_mut().map(|driver| driver.barrier().expect("a snapshot")).collect();

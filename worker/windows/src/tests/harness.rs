@@ -64,7 +64,7 @@ pub(super) struct Job {
     config: WindowAggregate,
     local: Option<LocalWindowAggregate>,
     subtasks: Vec<WindowAggregateOperator>,
-    /// The event time that subtasks have come to by their state, until they have been told.
+    /// The event time that subtasks have come to by their state, until they have received it.
     restored: Vec<Option<Watermark>>,
     pieces: Pieces,
     /// How many have been said after the first of a watermark.
@@ -187,14 +187,17 @@ impl Job {
         }
     }
 
-    /// Tells subtasks an event time.
+    /// Passes subtasks an event time.
     fn begin(&mut self, watermarks: &[Option<Watermark>]) -> Vec<bool> {
-        let told = watermarks.iter().enumerate();
-        told.map(|(slot, watermark)| match watermark {
-            Some(watermark) => self.piece(slot, |subtask, out| subtask.on_watermark(*watermark, out)) == Progress::More,
-            None => false,
-        })
-        .collect()
+        let received = watermarks.iter().enumerate();
+        received
+            .map(|(slot, watermark)| match watermark {
+                Some(watermark) => {
+                    self.piece(slot, |subtask, out| subtask.on_watermark(*watermark, out)) == Progress::More
+                }
+                None => false,
+            })
+            .collect()
     }
 
     /// Lets a subtask say a piece. What it had frozen before stays as it was.
