@@ -147,15 +147,19 @@ pub(crate) async fn take_over(
 }
 
 /// Removes the records below the boundary of the newest one. This is safe even after another leader has taken over: the
-/// boundary of the old leader is only lower.
-pub(crate) async fn delete_old(storage: &Storage, head: &Record) -> Result<usize> {
-    let listed = storage.list(paths::CONTROL).await?;
-    let listed: Vec<u64> = listed.iter().filter_map(|entry| paths::sequence_of(&entry.name)).collect();
+/// boundary of the old leader is only lower. `from` is a number below which no record is left, if that is known; otherwise
+/// the log is listed. Returns how many records were removed, and below which number no record is left.
+pub(crate) async fn delete_old(storage: &Storage, head: &Record, from: Option<u64>) -> Result<(usize, u64)> {
+    let listed = match from {
+        Some(from) => (from..=head.id.sequence).collect(),
+        None => sequences(storage).await?,
+    };
     let doomed = control::deletable(&listed, head.boundary);
     for sequence in &doomed {
         storage.delete(&paths::control_record(*sequence)).await?;
     }
-    Ok(doomed.len())
+    let below = doomed.last().map_or(from.unwrap_or(0), |last| last + 1);
+    Ok((doomed.len(), below))
 }
 
 /// The error of a leader that has been fenced off.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use eddyline_stream::{Attempt, CheckpointId};
@@ -34,6 +34,8 @@ pub struct JobStore {
 
     /// The latest attempt that this process has started; 0 before the first.
     led: Arc<AtomicU64>,
+    /// Whether this process has staged output in the folder.
+    staged: Arc<AtomicBool>,
 }
 
 /// A new attempt.
@@ -79,6 +81,7 @@ impl JobStore {
             begins_anew: false,
             process,
             led: Arc::default(),
+            staged: Arc::default(),
         }
     }
 
@@ -293,7 +296,13 @@ impl JobStore {
     /// when the commits of the checkpoint that refers to it are known to be done. Output that no checkpoint refers to
     /// is removed when its attempt is dead. A part `attempt-{number}` of the name says which attempt that is.
     pub async fn put_staged(&self, name: &str, data: Bytes) -> Result<()> {
+        self.staged.store(true, Ordering::Relaxed);
         Ok(self.storage.put(&paths::staged(name), data).await?)
+    }
+
+    /// Whether this process has staged output.
+    pub(crate) fn has_staged(&self) -> bool {
+        self.staged.load(Ordering::Relaxed)
     }
 
     /// Reads staged output.

@@ -10,6 +10,7 @@
 
 mod block;
 mod chain;
+pub mod collector;
 pub mod contents;
 pub mod control;
 mod control_log;

@@ -1,20 +1,14 @@
-//! Removes what no kept checkpoint needs.
+//! Decides what no kept checkpoint needs. [`crate::collector`] removes it.
 //!
-//! [`doomed`], a pure function of a listing, decides what may be removed. The order is staged output, data, manifests,
-//! each oldest first. A crash at any point therefore leaves only files that the next run removes.
+//! [`doomed`] and [`doomed_staged`] are pure functions of a listing. The order is staged output, data, manifests, each oldest
+//! first. A crash at any point therefore leaves only files that the next removal finds.
 
 use std::collections::BTreeSet;
 
 use eddyline_stream::{Attempt, CheckpointId};
 
-use crate::control_log;
-use crate::error::{Error, Result};
-use crate::job::JobStore;
-use crate::manifest::Manifest;
 use crate::paths;
-use crate::record::Record;
-use crate::removal;
-use crate::storage::{Entry, Storage};
+use crate::storage::Entry;
 
 /// Files of dead attempts are kept for this long, in milliseconds by the store's clock, because a process may still
 /// read or write one.
@@ -102,90 +96,6 @@ pub(crate) fn texts(value: &serde_json::Value, found: &mut BTreeSet<String>) {
         serde_json::Value::Object(fields) => fields.values().for_each(|value| texts(value, found)),
         _ => {}
     }
-}
-
-/// Records the staged objects that a manifest names.
-fn note(manifest: &Manifest, is_open: bool, staged: &mut Staged) {
-    let names = if is_open { &mut staged.open } else { &mut staged.done };
-    manifest.committables.values().flatten().for_each(|value| texts(value, names));
-}
-
-/// Removes what is no longer needed.
-pub(crate) async fn collect(store: &JobStore, head: &Record) -> Result<Collected> {
-    let storage = store.storage();
-    let current = Attempt::new(head.id.attempt);
-    let latest = head.latest().map_or(CheckpointId::NONE, |latest| latest.checkpoint);
-    let mut needed = Needed { current, latest, names: BTreeSet::new() };
-    let mut staged = Staged { current, open: BTreeSet::new(), done: BTreeSet::new() };
-    for kept in &head.retained {
-        // All kept manifests are read, because any of them may need a file. A checkpoint without a manifest was removed
-        // in part and no longer counts.
-        let handle = match store.open_retained(kept).await {
-            Err(Error::MissingManifest { .. }) if kept.checkpoint <= head.start_after => continue,
-            opened => opened?,
-        };
-        let folder = paths::checkpoint_folder(kept.checkpoint, kept.attempt);
-        needed.names.insert(format!("{folder}/{}", paths::MANIFEST));
-        needed.names.extend(handle.manifest().files.iter().map(|file| file.name.clone()));
-        note(handle.manifest(), head.is_open(kept), &mut staged);
-    }
-    let mut listed = storage.list(paths::STATE).await?;
-    listed.extend(storage.list(paths::CHECKPOINTS).await?);
-    let listed_staged = storage.list(paths::STAGED).await?;
-    // The newest object gives the time by the store's clock, which may differ from that of this machine.
-    let records = storage.list(paths::CONTROL).await?;
-    let all = listed.iter().chain(&listed_staged).chain(&records);
-    let now_ms = all.map(|entry| entry.modified_ms).max().unwrap_or(i64::MIN);
-
-    let doomed = doomed(&listed, &needed, now_ms);
-    if !listed_staged.is_empty() {
-        // The output that these have staged is published, or a later open checkpoint names it.
-        for name in doomed.iter().filter(|name| name.starts_with(paths::CHECKPOINTS)) {
-            let is_committed =
-                paths::writer_of(name).is_some_and(|(checkpoint, _)| checkpoint <= head.commits_done_upto);
-            if let Some(bytes) = storage.get(name).await?.filter(|_| is_committed)
-                && let Ok(manifest) = Manifest::open(name, &bytes)
-            {
-                note(&manifest, false, &mut staged);
-            }
-        }
-    }
-    let mut collected = Collected::default();
-    for name in doomed_staged(&listed_staged, &staged, now_ms) {
-        storage.delete(&name).await?;
-        collected.staged += 1;
-    }
-    for name in doomed {
-        storage.delete(&name).await?;
-        eddyline_stream::crash_point("retention.deleted-one");
-        collected.files += 1;
-    }
-    collected.records = control_log::delete_old(storage, head).await?;
-    collected.files += storage.delete_unfinished(now_ms.saturating_sub(AGE_MS)).await?;
-    collected.files += collect_savepoints(storage, head, now_ms).await?;
-    Ok(collected)
-}
-
-/// Removes savepoints that will never be reported: those of failed checkpoints of this attempt and of dead attempts.
-async fn collect_savepoints(storage: &Storage, head: &Record, now_ms: i64) -> Result<usize> {
-    // Unlike other files, the note of the latest checkpoint stays until its commit is known to be done.
-    let current = Attempt::new(head.id.attempt);
-    let needed = Needed { current, latest: head.commits_done_upto, names: BTreeSet::new() };
-    let notes = storage.list(paths::SAVEPOINTS).await?;
-    let mut removed = 0;
-    for note in doomed(&notes, &needed, now_ms) {
-        if let Some(uri) = storage.get(&note).await? {
-            let folder = storage.open_beside(&String::from_utf8_lossy(&uri))?;
-            let names = removal::names(&folder).await?;
-            // The manifest goes first: without it the folder is no savepoint.
-            let (manifest, others): (Vec<String>, Vec<String>) =
-                names.into_iter().partition(|name| name == paths::MANIFEST);
-            removed += removal::remove_all(&folder, manifest, |_| false).await?;
-            removed += removal::remove_all(&folder, others, |_| false).await?;
-        }
-        storage.delete(&note).await?;
-    }
-    Ok(removed)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use eddyline_state::Snapshot;
 use eddyline_stream::{Attempt, CheckpointId, MaxParallelism, OperatorUid, SlotIndex, crash_point};
 use tokio::sync::Mutex;
 
+use crate::collector::{Collector, Contents, Notes};
 use crate::contents::{CheckpointContents, CompletedCheckpoint, Snapshots};
 use crate::control_log::{self, Appended};
 use crate::encode::{self, Earlier, Encoded, EncodedTable, TableKey};
@@ -24,7 +25,7 @@ use crate::kept::{Asked, Kept, Next, Referred};
 use crate::manifest::{self, FileProto, ManifestProto, UnionValueProto};
 use crate::paths;
 use crate::record::{CheckpointRef, Record};
-use crate::retention::{self, Collected};
+use crate::retention::Collected;
 use crate::run_file::RunIdentity;
 use crate::staged;
 use crate::storage::{PART_BYTES, Storage};
@@ -48,7 +49,8 @@ struct Inner {
     retain: usize,
     head: Mutex<Head>,
     written: Mutex<Written>,
-    collecting: Mutex<()>,
+    collector: Mutex<Collector>,
+    notes: std::sync::Mutex<Notes>,
 }
 
 /// The end of the control log, as this attempt knows it.
@@ -74,15 +76,16 @@ enum End {
 struct Written {
     last_tried: CheckpointId,
     kept: Kept,
-    /// The checkpoint whose record is being appended, and what is kept with it.
-    pending: Option<(CheckpointRef, Next)>,
+    /// The checkpoint whose record is being appended, what is kept with it, and what its manifest names.
+    pending: Option<(CheckpointRef, Next, Contents)>,
 }
 
 impl Written {
     /// The checkpoint whose record was being appended is the latest one now.
-    fn pending_counts(&mut self) {
-        if let Some((_, next)) = self.pending.take() {
+    fn pending_counts(&mut self, notes: &mut Notes) {
+        if let Some((completed, next, contents)) = self.pending.take() {
             self.kept.completed(next);
+            notes.completed.push((completed.checkpoint, contents));
         }
     }
 }
@@ -94,8 +97,9 @@ impl Writer {
         let head = Head { commits_done_upto: record.commits_done_upto, history, record, end: None };
         let attempt = Attempt::new(head.record.id.attempt);
         let written = Written { last_tried, kept: Kept::default(), pending: None };
-        let (head, written, collecting) = (Mutex::new(head), Mutex::new(written), Mutex::new(()));
-        Self { inner: Arc::new(Inner { store, attempt, retain, head, written, collecting }) }
+        let (head, written) = (Mutex::new(head), Mutex::new(written));
+        let (collector, notes) = (Mutex::default(), std::sync::Mutex::default());
+        Self { inner: Arc::new(Inner { store, attempt, retain, head, written, collector, notes }) }
     }
 
     /// The attempt.
@@ -147,7 +151,13 @@ impl Writer {
         let inline_bytes = INLINE_BYTES.saturating_sub(written.kept.inline_bytes());
         crash_point("checkpoint.before-run-file");
         let name = paths::run_file(inner.attempt, WORKER, checkpoint);
+        let folder = paths::checkpoint_folder(checkpoint, inner.attempt);
+        let manifest = format!("{folder}/{}", paths::MANIFEST);
+        inner.notes().written.extend([name.clone(), manifest.clone()]);
         let (encoded, file) = store_run(storage, &name, &identity, snapshots, earlier, inline_bytes).await?;
+        if file.as_ref().is_none_or(|file| file.name.is_empty()) {
+            inner.notes().written.remove(&name);
+        }
 
         let Referred { files, tables, bytes, next } = written.kept.refer(asked, encoded, file, &inner.store)?;
         let mut proto = manifest_proto(inner, &identity, manifest::CHECKPOINT);
@@ -158,19 +168,19 @@ impl Writer {
         proto.splits = manifest::values_proto(&splits);
         proto.finished = manifest::finished_proto(&finished);
         proto.committables = manifest::values_proto(&committables);
+        let contents = Contents::new(&proto.files, &committables);
         let sealed = proto.seal();
         let manifest_crc = envelope::checksum(&sealed);
         crash_point("checkpoint.before-manifest");
-        let folder = paths::checkpoint_folder(checkpoint, inner.attempt);
-        storage.put_once(&format!("{folder}/{}", paths::MANIFEST), sealed).await?;
+        storage.put_once(&manifest, sealed).await?;
         crash_point("checkpoint.before-control-record");
         let history = inner.head.lock().await.history;
         let completed =
             CheckpointRef { checkpoint, attempt: inner.attempt, manifest_crc, bytes, history, is_skipped: false };
-        written.pending = Some((completed, next));
+        written.pending = Some((completed, next, contents));
         inner.append(|record| record.with_checkpoint(completed, inner.retain)).await?;
         crash_point("checkpoint.after-control-record");
-        written.pending_counts();
+        written.pending_counts(&mut inner.notes());
         Ok(inner.store.completed(&completed))
     }
 
@@ -184,12 +194,12 @@ impl Writer {
     pub async fn resolve(&self, checkpoint: CheckpointId) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
         let mut written = inner.written.lock().await;
-        let pending = written.pending.as_ref().map(|(pending, _)| *pending);
+        let pending = written.pending.as_ref().map(|(pending, ..)| *pending);
         let Some(completed) = pending.filter(|pending| pending.checkpoint == checkpoint) else {
             return Err(Error::InvalidCheckpoint { checkpoint, reason: "its record is not being appended".to_owned() });
         };
         inner.append_again().await?;
-        written.pending_counts();
+        written.pending_counts(&mut inner.notes());
         Ok(inner.store.completed(&completed))
     }
 
@@ -224,6 +234,7 @@ impl Writer {
         let storage = inner.store.storage().open_beside(dir)?.under(&folder);
         let uri = storage.uri();
         let note = paths::savepoint_note(&uri).expect("the name has the form of such names");
+        inner.notes().savepoint = true;
         inner.store.storage().put_once(&note, Bytes::from(uri.clone().into_bytes())).await?;
         crash_point("savepoint.noted");
         let union_values = union_values(&contents.snapshots);
@@ -303,23 +314,29 @@ impl Writer {
     }
 
     /// Removes what no kept checkpoint needs: run files, then manifests, oldest first, then old control records. Files
-    /// that dead attempts have left go when they are [`retention::AGE_MS`] old.
+    /// that dead attempts have left go when they are [`AGE_MS`](crate::retention::AGE_MS) old: they are looked for at first, and
+    /// then with every [`LOOK_EVERY`](crate::collector::LOOK_EVERY)-th call.
     ///
     /// # Errors
     /// When storage fails or a kept manifest cannot be read; nothing is removed that is needed, and the next call
     /// continues.
     pub async fn collect_garbage(&self) -> Result<Collected> {
-        let Ok(_running) = self.inner.collecting.try_lock() else { return Ok(Collected::default()) };
+        let Ok(mut collector) = self.inner.collector.try_lock() else { return Ok(Collected::default()) };
         let head = {
             let head = self.inner.head.lock().await;
             self.inner.check_open(&head)?;
             head.record.clone()
         };
-        retention::collect(&self.inner.store, &head).await
+        let notes = std::mem::take(&mut *self.inner.notes());
+        collector.collect(&self.inner.store, &head, notes).await
     }
 }
 
 impl Inner {
+    fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
+        self.notes.lock().expect("no holder of the notes panics")
+    }
+
     /// Refuses contents that do not fit the job, and work for an attempt that has ended.
     async fn check(&self, contents: &CheckpointContents) -> Result<(MaxParallelism, u32)> {
         let head = self.head.lock().await;

@@ -1,8 +1,9 @@
 //! What is kept and what goes.
 
 use bytes::Bytes;
+use eddyline_checkpoint::collector::LOOK_EVERY;
 use eddyline_checkpoint::retention::AGE_MS;
-use eddyline_checkpoint::storage::Memory;
+use eddyline_checkpoint::storage::{Fault, Memory};
 use eddyline_stream::Assignment;
 
 use crate::states::{self, checkpoint, contents, groups, sample, start};
@@ -46,6 +47,9 @@ async fn what_a_dead_attempt_has_left_goes_when_it_is_old() {
     assert_eq!(writer.collect_garbage().await.expect("collected").files, 0);
     memory.set_time(AGE_MS);
     writer.write(checkpoint(3), contents(&sample(1), &assignment)).await.expect("written");
+    for _ in 1..LOOK_EVERY {
+        assert_eq!(writer.collect_garbage().await.expect("collected").files, 0, "it does not look");
+    }
     assert_eq!(writer.collect_garbage().await.expect("collected").files, 2);
     assert_eq!(checkpoints(&memory), ["0000000001-1", "0000000003-2"]);
 }
@@ -103,6 +107,36 @@ async fn nothing_goes_when_a_kept_manifest_cannot_be_read() {
         writer.mark_committed(checkpoint(number)).await.expect("noted");
     }
     memory.poke("orders/chk/0000000003-1/manifest", "damaged");
+    let writer = start(&memory).await.writer;
+    memory.set_time(2 * AGE_MS);
     writer.collect_garbage().await.expect_err("refused");
     assert_eq!(checkpoints(&memory).len(), 4);
+}
+
+#[tokio::test]
+async fn what_an_attempt_has_written_itself_is_removed_without_a_look() {
+    let memory = Memory::new();
+    let assignment = Assignment::even(groups(), 1);
+    let writer = start(&memory).await.writer;
+    let mut keys = sample(1);
+    let mut removed = 0;
+    for number in 1..=u64::from(LOOK_EVERY) {
+        keys.insert(("windows".into(), "sums".into(), 7), (0..6000 + number as i64).collect());
+        if number % 5 == 0 {
+            // Its run file is stored, its manifest is not.
+            memory.plan(memory.requests() + 1, Fault::Before);
+            writer.write(checkpoint(number), contents(&keys, &assignment)).await.expect_err("storage fails");
+            continue;
+        }
+        writer.write(checkpoint(number), contents(&keys, &assignment)).await.expect("written");
+        writer.mark_committed(checkpoint(number)).await.expect("noted");
+        let before = memory.requests();
+        let collected = writer.collect_garbage().await.expect("collected");
+        removed += collected.files;
+        let looks = if number == 1 { 6 } else { 0 };
+        assert_eq!(memory.requests() - before, looks + (collected.files + collected.records) as u64);
+    }
+    assert!(removed > 100, "{removed}");
+    assert_eq!(checkpoints(&memory), ["0000000063-1", "0000000064-1"]);
+    assert_eq!(memory.names().iter().filter(|name| name.contains("/state/")).count(), 2);
 }
