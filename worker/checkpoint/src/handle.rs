@@ -15,7 +15,8 @@ use eddyline_state::{Snapshot, TableRows};
 use eddyline_stream::{
     Assignment, Attempt, CheckpointId, KeyGroup, KeyGroupSet, MaxParallelism, OperatorUid, key_hash,
 };
-use tokio::sync::OnceCell;
+use futures::{StreamExt, TryStreamExt};
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::control_log;
 use crate::envelope;
@@ -33,6 +34,10 @@ use crate::storage::Storage;
 
 /// Rows of one bucket are handed back in pieces of about this size.
 const PIECE_BYTES: u64 = 64 << 20;
+/// Requests for state that are in flight, or whose blocks are being decoded. One is at most 8 MiB, or one block.
+const REQUESTS: usize = 16;
+/// Runs that are read at the same time for one subtask.
+const RUNS_AT_ONCE: usize = 8;
 
 /// A checkpoint or savepoint that can be restored. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,6 +52,8 @@ struct Inner {
     /// What the names of run files are relative to.
     base: Storage,
     files: Vec<OnceCell<RunFile>>,
+    /// Taken by requests.
+    turns: Semaphore,
 }
 
 impl CheckpointHandle {
@@ -71,7 +78,8 @@ impl CheckpointHandle {
             }
         };
         let files = manifest.files.iter().map(|_| OnceCell::new()).collect();
-        Ok(Self { inner: Arc::new(Inner { uri, manifest, base, files }) })
+        let turns = Semaphore::new(REQUESTS);
+        Ok(Self { inner: Arc::new(Inner { uri, manifest, base, files, turns }) })
     }
 
     /// Opens a savepoint or a checkpoint by the location of its folder or its manifest; or the latest checkpoint of a job
@@ -262,13 +270,12 @@ impl CheckpointHandle {
         let manifest = &self.inner.manifest;
         let mut snapshot = Snapshot::default();
         for table in manifest.tables.iter().filter(|table| table.operator == *operator) {
-            let mut blocks = Vec::new();
-            for run in &table.runs {
-                let wanted = |group: &KeyGroup| run.key_groups.contains(*group);
-                if key_groups.iter().any(|group| wanted(&group)) {
-                    blocks.extend(self.read_run(table, run, key_groups).await?);
-                }
-            }
+            let is_wanted = |run: &&Run| key_groups.iter().any(|group| run.key_groups.contains(group));
+            let runs = table.runs.iter().filter(is_wanted).map(|run| self.read_run(table, run, key_groups));
+            // Collected, because the compiler cannot infer a lifetime for closures that are held over an await.
+            let runs: Vec<_> = runs.collect();
+            let read: Vec<Vec<BlockRows>> = futures::stream::iter(runs).buffered(RUNS_AT_ONCE).try_collect().await?;
+            let blocks: Vec<BlockRows> = read.into_iter().flatten().collect();
             if !blocks.is_empty() {
                 let (name, schema) = (table.name.clone(), table.schema.clone());
                 let operator = operator.as_str().to_owned();
@@ -285,7 +292,7 @@ impl CheckpointHandle {
     /// Reads the rows that a run has of these key groups.
     pub(crate) async fn read_run(&self, table: &Table, run: &Run, key_groups: &KeyGroupSet) -> Result<Vec<BlockRows>> {
         let entries = self.entries(table, run, key_groups).await?;
-        self.file(run.file).await?.read_blocks(entries).await
+        self.file(run.file).await?.read_blocks(entries, &self.inner.turns).await
     }
 
     /// The blocks that a run has of these key groups.

@@ -9,6 +9,7 @@ use eddyline_connectors::OpenContext;
 use eddyline_connectors::source::Split;
 use eddyline_job_graph::{JobGraph, NodeKind};
 use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use tracing::{info, warn};
 
 use super::attempt;
@@ -17,6 +18,9 @@ use super::staging::SavepointStaging;
 use super::storing::{BySink, Committers};
 use crate::runtime::build::{self, Restored};
 use crate::runtime::connectors::Connectors;
+
+/// Subtasks whose state is read at the same time. The requests in flight of all of them together have a bound of their own.
+const SUBTASKS_AT_ONCE: usize = 8;
 
 /// What an attempt restores, and whether that is the latest checkpoint of the job's own folder. `start_after` is the
 /// latest checkpoint at the time of the decision to start. Checkpoints up to it count only with [`Restore::Latest`].
@@ -178,17 +182,18 @@ pub(super) async fn restore(
     let from_memory = held.is_some();
     info!(%attempt, parallelism, checkpoint = %handle.id(), from = %handle.uri(), from_memory, "restoring");
     report_fit(&fit, handle);
+    let mut subtasks = Vec::new();
     for node in &graph.nodes {
         let Some(recorded) = fit.recorded(&node.uid) else { continue };
         for slot in (0..parallelism).map(SlotIndex::new) {
-            let key_groups = assignment.key_groups_of(slot);
-            let snapshot = match &held {
-                Some(held) => held.restore(&node.uid, &key_groups).await?,
-                None => fit.arrange(&node.uid, handle.restore(recorded, &key_groups).await?)?,
-            };
-            if !snapshot.is_empty() {
-                restored.operators.insert((node.uid.clone(), slot), snapshot);
-            }
+            let (fit, held, key_groups) = (&fit, &held, assignment.key_groups_of(slot));
+            subtasks.push(async move {
+                let snapshot = match held {
+                    Some(held) => held.restore(&node.uid, &key_groups).await?,
+                    None => fit.arrange(&node.uid, handle.restore(recorded, &key_groups).await?)?,
+                };
+                Ok::<_, Error>(((node.uid.clone(), slot), snapshot))
+            });
         }
         let splits: Vec<Split> = decode(handle.splits(recorded), "a source split")?;
         if !splits.is_empty() {
@@ -201,6 +206,8 @@ pub(super) async fn restore(
             restored.finished.insert(node.uid.clone(), finished.to_vec());
         }
     }
+    let snapshots: Vec<_> = stream::iter(subtasks).buffered(SUBTASKS_AT_ONCE).try_collect().await?;
+    restored.operators.extend(snapshots.into_iter().filter(|(_, snapshot)| !snapshot.is_empty()));
     let is_read = restored.splits.values().flatten().all(|split| split.finished);
     if !restored.splits.is_empty() && is_read {
         info!("all known input has been read already; `--restore none` reads it again from the start");

@@ -1,11 +1,13 @@
 //! Reads run files: the footer first, then blocks by coalesced ranges.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use eddyline_stream::{CheckpointId, KeyGroup, MaxParallelism};
 use futures::{StreamExt, TryStreamExt};
+use tokio::sync::Semaphore;
 
 use super::{BlockEntry, Footer, LZ4, MAGIC, TRAILER};
 use crate::block;
@@ -18,14 +20,14 @@ const FIRST_READ_BYTES: u64 = 256 << 10;
 const GAP_BYTES: u64 = 128 << 10;
 /// The most bytes that one request reads, unless a single block is larger.
 const REQUEST_BYTES: u64 = 8 << 20;
-/// Requests in flight for one file.
-const REQUESTS: usize = 4;
+/// Requests of one read that are in flight or wait for their turn.
+const REQUESTS: usize = 16;
 
 /// An open run file.
 #[derive(Debug)]
 pub(crate) struct RunFile {
     object: String,
-    footer: Footer,
+    footer: Arc<Footer>,
     source: Source,
 }
 
@@ -50,7 +52,7 @@ impl RunFile {
             return Err(Error::corrupt(object, "trailer", "the footer is larger than the file"));
         };
         check_magic(object, &bytes)?;
-        let footer = Footer::decode(object, footer, start)?;
+        let footer = Arc::new(Footer::decode(object, footer, start)?);
         Ok(Self { object: object.to_owned(), footer, source: Source::Whole(bytes) })
     }
 
@@ -79,7 +81,7 @@ impl RunFile {
             let (Some(start), footer, _) = locate_footer(&object, &tail, bytes)? else {
                 return Err(Error::corrupt(object, "trailer", "it changed between two reads"));
             };
-            let footer = Footer::decode(&object, footer, start)?;
+            let footer = Arc::new(Footer::decode(&object, footer, start)?);
             let source = Source::Object { storage: storage.clone(), name: name.to_owned(), checkpoint };
             Self { object, footer, source }
         };
@@ -103,62 +105,65 @@ impl RunFile {
         Ok(())
     }
 
-    /// Reads the given blocks, in the order of the index, and nothing else but small gaps between them.
-    pub(crate) async fn read_blocks(&self, entries: Vec<BlockEntry>) -> Result<Vec<BlockRows>> {
+    /// Reads blocks, given in the order of the index, and nothing else but small gaps between them. Each request takes a turn
+    /// from when it is sent until its blocks are decoded: turns bound the memory of what is read and not decoded.
+    pub(crate) async fn read_blocks(&self, entries: Vec<BlockEntry>, turns: &Semaphore) -> Result<Vec<BlockRows>> {
         let requests = coalesce(&entries);
-        let fetched = requests.into_iter().map(|(range, members)| async move {
-            let content = match &self.source {
-                Source::Whole(bytes) => {
-                    let slice = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-                    let (start, end) = slice.expect("the index lies within the bytes at hand");
-                    bytes.slice(start..end)
-                }
-                Source::Object { storage, name, checkpoint } => {
-                    // The first request includes the magic before the first block.
-                    let start = if range.start == MAGIC.len() as u64 { 0 } else { range.start };
-                    let content = read(storage, name, *checkpoint, start..range.end).await?;
-                    if start == 0 {
-                        check_magic(&self.object, &content)?;
-                        content.slice(MAGIC.len()..)
-                    } else {
-                        content
-                    }
-                }
-            };
-            Ok::<_, Error>((content, range.start, members))
+        let reads = requests.into_iter().map(|(range, members)| async move {
+            let _turn = turns.acquire().await.expect("nobody closes it");
+            let (content, start) = self.fetch(range).await?;
+            let decoder = Decoder { object: self.object.clone(), footer: Arc::clone(&self.footer), verify: true };
+            tokio::task::spawn_blocking(move || decoder.decode_all(&content, start, &members)).await?
         });
         // Collected, because the compiler cannot infer a lifetime for closures that are held over an await.
-        let fetched: Vec<_> = fetched.collect();
-        let fetched: Vec<_> = futures::stream::iter(fetched).buffered(REQUESTS).try_collect().await?;
-        let decoder = Decoder { object: self.object.clone(), footer: self.footer.clone(), verify: true };
-        tokio::task::spawn_blocking(move || decoder.decode_all(&fetched)).await?
+        let reads: Vec<_> = reads.collect();
+        let decoded: Vec<Vec<BlockRows>> = futures::stream::iter(reads).buffered(REQUESTS).try_collect().await?;
+        Ok(decoded.into_iter().flatten().collect())
+    }
+
+    /// Reads a range of blocks. Returns the content and where it starts.
+    async fn fetch(&self, range: Range<u64>) -> Result<(Bytes, u64)> {
+        match &self.source {
+            Source::Whole(bytes) => {
+                let slice = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+                let (start, end) = slice.expect("the index lies within the bytes at hand");
+                Ok((bytes.slice(start..end), range.start))
+            }
+            Source::Object { storage, name, checkpoint } => {
+                // The magic before the first block comes with it.
+                let start = if range.start == MAGIC.len() as u64 { 0 } else { range.start };
+                let content = read(storage, name, *checkpoint, start..range.end).await?;
+                if start == 0 {
+                    check_magic(&self.object, &content)?;
+                }
+                Ok((content, start))
+            }
+        }
     }
 
     /// Reads all blocks of a file in memory, on this thread.
     pub(crate) fn decode_whole(&self, verify: bool) -> Result<Vec<BlockRows>> {
         let Source::Whole(bytes) = &self.source else { return Ok(Vec::new()) };
-        let decoder = Decoder { object: self.object.clone(), footer: self.footer.clone(), verify };
-        decoder.decode_all(&[(bytes.clone(), 0, self.footer.blocks.clone())])
+        let decoder = Decoder { object: self.object.clone(), footer: Arc::clone(&self.footer), verify };
+        decoder.decode_all(bytes, 0, &self.footer.blocks)
     }
 }
 
 struct Decoder {
     object: String,
-    footer: Footer,
+    footer: Arc<Footer>,
     verify: bool,
 }
 
 impl Decoder {
-    fn decode_all(&self, fetched: &[(Bytes, u64, Vec<BlockEntry>)]) -> Result<Vec<BlockRows>> {
-        let mut decoded = Vec::with_capacity(fetched.iter().map(|(_, _, entries)| entries.len()).sum());
-        for (content, start, entries) in fetched {
-            for entry in entries {
-                let from = usize::try_from(entry.offset - start).expect("within bytes at hand");
-                let stored = &content[from..from + entry.stored_bytes as usize];
-                decoded.push(self.decode(*entry, stored).map_err(|reason| self.corrupt(entry, reason))?);
-            }
-        }
-        Ok(decoded)
+    /// Decodes blocks out of a part of the file that begins at byte `start`.
+    fn decode_all(&self, content: &Bytes, start: u64, entries: &[BlockEntry]) -> Result<Vec<BlockRows>> {
+        let decode = |entry: &BlockEntry| {
+            let from = usize::try_from(entry.offset - start).expect("within bytes at hand");
+            let stored = &content[from..from + entry.stored_bytes as usize];
+            self.decode(*entry, stored).map_err(|reason| self.corrupt(entry, reason))
+        };
+        entries.iter().map(decode).collect()
     }
 
     fn decode(&self, entry: BlockEntry, stored: &[u8]) -> std::result::Result<BlockRows, String> {

@@ -31,6 +31,8 @@ struct Contents {
     faults: VecDeque<(u64, Fault)>,
     dead: bool,
     overwrites: bool,
+    reads: usize,
+    reads_at_once: usize,
 }
 
 /// Objects in memory. Clones share them; requests are counted, and faults are planned by that count.
@@ -60,6 +62,11 @@ impl Memory {
     /// How many requests there have been.
     pub fn requests(&self) -> u64 {
         self.lock().requests
+    }
+
+    /// How many ranges were read at the same time at most.
+    pub fn reads_at_once(&self) -> usize {
+        self.lock().reads_at_once
     }
 
     /// Sets the clock that dates new objects, in milliseconds since the epoch.
@@ -171,6 +178,14 @@ impl Backend for Memory {
 
     fn get_range<'a>(&'a self, name: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Option<Bytes>, Error>> {
         Box::pin(async move {
+            {
+                let mut contents = self.lock();
+                contents.reads += 1;
+                contents.reads_at_once = contents.reads_at_once.max(contents.reads);
+            }
+            // Others get their turn to ask, too.
+            tokio::task::yield_now().await;
+            self.lock().reads -= 1;
             self.request("read", name, None, |contents| {
                 let (content, _) = contents.objects.get(name)?;
                 let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(content.len());

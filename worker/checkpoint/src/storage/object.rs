@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig};
@@ -21,6 +22,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long and how often a request is retried.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRIES: usize = 8;
+/// Parts of one upload that are sent at the same time.
+const PARTS_AT_ONCE: usize = 4;
 
 pub(crate) struct Objects<S> {
     store: S,
@@ -86,13 +89,21 @@ impl<S: ObjectStore> Objects<S> {
     async fn upload_parts(&self, path: &Path, mut parts: mpsc::Receiver<Part>) -> Result<(), object_store::Error> {
         let abandoned = |error| object_store::Error::Generic { store: "S3", source: Box::new(error) };
         let mut upload = self.store.put_multipart(path).await?;
+        let mut on_their_way = FuturesUnordered::new();
         let sent = async {
             while let Some(part) = parts.recv().await {
-                upload.put_part(PutPayload::from(part.map_err(abandoned)?)).await?;
+                on_their_way.push(upload.put_part(PutPayload::from(part.map_err(abandoned)?)));
+                if on_their_way.len() == PARTS_AT_ONCE {
+                    on_their_way.try_next().await?;
+                }
             }
+            while on_their_way.try_next().await?.is_some() {}
             Ok(())
         };
-        match sent.await {
+        let sent = sent.await;
+        // A part that arrived after an abort would stay in the store.
+        while on_their_way.next().await.is_some() {}
+        match sent {
             Ok(()) => upload.complete().await.map(|_| ()),
             Err(error) => {
                 if let Err(error) = upload.abort().await {

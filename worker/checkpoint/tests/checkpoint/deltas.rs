@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use eddyline_checkpoint::storage::{Fault, Memory};
 use eddyline_checkpoint::{CheckpointHandle, Error, Storage, Writer, copy, copy_savepoint};
+use eddyline_stream::KeyGroupSet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -180,7 +181,12 @@ async fn a_checkpoint_writes_what_has_changed_and_an_eighth_of_the_rest() {
     // Two checkpoints are kept.
     let runs = memory.names().into_iter().filter(|name| name.contains("/state/")).count();
     assert_eq!(runs, 9);
-    let handle = changing::store(&memory).latest().await.expect("read").expect("a checkpoint");
+    // All files are read at the same time, each in parts.
+    let before = memory.copy();
+    let handle = changing::store(&before).latest().await.expect("read").expect("a checkpoint");
+    assert_eq!(before.reads_at_once(), 0);
+    handle.restore(&states::uid("windows"), &KeyGroupSet::all(states::groups())).await.expect("restored");
+    assert!((8..=16).contains(&before.reads_at_once()), "{} at once", before.reads_at_once());
     let text = handle.inspect().await.expect("inspected").to_string();
     assert!(
         text.contains("format 3") && text.contains("20000 rows") && text.contains("8 run files (8 with changes"),
