@@ -6,7 +6,8 @@
 //! copied one by one: state refers to rows of batches ([`rows`]).
 //!
 //! Rows that a watermark releases are given out in pieces. What is not out yet at a barrier between two pieces waits in the
-//! snapshot with a mark: other rows that are as old came behind the watermark and wait for the next one. Peers, rows of a key at one time whose frames end with the last of them, are never parted.
+//! snapshot with a mark: other rows that are as old came behind the watermark and wait for the next one. Peers, rows of a key
+//! at one time whose frames end with the last of them, are never parted.
 //!
 //! What is late is Flink's, which has three rules ([`lateness`]). Output is in order of time, then of arrival; after a
 //! restore the rows of different keys at one time may come in another order.
@@ -231,7 +232,9 @@ impl Operator for OverOperator {
     }
 
     fn resume(&mut self, out: &mut Collector) -> Result<Progress> {
-        while self.pending.may_be_due(self.releasing) {
+        // After a restore without rows to give out, no watermark is being worked on: its cleanups are done.
+        let is_releasing = self.releasing > Watermark::MIN || self.pending.has_ripe();
+        while self.pending.is_due(self.releasing) {
             let room = out.room().min(CHUNK_ROWS);
             if room == 0 {
                 return Ok(Progress::More);
@@ -243,16 +246,15 @@ impl Operator for OverOperator {
             };
             let chunk = self.pending.pop_until(self.releasing, room, peers);
             if chunk.is_empty() {
-                if self.pending.has_ripe() {
-                    return Ok(Progress::More);
-                }
-                break;
+                return Ok(Progress::More);
             }
             self.take(&chunk, out)?;
         }
-        self.releasing = Watermark::MIN;
-        self.lateness.pass(self.watermark.time_ms().saturating_add(1));
-        self.forget_cleaned();
+        if is_releasing {
+            self.releasing = Watermark::MIN;
+            self.lateness.pass(self.watermark.time_ms().saturating_add(1));
+            self.forget_cleaned();
+        }
         Ok(Progress::Done)
     }
 

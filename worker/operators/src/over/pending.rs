@@ -75,10 +75,17 @@ impl Pending {
         Ok(())
     }
 
-    /// Whether there can be rows that the watermark has reached.
-    pub fn may_be_due(&self, watermark: Watermark) -> bool {
+    /// Whether there are rows that the watermark has reached. Then [`Self::pop_until`] has some, unless there is no room for the
+    /// peers that come first.
+    pub fn is_due(&mut self, watermark: Watermark) -> bool {
         let first = self.buckets.first_key_value().map(|(number, _)| number << BUCKET_BITS);
-        !self.ripe.is_empty() || first.is_some_and(|first| first <= watermark.time_ms())
+        if self.ripe.is_empty()
+            && first.is_some_and(|first| first <= watermark.time_ms())
+            && let Some(ripe) = self.ripen(watermark)
+        {
+            self.ripe = ripe.into();
+        }
+        !self.ripe.is_empty()
     }
 
     /// Whether there are rows that a watermark has released.

@@ -427,3 +427,16 @@ fn a_row_far_in_the_future_does_not_keep_its_whole_batch() {
     let expected: Vec<(i64, String)> = (0..40).map(|id| (id, "1".to_owned())).collect();
     assert_eq!(sums_at(&mut driver, 2_000_000), expected);
 }
+
+#[test]
+fn a_restore_does_no_cleanups_of_rows_that_came_behind_the_watermark() {
+    let mut slots = Slots::new(OverFrame::Range(0), 1);
+    slots.watermark(Watermark::new(1), None);
+    slots.buffer.extend([row(0, 0, -37, 1), row(1, 0, 1, 1)]);
+    assert!(!slots.rescale(1).contains(&true), "nothing was being given out");
+    slots.buffer.push(row(2, 0, -59, 1));
+    slots.watermark(Watermark::MAX, None);
+
+    let ids: Vec<i64> = slots.output.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [2, 0, 1]);
+}
