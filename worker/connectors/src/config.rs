@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU16;
 
+use eddyline_stream::ChangelogMode;
+
 use crate::{OptionError, OptionErrors, TableDescriptor, blackhole, datagen, filesystem, kafka, nexmark, print};
 
 const SOURCES: &str = "'kafka', 'filesystem', 'datagen' and 'nexmark' can be read";
@@ -79,6 +81,15 @@ impl SourceConfig {
         }
     }
 
+    /// Which kinds of rows are read.
+    pub fn changelog_mode(&self) -> ChangelogMode {
+        match self {
+            Self::Kafka(config) => config.layout.value_format.changelog_mode(),
+            Self::Filesystem(config) => config.format.changelog_mode(),
+            Self::Datagen(_) | Self::Nexmark(_) => ChangelogMode::INSERT_ONLY,
+        }
+    }
+
     /// The maximum number of readers of the table, if it is set. As in Flink, not every connector has the option.
     pub fn parallelism(&self) -> Option<NonZeroU16> {
         match self {
@@ -128,6 +139,15 @@ impl SinkConfig {
             Self::Filesystem(_) => "filesystem",
             Self::Print(_) => "print",
             Self::Blackhole(_) => "blackhole",
+        }
+    }
+
+    /// Which kinds of rows can be written.
+    pub fn changelog_mode(&self) -> ChangelogMode {
+        match self {
+            Self::Kafka(config) => config.layout.value_format.changelog_mode(),
+            Self::Filesystem(config) => config.format.changelog_mode(),
+            Self::Print(_) | Self::Blackhole(_) => ChangelogMode::ALL,
         }
     }
 

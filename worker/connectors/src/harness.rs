@@ -120,11 +120,11 @@ impl Harness {
         Ok(self.block_on(enumerator.discover())?.splits)
     }
 
-    /// The next rows, or `None` when all splits of the reader are finished.
+    /// The next rows of a table of inserts, or `None` when all splits of the reader are finished.
     pub(crate) fn next(&self, reader: &mut dyn SourceReader, rows_max: usize) -> Result<Option<RecordBatch>, Error> {
         loop {
             match reader.poll(rows_max)? {
-                Poll::Rows { rows, .. } => return Ok(Some(rows)),
+                Poll::Rows { rows, .. } => return Ok(Some(rows.into_inserts().expect("a table of inserts"))),
                 Poll::Finished(_) => {
                     if reader.snapshot()?.iter().all(|split| split.finished) {
                         return Ok(None);

@@ -13,9 +13,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
-use eddyline_stream::CheckpointId;
+use eddyline_stream::{Batch, CheckpointId};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
@@ -73,8 +72,12 @@ impl Future for Prepared {
 
 /// Writes rows on a slot thread.
 pub trait SinkWriter: Send {
-    /// Writes rows. May buffer; must not block for long (see [`SinkWriter::is_ready`]).
-    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error>;
+    /// Writes rows of the kinds that the sink's [`changelog_mode`](crate::SinkConfig::changelog_mode) has. May buffer; must not
+    /// block for long (see [`SinkWriter::is_ready`]).
+    ///
+    /// # Errors
+    /// Says what is wrong with the rows or with their target.
+    fn write(&mut self, batch: &Batch) -> Result<(), Error>;
 
     /// Whether it can accept more rows now. `false` is back-pressure; the waker is called when that ends.
     fn is_ready(&mut self) -> Result<bool, Error> {

@@ -10,9 +10,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use bytes::Bytes;
-use eddyline_stream::{CheckpointId, SplitId};
+use eddyline_stream::{Batch, CheckpointId, SplitId};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -124,7 +123,7 @@ pub enum Poll {
         /// Which split.
         split: SplitId,
         /// The rows.
-        rows: RecordBatch,
+        rows: Batch,
     },
     /// A split has come to its end. Comes once for each split, after its last rows.
     Finished(SplitId),

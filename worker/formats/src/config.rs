@@ -3,7 +3,9 @@
 use std::fmt;
 
 use arrow::datatypes::SchemaRef;
+use eddyline_stream::ChangelogMode;
 
+use crate::cdc::{self, Dialect};
 use crate::{csv, json, parquet, raw};
 
 /// The WITH options of a table, as far as formats read them.
@@ -63,6 +65,8 @@ pub enum FormatConfig {
     Raw(raw::Config),
     /// `'format' = 'parquet'`.
     Parquet(parquet::Config),
+    /// `'format' = 'debezium-json'`, `'canal-json'`, `'maxwell-json'`, `'ogg-json'`.
+    Cdc(cdc::Config),
 }
 
 impl FormatConfig {
@@ -80,10 +84,16 @@ impl FormatConfig {
             "csv" => csv::Config::parse(&mut reader, schema).map(Self::Csv),
             "raw" => raw::Config::parse(&mut reader, schema).map(Self::Raw),
             "parquet" => parquet::Config::parse(&mut reader, schema).map(Self::Parquet),
-            _ => Err(ConfigError::of(
-                key,
-                format!("unknown format '{name}'; the formats are 'json', 'csv', 'parquet' and 'raw'"),
-            )),
+            _ => match Dialect::ALL.into_iter().find(|dialect| dialect.format() == name) {
+                Some(dialect) => cdc::Config::parse(dialect, &mut reader, schema).map(Self::Cdc),
+                None => Err(ConfigError::of(
+                    key,
+                    format!(
+                        "unknown format '{name}'; the formats are 'json', 'csv', 'parquet', 'raw', 'debezium-json', \
+                         'canal-json', 'maxwell-json' and 'ogg-json'"
+                    ),
+                )),
+            },
         }
     }
 
@@ -94,13 +104,14 @@ impl FormatConfig {
             Self::Csv(_) => "csv",
             Self::Raw(_) => "raw",
             Self::Parquet(_) => "parquet",
+            Self::Cdc(config) => config.dialect.format(),
         }
     }
 
     /// The unit in which the format is read and written.
     pub fn framing(&self) -> Framing {
         match self {
-            Self::Json(_) | Self::Csv(_) | Self::Raw(_) => Framing::Records,
+            Self::Json(_) | Self::Csv(_) | Self::Raw(_) | Self::Cdc(_) => Framing::Records,
             Self::Parquet(_) => Framing::Files,
         }
     }
@@ -110,6 +121,7 @@ impl FormatConfig {
         let skip = match self {
             Self::Json(config) => config.ignore_parse_errors,
             Self::Csv(config) => config.ignore_parse_errors,
+            Self::Cdc(config) => config.rows.ignore_parse_errors,
             Self::Raw(_) | Self::Parquet(_) => false,
         };
         if skip { OnBadRecord::Skip } else { OnBadRecord::Fail }
@@ -119,8 +131,36 @@ impl FormatConfig {
     pub fn parquet(&self) -> Option<&parquet::Config> {
         match self {
             Self::Parquet(config) => Some(config),
-            Self::Json(_) | Self::Csv(_) | Self::Raw(_) => None,
+            Self::Json(_) | Self::Csv(_) | Self::Raw(_) | Self::Cdc(_) => None,
         }
+    }
+
+    /// Which kinds of rows there can be in what is read, and which can be written.
+    pub fn changelog_mode(&self) -> ChangelogMode {
+        match self {
+            Self::Json(_) | Self::Csv(_) | Self::Raw(_) | Self::Parquet(_) => ChangelogMode::INSERT_ONLY,
+            Self::Cdc(_) => ChangelogMode::ALL,
+        }
+    }
+
+    /// The option that says how a reader skips bad records, for people; `None` if the format has none.
+    pub fn skip_option(&self) -> Option<String> {
+        match self {
+            Self::Json(_) | Self::Csv(_) | Self::Cdc(_) => Some(format!("{}.ignore-parse-errors", self.name())),
+            Self::Raw(_) | Self::Parquet(_) => None,
+        }
+    }
+
+    /// Checks that records can be written with these options, whose keys begin with `prefix`.
+    ///
+    /// # Errors
+    /// Names the option that is for reading only.
+    pub fn check_encoding(&self, prefix: &str) -> Result<(), ConfigError> {
+        let Self::Cdc(config) = self else { return Ok(()) };
+        config.check_encoding().map_err(|(option, reason)| {
+            let key = format!("{prefix}{}.{option}", self.name());
+            ConfigError::of(key.clone(), format!("'{key}': {reason}"))
+        })
     }
 }
 
@@ -141,6 +181,7 @@ impl FormatConfig {
             Self::Json(config) => Box::new(json::Decoder::new(config, schema, projection, batch_rows)?),
             Self::Csv(config) => Box::new(csv::Decoder::new(config, schema, projection, batch_rows)?),
             Self::Raw(config) => Box::new(raw::Decoder::new(config, schema, projection, batch_rows)?),
+            Self::Cdc(config) => Box::new(cdc::Decoder::new(config, schema, projection, batch_rows)?),
             Self::Parquet(_) => return Err(self.no_records()),
         })
     }
@@ -154,6 +195,7 @@ impl FormatConfig {
             Self::Json(config) => Box::new(json::Encoder::new(config, schema)?),
             Self::Csv(config) => Box::new(csv::Encoder::new(config, schema)?),
             Self::Raw(config) => Box::new(raw::Encoder::new(config, schema)?),
+            Self::Cdc(config) => Box::new(cdc::Encoder::new(config, schema)?),
             Self::Parquet(_) => return Err(self.no_records()),
         })
     }
@@ -171,6 +213,11 @@ pub(crate) struct OptionReader<'a> {
 }
 
 impl OptionReader<'_> {
+    /// The format's name in SQL.
+    pub(crate) fn format(&self) -> &str {
+        self.format
+    }
+
     /// The full key of an option of this format.
     pub(crate) fn key(&self, name: &str) -> String {
         format!("{}{}.{name}", self.prefix, self.format)

@@ -4,6 +4,7 @@ use std::fmt;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
+use eddyline_stream::Batch;
 
 use crate::Error;
 use crate::columns::Column;
@@ -16,15 +17,6 @@ pub const BATCH_BYTES_MAX: usize = 64 << 20;
 
 /// The number of bytes of a bad record that its error shows.
 const EXCERPT_CHARS: usize = 48;
-
-/// The result of reading a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decoded {
-    /// A row was added.
-    Row,
-    /// The record gives no row: it is empty, JSON `null`, or a comment.
-    Nothing,
-}
 
 /// Why a record cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,24 +73,25 @@ pub trait RecordDecoder: Send {
     /// The schema of the batches.
     fn schema(&self) -> &SchemaRef;
 
-    /// Reads one record, which gives one row or none.
+    /// Reads one record. Returns how many rows it has added: one; or none, if the record is empty, JSON `null`, or a comment;
+    /// in the formats of changelogs two for an update, and any number for a change of several rows.
     ///
     /// # Errors
     /// The record cannot be read. Nothing of it stays in the batch.
-    fn decode(&mut self, record: &[u8]) -> Result<Decoded, BadRecord>;
+    fn decode(&mut self, record: &[u8]) -> Result<usize, BadRecord>;
 
     /// Reads a record without a value, such as a Kafka tombstone. It gives a row only in formats that have such
     /// records.
     ///
     /// # Errors
     /// The table cannot hold such a record.
-    fn decode_null(&mut self) -> Result<Decoded, BadRecord> {
-        Ok(Decoded::Nothing)
+    fn decode_null(&mut self) -> Result<usize, BadRecord> {
+        Ok(0)
     }
 
     /// Reads lines until `rows_max` rows are in the batch, the batch is full, a line is bad, or the last complete line
-    /// is read. With `at_end` the last line needs no line end. Zero bytes consumed, no bad line and not `at_end` means
-    /// that the buffer has no complete line: append more bytes.
+    /// is read. A line that gives several rows may exceed `rows_max`. With `at_end` the last line needs no line end. Zero
+    /// bytes consumed, no bad line and not `at_end` means that the buffer has no complete line: append more bytes.
     fn decode_lines(&mut self, buffer: &[u8], rows_max: usize, at_end: bool) -> Lines;
 
     /// The number of rows of the batch.
@@ -116,7 +109,7 @@ pub trait RecordDecoder: Send {
     ///
     /// # Errors
     /// The columns do not form a batch, which is a defect.
-    fn flush(&mut self) -> Result<RecordBatch, Error>;
+    fn flush(&mut self) -> Result<Batch, Error>;
 }
 
 /// The batch that a decoder is filling.
@@ -214,8 +207,7 @@ pub(crate) fn decode_lines<D: RecordDecoder>(
         done.consumed += taken;
         done.lines += 1;
         match decoder.decode(line) {
-            Ok(Decoded::Row) => done.rows += 1,
-            Ok(Decoded::Nothing) => {}
+            Ok(rows) => done.rows += rows,
             Err(bad) => {
                 done.bad = Some(bad);
                 break;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use eddyline_stream::Batch;
 
 use crate::Error;
 
@@ -12,8 +13,8 @@ pub trait RecordEncoder: Send {
     /// Appends one record for each row of `batch`, which has the columns that the encoder was made for, in that order.
     ///
     /// # Errors
-    /// The batch has other columns. Nothing is appended then.
-    fn encode(&mut self, batch: &RecordBatch, out: &mut EncodedRecords) -> Result<(), Error>;
+    /// The batch has other columns, or rows of a kind that the format cannot write. Nothing is appended then.
+    fn encode(&mut self, batch: &Batch, out: &mut EncodedRecords) -> Result<(), Error>;
 }
 
 /// Records end to end in one buffer. If it is cleared and reused, it allocates nothing in the long run.
@@ -104,8 +105,19 @@ impl EncodedRecords {
     }
 }
 
+/// The columns of a batch, for a format that writes inserts only. Checks that they are those that its encoder was made for.
+pub(crate) fn inserts<'a>(
+    format: &'static str,
+    batch: &'a Batch,
+    schema: &SchemaRef,
+) -> Result<&'a RecordBatch, Error> {
+    let rows = batch.inserts().map_err(|source| Error::NotInsertOnly { format, source })?;
+    check_columns(rows, schema)?;
+    Ok(rows)
+}
+
 /// Checks that a batch has the columns that an encoder was made for.
-pub(crate) fn check_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<(), Error> {
+pub(crate) fn check_columns(batch: &RecordBatch, schema: &SchemaRef) -> Result<(), Error> {
     let (found, expected) = (batch.columns(), schema.fields());
     if found.len() != expected.len() {
         return Err(Error::Batch(format!("it has {} columns instead of {}", found.len(), expected.len())));

@@ -11,7 +11,9 @@ mod encoder;
 #[cfg(feature = "io")]
 mod keys;
 #[cfg(feature = "io")]
-mod scan;
+mod row_reader;
+#[cfg(feature = "io")]
+pub(crate) mod scan;
 #[cfg(feature = "io")]
 mod value;
 
@@ -20,6 +22,10 @@ pub use config::{Config, NullMapKeys, TimestampFormat};
 pub use decoder::Decoder;
 #[cfg(feature = "io")]
 pub use encoder::Encoder;
+#[cfg(feature = "io")]
+pub(crate) use encoder::RowWriter;
+#[cfg(feature = "io")]
+pub(crate) use row_reader::RowReader;
 
 #[cfg(all(test, feature = "io"))]
 mod tests;

@@ -1,6 +1,7 @@
 //! Formats: how the bytes of records and files become columns, and columns become bytes.
 //!
 //! `json`, `csv` and `raw` are record formats: one record (the value of a Kafka message, a line of a file) is one row.
+//! In the formats of change data capture, such as `debezium-json` (module [`cdc`]), a record is a change.
 //! A [`RecordDecoder`] turns records into Arrow batches, a [`RecordEncoder`] turns batches into records. `parquet` is a
 //! file format with its own interface.
 //!
@@ -10,6 +11,7 @@
 //! A record that cannot be read is a [`BadRecord`]: what is wrong with it and where in it. The connector adds the place
 //! (topic, partition and offset, or file and line) and applies the policy; nothing of a bad record stays in a batch.
 
+pub mod cdc;
 mod config;
 pub mod csv;
 pub mod json;
@@ -33,7 +35,7 @@ mod text;
 pub use config::{ConfigError, FormatConfig, FormatOptions, Framing, OnBadRecord};
 
 #[cfg(feature = "io")]
-pub use decode::{BATCH_BYTES_MAX, BadRecord, Decoded, Lines, RECORD_BYTES_MAX, RecordDecoder};
+pub use decode::{BATCH_BYTES_MAX, BadRecord, Lines, RECORD_BYTES_MAX, RecordDecoder};
 #[cfg(feature = "io")]
 pub use encode::{EncodedRecords, RecordEncoder};
 
@@ -73,6 +75,14 @@ pub enum Error {
     /// A batch does not have the columns that the encoder was made for.
     #[error("the batch does not fit the table: {0}")]
     Batch(String),
+    /// A row that is no insert, for a format that writes inserts only; the planner should have refused it.
+    #[error("format '{format}' cannot write a row")]
+    NotInsertOnly {
+        /// Which format.
+        format: &'static str,
+        /// What the row is.
+        source: eddyline_stream::NotInsertOnly,
+    },
     /// A column of a file that is missing or has a type that does not fit the table.
     #[error("file '{file}': column '{column}': {reason}")]
     FileColumn {

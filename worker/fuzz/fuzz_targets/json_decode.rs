@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use eddyline_formats::{Decoded, FormatConfig, RecordDecoder, json};
+use eddyline_formats::{FormatConfig, RecordDecoder, json};
 use libfuzzer_sys::fuzz_target;
 
 fn schema() -> SchemaRef {
@@ -34,11 +34,11 @@ fn read(decoder: &mut dyn RecordDecoder, data: &[u8], ignore: bool) {
     let mut rows = 0;
     for line in data.split(|byte| *byte == b'\n') {
         let decoded = decoder.decode(line);
-        rows += usize::from(decoded == Ok(Decoded::Row));
+        rows += usize::from(decoded == Ok(1));
         if ignore && let Ok(value) = serde_json::from_slice::<serde_json::Value>(line) {
             assert_eq!(decoded.is_ok(), value.is_object() || value.is_null(), "{decoded:?}");
         }
-        if decoded == Ok(Decoded::Row)
+        if decoded == Ok(1)
             && let Err(error) = serde_json::from_slice::<serde_json::Value>(line)
         {
             // The one thing that serde_json refuses and the decoder reads: numbers beyond the largest double.

@@ -2,27 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use eddyline_expression::{Expr, Scalar};
 use eddyline_job_graph::{Calc, JobGraph, NodeId, NodeKind, SourceNode};
+use eddyline_stream::Batch;
 
+use crate::change::{Change, Written};
 use crate::over::Overs;
-use crate::row::{Row, cast, evaluate, milliseconds, rows_of};
+use crate::row::{Row, cast, evaluate, milliseconds};
 use crate::window::{Windows, assign};
 
 /// Runs a job graph over bounded input and gives the rows of every sink table, in the order in which they were written.
 ///
 /// `inputs` holds the rows of each source table by its name: all physical columns in DDL order, then all metadata columns
 /// in DDL order. Sources are read one after the other, each to its end, as one split; the watermark moves after every row
-/// and is at its maximum at the end. `watermark.max-future-skew` is not looked at, because there is no clock.
+/// (after both rows of an update) and is at its maximum at the end. `watermark.max-future-skew` is not looked at, because there
+/// is no clock.
 ///
 /// # Errors
 /// When a table has no input, an expression fails, or rows break the query's contract.
 pub fn execute(
     graph: &JobGraph,
-    inputs: &BTreeMap<String, Vec<RecordBatch>>,
-) -> Result<BTreeMap<String, Vec<Row>>, String> {
+    inputs: &BTreeMap<String, Vec<Batch>>,
+) -> Result<BTreeMap<String, Vec<Written>>, String> {
     let mut reference = Reference::new(graph, 1)?;
     for (source, table) in reference.sources().into_iter().enumerate() {
         let batches = inputs.get(&table).ok_or_else(|| format!("no input for table {table}"))?;
@@ -69,7 +71,7 @@ impl<'a> Reference<'a> {
     ///
     /// # Errors
     /// When an expression fails or rows break the query's contract.
-    pub fn rows(&mut self, source: usize, split: usize, batch: &RecordBatch) -> Result<(), String> {
+    pub fn rows(&mut self, source: usize, split: usize, batch: &Batch) -> Result<(), String> {
         let node = self.sources[source];
         let source = self.source(node);
         let physical = source.table.schema.fields().len();
@@ -77,16 +79,19 @@ impl<'a> Reference<'a> {
         let columns: Vec<usize> = columns.collect();
         let schema = &self.job.graph.nodes[node].schema;
         let batch = batch.project(&columns).map_err(|error| format!("table {}: {error}", source.table.name))?;
-        for read in rows_of(&batch)? {
+        for read in Change::all_of(&batch)? {
             let mut time = Time { state: State::Active, ..self.job.nodes[node].inputs[split] };
             self.job.time(node, split, time)?;
-            let row = project(&source.columns, &read, schema)?;
-            let risen = match &source.watermark {
-                Some(spec) => milliseconds(&evaluate(&spec.expression, &row)?)?,
-                None => None,
-            };
-            self.job.send(node, row)?;
-            time.watermark = risen.map_or(time.watermark, |risen| risen.max(time.watermark));
+            let change = read.through(|row| project(&source.columns, row, schema).map(Some))?;
+            let Some(change) = change else { continue };
+            for (_, row) in change.rows() {
+                if let Some(spec) = &source.watermark
+                    && let Some(risen) = milliseconds(&evaluate(&spec.expression, row)?)?
+                {
+                    time.watermark = risen.max(time.watermark);
+                }
+            }
+            self.job.send(node, change)?;
             self.job.time(node, split, time)?;
         }
         Ok(())
@@ -115,7 +120,7 @@ impl<'a> Reference<'a> {
     }
 
     /// The rows of every sink table so far, in the order in which they were written.
-    pub fn written(&self) -> &BTreeMap<String, Vec<Row>> {
+    pub fn written(&self) -> &BTreeMap<String, Vec<Written>> {
         &self.job.written
     }
 }
@@ -153,7 +158,7 @@ struct Job<'a> {
     /// For each node, who takes its output: the node, and which of its inputs.
     receivers: Vec<Vec<(NodeId, usize)>>,
     nodes: Vec<Node>,
-    written: BTreeMap<String, Vec<Row>>,
+    written: BTreeMap<String, Vec<Written>>,
 }
 
 /// What a node remembers.
@@ -196,29 +201,32 @@ impl<'a> Job<'a> {
         Ok(Self { graph, receivers, nodes, written })
     }
 
-    /// Hands a row to all who take the output of a node.
-    fn send(&mut self, from: NodeId, row: Row) -> Result<(), String> {
+    /// Hands a change to all who take the output of a node.
+    fn send(&mut self, from: NodeId, change: Change) -> Result<(), String> {
         for (to, _) in self.receivers[from].clone() {
-            self.row(to, row.clone())?;
+            self.change(to, change.clone())?;
         }
         Ok(())
     }
 
-    fn row(&mut self, node: NodeId, row: Row) -> Result<(), String> {
+    fn change(&mut self, node: NodeId, change: Change) -> Result<(), String> {
         let graph = self.graph;
         let schema = &graph.nodes[node].schema;
         let results = match (&graph.nodes[node].kind, &mut self.nodes[node].operator) {
-            (NodeKind::Calc(calc), _) => compute(calc, &row, schema)?.into_iter().collect(),
-            (NodeKind::WindowAssign(config), _) => assign(config, &row, schema)?,
-            (_, Operator::Windows(windows)) => return windows.row(row),
-            (_, Operator::Over(over)) => return over.row(row),
+            (NodeKind::Calc(calc), _) => change.through(|row| compute(calc, row, schema))?.into_iter().collect(),
+            (NodeKind::WindowAssign(config), _) => {
+                assign(config, &change.into_insert()?, schema)?.into_iter().map(Change::Insert).collect()
+            }
+            (_, Operator::Windows(windows)) => return windows.row(change.into_insert()?),
+            (_, Operator::Over(over)) => return over.row(change.into_insert()?),
             (NodeKind::Sink(sink), _) => {
-                self.written.entry(sink.table.name.clone()).or_default().push(row);
+                let written = self.written.entry(sink.table.name.clone()).or_default();
+                written.extend(change.rows().into_iter().map(|(kind, row)| (kind, row.clone())));
                 return Ok(());
             }
-            _ => vec![row],
+            _ => vec![change],
         };
-        results.into_iter().try_for_each(|row| self.send(node, row))
+        results.into_iter().try_for_each(|change| self.send(node, change))
     }
 
     /// An input of a node says how far event time is for it.
@@ -233,7 +241,7 @@ impl<'a> Job<'a> {
                 Operator::Windows(windows) => windows.watermark(combined.watermark)?,
                 Operator::Over(over) => over.watermark(combined.watermark)?,
             };
-            results.into_iter().try_for_each(|row| self.send(node, row))?;
+            results.into_iter().try_for_each(|row| self.send(node, Change::Insert(row)))?;
         }
         for (to, input) in self.receivers[node].clone() {
             // What has ended stays where it was: others are not to go by the end of its time.

@@ -5,9 +5,10 @@
 //! evaluates expressions itself, a value at a time.
 //!
 //! [`execute`] runs a graph over given rows, [`Reference`] lets the splits of its sources speak and fall idle in turn,
-//! [`compare_as_multisets`] compares what comes out with what a job wrote.
+//! [`compare_as_multisets`] compares what comes out with what a job wrote, and [`fold`] makes the table of a changelog.
 
 mod aggregate;
+mod change;
 mod compare;
 mod evaluation;
 mod execute;
@@ -16,5 +17,6 @@ mod over;
 mod row;
 mod window;
 
+pub use change::{Change, Written, fold};
 pub use compare::compare_as_multisets;
 pub use execute::{Reference, execute};

@@ -2,16 +2,17 @@
 //!
 //! The parts of an AND are taken from left to right, and a part that can fail sees only rows that passed the parts before
 //! it, so `s <> '' AND CAST(s AS INT) > 5` does not fail on an empty text. Results get exactly the declared types.
+//! Rows keep their kinds; an update of which only one half passes the filter is a delete or an insert behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{CastOptions, and, cast_with_options, filter_record_batch, prep_null_mask_filter};
+use arrow::compute::{CastOptions, and, cast_with_options, prep_null_mask_filter};
 use arrow::datatypes::SchemaRef;
 use eddyline_expression::{Expr, Value};
 use eddyline_job_graph::Calc;
-use eddyline_stream::{Batch, KeyHashes};
+use eddyline_stream::Batch;
 
 use crate::{Collector, Error, InputIndex, Operator, Progress, Result};
 
@@ -100,17 +101,25 @@ impl Operator for CalcOperator {
         if batch.num_rows() == 0 {
             return Ok(Progress::Done);
         }
-        let kept = self.filter(&batch.rows)?;
-        let hashes = batch.key_hashes.filter(|_| self.keeps_key);
-        let (rows, key_hashes) = match kept {
-            Kept::None => return Ok(Progress::Done),
-            Kept::All => (batch.rows.project(&self.needed)?, hashes),
-            Kept::Some(mask) => {
-                let of_kept = |hashes: KeyHashes| mask.values().set_indices().map(|row| hashes[row]).collect();
-                (filter_record_batch(&batch.rows.project(&self.needed)?, &mask)?, hashes.map(of_kept))
-            }
+        let kept = self.filter(batch.rows())?;
+        let all = batch.project(&self.needed)?;
+        // The hashes stay with their rows through the filter.
+        let all = match batch.into_key_hashes().filter(|_| self.keeps_key) {
+            Some(hashes) => all.with_key_hashes(hashes),
+            None => all,
         };
-        out.emit(Batch { rows: self.project(&rows)?, key_hashes });
+        let kept = match kept {
+            Kept::None => return Ok(Progress::Done),
+            Kept::All => all,
+            Kept::Some(mask) => all.filter(&mask)?,
+        };
+        let columns = self.project(kept.rows())?;
+        let keyed = kept.clone().into_key_hashes();
+        let computed = kept.with_columns(columns);
+        out.emit(match keyed {
+            Some(hashes) => computed.with_key_hashes(hashes),
+            None => computed,
+        });
         Ok(Progress::Done)
     }
 }

@@ -11,7 +11,7 @@ use std::collections::vec_deque::Drain;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use eddyline_state::{Frozen, Snapshot, SnapshotRequest, StateTable};
-use eddyline_stream::{Batch, Watermark};
+use eddyline_stream::{Batch, NotInsertOnly, Watermark};
 
 /// What can go wrong inside an operator. Any of these ends the attempt.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,9 @@ pub enum Error {
     /// A type or function that this operator has no meaning for: the plan asks for too much.
     #[error("{0}")]
     Unsupported(String),
+    /// A row that is no insert, for an operator that takes inserts only; the planner should have refused it.
+    #[error(transparent)]
+    NotInsertOnly(#[from] NotInsertOnly),
     /// State that does not have the form this operator writes.
     #[error("cannot restore state table {table}: {reason}")]
     Restore {
@@ -163,7 +166,7 @@ pub struct Counters {
 /// After each of `process`, `on_watermark`, `on_timer`, `on_idle` and `resume` that returns [`Progress::More`], only `resume`, or
 /// a barrier if [`Operator::may_be_cut`] allows it.
 pub trait Operator: Send {
-    /// Handles rows of an input. `batch.key_hashes` is set when the edge into this operator is keyed. Rows of one input keep
+    /// Handles rows of an input. `batch.key_hashes()` is set when the edge into this operator is keyed. Rows of one input keep
     /// their order; which of two inputs is read next depends on chance, so that what comes out as a whole must not depend on it.
     fn process(&mut self, input: InputIndex, batch: Batch, out: &mut Collector) -> Result<Progress>;
 

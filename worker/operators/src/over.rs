@@ -199,8 +199,8 @@ impl Operator for OverOperator {
             return Ok(Progress::Done);
         }
         let hashes = batch.key_hashes_by(&self.config.keys).map_err(|error| Error::Unsupported(error.to_string()))?;
-        let times = self.times(&batch.rows)?;
-        let keys = self.keys.ids(&batch.rows, &hashes)?;
+        let times = self.times(batch.inserts()?)?;
+        let keys = self.keys.ids(batch.rows(), &hashes)?;
         let on_time: Vec<bool> =
             (0..times.len()).map(|row| self.lateness.admit(keys[row], times[row], self.watermark)).collect();
         let admitted: Vec<(i64, u32)> = times
@@ -215,9 +215,9 @@ impl Operator for OverOperator {
             return Ok(Progress::Done);
         }
         let rows = if admitted.len() == times.len() {
-            self.numbered(&batch.rows)?
+            self.numbered(batch.rows())?
         } else {
-            self.numbered(&filter_record_batch(&batch.rows, &on_time.into())?)?
+            self.numbered(&filter_record_batch(batch.rows(), &on_time.into())?)?
         };
         self.pending.insert(rows, &admitted)?;
         Ok(Progress::Done)

@@ -83,7 +83,7 @@ impl<O: Operator> Driver<O> {
 
     /// The rows given since the last call.
     pub fn rows(&mut self) -> Vec<Vec<Scalar>> {
-        self.out.drain().flat_map(|batch| rows_of(&batch.rows)).collect()
+        self.out.drain().flat_map(|batch| rows_of(batch.rows())).collect()
     }
 
     /// The operator.

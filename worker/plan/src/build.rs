@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use arrow::datatypes::SchemaRef;
 use eddyline_connectors::OptionErrors;
 use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Settings, distribution};
-use eddyline_stream::OperatorUid;
+use eddyline_stream::{ChangelogMode, OperatorUid};
 use sqlparser::tokenizer::Span;
 
 use crate::bind::catalog::Catalog;
@@ -19,6 +19,7 @@ use crate::rewrite::Rewritten;
 
 mod calc;
 mod canonical;
+mod changelog;
 pub(crate) mod meaning;
 mod over;
 mod sink;
@@ -38,6 +39,7 @@ pub(crate) fn build(tables: &Catalog, rewritten: Rewritten, settings: Settings) 
         uids: Uids::default(),
         sources: BTreeMap::new(),
         identities: BTreeMap::new(),
+        places: BTreeMap::new(),
     };
     for insert in &inserts {
         builder.add_sources(tables, &insert.rel, &usage, insert.span)?;
@@ -45,6 +47,7 @@ pub(crate) fn build(tables: &Catalog, rewritten: Rewritten, settings: Settings) 
     for insert in inserts {
         builder.add_insert(tables, insert)?;
     }
+    changelog::infer(&mut builder.graph, &builder.places)?;
     meaning::state_meanings(&mut builder.graph, &builder.identities);
     spare_exchanges(&mut builder.graph);
     Ok(builder.graph)
@@ -76,6 +79,8 @@ struct Builder {
     sources: BTreeMap<String, TableSources>,
     /// What each source reads.
     identities: BTreeMap<NodeId, Identity>,
+    /// Where the text of a node is, of those that do not take every row.
+    places: BTreeMap<NodeId, Span>,
 }
 
 impl Builder {
@@ -99,11 +104,18 @@ impl Builder {
             inputs,
             kind,
             schema,
+            changelog: ChangelogMode::INSERT_ONLY,
             origins: Vec::new(),
             meaning: None,
             former_uid,
         });
         self.graph.nodes.len() - 1
+    }
+
+    /// Notes where the text of a node is: the first place, if several share it.
+    fn at(&mut self, place: Span, id: NodeId) -> NodeId {
+        self.places.entry(id).or_insert(place);
+        id
     }
 
     /// The node that gives the same rows as one that would be added, if the job reuses them.
@@ -122,10 +134,17 @@ impl Builder {
             RelKind::Scan { table } => Ok(self.next_source(&table)),
             RelKind::Calc { input, filter, columns } => self.add_calc(*input, filter, columns, output, path),
             RelKind::Window { input, assigner, time, place, .. } => {
-                self.add_window(*input, assigner, time, place, output, path)
+                let id = self.add_window(*input, assigner, time, place, output, path)?;
+                Ok(self.at(place, id))
             }
-            RelKind::Aggregate { input, aggregate } => self.add_window_aggregate(*input, aggregate, output, path),
-            RelKind::Over { input, over } => self.add_over(*input, over, output, path),
+            RelKind::Aggregate { input, aggregate, place } => {
+                let id = self.add_window_aggregate(*input, aggregate, output, path)?;
+                Ok(self.at(place, id))
+            }
+            RelKind::Over { input, over, place } => {
+                let id = self.add_over(*input, over, output, path)?;
+                Ok(self.at(place, id))
+            }
             RelKind::Union { inputs } => self.add_union(inputs, output, path),
         }
     }

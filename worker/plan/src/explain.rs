@@ -29,7 +29,7 @@ pub fn explain(graph: &JobGraph) -> String {
         }
         let columns: Vec<String> = node.schema.fields().iter().map(|field| field_text(field)).collect();
         let _ = writeln!(text, "    columns: {}", columns.join(", "));
-        let _ = writeln!(text, "    changelog: insert-only");
+        let _ = writeln!(text, "    changelog: {}", changelog(node));
         let _ = writeln!(text, "    state: {}", state(node));
         if let Some(meaning) = &node.meaning {
             for fact in meaning.facts.iter().filter(|fact| !fact.values.is_empty()) {
@@ -38,6 +38,10 @@ pub fn explain(graph: &JobGraph) -> String {
         }
     }
     text
+}
+
+fn changelog(node: &Node) -> String {
+    if node.changelog.is_insert_only() { "insert-only".to_owned() } else { node.changelog.to_string() }
 }
 
 fn field_text(field: &arrow::datatypes::Field) -> String {

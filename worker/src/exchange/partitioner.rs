@@ -1,10 +1,12 @@
 //! Decides which subtask of the receiver gets a row.
+//!
+//! On a keyed edge the two rows of an update have one key: an update of the key itself is sent on as a delete and an insert.
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow::array::UInt32Array;
 use eddyline_job_graph::Partitioning;
-use eddyline_stream::{Assignment, Batch, KeyHashes, key_hash};
+use eddyline_stream::{Assignment, Batch, key_hash};
 
 use crate::exchange::gather::gather;
 
@@ -66,13 +68,14 @@ impl Partitioner {
             Partitioning::Forward => send(self.forward_to(), batch),
             Partitioning::Hash(columns) => {
                 if !self.is_hashed {
-                    batch.key_hashes = None;
+                    batch = batch.without_key_hashes();
                 }
                 let hashes = batch.key_hashes_by(columns)?;
+                let batch = batch.with_key_hashes(hashes.clone());
                 if self.assignment.slots() == 1 {
-                    send(0, Batch::keyed(batch.rows, hashes));
+                    send(0, batch);
                 } else {
-                    scatter(&batch.rows, &hashes, &self.assignment, send)?;
+                    scatter(&batch, &hashes, &self.assignment, send)?;
                 }
             }
         }
@@ -82,8 +85,8 @@ impl Partitioner {
 
 /// Counting sort of row numbers by owner, then one gather for each owner.
 fn scatter(
-    rows: &RecordBatch,
-    hashes: &KeyHashes,
+    batch: &Batch,
+    hashes: &[u64],
     assignment: &Assignment,
     mut send: impl FnMut(usize, Batch),
 ) -> Result<(), Error> {
@@ -94,12 +97,10 @@ fn scatter(
         rows_of_slot[assignment.owner_of_hash(*hash).index()].push(row);
     }
     for (slot, numbers) in rows_of_slot.into_iter().enumerate() {
-        if numbers.len() == rows.num_rows() {
-            send(slot, Batch::keyed(rows.clone(), hashes.clone()));
+        if numbers.len() == batch.num_rows() {
+            send(slot, batch.clone());
         } else if !numbers.is_empty() {
-            let part_hashes: KeyHashes = numbers.iter().map(|&row| hashes[row as usize]).collect();
-            let part = gather(rows, &UInt32Array::from(numbers))?;
-            send(slot, Batch::keyed(part, part_hashes));
+            send(slot, batch.take_with(&UInt32Array::from(numbers), gather)?);
         }
     }
     Ok(())
@@ -107,9 +108,10 @@ fn scatter(
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Array, Int64Array, StringArray};
+    use arrow::array::{Array, Int64Array, RecordBatch, StringArray};
     use arrow::datatypes::{DataType, Field, Schema};
-    use eddyline_stream::MaxParallelism;
+    use eddyline_stream::{KindsBuilder, MaxParallelism};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -133,14 +135,58 @@ mod tests {
         let assignment = Assignment::even(MaxParallelism::DEFAULT, 3);
         let mut seen = Vec::new();
         for (slot, part) in partition(Partitioning::Hash(vec![0]), 3) {
-            let values = part.rows.column(1).as_any().downcast_ref::<Int64Array>().expect("numbers").values();
+            let values = part.rows().column(1).as_any().downcast_ref::<Int64Array>().expect("numbers").values();
             assert!(values.is_sorted());
             seen.extend_from_slice(values);
-            let hashes = part.key_hashes.expect("a keyed edge carries hashes");
+            let hashes = part.key_hashes().expect("a keyed edge carries hashes");
             assert!(hashes.iter().all(|hash| assignment.owner_of_hash(*hash).index() == slot));
         }
         seen.sort_unstable();
         assert_eq!(seen, (0..1000).collect::<Vec<i64>>());
+    }
+
+    /// An update of each key, of some keys to the key behind.
+    fn updates(moved: &[bool]) -> Batch {
+        let (mut keys, mut values, mut kinds) = (Vec::new(), Vec::new(), KindsBuilder::default());
+        for (row, moved) in (0i64..).zip(moved) {
+            keys.extend([row, row + i64::from(*moved)]);
+            values.extend([2 * row, 2 * row + 1]);
+            kinds.update();
+        }
+        let columns = [("k", Int64Array::from(keys)), ("v", Int64Array::from(values))];
+        let columns = columns.map(|(name, column)| (name, Arc::new(column) as Arc<dyn Array>));
+        Batch::with_kinds(RecordBatch::try_from_iter(columns).expect("columns of one length"), kinds.finish())
+    }
+
+    proptest! {
+        #[test]
+        fn an_update_stays_whole_unless_it_changes_the_key_at_any_number_of_slots(
+            moved in prop::collection::vec(any::<bool>(), 1..60),
+            slots in 1u16..4,
+        ) {
+            let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, slots));
+            let partitioner =
+                Partitioner::new(Partitioning::Hash(vec![0]), Arc::clone(&assignment), 0, usize::from(slots));
+            // By number of the row.
+            let mut received = std::collections::BTreeMap::new();
+            partitioner.partition(updates(&moved), |slot, part| {
+                let numbers = part.rows().column(1).as_any().downcast_ref::<Int64Array>().expect("numbers");
+                for (row, number) in numbers.values().iter().enumerate() {
+                    let behind = (row + 1 < part.num_rows()).then(|| numbers.value(row + 1));
+                    received.insert(*number, (part.kind(row).symbol(), slot, behind));
+                }
+            }).expect("partitions");
+            prop_assert_eq!(received.len(), 2 * moved.len());
+            for (update, moved) in (0i64..).zip(&moved) {
+                let (before, after) = (received[&(2 * update)], received[&(2 * update + 1)]);
+                if *moved {
+                    prop_assert_eq!((before.0, after.0), ("-D", "+I"));
+                } else {
+                    prop_assert_eq!((before.0, after.0), ("-U", "+U"));
+                    prop_assert_eq!((before.1, before.2), (after.1, Some(2 * update + 1)));
+                }
+            }
+        }
     }
 
     #[test]

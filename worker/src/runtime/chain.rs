@@ -161,7 +161,7 @@ impl Chain {
         let Some(link) = self.links.get(at) else { return end(batch) };
         link.metrics.rows_in.add(batch.num_rows() as u64);
         if !link.takes_hashes {
-            batch.key_hashes = None;
+            batch = batch.without_key_hashes();
         }
         self.call(at, |operator, out| operator.process(input, batch, out))
     }

@@ -102,7 +102,7 @@ impl Driven {
 fn text(element: Element) -> String {
     match element {
         Element::Data(batch) => {
-            let numbers = batch.rows.column(0).as_primitive::<Int64Type>().values();
+            let numbers = batch.rows().column(0).as_primitive::<Int64Type>().values();
             numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         }
         Element::Watermark(watermark) => format!("at {}", watermark.time_ms()),

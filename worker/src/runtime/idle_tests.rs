@@ -134,7 +134,7 @@ impl SourceReader for Scripted {
         for split in self.splits.iter_mut().filter(|split| !split.finished) {
             let Some((batches, ends)) = script.get_mut(split.id.as_str()) else { continue };
             if let Some(rows) = batches.pop_front() {
-                return Ok(Poll::Rows { split: split.id.clone(), rows: times(&rows) });
+                return Ok(Poll::Rows { split: split.id.clone(), rows: Batch::new(times(&rows)) });
             }
             if *ends {
                 split.finished = true;

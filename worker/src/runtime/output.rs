@@ -67,7 +67,7 @@ impl Output {
             }
             Output::Sink { writer, metrics } => {
                 let started = Instant::now();
-                writer.write(&batch.rows).map_err(|source| sink_failed(metrics, source))?;
+                writer.write(&batch).map_err(|source| sink_failed(metrics, source))?;
                 metrics.rows_in.add(batch.num_rows() as u64);
                 metrics.bytes.set(writer.bytes());
                 metrics.busy_ns.add_time(started.elapsed());

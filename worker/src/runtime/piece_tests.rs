@@ -91,7 +91,7 @@ impl Operator for Repeating {
         out: &mut Collector,
     ) -> eddyline_operators::Result<Progress> {
         assert!(self.rest.is_empty(), "it has more to say");
-        let numbers = batch.rows.column(0).as_primitive::<Int64Type>().values().iter().copied();
+        let numbers = batch.rows().column(0).as_primitive::<Int64Type>().values().iter().copied();
         self.rest = numbers.flat_map(|number| std::iter::repeat_n(number, self.times)).collect();
         self.resume(out)
     }

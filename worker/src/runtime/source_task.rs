@@ -176,13 +176,13 @@ impl SourceTask {
         Ok(outlook)
     }
 
-    fn rows(&mut self, split: &SplitId, rows: arrow::array::RecordBatch) -> Result<(), Error> {
+    fn rows(&mut self, split: &SplitId, rows: Batch) -> Result<(), Error> {
         let started = Instant::now();
         let metrics = Arc::clone(&self.parts.metrics);
         metrics.rows_in.add(rows.num_rows() as u64);
         self.parts
             .columns
-            .process(InputIndex::FIRST, Batch::new(rows), &mut self.columns_out)
+            .process(InputIndex::FIRST, rows, &mut self.columns_out)
             .map_err(|source| operator_failed(&metrics, source))?;
         let batches: Vec<Batch> = self.columns_out.drain().collect();
         let now = self.listening_ms();
@@ -195,7 +195,7 @@ impl SourceTask {
                 None => elements.push(Element::Data(batch)),
                 Some(generator) => {
                     generator
-                        .process(batch.rows, wall_clock_ms(), &mut elements)
+                        .process(batch, wall_clock_ms(), &mut elements)
                         .map_err(|source| operator_failed(&metrics, source))?;
                 }
             }

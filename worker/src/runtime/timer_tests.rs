@@ -37,7 +37,7 @@ impl Delaying {
 
 impl Operator for Delaying {
     fn process(&mut self, _: InputIndex, batch: Batch, _: &mut Collector) -> Result<Progress> {
-        for number in batch.rows.column(0).as_primitive::<Int64Type>().values() {
+        for number in batch.rows().column(0).as_primitive::<Int64Type>().values() {
             let timer = Timer { time_ms: *number, key_hash: 0, key: number.to_le_bytes().into() };
             self.timers.set(TimeDomain::Event, timer.clone());
             self.timers.set(TimeDomain::Processing, timer);

@@ -63,7 +63,7 @@ impl Operator for Naming {
 }
 
 fn numbers_of(batch: &Batch) -> impl Iterator<Item = i64> {
-    batch.rows.column(0).as_primitive::<Int64Type>().values().iter().copied()
+    batch.rows().column(0).as_primitive::<Int64Type>().values().iter().copied()
 }
 
 fn of(numbers: &[i64]) -> Batch {

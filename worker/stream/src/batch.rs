@@ -1,35 +1,129 @@
 //! A batch of rows: the unit in which operators, channels and connectors handle data.
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, BooleanArray, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::error::ArrowError;
 
 use crate::key_hash::{UnsupportedKey, hash_columns};
+use crate::{Kinds, RowKind};
 
 /// The [key hash v1](crate::key_hash) of each row of a batch. Shared, and made of a `Vec` without copying it.
 pub type KeyHashes = ScalarBuffer<u64>;
 
 /// Rows in columns, and what is known about them.
 ///
-/// Every row is an insert: changelog row kinds come with the operators that produce updates.
+/// Cuts, filters and copies go through the batch, so that kinds and hashes stay with their rows and [no pair is
+/// torn](crate::kinds). The parts cannot be exchanged one by one:
+///
+/// ```compile_fail
+/// # use eddyline_stream::Batch;
+/// fn tear(mut batch: Batch) -> Batch {
+///     batch.rows = batch.rows.slice(0, 1);
+///     batch
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The columns.
-    pub rows: RecordBatch,
+    rows: RecordBatch,
+    /// What each row does; `None` if all are inserts.
+    kinds: Option<Kinds>,
     /// The hashes under the keys of the edge that carried the batch, if it was keyed.
     /// Computed once by the exchange and carried along, so that state does not hash again.
-    pub key_hashes: Option<KeyHashes>,
+    key_hashes: Option<KeyHashes>,
+}
+
+/// A row that is no insert, where only inserts can be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a row of kind {kind}, but only inserts (+I) can be taken here")]
+pub struct NotInsertOnly {
+    /// The kind of the first such row.
+    pub kind: RowKind,
 }
 
 impl Batch {
-    /// A batch that was not keyed.
+    /// Inserts that were not keyed.
     pub fn new(rows: RecordBatch) -> Self {
-        Self { rows, key_hashes: None }
+        Self { rows, kinds: None, key_hashes: None }
     }
 
-    /// A batch whose key hashes are known; there must be one for each row.
+    /// Inserts whose key hashes are known.
+    ///
+    /// # Panics
+    /// There is not one hash for each row.
     pub fn keyed(rows: RecordBatch, key_hashes: KeyHashes) -> Self {
-        debug_assert_eq!(rows.num_rows(), key_hashes.len());
-        Self { rows, key_hashes: Some(key_hashes) }
+        Self::new(rows).with_key_hashes(key_hashes)
+    }
+
+    /// Rows of these kinds, `None` for inserts alone.
+    ///
+    /// # Panics
+    /// There is not one kind for each row.
+    pub fn with_kinds(rows: RecordBatch, kinds: Option<Kinds>) -> Self {
+        if let Some(kinds) = &kinds {
+            assert_eq!(rows.num_rows(), kinds.len(), "one kind for each row");
+        }
+        Self { rows, kinds, key_hashes: None }
+    }
+
+    /// The columns.
+    #[inline]
+    pub fn rows(&self) -> &RecordBatch {
+        &self.rows
+    }
+
+    /// The columns, if all rows are inserts.
+    ///
+    /// # Errors
+    /// When one is not.
+    #[inline]
+    pub fn inserts(&self) -> Result<&RecordBatch, NotInsertOnly> {
+        match &self.kinds {
+            None => Ok(&self.rows),
+            Some(kinds) => {
+                let other = kinds.iter().find(|kind| *kind != RowKind::Insert);
+                Err(NotInsertOnly { kind: other.expect("one of the kinds is no insert") })
+            }
+        }
+    }
+
+    /// The columns themselves, if all rows are inserts.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub fn into_inserts(self) -> Result<RecordBatch, NotInsertOnly> {
+        self.inserts()?;
+        Ok(self.rows)
+    }
+
+    /// What each row does; `None` if all are inserts.
+    #[inline]
+    pub fn kinds(&self) -> Option<&Kinds> {
+        self.kinds.as_ref()
+    }
+
+    /// What a row does.
+    #[inline]
+    pub fn kind(&self, row: usize) -> RowKind {
+        self.kinds.as_ref().map_or(RowKind::Insert, |kinds| kinds.get(row))
+    }
+
+    /// The hashes under the keys of the edge that carried the batch, if it was keyed.
+    #[inline]
+    pub fn key_hashes(&self) -> Option<&[u64]> {
+        self.key_hashes.as_deref()
+    }
+
+    /// Forgets the hashes: the edge into the receiver is not keyed by them.
+    #[must_use]
+    pub fn without_key_hashes(self) -> Self {
+        Self { key_hashes: None, ..self }
+    }
+
+    /// The hashes themselves.
+    pub fn into_key_hashes(self) -> Option<KeyHashes> {
+        self.key_hashes
     }
 
     /// The hashes that the batch carries, or else those of its columns `keys`.
@@ -44,8 +138,128 @@ impl Batch {
         Ok(hash_columns(&columns, self.num_rows())?.into())
     }
 
+    /// The same, keyed. An update of a key becomes what it is for either key: a `-D` and a `+I`. That does not depend on
+    /// who owns the keys.
+    ///
+    /// # Panics
+    /// There is not one hash for each row.
+    #[must_use]
+    pub fn with_key_hashes(mut self, key_hashes: KeyHashes) -> Self {
+        assert_eq!(self.rows.num_rows(), key_hashes.len(), "one hash for each row");
+        self.kinds = self.kinds.map(|kinds| kinds.split_pairs(|row| key_hashes[row] != key_hashes[row + 1]));
+        self.key_hashes = Some(key_hashes);
+        self
+    }
+
     /// How many rows there are.
+    #[inline]
     pub fn num_rows(&self) -> usize {
         self.rows.num_rows()
     }
+
+    /// The same rows with other columns, not keyed.
+    ///
+    /// # Panics
+    /// The number of rows differs.
+    #[must_use]
+    pub fn with_columns(self, rows: RecordBatch) -> Self {
+        assert_eq!(self.rows.num_rows(), rows.num_rows(), "the same rows");
+        Self { rows, kinds: self.kinds, key_hashes: None }
+    }
+
+    /// The same rows with some of their columns, not keyed.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub fn project(&self, columns: &[usize]) -> Result<Self, ArrowError> {
+        Ok(Self { rows: self.rows.project(columns)?, kinds: self.kinds.clone(), key_hashes: None })
+    }
+
+    /// The rows that a mask without NULL lets through. A half of an update whose partner does not come along becomes `-D` or
+    /// `+I`.
+    ///
+    /// # Errors
+    /// When the rows cannot be copied.
+    pub fn filter(&self, mask: &BooleanArray) -> Result<Self, ArrowError> {
+        Ok(Self {
+            rows: filter_record_batch(&self.rows, mask)?,
+            kinds: self.kinds.as_ref().and_then(|kinds| kinds.filter(mask)),
+            key_hashes: self
+                .key_hashes
+                .as_ref()
+                .map(|hashes| mask.values().set_indices().map(|row| hashes[row]).collect()),
+        })
+    }
+
+    /// The rows with these numbers, in this order. A half of an update that is not next to its partner becomes
+    /// `-D` or `+I`.
+    ///
+    /// # Errors
+    /// When the rows cannot be copied.
+    pub fn take(&self, numbers: &UInt32Array) -> Result<Self, ArrowError> {
+        self.take_with(numbers, |rows, numbers| take_record_batch(rows, numbers))
+    }
+
+    /// As [`Batch::take`], with rows that `gather` copies.
+    ///
+    /// # Errors
+    /// Those of `gather`.
+    ///
+    /// # Panics
+    /// `gather` has given another number of rows.
+    pub fn take_with<E>(
+        &self,
+        numbers: &UInt32Array,
+        gather: impl FnOnce(&RecordBatch, &UInt32Array) -> Result<RecordBatch, E>,
+    ) -> Result<Self, E> {
+        let rows = gather(&self.rows, numbers)?;
+        assert_eq!(rows.num_rows(), numbers.len(), "one row for each number");
+        Ok(Self {
+            rows,
+            kinds: self.kinds.as_ref().and_then(|kinds| kinds.take(numbers.values())),
+            key_hashes: self
+                .key_hashes
+                .as_ref()
+                .map(|hashes| numbers.values().iter().map(|row| hashes[*row as usize]).collect()),
+        })
+    }
+
+    /// Takes off the first `rows` rows, and one more if a pair would be torn there. What is left stays.
+    pub fn split_to(&mut self, rows: usize) -> Self {
+        let rows = self.cut_at(rows);
+        let left = self.num_rows() - rows;
+        let part = |offset, length| Self {
+            rows: self.rows.slice(offset, length),
+            kinds: self.kinds.as_ref().and_then(|kinds| kinds.slice(offset, length)),
+            key_hashes: self.key_hashes.as_ref().map(|hashes| hashes.slice(offset, length)),
+        };
+        let (first, rest) = (part(0, rows), part(rows, left));
+        *self = rest;
+        first
+    }
+
+    /// The first place from `rows` on where a cut tears no pair.
+    pub fn cut_at(&self, rows: usize) -> usize {
+        let is_inside = self.kinds.as_ref().is_some_and(|kinds| kinds.is_inside_pair(rows));
+        (rows + usize::from(is_inside)).min(self.num_rows())
+    }
+
+    /// The batch in pieces of about `rows` rows, at least one: a piece whose last row would be half of a pair has one more.
+    pub fn pieces(mut self, rows: usize) -> impl Iterator<Item = Self> {
+        std::iter::from_fn(move || (self.num_rows() > 0).then(|| self.split_to(rows.max(1))))
+    }
+
+    /// The rows of several batches with the same columns, behind each other and not keyed; `None` of none.
+    ///
+    /// # Errors
+    /// When their columns differ.
+    pub fn concat(batches: &[Self]) -> Result<Option<Self>, ArrowError> {
+        let Some(first) = batches.first() else { return Ok(None) };
+        let rows = concat_batches(first.rows.schema_ref(), batches.iter().map(|batch| &batch.rows))?;
+        let kinds = Kinds::concat(batches.iter().map(|batch| (batch.kinds.as_ref(), batch.num_rows())));
+        Ok(Some(Self { rows, kinds, key_hashes: None }))
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What flows through a job, and the names of places in it.
 //!
-//! Batches, watermarks, barriers, key hashes, key groups, ids, names of types, time zones. Used by every other room, uses none of them.
+//! Batches, kinds of rows, watermarks, barriers, key hashes, key groups, ids, names of types, time zones. Used by every other room, uses none of them.
 //! There is no I/O here, no clock and no randomness: everything is a value or a pure function.
 
 pub mod assignment;
@@ -11,17 +11,21 @@ pub mod element;
 pub mod ids;
 pub mod key_group;
 pub mod key_hash;
+pub mod kinds;
+pub mod row_kind;
 pub mod sql_type;
 pub mod time_zone;
 pub mod watermark;
 
 pub use assignment::Assignment;
 pub use barrier::{Barrier, BarrierKind, CheckpointId};
-pub use batch::{Batch, KeyHashes};
+pub use batch::{Batch, KeyHashes, NotInsertOnly};
 pub use crash::crash_point;
 pub use element::Element;
 pub use ids::{Attempt, OperatorUid, SlotIndex, SplitId};
 pub use key_group::{KeyGroup, KeyGroupSet, MaxParallelism};
+pub use kinds::{Kinds, KindsBuilder, TornPair};
+pub use row_kind::{ChangelogMode, RowKind};
 pub use sql_type::sql_type;
 pub use time_zone::TimeZone;
 pub use watermark::Watermark;

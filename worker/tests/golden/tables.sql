@@ -16,3 +16,13 @@ CREATE TABLE clicks (
   ts TIMESTAMP(3),
   WATERMARK FOR ts AS ts - INTERVAL '1' SECOND
 ) WITH ('connector' = 'filesystem', 'path' = 'data/clicks.json', 'format' = 'json');
+
+-- A changelog: inserts, updates and deletes.
+CREATE TABLE accounts (
+  id BIGINT,
+  owner STRING,
+  balance INT,
+  status STRING,
+  ts TIMESTAMP(3),
+  WATERMARK FOR ts AS ts - INTERVAL '2' SECOND
+) WITH ('connector' = 'filesystem', 'path' = 'data/accounts.json', 'format' = 'debezium-json');

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use eddyline_job_graph::{JobGraph, NodeKind};
 use eddyline_plan::{PlanOptions, Script, objection_to_state, plan};
+use eddyline_stream::Batch;
 use eddyline_worker::coordinator::job::{self, Error, Outcome, Restore, View};
 use eddyline_worker::coordinator::request::{Request, SavepointOrder};
 use eddyline_worker::runtime::connectors::Connectors;
@@ -370,7 +370,7 @@ fn planned(text: String) -> JobGraph {
 }
 
 /// The same rows for every table, in the columns that it has.
-fn inputs(graph: &JobGraph) -> BTreeMap<String, RecordBatch> {
+fn inputs(graph: &JobGraph) -> BTreeMap<String, Batch> {
     let tables = graph.nodes.iter().filter_map(|node| match &node.kind {
         NodeKind::Source(source) => Some(&source.table),
         _ => None,

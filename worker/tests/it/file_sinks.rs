@@ -6,17 +6,28 @@ use std::path::Path;
 use crate::running::Running;
 
 /// Runs a script to its end.
-fn run(folder: &Path, name: &str, script: &str, parallelism: u16) {
+pub fn run(folder: &Path, name: &str, script: &str, parallelism: u16) {
+    let mut running = start(folder, name, script, parallelism);
+    assert!(running.ended().success(), "{name} at parallelism {parallelism}: {}", running.log());
+}
+
+/// Runs a script that ends with an error: its log.
+pub fn fails(folder: &Path, name: &str, script: &str) -> String {
+    let mut running = start(folder, name, script, 1);
+    assert!(!running.ended().success(), "{name}: {}", running.log());
+    running.log()
+}
+
+fn start(folder: &Path, name: &str, script: &str, parallelism: u16) -> Running {
     let (job_file, log) = (folder.join(format!("{name}.sql")), folder.join(format!("{name}.log")));
     std::fs::write(&job_file, script).expect("a file");
     let parallelism = parallelism.to_string();
     let more = ["--parallelism", parallelism.as_str(), "--restore", "none"];
-    let mut running = Running::start_with(Running::eddyline(), &job_file, &folder.join("checkpoints"), &log, &more);
-    assert!(running.ended().success(), "{name} at parallelism {parallelism}: {}", running.log());
+    Running::start_with(Running::eddyline(), &job_file, &folder.join("checkpoints"), &log, &more)
 }
 
 /// The lines of all visible files below a folder, sorted, and the folders they are in.
-fn lines_below(folder: &Path) -> (Vec<String>, BTreeSet<String>) {
+pub fn lines_below(folder: &Path) -> (Vec<String>, BTreeSet<String>) {
     fn walk(root: &Path, folder: &Path, lines: &mut Vec<String>, folders: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();

@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use eddyline_api::SavepointState;
-use eddyline_connectors::Options;
-use eddyline_expression::Scalar;
+use eddyline_connectors::{Options, SourceConfig};
 use eddyline_formats::FormatConfig;
+use eddyline_harness::{Change, Written, fold};
 use eddyline_job_graph::{JobGraph, NodeKind};
 use eddyline_operators::PIECE_ROWS;
 use eddyline_plan::{PlanOptions, Script, plan};
-use eddyline_stream::Watermark;
+use eddyline_stream::{Batch, RowKind, Watermark};
 use eddyline_worker::coordinator::job::{self, Config, Outcome, RestartStrategy, Restore, View};
 use eddyline_worker::coordinator::request::{Request, SavepointOrder};
 use eddyline_worker::runtime::connectors::Connectors;
@@ -36,7 +35,7 @@ golden! {
     tumble hop cumulate session session_without_key distinct filtered_aggregates statistics first_last_listagg
     window_of_windows window_over_window_time window_columns over_rows over_rows_unbounded over_range
     over_range_unbounded union_all calc_and_functions nulls late_rows global_window views_and_ctes having decimals
-    negative_times two_inserts many_distincts nested_values shared_views
+    negative_times two_inserts many_distincts nested_values shared_views changelog changelog_filtered changelog_union
 }
 
 #[test]
@@ -86,7 +85,7 @@ pub struct Case {
     /// The query as it is planned.
     pub graph: JobGraph,
     /// The rows of each source table, over its physical columns.
-    pub inputs: BTreeMap<String, RecordBatch>,
+    pub inputs: BTreeMap<String, Batch>,
     /// Rows of each sink table.
     expected: BTreeMap<String, Vec<String>>,
 }
@@ -168,8 +167,8 @@ impl Case {
     }
 
     /// Rows of a source table, from one object a line.
-    pub fn decode(&self, table: &str, lines: &[u8]) -> RecordBatch {
-        decode(&self.inputs[table].schema(), lines)
+    pub fn decode(&self, table: &str, lines: &[u8]) -> Batch {
+        decode(&self.inputs[table].rows().schema(), lines)
     }
 
     fn run(&self) {
@@ -271,13 +270,13 @@ impl Case {
         let tables = MemoryTables::new(self.inputs.clone());
         let run = Run { rows_per_read: 5, ..Run::default() };
         let tables_read = self.graph.nodes.iter().filter_map(|node| match &node.kind {
-            NodeKind::Source(source) => Some(self.inputs[&source.table.name].num_rows()),
+            NodeKind::Source(source) => Some(self.inputs[&source.table.name].clone()),
             _ => None,
         });
-        let sizes: Vec<usize> = tables_read.collect();
-        let rows_up_to = |row: usize| sizes.iter().map(|rows| row.min(*rows)).sum::<usize>();
+        let read: Vec<Batch> = tables_read.collect();
+        let rows_up_to = |row: usize| read.iter().map(|rows| rows.cut_at(row)).sum::<usize>();
         let steps = [(3, rows_up_to(self.thirds(1)), self.thirds(2)), (2, rows_up_to(self.thirds(2)), ALL)];
-        let (sources, mut read_before) = (sizes.len(), 0);
+        let (sources, mut read_before) = (read.len(), 0);
         let released = tables.clone();
         let outcome = self.start(&tables, self.thirds(1), &run, move |view, requests| {
             Box::pin(async move {
@@ -299,7 +298,7 @@ impl Case {
 
     /// How many rows are a number of thirds of the inputs.
     fn thirds(&self, count: usize) -> usize {
-        self.inputs.values().map(RecordBatch::num_rows).max().unwrap_or(0) * count / 3
+        self.inputs.values().map(Batch::num_rows).max().unwrap_or(0) * count / 3
     }
 
     /// Runs the job over the first `rows` rows of each table until it ends or `until` does.
@@ -336,6 +335,9 @@ impl Case {
     fn check(&self, what: &str, tables: &MemoryTables) {
         for (table, expected) in &self.expected {
             let rows = tables.committed(table).iter().flat_map(rows_of).collect::<Vec<_>>();
+            if let Err(error) = fold(&rows) {
+                panic!("{}, {what}, table {table}: no changelog: {error}", self.name);
+            }
             let actual = sorted(rows);
             let missing: Vec<_> = difference(expected, &actual);
             let extra: Vec<_> = difference(&actual, expected);
@@ -385,7 +387,7 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 /// What the reference executor gives, sorted.
-fn reference(graph: &JobGraph, inputs: &BTreeMap<String, RecordBatch>) -> BTreeMap<String, Vec<String>> {
+fn reference(graph: &JobGraph, inputs: &BTreeMap<String, Batch>) -> BTreeMap<String, Vec<String>> {
     let tables = inputs.iter().map(|(table, rows)| (table.clone(), vec![rows.clone()])).collect();
     let rows = eddyline_harness::execute(graph, &tables).expect("the reference executor runs");
     rows.into_iter().map(|(table, rows)| (table, sorted(rows))).collect()
@@ -409,22 +411,25 @@ pub fn difference(from: &[String], other: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// The rows of a batch.
-pub fn rows_of(batch: &RecordBatch) -> Vec<Vec<Scalar>> {
-    let value = |column: usize, row| Scalar::try_from_array(batch.column(column), row).expect("a value");
-    (0..batch.num_rows()).map(|row| (0..batch.num_columns()).map(|column| value(column, row)).collect()).collect()
+/// The rows of a batch, with their kinds.
+pub fn rows_of(batch: &Batch) -> Vec<Written> {
+    let changes = Change::all_of(batch).expect("whole updates of readable values");
+    changes.iter().flat_map(Change::rows).map(|(kind, row)| (kind, row.clone())).collect()
 }
 
-/// Rows as text, in order.
-pub fn sorted(rows: Vec<Vec<Scalar>>) -> Vec<String> {
-    let mut rows: Vec<String> =
-        rows.iter().map(|row| row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")).collect();
+/// Rows as text, in order. A row that is no insert begins with its kind.
+pub fn sorted(rows: Vec<Written>) -> Vec<String> {
+    let text = |(kind, row): &Written| {
+        let values = row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ");
+        if *kind == RowKind::Insert { values } else { format!("{kind} {values}") }
+    };
+    let mut rows: Vec<String> = rows.iter().map(text).collect();
     rows.sort();
     rows
 }
 
 /// The rows of every source table: `data/{table}.json`, one object a line.
-fn inputs(graph: &JobGraph) -> BTreeMap<String, RecordBatch> {
+fn inputs(graph: &JobGraph) -> BTreeMap<String, Batch> {
     graph
         .nodes
         .iter()
@@ -434,16 +439,21 @@ fn inputs(graph: &JobGraph) -> BTreeMap<String, RecordBatch> {
         })
         .map(|table| {
             let lines = std::fs::read(folder().join(format!("data/{}.json", table.name))).expect("the table's rows");
-            (table.name.clone(), decode(&table.schema, &lines))
+            let Ok(SourceConfig::Filesystem(config)) = SourceConfig::parse(table) else { panic!("a table of files") };
+            (table.name.clone(), decode_as(&config.format, &table.schema, &lines))
         })
         .collect()
 }
 
-pub(crate) fn decode(schema: &SchemaRef, lines: &[u8]) -> RecordBatch {
+pub(crate) fn decode(schema: &SchemaRef, lines: &[u8]) -> Batch {
     let options = BTreeMap::from([("format".to_owned(), "json".to_owned())]);
     let config = Options::read(&options, |options| Ok(FormatConfig::parse(options, "", schema)?)).expect("a format");
+    decode_as(&config, schema, lines)
+}
+
+fn decode_as(format: &FormatConfig, schema: &SchemaRef, lines: &[u8]) -> Batch {
     let all: Vec<usize> = (0..schema.fields().len()).collect();
-    let mut decoder = config.decoder(schema, &all, 8192).expect("a decoder");
+    let mut decoder = format.decoder(schema, &all, 8192).expect("a decoder");
     for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         decoder.decode(line).expect("a row");
     }

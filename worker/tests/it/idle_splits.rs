@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use eddyline_api::SavepointState;
 use eddyline_harness::Reference;
 use eddyline_job_graph::JobGraph;
+use eddyline_stream::Batch;
 use eddyline_worker::coordinator::job::{self, Outcome, View};
 use eddyline_worker::coordinator::request::{Request, SavepointOrder};
 use eddyline_worker::runtime::connectors::Connectors;
@@ -52,7 +52,7 @@ impl Running<'_> {
 
     /// Waits until so many rows of a table are committed, and gives them.
     async fn committed(&self, table: &str, rows: usize) -> Vec<String> {
-        let count = || self.tables.sinks.committed(table).iter().map(RecordBatch::num_rows).sum::<usize>();
+        let count = || self.tables.sinks.committed(table).iter().map(Batch::num_rows).sum::<usize>();
         // What is missing is said by whoever compares.
         let _late = tokio::time::timeout(PATIENCE / 3, until(|| count() >= rows)).await;
         committed(self.tables, table)
@@ -119,8 +119,10 @@ async fn speak(case: &Case, parallelism: u16, mut running: Running<'_>, referenc
         let split = part % (SPLITS - 1);
         for (source, table) in sources.iter().enumerate() {
             let rows = &case.inputs[table];
-            let (from, to) = (rows.num_rows() * part / PARTS, rows.num_rows() * (part + 1) / PARTS);
-            let rows = rows.slice(from, to - from);
+            let cut = |part: usize| rows.cut_at(rows.num_rows() * part / PARTS);
+            let mut rest = rows.clone();
+            rest.split_to(cut(part));
+            let rows = rest.split_to(cut(part + 1) - cut(part));
             running.tables.give(source, split, rows.clone());
             reference.rows(source, split, &rows).expect("the reference runs");
             reference.idle(source, split).expect("the reference runs");
@@ -161,7 +163,7 @@ fn counts() -> Case {
 }
 
 /// Clicks of users 1 to 3, one of each at each of these seconds.
-fn clicks(case: &Case, seconds: impl IntoIterator<Item = u32>) -> RecordBatch {
+fn clicks(case: &Case, seconds: impl IntoIterator<Item = u32>) -> Batch {
     let line = |second: u32, usr: u32| {
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         format!("{{\"usr\":{usr},\"page\":\"/\",\"ts\":\"2026-03-01 {hour:02}:{minute:02}:{second:02}.000\"}}\n")

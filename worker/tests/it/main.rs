@@ -4,6 +4,7 @@ mod abandoned_checkpoint;
 mod answers;
 mod broker;
 mod bucket;
+mod changelog_files;
 mod command_line;
 mod edits;
 mod exactly_once;

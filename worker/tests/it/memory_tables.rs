@@ -6,16 +6,13 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
 use eddyline_connectors::sink::{Committable, Prepared, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
 use eddyline_connectors::source::{
     Discovery, Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator,
 };
 use eddyline_connectors::{Error, OpenContext};
 use eddyline_job_graph::{SinkNode, SourceNode};
-use eddyline_stream::{CheckpointId, SplitId};
+use eddyline_stream::{Batch, CheckpointId, SplitId};
 use eddyline_worker::runtime::connectors::{Connectors, OpenError};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
@@ -27,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Default)]
 pub struct MemoryTables {
     /// Rows of each source table, over its physical columns.
-    pub inputs: Arc<BTreeMap<String, RecordBatch>>,
+    pub inputs: Arc<BTreeMap<String, Batch>>,
     /// How many rows of each table may be read so far.
     pub released: Arc<AtomicUsize>,
     /// How many of the next commits fail.
@@ -40,29 +37,29 @@ pub struct MemoryTables {
     pub stages: Arc<AtomicBool>,
     /// Whether commits wait.
     pub held_commits: Arc<AtomicBool>,
-    staged: Arc<Mutex<BTreeMap<u64, RecordBatch>>>,
+    staged: Arc<Mutex<BTreeMap<u64, Batch>>>,
     committed: Arc<Mutex<BTreeMap<String, Committed>>>,
 }
 
 #[derive(Default)]
 struct Committed {
-    rows: Vec<RecordBatch>,
+    rows: Vec<Batch>,
     seen: std::collections::BTreeSet<u64>,
 }
 
 impl MemoryTables {
     /// Tables with these inputs, of which nothing may be read yet.
-    pub fn new(inputs: BTreeMap<String, RecordBatch>) -> Self {
+    pub fn new(inputs: BTreeMap<String, Batch>) -> Self {
         Self { inputs: Arc::new(inputs), ..Self::default() }
     }
 
-    /// Lets sources read up to this row of each table.
+    /// Lets sources read up to this row of each table, and to the end of the update that it is in.
     pub fn release(&self, rows: usize) {
         self.released.store(rows, Ordering::SeqCst);
     }
 
     /// What is visible in a sink table.
-    pub fn committed(&self, table: &str) -> Vec<RecordBatch> {
+    pub fn committed(&self, table: &str) -> Vec<Batch> {
         self.committed.lock().expect("no panic").get(table).map(|committed| committed.rows.clone()).unwrap_or_default()
     }
 }
@@ -88,7 +85,7 @@ impl Connectors for MemoryTables {
 }
 
 struct MemorySource {
-    rows: RecordBatch,
+    rows: Batch,
     released: Arc<AtomicUsize>,
 }
 
@@ -121,7 +118,7 @@ impl SplitEnumerator for OneSplit {
 }
 
 struct MemoryReader {
-    rows: RecordBatch,
+    rows: Batch,
     released: Arc<AtomicUsize>,
     split: Option<Split>,
 }
@@ -130,6 +127,10 @@ impl MemoryReader {
     fn position(&self) -> usize {
         let split = self.split.as_ref().expect("polled with a split");
         usize::try_from(split.position.as_u64().expect("a number")).expect("small")
+    }
+
+    fn released(&self) -> usize {
+        self.rows.cut_at(self.released.load(Ordering::SeqCst))
     }
 }
 
@@ -141,7 +142,7 @@ impl SourceReader for MemoryReader {
 
     fn poll(&mut self, max_rows: usize) -> Result<Poll, Error> {
         let position = self.position();
-        let released = self.released.load(Ordering::SeqCst).min(self.rows.num_rows());
+        let released = self.released();
         let split = self.split.as_mut().expect("polled with a split");
         if position == self.rows.num_rows() {
             split.finished = true;
@@ -151,12 +152,15 @@ impl SourceReader for MemoryReader {
         if count == 0 {
             return Ok(Poll::Pending);
         }
-        split.position = serde_json::json!(position + count);
-        Ok(Poll::Rows { split: split.id.clone(), rows: self.rows.slice(position, count) })
+        let mut rest = self.rows.clone();
+        rest.split_to(position);
+        let rows = rest.split_to(count);
+        split.position = serde_json::json!(position + rows.num_rows());
+        Ok(Poll::Rows { split: split.id.clone(), rows })
     }
 
     fn is_empty(&mut self, _: &SplitId) -> bool {
-        self.position() == self.released.load(Ordering::SeqCst).min(self.rows.num_rows())
+        self.position() == self.released()
     }
 
     fn snapshot(&mut self) -> Result<Vec<Split>, Error> {
@@ -198,19 +202,18 @@ impl Sink for MemorySink {
 struct MemoryWriter {
     sink: MemorySink,
     io: tokio::runtime::Handle,
-    rows: Vec<RecordBatch>,
+    rows: Vec<Batch>,
 }
 
 impl SinkWriter for MemoryWriter {
-    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
-        self.rows.push(rows.clone());
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        self.rows.push(batch.clone());
         Ok(())
     }
 
     fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Prepared {
-        let Some(schema) = self.rows.first().map(RecordBatch::schema) else { return Prepared::done(Vec::new()) };
-        let schema: SchemaRef = schema;
-        let rows = concat_batches(&schema, &std::mem::take(&mut self.rows)).expect("one schema");
+        let rows = Batch::concat(&std::mem::take(&mut self.rows)).expect("one schema");
+        let Some(rows) = rows else { return Prepared::done(Vec::new()) };
         let mut staged = self.sink.tables.staged.lock().expect("no panic");
         let number = staged.len() as u64;
         staged.insert(number, rows);

@@ -9,6 +9,7 @@ use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use eddyline_api::Phase;
 use eddyline_plan::{PlanOptions, Script, plan};
+use eddyline_stream::Batch;
 use eddyline_worker::coordinator::job::{self, Config, Error, Outcome, RestartStrategy, Restore, View};
 use eddyline_worker::coordinator::request::Request;
 use eddyline_worker::runtime::connectors::Connectors;
@@ -30,7 +31,7 @@ INSERT INTO results SELECT n FROM numbers;
 pub fn tables(released: usize) -> MemoryTables {
     let numbers = Int64Array::from_iter_values(1..=ROWS as i64);
     let rows = RecordBatch::try_from_iter([("n", Arc::new(numbers) as _)]).expect("a column");
-    let tables = MemoryTables::new(BTreeMap::from([("numbers".to_owned(), rows)]));
+    let tables = MemoryTables::new(BTreeMap::from([("numbers".to_owned(), Batch::new(rows))]));
     tables.release(released);
     tables
 }
@@ -92,7 +93,7 @@ pub async fn until_read(view: &View, rows: u64) {
 pub fn visible(tables: &MemoryTables) -> usize {
     let rows = tables.committed("results");
     let mut numbers: Vec<i64> =
-        rows.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+        rows.iter().flat_map(|batch| batch.rows().column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>());
     numbers.len()

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use eddyline_connectors::sink::Sink;
 use eddyline_connectors::source::{
     Discovery, Placement, Poll, ReaderContext, ReaderCounters, Source, SourceReader, Split, SplitEnumerator,
 };
 use eddyline_connectors::{Error, OpenContext};
 use eddyline_job_graph::{SinkNode, SourceNode};
-use eddyline_stream::SplitId;
+use eddyline_stream::{Batch, SplitId};
 use eddyline_worker::runtime::connectors::{Connectors, OpenError};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
@@ -36,7 +35,7 @@ struct State {
 
 #[derive(Clone, Default)]
 struct SplitState {
-    waiting: VecDeque<RecordBatch>,
+    waiting: VecDeque<Batch>,
     read: usize,
     /// Whether its reader has been asked since its last rows, and has said that nothing waits: then the split is idle.
     idle: bool,
@@ -58,7 +57,7 @@ impl SplitTables {
     }
 
     /// Gives a split its next rows, over the physical columns of the table.
-    pub fn give(&self, source: usize, split: usize, rows: RecordBatch) {
+    pub fn give(&self, source: usize, split: usize, rows: Batch) {
         let mut state = self.state();
         let split = &mut state.sources[source][split];
         split.waiting.push_back(rows);
@@ -68,7 +67,7 @@ impl SplitTables {
 
     /// How many rows of a split wait to be read.
     pub fn waiting(&self, source: usize, split: usize) -> usize {
-        self.state().sources[source][split].waiting.iter().map(RecordBatch::num_rows).sum()
+        self.state().sources[source][split].waiting.iter().map(Batch::num_rows).sum()
     }
 
     /// Whether every split has been read up to what it was given, and has fallen idle since. Wakes the readers, which would
@@ -169,14 +168,14 @@ impl SourceReader for Reader {
             let count = self.splits.len();
             let split = &mut self.splits[self.turn % count];
             let this = &mut state.sources[self.number][number_of(&split.id)];
-            if let Some(rows) = this.waiting.pop_front() {
-                let taken = rows.num_rows().min(max_rows);
-                if taken < rows.num_rows() {
-                    this.waiting.push_front(rows.slice(taken, rows.num_rows() - taken));
+            if let Some(mut rest) = this.waiting.pop_front() {
+                let taken = rest.split_to(max_rows);
+                if rest.num_rows() > 0 {
+                    this.waiting.push_front(rest);
                 }
-                this.read += taken;
+                this.read += taken.num_rows();
                 split.position = serde_json::json!(this.read);
-                let rows = rows.slice(0, taken).project(&self.projection).expect("columns of the table");
+                let rows = taken.project(&self.projection).expect("columns of the table");
                 return Ok(Poll::Rows { split: split.id.clone(), rows });
             }
             if ended && !split.finished {

@@ -123,12 +123,15 @@ fn measure(keys: u64, is_text: bool, is_hashed: bool) {
 }
 
 fn later(batch: &Batch, by_ms: i64) -> Batch {
-    let times = batch.rows.column(1).as_any().downcast_ref::<TimestampMillisecondArray>().expect("the time column");
+    let times = batch.rows().column(1).as_any().downcast_ref::<TimestampMillisecondArray>().expect("the time column");
     let times = TimestampMillisecondArray::from_iter_values(times.values().iter().map(|time| time + by_ms));
-    let mut columns = batch.rows.columns().to_vec();
+    let mut columns = batch.rows().columns().to_vec();
     columns[1] = Arc::new(times);
-    let rows = RecordBatch::try_new(batch.rows.schema(), columns).expect("columns fit the schema");
-    Batch { rows, key_hashes: batch.key_hashes.clone() }
+    let rows = RecordBatch::try_new(batch.rows().schema(), columns).expect("columns fit the schema");
+    match batch.key_hashes() {
+        Some(hashes) => Batch::keyed(rows, hashes.to_vec().into()),
+        None => Batch::new(rows),
+    }
 }
 
 fn main() {

@@ -158,16 +158,16 @@ impl WindowAssignOperator {
 
 impl Operator for WindowAssignOperator {
     fn process(&mut self, _input: InputIndex, batch: Batch, out: &mut Collector) -> Result<Progress> {
-        let times = times(batch.rows.column(self.time).as_ref(), &self.time_name)?;
+        let times = times(batch.inserts()?.column(self.time).as_ref(), &self.time_name)?;
         let runs = runs_of_times(self.grid, &mut self.zone, times)?;
         if let WindowAssigner::Tumble { .. } = self.assigner {
-            let mut columns = batch.rows.columns().to_vec();
+            let mut columns = batch.rows().columns().to_vec();
             let windows = runs.iter().flat_map(|run| std::iter::repeat_n(run.slice, run.rows.len()));
             self.push_windows(windows, &mut columns);
             out.emit_rows(RecordBatch::try_new(self.schema.clone(), columns)?);
             return Ok(Progress::Done);
         }
-        self.rest = Some(Rest { rows: batch.rows, runs: runs.into(), window: 0 });
+        self.rest = Some(Rest { rows: batch.rows().clone(), runs: runs.into(), window: 0 });
         self.resume(out)
     }
 

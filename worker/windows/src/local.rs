@@ -115,10 +115,11 @@ impl LocalWindowAggregate {
 
     /// Adds rows to the tables; gives how many groups were new.
     fn aggregate(&mut self, batch: &Batch) -> Result<usize> {
-        let (runs, order) = gather(runs(self.cut, &self.shape, &mut self.zone, batch.rows.columns())?);
+        let columns = batch.inserts()?.columns();
+        let (runs, order) = gather(runs(self.cut, &self.shape, &mut self.zone, columns)?);
         let columns = match &order {
-            Some(order) => Cow::Owned(reorder(batch.rows.columns(), &self.shape.used, order)?),
-            None => Cow::Borrowed(batch.rows.columns()),
+            Some(order) => Cow::Owned(reorder(columns, &self.shape.used, order)?),
+            None => Cow::Borrowed(columns),
         };
         // An edge into this operator is not keyed by its keys, except by chance: hash here, once for both sides.
         let known = hashes(batch, order.as_ref());
@@ -137,7 +138,7 @@ impl LocalWindowAggregate {
     /// Emits rows as they are. They are hashed here, for the exchange and for the receiver.
     fn pass(&self, batch: Batch, out: &mut Collector) -> Result<()> {
         let hashes = batch.key_hashes_by(&self.shape.keys).map_err(|error| key_error(&error))?;
-        out.emit(Batch::keyed(batch.rows, hashes));
+        out.emit(batch.with_key_hashes(hashes));
         Ok(())
     }
 

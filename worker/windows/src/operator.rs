@@ -164,7 +164,7 @@ impl WindowAggregateOperator {
     }
 
     fn process_raw(&mut self, batch: &Batch) -> Result<()> {
-        let columns = batch.rows.columns();
+        let columns = batch.rows().columns();
         if let Cut::Session { time } = self.cut {
             return self.process_session(batch, time);
         }
@@ -184,7 +184,7 @@ impl WindowAggregateOperator {
 
     fn process_session(&mut self, batch: &Batch, time: usize) -> Result<()> {
         let Windows::Session(sessions) = &mut self.windows else { return Ok(()) };
-        let columns = batch.rows.columns();
+        let columns = batch.rows().columns();
         let times = times(columns[time].as_ref(), &self.shape.time_name)?;
         let times = match self.zone.is_utc() {
             true => Cow::Borrowed(times),
@@ -192,15 +192,16 @@ impl WindowAggregateOperator {
         };
         let keys = self.shape.key_columns(columns);
         let input = Input::raw(&self.layout, columns);
-        let rows = Rows::new(&keys, batch.key_hashes.as_deref(), batch.num_rows(), input)?;
+        let rows = Rows::new(&keys, batch.key_hashes(), batch.num_rows(), input)?;
         self.late_rows += sessions.add(&self.layout, &rows, &times, (&self.zone, self.watermark))?;
         Ok(())
     }
 
     fn process_partial(&mut self, batch: &Batch) -> Result<()> {
-        let columns = batch.rows.columns();
-        if column_types(batch.rows.schema_ref()) != column_types(&self.partial) {
-            let message = format!("expected partial accumulators {:?}, found {:?}", self.partial, batch.rows.schema());
+        let columns = batch.rows().columns();
+        if column_types(batch.rows().schema_ref()) != column_types(&self.partial) {
+            let message =
+                format!("expected partial accumulators {:?}, found {:?}", self.partial, batch.rows().schema());
             return Err(ArrowError::SchemaError(message).into());
         }
         let keys = self.shape.keys.len();
@@ -245,7 +246,7 @@ pub(crate) fn runs(cut: Cut, shape: &Shape, zone: &mut Zone, columns: &[ArrayRef
 
 /// The key hashes of a batch whose rows may have been moved.
 pub(crate) fn hashes<'a>(batch: &'a Batch, order: Option<&arrow::array::UInt32Array>) -> Option<Cow<'a, [u64]>> {
-    let hashes = batch.key_hashes.as_deref()?;
+    let hashes = batch.key_hashes()?;
     Some(match order {
         Some(order) => order.values().iter().map(|row| hashes[*row as usize]).collect(),
         None => Cow::Borrowed(hashes),
@@ -316,7 +317,7 @@ impl Operator for WindowAggregateOperator {
         if batch.num_rows() == 0 {
             return Ok(Progress::Done);
         }
-        if is_partial(batch.rows.schema_ref()) {
+        if is_partial(batch.inserts()?.schema_ref()) {
             self.process_partial(&batch)?
         } else {
             self.process_raw(&batch)?

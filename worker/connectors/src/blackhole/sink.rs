@@ -1,7 +1,6 @@
 //! Counts bytes and discards rows.
 
-use arrow::array::RecordBatch;
-use eddyline_stream::CheckpointId;
+use eddyline_stream::{Batch, CheckpointId};
 
 use crate::Error;
 use crate::sink::{Prepared, Sink, SinkCommitter, SinkWriter, WriterContext};
@@ -24,8 +23,8 @@ struct Writer {
 }
 
 impl SinkWriter for Writer {
-    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
-        self.bytes += rows.get_array_memory_size() as u64;
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        self.bytes += batch.rows().get_array_memory_size() as u64;
         Ok(())
     }
 

@@ -134,6 +134,7 @@ impl Config {
     pub fn parse_sink(table: &TableDescriptor) -> Result<Self, OptionErrors> {
         Options::read(&table.options, |options| {
             let config = Self::of(options, table)?;
+            config.format.check_encoding("")?;
             if let Some(column) = table.metadata.iter().find(|column| !column.is_virtual) {
                 return Err(OptionError::table(format!(
                     "metadata column '{}' cannot be written; declare it VIRTUAL",

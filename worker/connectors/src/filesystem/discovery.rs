@@ -63,10 +63,12 @@ impl FileEnumerator {
     }
 
     /// How to cut a file. Text may be cut at any line, compressed files not at all. A CSV record may span several
-    /// lines, so CSV is not cut either. Row groups are also cut, so that two slots read rows of about the same time. In
+    /// lines, so CSV is not cut either, nor is a changelog, whose changes are read in order. Row groups are also cut, so that two slots read rows of about the same time. In
     /// a bucket they are not, because reading a row group twice costs requests.
     fn cut(&self, file: &File) -> Result<Cut, Error> {
-        if Compression::of_path(&file.path)?.is_some() || self.config.format.name() == "csv" {
+        let format = &self.config.format;
+        let is_whole = format.name() == "csv" || !format.changelog_mode().is_insert_only();
+        if Compression::of_path(&file.path)?.is_some() || is_whole {
             return Ok(Cut::NONE);
         }
         let bytes = self.config.split_bytes.map_or_else(|| usual_cut(file.size, &self.store), NonZeroU64::get);

@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::FormatOptions;
+use eddyline_stream::Batch;
 
 use super::config::Config;
 use super::partition;
@@ -122,7 +123,7 @@ pub(super) struct FileFields {
 
 impl FileFields {
     /// The output batch of a decoded batch.
-    pub(super) fn complete(&mut self, decoded: &RecordBatch) -> Result<RecordBatch, Error> {
+    pub(super) fn complete(&mut self, decoded: Batch) -> Result<Batch, Error> {
         let rows = decoded.num_rows();
         let broken = |error: arrow::error::ArrowError| Error::Unavailable {
             what: "cannot put the columns of a file together".to_owned(),
@@ -138,11 +139,13 @@ impl FileFields {
         }
         let constants = self.repeated.as_ref().map_or(&[][..], |(_, constants)| constants.as_slice());
         let columns = self.fields.origins.iter().zip(constants).map(|(origin, constant)| match (origin, constant) {
-            (Origin::File(index), _) => Arc::clone(decoded.column(*index)),
+            (Origin::File(index), _) => Arc::clone(decoded.rows().column(*index)),
             (_, Some(constant)) => Arc::clone(constant),
             (_, None) => new_null_array(&DataType::Null, rows),
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.fields.schema), columns.collect(), &options).map_err(broken)
+        let columns = columns.collect();
+        let complete = RecordBatch::try_new_with_options(Arc::clone(&self.fields.schema), columns, &options);
+        Ok(decoded.with_columns(complete.map_err(broken)?))
     }
 }

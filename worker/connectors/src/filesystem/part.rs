@@ -1,9 +1,9 @@
 //! A part while it is written: encodes rows into bytes, on the slot thread.
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use eddyline_formats::parquet::FileWriter;
 use eddyline_formats::{EncodedRecords, FormatConfig, RecordEncoder};
+use eddyline_stream::Batch;
 
 use crate::Error;
 
@@ -41,11 +41,11 @@ impl PartEncoder {
         Ok(Self { kind, taken: 0, rows: 0 })
     }
 
-    pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
-        self.rows += rows.num_rows() as u64;
+    pub(super) fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        self.rows += batch.num_rows() as u64;
         match &mut self.kind {
-            Kind::Lines { encoder, records } => encoder.encode(rows, records).map_err(failed),
-            Kind::Parquet(writer) => writer.write(rows).map_err(failed),
+            Kind::Lines { encoder, records } => encoder.encode(batch, records).map_err(failed),
+            Kind::Parquet(writer) => writer.write(batch).map_err(failed),
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use eddyline_formats::parquet::{self, FetchedRanges, FileReader, FileRows, Footer, SharedPages};
+use eddyline_stream::Batch;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
@@ -177,7 +178,7 @@ impl RowGroupReader {
                 && let Some(batch) = decoding.next(left.min(rows_max.max(1) as u64))?
             {
                 self.row = decoding.row;
-                return Ok(Progress::Rows(batch));
+                return Ok(Progress::Rows(Batch::new(batch)));
             }
             if let Some(progress) = self.next_row_group()? {
                 return Ok(progress);

@@ -3,10 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use eddyline_api::message::chain_of;
 use eddyline_formats::{Framing, RecordDecoder};
-use eddyline_stream::SplitId;
+use eddyline_stream::{Batch, SplitId};
 use tokio::sync::watch;
 
 use super::config::Config;
@@ -26,7 +25,7 @@ use crate::{Error, TableDescriptor};
 /// The result of reading a piece.
 pub(super) enum Progress {
     /// Rows of the file's columns.
-    Rows(RecordBatch),
+    Rows(Batch),
     /// Nothing yet. The waker is called when there is more.
     Pending,
     /// The piece has been read to its end.
@@ -242,7 +241,7 @@ impl SourceReader for FileSourceReader {
         let progress = open.reader.poll(rows_max)?;
         open.reader.update(&mut held.piece);
         let poll = match progress {
-            Progress::Rows(rows) => Poll::Rows { split: held.id.clone(), rows: open.fields.complete(&rows)? },
+            Progress::Rows(rows) => Poll::Rows { split: held.id.clone(), rows: open.fields.complete(rows)? },
             Progress::Pending => Poll::Pending,
             Progress::End => {
                 held.finished = true;

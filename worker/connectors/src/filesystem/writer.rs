@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, RecordBatch, UInt32Array};
-use arrow::compute::{partition, take_record_batch};
+use arrow::compute::partition;
 use arrow::datatypes::SchemaRef;
-use eddyline_stream::CheckpointId;
+use eddyline_stream::{Batch, CheckpointId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::Config;
@@ -89,7 +89,7 @@ impl FileWriter {
         })
     }
 
-    fn write_partition(&mut self, folder: &str, rows: &RecordBatch) -> Result<(), Error> {
+    fn write_partition(&mut self, folder: &str, batch: &Batch) -> Result<(), Error> {
         if !self.parts.contains_key(folder) {
             if self.parts.len() >= PARTS_MAX {
                 self.end_largest()?;
@@ -102,7 +102,7 @@ impl FileWriter {
         let folder = Arc::clone(folder);
         let number = part.number;
         let part = self.parts.get_mut(&folder).expect("it is there");
-        part.encoder.write(rows)?;
+        part.encoder.write(batch)?;
         let bytes = part.encoder.take(BLOCK_BYTES);
         part.handed += bytes.len();
         let is_full = part.encoder.bytes() >= self.config.part_bytes;
@@ -177,24 +177,26 @@ fn failed(error: arrow::error::ArrowError) -> Error {
 }
 
 impl SinkWriter for FileWriter {
-    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
         self.shared.check()?;
-        if rows.num_rows() == 0 {
+        if batch.num_rows() == 0 {
             return Ok(());
         }
         let columns = &self.config.file_columns;
-        let in_file = rows.project(columns).map_err(failed)?;
+        let in_file = batch.project(columns).map_err(failed)?;
         // Nullability is that of the table, not of the query.
-        let in_file = RecordBatch::try_new(Arc::clone(&self.schema), in_file.columns().to_vec()).map_err(failed)?;
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), in_file.rows().columns().to_vec()).map_err(failed)?;
+        let in_file = in_file.with_columns(rows);
         if self.partition_keys.is_empty() {
             self.write_partition("", &in_file)?;
         } else {
-            for (folder, runs) in self.partitions(rows)? {
+            for (folder, runs) in self.partitions(batch.rows())? {
                 let part = match runs.as_slice() {
-                    [run] => in_file.slice(run.start, run.len()),
+                    [run] if in_file.kinds().is_none() => Batch::new(in_file.rows().slice(run.start, run.len())),
                     runs => {
+                        // An update that moves a row into another partition is a delete in one and an insert in the other.
                         let places = runs.iter().cloned().flatten().map(|row| row as u32);
-                        take_record_batch(&in_file, &UInt32Array::from_iter_values(places)).map_err(failed)?
+                        in_file.take(&UInt32Array::from_iter_values(places)).map_err(failed)?
                     }
                 };
                 self.write_partition(&folder, &part)?;

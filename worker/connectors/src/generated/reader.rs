@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use eddyline_stream::SplitId;
+use eddyline_stream::{Batch, SplitId};
 
 use super::pace::Pace;
 use super::{Generator, Position};
@@ -98,7 +98,7 @@ impl SourceReader for Reader {
             pace.take(count);
         }
         self.bytes += rows.get_array_memory_size() as u64;
-        Ok(Poll::Rows { split: split.id.clone(), rows })
+        Ok(Poll::Rows { split: split.id.clone(), rows: Batch::new(rows) })
     }
 
     /// Splits share the pace: if no row is due, no split has one.

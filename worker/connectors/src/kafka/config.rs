@@ -221,6 +221,8 @@ impl SinkConfig {
 
     fn of(options: TableOptions, table: &TableDescriptor) -> Result<Self, OptionError> {
         check_metadata(table.metadata.iter().filter(|column| !column.is_virtual), &WRITABLE_METADATA, "written")?;
+        let prefix = if table.options.contains_key("value.format") { "value." } else { "" };
+        options.layout.value_format.check_encoding(prefix)?;
         let topic = match options.topics {
             Topics::Named(mut names) if names.len() == 1 => names.remove(0),
             Topics::Named(_) => {
@@ -299,6 +301,12 @@ impl RecordLayout {
             ));
         }
         let key = key_layout(options, schema, prefix)?;
+        if let Some(key) = &key
+            && !key.format.changelog_mode().is_insert_only()
+        {
+            let name = key.format.name();
+            return Err(OptionError::of("key.format", format!("'key.format' = '{name}': a key describes no changes")));
+        }
         let value_columns: Vec<usize> = match &key {
             Some(key) if except_key => {
                 (0..schema.fields().len()).filter(|column| !key.columns.contains(column)).collect()

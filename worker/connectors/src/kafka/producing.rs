@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
-use eddyline_stream::{CheckpointId, crash_point};
+use eddyline_stream::{Batch, CheckpointId, crash_point};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -200,9 +199,9 @@ impl Producing {
 }
 
 impl SinkWriter for ProducingWriter {
-    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
         self.shared.outbox.check()?;
-        let rows = self.encoder.encode(rows)?;
+        let rows = self.encoder.encode(batch)?;
         self.bytes += rows.bytes();
         let mut queue = self.shared.queue();
         queue.bytes += rows.bytes();

@@ -1,9 +1,11 @@
 //! Converts rows to records: keys, values, partitions, timestamps and headers.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
+use arrow::error::ArrowError;
 use eddyline_formats::{EncodedRecords, RecordEncoder};
+use eddyline_stream::Batch;
 
 use super::config::{Partitioner, SinkConfig};
 use crate::{Error, TableDescriptor};
@@ -123,22 +125,24 @@ impl RowEncoder {
     ///
     /// # Errors
     /// Names the topic and says what cannot be encoded.
-    pub fn encode(&mut self, rows: &RecordBatch) -> Result<EncodedRows, Error> {
+    pub fn encode(&mut self, batch: &Batch) -> Result<EncodedRows, Error> {
+        let rows = batch.rows();
         let topic = &self.topic;
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::Unavailable {
             what: format!("topic {topic}: cannot encode rows: {error}"),
             source: Some(error),
             retryable: false,
         };
-        let encode = |encoder: &mut dyn RecordEncoder, columns: &[usize]| {
-            let part = rows.project(columns).map_err(|error| failed(Box::new(error)))?;
+        let encode = |encoder: &mut dyn RecordEncoder, part: Result<Batch, ArrowError>| {
             let mut records = EncodedRecords::records();
+            let part = part.map_err(|error| failed(Box::new(error)))?;
             encoder.encode(&part, &mut records).map_err(|error| failed(Box::new(error)))?;
             Ok::<_, Error>(records)
         };
-        let values = encode(self.value.as_mut(), &self.value_columns)?;
+        let values = encode(self.value.as_mut(), batch.project(&self.value_columns))?;
         let keys = match &mut self.key {
-            Some((encoder, columns)) => Some(encode(encoder.as_mut(), columns)?),
+            // A key says whose row it is, not what becomes of it.
+            Some((encoder, columns)) => Some(encode(encoder.as_mut(), rows.project(columns).map(Batch::new))?),
             None => None,
         };
         let timestamps = match self.timestamp {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use eddyline_formats::{Decoded, OnBadRecord, RecordDecoder};
+use eddyline_formats::{OnBadRecord, RecordDecoder};
+use eddyline_stream::Batch;
 
 use super::config::RecordLayout;
 use super::metadata::MetadataBuilder;
@@ -32,6 +32,17 @@ pub struct RowDecoder {
 struct KeyDecoder {
     decoder: Box<dyn RecordDecoder>,
     on_bad: OnBadRecord,
+}
+
+impl KeyDecoder {
+    /// Decodes the key of a record, which is one row or none.
+    fn decode(&mut self, message: &Message) -> Result<usize, Refusal> {
+        let decoded = match message.key() {
+            Some(bytes) => self.decoder.decode(bytes),
+            None => self.decoder.decode_null(),
+        };
+        decoded.map_err(|bad| Refusal { reason: format!("key: {bad}"), skip: self.on_bad == OnBadRecord::Skip })
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -109,7 +120,7 @@ impl RowDecoder {
     }
 
     /// Decodes a record. A record without a value gives no row, nor does one without a key if the key's format needs
-    /// one.
+    /// one. Every row of a record gets its key and its metadata.
     ///
     /// # Errors
     /// Says what is wrong with the record. Then nothing of it is kept.
@@ -118,41 +129,46 @@ impl RowDecoder {
             Some(value) => self.value.decode(value),
             None => self.value.decode_null(),
         };
-        match decoded {
-            Ok(Decoded::Row) => {}
-            Ok(Decoded::Nothing) => return Ok(()),
+        let rows = match decoded {
+            Ok(0) => return Ok(()),
+            Ok(rows) => rows,
             Err(bad) => {
                 return Err(Refusal { reason: bad.to_string(), skip: self.value_on_bad == OnBadRecord::Skip });
             }
-        }
-        if let Some(key) = &mut self.key {
-            let decoded = match message.key() {
-                Some(bytes) => key.decoder.decode(bytes),
-                None => key.decoder.decode_null(),
-            };
-            match decoded {
-                Ok(Decoded::Row) => {}
-                Ok(Decoded::Nothing) => {
-                    self.dropped.push(self.value.len() - 1);
-                    return Ok(());
-                }
-                Err(bad) => {
-                    self.dropped.push(self.value.len() - 1);
-                    return Err(Refusal { reason: format!("key: {bad}"), skip: key.on_bad == OnBadRecord::Skip });
+        };
+        for row in 0..rows {
+            if let Some(key) = &mut self.key {
+                // The first row has shown what the key is.
+                match key.decode(message) {
+                    Ok(0) => {
+                        self.drop_last(rows - row);
+                        return Ok(());
+                    }
+                    Ok(_) => {}
+                    Err(refusal) => {
+                        self.drop_last(rows - row);
+                        return Err(refusal);
+                    }
                 }
             }
-        }
-        for column in &mut self.metadata {
-            column.append(topic, partition, message);
+            for column in &mut self.metadata {
+                column.append(topic, partition, message);
+            }
         }
         Ok(())
+    }
+
+    /// The last rows of the value are none.
+    fn drop_last(&mut self, rows: usize) {
+        let behind = self.value.len();
+        self.dropped.extend(behind - rows..behind);
     }
 
     /// Returns the rows so far, and begins an empty batch.
     ///
     /// # Errors
     /// Says which declaration the rows break.
-    pub fn take(&mut self) -> Result<RecordBatch, Error> {
+    pub fn take(&mut self) -> Result<Batch, Error> {
         let broken = |error: &dyn std::error::Error| Error::Unavailable {
             what: format!("rows do not fit their declaration: {error}"),
             source: None,
@@ -165,7 +181,7 @@ impl RowDecoder {
             for row in self.dropped.drain(..) {
                 keep[row] = false;
             }
-            value = filter_record_batch(&value, &BooleanArray::from(keep)).map_err(|error| broken(&error))?;
+            value = value.filter(&BooleanArray::from(keep)).map_err(|error| broken(&error))?;
         }
         let key = match &mut self.key {
             Some(key) => Some(key.decoder.flush().map_err(|error| broken(&error))?),
@@ -174,8 +190,8 @@ impl RowDecoder {
         let mut columns = Vec::with_capacity(self.schema.fields().len());
         for origin in &self.columns {
             columns.push(match (origin, &key) {
-                (Origin::Value(index), _) => Arc::clone(value.column(*index)),
-                (Origin::Key(index), Some(key)) => Arc::clone(key.column(*index)),
+                (Origin::Value(index), _) => Arc::clone(value.rows().column(*index)),
+                (Origin::Key(index), Some(key)) => Arc::clone(key.rows().column(*index)),
                 (Origin::Key(_), None) => unreachable!("a column comes from the key only where there is a key format"),
             });
         }
@@ -183,6 +199,7 @@ impl RowDecoder {
             columns.push(column.finish()?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(|error| broken(&error))
+        let complete = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options);
+        Ok(value.with_columns(complete.map_err(|error| broken(&error))?))
     }
 }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::RecordBatch;
-use eddyline_stream::{CheckpointId, crash_point};
+use eddyline_stream::{Batch, CheckpointId, crash_point};
 use rdkafka::consumer::Consumer as _;
 use tracing::warn;
 
@@ -204,8 +203,8 @@ impl StagingWriter {
 }
 
 impl SinkWriter for StagingWriter {
-    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
-        let rows = self.encoder.encode(rows)?;
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        let rows = self.encoder.encode(batch)?;
         self.bytes += rows.bytes();
         self.open.append(&rows);
         if self.open.len() >= STAGED_OBJECT_BYTES {

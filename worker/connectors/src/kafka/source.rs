@@ -225,11 +225,9 @@ impl KafkaReader {
                         if let Some(dead_letters) = &mut self.dead_letters {
                             dead_letters.send(&partition.topic, partition.number, message, &refusal.reason)?;
                         } else if !refusal.skip {
-                            let reason = format!(
-                                "{}; 'json.ignore-parse-errors' or 'csv.ignore-parse-errors' skips such records, \
-                                 'scan.dead-letter.topic' keeps them",
-                                refusal.reason
-                            );
+                            let skips = self.config.layout.value_format.skip_option();
+                            let skips = skips.map_or_else(String::new, |key| format!("'{key}' skips such records, "));
+                            let reason = format!("{}; {skips}'scan.dead-letter.topic' keeps them", refusal.reason);
                             return Err(Error::BadRecord { place, reason });
                         }
                     }

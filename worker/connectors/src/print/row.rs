@@ -1,21 +1,24 @@
-//! A row as text, in the form that Flink's `Row.toString` gives it: `+I[a, 1, 2026-03-01T23:59]`.
+//! A row as text, in the form that Flink's `Row.toString` gives it: `+I[a, 1, 2026-03-01T23:59]`. The kind is before the values; a
+//! ROW inside of a row is always `+I`.
 
 use std::fmt::Write;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
 };
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use eddyline_stream::{Batch, RowKind};
 
-/// Appends row `row` of a batch.
-pub(super) fn write_row(out: &mut String, rows: &RecordBatch, row: usize) {
-    write_fields(out, rows.columns().iter().map(AsRef::as_ref), row);
+/// Appends row `row` of a batch, with its kind.
+pub(super) fn write_row(out: &mut String, batch: &Batch, row: usize) {
+    write_fields(out, batch.kind(row), batch.rows().columns().iter().map(AsRef::as_ref), row);
 }
 
-fn write_fields<'a>(out: &mut String, columns: impl Iterator<Item = &'a dyn Array>, row: usize) {
-    out.push_str("+I[");
+fn write_fields<'a>(out: &mut String, kind: RowKind, columns: impl Iterator<Item = &'a dyn Array>, row: usize) {
+    out.push_str(kind.symbol());
+    out.push('[');
     for (index, column) in columns.enumerate() {
         if index > 0 {
             out.push_str(", ");
@@ -79,7 +82,9 @@ pub(crate) fn write_value(out: &mut String, column: &dyn Array, row: usize) {
                 write_value(out, pairs.column(1), pair);
             });
         }
-        DataType::Struct(_) => write_fields(out, column.as_struct().columns().iter().map(AsRef::as_ref), row),
+        DataType::Struct(_) => {
+            write_fields(out, RowKind::Insert, column.as_struct().columns().iter().map(AsRef::as_ref), row);
+        }
         other => {
             // Not one of the SQL types; the planner lets none of them through.
             let _ = write!(out, "<{other}>");
@@ -214,7 +219,8 @@ mod tests {
 
     use arrow::array::{
         ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray,
-        StringArray, StructArray, Time32MillisecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+        RecordBatch, StringArray, StructArray, Time32MillisecondArray, TimestampMicrosecondArray,
+        TimestampMillisecondArray,
     };
     use arrow::datatypes::{Field, Int32Type};
 
@@ -241,7 +247,7 @@ mod tests {
         ])
         .expect("columns of one length");
         let mut text = String::new();
-        write_row(&mut text, &rows, 0);
+        write_row(&mut text, &Batch::new(rows), 0);
         assert_eq!(text, "+I[a, 1, 2026-03-01T23:59, null]");
     }
 

@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use arrow::array::RecordBatch;
-use eddyline_stream::CheckpointId;
+use eddyline_stream::{Batch, CheckpointId};
 
 use super::config::Config;
 use super::row::write_row;
@@ -45,11 +44,11 @@ struct Writer {
 }
 
 impl SinkWriter for Writer {
-    fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
         self.text.clear();
-        for row in 0..rows.num_rows() {
+        for row in 0..batch.num_rows() {
             self.text.push_str(&self.prefix);
-            write_row(&mut self.text, rows, row);
+            write_row(&mut self.text, batch, row);
             self.text.push('\n');
         }
         self.bytes += self.text.len() as u64;
@@ -72,7 +71,8 @@ impl SinkWriter for Writer {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use eddyline_stream::KindsBuilder;
 
     use super::*;
 
@@ -94,9 +94,17 @@ mod tests {
         let calls = Calls::default();
         let mut writer =
             Writer { prefix: "out> ".to_owned(), out: Box::new(calls.clone()), text: String::new(), bytes: 0 };
-        let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
-        writer.write(&RecordBatch::try_from_iter([("x", column)]).expect("one column")).expect("it prints");
+        let numbers = |numbers: Vec<i64>| {
+            let column: ArrayRef = Arc::new(Int64Array::from(numbers));
+            RecordBatch::try_from_iter([("x", column)]).expect("one column")
+        };
+        writer.write(&Batch::new(numbers(vec![1, 2]))).expect("it prints");
         assert_eq!(*calls.0.lock().expect("no panic while locked"), ["out> +I[1]\nout> +I[2]\n"]);
         assert_eq!(writer.bytes(), 22);
+        let mut kinds = KindsBuilder::default();
+        kinds.update();
+        kinds.delete();
+        writer.write(&Batch::with_kinds(numbers(vec![1, 3, 2]), kinds.finish())).expect("it prints");
+        assert_eq!(calls.0.lock().expect("no panic while locked")[1], "out> -U[1]\nout> +U[3]\nout> -D[2]\n");
     }
 }

@@ -82,7 +82,7 @@ fn of_connector(options: &[(&str, &str)]) -> TableDescriptor {
 fn table_without_broker() -> TableDescriptor {
     TableDescriptor {
         name: "t".to_owned(),
-        schema: rows(0..1).schema(),
+        schema: rows(0..1).rows().schema(),
         metadata: Vec::new(),
         primary_key: Vec::new(),
         partition_keys: Vec::new(),

@@ -109,3 +109,40 @@ fn a_paused_split_waits_and_resumes() {
     reading.reader.pause(&first, false);
     assert_eq!(reading.rows(1), ["0,p0"]);
 }
+
+/// The format of Debezium, with the key in the record's key, and an end.
+const DEBEZIUM: [(&str, &str); 4] =
+    [("format", "debezium-json"), ("key.format", "json"), ("key.fields", "id"), ("scan.bounded.mode", "latest-offset")];
+
+#[test]
+fn a_message_with_two_rows_has_key_and_metadata_for_both_and_a_tombstone_is_none() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let message = |value| TestRecord { key: Some(r#"{"id":1}"#), value, ..TestRecord::default() };
+    let update = message(r#"{"before":{"name":"a"},"after":{"name":"b"},"op":"u"}"#);
+    // A key that gives no row takes all rows of its message with it.
+    let without_key = TestRecord { key: None, ..update };
+    broker.produce(
+        &topic,
+        &[
+            message(r#"{"before":null,"after":{"name":"a"},"op":"c"}"#),
+            without_key,
+            update,
+            message(r#"{"before":{"name":"b"},"op":"d"}"#),
+            message(""),
+        ],
+    );
+    let except_key = [DEBEZIUM.as_slice(), &[("value.fields-include", "EXCEPT_KEY")]].concat();
+    let descriptor = with_metadata(table(&broker, &topic, &except_key), "offset", DataType::Int64, true);
+    assert_eq!(Reading::start(descriptor).all_rows(), ["1,a,0", "-U 1,a,2", "+U 1,b,2", "-D 1,b,3"]);
+}
+
+#[test]
+fn a_bad_message_of_a_changelog_is_named_with_the_option_of_its_format() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    broker.produce(&topic, &[TestRecord::value(0, r#"{"after":{"id":1,"name":"a"},"op":"u"}"#)]);
+    let text = Reading::start(table(&broker, &topic, &[("format", "debezium-json")])).error().to_string();
+    assert!(text.starts_with(&format!("topic {topic}, partition 0, offset 0: \"before\" of an update")), "{text}");
+    assert!(text.contains("'debezium-json.ignore-parse-errors' skips such records"), "{text}");
+}

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use eddyline_connectors::kafka::{KafkaSink, SinkConfig};
 use eddyline_connectors::sink::{Committable, Sink, SinkCommitter, SinkWriter, Staging};
 use eddyline_connectors::{Error, TableDescriptor};
-use eddyline_stream::CheckpointId;
+use eddyline_stream::{Batch, CheckpointId, KindsBuilder};
 use futures::future::BoxFuture;
 use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -108,13 +108,13 @@ fn a_written_timestamp_becomes_the_record_timestamp() {
     let descriptor = with_metadata(table(&broker, &topic, &[]), "timestamp", instant.clone(), false);
     let sink = open_sink(descriptor.clone(), folder.path());
     let (mut writer, _bell) = open_writer(&sink, 0, 1);
-    let physical = rows(1..2);
+    let physical = rows(1..2).rows().clone();
     let mut fields: Vec<Field> = physical.schema().fields().iter().map(|field| field.as_ref().clone()).collect();
     fields.push(Field::new("timestamp", instant, true));
     let mut columns = physical.columns().to_vec();
     let stamps: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![1_700_000_000_000]).with_timezone("UTC"));
     columns.push(stamps);
-    writer.write(&RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()).unwrap();
+    writer.write(&Batch::new(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap())).unwrap();
     prepare(&mut writer, 1);
     assert_eq!(Reading::start(descriptor).rows(1), ["1,n1,1700000000000"]);
 }
@@ -428,4 +428,46 @@ fn stage_and_commit(broker: &Broker, topic: &str, folder: &Path) {
     let staged = several_objects(&descriptor, folder, 3);
     std::fs::write(folder.join("committables"), serde_json::to_string(&staged).unwrap()).unwrap();
     commit(&descriptor, folder, 3, &staged);
+}
+
+#[test]
+fn a_changelog_is_written_under_its_keys_and_read_again() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let options = [
+        ("format", "debezium-json"),
+        ("key.format", "json"),
+        ("key.fields", "id"),
+        ("scan.bounded.mode", "latest-offset"),
+    ];
+    let descriptor = table(&broker, &topic, &options);
+    let sink = open_sink(descriptor.clone(), folder.path());
+    let (mut writer, _bell) = open_writer(&sink, 0, 1);
+    let mut kinds = KindsBuilder::default();
+    kinds.insert();
+    kinds.update();
+    kinds.delete();
+    writer.write(&Batch::with_kinds(rows(1..5).rows().clone(), kinds.finish())).unwrap();
+    prepare(&mut writer, 1);
+    let written = committed(&broker, &topic);
+    assert_eq!(
+        written[1],
+        (0, r#"{"id":2}"#.to_owned(), r#"{"before":{"id":2,"name":"n2"},"after":null,"op":"d"}"#.to_owned())
+    );
+    assert_eq!(Reading::start(descriptor).all_rows(), ["1,n1", "-D 2,n2", "3,n3", "-D 4,n4"]);
+}
+
+#[test]
+fn a_table_of_inserts_refuses_other_rows() {
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let sink = open_sink(table(&broker, &topic, &[]), folder.path());
+    let (mut writer, _bell) = open_writer(&sink, 0, 1);
+    let mut kinds = KindsBuilder::default();
+    kinds.delete();
+    let error = writer.write(&Batch::with_kinds(rows(1..2).rows().clone(), kinds.finish())).unwrap_err();
+    let text = format!("{error}: {}", std::error::Error::source(&error).and_then(|e| e.source()).unwrap());
+    assert!(text.contains("cannot encode rows") && text.contains("only inserts (+I) can be taken"), "{text}");
 }

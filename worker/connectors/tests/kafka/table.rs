@@ -13,6 +13,7 @@ use eddyline_connectors::kafka::{KafkaSink, KafkaSource, SinkConfig, SourceConfi
 use eddyline_connectors::sink::{Sink, SinkWriter, Staging, WriterContext};
 use eddyline_connectors::source::{Poll, ReaderContext, Source, SourceReader, Split, SplitEnumerator};
 use eddyline_connectors::{Error, MetadataColumn, TableDescriptor};
+use eddyline_stream::{Batch, RowKind};
 use futures::future::BoxFuture;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -178,15 +179,18 @@ impl Reading {
     }
 }
 
-/// Rows with their columns separated by commas.
-pub fn as_text(batch: &RecordBatch) -> Vec<String> {
-    let cell = |column: usize, row| match batch.column(column).as_primitive_opt::<TimestampMillisecondType>() {
+/// Rows with their columns separated by commas. A row that is no insert begins with its kind.
+pub fn as_text(batch: &Batch) -> Vec<String> {
+    let rows = batch.rows();
+    let cell = |column: usize, row| match rows.column(column).as_primitive_opt::<TimestampMillisecondType>() {
         Some(instants) => instants.value(row).to_string(),
-        None => array_value_to_string(batch.column(column), row).expect("a printable value"),
+        None => array_value_to_string(rows.column(column), row).expect("a printable value"),
     };
-    (0..batch.num_rows())
-        .map(|row| (0..batch.num_columns()).map(|column| cell(column, row)).collect::<Vec<_>>().join(","))
-        .collect()
+    let line = |row| {
+        let cells = (0..rows.num_columns()).map(|column| cell(column, row)).collect::<Vec<_>>().join(",");
+        if batch.kind(row) == RowKind::Insert { cells } else { format!("{} {cells}", batch.kind(row)) }
+    };
+    (0..batch.num_rows()).map(line).collect()
 }
 
 /// Staged objects as files.
@@ -236,13 +240,13 @@ pub fn open_writer(sink: &dyn Sink, slot: usize, slots: usize) -> (Box<dyn SinkW
 }
 
 /// Rows of the table `(id, name)`.
-pub fn rows(ids: std::ops::Range<i64>) -> RecordBatch {
+pub fn rows(ids: std::ops::Range<i64>) -> Batch {
     let names: Vec<String> = ids.clone().map(|id| format!("n{id}")).collect();
     let schema =
         Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("name", DataType::Utf8, true)]));
     let columns: Vec<arrow::array::ArrayRef> =
         vec![Arc::new(Int64Array::from_iter_values(ids)), Arc::new(StringArray::from(names))];
-    RecordBatch::try_new(schema, columns).expect("columns of the schema")
+    Batch::new(RecordBatch::try_new(schema, columns).expect("columns of the schema"))
 }
 
 /// What a reader of committed records finds in a topic now: (partition, key, value), partition by partition.

@@ -1,13 +1,13 @@
 //! Reads CSV records into columns.
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use eddyline_stream::Batch;
 
 use crate::Error;
 use crate::columns::Column;
 use crate::csv::config::{Config, is_carried};
 use crate::datetime::TimestampStyle;
-use crate::decode::{BadRecord, Decoded, Intake, Lines, RecordDecoder, decode_lines};
+use crate::decode::{BadRecord, Intake, Lines, RecordDecoder, decode_lines};
 use crate::text::{Mismatch, push_text};
 
 /// Reads CSV records.
@@ -99,9 +99,9 @@ impl Decoder {
         }
     }
 
-    fn read(&mut self, record: &[u8]) -> Result<Decoded, Fault> {
+    fn read(&mut self, record: &[u8]) -> Result<usize, Fault> {
         if record.is_empty() || (self.config.allow_comments && record[0] == b'#') {
-            return Ok(Decoded::Nothing);
+            return Ok(0);
         }
         let mut at = 0;
         let mut fields = 0;
@@ -126,7 +126,7 @@ impl Decoder {
             self.fill_missing(record, fields)?;
         }
         self.intake.rows += 1;
-        Ok(Decoded::Row)
+        Ok(1)
     }
 
     /// Reads the field at `start` into `self.field`. Returns the place of the delimiter after it, or the end of the
@@ -280,7 +280,7 @@ impl RecordDecoder for Decoder {
         &self.intake.schema
     }
 
-    fn decode(&mut self, record: &[u8]) -> Result<Decoded, BadRecord> {
+    fn decode(&mut self, record: &[u8]) -> Result<usize, BadRecord> {
         self.intake.take(record)?;
         match self.read(record) {
             Ok(decoded) => Ok(decoded),
@@ -304,7 +304,7 @@ impl RecordDecoder for Decoder {
         self.intake.is_full()
     }
 
-    fn flush(&mut self) -> Result<RecordBatch, Error> {
-        self.intake.flush(&mut self.columns)
+    fn flush(&mut self) -> Result<Batch, Error> {
+        self.intake.flush(&mut self.columns).map(Batch::new)
     }
 }

@@ -1,12 +1,13 @@
 //! Writes rows as CSV records.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
+use eddyline_stream::Batch;
 
 use crate::Error;
 use crate::csv::config::{Config, is_carried};
 use crate::datetime::TimestampStyle;
-use crate::encode::{EncodedRecords, RecordEncoder, check_batch};
+use crate::encode::{EncodedRecords, RecordEncoder, inserts};
 use crate::text::{Written, write_scalar};
 
 /// A text with more characters than this is always quoted.
@@ -134,8 +135,8 @@ impl Encoder {
 }
 
 impl RecordEncoder for Encoder {
-    fn encode(&mut self, batch: &RecordBatch, out: &mut EncodedRecords) -> Result<(), Error> {
-        check_batch(batch, &self.schema)?;
+    fn encode(&mut self, batch: &Batch, out: &mut EncodedRecords) -> Result<(), Error> {
+        let batch = inserts("csv", batch, &self.schema)?;
         for row in 0..batch.num_rows() {
             for (index, column) in batch.columns().iter().enumerate() {
                 if index > 0 {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
+use eddyline_stream::Batch;
 use proptest::prelude::*;
 
 use super::{Config, Decoder, Encoder};
-use crate::decode::{Decoded, RecordDecoder};
+use crate::decode::RecordDecoder;
 use crate::encode::{EncodedRecords, RecordEncoder};
 
 fn schema(types: &[DataType]) -> SchemaRef {
@@ -86,12 +87,12 @@ fn ignored_errors_make_values_null_and_a_record_with_too_many_fields_bad() {
     use DataType::*;
     let config = Config { ignore_parse_errors: true, ..Config::default() };
     let mut decoder = decoder(&config, &[Int32, Int32, Int32]);
-    assert_eq!(decoder.decode(b"1,x"), Ok(Decoded::Row));
+    assert_eq!(decoder.decode(b"1,x"), Ok(1));
     assert!(decoder.decode(b"1,2,3,4").is_err());
-    assert_eq!(decoder.decode(b"1,2,3"), Ok(Decoded::Row));
+    assert_eq!(decoder.decode(b"1,2,3"), Ok(1));
     let batch = decoder.flush().expect("two rows");
-    assert!(batch.column(1).is_null(0) && batch.column(2).is_null(0));
-    assert_eq!(batch.column(2).as_primitive::<Int32Type>().value(1), 3);
+    assert!(batch.rows().column(1).is_null(0) && batch.rows().column(2).is_null(0));
+    assert_eq!(batch.rows().column(2).as_primitive::<Int32Type>().value(1), 3);
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn a_quoted_field_may_have_line_ends() {
     let done = decoder.decode_lines(buffer, 10, false);
     assert_eq!((done.rows, done.bad, &buffer[done.consumed..]), (2, None, &b"\"open"[..]));
     let batch = decoder.flush().expect("two rows");
-    let texts: Vec<_> = batch.column(0).as_string::<i32>().iter().flatten().collect();
+    let texts: Vec<_> = batch.rows().column(0).as_string::<i32>().iter().flatten().collect();
     assert_eq!(texts, ["two\nlines, \"quoted\"", "plain \"text"]);
 }
 
@@ -112,8 +113,8 @@ fn the_projection_decides_about_columns_and_their_order() {
     let mut decoder = Decoder::new(&Config::default(), &schema(&[Int32, Utf8, Int32]), &[2, 1], 16).expect("a decoder");
     decoder.decode(b"not looked at,b,3").expect("a row");
     let batch = decoder.flush().expect("a batch");
-    assert_eq!(batch.column(0).as_primitive::<Int32Type>().value(0), 3);
-    assert_eq!(batch.column(1).as_string::<i32>().value(0), "b");
+    assert_eq!(batch.rows().column(0).as_primitive::<Int32Type>().value(0), 3);
+    assert_eq!(batch.rows().column(1).as_string::<i32>().value(0), "b");
 }
 
 proptest! {
@@ -128,7 +129,7 @@ proptest! {
         let mut decoder = decoder(&config, &[DataType::Utf8, DataType::Int32, array]);
         let mut rows = 0;
         for record in records {
-            rows += usize::from(decoder.decode(record.as_bytes()) == Ok(Decoded::Row));
+            rows += usize::from(decoder.decode(record.as_bytes()) == Ok(1));
         }
         prop_assert_eq!(decoder.flush().expect("a batch").num_rows(), rows);
     }
@@ -147,10 +148,11 @@ proptest! {
         let batch = arrow::array::RecordBatch::try_new(schema(&types), vec![Arc::new(texts_array), Arc::new(numbers)])
             .expect("a batch");
         let mut out = EncodedRecords::lines();
-        Encoder::new(&config, &schema(&types)).and_then(|mut encoder| encoder.encode(&batch, &mut out)).expect("ok");
+        Encoder::new(&config, &schema(&types)).and_then(|mut encoder| encoder.encode(&Batch::new(batch.clone()), &mut out)).expect("ok");
         let mut decoder = decoder(&config, &types);
         let done = decoder.decode_lines(out.bytes(), 100, false);
         prop_assert_eq!((done.rows, done.consumed, done.bad), (texts.len(), out.bytes().len(), None));
-        prop_assert_eq!(decoder.flush().expect("a batch"), batch);
+        let read = decoder.flush().expect("a batch");
+        prop_assert_eq!(read.rows(), &batch);
     }
 }

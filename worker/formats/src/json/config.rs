@@ -48,13 +48,21 @@ pub struct Config {
 
 impl Config {
     pub(crate) fn parse(options: &mut OptionReader<'_>, schema: &SchemaRef) -> Result<Self, ConfigError> {
-        let ignore_parse_errors = options.flag("ignore-parse-errors")?;
         let fail_on_missing_field = options.flag("fail-on-missing-field")?;
-        if ignore_parse_errors && fail_on_missing_field {
+        // Which of two parsers Flink uses. There is one here.
+        options.flag("decode.json-parser.enabled")?;
+        let rows = Self::parse_rows(options, schema)?;
+        if rows.ignore_parse_errors && fail_on_missing_field {
             let key = options.key("fail-on-missing-field");
             let other = options.key("ignore-parse-errors");
             return Err(ConfigError::of(key.clone(), format!("'{key}' and '{other}' cannot both be true")));
         }
+        Ok(Self { fail_on_missing_field, ..rows })
+    }
+
+    /// The options that all formats have in which rows are JSON objects.
+    pub(crate) fn parse_rows(options: &mut OptionReader<'_>, schema: &SchemaRef) -> Result<Self, ConfigError> {
+        let ignore_parse_errors = options.flag("ignore-parse-errors")?;
         let timestamp_format = options.parsed("timestamp-format.standard", |text| match text {
             "SQL" => Ok(TimestampFormat::Sql),
             "ISO-8601" => Ok(TimestampFormat::Iso8601),
@@ -67,12 +75,11 @@ impl Config {
             "LITERAL" => Ok(NullMapKeys::Literal(literal)),
             _ => Err("expected FAIL, DROP or LITERAL"),
         })?;
-        // Which of two parsers Flink uses. There is one here.
-        options.flag("decode.json-parser.enabled")?;
         for field in schema.fields() {
             check_type(field.data_type()).map_err(|reason| {
                 ConfigError::table(format!(
-                    "format 'json' cannot carry column '{}' of type {}: {reason}",
+                    "format '{}' cannot carry column '{}' of type {}: {reason}",
+                    options.format(),
                     field.name(),
                     sql_type(field.data_type())
                 ))
@@ -80,7 +87,7 @@ impl Config {
         }
         Ok(Self {
             ignore_parse_errors,
-            fail_on_missing_field,
+            fail_on_missing_field: false,
             timestamp_format: timestamp_format.unwrap_or_default(),
             decimals_plain: options.flag("encode.decimal-as-plain-number")?,
             nulls_left_out: options.flag("encode.ignore-null-fields")?,

@@ -4,14 +4,15 @@
 //! Numbers and the ends of strings are found eight bytes at a time (`scan`). Values are written directly into the
 //! buffers of their columns (`value`). Only an unusual value takes a slower path.
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use eddyline_stream::Batch;
 
 use crate::Error;
 use crate::columns::Column;
 use crate::datetime::TimestampStyle;
-use crate::decode::{BadRecord, Decoded, Intake, Lines, RecordDecoder, decode_lines};
-use crate::json::config::{Config, TimestampFormat, check_type};
+use crate::decode::{BadRecord, Intake, Lines, RecordDecoder, decode_lines};
+use crate::json::config::{Config, TimestampFormat};
+use crate::json::row_reader::check_types;
 use crate::json::scan::{Scan, Scanner, fault};
 use crate::json::value::{Fields, Settings};
 
@@ -42,14 +43,7 @@ impl Decoder {
     /// The format does not support the type of a projected column, or there is no such column.
     pub fn new(config: &Config, schema: &SchemaRef, projection: &[usize], batch_rows: usize) -> Result<Self, Error> {
         let intake = Intake::new(schema, projection)?;
-        for field in intake.schema.fields() {
-            check_type(field.data_type()).map_err(|reason| Error::UnsupportedType {
-                format: "json",
-                column: field.name().clone(),
-                data_type: field.data_type().clone(),
-                reason,
-            })?;
-        }
+        check_types(&intake.schema, "json")?;
         let timestamps = config.timestamp_format.style();
         let columns = intake
             .schema
@@ -68,17 +62,17 @@ impl Decoder {
     }
 
     #[inline]
-    fn read(&mut self, record: &[u8]) -> Scan<Decoded> {
+    fn read(&mut self, record: &[u8]) -> Scan<usize> {
         let mut scanner = Scanner::new(record);
         if scanner.peek() != Some(b'{') {
             scanner.skip_space();
             match scanner.peek() {
                 Some(b'{') => {}
-                None => return Ok(Decoded::Nothing),
+                None => return Ok(0),
                 Some(b'n') => {
                     scanner.literal("null")?;
                     scanner.end()?;
-                    return Ok(Decoded::Nothing);
+                    return Ok(0);
                 }
                 Some(_) => {
                     let at = scanner.at;
@@ -90,7 +84,7 @@ impl Decoder {
         self.fields.read_object(&mut scanner, &mut self.columns, self.intake.rows, &mut self.settings, 0)?;
         scanner.end()?;
         self.intake.rows += 1;
-        Ok(Decoded::Row)
+        Ok(1)
     }
 }
 
@@ -100,7 +94,7 @@ impl RecordDecoder for Decoder {
     }
 
     #[inline]
-    fn decode(&mut self, record: &[u8]) -> Result<Decoded, BadRecord> {
+    fn decode(&mut self, record: &[u8]) -> Result<usize, BadRecord> {
         self.intake.take(record)?;
         match self.read(record) {
             Ok(decoded) => Ok(decoded),
@@ -125,7 +119,7 @@ impl RecordDecoder for Decoder {
         self.intake.is_full()
     }
 
-    fn flush(&mut self) -> Result<RecordBatch, Error> {
-        self.intake.flush(&mut self.columns)
+    fn flush(&mut self) -> Result<Batch, Error> {
+        self.intake.flush(&mut self.columns).map(Batch::new)
     }
 }

@@ -2,17 +2,25 @@
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use eddyline_stream::Batch;
 
 use crate::Error;
 use crate::datetime::TimestampStyle;
-use crate::encode::{EncodedRecords, RecordEncoder, check_batch};
-use crate::json::config::{Config, check_type};
+use crate::encode::{EncodedRecords, RecordEncoder, inserts};
+use crate::json::config::Config;
+use crate::json::row_reader::check_types;
 use crate::text::{Written, write_scalar};
 
 /// Writes JSON records.
 #[derive(Debug)]
 pub struct Encoder {
     schema: SchemaRef,
+    rows: RowWriter,
+}
+
+/// Writes rows as objects.
+#[derive(Debug)]
+pub(crate) struct RowWriter {
     leads: Vec<Vec<u8>>,
     style: Style,
     scratch: Vec<u8>,
@@ -31,16 +39,18 @@ impl Encoder {
     /// # Errors
     /// The format does not support the type of a column.
     pub fn new(config: &Config, schema: &SchemaRef) -> Result<Self, Error> {
-        for field in schema.fields() {
-            check_type(field.data_type()).map_err(|reason| Error::UnsupportedType {
-                format: "json",
-                column: field.name().clone(),
-                data_type: field.data_type().clone(),
-                reason,
-            })?;
-        }
+        Ok(Self { schema: SchemaRef::clone(schema), rows: RowWriter::new(config, schema, "json")? })
+    }
+}
+
+impl RowWriter {
+    /// A writer of rows with these columns.
+    ///
+    /// # Errors
+    /// A column's type cannot be carried; `format` is for the message.
+    pub(crate) fn new(config: &Config, schema: &SchemaRef, format: &'static str) -> Result<Self, Error> {
+        check_types(schema, format)?;
         Ok(Self {
-            schema: SchemaRef::clone(schema),
             leads: schema.fields().iter().map(name_lead).collect(),
             style: Style {
                 timestamps: config.timestamp_format.style(),
@@ -49,6 +59,25 @@ impl Encoder {
             },
             scratch: Vec::new(),
         })
+    }
+
+    /// Appends a row, which has the columns that the writer was made for.
+    pub(crate) fn write(&mut self, rows: &RecordBatch, row: usize, out: &mut Vec<u8>) {
+        let open = out.len();
+        out.push(b'{');
+        for (lead, column) in self.leads.iter().zip(rows.columns()) {
+            let column = column.as_ref();
+            let is_null = column.is_null(row);
+            if is_null && self.style.nulls_left_out {
+                continue;
+            }
+            if out.len() > open + 1 {
+                out.push(b',');
+            }
+            out.extend_from_slice(lead);
+            write_value(column, row, is_null, self.style, &mut self.scratch, out);
+        }
+        out.push(b'}');
     }
 }
 
@@ -61,25 +90,10 @@ fn name_lead(field: &FieldRef) -> Vec<u8> {
 }
 
 impl RecordEncoder for Encoder {
-    fn encode(&mut self, batch: &RecordBatch, out: &mut EncodedRecords) -> Result<(), Error> {
-        check_batch(batch, &self.schema)?;
+    fn encode(&mut self, batch: &Batch, out: &mut EncodedRecords) -> Result<(), Error> {
+        let batch = inserts("json", batch, &self.schema)?;
         for row in 0..batch.num_rows() {
-            let buffer = out.buffer();
-            let open = buffer.len();
-            buffer.push(b'{');
-            for (lead, column) in self.leads.iter().zip(batch.columns()) {
-                let column = column.as_ref();
-                let is_null = column.is_null(row);
-                if is_null && self.style.nulls_left_out {
-                    continue;
-                }
-                if buffer.len() > open + 1 {
-                    buffer.push(b',');
-                }
-                buffer.extend_from_slice(lead);
-                write_value(column, row, is_null, self.style, &mut self.scratch, buffer);
-            }
-            buffer.push(b'}');
+            self.rows.write(batch, row, out.buffer());
             out.end_record();
         }
         Ok(())

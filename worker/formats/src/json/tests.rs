@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef, Ti
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Config, Decoder, Encoder, TimestampFormat};
-use crate::decode::{Decoded, RECORD_BYTES_MAX, RecordDecoder};
+use crate::decode::{RECORD_BYTES_MAX, RecordDecoder};
 use crate::encode::{EncodedRecords, RecordEncoder};
 
 fn nullable(name: &str, data_type: DataType) -> Field {
@@ -49,10 +49,10 @@ fn decode_value(config: &Config, data_type: &DataType, value: &str) -> Result<St
     let column: ArrayRef = match data_type {
         // Arrow prints no time zones that have a name.
         DataType::Timestamp(_, Some(_)) => {
-            let times = batch.column(0).as_primitive::<TimestampMillisecondType>().clone();
+            let times = batch.rows().column(0).as_primitive::<TimestampMillisecondType>().clone();
             Arc::new(times.with_timezone_opt(None::<Arc<str>>))
         }
-        _ => Arc::clone(batch.column(0)),
+        _ => Arc::clone(batch.rows().column(0)),
     };
     let formatter = ArrayFormatter::try_new(&column, &options).expect("a printable type");
     Ok(formatter.value(0).to_string())
@@ -184,15 +184,15 @@ fn bad_records_say_what_and_where() {
         let shown = String::from_utf8_lossy(&record[..record.len().min(60)]).into_owned();
         assert_eq!((bad.reason.as_str(), bad.column), (reason, column), "{shown}");
         assert!(bad.excerpt.chars().count() <= 48, "{shown}");
-        assert_eq!(decoder.decode(good), Ok(Decoded::Row));
+        assert_eq!(decoder.decode(good), Ok(1));
         rows += 1;
         assert_eq!(decoder.len(), rows, "nothing of a bad record stays: {shown}");
     }
     let batch = decoder.flush().expect("the good rows");
-    let keys = batch.column(0).as_string::<i32>();
+    let keys = batch.rows().column(0).as_string::<i32>();
     assert!(keys.iter().all(|key| key == Some("k17")));
-    assert!(batch.column(1).as_primitive::<Int32Type>().iter().all(|value| value == Some(-3)));
-    let times = batch.column(2).as_primitive::<TimestampMillisecondType>();
+    assert!(batch.rows().column(1).as_primitive::<Int32Type>().iter().all(|value| value == Some(-3)));
+    let times = batch.rows().column(2).as_primitive::<TimestampMillisecondType>();
     assert!(times.iter().all(|time| time == Some(1_772_409_540_123)));
 }
 
@@ -208,7 +208,7 @@ fn an_oversized_record_is_bad() {
 fn empty_records_and_null_are_no_rows() {
     let mut decoder = decoder_with(&Config::default(), &sample_schema());
     for record in [&b""[..], b"  ", b"null", b" null "] {
-        assert_eq!(decoder.decode(record), Ok(Decoded::Nothing));
+        assert_eq!(decoder.decode(record), Ok(0));
     }
     assert_eq!(decoder.flush().expect("no rows").num_rows(), 0);
 }
@@ -216,9 +216,9 @@ fn empty_records_and_null_are_no_rows() {
 #[test]
 fn missing_fields_are_null_or_an_error_as_configured() {
     let mut decoder = decoder_with(&Config::default(), &sample_schema());
-    assert_eq!(decoder.decode(b"{}"), Ok(Decoded::Row));
+    assert_eq!(decoder.decode(b"{}"), Ok(1));
     let batch = decoder.flush().expect("a row of NULLs");
-    assert!(batch.columns().iter().all(|column| column.is_null(0)));
+    assert!(batch.rows().columns().iter().all(|column| column.is_null(0)));
 
     let config = Config { fail_on_missing_field: true, ..Config::default() };
     let bad = decoder_with(&config, &sample_schema()).decode(br#"{"key":"a","value":1}"#).expect_err("ts is missing");
@@ -236,12 +236,12 @@ fn missing_fields_are_null_or_an_error_as_configured() {
 fn ignored_errors_make_values_null_and_broken_records_bad() {
     let config = Config { ignore_parse_errors: true, ..Config::default() };
     let mut decoder = decoder_with(&config, &sample_schema());
-    assert_eq!(decoder.decode(br#"{"key":"a","value":"x","ts":[1,2]}"#), Ok(Decoded::Row));
+    assert_eq!(decoder.decode(br#"{"key":"a","value":"x","ts":[1,2]}"#), Ok(1));
     decoder.decode(br#"{"key":"a","value":"#).expect_err("broken");
     let batch = decoder.flush().expect("one row");
     assert_eq!(batch.num_rows(), 1);
-    assert_eq!(batch.column(0).as_string::<i32>().value(0), "a");
-    assert!(batch.column(1).is_null(0) && batch.column(2).is_null(0));
+    assert_eq!(batch.rows().column(0).as_string::<i32>().value(0), "a");
+    assert!(batch.rows().column(1).is_null(0) && batch.rows().column(2).is_null(0));
 
     let array = DataType::List(Arc::new(nullable("element", DataType::Int32)));
     assert_eq!(decode_value(&config, &array, r#"[1,"x",3]"#).as_deref(), Ok("[1, NULL, 3]"));
@@ -252,9 +252,9 @@ fn the_projection_decides_about_columns_and_their_order() {
     let mut decoder = Decoder::new(&Config::default(), &sample_schema(), &[2, 0], 16).expect("a decoder");
     decoder.decode(br#"{"key":"k","value":"not looked at","ts":"1970-01-01 00:00:00.001"}"#).expect("a row");
     let batch = decoder.flush().expect("a batch");
-    let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let names: Vec<_> = batch.rows().schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["ts", "key"]);
-    assert_eq!(batch.column(1).as_string::<i32>().value(0), "k");
+    assert_eq!(batch.rows().column(1).as_string::<i32>().value(0), "k");
 
     let mut none = Decoder::new(&Config::default(), &sample_schema(), &[], 16).expect("a decoder");
     none.decode(br#"{"key":1}"#).expect("a row");
@@ -276,7 +276,7 @@ fn lines_are_read_up_to_a_bad_one_and_behind_it() {
     let third = decoder.decode_lines(rest, 100, true);
     assert_eq!((third.consumed, third.rows), (rest.len(), 1));
     let values = decoder.flush().expect("four rows");
-    assert_eq!(values.column(1).as_primitive::<Int32Type>().values(), &[1, 2, 3, 4]);
+    assert_eq!(values.rows().column(1).as_primitive::<Int32Type>().values(), &[1, 2, 3, 4]);
 }
 
 #[test]

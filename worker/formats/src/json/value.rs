@@ -101,10 +101,52 @@ impl Fields {
         settings: &mut Settings,
         depth: usize,
     ) -> Scan<()> {
-        scanner.open(depth)?;
         self.objects += 1;
-        let object = self.objects;
+        let missing = self.read_fields(scanner, columns, (before, columns.len()), settings, depth)?;
+        if missing > 0 {
+            self.fill_missing(scanner, columns, settings)?;
+        }
+        Ok(())
+    }
+
+    /// Reads several objects, each from its place on, into one more value of each column: fields of the later ones stand for
+    /// those of the earlier ones.
+    pub(crate) fn read_objects(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        places: &[usize],
+        columns: &mut [Column],
+        before: usize,
+        settings: &mut Settings,
+    ) -> Scan<()> {
+        self.objects += 1;
         let mut missing = columns.len();
+        for place in places {
+            scanner.at = *place;
+            if scanner.peek() != Some(b'{') {
+                return Err(scanner.unexpected("an object"));
+            }
+            missing = self.read_fields(scanner, columns, (before, missing), settings, 1)?;
+        }
+        if missing > 0 {
+            self.fill_missing(scanner, columns, settings)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the fields of an object into the row that was begun, in front of which columns have `before` values. `missing` of
+    /// them have no value of the row yet; returns how many have none behind the object.
+    #[inline(always)]
+    fn read_fields(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        columns: &mut [Column],
+        (before, mut missing): (usize, usize),
+        settings: &mut Settings,
+        depth: usize,
+    ) -> Scan<usize> {
+        scanner.open(depth)?;
+        let object = self.objects;
         let mut lead = LeadId::START;
         loop {
             let (next, target) = match self.keys.pass_expected(lead, scanner) {
@@ -131,10 +173,7 @@ impl Fields {
             }
             read_value(scanner, column, &mut field.shape, field.nullable, settings, depth + 1)?;
         }
-        if missing > 0 {
-            self.fill_missing(scanner, columns, settings)?;
-        }
-        Ok(())
+        Ok(missing)
     }
 
     /// Scans a lead by parsing it, and records it.

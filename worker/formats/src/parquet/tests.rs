@@ -8,6 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
 use bytes::Bytes;
+use eddyline_stream::Batch;
 use parquet::arrow::ArrowWriter;
 use parquet::data_type::{Int96, Int96Type};
 use parquet::file::properties::WriterProperties;
@@ -67,7 +68,7 @@ fn what_is_written_piece_by_piece_is_read_back() {
         let mut writer = FileWriter::new(&config, &events()).expect("a writer");
         let mut file = Vec::new();
         for start in [0, 50] {
-            writer.write(&event_batch(start..start + 50)).expect("written");
+            writer.write(&Batch::new(event_batch(start..start + 50))).expect("written");
             assert!(writer.buffered_bytes() > 0);
             writer.writer.flush().expect("a row group");
             file.extend(writer.take());
@@ -81,9 +82,9 @@ fn what_is_written_piece_by_piece_is_read_back() {
 
 fn two_row_groups() -> Bytes {
     let mut writer = FileWriter::new(&Config::default(), &events()).expect("a writer");
-    writer.write(&event_batch(0..60)).expect("written");
+    writer.write(&Batch::new(event_batch(0..60))).expect("written");
     writer.writer.flush().expect("a row group");
-    writer.write(&event_batch(60..100)).expect("written");
+    writer.write(&Batch::new(event_batch(60..100))).expect("written");
     writer.finish().expect("a file").into()
 }
 

@@ -1,14 +1,14 @@
 //! Writes Parquet files.
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use eddyline_stream::Batch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use crate::Error;
-use crate::encode::check_batch;
+use crate::encode::inserts;
 use crate::parquet::config::{Compression, Config};
 
 /// Writes a file into memory. The connector takes the finished bytes and stores them.
@@ -50,10 +50,10 @@ impl FileWriter {
     /// Adds rows.
     ///
     /// # Errors
-    /// The batch has other columns.
-    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), Error> {
-        check_batch(batch, &self.schema)?;
-        self.writer.write(batch).map_err(Error::WriteFile)
+    /// The batch has other columns, or rows that are no inserts.
+    pub fn write(&mut self, batch: &Batch) -> Result<(), Error> {
+        let rows = inserts("parquet", batch, &self.schema)?;
+        self.writer.write(rows).map_err(Error::WriteFile)
     }
 
     /// The finished bytes of the file that are not yet taken. Often there are none.

@@ -1,11 +1,11 @@
 //! Reads raw records into a column.
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use eddyline_stream::Batch;
 
 use crate::Error;
 use crate::columns::Column;
-use crate::decode::{BadRecord, Decoded, Intake, Lines, RecordDecoder, decode_lines};
+use crate::decode::{BadRecord, Intake, Lines, RecordDecoder, decode_lines};
 use crate::raw::config::{Config, Endianness, is_carried};
 
 /// Reads raw records.
@@ -82,22 +82,22 @@ impl RecordDecoder for Decoder {
         &self.intake.schema
     }
 
-    fn decode(&mut self, record: &[u8]) -> Result<Decoded, BadRecord> {
+    fn decode(&mut self, record: &[u8]) -> Result<usize, BadRecord> {
         self.intake.take(record)?;
         for column in &mut self.columns {
             push(column, record, self.config.endianness).map_err(|reason| BadRecord::new(record, 0, reason))?;
         }
         self.intake.rows += 1;
-        Ok(Decoded::Row)
+        Ok(1)
     }
 
-    fn decode_null(&mut self) -> Result<Decoded, BadRecord> {
+    fn decode_null(&mut self) -> Result<usize, BadRecord> {
         if !self.nullable {
             return Err(BadRecord::new(&[], 0, "a record without a value, and the column is NOT NULL"));
         }
         self.columns.iter_mut().for_each(Column::push_null);
         self.intake.rows += 1;
-        Ok(Decoded::Row)
+        Ok(1)
     }
 
     fn decode_lines(&mut self, buffer: &[u8], rows_max: usize, at_end: bool) -> Lines {
@@ -113,7 +113,7 @@ impl RecordDecoder for Decoder {
         self.intake.is_full()
     }
 
-    fn flush(&mut self) -> Result<RecordBatch, Error> {
-        self.intake.flush(&mut self.columns)
+    fn flush(&mut self) -> Result<Batch, Error> {
+        self.intake.flush(&mut self.columns).map(Batch::new)
     }
 }

@@ -1,10 +1,11 @@
 //! Writes a column as raw records.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef};
+use eddyline_stream::Batch;
 
 use crate::Error;
-use crate::encode::{EncodedRecords, RecordEncoder, check_batch};
+use crate::encode::{EncodedRecords, RecordEncoder, inserts};
 use crate::raw::config::{Config, Endianness, is_carried};
 
 /// Writes raw records.
@@ -36,8 +37,8 @@ impl Encoder {
 }
 
 impl RecordEncoder for Encoder {
-    fn encode(&mut self, batch: &RecordBatch, out: &mut EncodedRecords) -> Result<(), Error> {
-        check_batch(batch, &self.schema)?;
+    fn encode(&mut self, batch: &Batch, out: &mut EncodedRecords) -> Result<(), Error> {
+        let batch = inserts("raw", batch, &self.schema)?;
         let array = batch.column(0).as_ref();
         for row in 0..array.len() {
             if array.is_null(row) {

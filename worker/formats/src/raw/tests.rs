@@ -6,7 +6,7 @@ use arrow::array::{Array as _, AsArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::{Config, Decoder, Encoder, Endianness};
-use crate::decode::{Decoded, RecordDecoder};
+use crate::decode::RecordDecoder;
 use crate::encode::{EncodedRecords, RecordEncoder};
 
 fn schema(data_type: DataType, nullable: bool) -> SchemaRef {
@@ -32,8 +32,8 @@ fn a_record_is_the_value_and_back() {
         for (data_type, record) in &cases {
             let schema = schema(data_type.clone(), true);
             let mut decoder = Decoder::new(&config, &schema, &[0], 4).expect("a decoder");
-            assert_eq!(decoder.decode(record), Ok(Decoded::Row));
-            assert_eq!(decoder.decode_null(), Ok(Decoded::Row));
+            assert_eq!(decoder.decode(record), Ok(1));
+            assert_eq!(decoder.decode_null(), Ok(1));
             let batch = decoder.flush().expect("two rows");
             let mut out = EncodedRecords::records();
             let mut encoder = Encoder::new(&config, &schema).expect("an encoder");
@@ -50,7 +50,7 @@ fn the_first_byte_is_the_most_significant_unless_told_otherwise() {
         let mut decoder = Decoder::new(&Config { endianness }, &schema, &[0], 4).expect("a decoder");
         decoder.decode(&[0, 0, 0, 0, 0, 0, 0, 1]).expect("a row");
         let batch = decoder.flush().expect("a batch");
-        assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), expected);
+        assert_eq!(batch.rows().column(0).as_primitive::<Int64Type>().value(0), expected);
     }
 }
 
@@ -64,6 +64,6 @@ fn records_of_the_wrong_size_or_encoding_are_bad() {
         let mut decoder = Decoder::new(&Config::default(), &schema(data_type, false), &[0], 4).expect("a decoder");
         assert_eq!(decoder.decode(record).expect_err("bad").reason, reason);
         assert!(decoder.decode_null().is_err());
-        assert!(decoder.flush().expect("no rows").column(0).is_empty());
+        assert!(decoder.flush().expect("no rows").rows().column(0).is_empty());
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use eddyline_formats::{FormatConfig, FormatOptions, Framing, OnBadRecord, csv, json, parquet, raw};
+use eddyline_formats::{FormatConfig, FormatOptions, Framing, OnBadRecord, cdc, csv, json, parquet, raw};
+use eddyline_stream::ChangelogMode;
 
 struct Options(BTreeMap<String, String>);
 
@@ -88,6 +89,25 @@ fn every_option_has_its_effect() {
     let expected = raw::Config { endianness: raw::Endianness::Little };
     assert_eq!(parse("", &little, &[DataType::Int32]), Ok(FormatConfig::Raw(expected)));
 
+    let debezium = [
+        ("format", "debezium-json"),
+        ("debezium-json.schema-include", "true"),
+        ("debezium-json.ignore-parse-errors", "true"),
+        ("debezium-json.timestamp-format.standard", "ISO-8601"),
+    ];
+    let rows = json::Config {
+        ignore_parse_errors: true,
+        timestamp_format: json::TimestampFormat::Iso8601,
+        ..json::Config::default()
+    };
+    let expected = cdc::Config { rows, schema_include: true, ..cdc::Config::new(cdc::Dialect::Debezium) };
+    let parsed = parse("", &debezium, &[row()]);
+    assert_eq!(parsed, Ok(FormatConfig::Cdc(expected)));
+    let format = parsed.expect("a format");
+    assert_eq!(format.changelog_mode(), ChangelogMode::ALL);
+    let error = format.check_encoding("value.").expect_err("for reading only");
+    assert_eq!(error.key.as_deref(), Some("value.debezium-json.schema-include"));
+
     let zstd = [("format", "parquet"), ("parquet.compression", "zstd"), ("parquet.block.size", "1000000")];
     let config = parse("", &zstd, &[row()]).expect("a format");
     assert_eq!(config.framing(), Framing::Files);
@@ -99,7 +119,23 @@ fn every_option_has_its_effect() {
 fn what_is_not_supported_is_refused_by_name() {
     type Case = (Vec<(&'static str, &'static str)>, Vec<DataType>, &'static str);
     let cases: Vec<Case> = vec![
-        (vec![("format", "xml")], vec![], "unknown format 'xml'; the formats are 'json', 'csv', 'parquet' and 'raw'"),
+        (
+            vec![("format", "xml")],
+            vec![],
+            "unknown format 'xml'; the formats are 'json', 'csv', 'parquet', 'raw', 'debezium-json', 'canal-json', \
+             'maxwell-json' and 'ogg-json'",
+        ),
+        (
+            vec![("format", "debezium-json"), ("debezium-json.schema-include", "1")],
+            vec![],
+            "'debezium-json.schema-include' = '1': expected true or false",
+        ),
+        (
+            vec![("format", "ogg-json")],
+            vec![map(DataType::Int32)],
+            "format 'ogg-json' cannot carry column 'c' of type MAP<INT, INT>: the keys of a MAP must be STRING, as they \
+             are in JSON",
+        ),
         (
             vec![("format", "json"), ("json.ignore-parse-errors", "yes")],
             vec![],

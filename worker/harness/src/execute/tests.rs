@@ -10,9 +10,10 @@ use eddyline_job_graph::{
     Settings, SinkNode, SourceNode, TimeColumn, WatermarkSpec, WindowAggregate, WindowAssign, WindowAssigner,
     WindowColumn,
 };
-use eddyline_stream::OperatorUid;
+use eddyline_stream::{Batch, ChangelogMode, KindsBuilder, OperatorUid, RowKind};
 
 use super::{Reference, execute};
+use crate::change::{Written, fold};
 use crate::row::Row;
 
 const MINUTE: i64 = 60_000;
@@ -52,7 +53,8 @@ fn node(inputs: &[usize], kind: NodeKind, schema: SchemaRef) -> Node {
     let label = "node".to_owned();
     let uid = OperatorUid::new("node");
     let (inputs, former_uid) = (inputs.iter().map(edge).collect(), uid.clone());
-    Node { uid, label, inputs, kind, schema, origins: Vec::new(), meaning: None, former_uid }
+    let changelog = ChangelogMode::INSERT_ONLY;
+    Node { uid, label, inputs, kind, schema, changelog, origins: Vec::new(), meaning: None, former_uid }
 }
 
 fn source(name: &str, zone: Option<&str>) -> Node {
@@ -71,7 +73,7 @@ fn source(name: &str, zone: Option<&str>) -> Node {
 }
 
 /// Rows of key, time and value, whose watermark is `delay` behind them.
-fn rows(rows: &[(&str, i64, i32)], delay: i64, zone: Option<&str>) -> RecordBatch {
+fn rows(rows: &[(&str, i64, i32)], delay: i64, zone: Option<&str>) -> Batch {
     let times = |delay| -> ArrayRef {
         let times: TimestampMillisecondArray = rows.iter().map(|(_, time, _)| Some(time - delay)).collect();
         Arc::new(times.with_timezone_opt(zone))
@@ -82,12 +84,17 @@ fn rows(rows: &[(&str, i64, i32)], delay: i64, zone: Option<&str>) -> RecordBatc
         Arc::new(Int32Array::from_iter_values(rows.iter().map(|(.., value)| *value))),
         times(delay),
     ];
-    RecordBatch::try_new(input(zone), columns).expect("columns fit the schema")
+    Batch::new(RecordBatch::try_new(input(zone), columns).expect("columns fit the schema"))
 }
 
 /// Runs `middle` between a source and a sink.
-fn run(middle: NodeKind, schema: SchemaRef, batch: RecordBatch) -> Result<Vec<Row>, String> {
-    let zone = match batch.schema_ref().field(1).data_type() {
+fn run(middle: NodeKind, schema: SchemaRef, batch: Batch) -> Result<Vec<Row>, String> {
+    let written = run_changes(middle, schema, batch)?;
+    Ok(written.into_iter().map(|(_, row)| row).collect())
+}
+
+fn run_changes(middle: NodeKind, schema: SchemaRef, batch: Batch) -> Result<Vec<Written>, String> {
+    let zone = match batch.rows().schema_ref().field(1).data_type() {
         DataType::Timestamp(_, zone) => zone.clone(),
         other => panic!("{other} is no time"),
     };
@@ -119,7 +126,7 @@ fn sum() -> AggregateCall {
 }
 
 /// Key, start and end of the window, sum.
-fn window_sums(assigner: WindowAssigner, batch: RecordBatch, time_zone: Option<&str>) -> Vec<(String, i64, i64, i32)> {
+fn window_sums(assigner: WindowAssigner, batch: Batch, time_zone: Option<&str>) -> Vec<(String, i64, i64, i32)> {
     let schema = Arc::new(Schema::new(vec![
         Field::new("key", DataType::Utf8, true),
         Field::new("sum", DataType::Int32, true),
@@ -206,7 +213,7 @@ fn a_hopping_assignment_repeats_rows() {
     assert_eq!(windows, [vec![time(5), time(15), time(14)], vec![time(0), time(10), time(9)]]);
 }
 
-fn over_sums(frame: OverFrame, batch: RecordBatch) -> Vec<(i64, i32)> {
+fn over_sums(frame: OverFrame, batch: Batch) -> Vec<(i64, i32)> {
     let mut fields = input(None).fields().to_vec();
     fields.push(Arc::new(Field::new("sum", DataType::Int32, true)));
     let time = TimeColumn { column: 1, time_zone: None };
@@ -250,10 +257,46 @@ fn a_filter_drops_rows_and_a_union_waits_for_its_slowest_input() {
     let right = rows(&[("b", 1, 0)], 0, None);
     let inputs = BTreeMap::from([("left".to_owned(), vec![left]), ("right".to_owned(), vec![right])]);
     let written = execute(&graph, &inputs).expect("no failure");
-    let values: Vec<&Scalar> = written["results"].iter().map(|row| &row[2]).collect();
+    let values: Vec<&Scalar> = written["results"].iter().map(|(_, row)| &row[2]).collect();
     assert_eq!(values, [&Scalar::Int32(Some(2)), &Scalar::Int32(Some(0))]);
     let error = execute(&graph, &BTreeMap::new()).expect_err("no input");
     assert_eq!(error, "no input for table left");
+}
+
+/// A Calc that lets through rows whose value is above 1.
+fn above_one() -> NodeKind {
+    let schema = input(None);
+    let big = Expr::compare(Comparison::Gt, Expr::column(2, schema.field(2)), Expr::literal(1)).expect("types agree");
+    NodeKind::Calc(Calc { filter: Some(big), columns: columns(&schema) })
+}
+
+#[test]
+fn a_filtered_changelog_is_one_of_the_filtered_table() {
+    let mut kinds = KindsBuilder::default();
+    (0..3).for_each(|_| kinds.insert());
+    (0..3).for_each(|_| kinds.update());
+    kinds.delete();
+    let values = [1, 2, 3, 1, 2, 2, 1, 3, 4, 4];
+    let content: Vec<(&str, i64, i32)> = values.into_iter().map(|value| ("a", 0, value)).collect();
+    let batch = Batch::with_kinds(rows(&content, 0, None).rows().clone(), kinds.finish());
+    let written = run_changes(above_one(), input(None), batch).expect("no failure");
+    let seen: Vec<(RowKind, Scalar)> = written.iter().map(|(kind, row)| (*kind, row[2].clone())).collect();
+    use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+    let expected =
+        [(Insert, 2), (Insert, 3), (Insert, 2), (Delete, 2), (UpdateBefore, 3), (UpdateAfter, 4), (Delete, 4)];
+    assert_eq!(seen, expected.map(|(kind, value)| (kind, Scalar::Int32(Some(value)))));
+    assert_eq!(fold(&written).expect("a changelog").into_values().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn an_aggregation_takes_inserts_only() {
+    let mut kinds = KindsBuilder::default();
+    kinds.delete();
+    let batch = Batch::with_kinds(rows(&[("a", 1, 1)], 0, None).rows().clone(), kinds.finish());
+    let time = TimeColumn { column: 1, time_zone: None };
+    let config = Over { keys: vec![0], time, frame: OverFrame::RowsUnbounded, aggregates: vec![sum()] };
+    let error = run(NodeKind::Over(config), input(None), batch).expect_err("a -D");
+    assert!(error.contains("takes inserts only"), "{error}");
 }
 
 #[test]
@@ -283,7 +326,7 @@ fn splits_that_are_idle_or_at_their_end_hold_nothing_back() {
     let graph = JobGraph { nodes, settings: Settings::default() };
     let mut reference = Reference::new(&graph, 3).expect("a graph that runs");
     let sums = |reference: &Reference<'_>| -> Vec<Scalar> {
-        reference.written()["results"].iter().map(|row| row[1].clone()).collect()
+        reference.written()["results"].iter().map(|(_, row)| row[1].clone()).collect()
     };
     let sum = |sum| Scalar::Int32(Some(sum));
 

@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use eddyline_expression::{Comparison, Expr, Scalar};
 use eddyline_job_graph::{Calc, Projection};
-use eddyline_stream::Batch;
+use eddyline_stream::{Batch, KindsBuilder, RowKind};
 
 use super::CalcOperator;
 use crate::{Collector, Error, InputIndex, Operator};
@@ -55,7 +55,7 @@ fn operator(filter: Option<Expr>, columns: &[(&str, Expr, DataType)]) -> CalcOpe
 fn run(operator: &mut CalcOperator, rows: RecordBatch) -> Result<Vec<RecordBatch>, Error> {
     let mut out = Collector::default();
     operator.process(InputIndex::FIRST, Batch::new(rows), &mut out)?;
-    Ok(out.drain().map(|batch| batch.rows).collect())
+    Ok(out.drain().map(|batch| batch.rows().clone()).collect())
 }
 
 #[test]
@@ -74,6 +74,45 @@ fn a_filter_that_keeps_everything_passes_columns_without_copying() {
     let batch = rows(&[Some(1), Some(2)], &[None, None]);
     let out = run(&mut calc, batch.clone()).expect("no failure");
     assert!(Arc::ptr_eq(batch.column(0), out[0].column(0)));
+}
+
+/// Rows (and their kinds) of an insert, an update from 1 to 2, one from 3 to 0, one from 2 to 3, one from 0 to 1, and a delete.
+fn changes() -> Batch {
+    let mut kinds = KindsBuilder::default();
+    kinds.insert();
+    (0..4).for_each(|_| kinds.update());
+    kinds.delete();
+    let ids: Vec<Option<i32>> = [1, 1, 2, 3, 0, 2, 3, 0, 1, 3].into_iter().map(Some).collect();
+    Batch::with_kinds(rows(&ids, &[None; 10]), kinds.finish())
+}
+
+fn kinds_and_ids(batch: &Batch) -> Vec<(RowKind, i32)> {
+    let ids = batch.rows().column(0).as_any().downcast_ref::<Int32Array>().expect("numbers");
+    (0..batch.num_rows()).map(|row| (batch.kind(row), ids.value(row))).collect()
+}
+
+#[test]
+fn half_an_update_that_passes_the_filter_is_an_insert_or_a_delete() {
+    use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+    let above = compare(column("id"), Comparison::Gt, lit(1i32));
+    let mut calc = operator(Some(above), &[("id", column("id"), DataType::Int32)]);
+    let mut out = Collector::default();
+    calc.process(InputIndex::FIRST, changes(), &mut out).expect("no failure");
+    let out: Vec<Batch> = out.drain().collect();
+    assert_eq!(kinds_and_ids(&out[0]), [(Insert, 2), (Delete, 3), (UpdateBefore, 2), (UpdateAfter, 3), (Delete, 3)]);
+    assert_eq!(out.len(), 1);
+}
+
+#[test]
+fn rows_keep_their_kinds_where_nothing_is_filtered() {
+    let all = compare(column("id"), Comparison::GtEq, lit(0i32));
+    for filter in [None, Some(all)] {
+        let mut calc = operator(filter, &[("id", column("id"), DataType::Int32)]);
+        let mut out = Collector::default();
+        calc.process(InputIndex::FIRST, changes(), &mut out).expect("no failure");
+        let out: Vec<Batch> = out.drain().collect();
+        assert_eq!(kinds_and_ids(&out[0]), kinds_and_ids(&changes()));
+    }
 }
 
 #[test]

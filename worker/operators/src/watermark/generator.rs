@@ -3,9 +3,9 @@
 //! Flink moves the watermark after every row. Doing the same to a batch would cut it into rows; but an operator can judge
 //! a row differently only when the watermark has come to the row's own time. So a batch is cut only before a row that the
 //! rows before it in the same batch have made late, and is otherwise passed on whole, followed by its last watermark. Ordered
-//! and mildly disordered input is never cut.
+//! and mildly disordered input is never cut. The two rows of an update are never cut apart: the watermark moves behind both.
 
-use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
+use arrow::array::{Array, AsArray, PrimitiveArray};
 use arrow::compute::{CastOptions, cast_with_options, max, min};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use eddyline_job_graph::WatermarkSpec;
@@ -36,16 +36,17 @@ impl WatermarkGenerator {
     }
 
     /// Takes the next rows of the split and gives them on, in one or more parts, with the watermark behind each part if it
-    /// has risen. `rows` are the output columns of the source. A row with a NULL watermark leaves the watermark where it
+    /// has risen. `batch` has the output columns of the source. A row with a NULL watermark leaves the watermark where it
     /// is, and so does a row that is further ahead of `now_ms` (the clock, in milliseconds since the epoch) than the table
     /// allows.
     ///
     /// # Errors
     /// When the watermark expression fails on a row, or its columns are no timestamps.
-    pub fn process(&mut self, rows: RecordBatch, now_ms: i64, elements: &mut Vec<Element>) -> Result<()> {
-        if rows.num_rows() == 0 {
+    pub fn process(&mut self, mut batch: Batch, now_ms: i64, elements: &mut Vec<Element>) -> Result<()> {
+        if batch.num_rows() == 0 {
             return Ok(());
         }
+        let rows = batch.rows();
         let times = milliseconds(rows.columns().get(self.spec.column).map(AsRef::as_ref), "the event-time column")?;
         let time_max = self
             .spec
@@ -55,35 +56,34 @@ impl WatermarkGenerator {
         let cuts = match self.spec.delay_ms {
             Some(delay_ms) => {
                 if let Some(last) = ordered_enough(&times, delay_ms, time_max) {
-                    self.pass_whole(rows, last, elements);
+                    self.pass_whole(batch, last, elements);
                     return Ok(());
                 }
                 let watermark_of = |row| time_of(row).map(|time: i64| time.saturating_sub(delay_ms));
-                scan(self.watermark_ms, rows.num_rows(), time_max, time_of, watermark_of)
+                scan(self.watermark_ms, &batch, time_max, time_of, watermark_of)
             }
             None => {
                 let expression = &self.spec.expression;
-                let value = expression.evaluate(&rows).and_then(|value| value.into_array(rows.num_rows()));
+                let value = expression.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()));
                 let value = value.map_err(|source| failed(expression, source))?;
                 let watermarks = milliseconds(Some(value.as_ref()), "the watermark")?;
                 let watermark_of = |row: usize| watermarks.is_valid(row).then(|| watermarks.values()[row]);
-                scan(self.watermark_ms, rows.num_rows(), time_max, time_of, watermark_of)
+                scan(self.watermark_ms, &batch, time_max, time_of, watermark_of)
             }
         };
         let mut start = 0;
         for (row, watermark_ms) in cuts.before {
-            elements.push(Element::Data(Batch::new(rows.slice(start, row - start))));
+            elements.push(Element::Data(batch.split_to(row - start)));
             elements.push(Element::Watermark(Watermark::new(watermark_ms)));
             self.watermark_ms = watermark_ms;
             start = row;
         }
-        let rest = if start == 0 { rows } else { rows.slice(start, rows.num_rows() - start) };
-        self.pass_whole(rest, cuts.last, elements);
+        self.pass_whole(batch, cuts.last, elements);
         Ok(())
     }
 
-    fn pass_whole(&mut self, rows: RecordBatch, last: i64, elements: &mut Vec<Element>) {
-        elements.push(Element::Data(Batch::new(rows)));
+    fn pass_whole(&mut self, batch: Batch, last: i64, elements: &mut Vec<Element>) {
+        elements.push(Element::Data(batch));
         let last = last.min(LATEST);
         if last > self.watermark_ms {
             self.watermark_ms = last;
@@ -106,24 +106,29 @@ struct Cuts {
 /// Runs the per-row generator over a batch that begins at the watermark `sent`, which receivers know already.
 fn scan(
     mut sent: i64,
-    rows: usize,
+    batch: &Batch,
     time_max: i64,
     time_of: impl Fn(usize) -> Option<i64>,
     watermark_of: impl Fn(usize) -> Option<i64>,
 ) -> Cuts {
     let mut before = Vec::new();
     let mut current = sent;
-    for row in 0..rows {
-        let time = time_of(row);
-        if current > sent && time.is_some_and(|time| time <= current) {
+    let mut row = 0;
+    while row < batch.num_rows() {
+        // One row, or the two of an update.
+        let together = row..batch.cut_at(row + 1);
+        if current > sent && together.clone().any(|row| time_of(row).is_some_and(|time| time <= current)) {
             before.push((row, current));
             sent = current;
         }
-        if let Some(watermark) = watermark_of(row)
-            && watermark > current
-            && time.is_none_or(|time| time <= time_max)
-        {
-            current = watermark.min(LATEST);
+        row = together.end;
+        for row in together {
+            if let Some(watermark) = watermark_of(row)
+                && watermark > current
+                && time_of(row).is_none_or(|time| time <= time_max)
+            {
+                current = watermark.min(LATEST);
+            }
         }
     }
     Cuts { before, last: current }

@@ -8,7 +8,7 @@ use eddyline_connectors::TableDescriptor;
 use eddyline_expression::Expr;
 use eddyline_state::Meaning;
 use eddyline_state::meaning::{Operator, short_digest};
-use eddyline_stream::OperatorUid;
+use eddyline_stream::{ChangelogMode, OperatorUid};
 
 use crate::{Over, Settings, WindowAggregate, WindowAssign};
 
@@ -60,6 +60,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// The columns it gives; for a sink those it takes.
     pub schema: SchemaRef,
+    /// Which kinds of rows it gives; for a sink those it gets.
+    pub changelog: ChangelogMode,
     /// What each of these columns is made of, down to columns of sources: canonical, whatever the query calls them.
     pub origins: Vec<String>,
     /// What it computes, if it has state that a restore gives back.

@@ -199,11 +199,17 @@ pub(crate) fn aggregate(
     .collect();
     let below = calc(input, filter, front.columns);
     let aggregate = WindowAggregate { assigner, time, keys: key_positions, aggregates: calls, window_columns };
-    Ok(finish(below, aggregate, entries, drafts))
+    let place = direct.map_or(span, |(.., place)| place);
+    Ok(finish(below, aggregate, (entries, drafts), place))
 }
 
 /// The operator with its schema, and where each entry and each aggregate is in it.
-fn finish(input: Rel, aggregate: WindowAggregate, entries: &[Entry], drafts: &[Draft]) -> (Rel, Vec<usize>) {
+fn finish(
+    input: Rel,
+    aggregate: WindowAggregate,
+    (entries, drafts): (&[Entry], &[Draft]),
+    place: Span,
+) -> (Rel, Vec<usize>) {
     let keys: Vec<&Entry> = entries.iter().filter(|entry| is_key(entry.role)).collect();
     let mut fields: Vec<Field> = keys.iter().map(|entry| field(&entry.name, entry.key())).collect();
     fields.extend(drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())));
@@ -235,7 +241,7 @@ fn finish(input: Rel, aggregate: WindowAggregate, entries: &[Entry], drafts: &[D
         })
         .collect();
     positions.extend((0..drafts.len()).map(|index| keys.len() + index));
-    let rel = Rel { schema: schema(fields), kind: RelKind::Aggregate { input: Box::new(input), aggregate } };
+    let rel = Rel { schema: schema(fields), kind: RelKind::Aggregate { input: Box::new(input), aggregate, place } };
     (rel, positions)
 }
 

@@ -95,15 +95,16 @@ pub(crate) fn over(
         }
     }
     let Some(window) = window else { return Err(Diagnostic::at(around, "OVER needs a window")) };
-    Ok(build(session, relation, scope, window, drafts))
+    let place = functions.first().map_or(around, |function| function.name.span());
+    Ok(build(session, relation, scope, (window, drafts), if is_empty(place) { around } else { place }))
 }
 
 fn build(
     session: &Session,
     relation: &Relation,
     scope: Scope,
-    window: Window,
-    drafts: Vec<Draft>,
+    (window, drafts): (Window, Vec<Draft>),
+    span: Span,
 ) -> (Rel, OverCalls, Vec<usize>) {
     let input_schema = &relation.rel.schema;
     let width = input_schema.fields().len();
@@ -143,7 +144,7 @@ fn build(
     fields.extend(drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())));
     let positions = (0..width).chain((0..drafts.len()).map(|index| all + index)).collect();
     let over = Over { keys, time, frame: window.frame, aggregates };
-    let rel = Rel { schema: schema(fields), kind: RelKind::Over { input: Box::new(input), over } };
+    let rel = Rel { schema: schema(fields), kind: RelKind::Over { input: Box::new(input), over, place: span } };
     (rel, OverCalls { input: scope, drafts }, positions)
 }
 

@@ -68,6 +68,8 @@ pub(crate) enum RelKind {
         input: Box<Rel>,
         /// What is computed.
         aggregate: WindowAggregate,
+        /// The place of the window.
+        place: sqlparser::tokenizer::Span,
     },
     /// Aggregates over the rows before.
     Over {
@@ -75,6 +77,8 @@ pub(crate) enum RelKind {
         input: Box<Rel>,
         /// What is computed.
         over: Over,
+        /// The place of its first call.
+        place: sqlparser::tokenizer::Span,
     },
     /// All rows of all.
     Union {

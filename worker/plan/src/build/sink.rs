@@ -18,7 +18,8 @@ impl Builder {
         let (table, constraints) = (table.descriptor.clone(), insert.constraints);
         let node = SinkNode { table, parallelism: config.parallelism(), constraints };
         let label = format!("Sink {}", insert.table);
-        self.push(uid, label, forward(last), NodeKind::Sink(Box::new(node)), insert.output);
+        let id = self.push(uid, label, forward(last), NodeKind::Sink(Box::new(node)), insert.output);
+        self.at(insert.span, id);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::Field;
 use eddyline_job_graph::{Over, Projection, TimeColumn, WindowAggregate, WindowAssigner};
+use sqlparser::tokenizer::Span;
 
 use crate::bind::calc::{calc, column};
 use crate::bind::relation::{Rel, RelKind, schema};
@@ -57,8 +58,10 @@ pub(crate) fn prune(rel: Rel, required: &[usize], usage: &mut Usage) -> Rel {
                 .collect();
             project(Rel { schema: schema(fields), kind }, &wanted)
         }
-        RelKind::Aggregate { input, aggregate } => prune_aggregate(&own, *input, aggregate, required, usage),
-        RelKind::Over { input, over } => {
+        RelKind::Aggregate { input, aggregate, place } => {
+            prune_aggregate(&own, *input, (aggregate, place), required, usage)
+        }
+        RelKind::Over { input, over, place } => {
             let width = input.schema.fields().len();
             let kept: Vec<usize> =
                 (0..over.aggregates.len()).filter(|index| required.contains(&(width + index))).collect();
@@ -96,7 +99,7 @@ pub(crate) fn prune(rel: Rel, required: &[usize], usage: &mut Usage) -> Rel {
                 // Nobody reads a result: the rows pass as they are.
                 return project(input, &wanted);
             }
-            let kind = RelKind::Over { input: Box::new(input), over };
+            let kind = RelKind::Over { input: Box::new(input), over, place };
             project(Rel { schema: schema(fields), kind }, &wanted)
         }
         RelKind::Union { inputs } => {
@@ -110,7 +113,7 @@ pub(crate) fn prune(rel: Rel, required: &[usize], usage: &mut Usage) -> Rel {
 fn prune_aggregate(
     own: &arrow::datatypes::SchemaRef,
     input: Rel,
-    aggregate: WindowAggregate,
+    (aggregate, place): (WindowAggregate, Span),
     required: &[usize],
     usage: &mut Usage,
 ) -> Rel {
@@ -153,7 +156,7 @@ fn prune_aggregate(
     };
     let wanted: Vec<usize> =
         required.iter().map(|index| old.iter().position(|known| known == index).unwrap_or(0)).collect();
-    let kind = RelKind::Aggregate { input: Box::new(input), aggregate: pruned };
+    let kind = RelKind::Aggregate { input: Box::new(input), aggregate: pruned, place };
     project(Rel { schema: schema(fields), kind }, &wanted)
 }
 

@@ -5,10 +5,49 @@
 use eddyline_plan::{PlanOptions, Script, plan};
 
 /// What the scripts can use; on one line, so that places below are in line 2 and after.
-const TABLES: &str = "CREATE TABLE kv (k STRING, v INT, r ROW<a INT, b STRING>, ts TIMESTAMP(3), p AS PROCTIME(), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'json'); CREATE TABLE plain (k STRING, ts TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'json'); CREATE TABLE out (a STRING) WITH ('connector' = 'print'); CREATE TABLE numbers (n INT) WITH ('connector' = 'print'); CREATE TABLE counts (s TIMESTAMP(3), n BIGINT) WITH ('connector' = 'print');\n";
+const TABLES: &str = "CREATE TABLE kv (k STRING, v INT, r ROW<a INT, b STRING>, ts TIMESTAMP(3), p AS PROCTIME(), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'json'); CREATE TABLE plain (k STRING, ts TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'json'); CREATE TABLE out (a STRING) WITH ('connector' = 'print'); CREATE TABLE numbers (n INT) WITH ('connector' = 'print'); CREATE TABLE counts (s TIMESTAMP(3), n BIGINT) WITH ('connector' = 'print'); CREATE TABLE accounts (id BIGINT, owner STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'debezium-json'); CREATE TABLE jsons (a STRING) WITH ('connector' = 'filesystem', 'path' = '/out', 'format' = 'json');\n";
 
 /// Script, message, and a part of the advice.
 const CASES: &[(&str, &str, &str)] = &[
+    // Changelogs.
+    (
+        "INSERT INTO «jsons» SELECT owner FROM accounts WHERE id > 1;",
+        "table 'jsons' doesn't support consuming update and delete changes, which table 'accounts' produces",
+        "whose format is 'debezium-json'",
+    ),
+    (
+        "INSERT INTO «jsons» SELECT k FROM kv UNION ALL SELECT owner FROM accounts;",
+        "table 'jsons' doesn't support consuming update and delete changes, which table 'accounts' produces",
+        "",
+    ),
+    (
+        "INSERT INTO counts SELECT window_start, COUNT(*) FROM «TABLE(TUMBLE(TABLE accounts, DESCRIPTOR(ts), \
+         INTERVAL '1' SECOND))» GROUP BY window_start, window_end;",
+        "a window doesn't support consuming update and delete changes, which table 'accounts' produces",
+        "projections, filters",
+    ),
+    (
+        "INSERT INTO out SELECT owner FROM «TABLE(TUMBLE(TABLE accounts, DESCRIPTOR(ts), INTERVAL '1' SECOND))»;",
+        "a window doesn't support consuming update and delete changes, which table 'accounts' produces",
+        "",
+    ),
+    (
+        "INSERT INTO counts SELECT ts, «COUNT»(*) OVER (ORDER BY ts) FROM accounts WHERE id > 1;",
+        "OVER doesn't support consuming update and delete changes, which table 'accounts' produces",
+        "projections, filters",
+    ),
+    (
+        "CREATE TABLE o (a STRING) WITH ('connector' = 'filesystem', 'path' = '/out', 'format' = 'debezium-json', \
+         «'debezium-json.schema-include' = 'true'»); INSERT INTO o SELECT owner FROM accounts;",
+        "'debezium-json.schema-include': messages cannot be written with their schema",
+        "",
+    ),
+    (
+        "CREATE TABLE o (a STRING) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'canal-json', \
+         «'canal-json.table.include' = '('»); INSERT INTO out SELECT a FROM o;",
+        "'canal-json.table.include' = '(': not a regular expression: regex parse error:",
+        "",
+    ),
     // The grammar.
     ("«SELEC» k FROM kv;", "unknown statement 'SELEC'", "statements are"),
     ("«SELECT» k FROM kv;", "a query needs a table for its result", "INSERT INTO"),

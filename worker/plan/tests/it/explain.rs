@@ -38,6 +38,19 @@ fn explained(sql: &str) -> String {
 }
 
 #[test]
+fn the_kinds_of_rows_are_shown_where_there_are_others_than_inserts() {
+    let text = explained(
+        "CREATE TABLE accounts (id BIGINT, owner STRING) WITH ('connector' = 'filesystem', 'path' = '/in',
+           'format' = 'debezium-json');
+         INSERT INTO strings SELECT owner FROM accounts WHERE id > 1 UNION ALL SELECT `key` FROM kv;",
+    );
+    let modes: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("changelog: ")).collect();
+    // The two sources, the branches of the union, and what is behind it.
+    let all = "[I,UB,UA,D]";
+    assert_eq!(modes, [all, "insert-only", all, "insert-only", all, all, all], "{text}");
+}
+
+#[test]
 fn tumbling_average_and_sum_per_key() {
     insta::assert_snapshot!(explained(
         "INSERT INTO averages

@@ -69,7 +69,7 @@ fn timed(schema: &SchemaRef, rows: &[(i64, i32)]) -> Batch {
 }
 
 fn output(out: &mut Collector) -> Vec<String> {
-    out.drain().flat_map(|batch| lines(&batch.rows)).collect()
+    out.drain().flat_map(|batch| lines(batch.rows())).collect()
 }
 
 #[test]
@@ -147,12 +147,12 @@ fn days_of_a_time_zone_have_23_or_25_hours() {
     assert_eq!(output(&mut out).len(), 1);
     operator.on_watermark(Watermark::new(start + 23 * HOUR - 1), &mut out).expect("fires");
     let batches: Vec<Batch> = out.drain().collect();
-    let column = |index: usize| batches[0].rows.column(index).as_primitive::<TimestampMillisecondType>().value(0);
-    assert_eq!(batches[0].rows.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0), 23);
+    let column = |index: usize| batches[0].rows().column(index).as_primitive::<TimestampMillisecondType>().value(0);
+    assert_eq!(batches[0].rows().column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0), 23);
     assert_eq!(column(2), start + HOUR, "midnight on the clock of Berlin");
     assert_eq!(column(3) - column(2), 24 * HOUR, "a day on the clock");
     assert_eq!(column(4), start + 23 * HOUR - 1, "an instant");
-    assert_eq!(batches[0].rows.column(4).data_type(), schema.field(0).data_type());
+    assert_eq!(batches[0].rows().column(4).data_type(), schema.field(0).data_type());
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn repeated_keys_are_aggregated_locally_until_the_watermark() {
     local.on_watermark(Watermark::new(11), &mut out).expect("flushes");
     let batches: Vec<Batch> = out.drain().collect();
     assert_eq!(batches.iter().map(Batch::num_rows).sum::<usize>(), 5);
-    assert!(batches[0].key_hashes.is_some());
+    assert!(batches[0].key_hashes().is_some());
     // The receiver can be about to fire this window: nothing may wait here.
     local.process(InputIndex::FIRST, Batch::new(super::rows::batch(&rows[..1])), &mut out).expect("rows");
     assert_eq!(out.drain().map(|batch| batch.num_rows()).sum::<usize>(), 1);
@@ -288,7 +288,8 @@ fn extremes_order_floats_as_java_does() {
         .expect("rows");
     operator.on_watermark(Watermark::MAX, &mut out).expect("fires");
     let batches: Vec<Batch> = out.drain().collect();
-    let value = |column: usize| batches[0].rows.column(column).as_primitive::<arrow::datatypes::Float64Type>().value(0);
+    let value =
+        |column: usize| batches[0].rows().column(column).as_primitive::<arrow::datatypes::Float64Type>().value(0);
     assert!(value(0) == 0.0 && value(0).is_sign_negative());
     assert!(value(1).is_nan());
 }

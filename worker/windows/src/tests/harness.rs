@@ -145,18 +145,18 @@ impl Job {
     fn exchange(&mut self, mut out: Collector) {
         let mut results = Collector::default();
         for batch in out.drain() {
-            let hashes = batch.key_hashes.expect("a keyed edge");
+            let hashes = batch.key_hashes().expect("a keyed edge");
             for (slot, subtask) in self.subtasks.iter_mut().enumerate() {
                 let is_mine = |hash: &u64| self.assignment.owner_of_hash(*hash).index() == slot;
                 let mask = BooleanArray::from_iter(hashes.iter().map(|hash| Some(is_mine(hash))));
-                let mine = filter_record_batch(&batch.rows, &mask).expect("a filter");
+                let mine = filter_record_batch(batch.rows(), &mask).expect("a filter");
                 let hashes: Vec<u64> = hashes.iter().copied().filter(|hash| is_mine(hash)).collect();
                 subtask
                     .process(InputIndex::FIRST, Batch::keyed(mine, hashes.into()), &mut results)
                     .expect("valid rows");
             }
         }
-        self.output.extend(results.drain().map(|batch| batch.rows));
+        self.output.extend(results.drain().map(|batch| batch.rows().clone()));
     }
 
     pub(super) fn watermark(&mut self, time: i64) {
@@ -211,7 +211,7 @@ impl Job {
         let progress = act(&mut self.subtasks[slot], &mut out).expect("fires");
         assert!(out.rows() <= self.pieces.rows, "{} rows in a piece", out.rows());
         assert!(progress == Progress::Done || out.rows() > 0, "a piece without rows");
-        self.output.extend(out.drain().map(|batch| batch.rows));
+        self.output.extend(out.drain().map(|batch| batch.rows().clone()));
         assert_unchanged(frozen);
         progress
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
+use eddyline_stream::Batch;
 use object_store::multipart::MultipartStore;
 
 use super::people;
@@ -46,10 +47,10 @@ impl Bucket {
     }
 }
 
-fn rows(table: &TableDescriptor, from: i64, to: i64) -> RecordBatch {
+fn rows(table: &TableDescriptor, from: i64, to: i64) -> Batch {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(from..to));
     let names: ArrayRef = Arc::new(StringArray::from_iter_values((from..to).map(|id| format!("n:{}", id % 3))));
-    RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns")
+    Batch::new(RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns"))
 }
 
 #[test]
@@ -130,10 +131,10 @@ fn a_writer_without_rows_stages_nothing_in_a_bucket() {
 }
 
 /// Enough rows for several parts of an upload.
-fn many_rows(table: &TableDescriptor) -> RecordBatch {
+fn many_rows(table: &TableDescriptor) -> Batch {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..30_000));
     let names: ArrayRef = Arc::new(StringArray::from_iter_values((0..30_000).map(|_| "x".repeat(1_000))));
-    RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns")
+    Batch::new(RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns"))
 }
 
 /// The place of a table and the bucket.

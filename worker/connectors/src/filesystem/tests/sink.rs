@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
+use eddyline_stream::Batch;
 
 use super::people;
 use crate::TableDescriptor;
 use crate::harness::Harness;
 
-fn rows(table: &TableDescriptor, from: i64, to: i64) -> RecordBatch {
+fn rows(table: &TableDescriptor, from: i64, to: i64) -> Batch {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(from..to));
     let names: ArrayRef = Arc::new(StringArray::from_iter_values((from..to).map(|id| format!("n{}", id % 3))));
-    RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns")
+    Batch::new(RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns"))
 }
 
 fn text(path: &Path) -> &str {
@@ -370,7 +371,7 @@ fn partitions_are_folders_with_escaped_names() {
     let names: ArrayRef =
         Arc::new(StringArray::from(vec![Some("23:59"), None, Some("23:59"), Some(""), Some("a b/c")]));
     let batch = RecordBatch::try_new(Arc::clone(&table.schema), vec![ids, names]).expect("two columns");
-    writer.write(&batch).expect("it takes rows");
+    writer.write(&Batch::new(batch)).expect("it takes rows");
     let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
     harness.commit(sink.as_ref(), 1, &parts).expect("committed");
     let folders: Vec<_> =

@@ -473,7 +473,7 @@ fn a_reader_reports_a_piece_as_finished_once_and_the_one_it_reads_each_time() {
     let (mut seen, mut finished, mut open) = (Vec::new(), Vec::new(), splits.len());
     while open > 0 {
         match reader.poll(1).expect("rows") {
-            Poll::Rows { rows, .. } => seen.extend(ids(&rows)),
+            Poll::Rows { rows, .. } => seen.extend(ids(rows.rows())),
             Poll::Finished(_) => {}
             Poll::Pending => harness.wait(),
         }

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int64Type, SchemaRe
 use proptest::prelude::*;
 
 use super::{decoder_with, map_of, nullable, schema};
-use crate::decode::{Decoded, RecordDecoder};
+use crate::decode::RecordDecoder;
 use crate::json::Config;
 
 /// A JSON document.
@@ -334,7 +334,7 @@ proptest! {
         }
         let batch = decoder.flush().expect("a batch");
         let found: Vec<Vec<Cell>> = (0..batch.num_rows())
-            .map(|row| batch.columns().iter().map(|column| cell(column, row)).collect())
+            .map(|row| batch.rows().columns().iter().map(|column| cell(column, row)).collect())
             .collect();
         prop_assert_eq!(found, expected);
     }
@@ -346,13 +346,13 @@ proptest! {
         for soup in soups {
             for bytes in [soup.clone(), [&b"{\"a\":"[..], &soup, b"}"].concat(), [&b"{\"a\":0"[..], &soup].concat()] {
                 let expected = match expected_of(&bytes) {
-                    (true, _) => Some(Decoded::Row),
-                    (_, true) => Some(Decoded::Nothing),
+                    (true, _) => Some(1),
+                    (_, true) => Some(0),
                     _ => None,
                 };
                 let decoded = decoder.decode(&bytes);
                 prop_assert_eq!(decoded.as_ref().ok().copied(), expected, "{:?}", String::from_utf8_lossy(&bytes));
-                rows += usize::from(expected == Some(Decoded::Row));
+                rows += usize::from(expected == Some(1));
             }
         }
         prop_assert_eq!(decoder.flush().expect("a batch").num_rows(), rows);
@@ -372,7 +372,7 @@ proptest! {
         }
         let (is_object, is_nothing) = expected_of(&damaged);
         prop_assert_eq!(decoder.decode(&damaged).is_ok(), is_object || is_nothing);
-        prop_assert_eq!(decoder.decode(good), Ok(Decoded::Row));
+        prop_assert_eq!(decoder.decode(good), Ok(1));
         prop_assert_eq!(decoder.flush().expect("a batch").num_rows(), 2 + usize::from(is_object));
     }
 }

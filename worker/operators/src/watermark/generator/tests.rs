@@ -5,7 +5,7 @@ use arrow::array::{AsArray, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit, TimestampMillisecondType};
 use eddyline_expression::Expr;
 use eddyline_job_graph::WatermarkSpec;
-use eddyline_stream::{Element, Watermark};
+use eddyline_stream::{Batch, Element, KindsBuilder, RowKind, Watermark};
 use proptest::prelude::*;
 
 use super::WatermarkGenerator;
@@ -34,7 +34,7 @@ fn spec(delay_ms: Option<i64>) -> WatermarkSpec {
 fn seen(elements: Vec<Element>) -> Vec<Seen> {
     let one = |element| match element {
         Element::Data(batch) => {
-            Seen::Rows(batch.rows.column(0).as_primitive::<TimestampMillisecondType>().iter().collect())
+            Seen::Rows(batch.rows().column(0).as_primitive::<TimestampMillisecondType>().iter().collect())
         }
         Element::Watermark(watermark) => Seen::Watermark(watermark.time_ms()),
         other => panic!("{other:?} does not come from rows"),
@@ -44,7 +44,7 @@ fn seen(elements: Vec<Element>) -> Vec<Seen> {
 
 fn run(generator: &mut WatermarkGenerator, times: &[Option<i64>], delay_ms: i64) -> Vec<Seen> {
     let mut elements = Vec::new();
-    generator.process(batch(times, delay_ms), 0, &mut elements).expect("no failure");
+    generator.process(Batch::new(batch(times, delay_ms)), 0, &mut elements).expect("no failure");
     seen(elements)
 }
 
@@ -96,7 +96,7 @@ fn a_row_too_far_in_the_future_does_not_move_the_watermark() {
     spec.future_skew_max = Some(Duration::from_millis(100));
     let mut generator = WatermarkGenerator::new(spec);
     let mut elements = Vec::new();
-    generator.process(batch(&some(&[1_000, 1_101, 1_050]), 5), 1_000, &mut elements).expect("no failure");
+    generator.process(Batch::new(batch(&some(&[1_000, 1_101, 1_050]), 5)), 1_000, &mut elements).expect("no failure");
     assert_eq!(seen(elements), [Seen::Rows(some(&[1_000, 1_101, 1_050])), Seen::Watermark(1_045)]);
 }
 
@@ -105,6 +105,36 @@ fn no_row_can_announce_the_end_of_the_input() {
     let mut generator = WatermarkGenerator::new(spec(Some(0)));
     run(&mut generator, &some(&[i64::MAX]), 0);
     assert!(generator.watermark() < Watermark::MAX);
+}
+
+/// Updates: each has the time of its old content and that of its new content.
+fn updates(generator: &mut WatermarkGenerator, times: &[i64], delay_ms: i64) -> Vec<Element> {
+    let mut kinds = KindsBuilder::default();
+    (0..times.len() / 2).for_each(|_| kinds.update());
+    let (rows, mut elements) = (batch(&some(times), delay_ms), Vec::new());
+    generator.process(Batch::with_kinds(rows, kinds.finish()), 0, &mut elements).expect("no failure");
+    elements
+}
+
+#[test]
+fn an_update_is_not_cut_by_a_watermark_of_its_own_or_of_rows_before_it() {
+    for delay in [Some(0), None] {
+        // The new content is older than the old one.
+        let mut generator = WatermarkGenerator::new(spec(delay));
+        let cut = updates(&mut generator, &[10, 5], 0);
+        assert_eq!(seen(cut), [Seen::Rows(some(&[10, 5])), Seen::Watermark(10)]);
+        // Only the new content is late, by the update before.
+        let cut = updates(&mut generator, &[20, 30, 40, 25], 0);
+        let expected =
+            [Seen::Rows(some(&[20, 30])), Seen::Watermark(30), Seen::Rows(some(&[40, 25])), Seen::Watermark(40)];
+        assert_eq!(seen(cut.clone()), expected);
+        for element in cut {
+            if let Element::Data(batch) = element {
+                let kinds: Vec<RowKind> = (0..batch.num_rows()).map(|row| batch.kind(row)).collect();
+                assert_eq!(kinds, [RowKind::UpdateBefore, RowKind::UpdateAfter]);
+            }
+        }
+    }
 }
 
 /// What Flink does: a watermark after every row that raises it.
