@@ -83,12 +83,13 @@ impl Cumulate {
         while let Some(end) = self.next_end().filter(|end| firing.is_due(*end)) {
             let cycle_end = self.cycle_end(end);
             let slice = Slice { end, start: end - self.step_ms };
-            if let Some(groups) = self.tables.slices.remove(&slice) {
+            if let Some(mut groups) = self.tables.slices.remove(&slice) {
                 // The first slice of a cycle becomes the cycle.
                 if let Some(cycle) = self.cycles.get_mut(&cycle_end) {
                     cycle.absorb(firing.layout, &groups, &groups.all())?;
                     self.tables.recycle(groups);
                 } else {
+                    groups.forget_changes();
                     self.cycles.insert(cycle_end, groups);
                 }
             }

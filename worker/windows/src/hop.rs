@@ -196,7 +196,7 @@ impl Hop {
         }
         let is_empty = self.tables.first().is_none_or(|slice| slice.end > self.fired_until);
         match &mut self.merged {
-            Merged::Total(total) if is_empty => total.clear(layout),
+            Merged::Total(total) if is_empty => total.clear(),
             Merged::Total(total) => {
                 let alive = total.alive(layout);
                 if total.len() - alive.len() > alive.len().max(DEAD_GROUPS_MIN) {
@@ -207,7 +207,7 @@ impl Hop {
             }
             Merged::Stacks { front, back, back_oldest, .. } if is_empty => {
                 front.drain(..).for_each(|(_, table)| self.tables.recycle(table));
-                back.clear(layout);
+                back.clear();
                 *back_oldest = None;
             }
             Merged::Stacks { .. } => {}
@@ -237,7 +237,7 @@ fn flip(
     layout: &Layout,
 ) -> Result<()> {
     let slices_per_merge = if slices_per_window <= SLICES_MERGED_EACH_MAX { 1 } else { slices_per_window.isqrt() };
-    back.clear(layout);
+    back.clear();
     front.drain(..).for_each(|(_, table)| tables.recycle(table));
     let is_inside = |slice: &&Slice| slice.end > window.start && slice.end <= window.end;
     let slices: Vec<Slice> = tables.slices.keys().filter(is_inside).copied().collect();

@@ -13,6 +13,7 @@ pub mod assign;
 mod cumulate;
 mod distinct;
 pub mod error;
+mod frozen_groups;
 mod groups;
 mod hop;
 mod layout;

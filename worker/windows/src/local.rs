@@ -11,7 +11,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use eddyline_job_graph::WindowAggregate;
 use eddyline_operators::{Collector, Counters, Operator, Result};
-use eddyline_state::fixed;
+use eddyline_state::{by_chunk, fixed};
 use eddyline_stream::{Batch, KeyHashes, Watermark};
 
 use crate::groups::{Input, Rows, key_error};
@@ -150,10 +150,9 @@ impl LocalWindowAggregate {
     fn flush(&mut self, out: &mut Collector, is_due: impl Fn(&Zone, Slice) -> bool) -> Result<()> {
         while let Some(slice) = self.tables.first().filter(|slice| is_due(&self.zone, *slice)) {
             let Some(groups) = self.tables.slices.remove(&slice) else { break };
-            for of in groups.all().chunks(BATCH_ROWS_MAX) {
-                let hashes = of.iter().map(|group| groups.hashes()[*group as usize]).collect();
-                let accumulators = self.layout.columns(groups.view(), of)?;
-                self.emit(groups.key_columns(of)?, slice, accumulators, hashes, out)?;
+            for of in by_chunk(&groups.all()).flat_map(|groups| groups.chunks(BATCH_ROWS_MAX)) {
+                let accumulators = self.layout.columns(groups.view(of), of)?;
+                self.emit(groups.key_columns(of)?, slice, accumulators, groups.hashes(of).into(), out)?;
             }
             self.tables.recycle(groups);
         }

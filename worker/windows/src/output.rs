@@ -7,7 +7,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef};
 use eddyline_job_graph::WindowColumn;
 use eddyline_operators::{Collector, Result};
-use eddyline_state::fixed;
+use eddyline_state::{by_chunk, fixed};
 use eddyline_stream::Watermark;
 
 use crate::groups::Groups;
@@ -106,9 +106,9 @@ impl Firing<'_> {
 
     /// Emits a window with these of its groups.
     pub(crate) fn emit(&mut self, window: Slice, groups: &Groups, which: &[u32]) -> Result<()> {
-        for which in which.chunks(BATCH_ROWS_MAX) {
+        for which in by_chunk(which).flat_map(|groups| groups.chunks(BATCH_ROWS_MAX)) {
             let mut columns = groups.key_columns(which)?;
-            columns.extend(self.layout.results(groups.view(), which)?);
+            columns.extend(self.layout.results(groups.view(which), which)?);
             self.output.push(columns, &vec![window; which.len()], self.zone, self.out)?;
         }
         Ok(())

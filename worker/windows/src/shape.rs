@@ -136,6 +136,11 @@ impl Shape {
         self.key_contents(inputs).chain(window.map(str::to_owned)).chain(values).collect()
     }
 
+    /// How many columns of [`Self::state`] identify a row: keys, and the start where there is one.
+    pub(crate) fn identity(&self) -> usize {
+        self.keys.len() + usize::from(self.is_attached)
+    }
+
     fn key_contents<'a>(&'a self, inputs: &'a [String]) -> impl Iterator<Item = String> + 'a {
         self.keys.iter().map(|key| input_column(inputs, *key))
     }

@@ -2,26 +2,30 @@
 //!
 //! Tables: `groups` with the groups of open slices, the bucket being the slice's end in local time; `cycles` with what
 //! cumulating windows have merged, by the end of the cycle; `sessions`; and one table for each distinct set of these.
-//! Tables of slices and cycles are frozen at the barrier, which shares them; they are gathered on another thread.
-//! The watermark goes along, so that rows that were late before a failure are late after it.
+//! Tables of slices and cycles are handed over at the barrier, which shares what it does not copy; they are gathered on another
+//! thread. Of slices and cycles only what has changed is handed over, if that is asked for; sessions are always handed over as a
+//! whole. The watermark goes along, so that rows that were late before a failure are late after it.
+//!
+//! A restore can get a group several times, as it was at one barrier after another. The last one counts.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_operators::{Error, Result};
-use eddyline_state::{Frozen, Snapshot, StateTable, TableRows, column_types, fixed};
+use eddyline_state::{Bucket, Frozen, Snapshot, SnapshotRequest, StateTable, TableRows, column_types, fixed};
 use eddyline_stream::Watermark;
 
 use super::{Cut, WindowAggregateOperator, Windows};
 use crate::argument::Argument;
-use crate::groups::{FrozenGroups, Groups, Input, Rows};
+use crate::frozen_groups::{Columns, FrozenGroups};
+use crate::groups::{Groups, Input, Rows};
 use crate::layout::Layout;
 use crate::session::state::{DISTINCT, SESSIONS};
 use crate::shape::{LOCAL_TIME, Shape};
 use crate::slice::{Slice, runs_of_windows};
-use crate::slice_tables::SliceTables;
+use crate::tumble::Tumble;
 
 /// The tables that groups are written to: theirs, and what the names of those of their distinct sets begin with.
 type TableNames = (&'static str, &'static str);
@@ -30,35 +34,46 @@ const SLICES: TableNames = ("groups", DISTINCT);
 const CYCLES: TableNames = ("cycles", "cycle_distinct_");
 const WATERMARK: &str = "watermark";
 
-/// Rows of a snapshot's batch.
-const ROWS_MAX: usize = 65_536;
-
 impl WindowAggregateOperator {
     /// Freezes the tables of open slices. Sessions are gathered at once.
-    pub(super) fn freeze(&self) -> Result<Frozen> {
-        let mut keyed = Vec::new();
-        let mut frozen = Vec::new();
-        let mut push_slices = |tables: &SliceTables| {
-            frozen.extend(tables.slices.iter().map(|(slice, groups)| (SLICES, *slice, groups.freeze())));
-        };
-        match &self.windows {
-            Windows::Tumble(tumble) => push_slices(&tumble.tables),
-            Windows::Hop(hop) => push_slices(&hop.tables),
-            Windows::Cumulate(cumulate) => {
-                push_slices(&cumulate.tables);
-                let cycle =
-                    |(end, groups): (&i64, &Groups)| (CYCLES, Slice { start: *end, end: *end }, groups.freeze());
-                frozen.extend(cumulate.cycles.iter().map(cycle));
-            }
-            Windows::Session(sessions) => sessions.snapshot(&self.layout, &self.shape, &mut keyed)?,
-        }
+    pub(super) fn freeze(&mut self, request: SnapshotRequest) -> Result<Frozen> {
         let (shape, layout) = (Arc::clone(&self.shape), Arc::clone(&self.layout));
         let union = vec![(WATERMARK.to_owned(), self.watermark.time_ms().to_le_bytes().to_vec())];
-        Ok(Frozen::new(move || {
-            for (names, slice, groups) in frozen {
-                write(&shape, &layout, names, (slice, &groups), &mut keyed)?;
+        let mut frozen = Vec::new();
+        let mut push = |names: TableNames, slice: Slice, groups: &mut Groups| {
+            frozen.push((names, slice, groups.hand_over(&layout, request, slice.end)));
+        };
+        match &mut self.windows {
+            Windows::Tumble(Tumble { tables }) => {
+                tables.slices.iter_mut().for_each(|(slice, groups)| push(SLICES, *slice, groups));
             }
-            Ok(Snapshot::of_all_rows(keyed, union))
+            Windows::Hop(hop) => {
+                hop.tables.slices.iter_mut().for_each(|(slice, groups)| push(SLICES, *slice, groups));
+            }
+            Windows::Cumulate(cumulate) => {
+                cumulate.tables.slices.iter_mut().for_each(|(slice, groups)| push(SLICES, *slice, groups));
+                for (end, groups) in &mut cumulate.cycles {
+                    push(CYCLES, Slice { start: *end, end: *end }, groups);
+                }
+            }
+            Windows::Session(sessions) => {
+                let mut keyed = Vec::new();
+                sessions.snapshot(&self.layout, &self.shape, &mut keyed)?;
+                return Ok(Snapshot::of_all_rows(keyed, union).into());
+            }
+        }
+        Ok(Frozen::new(move || {
+            let (mut keyed, mut buckets) = (Vec::new(), Vec::new());
+            // Slices of one end share a bucket, which is handed over as a whole or not.
+            let of_bucket = |(names, slice, _): &(TableNames, Slice, FrozenGroups)| (names.0, slice.end);
+            for of_bucket in frozen.chunk_by(|one, next| of_bucket(one) == of_bucket(next)) {
+                let is_whole = of_bucket.iter().all(|(_, _, groups)| groups.rows.is_whole);
+                for (names, slice, groups) in of_bucket {
+                    write(&shape, &layout, *names, (*slice, groups), is_whole, &mut keyed)?;
+                }
+                buckets.extend(buckets_of(of_bucket));
+            }
+            Ok(Snapshot { keyed, buckets, union })
         }))
     }
 
@@ -109,12 +124,10 @@ impl WindowAggregateOperator {
         let added = Rows::new(&columns[..keys], Some(&rows.key_hashes), num_rows, input)?;
         let (layout, scratch) = (&self.layout, &mut self.scratch);
         let mut add = |groups: &mut Groups, range: std::ops::Range<usize>| match set {
-            None => groups.add(layout, &added, range, scratch),
+            None => groups.restore(layout, &added, range, scratch),
             Some(set) => {
-                let mut of = Vec::with_capacity(range.len());
-                groups.find_or_insert(&added, range.clone(), &mut of);
                 let column = columns[start].slice(range.start, range.len());
-                groups.restore_distinct(set, &of, &Argument::of_distinct(column.as_ref(), None));
+                groups.restore_distinct(set, &added, range, &Argument::of_distinct(column.as_ref(), None));
             }
         };
         let slice = match self.cut {
@@ -145,12 +158,16 @@ impl WindowAggregateOperator {
     /// The tables; `inputs` spell the columns of the input.
     pub(super) fn tables_of_state(&self, inputs: &[String]) -> Vec<StateTable> {
         let (layout, shape) = (&self.layout, &self.shape);
+        let identity = if layout.has_ordered_sets() { 0 } else { shape.identity() };
         let of_groups = |(name, distinct): TableNames| {
-            let groups =
-                StateTable::new(name, shape.state(layout)).holding(shape.contents(inputs, layout.contents(inputs)));
+            let groups = StateTable::new(name, shape.state(layout))
+                .holding(shape.contents(inputs, layout.contents(inputs)))
+                .identified_by(identity);
             let sets = layout.distinct.iter().enumerate().map(move |(index, set)| {
                 let contents = shape.contents(inputs, vec![set.content(inputs)]);
-                StateTable::new(format!("{distinct}{index}"), shape.distinct_state(&set.data_type)).holding(contents)
+                StateTable::new(format!("{distinct}{index}"), shape.distinct_state(&set.data_type))
+                    .holding(contents)
+                    .identified_by(if layout.has_ordered_sets() { 0 } else { identity + 1 })
             });
             std::iter::once(groups).chain(sets)
         };
@@ -172,40 +189,46 @@ impl WindowAggregateOperator {
     }
 }
 
-/// Gathers the groups of a slice, and the values of their distinct sets.
+/// Gathers what a checkpoint gets of a slice: its groups, and the values of their distinct sets.
 fn write(
     shape: &Shape,
     layout: &Layout,
     (table, distinct): TableNames,
     (slice, groups): (Slice, &FrozenGroups),
+    is_whole: bool,
     into: &mut Vec<TableRows>,
 ) -> std::result::Result<(), ArrowError> {
-    let mut push = |table: &str, schema: SchemaRef, of: &[u32], values: Vec<ArrayRef>| {
-        let mut columns = groups.packed.key_columns(of)?;
+    let mut push = |table: &str, schema: &SchemaRef, rows: Columns| {
+        let (table, count) = (table.to_owned(), rows.hashes.len());
+        let mut columns = rows.keys;
         if shape.is_attached {
-            columns.push(fixed::column(vec![slice.start; of.len()], None, &LOCAL_TIME));
+            columns.push(fixed::column(vec![slice.start; count], None, &LOCAL_TIME));
         }
-        columns.extend(values);
-        let options = RecordBatchOptions::new().with_row_count(Some(of.len()));
-        let rows = RecordBatch::try_new_with_options(schema, columns, &options)?;
-        let hashes = groups.packed.hashes();
-        let key_hashes = of.iter().map(|group| hashes[*group as usize]).collect();
-        into.push(TableRows { table: table.to_owned(), bucket: slice.end, is_whole: true, key_hashes, rows });
+        columns.extend(rows.values);
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+        into.push(TableRows { table, bucket: slice.end, is_whole, key_hashes: rows.hashes, rows: batch });
         Ok::<_, ArrowError>(())
     };
     let schema = shape.state(layout);
-    let all: Vec<u32> = (0..groups.packed.len() as u32).collect();
-    for of in all.chunks(ROWS_MAX) {
-        push(table, schema.clone(), of, layout.columns(groups.view(), of)?)?;
-    }
+    groups.gather(layout, |rows| push(table, &schema, rows))?;
     for (index, set) in layout.distinct.iter().enumerate() {
-        let (of, values) = groups.sides.distinct[index].all(&set.data_type)?;
-        for (block, of) in of.chunks(ROWS_MAX).enumerate() {
-            let values = values.slice(block * ROWS_MAX, of.len());
-            push(&format!("{distinct}{index}"), shape.distinct_state(&set.data_type), of, vec![values])?;
-        }
+        let (table, schema) = (format!("{distinct}{index}"), shape.distinct_state(&set.data_type));
+        groups.gather_distinct(index, &set.data_type, |rows| push(&table, &schema, rows))?;
     }
     Ok(())
+}
+
+/// The buckets of slices that end together.
+fn buckets_of(slices: &[(TableNames, Slice, FrozenGroups)]) -> Vec<Bucket> {
+    let Some((names, slice, first)) = slices.first() else { return Vec::new() };
+    let bucket = |table: String, rows: usize| Bucket { table, bucket: slice.end, rows: rows as u64 };
+    let groups = slices.iter().map(|(_, _, groups)| groups.groups).sum();
+    let sets = (0..first.distinct.len()).map(|index| {
+        let values = slices.iter().map(|(_, _, groups)| groups.distinct[index].len()).sum();
+        bucket(format!("{}{index}", names.1), values)
+    });
+    std::iter::once(bucket(names.0.to_owned(), groups)).chain(sets).filter(|bucket| bucket.rows > 0).collect()
 }
 
 /// Refuses rows that this operator has not written.

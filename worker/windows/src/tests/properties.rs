@@ -1,5 +1,6 @@
 //! Every assigner with every family of aggregates gives what the model gives: however rows are cut into batches, wherever
-//! the job restarts and at whatever parallelism, with and without aggregation in front of the exchange.
+//! the job restarts and at whatever parallelism, with and without aggregation in front of the exchange. Checkpoints of what has
+//! changed are taken in between, and put together they are the whole state.
 
 use eddyline_job_graph::WindowAssigner;
 use proptest::prelude::*;
@@ -47,16 +48,19 @@ struct Case {
     events: Vec<Event>,
     keys: Vec<usize>,
     subtasks: u16,
+    checkpoints: Vec<Option<bool>>,
     restart: Option<(usize, u16, usize)>,
 }
 
 fn cases() -> impl Strategy<Value = Case> {
     let keys = prop_oneof![Just(vec![KEY]), Just(vec![NAME]), Just(vec![NAME, KEY]), Just(Vec::new())];
     let restart = prop::option::of((0usize..20, 1u16..4, 1usize..6));
-    (events(), keys, 1u16..4, restart).prop_map(|(events, keys, subtasks, restart)| Case {
+    let checkpoints = prop::collection::vec(prop::option::of(prop::bool::weighted(0.7)), 1..6);
+    (events(), keys, 1u16..4, checkpoints, restart).prop_map(|(events, keys, subtasks, checkpoints, restart)| Case {
         events,
         keys,
         subtasks,
+        checkpoints,
         restart,
     })
 }
@@ -65,7 +69,7 @@ fn check(assigner: WindowAssigner, calls: &[Call], case: &Case, is_local: bool) 
     let key_of = |row: &Row| key_text(&case.keys, row);
     let (expected, late) = model::run(&assigner, calls, &key_of, &case.events);
     let job = Job::new(config(assigner, &case.keys, calls), case.subtasks, is_local);
-    let (lines, late_rows) = job.run(&case.events, case.restart);
+    let (lines, late_rows) = job.run(&case.events, &case.checkpoints, case.restart);
     prop_assert_eq!(lines, expected);
     prop_assert_eq!(late_rows, late);
     Ok(())
