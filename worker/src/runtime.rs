@@ -9,12 +9,15 @@ pub mod build;
 pub mod chain;
 pub mod connectors;
 #[cfg(test)]
+mod hand_on_tests;
+#[cfg(test)]
 mod idle_tests;
 pub mod layout;
 pub mod listening_clock;
 pub mod metrics;
 pub mod operator_task;
 pub mod output;
+pub mod read_buffer;
 pub mod slot;
 pub mod source_task;
 pub mod splits;

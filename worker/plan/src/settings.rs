@@ -23,6 +23,8 @@ const KEYS: [&str; 20] = [
     "state.checkpoints.dir",
     "state.checkpoints.num-retained",
     "execution.checkpointing.num-retained",
+    "execution.buffer-timeout.interval",
+    "execution.buffer-timeout.enabled",
     "table.exec.source.idle-timeout",
     "table.local-time-zone",
     "table.optimizer.reuse-sub-plan-enabled",
@@ -85,6 +87,14 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
         "state.checkpoints.num-retained" | "execution.checkpointing.num-retained" => {
             let number: NonZeroU16 = value.trim().parse().map_err(|_| wrong("expected a number from 1 to 65535"))?;
             settings.checkpoints_retained = usize::from(number.get());
+        }
+        "execution.buffer-timeout.interval" => settings.buffer_timeout.interval = duration()?,
+        "execution.buffer-timeout.enabled" => {
+            settings.buffer_timeout.is_enabled = match value.trim().to_ascii_lowercase().as_str() {
+                "true" => true,
+                "false" => false,
+                _ => return Err(wrong("expected true or false")),
+            };
         }
         "table.exec.source.idle-timeout" => settings.source_idle_timeout = duration()?,
         "table.local-time-zone" => {

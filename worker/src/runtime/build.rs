@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -413,6 +413,8 @@ impl<'a> Builder<'a> {
             columns,
             watermark: config.watermark.clone(),
             rows_per_read: self.context.rows_per_read,
+            buffer_timeout: self.graph.settings.buffer_timeout.limit(),
+            clock: Arc::new(Instant::now),
             idle_timeout: self.graph.settings.source_idle_timeout,
             pool: Arc::clone(&running.pool),
             alignment: running

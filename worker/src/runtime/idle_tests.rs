@@ -23,7 +23,7 @@ use super::operator_task::{Input, OperatorTask};
 use super::output::{Output, OutputEdge};
 use super::source_task::{Command, Mailbox, Parts, SourceTask};
 use super::splits::SplitPool;
-use super::task::{EventSender, Task};
+use super::task::{EventSender, Progress, Task};
 use crate::exchange::channel::{Receiver, Sender, channel};
 use crate::exchange::partitioner::Partitioner;
 use crate::runtime::waker::SlotWaker;
@@ -103,7 +103,7 @@ fn received(receiver: &Receiver) -> Vec<String> {
     std::iter::from_fn(|| receiver.receive()).map(text).collect()
 }
 
-fn barrier(number: u64) -> Barrier {
+pub(super) fn barrier(number: u64) -> Barrier {
     Barrier::of_all_state(CheckpointId::new(number), BarrierKind::Checkpoint)
 }
 
@@ -157,18 +157,28 @@ impl SourceReader for Scripted {
 }
 
 /// A source task, what it reads, and what it sends.
-struct Source {
-    task: SourceTask,
+pub(super) struct Source {
+    pub(super) task: SourceTask,
     script: Arc<Mutex<Words>>,
     pool: Arc<Mutex<SplitPool>>,
-    mailbox: Mailbox,
+    pub(super) mailbox: Mailbox,
     sent: Receiver,
     said: Vec<String>,
 }
 
 impl Source {
-    /// A source over `t (ts)` with a watermark at `ts`.
+    /// A source over `t (ts)` with a watermark at `ts`, that hands on each read.
     fn new(placement: Placement, idle_timeout: Duration, chain: Chain) -> Self {
+        Self::with(placement, idle_timeout, chain, |_| ())
+    }
+
+    /// The same, with some of its parts changed.
+    pub(super) fn with(
+        placement: Placement,
+        idle_timeout: Duration,
+        chain: Chain,
+        change: impl FnOnce(&mut Parts),
+    ) -> Self {
         let text = "CREATE TABLE t (ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');
                     CREATE TABLE s (ts TIMESTAMP(3)) WITH ('connector' = 'blackhole'); INSERT INTO s SELECT ts FROM t;";
         let script = Script { name: "job.sql".to_owned(), text: text.to_owned() };
@@ -180,12 +190,14 @@ impl Source {
         let script = Arc::new(Mutex::new(Words::new()));
         let pool = Arc::new(Mutex::new(SplitPool::new(placement, 1, Vec::new(), Box::new(FewFinished::default()))));
         let mailbox = Mailbox::default();
-        let task = SourceTask::new(Parts {
+        let mut parts = Parts {
             slot: SlotIndex::new(0),
             reader: Box::new(Scripted { splits: Vec::new(), script: Arc::clone(&script) }),
             columns,
             watermark: source.watermark.clone(),
             rows_per_read: 10,
+            buffer_timeout: Some(Duration::ZERO),
+            clock: Arc::new(Instant::now),
             idle_timeout,
             pool: Arc::clone(&pool),
             alignment: None,
@@ -194,20 +206,31 @@ impl Source {
             chain,
             output,
             events: events(),
-        });
-        Self { task, script, pool, mailbox, sent, said: Vec::new() }
+        };
+        change(&mut parts);
+        Self { task: SourceTask::new(parts), script, pool, mailbox, sent, said: Vec::new() }
     }
 
-    fn discovered(&self, splits: &[&str]) {
+    pub(super) fn discovered(&self, splits: &[&str]) {
         let split = |id: &&str| Split { id: SplitId::new(*id), position: serde_json::json!(0), finished: false };
         let discovery = Discovery { splits: splits.iter().map(split).collect(), complete: false };
         self.pool.lock().expect("no panic").discovered(discovery);
     }
 
     /// Lets a split give batches with rows of these times, and then end or be silent.
-    fn script(&self, split: &str, batches: &[&[i64]], ends: bool) {
+    pub(super) fn script(&self, split: &str, batches: &[&[i64]], ends: bool) {
         let batches = batches.iter().map(|times| times.to_vec()).collect();
         self.script.lock().expect("no panic").insert(split.to_owned(), (batches, ends));
+    }
+
+    /// Steps until nothing comes of it, and gives what it has said.
+    pub(super) fn step(&mut self) -> Vec<String> {
+        let mut said = Vec::new();
+        while self.task.step().expect("nothing fails") == Progress::Worked {
+            said.extend(received(&self.sent));
+        }
+        said.extend(received(&self.sent));
+        said
     }
 
     /// Steps until it has said this, and gives what it has said up to then.

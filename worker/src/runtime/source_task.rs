@@ -1,13 +1,14 @@
 //! A task that reads a source: splits, computed columns, watermarks per split, barriers on demand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use eddyline_connectors::source::{Poll, SourceReader};
 use eddyline_job_graph::WatermarkSpec;
 use eddyline_operators::calc::CalcOperator;
-use eddyline_operators::watermark::{SplitWatermarks, WatermarkGenerator};
+use eddyline_operators::watermark::generators::Piece;
+use eddyline_operators::watermark::{SplitGenerators, SplitWatermarks};
 use eddyline_operators::{Collector, Operator};
 use eddyline_state::SnapshotRequest;
 use eddyline_stream::{Barrier, Batch, CheckpointId, Element, SlotIndex, SplitId, Watermark};
@@ -17,11 +18,26 @@ use super::chain::Chain;
 use super::listening_clock::ListeningClock;
 use super::metrics::OperatorMetrics;
 use super::output::Output;
+use super::read_buffer::{Gathered, ReadBuffer};
 use super::splits::{Outlook, SplitPool};
 use super::task::{Error, Event, EventSender, Progress, Task, TaskSnapshot};
 
 /// Reads in one step before the slot looks at its other tasks.
-const READS_PER_STEP: usize = 4;
+const READS_PER_STEP: usize = 32;
+
+/// Reads that hand rows on, in one step.
+const BATCHES_PER_STEP: usize = 4;
+
+/// What a read did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// There was nothing.
+    Nothing,
+    /// Rows wait for others, or a split has come to its end.
+    Gathered,
+    /// Rows were handed on.
+    HandedOn,
+}
 
 /// What the coordinator asks of source tasks.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +53,9 @@ pub enum Command {
 /// The way from the coordinator to a source task.
 pub type Mailbox = Arc<Mutex<VecDeque<Command>>>;
 
+/// Shows the time.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
 /// What a source task is made of.
 pub struct Parts {
     /// The slot it runs in.
@@ -49,6 +68,10 @@ pub struct Parts {
     pub watermark: Option<WatermarkSpec>,
     /// How many rows are read at a time.
     pub rows_per_read: usize,
+    /// How long rows wait for others before they are handed on; `None` is for ever.
+    pub buffer_timeout: Option<Duration>,
+    /// Decides what is due and what is idle.
+    pub clock: Clock,
     /// After which time without rows a split is idle, if nothing of it waits to be read; zero is never.
     pub idle_timeout: Duration,
     /// The splits that no reader has yet.
@@ -74,7 +97,8 @@ pub struct SourceTask {
 
     /// The clock of idleness.
     listening: ListeningClock,
-    generators: BTreeMap<SplitId, WatermarkGenerator>,
+    buffer: ReadBuffer,
+    generators: SplitGenerators,
     watermarks: SplitWatermarks,
     /// The last watermark that the chain has received.
     watermark: Watermark,
@@ -92,12 +116,13 @@ impl SourceTask {
     /// A task made of these parts.
     pub fn new(parts: Parts) -> Self {
         let watermarks = SplitWatermarks::new(parts.idle_timeout);
-        let started = Instant::now();
+        let started = (parts.clock)();
         Self {
-            parts,
             started,
             listening: ListeningClock::new(started),
-            generators: BTreeMap::new(),
+            buffer: ReadBuffer::new(parts.rows_per_read, parts.buffer_timeout),
+            generators: SplitGenerators::new(parts.watermark.clone()),
+            parts,
             watermarks,
             watermark: Watermark::MIN,
             columns_out: Collector::default(),
@@ -108,19 +133,23 @@ impl SourceTask {
         }
     }
 
+    fn now(&self) -> Instant {
+        (self.parts.clock)()
+    }
+
     fn now_ms(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(self.now().duration_since(self.started).as_millis()).unwrap_or(i64::MAX)
     }
 
     /// For how long it could read, by the clock of idleness.
     pub(super) fn listening_ms(&self) -> i64 {
-        self.listening.now_ms(Instant::now())
+        self.listening.now_ms(self.now())
     }
 
     /// Whether a read may begin.
     fn has_room(&mut self) -> Result<bool, Error> {
         let has_room = self.parts.output.has_room()?;
-        self.listening.set_running(has_room, Instant::now());
+        self.listening.set_running(has_room, self.now());
         Ok(has_room)
     }
 
@@ -145,6 +174,7 @@ impl SourceTask {
     }
 
     fn checkpoint(&mut self, barrier: Barrier) -> Result<(), Error> {
+        self.hand_on_all()?;
         // A split that was dealt to this reader belongs to its snapshot, even if nothing of it has been read.
         let output = &mut self.parts.output;
         self.parts.chain.before_barrier(&mut |batch| output.send_batch(batch))?;
@@ -185,8 +215,8 @@ impl SourceTask {
         };
         for split in found {
             self.open += 1;
-            if let Some(spec) = &self.parts.watermark {
-                self.generators.insert(split.id.clone(), WatermarkGenerator::new(spec.clone()));
+            if self.generators.has_watermarks() {
+                self.generators.add(split.id.clone());
                 let now = self.listening_ms();
                 let combined = self.watermarks.add(split.id.clone(), Watermark::MIN, now);
                 self.advance(combined)?;
@@ -196,7 +226,29 @@ impl SourceTask {
         Ok(outlook)
     }
 
-    fn rows(&mut self, split: &SplitId, rows: arrow::array::RecordBatch) -> Result<(), Error> {
+    /// Hands on what is due by now, and says whether there was something.
+    fn hand_on(&mut self) -> Result<bool, Error> {
+        let mut worked = false;
+        while let Some(gathered) =
+            self.buffer.take(self.now()).map_err(|source| operator_failed(&self.parts.metrics, source.into()))?
+        {
+            self.send(gathered)?;
+            worked = true;
+        }
+        if worked {
+            // At once: until the next comparison a split could run ahead by any number of batches.
+            self.hold_back();
+        }
+        Ok(worked)
+    }
+
+    /// Hands on everything that was read.
+    fn hand_on_all(&mut self) -> Result<(), Error> {
+        self.buffer.flush();
+        self.hand_on().map(|_| ())
+    }
+
+    fn send(&mut self, Gathered { rows, parts }: Gathered) -> Result<(), Error> {
         let started = Instant::now();
         let metrics = Arc::clone(&self.parts.metrics);
         metrics.rows_in.add(rows.num_rows() as u64);
@@ -206,35 +258,32 @@ impl SourceTask {
             .map_err(|source| operator_failed(&metrics, source))?;
         let batches: Vec<Batch> = self.columns_out.drain().collect();
         let now = self.listening_ms();
-        let mut elements = Vec::new();
-        let woken = self.watermarks.rows(split, now);
-        self.advance(woken)?;
+        for (split, _) in &parts {
+            let woken = self.watermarks.rows(split, now);
+            self.advance(woken)?;
+        }
+        let mut pieces = Vec::new();
         for batch in batches {
             metrics.rows_out.add(batch.num_rows() as u64);
-            match self.generators.get_mut(split) {
-                None => elements.push(Element::Data(batch)),
-                Some(generator) => {
-                    generator
-                        .process(batch.rows, wall_clock_ms(), &mut elements)
-                        .map_err(|source| operator_failed(&metrics, source))?;
-                }
-            }
+            let of_batch = self.generators.process(batch.rows, &parts, wall_clock_ms());
+            pieces.extend(of_batch.map_err(|source| operator_failed(&metrics, source))?);
         }
         metrics.busy_ns.add_time(started.elapsed());
-        for element in elements {
-            match element {
-                Element::Data(batch) => {
+        // Of watermarks that follow one another the last one says it all.
+        let mut combined = None;
+        for piece in pieces {
+            match piece {
+                Piece::Rows(batch) => {
+                    self.advance(combined.take())?;
                     let output = &mut self.parts.output;
                     self.parts.chain.process(batch, &mut |batch| output.send_batch(batch))?;
                 }
-                Element::Watermark(watermark) => {
-                    let combined = self.watermarks.advance(split, watermark, now);
-                    self.advance(combined)?;
+                Piece::Watermark(split, watermark) => {
+                    combined = self.watermarks.advance(&split, watermark, now).or(combined);
                 }
-                Element::Idle | Element::Barrier(_) | Element::EndOfInput => {}
             }
         }
-        Ok(())
+        self.advance(combined)
     }
 
     /// Passes on what the splits together say about event time, if it has changed.
@@ -267,9 +316,14 @@ impl SourceTask {
     /// Finds splits that have fallen silent. Each counts for itself, whether or not others have rows.
     fn find_idle_splits(&mut self) -> Result<(), Error> {
         let now = self.listening_ms();
-        let reader = &mut self.parts.reader;
-        let combined = self.watermarks.tick(now, &mut |split| reader.is_empty(split));
-        self.advance(combined)
+        let (reader, buffer) = (&mut self.parts.reader, &self.buffer);
+        let mut held = false;
+        let combined = self.watermarks.tick(now, &mut |split| {
+            held |= buffer.holds(split);
+            !buffer.holds(split) && reader.is_empty(split)
+        });
+        self.advance(combined)?;
+        if held { self.hand_on_all() } else { Ok(()) }
     }
 
     /// Compares the splits with those of the other readers, now and then.
@@ -308,11 +362,11 @@ impl SourceTask {
         Ok(())
     }
 
-    fn without_splits(&mut self, outlook: Outlook) -> Result<Progress, Error> {
+    fn without_splits(&mut self, outlook: Outlook) -> Result<Read, Error> {
         match outlook {
             Outlook::Never => {
                 self.end()?;
-                return Ok(Progress::Worked);
+                return Ok(Read::HandedOn);
             }
             Outlook::Later if self.parts.watermark.is_some() => {
                 let combined = self.watermarks.without_further_splits();
@@ -320,10 +374,10 @@ impl SourceTask {
             }
             Outlook::Later | Outlook::Unknown => {}
         }
-        Ok(Progress::Idle)
+        Ok(Read::Nothing)
     }
 
-    fn read(&mut self) -> Result<Progress, Error> {
+    fn read(&mut self) -> Result<Read, Error> {
         if self.open == 0 || self.pool().placement() == eddyline_connectors::source::Placement::Spread {
             let outlook = self.take_splits()?;
             if self.open == 0 {
@@ -339,16 +393,20 @@ impl SourceTask {
             self.parts.metrics.set_trouble(self.parts.reader.trouble().filter(|_| waits));
         }
         match polled {
-            Poll::Rows { split, rows } => {
-                self.rows(&split, rows)?;
-                // At once: until the next comparison it could run ahead by any number of batches.
-                self.hold_back();
+            Poll::Rows { split, rows } => self.buffer.push(split, rows, self.now()),
+            Poll::Finished(split) => {
+                self.hand_on_all()?;
+                self.finished(&split)?;
             }
-            Poll::Finished(split) => self.finished(&split)?,
             Poll::Pending => {}
         }
+        let handed_on = self.hand_on()?;
         self.find_idle_splits()?;
-        Ok(if waits { Progress::Idle } else { Progress::Worked })
+        Ok(match handed_on {
+            true => Read::HandedOn,
+            false if waits => Read::Nothing,
+            false => Read::Gathered,
+        })
     }
 
     fn publish_counters(&self) {
@@ -376,10 +434,11 @@ impl Task for SourceTask {
         self.align();
         if self.ended || self.stopped {
             // A stop can be canceled. A split is not idle because the reader was stopped.
-            self.listening.set_running(false, Instant::now());
+            self.listening.set_running(false, self.now());
             return Ok(Progress::Idle);
         }
         let mut progress = Progress::Idle;
+        let mut batches = 0;
         for _ in 0..READS_PER_STEP {
             if !self.has_room()? {
                 if progress == Progress::Idle {
@@ -387,16 +446,22 @@ impl Task for SourceTask {
                 }
                 break;
             }
-            if self.read()? != Progress::Worked {
-                break;
+            match self.read()? {
+                Read::Nothing => break,
+                Read::Gathered => {}
+                Read::HandedOn => batches += 1,
             }
             progress = Progress::Worked;
-            if self.ended {
+            if self.ended || batches == BATCHES_PER_STEP {
                 break;
             }
         }
         self.publish_counters();
         Ok(progress)
+    }
+
+    fn due_at(&self) -> Option<Instant> {
+        self.buffer.due_at()
     }
 
     fn account(&self, progress: Progress, time: Duration) {

@@ -371,16 +371,33 @@ fn settings_are_typed_and_unknown_ones_are_warnings() {
     let script = script(
         "SET 'pipeline.name' = 'orders'; SET 'execution.checkpointing.interval' = '10 s'; SET parallelism.default = 4;
          SET 'table.exec.source.idle-timeout' = '1 min'; SET 'table.exec.mini-batch.enabled' = 'true';
-         INSERT INTO strings SELECT `key` FROM kv;",
+         SET 'execution.buffer-timeout.interval' = '20 ms'; INSERT INTO strings SELECT `key` FROM kv;",
     );
     let planned = plan(&script, &PlanOptions::default()).expect("the script is right");
     let settings = &planned.graph.settings;
+    assert_eq!(settings.buffer_timeout.limit(), Some(std::time::Duration::from_millis(20)));
     assert_eq!(settings.name.as_deref(), Some("orders"));
     assert_eq!(settings.parallelism, Some(4));
     assert_eq!(settings.checkpoint_interval, Some(std::time::Duration::from_secs(10)));
     assert_eq!(settings.source_idle_timeout, std::time::Duration::from_secs(60));
     let warnings: Vec<String> = planned.warnings.iter().map(|warning| warning.message.clone()).collect();
     assert_eq!(warnings, ["unknown setting 'table.exec.mini-batch.enabled' has no effect"]);
+}
+
+#[test]
+fn the_buffer_timeout_is_a_time_or_no_limit() {
+    let limit = |set: &str| {
+        let planned =
+            plan(&script(&format!("{set} INSERT INTO strings SELECT `key` FROM kv;")), &PlanOptions::default());
+        planned.expect("the script is right").graph.settings.buffer_timeout.limit()
+    };
+    let millis = std::time::Duration::from_millis;
+    assert_eq!(limit(""), Some(millis(5)));
+    assert_eq!(limit("SET 'execution.buffer-timeout.interval' = '0 ms';"), Some(millis(0)));
+    let disabled = "SET 'execution.buffer-timeout.enabled' = 'false'; SET 'execution.buffer-timeout.interval' = '1 s';";
+    assert_eq!(limit(disabled), None);
+    assert_eq!(limit(&format!("{disabled} SET 'execution.buffer-timeout.enabled' = 'true';")), Some(millis(1_000)));
+    assert_eq!(limit(&format!("{disabled} RESET;")), Some(millis(5)));
 }
 
 #[test]
