@@ -87,14 +87,26 @@ impl Lateness {
         while let Some(&(due, key)) = self.cleanups.first()
             && due < time
         {
-            self.cleanups.pop_first();
-            let times = self.key(key);
-            if times.cleanup.is_some_and(|cleanup| cleanup <= due) {
-                *times = KeyTimes::default();
-                self.cleaned.push(key);
-            } else {
-                times.last_fired = Some(due);
-            }
+            self.execute(due, key);
+        }
+    }
+
+    /// Executes the cleanups of other keys than these that are due before `time`.
+    pub fn pass_others(&mut self, time: i64, keys: &BTreeSet<u32>) {
+        let due = self.cleanups.range(..(time, 0)).filter(|(_, key)| !keys.contains(key)).copied();
+        for (due, key) in due.collect::<Vec<_>>() {
+            self.execute(due, key);
+        }
+    }
+
+    fn execute(&mut self, due: i64, key: u32) {
+        self.cleanups.remove(&(due, key));
+        let times = self.key(key);
+        if times.cleanup.is_some_and(|cleanup| cleanup <= due) {
+            *times = KeyTimes::default();
+            self.cleaned.push(key);
+        } else {
+            times.last_fired = Some(due);
         }
     }
 

@@ -204,6 +204,12 @@ impl OverOperator {
     /// Freezes the kept rows. State that exists once for each key is copied immediately.
     pub(super) fn freeze(&mut self) -> Result<Frozen> {
         let (pending, keys, released) = self.pending.freeze(self.releasing);
+        if released > 0 {
+            // Another subtask restores the keys whose rows are all out. It does not know that a watermark was being worked on.
+            let releasing = keys[..released].iter().copied().collect();
+            self.lateness.pass_others(self.watermark.time_ms().saturating_add(1), &releasing);
+            self.forget_cleaned();
+        }
         let mut frozen = vec![(PENDING, pending, self.hashes(&keys), released)];
         if self.is_bounded() {
             let (keys, refs): (Vec<u32>, Vec<RowRef>) = self.frames.all().unzip();
@@ -314,6 +320,10 @@ impl OverOperator {
         let keys = self.keys.ids_of(&columns, hashes)?;
         let order = in_order(rows, time);
         let times = rows.column(time).as_primitive::<TimestampMillisecondType>();
+        // Rows of the same key and time that are taken later come behind these.
+        let arrivals = rows.column(rows.num_columns() - 1).as_primitive::<Int64Type>();
+        let next = arrivals.values().iter().max().map_or(0, |last| last.saturating_add(1));
+        self.sequence = self.sequence.max(next);
         let block = self.kept.insert(rows.clone())?;
         for row in order {
             let (time, key) = (times.value(row as usize), keys[row as usize]);

@@ -440,3 +440,31 @@ fn a_restore_does_no_cleanups_of_rows_that_came_behind_the_watermark() {
     let ids: Vec<i64> = slots.output.iter().map(|(id, _)| *id).collect();
     assert_eq!(ids, [2, 0, 1]);
 }
+
+#[test]
+fn a_key_that_is_out_is_cleaned_up_though_its_watermark_is_still_being_worked_on() {
+    let mut slots = Slots::new(OverFrame::Range(3), 1);
+    slots.buffer.extend([row(0, 0, 80, 1), row(1, 2, 85, 1), row(2, 2, 105, 1)]);
+    slots.watermark(Watermark::new(105), Some((0, 2)));
+    slots.buffer.push(row(3, 0, 45, 1));
+    slots.watermark(Watermark::MAX, None);
+
+    let mut ids: Vec<i64> = slots.output.iter().map(|(id, _)| *id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [0, 1, 2, 3]);
+}
+
+#[test]
+fn rows_of_one_time_keep_their_order_through_two_restores() {
+    let mut slots = Slots::new(OverFrame::Rows(1), 1);
+    slots.buffer.extend([row(0, 0, 57, 1), row(1, 0, 57, 2), row(2, 0, 58, 4)]);
+    slots.watermark(Watermark::new(57), Some((0, 1)));
+    assert!(!slots.rescale(1).contains(&true), "everything has been said");
+    slots.watermark(Watermark::MAX, None);
+
+    let last = slots.output.iter().find(|(id, _)| *id == 2).expect("all rows are out");
+    let mut expected = Model::new(OverFrame::Rows(1));
+    [row(0, 0, 57, 1), row(1, 0, 57, 2), row(2, 0, 58, 4)].into_iter().for_each(|row| expected.row(row));
+    expected.watermark(i64::MAX);
+    assert_eq!(Some(last), expected.output.iter().find(|(id, _)| *id == 2));
+}
