@@ -52,10 +52,11 @@ def run(command: list[str], sample_rss: bool = False, stop_after_s: float | None
             if resident:
                 samples.append((now, resident))
             if stop_after_s is not None and now > stop_after_s and not stopped:
-                process.send_signal(signal.SIGTERM)
+                # Not by `send_signal`, which would take the exit status away from `wait4`.
+                os.kill(process.pid, signal.SIGTERM)
                 stopped = True
             if now > (stop_after_s or 1e9) + 20:
-                process.kill()
+                os.kill(process.pid, signal.SIGKILL)
             time.sleep(SAMPLE_INTERVAL_S)
     output = process.stdout.read().decode()
     _, status, usage = os.wait4(process.pid, 0)

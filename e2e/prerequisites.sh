@@ -4,6 +4,7 @@
 #   prerequisites.sh services   a Java runtime, Maven and openssl for the Kafka broker, Go for the S3 server
 #   prerequisites.sh python     Python
 #   prerequisites.sh bench      Python with DuckDB
+#   prerequisites.sh kafka-client  Python with a Kafka client
 #   prerequisites.sh screens    Python with a terminal emulator, for the pictures in docs/screens
 set -euo pipefail
 
@@ -20,8 +21,8 @@ case ${1:-} in
     ;;
   services) need java default-jre-headless; need mvn maven; need go golang-go; need curl curl; need openssl openssl ;;
   python) need python3 python3 ;;
-  bench | screens) need python3 python3; python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
-  *) echo "usage: $0 build|services|python|bench|screens" >&2; exit 2 ;;
+  bench | screens | kafka-client) need python3 python3; python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
+  *) echo "usage: $0 build|services|python|bench|kafka-client|screens" >&2; exit 2 ;;
 esac
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -44,5 +45,6 @@ package() { # environment, package, version
 }
 case $1 in
   bench) python3 -c 'import duckdb' 2>/dev/null || package bench-venv duckdb "" ;;
+  kafka-client) python3 -c 'import confluent_kafka' 2>/dev/null || package kafka-client-venv confluent_kafka "" ;;
   screens) package screens-venv pyte ==0.8.2 ;;
 esac

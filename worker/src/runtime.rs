@@ -9,7 +9,11 @@ pub mod build;
 pub mod chain;
 pub mod connectors;
 #[cfg(test)]
+mod driven_source;
+#[cfg(test)]
 mod driven_task;
+#[cfg(test)]
+mod hand_on_tests;
 #[cfg(test)]
 mod idle_tests;
 pub mod layout;
@@ -20,6 +24,7 @@ pub mod output;
 #[cfg(test)]
 mod piece_tests;
 pub mod pipeline;
+pub mod read_buffer;
 pub mod slot;
 pub mod source_task;
 pub mod splits;

@@ -1,12 +1,15 @@
 //! Watermarks: made from rows, and combined.
 //!
-//! Three pure machines, one for each place: [`WatermarkGenerator`] for one split of a source, [`SplitWatermarks`] for the
-//! splits of one source reader, [`ChannelWatermarks`] for the input channels of one task. Time is a parameter.
+//! Pure machines, one for each place: [`WatermarkGenerator`] for one split of a source, [`SplitGenerators`] and
+//! [`SplitWatermarks`] for the splits of one source reader, [`ChannelWatermarks`] for the input channels of one task. Time is a
+//! parameter.
 
 pub mod channels;
 pub mod generator;
+pub mod generators;
 pub mod splits;
 
 pub use channels::ChannelWatermarks;
 pub use generator::WatermarkGenerator;
+pub use generators::SplitGenerators;
 pub use splits::SplitWatermarks;

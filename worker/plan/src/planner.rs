@@ -120,6 +120,8 @@ impl Planner {
             "state.checkpoints.num-retained" | "execution.checkpointing.num-retained" => {
                 target.checkpoints_retained = default.checkpoints_retained;
             }
+            "execution.buffer-timeout.interval" => target.buffer_timeout.interval = default.buffer_timeout.interval,
+            "execution.buffer-timeout.enabled" => target.buffer_timeout.is_enabled = default.buffer_timeout.is_enabled,
             "table.exec.source.idle-timeout" => target.source_idle_timeout = default.source_idle_timeout,
             "table.local-time-zone" => target.local_time_zone = default.local_time_zone,
             "table.optimizer.reuse-sub-plan-enabled" => target.reuse_sub_plans = default.reuse_sub_plans,

@@ -12,7 +12,7 @@ use crate::diagnostics::{Diagnostic, Result, point};
 use crate::suggestion::nearest;
 
 /// The keys that are understood.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "pipeline.name",
     "parallelism.default",
     "table.exec.resource.default-parallelism",
@@ -23,11 +23,12 @@ const KEYS: [&str; 21] = [
     "state.checkpoints.dir",
     "state.checkpoints.num-retained",
     "execution.checkpointing.num-retained",
+    "execution.buffer-timeout.interval",
+    "execution.buffer-timeout.enabled",
     "table.exec.source.idle-timeout",
     "table.local-time-zone",
     "table.optimizer.reuse-sub-plan-enabled",
     "table.optimizer.reuse-source-enabled",
-    "table.optimizer.agg-phase-strategy",
     "table.exec.sink.not-null-enforcer",
     "table.exec.sink.type-length-enforcer",
     "table.exec.sink.nested-constraint-enforcer",
@@ -87,6 +88,14 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
             let number: NonZeroU16 = value.trim().parse().map_err(|_| wrong("expected a number from 1 to 65535"))?;
             settings.checkpoints_retained = usize::from(number.get());
         }
+        "execution.buffer-timeout.interval" => settings.buffer_timeout.interval = duration()?,
+        "execution.buffer-timeout.enabled" => {
+            settings.buffer_timeout.is_enabled = match value.trim().to_ascii_lowercase().as_str() {
+                "true" => true,
+                "false" => false,
+                _ => return Err(wrong("expected true or false")),
+            };
+        }
         "table.exec.source.idle-timeout" => settings.source_idle_timeout = duration()?,
         "table.local-time-zone" => {
             let zone = match value {
@@ -100,13 +109,6 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
         }
         "table.optimizer.reuse-sub-plan-enabled" => settings.reuse_sub_plans = is_true()?,
         "table.optimizer.reuse-source-enabled" => settings.reuse_sources = is_true()?,
-        "table.optimizer.agg-phase-strategy" => {
-            settings.two_phase_aggregation = match value.trim().to_ascii_uppercase().as_str() {
-                "AUTO" | "TWO_PHASE" => true,
-                "ONE_PHASE" => false,
-                _ => return Err(wrong("expected AUTO, TWO_PHASE or ONE_PHASE")),
-            };
-        }
         "table.exec.sink.not-null-enforcer" => {
             settings.sink_constraints.not_null = match value.trim().to_ascii_uppercase().as_str() {
                 "ERROR" => NotNullEnforcer::Error,

@@ -1,35 +1,21 @@
 //! What tasks say, and in which order, when their splits or channels fall idle and wake.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use arrow::array::{RecordBatch, TimestampMillisecondArray};
-use eddyline_connectors::Error;
-use eddyline_connectors::source::FewFinished;
-use eddyline_connectors::source::{Discovery, Placement, Poll, ReaderCounters, SourceReader, Split};
-use eddyline_job_graph::{Calc, NodeKind, Partitioning};
-use eddyline_operators::calc::CalcOperator;
+use eddyline_connectors::source::Placement;
 use eddyline_operators::{Collector, InputIndex, Operator, Progress};
-use eddyline_plan::{PlanOptions, Script, plan};
-use eddyline_stream::{
-    Assignment, Barrier, BarrierKind, Batch, CheckpointId, Element, MaxParallelism, OperatorUid, SlotIndex, SplitId,
-    Watermark,
-};
+use eddyline_stream::{Barrier, BarrierKind, Batch, CheckpointId, Element, SlotIndex, Watermark};
 
 use super::chain::Chain;
-use super::metrics::{OperatorMetrics, Role};
+use super::driven_source::{PATIENCE, Source, barrier, events, metrics, output, received, times};
+use super::metrics::Role;
 use super::operator_task::{Input, OperatorTask};
-use super::output::{Output, OutputEdge};
 use super::pipeline::Pipeline;
-use super::source_task::{Command, Mailbox, Parts, SourceTask};
-use super::splits::SplitPool;
-use super::task::{EventSender, Task};
+use super::source_task::Command;
+use super::task::Task;
 use crate::exchange::channel::{Receiver, Sender, channel};
-use crate::exchange::partitioner::Partitioner;
 use crate::runtime::waker::SlotWaker;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Holds rows back as local pre-aggregation does: until it must not.
 #[derive(Default)]
@@ -69,160 +55,6 @@ fn chain() -> Chain {
     chain
 }
 
-fn metrics(name: &str, role: Role) -> Arc<OperatorMetrics> {
-    OperatorMetrics::new(OperatorUid::new(name), name.to_owned(), role, SlotIndex::new(0))
-}
-
-/// An output into one channel, and its end.
-fn output() -> (Output, Receiver) {
-    let (sender, receiver) = channel(SlotWaker::default(), SlotWaker::default());
-    let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, 1));
-    let partitioner = Partitioner::new(Partitioning::Forward, assignment, 0, 1);
-    (Output::Channels(vec![OutputEdge::new(partitioner, vec![Some(sender)])]), receiver)
-}
-
-fn events() -> EventSender {
-    tokio::sync::mpsc::unbounded_channel().0
-}
-
-fn times(times: &[i64]) -> RecordBatch {
-    let column = Arc::new(TimestampMillisecondArray::from(times.to_vec()));
-    RecordBatch::try_from_iter([("ts", column as _)]).expect("one column")
-}
-
-fn text(element: Element) -> String {
-    match element {
-        Element::Data(batch) => format!("{} rows", batch.num_rows()),
-        Element::Watermark(watermark) => format!("at {}", watermark.time_ms()),
-        Element::Idle => "idle".to_owned(),
-        Element::Barrier(_) => "barrier".to_owned(),
-        Element::EndOfInput => "end".to_owned(),
-    }
-}
-
-fn received(receiver: &Receiver) -> Vec<String> {
-    std::iter::from_fn(|| receiver.receive()).map(text).collect()
-}
-
-fn barrier(number: u64) -> Barrier {
-    Barrier::of_all_state(CheckpointId::new(number), BarrierKind::Checkpoint)
-}
-
-/// What splits still have to give: times of rows, a batch each; and whether they end then.
-type Words = BTreeMap<String, (VecDeque<Vec<i64>>, bool)>;
-
-/// Reads what a test puts into its script.
-struct Scripted {
-    splits: Vec<Split>,
-    script: Arc<Mutex<Words>>,
-}
-
-impl Scripted {
-    fn script(&self) -> MutexGuard<'_, Words> {
-        self.script.lock().expect("no panic")
-    }
-}
-
-impl SourceReader for Scripted {
-    fn add_split(&mut self, split: Split) -> Result<(), Error> {
-        self.splits.push(split);
-        Ok(())
-    }
-
-    fn poll(&mut self, _: usize) -> Result<Poll, Error> {
-        let mut script = self.script.lock().expect("no panic");
-        for split in self.splits.iter_mut().filter(|split| !split.finished) {
-            let Some((batches, ends)) = script.get_mut(split.id.as_str()) else { continue };
-            if let Some(rows) = batches.pop_front() {
-                return Ok(Poll::Rows { split: split.id.clone(), rows: Batch::new(times(&rows)) });
-            }
-            if *ends {
-                split.finished = true;
-                return Ok(Poll::Finished(split.id.clone()));
-            }
-        }
-        Ok(Poll::Pending)
-    }
-
-    fn is_empty(&mut self, split: &SplitId) -> bool {
-        self.script().get(split.as_str()).is_none_or(|(batches, _)| batches.is_empty())
-    }
-
-    fn snapshot(&mut self) -> Result<Vec<Split>, Error> {
-        Ok(self.splits.clone())
-    }
-
-    fn counters(&self) -> ReaderCounters {
-        ReaderCounters::default()
-    }
-}
-
-/// A source task, what it reads, and what it sends.
-struct Source {
-    task: SourceTask,
-    script: Arc<Mutex<Words>>,
-    pool: Arc<Mutex<SplitPool>>,
-    mailbox: Mailbox,
-    sent: Receiver,
-    said: Vec<String>,
-}
-
-impl Source {
-    /// A source over `t (ts)` with a watermark at `ts`.
-    fn new(placement: Placement, idle_timeout: Duration, chain: Chain) -> Self {
-        let text = "CREATE TABLE t (ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'datagen');
-                    CREATE TABLE s (ts TIMESTAMP(3)) WITH ('connector' = 'blackhole'); INSERT INTO s SELECT ts FROM t;";
-        let script = Script { name: "job.sql".to_owned(), text: text.to_owned() };
-        let graph = plan(&script, &PlanOptions::default()).expect("a plan").graph;
-        let NodeKind::Source(source) = &graph.nodes[0].kind else { panic!("the source comes first") };
-        let calc = Calc { filter: None, columns: source.columns.clone() };
-        let columns = CalcOperator::new(calc, times(&[]).schema(), Arc::clone(&graph.nodes[0].schema));
-        let (output, sent) = output();
-        let script = Arc::new(Mutex::new(Words::new()));
-        let pool = Arc::new(Mutex::new(SplitPool::new(placement, 1, Vec::new(), Box::new(FewFinished::default()))));
-        let mailbox = Mailbox::default();
-        let task = SourceTask::new(Parts {
-            slot: SlotIndex::new(0),
-            reader: Box::new(Scripted { splits: Vec::new(), script: Arc::clone(&script) }),
-            columns,
-            watermark: source.watermark.clone(),
-            rows_per_read: 10,
-            idle_timeout,
-            pool: Arc::clone(&pool),
-            alignment: None,
-            mailbox: Arc::clone(&mailbox),
-            metrics: metrics("source", Role::Source),
-            pipeline: Pipeline::new(SlotIndex::new(0), chain, output, events()),
-        });
-        Self { task, script, pool, mailbox, sent, said: Vec::new() }
-    }
-
-    fn discovered(&self, splits: &[&str]) {
-        let split = |id: &&str| Split { id: SplitId::new(*id), position: serde_json::json!(0), finished: false };
-        let discovery = Discovery { splits: splits.iter().map(split).collect(), complete: false };
-        self.pool.lock().expect("no panic").discovered(discovery);
-    }
-
-    /// Lets a split give batches with rows of these times, and then end or be silent.
-    fn script(&self, split: &str, batches: &[&[i64]], ends: bool) {
-        let batches = batches.iter().map(|times| times.to_vec()).collect();
-        self.script.lock().expect("no panic").insert(split.to_owned(), (batches, ends));
-    }
-
-    /// Steps until it has said this, and gives what it has said up to then.
-    fn until(&mut self, last: &str) -> Vec<String> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(at) = self.said.iter().position(|said| said == last) {
-                return self.said.drain(..=at).collect();
-            }
-            assert!(Instant::now() < deadline, "{last} has not come: {:?}", self.said);
-            self.task.step().expect("nothing fails");
-            self.said.extend(received(&self.sent));
-        }
-    }
-}
-
 const MIN: &str = "at -9223372036854775808";
 
 #[test]
@@ -237,7 +69,7 @@ fn a_source_sends_what_it_holds_before_it_is_idle_and_its_watermark_before_its_n
         assert_eq!(source.until(&at), [woken, &at]);
         // Both operators of the chain held them, one after the other.
         assert_eq!(source.until("idle"), ["2 rows", "idle"]);
-        source.mailbox.lock().expect("no panic").push_back(Command::Barrier(barrier(time.unsigned_abs())));
+        source.command(Command::Barrier(barrier(time.unsigned_abs())));
         assert_eq!(source.until("barrier"), ["barrier"]);
     }
 }
@@ -265,14 +97,14 @@ fn a_source_that_may_not_read_because_the_job_is_being_stopped_takes_that_for_no
     source.discovered(&["a"]);
     source.until("at 1");
     let stop = Barrier::of_all_state(CheckpointId::new(1), BarrierKind::Savepoint { stop: true });
-    source.mailbox.lock().expect("no panic").push_back(Command::Barrier(stop));
+    source.command(Command::Barrier(stop));
     source.until("barrier");
     let (stopped, heard) = (Instant::now(), source.task.listening_ms());
     while stopped.elapsed() < Duration::from_millis(5) {
         source.task.step().expect("nothing fails");
     }
     assert_eq!(source.task.listening_ms(), heard);
-    source.mailbox.lock().expect("no panic").push_back(Command::Resume);
+    source.command(Command::Resume);
     source.script("a", &[&[2]], false);
     source.until("at 2");
     let resumed = source.task.listening_ms();

@@ -89,7 +89,7 @@ fn run(mut tasks: Vec<Box<dyn Task>>, waker: &SlotWaker, stop: &AtomicBool) -> R
             worked |= *progress == Progress::Worked;
         }
         if !worked {
-            waker.sleep(SLEEP_MAX);
+            waker.sleep(sleep_until_due(&tasks, &progress, Instant::now()));
         }
         // A task that has nothing to do is idle also while its neighbours work.
         let turn_ended = Instant::now();
@@ -98,6 +98,13 @@ fn run(mut tasks: Vec<Box<dyn Task>>, waker: &SlotWaker, stop: &AtomicBool) -> R
         turn_began = turn_ended;
     }
     Ok(())
+}
+
+/// How long the slot may sleep when it is not woken: until the first of its idle tasks is due. Others wait for room.
+fn sleep_until_due(tasks: &[Box<dyn Task>], progress: &[Progress], now: Instant) -> Duration {
+    let idle = tasks.iter().zip(progress).filter(|(_, progress)| **progress == Progress::Idle);
+    let due_at = idle.filter_map(|(task, _)| task.due_at()).min();
+    due_at.map_or(SLEEP_MAX, |due_at| due_at.saturating_duration_since(now).min(SLEEP_MAX))
 }
 
 #[cfg(test)]
@@ -110,6 +117,7 @@ mod tests {
     struct Steady {
         progress: Progress,
         steps_left: u32,
+        due_at: Option<Instant>,
         stop: Arc<AtomicBool>,
         reported: Arc<Mutex<Vec<(Progress, Duration)>>>,
     }
@@ -123,6 +131,10 @@ mod tests {
             Ok(self.progress)
         }
 
+        fn due_at(&self) -> Option<Instant> {
+            self.due_at
+        }
+
         fn account(&self, progress: Progress, time: Duration) {
             self.reported.lock().expect("no panic").push((progress, time));
         }
@@ -134,7 +146,7 @@ mod tests {
         let reported = Arc::new(Mutex::new(Vec::new()));
         let task = |progress| -> Box<dyn Task> {
             let (stop, reported) = (Arc::clone(&stop), Arc::clone(&reported));
-            Box::new(Steady { progress, steps_left: 5, stop, reported })
+            Box::new(Steady { progress, steps_left: 5, due_at: None, stop, reported })
         };
         let waker = SlotWaker::default();
         waker.bind();
@@ -143,5 +155,22 @@ mod tests {
         let idle: Vec<_> = reported.iter().filter(|(progress, _)| *progress == Progress::Idle).collect();
         assert_eq!(idle.len(), 5, "once a turn, though the slot never slept");
         assert!(idle.iter().map(|(_, time)| *time).sum::<Duration>() > Duration::ZERO);
+    }
+    #[test]
+    fn a_slot_sleeps_until_the_first_of_its_idle_tasks_is_due() {
+        let now = Instant::now();
+        let task = |due_at: Option<u64>| -> Box<dyn Task> {
+            let due_at = due_at.map(|ms| now + Duration::from_millis(ms));
+            let (stop, reported) = (Arc::default(), Arc::default());
+            Box::new(Steady { progress: Progress::Idle, steps_left: 5, due_at, stop, reported })
+        };
+        let sleep_ms = |due_at: [Option<u64>; 2], progress, now| {
+            sleep_until_due(&due_at.map(task), &[progress, Progress::Idle], now).as_millis()
+        };
+        assert_eq!(sleep_ms([None, None], Progress::Idle, now), SLEEP_MAX.as_millis());
+        assert_eq!(sleep_ms([Some(3), Some(5)], Progress::Idle, now), 3);
+        assert_eq!(sleep_ms([Some(3), Some(5)], Progress::Backpressured, now), 5, "room comes with a wake-up");
+        assert_eq!(sleep_ms([None, Some(3_600_000)], Progress::Idle, now), SLEEP_MAX.as_millis());
+        assert_eq!(sleep_ms([Some(3), None], Progress::Idle, now + Duration::from_millis(4)), 0);
     }
 }

@@ -1,13 +1,14 @@
 //! A task that reads a source: splits, computed columns, watermarks per split, barriers on demand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use eddyline_connectors::source::{Poll, SourceReader};
 use eddyline_job_graph::WatermarkSpec;
 use eddyline_operators::calc::CalcOperator;
-use eddyline_operators::watermark::{SplitWatermarks, WatermarkGenerator};
+use eddyline_operators::watermark::generators::Piece;
+use eddyline_operators::watermark::{SplitGenerators, SplitWatermarks};
 use eddyline_operators::{Collector, InputIndex, Operator};
 use eddyline_stream::{Barrier, BarrierKind, Batch, CheckpointId, Element, SlotIndex, SplitId, Watermark};
 
@@ -15,11 +16,26 @@ use super::alignment_group::Member;
 use super::listening_clock::ListeningClock;
 use super::metrics::OperatorMetrics;
 use super::pipeline::Pipeline;
+use super::read_buffer::{Gathered, ReadBuffer};
 use super::splits::{Outlook, SplitPool};
 use super::task::{Error, Progress, Task};
 
 /// Reads in one step before the slot looks at its other tasks.
-const READS_PER_STEP: usize = 4;
+const READS_PER_STEP: usize = 32;
+
+/// Reads that hand rows on, and pieces, in one step.
+const BATCHES_PER_STEP: usize = 4;
+
+/// What a read did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// There was nothing.
+    Nothing,
+    /// Rows wait for others.
+    Gathered,
+    /// The chain has something to do.
+    HandedOn,
+}
 
 /// What the coordinator asks of source tasks.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +51,9 @@ pub enum Command {
 /// The way from the coordinator to a source task.
 pub type Mailbox = Arc<Mutex<VecDeque<Command>>>;
 
+/// Shows the time.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
 /// What a source task is made of.
 pub struct Parts {
     /// The slot it runs in.
@@ -47,6 +66,10 @@ pub struct Parts {
     pub watermark: Option<WatermarkSpec>,
     /// How many rows are read at a time.
     pub rows_per_read: usize,
+    /// How long rows wait for others before they are handed on; `None` is for ever.
+    pub buffer_timeout: Option<Duration>,
+    /// Decides what is due and what is idle.
+    pub clock: Clock,
     /// After which time without rows a split is idle, if nothing of it waits to be read; zero is never.
     pub idle_timeout: Duration,
     /// The splits that no reader has yet.
@@ -68,7 +91,8 @@ pub struct SourceTask {
 
     /// The clock of idleness.
     listening: ListeningClock,
-    generators: BTreeMap<SplitId, WatermarkGenerator>,
+    buffer: ReadBuffer,
+    generators: SplitGenerators,
     watermarks: SplitWatermarks,
     columns_out: Collector,
     /// Splits being read.
@@ -84,12 +108,13 @@ impl SourceTask {
     /// A task made of these parts.
     pub fn new(parts: Parts) -> Self {
         let watermarks = SplitWatermarks::new(parts.idle_timeout);
-        let started = Instant::now();
+        let started = (parts.clock)();
         Self {
-            parts,
             started,
             listening: ListeningClock::new(started),
-            generators: BTreeMap::new(),
+            buffer: ReadBuffer::new(parts.rows_per_read, parts.buffer_timeout),
+            generators: SplitGenerators::new(parts.watermark.clone()),
+            parts,
             watermarks,
             columns_out: Collector::default(),
             open: 0,
@@ -99,24 +124,32 @@ impl SourceTask {
         }
     }
 
+    fn now(&self) -> Instant {
+        (self.parts.clock)()
+    }
+
     fn now_ms(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(self.now().duration_since(self.started).as_millis()).unwrap_or(i64::MAX)
     }
 
     /// For how long it could read, by the clock of idleness.
     pub(super) fn listening_ms(&self) -> i64 {
-        self.listening.now_ms(Instant::now())
+        self.listening.now_ms(self.now())
     }
 
     /// Whether a read may begin.
     fn has_room(&mut self) -> Result<bool, Error> {
         let has_room = self.parts.pipeline.has_room()?;
-        self.listening.set_running(has_room, Instant::now());
+        self.listening.set_running(has_room, self.now());
         Ok(has_room)
     }
 
     fn pool(&self) -> MutexGuard<'_, SplitPool> {
         self.parts.pool.lock().expect("no holder of the pool panics")
+    }
+
+    fn mailbox(&self) -> MutexGuard<'_, VecDeque<Command>> {
+        self.parts.mailbox.lock().expect("no holder of the mailbox panics")
     }
 
     fn failed(&self, source: eddyline_connectors::Error) -> Error {
@@ -125,12 +158,18 @@ impl SourceTask {
 
     fn commands(&mut self) -> Result<(), Error> {
         loop {
-            let pipeline = &self.parts.pipeline;
+            let is_barrier_next = matches!(self.mailbox().front(), Some(Command::Barrier(_)));
+            if is_barrier_next && !self.buffer.is_empty() && self.parts.pipeline.is_done() {
+                // Positions are behind what was read, so it goes before the barrier, whether or not there is room.
+                self.hand_on_all()?;
+                self.parts.pipeline.run()?;
+            }
+            let (buffer, pipeline) = (&self.buffer, &self.parts.pipeline);
             let is_next = |command: &mut Command| match command {
-                Command::Barrier(barrier) => pipeline.may_be_cut(barrier.kind),
+                Command::Barrier(barrier) => buffer.is_empty() && pipeline.may_be_cut(barrier.kind),
                 Command::Completed(_) | Command::Resume => true,
             };
-            let command = self.parts.mailbox.lock().expect("no holder of the mailbox panics").pop_front_if(is_next);
+            let command = self.mailbox().pop_front_if(is_next);
             match command {
                 None => return Ok(()),
                 Some(Command::Barrier(barrier)) => self.checkpoint(barrier)?,
@@ -165,8 +204,8 @@ impl SourceTask {
         };
         for split in found {
             self.open += 1;
-            if let Some(spec) = &self.parts.watermark {
-                self.generators.insert(split.id.clone(), WatermarkGenerator::new(spec.clone()));
+            if self.generators.has_watermarks() {
+                self.generators.add(split.id.clone());
                 let now = self.listening_ms();
                 let combined = self.watermarks.add(split.id.clone(), Watermark::MIN, now);
                 self.advance(combined);
@@ -176,7 +215,29 @@ impl SourceTask {
         Ok(outlook)
     }
 
-    fn rows(&mut self, split: &SplitId, rows: Batch) -> Result<(), Error> {
+    /// Gives the chain what is due by now, and says whether there was something.
+    fn hand_on(&mut self) -> Result<bool, Error> {
+        let mut is_due = false;
+        while let Some(gathered) =
+            self.buffer.take(self.now()).map_err(|source| operator_failed(&self.parts.metrics, source.into()))?
+        {
+            self.send(gathered)?;
+            is_due = true;
+        }
+        if is_due {
+            // At once: until the next comparison a split could run ahead by any number of batches.
+            self.hold_back();
+        }
+        Ok(is_due)
+    }
+
+    /// Gives the chain everything that was read.
+    fn hand_on_all(&mut self) -> Result<(), Error> {
+        self.buffer.flush();
+        self.hand_on().map(|_| ())
+    }
+
+    fn send(&mut self, Gathered { rows, parts }: Gathered) -> Result<(), Error> {
         let started = Instant::now();
         let metrics = Arc::clone(&self.parts.metrics);
         metrics.rows_in.add(rows.num_rows() as u64);
@@ -186,31 +247,31 @@ impl SourceTask {
             .map_err(|source| operator_failed(&metrics, source))?;
         let batches: Vec<Batch> = self.columns_out.drain().collect();
         let now = self.listening_ms();
-        let mut elements = Vec::new();
-        let woken = self.watermarks.rows(split, now);
-        self.advance(woken);
+        for (split, _) in &parts {
+            let woken = self.watermarks.rows(split, now);
+            self.advance(woken);
+        }
+        let mut pieces = Vec::new();
         for batch in batches {
             metrics.rows_out.add(batch.num_rows() as u64);
-            match self.generators.get_mut(split) {
-                None => elements.push(Element::Data(batch)),
-                Some(generator) => {
-                    generator
-                        .process(batch, wall_clock_ms(), &mut elements)
-                        .map_err(|source| operator_failed(&metrics, source))?;
-                }
-            }
+            let of_batch = self.generators.process(batch, &parts, wall_clock_ms());
+            pieces.extend(of_batch.map_err(|source| operator_failed(&metrics, source))?);
         }
         metrics.busy_ns.add_time(started.elapsed());
-        for element in elements {
-            match element {
-                Element::Data(batch) => self.parts.pipeline.rows(InputIndex::FIRST, batch),
-                Element::Watermark(watermark) => {
-                    let combined = self.watermarks.advance(split, watermark, now);
-                    self.advance(combined);
+        // Of watermarks that follow one another the last one says it all.
+        let mut combined = None;
+        for piece in pieces {
+            match piece {
+                Piece::Rows(batch) => {
+                    self.advance(combined.take());
+                    self.parts.pipeline.rows(InputIndex::FIRST, batch);
                 }
-                Element::Idle | Element::Barrier(_) | Element::EndOfInput => {}
+                Piece::Watermark(split, watermark) => {
+                    combined = self.watermarks.advance(&split, watermark, now).or(combined);
+                }
             }
         }
+        self.advance(combined);
         Ok(())
     }
 
@@ -223,11 +284,16 @@ impl SourceTask {
     }
 
     /// Finds splits that have fallen silent. Each counts for itself, whether or not others have rows.
-    fn find_idle_splits(&mut self) {
+    fn find_idle_splits(&mut self) -> Result<(), Error> {
         let now = self.listening_ms();
-        let reader = &mut self.parts.reader;
-        let combined = self.watermarks.tick(now, &mut |split| reader.is_empty(split));
+        let (reader, buffer) = (&mut self.parts.reader, &self.buffer);
+        let mut held = false;
+        let combined = self.watermarks.tick(now, &mut |split| {
+            held |= buffer.holds(split);
+            !buffer.holds(split) && reader.is_empty(split)
+        });
         self.advance(combined);
+        if held { self.hand_on_all() } else { Ok(()) }
     }
 
     /// Compares the splits with those of the other readers, now and then.
@@ -264,11 +330,11 @@ impl SourceTask {
         self.parts.pipeline.end();
     }
 
-    fn without_splits(&mut self, outlook: Outlook) -> Progress {
+    fn without_splits(&mut self, outlook: Outlook) -> Read {
         match outlook {
             Outlook::Never => {
                 self.end();
-                return Progress::Worked;
+                return Read::HandedOn;
             }
             Outlook::Later if self.parts.watermark.is_some() => {
                 let combined = self.watermarks.without_further_splits();
@@ -276,10 +342,10 @@ impl SourceTask {
             }
             Outlook::Later | Outlook::Unknown => {}
         }
-        Progress::Idle
+        Read::Nothing
     }
 
-    fn read(&mut self) -> Result<Progress, Error> {
+    fn read(&mut self) -> Result<Read, Error> {
         if self.open == 0 || self.pool().placement() == eddyline_connectors::source::Placement::Spread {
             let outlook = self.take_splits()?;
             if self.open == 0 {
@@ -295,16 +361,20 @@ impl SourceTask {
             self.parts.metrics.set_trouble(self.parts.reader.trouble().filter(|_| waits));
         }
         match polled {
-            Poll::Rows { split, rows } => {
-                self.rows(&split, rows)?;
-                // At once: until the next comparison it could run ahead by any number of batches.
-                self.hold_back();
+            Poll::Rows { split, rows } => self.buffer.push(split, rows, self.now()),
+            Poll::Finished(split) => {
+                self.hand_on_all()?;
+                self.finished(&split);
             }
-            Poll::Finished(split) => self.finished(&split),
             Poll::Pending => {}
         }
-        self.find_idle_splits();
-        Ok(if waits { Progress::Idle } else { Progress::Worked })
+        let handed_on = self.hand_on()?;
+        self.find_idle_splits()?;
+        Ok(match handed_on {
+            true => Read::HandedOn,
+            false if waits => Read::Nothing,
+            false => Read::Gathered,
+        })
     }
 
     fn publish_counters(&self) {
@@ -328,15 +398,16 @@ fn wall_clock_ms() -> i64 {
 
 impl Task for SourceTask {
     fn step(&mut self) -> Result<Progress, Error> {
-        self.commands()?;
         self.align();
         self.parts.pipeline.look_at_clock();
         let mut progress = Progress::Idle;
+        let mut batches = 0;
         for _ in 0..READS_PER_STEP {
+            self.commands()?;
             let is_done = self.parts.pipeline.is_done();
             if is_done && (self.ended || self.stopped) {
                 // A stop can be canceled. A split is not idle because the reader was stopped.
-                self.listening.set_running(false, Instant::now());
+                self.listening.set_running(false, self.now());
                 break;
             }
             if !self.has_room()? {
@@ -345,15 +416,24 @@ impl Task for SourceTask {
                 }
                 break;
             }
-            let worked = if is_done { self.read()? } else { Progress::Worked };
+            let read = if is_done { self.read()? } else { Read::HandedOn };
             self.parts.pipeline.run()?;
-            if worked != Progress::Worked {
-                break;
+            match read {
+                Read::Nothing => break,
+                Read::Gathered => {}
+                Read::HandedOn => batches += 1,
             }
             progress = Progress::Worked;
+            if batches == BATCHES_PER_STEP {
+                break;
+            }
         }
         self.publish_counters();
         Ok(progress)
+    }
+
+    fn due_at(&self) -> Option<Instant> {
+        self.buffer.due_at()
     }
 
     fn account(&self, progress: Progress, time: Duration) {

@@ -1,5 +1,7 @@
 //! What all tasks have in common: how a slot steps them, and what they report to the coordinator.
 
+use std::time::{Duration, Instant};
+
 use eddyline_connectors::source::Split;
 use eddyline_state::Frozen;
 use eddyline_stream::{CheckpointId, OperatorUid, SlotIndex};
@@ -63,7 +65,7 @@ pub enum Event {
         /// The part.
         snapshot: TaskSnapshot,
         /// How long channels were blocked for alignment.
-        alignment: std::time::Duration,
+        alignment: Duration,
     },
     /// All inputs have ended and everything has been sent on. Barriers still pass.
     Ended,
@@ -90,6 +92,11 @@ pub trait Task: Send {
     /// Does a bounded piece of work, if there is some.
     fn step(&mut self) -> Result<Progress, Error>;
 
+    /// When it has something to do although nothing wakes its slot, if it is idle until then.
+    fn due_at(&self) -> Option<Instant> {
+        None
+    }
+
     /// Counts time in which the task did nothing, for the reason its last step gave.
-    fn account(&self, progress: Progress, time: std::time::Duration);
+    fn account(&self, progress: Progress, time: Duration);
 }

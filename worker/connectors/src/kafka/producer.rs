@@ -1,14 +1,15 @@
 //! Produces records and collects failed deliveries.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka_sys as sys;
 
 use super::client::{Context, not_made};
 use super::records::Record;
@@ -16,6 +17,9 @@ use crate::Error;
 
 /// The number of failed deliveries that are kept. More say nothing new.
 const FAILURES_MAX: usize = 16;
+
+/// How often a flush lets failed deliveries be reported.
+const FLUSH_SLICE: Duration = Duration::from_millis(100);
 
 /// A record that a broker did not accept.
 #[derive(Clone, Debug)]
@@ -110,6 +114,28 @@ pub fn record_of<'a>(topic: &'a str, record: &Record<'a>, marker: Option<&str>) 
     base
 }
 
+/// Waits until everything handed over to a client is acknowledged or reported as failed, at most `limit`. A record that has
+/// failed counts until its report has been handled, so none is missed. `serve` has the client report failed deliveries, unless
+/// a thread does that anyhow. [`Producer::flush`] would not do: it looks every 100 ms only, because records that have arrived
+/// are no event for it.
+///
+/// # Errors
+/// [`KafkaError::Flush`], also when `limit` was not long enough.
+pub fn flush(client: &Client<DeliveryContext>, limit: Duration, serve: &dyn Fn()) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let slice = i32::try_from(left.min(FLUSH_SLICE).as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the client is alive for the call.
+        let code = RDKafkaErrorCode::from(unsafe { sys::rd_kafka_flush(client.native_ptr(), slice) });
+        match code {
+            RDKafkaErrorCode::NoError => return Ok(()),
+            RDKafkaErrorCode::OperationTimedOut if !left.is_zero() => serve(),
+            code => return Err(KafkaError::Flush(code)),
+        }
+    }
+}
+
 /// A producer outside of transactions: records are sent at once, and a flush ends when they have arrived.
 pub struct Outbox {
     purpose: String,
@@ -175,7 +201,7 @@ impl Outbox {
     /// # Errors
     /// Names a record that was lost.
     pub fn flush(&self, limit: Duration) -> Result<bool, Error> {
-        let flushed = match self.producer.flush(limit) {
+        let flushed = match flush(self.producer.client(), limit, &|| ()) {
             Ok(()) => true,
             Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => false,
             Err(error) => return Err(super::client::unavailable(format!("{}: cannot flush", self.purpose), error)),

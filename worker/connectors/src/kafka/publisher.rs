@@ -347,9 +347,7 @@ impl Publisher {
         crash_point("kafka-sink.after-begin");
         self.produce(session, object, &progress.marker(&self.names.group))?;
         crash_point("kafka-sink.after-produce");
-        if let Err(error) = producer.flush(STEP_TIMEOUT) {
-            return Err(self.trouble("flush", error));
-        }
+        producer::flush(producer.client(), STEP_TIMEOUT, &|| producer.poll(Duration::ZERO)).map_err(cannot("flush"))?;
         self.check(session)?;
         crash_point("kafka-sink.after-flush-of-transaction");
         let mut offsets = TopicPartitionList::with_capacity(1);

@@ -386,7 +386,10 @@ impl SourceReader for KafkaReader {
                     self.turn = index + 1;
                     dry += 1;
                 }
+                // The others have their turn: there may be any number of records that are no rows.
                 Progress::NoRows => {
+                    self.turn = index + 1;
+                    dry = 0;
                     without_rows += 1;
                     if without_rows == BATCHES_WITHOUT_ROWS_MAX {
                         (self.waker)();

@@ -14,3 +14,4 @@ mod security;
 mod sink;
 mod startup;
 mod table;
+mod turns;

@@ -24,16 +24,39 @@ pub struct Settings {
     pub checkpoints_retained: usize,
     /// `table.exec.source.idle-timeout`; zero is never.
     pub source_idle_timeout: Duration,
+    /// `execution.buffer-timeout.*`.
+    pub buffer_timeout: BufferTimeout,
     /// `table.local-time-zone`: a name that a time zone is found by.
     pub local_time_zone: String,
     /// `table.optimizer.reuse-sub-plan-enabled`: what is computed twice is computed once.
     pub reuse_sub_plans: bool,
     /// `table.optimizer.reuse-source-enabled`: a table has one source, however often it is read.
     pub reuse_sources: bool,
-    /// `table.optimizer.agg-phase-strategy`: subtasks aggregate their own rows in front of the exchange where they can.
-    pub two_phase_aggregation: bool,
     /// `table.exec.sink.*-enforcer`.
     pub sink_constraints: SinkConstraints,
+}
+
+/// How long rows that a source has read wait for others, to be handed on as one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct BufferTimeout {
+    /// `execution.buffer-timeout.interval`; zero is not at all.
+    pub interval: Duration,
+    /// `execution.buffer-timeout.enabled`: without it they wait until the batch is whole.
+    pub is_enabled: bool,
+}
+
+impl BufferTimeout {
+    /// The longest wait; `None` if there is no limit.
+    pub fn limit(self) -> Option<Duration> {
+        self.is_enabled.then_some(self.interval)
+    }
+}
+
+impl Default for BufferTimeout {
+    /// Flink has 100 ms.
+    fn default() -> Self {
+        Self { interval: Duration::from_millis(5), is_enabled: true }
+    }
 }
 
 /// What a table that is written does about values that are not as declared.
@@ -92,10 +115,10 @@ impl Default for Settings {
             checkpoint_dir: None,
             checkpoints_retained: 3,
             source_idle_timeout: Duration::ZERO,
+            buffer_timeout: BufferTimeout::default(),
             local_time_zone: "UTC".to_owned(),
             reuse_sub_plans: true,
             reuse_sources: true,
-            two_phase_aggregation: true,
             sink_constraints: SinkConstraints::default(),
         }
     }

@@ -50,38 +50,6 @@ fn the_kinds_of_rows_are_shown_where_there_are_others_than_inserts() {
     assert_eq!(modes, [all, "insert-only", all, "insert-only", all, all, all], "{text}");
 }
 
-/// The labels of the operators, in the order of the plan.
-fn labels(sql: &str) -> Vec<String> {
-    let text = explained(sql);
-    let label = |line: &str| Some(line.strip_prefix('[')?.split_once("] ")?.1.to_owned());
-    text.lines().filter_map(label).collect()
-}
-
-#[test]
-fn rows_are_aggregated_in_front_of_an_exchange_if_that_can_be_merged_and_is_wanted() {
-    let windows = |calls: &str| {
-        format!(
-            "INSERT INTO pairs SELECT `key`, {calls} FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
-             GROUP BY `key`, window_start, window_end;"
-        )
-    };
-    let is_local = |sql: &str| labels(sql).iter().any(|label| label == "LocalWindowAggregate TUMBLE(10 s)");
-    assert!(is_local(&windows("COUNT(*)")));
-    assert!(is_local(&windows("MAX(DISTINCT `value`)")));
-    assert!(!is_local(&windows("COUNT(DISTINCT `value`)")));
-    assert!(!is_local(&windows("LAST_VALUE(`value`)")));
-    let strategy = |strategy: &str| format!("SET 'table.optimizer.agg-phase-strategy' = '{strategy}';");
-    assert!(!is_local(&format!("{}{}", strategy("ONE_PHASE"), windows("COUNT(*)"))));
-    assert!(is_local(&format!("{}{}", strategy("two_phase"), windows("COUNT(*)"))));
-    // The rows of the second level are where their key is: there is no exchange.
-    let levels = "CREATE VIEW seconds AS
-           SELECT `key`, COUNT(*) AS n, window_time AS wt FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
-           GROUP BY `key`, window_start, window_end, window_time;
-         INSERT INTO pairs SELECT `key`, SUM(n) FROM TABLE(TUMBLE(TABLE seconds, DESCRIPTOR(wt), INTERVAL '1' MINUTE))
-         GROUP BY `key`, window_start, window_end;";
-    assert_eq!(labels(levels).iter().filter(|label| label.starts_with("LocalWindowAggregate")).count(), 1);
-}
-
 #[test]
 fn tumbling_average_and_sum_per_key() {
     insta::assert_snapshot!(explained(
@@ -439,16 +407,33 @@ fn settings_are_typed_and_unknown_ones_are_warnings() {
     let script = script(
         "SET 'pipeline.name' = 'orders'; SET 'execution.checkpointing.interval' = '10 s'; SET parallelism.default = 4;
          SET 'table.exec.source.idle-timeout' = '1 min'; SET 'table.exec.mini-batch.enabled' = 'true';
-         INSERT INTO strings SELECT `key` FROM kv;",
+         SET 'execution.buffer-timeout.interval' = '20 ms'; INSERT INTO strings SELECT `key` FROM kv;",
     );
     let planned = plan(&script, &PlanOptions::default()).expect("the script is right");
     let settings = &planned.graph.settings;
+    assert_eq!(settings.buffer_timeout.limit(), Some(std::time::Duration::from_millis(20)));
     assert_eq!(settings.name.as_deref(), Some("orders"));
     assert_eq!(settings.parallelism, Some(4));
     assert_eq!(settings.checkpoint_interval, Some(std::time::Duration::from_secs(10)));
     assert_eq!(settings.source_idle_timeout, std::time::Duration::from_secs(60));
     let warnings: Vec<String> = planned.warnings.iter().map(|warning| warning.message.clone()).collect();
     assert_eq!(warnings, ["unknown setting 'table.exec.mini-batch.enabled' has no effect"]);
+}
+
+#[test]
+fn the_buffer_timeout_is_a_time_or_no_limit() {
+    let limit = |set: &str| {
+        let planned =
+            plan(&script(&format!("{set} INSERT INTO strings SELECT `key` FROM kv;")), &PlanOptions::default());
+        planned.expect("the script is right").graph.settings.buffer_timeout.limit()
+    };
+    let millis = std::time::Duration::from_millis;
+    assert_eq!(limit(""), Some(millis(5)));
+    assert_eq!(limit("SET 'execution.buffer-timeout.interval' = '0 ms';"), Some(millis(0)));
+    let disabled = "SET 'execution.buffer-timeout.enabled' = 'false'; SET 'execution.buffer-timeout.interval' = '1 s';";
+    assert_eq!(limit(disabled), None);
+    assert_eq!(limit(&format!("{disabled} SET 'execution.buffer-timeout.enabled' = 'true';")), Some(millis(1_000)));
+    assert_eq!(limit(&format!("{disabled} RESET;")), Some(millis(5)));
 }
 
 #[test]
