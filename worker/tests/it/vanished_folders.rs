@@ -2,23 +2,18 @@
 
 use std::path::Path;
 
-use crate::running::{Running, assert_gapless, numbers_in, pause};
+use crate::running::{Running, assert_gapless, numbers_in};
 
 fn lines(numbers: std::ops::RangeInclusive<u64>) -> String {
     numbers.map(|number| format!("{number}\n")).collect()
 }
 
-/// Removes a folder that others write to.
-fn remove_whole(folder: &Path) {
-    for _ in 0..1000 {
-        match std::fs::remove_dir_all(folder) {
-            Ok(()) => return,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-            // A file came while the folder was being emptied.
-            Err(_) => pause(),
-        }
-    }
-    panic!("{} cannot be removed", folder.display());
+/// Removes a folder that others write to, at one moment: what they write afterwards stays. If files were removed one by one,
+/// a job could end in the middle of that, and what it leaves for its next start would be removed too.
+fn remove_at_once(folder: &Path) {
+    let aside = folder.with_extension("removed");
+    std::fs::rename(folder, &aside).expect("a folder that can be moved");
+    std::fs::remove_dir_all(&aside).expect("nobody knows where it is now");
 }
 
 #[test]
@@ -46,7 +41,7 @@ INSERT INTO results SELECT n FROM numbers;
     std::fs::create_dir(&input).expect("a folder");
     std::fs::write(input.join("1.csv"), lines(1..=1000)).expect("a file");
     running.until("the first file is read", |_| numbers_in(&out).len() == 1000);
-    remove_whole(&input);
+    remove_at_once(&input);
     running.until("a folder that is gone is named", |log| log.contains(&format!("'{named}' is gone")));
     std::fs::create_dir(&input).expect("a folder");
     std::fs::write(input.join("2.csv"), lines(1001..=2000)).expect("a file");
@@ -74,7 +69,7 @@ INSERT INTO results SELECT n FROM numbers;
 
     let mut running = Running::start(Running::eddyline(), &job_file, &checkpoints, &log);
     running.until("results", |_| !numbers_in(&out).is_empty());
-    remove_whole(&checkpoints);
+    remove_at_once(&checkpoints);
     assert_eq!(running.ended().code(), Some(1), "{}", running.log());
     let said = running.log();
     assert!(said.contains(&format!("{}/job have vanished", checkpoints.display())), "{said}");
