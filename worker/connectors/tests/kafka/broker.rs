@@ -160,9 +160,15 @@ impl Broker {
 
     /// Makes a topic with a name of its own.
     pub fn topic(&self, partitions: i32) -> String {
+        self.topic_with(partitions, &[])
+    }
+
+    /// Makes a topic with these settings.
+    pub fn topic_with(&self, partitions: i32, settings: &[(&str, &str)]) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("topic-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         let made = io().block_on(self.admin().create_topics([&topic], &admin_options())).expect("an answer");
         made[0].as_ref().expect("a new topic");
         name

@@ -10,6 +10,7 @@ mod certificates;
 mod idle;
 mod outage;
 mod records;
+mod refused;
 mod security;
 mod sink;
 mod startup;
