@@ -17,7 +17,8 @@ use super::staged::{Staged, StagedObject, StagedWriter, VERSION};
 use crate::sink::{Prepared, Sink, SinkCommitter, SinkWriter, Staging, WriterContext};
 use crate::{Error, TableDescriptor};
 
-/// A writer stages its records when it has this many bytes, even without a barrier. This bounds its memory.
+/// A writer stages its records when it has this many bytes, even without a barrier. This bounds its memory, and the size of a
+/// transaction: an object is larger by one record at most.
 const STAGED_OBJECT_BYTES: usize = 16 << 20;
 
 /// The number of uploads in flight from which a writer accepts no more rows.
@@ -206,9 +207,11 @@ impl SinkWriter for StagingWriter {
     fn write(&mut self, batch: &Batch) -> Result<(), Error> {
         let rows = self.encoder.encode(batch)?;
         self.bytes += rows.bytes();
-        self.open.append(&rows);
-        if self.open.len() >= STAGED_OBJECT_BYTES {
-            self.upload(&format!("after-checkpoint-{}", self.last));
+        for row in 0..rows.len() {
+            self.open.push(&rows.record(row));
+            if self.open.len() >= STAGED_OBJECT_BYTES {
+                self.upload(&format!("after-checkpoint-{}", self.last));
+            }
         }
         Ok(())
     }

@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::records::{EncodedRows, Record};
+use super::records::Record;
 use crate::Error;
 use crate::sink::Committable;
 
@@ -93,14 +93,8 @@ impl StagedWriter {
         self.bytes.len()
     }
 
-    /// Appends all rows.
-    pub fn append(&mut self, rows: &EncodedRows) {
-        for index in 0..rows.len() {
-            self.push(&rows.record(index));
-        }
-    }
-
-    fn push(&mut self, record: &Record<'_>) {
+    /// Appends a record.
+    pub fn push(&mut self, record: &Record<'_>) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
         self.bytes.extend_from_slice(&record.partition.unwrap_or(-1).to_le_bytes());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, RecordBatch, TimestampMillisecondArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use bytes::Bytes;
 use eddyline_connectors::kafka::{KafkaSink, SinkConfig};
@@ -350,6 +350,29 @@ fn a_publication_has_one_object_of_a_slot_in_memory_at_a_time() {
     io().block_on(committer.commit(CheckpointId::new(3), &staged)).unwrap();
     assert_eq!(committed_values(&broker, &topic), values(0..15));
     assert_eq!((loaded.0.load(Ordering::SeqCst), loaded.1.load(Ordering::SeqCst)), (0, 1));
+}
+
+#[test]
+fn a_transaction_has_a_bound_whatever_the_size_of_a_batch() {
+    const ROWS: i64 = 96;
+    let broker = broker();
+    let topic = broker.topic(1);
+    let folder = tempfile::tempdir().unwrap();
+    let sink = open_sink(table(&broker, &topic, &[EXACTLY_ONCE]), folder.path());
+    let (mut writer, _bell) = open_writer(&sink, 0, 1);
+    let text = "x".repeat(500_000);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(0..ROWS)),
+        Arc::new(StringArray::from_iter_values((0..ROWS).map(|_| &text))),
+    ];
+    writer.write(&Batch::new(RecordBatch::try_new(rows(0..0).rows().schema(), columns).unwrap())).unwrap();
+    let staged = prepare(&mut writer, 1);
+    let objects = staged[0].description["objects"].as_array().expect("objects");
+    let bytes: Vec<u64> = objects.iter().map(|object| object["bytes"].as_u64().expect("a size")).collect();
+    assert!(bytes.len() == 3 && bytes.iter().all(|bytes| *bytes < 17 << 20), "{bytes:?}");
+    let mut committer = sink.committer(io().handle().clone()).unwrap().expect("a committer");
+    io().block_on(committer.commit(CheckpointId::new(1), &staged)).unwrap();
+    assert_eq!(committed_values(&broker, &topic).len(), 96);
 }
 
 #[test]
