@@ -20,6 +20,7 @@ use crate::rewrite::Rewritten;
 mod calc;
 mod canonical;
 mod changelog;
+mod local_aggregate;
 pub(crate) mod meaning;
 mod over;
 mod sink;
@@ -50,7 +51,7 @@ pub(crate) fn build(tables: &Catalog, rewritten: Rewritten, settings: Settings) 
     changelog::infer(&mut builder.graph, &builder.places)?;
     meaning::state_meanings(&mut builder.graph, &builder.identities);
     spare_exchanges(&mut builder.graph);
-    Ok(builder.graph)
+    Ok(local_aggregate::add_to(builder.graph))
 }
 
 /// Rows that are where an operator wants them stay there: operators in a row with the same key need one exchange.
@@ -158,6 +159,8 @@ fn can_be_shared(kind: &NodeKind) -> bool {
         // Each draw is its own.
         NodeKind::Calc(calc) => !calc::is_volatile(calc),
         NodeKind::WindowAssign(_) | NodeKind::WindowAggregate(_) | NodeKind::Over(_) | NodeKind::Union => true,
+        // Comes into the graph when all else is there.
+        NodeKind::LocalWindowAggregate(_) => false,
         NodeKind::Sink(_) => false,
     }
 }

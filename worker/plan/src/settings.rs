@@ -12,7 +12,7 @@ use crate::diagnostics::{Diagnostic, Result, point};
 use crate::suggestion::nearest;
 
 /// The keys that are understood.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "pipeline.name",
     "parallelism.default",
     "table.exec.resource.default-parallelism",
@@ -29,6 +29,7 @@ const KEYS: [&str; 22] = [
     "table.local-time-zone",
     "table.optimizer.reuse-sub-plan-enabled",
     "table.optimizer.reuse-source-enabled",
+    "table.optimizer.agg-phase-strategy",
     "table.exec.sink.not-null-enforcer",
     "table.exec.sink.type-length-enforcer",
     "table.exec.sink.nested-constraint-enforcer",
@@ -109,6 +110,13 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
         }
         "table.optimizer.reuse-sub-plan-enabled" => settings.reuse_sub_plans = is_true()?,
         "table.optimizer.reuse-source-enabled" => settings.reuse_sources = is_true()?,
+        "table.optimizer.agg-phase-strategy" => {
+            settings.two_phase_aggregation = match value.trim().to_ascii_uppercase().as_str() {
+                "AUTO" | "TWO_PHASE" => true,
+                "ONE_PHASE" => false,
+                _ => return Err(wrong("expected AUTO, TWO_PHASE or ONE_PHASE")),
+            };
+        }
         "table.exec.sink.not-null-enforcer" => {
             settings.sink_constraints.not_null = match value.trim().to_ascii_uppercase().as_str() {
                 "ERROR" => NotNullEnforcer::Error,

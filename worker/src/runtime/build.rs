@@ -10,7 +10,7 @@ use eddyline_checkpoint::JobOperator;
 use eddyline_connectors::OpenContext;
 use eddyline_connectors::sink::{Sink, SinkCommitter, Staging, WriterContext};
 use eddyline_connectors::source::{ReaderContext, Source, Split, SplitEnumerator};
-use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, distributions};
+use eddyline_job_graph::{JobGraph, Node, NodeId, NodeKind, Partitioning, distributions};
 use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::over::OverOperator;
 use eddyline_operators::{InputIndex, Operator};
@@ -168,8 +168,6 @@ struct Builder<'a> {
     /// For each chain and subtask: the channels into it and the edges out of it.
     inputs: Vec<Vec<Vec<Input>>>,
     edges: Vec<Vec<Vec<OutputEdge>>>,
-    /// Chains that end with a local pre-aggregation, and for which node.
-    local_aggregates: BTreeMap<usize, NodeId>,
     distributions: Vec<Option<Vec<usize>>>,
 
     /// Of watermark alignment, by name.
@@ -188,7 +186,6 @@ impl<'a> Builder<'a> {
             wakers: (0..slots).map(|_| SlotWaker::default()).collect(),
             inputs: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
             edges: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
-            local_aggregates: BTreeMap::new(),
             distributions: distributions(&graph.nodes),
             alignment_groups: BTreeMap::new(),
             tasks: (0..slots).map(|_| Vec::new()).collect(),
@@ -209,7 +206,6 @@ impl<'a> Builder<'a> {
 
     /// Makes the channels between chains.
     fn connect(&mut self) {
-        let consumers = self.graph.consumers();
         for receiver in 0..self.chains.len() {
             let head = &self.graph.nodes[self.chains[receiver].nodes[0]];
             for (place, edge) in head.inputs.iter().enumerate() {
@@ -218,11 +214,7 @@ impl<'a> Builder<'a> {
                     .iter()
                     .position(|chain| chain.nodes.last() == Some(&edge.from))
                     .expect("the sender of an edge between chains ends its chain");
-                let single_consumer = consumers[edge.from] == 1;
-                let is_hashed = single_consumer && self.is_pre_aggregated(head, edge);
-                if is_hashed {
-                    self.local_aggregates.insert(sender, self.chains[receiver].nodes[0]);
-                }
+                let is_hashed = self.runs(edge.from) && is_local_aggregate(&self.graph.nodes[edge.from]);
                 // What is united is one stream.
                 let input = if matches!(head.kind, NodeKind::Union) { 0 } else { place };
                 let input = InputIndex::new(u8::try_from(input).expect("an operator has one input or two"));
@@ -270,13 +262,9 @@ impl<'a> Builder<'a> {
         inputs.iter().flat_map(|input| input.woken_by.iter().copied()).collect()
     }
 
-    /// Whether rows are aggregated before they go over this edge. Only where the edge crosses slots is it worth it.
-    fn is_pre_aggregated(&self, receiver: &Node, edge: &Edge) -> bool {
-        let NodeKind::WindowAggregate(config) = &receiver.kind else { return false };
-        self.slots() > 1
-            && edge.partitioning != Partitioning::Forward
-            && receiver.inputs.len() == 1
-            && LocalWindowAggregate::new(config, &self.graph.nodes[edge.from].schema).is_some()
+    /// Whether a node runs. Rows that do not change slots are not aggregated twice.
+    fn runs(&self, node: NodeId) -> bool {
+        self.slots() > 1 || !is_local_aggregate(&self.graph.nodes[node])
     }
 
     fn build_chain(&mut self, chain: usize, restored: &mut Restored) -> Result<(), Error> {
@@ -318,31 +306,18 @@ impl<'a> Builder<'a> {
         let mut operators = Chain::new(self.context.rows_per_piece, self.chains[chain].subtasks == 1);
         for &id in nodes {
             let node = &self.graph.nodes[id];
+            if !self.runs(id) {
+                continue;
+            }
             let Some(mut operator) = operator(self.graph, node, self.distributions[id].is_some())? else { continue };
-            // In front of a chain, the exchange has seen to it.
-            let takes_hashes =
-                id == nodes[0] || node.inputs.iter().all(|edge| edge.partitioning == Partitioning::Forward);
+            // In front of a chain, the exchange has seen to it. Rows in front of the exchange have hashes of another key.
+            let takes_hashes = !is_local_aggregate(node)
+                && (id == nodes[0] || node.inputs.iter().all(|edge| edge.partitioning == Partitioning::Forward));
             let event_time = match restored.operators.remove(&(node.uid.clone(), slot)) {
                 Some(snapshot) => operator.restore(snapshot).map_err(|source| failed(node, source))?,
                 None => None,
             };
             operators.push(operator, self.metrics(node, Role::Operator, slot), event_time, takes_hashes);
-        }
-        if let Some(aggregate) = self.local_aggregates.get(&chain) {
-            let node = &self.graph.nodes[*aggregate];
-            let input = &self.graph.nodes[node.inputs[0].from].schema;
-            if let NodeKind::WindowAggregate(config) = &node.kind
-                && let Some(local) = LocalWindowAggregate::new(config, input)
-            {
-                let metrics = OperatorMetrics::new(
-                    OperatorUid::new(format!("{}/local", node.uid)),
-                    format!("local {}", node.label),
-                    Role::Operator,
-                    slot,
-                );
-                self.deployment.metrics.push(Arc::clone(&metrics));
-                operators.push(Box::new(local), metrics, None, false);
-            }
         }
         Ok(operators)
     }
@@ -512,6 +487,9 @@ fn operator(graph: &JobGraph, node: &Node, keeps_key: bool) -> Result<Option<Box
             let operator = WindowAssignOperator::new(config.clone(), input).map_err(|source| failed(node, source))?;
             Box::new(operator.with_output_schema(Arc::clone(&node.schema)))
         }
+        NodeKind::LocalWindowAggregate(config) => {
+            Box::new(LocalWindowAggregate::new(config, &input).map_err(|source| failed(node, source))?)
+        }
         NodeKind::WindowAggregate(config) => {
             let operator =
                 WindowAggregateOperator::new(config.clone(), input).map_err(|source| failed(node, source))?;
@@ -523,6 +501,10 @@ fn operator(graph: &JobGraph, node: &Node, keeps_key: bool) -> Result<Option<Box
         ),
     };
     Ok(Some(operator))
+}
+
+fn is_local_aggregate(node: &Node) -> bool {
+    matches!(node.kind, NodeKind::LocalWindowAggregate(_))
 }
 
 fn failed(node: &Node, source: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -65,6 +65,7 @@ fn subtasks_max(node: &Node) -> usize {
         NodeKind::Sink(sink) => sink.parallelism,
         NodeKind::Calc(_)
         | NodeKind::WindowAssign(_)
+        | NodeKind::LocalWindowAggregate(_)
         | NodeKind::WindowAggregate(_)
         | NodeKind::Over(_)
         | NodeKind::Union => None,
@@ -97,6 +98,7 @@ CREATE TABLE whole (n BIGINT) WITH ('connector' = 'blackhole');
             NodeKind::Source(source) => source.table.name.clone(),
             NodeKind::Sink(sink) => sink.table.name.clone(),
             NodeKind::WindowAggregate(_) => "aggregate".to_owned(),
+            NodeKind::LocalWindowAggregate(_) => "local".to_owned(),
             NodeKind::Union => "union".to_owned(),
             _ => "calc".to_owned(),
         };
@@ -134,7 +136,7 @@ CREATE TABLE whole (n BIGINT) WITH ('connector' = 'blackhole');
             GROUP BY n, window_start, window_end;";
         let table = "CREATE TABLE few_timed WITH ('scan.parallelism' = '2') LIKE many;";
         let chains = laid_out(&format!("{table}{query}"), 3);
-        assert_eq!(chains, ["2 × few_timed", "3 × aggregate → calc", "1 × narrow"]);
+        assert_eq!(chains, ["2 × few_timed → local", "3 × aggregate → calc", "1 × narrow"]);
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub enum Error {
     /// A time zone that is not in the IANA database.
     #[error("{0} is not a time zone")]
     UnknownTimeZone(String),
+    /// The results of parts of the rows cannot be merged.
+    #[error("sessions, and aggregates that are DISTINCT or depend on the order of rows, cannot be computed in parts")]
+    NotInParts,
     /// Sizes that do not make windows.
     #[error("{0}")]
     InvalidWindow(String),

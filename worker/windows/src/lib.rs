@@ -32,5 +32,5 @@ mod tests;
 
 pub use assign::WindowAssignOperator;
 pub use error::Error;
-pub use local::{LocalWindowAggregate, partial_schema};
+pub use local::LocalWindowAggregate;
 pub use operator::WindowAggregateOperator;

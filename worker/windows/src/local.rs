@@ -14,6 +14,7 @@ use eddyline_operators::{Collector, Counters, InputIndex, Operator, Progress, Re
 use eddyline_state::fixed;
 use eddyline_stream::{Batch, KeyHashes, Watermark};
 
+use crate::error::Error;
 use crate::groups::{Input, Rows, key_error};
 use crate::layout::Layout;
 use crate::operator::{Cut, hashes, partial_layout, prepare, runs};
@@ -31,18 +32,6 @@ const SAMPLE_ROWS: usize = 20_000;
 const GROUPS_PERCENT_MAX: usize = 50;
 /// For so many rows nothing is aggregated when it does not pay; then it is tried again.
 const BYPASS_ROWS: usize = 5_000_000;
-
-/// The columns between local and global aggregation: keys, `slice_end` (with `slice_start` before it for windows that rows
-/// carry), accumulators. `None` when the aggregation cannot be computed in parts, or cannot run at all.
-pub fn partial_schema(config: &WindowAggregate, input: &SchemaRef) -> Option<SchemaRef> {
-    let (_, shape, cut, _) = prepare(config, input).ok()?;
-    let layout = partial_layout(config, input).ok()?;
-    can_be_local(&layout, cut).then(|| shape.partial(&layout))
-}
-
-fn can_be_local(layout: &Layout, cut: Cut) -> bool {
-    layout.is_mergeable() && !matches!(cut, Cut::Session { .. })
-}
 
 /// Whether rows are aggregated at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,18 +71,20 @@ pub struct LocalWindowAggregate {
 }
 
 impl LocalWindowAggregate {
-    /// The operator for a configuration, over rows with the columns `input`; `None` when the aggregation cannot be computed
-    /// in parts (DISTINCT, LISTAGG, FIRST_VALUE, LAST_VALUE, sessions), or cannot run at all: then
-    /// [`WindowAggregateOperator::new`](crate::WindowAggregateOperator::new) says why.
-    pub fn new(config: &WindowAggregate, input: &SchemaRef) -> Option<Self> {
-        let (_, shape, cut, zone) = prepare(config, input).ok()?;
-        let layout = partial_layout(config, input).ok()?;
-        if !can_be_local(&layout, cut) {
-            return None;
+    /// The operator for a configuration, over rows with the columns `input`.
+    ///
+    /// # Errors
+    /// When [`WindowAggregateOperator::new`](crate::WindowAggregateOperator::new) has one, or when the aggregation cannot be
+    /// computed in parts: [`WindowAggregate::has_two_phases`].
+    pub fn new(config: &WindowAggregate, input: &SchemaRef) -> std::result::Result<Self, Error> {
+        let (_, shape, cut, zone) = prepare(config, input)?;
+        let layout = partial_layout(config, input)?;
+        if matches!(cut, Cut::Session { .. }) || !layout.is_mergeable() {
+            return Err(Error::NotInParts);
         }
         let layout = Arc::new(layout);
-        let tables = SliceTables::new(&shape.key_types, layout.clone()).ok()?;
-        Some(Self {
+        let tables = SliceTables::new(&shape.key_types, layout.clone())?;
+        Ok(Self {
             schema: shape.partial(&layout),
             shape,
             layout,
@@ -108,7 +99,8 @@ impl LocalWindowAggregate {
         })
     }
 
-    /// The columns of partial accumulators, which are those of [`partial_schema`].
+    /// The columns of partial accumulators: keys, `slice_end` (with `slice_start` before it for windows that rows carry),
+    /// accumulators.
     pub fn output_schema(&self) -> &SchemaRef {
         &self.schema
     }

@@ -74,3 +74,15 @@ pub struct AggregateCall {
     /// The name of the result column.
     pub name: String,
 }
+
+impl AggregateCall {
+    /// Whether results of parts of the rows, merged in any order, give the result of all rows.
+    pub fn is_mergeable(&self) -> bool {
+        match self.function {
+            // An argument that repeats changes nothing.
+            AggregateFunction::Min | AggregateFunction::Max => true,
+            AggregateFunction::FirstValue | AggregateFunction::LastValue | AggregateFunction::ListAgg { .. } => false,
+            _ => !self.distinct,
+        }
+    }
+}

@@ -23,7 +23,7 @@ pub fn distribution<'a>(node: &Node, inputs: impl Fn(&Edge) -> Option<&'a [usize
         }
         NodeKind::WindowAggregate(aggregate) => Some((0..aggregate.keys.len()).collect()),
         // Their output begins with the columns of the input.
-        NodeKind::WindowAssign(_) | NodeKind::Over(_) => of_input(),
+        NodeKind::WindowAssign(_) | NodeKind::LocalWindowAggregate(_) | NodeKind::Over(_) => of_input(),
         NodeKind::Union => {
             let first = of_input()?;
             let same =

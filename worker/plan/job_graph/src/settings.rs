@@ -32,6 +32,8 @@ pub struct Settings {
     pub reuse_sub_plans: bool,
     /// `table.optimizer.reuse-source-enabled`: a table has one source, however often it is read.
     pub reuse_sources: bool,
+    /// `table.optimizer.agg-phase-strategy`: subtasks aggregate their own rows in front of the exchange where they can.
+    pub two_phase_aggregation: bool,
     /// `table.exec.sink.*-enforcer`.
     pub sink_constraints: SinkConstraints,
 }
@@ -119,6 +121,7 @@ impl Default for Settings {
             local_time_zone: "UTC".to_owned(),
             reuse_sub_plans: true,
             reuse_sources: true,
+            two_phase_aggregation: true,
             sink_constraints: SinkConstraints::default(),
         }
     }

@@ -82,6 +82,15 @@ pub struct WindowAggregate {
     pub window_columns: Vec<WindowColumn>,
 }
 
+impl WindowAggregate {
+    /// Whether each subtask can aggregate its own rows first, in front of the exchange, so that one merges the results.
+    pub fn has_two_phases(&self) -> bool {
+        // A row can join two sessions of other subtasks.
+        let is_cut_by_time = !matches!(self.assigner, WindowAssigner::Session { .. });
+        is_cut_by_time && self.aggregates.iter().all(AggregateCall::is_mergeable)
+    }
+}
+
 /// Adds window columns to every row, without state; a row of a hopping window is repeated for each of its windows.
 ///
 /// Output columns: the input columns, then `window_start`, `window_end`, `window_time`. Never for sessions.

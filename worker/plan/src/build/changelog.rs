@@ -38,7 +38,10 @@ fn input(graph: &JobGraph, id: NodeId) -> ChangelogMode {
 fn takes(kind: &NodeKind) -> ChangelogMode {
     match kind {
         NodeKind::Source(_) | NodeKind::Calc(_) | NodeKind::Union => ChangelogMode::ALL,
-        NodeKind::WindowAssign(_) | NodeKind::WindowAggregate(_) | NodeKind::Over(_) => ChangelogMode::INSERT_ONLY,
+        NodeKind::WindowAssign(_)
+        | NodeKind::LocalWindowAggregate(_)
+        | NodeKind::WindowAggregate(_)
+        | NodeKind::Over(_) => ChangelogMode::INSERT_ONLY,
         // Options are checked where their table is used, so that they have no errors here.
         NodeKind::Sink(sink) => {
             SinkConfig::parse(&sink.table).map_or(ChangelogMode::INSERT_ONLY, |config| config.changelog_mode())
@@ -57,7 +60,10 @@ fn gives(kind: &NodeKind, input: ChangelogMode) -> ChangelogMode {
             input.union(ChangelogMode::of([RowKind::Insert, RowKind::Delete]))
         }
         NodeKind::Calc(_) | NodeKind::Union | NodeKind::Sink(_) => input,
-        NodeKind::WindowAssign(_) | NodeKind::WindowAggregate(_) | NodeKind::Over(_) => ChangelogMode::INSERT_ONLY,
+        NodeKind::WindowAssign(_)
+        | NodeKind::LocalWindowAggregate(_)
+        | NodeKind::WindowAggregate(_)
+        | NodeKind::Over(_) => ChangelogMode::INSERT_ONLY,
     }
 }
 

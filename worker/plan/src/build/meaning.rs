@@ -150,7 +150,7 @@ fn of_operator(kind: &NodeKind, inputs: &mut Vec<&Rows>) -> (Option<Meaning>, Ro
         NodeKind::WindowAssign(assign) => (None, window::assigned(assign, input)),
         NodeKind::WindowAggregate(aggregate) => window::aggregated(aggregate, &input),
         NodeKind::Over(over) => over::aggregated(over, &input),
-        NodeKind::Source(_) | NodeKind::Union | NodeKind::Sink(_) => (None, input),
+        NodeKind::Source(_) | NodeKind::LocalWindowAggregate(_) | NodeKind::Union | NodeKind::Sink(_) => (None, input),
     }
 }
 

@@ -53,7 +53,7 @@ impl Builder {
 }
 
 /// An assigner as nodes are labelled. Meanings spell it so too, and are kept in checkpoints.
-fn label(assigner: &WindowAssigner) -> String {
+pub(super) fn label(assigner: &WindowAssigner) -> String {
     let offset =
         |offset_ms: i64| if offset_ms == 0 { String::new() } else { format!(", offset {}", display(offset_ms)) };
     match assigner {

@@ -19,7 +19,18 @@ pub(super) fn details(node: &Node, graph: &JobGraph) -> Vec<String> {
             lines
         }
         NodeKind::WindowAssign(assign) => vec![format!("time: {}", time(&assign.time, input))],
-        NodeKind::WindowAggregate(aggregate) => aggregate_details(aggregate, input),
+        NodeKind::LocalWindowAggregate(aggregate) => {
+            let mut lines = aggregate_details(aggregate, input);
+            lines.push(
+                "gives: partial aggregates; rows as they are while keys hardly repeat; not run in one slot".to_owned(),
+            );
+            lines
+        }
+        NodeKind::WindowAggregate(aggregate) => {
+            let mut lines = aggregate_details(aggregate, input);
+            lines.extend(added(&aggregate.window_columns));
+            lines
+        }
         NodeKind::Over(over) => vec![
             format!("partition by: {}", names(&over.keys, input)),
             format!("order by: {}", time(&over.time, input)),
@@ -72,19 +83,18 @@ fn aggregate_details(aggregate: &WindowAggregate, input: Option<&Node>) -> Vec<S
     if !aggregate.aggregates.is_empty() {
         lines.push(format!("aggregates: {}", calls(&aggregate.aggregates, input)));
     }
-    let columns: Vec<&str> = aggregate
-        .window_columns
-        .iter()
-        .map(|column| match column {
-            WindowColumn::Start => "window_start",
-            WindowColumn::End => "window_end",
-            WindowColumn::Time => "window_time",
-        })
-        .collect();
-    if !columns.is_empty() {
-        lines.push(format!("adds: {}", columns.join(", ")));
-    }
     lines
+}
+
+/// The window columns that an aggregation adds.
+fn added(columns: &[WindowColumn]) -> Option<String> {
+    let name = |column: &WindowColumn| match column {
+        WindowColumn::Start => "window_start",
+        WindowColumn::End => "window_end",
+        WindowColumn::Time => "window_time",
+    };
+    let names: Vec<&str> = columns.iter().map(name).collect();
+    (!names.is_empty()).then(|| format!("adds: {}", names.join(", ")))
 }
 
 /// What it keeps between rows.
@@ -94,6 +104,6 @@ pub(super) fn state(node: &Node) -> &'static str {
         NodeKind::WindowAggregate(_) => "keyed, until the window fires",
         NodeKind::Over(_) => "keyed",
         NodeKind::Sink(_) => "what is staged",
-        NodeKind::Calc(_) | NodeKind::WindowAssign(_) | NodeKind::Union => "none",
+        NodeKind::Calc(_) | NodeKind::WindowAssign(_) | NodeKind::LocalWindowAggregate(_) | NodeKind::Union => "none",
     }
 }

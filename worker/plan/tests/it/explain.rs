@@ -50,6 +50,38 @@ fn the_kinds_of_rows_are_shown_where_there_are_others_than_inserts() {
     assert_eq!(modes, [all, "insert-only", all, "insert-only", all, all, all], "{text}");
 }
 
+/// The labels of the operators, in the order of the plan.
+fn labels(sql: &str) -> Vec<String> {
+    let text = explained(sql);
+    let label = |line: &str| Some(line.strip_prefix('[')?.split_once("] ")?.1.to_owned());
+    text.lines().filter_map(label).collect()
+}
+
+#[test]
+fn rows_are_aggregated_in_front_of_an_exchange_if_that_can_be_merged_and_is_wanted() {
+    let windows = |calls: &str| {
+        format!(
+            "INSERT INTO pairs SELECT `key`, {calls} FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+             GROUP BY `key`, window_start, window_end;"
+        )
+    };
+    let is_local = |sql: &str| labels(sql).iter().any(|label| label == "LocalWindowAggregate TUMBLE(10 s)");
+    assert!(is_local(&windows("COUNT(*)")));
+    assert!(is_local(&windows("MAX(DISTINCT `value`)")));
+    assert!(!is_local(&windows("COUNT(DISTINCT `value`)")));
+    assert!(!is_local(&windows("LAST_VALUE(`value`)")));
+    let strategy = |strategy: &str| format!("SET 'table.optimizer.agg-phase-strategy' = '{strategy}';");
+    assert!(!is_local(&format!("{}{}", strategy("ONE_PHASE"), windows("COUNT(*)"))));
+    assert!(is_local(&format!("{}{}", strategy("two_phase"), windows("COUNT(*)"))));
+    // The rows of the second level are where their key is: there is no exchange.
+    let levels = "CREATE VIEW seconds AS
+           SELECT `key`, COUNT(*) AS n, window_time AS wt FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
+           GROUP BY `key`, window_start, window_end, window_time;
+         INSERT INTO pairs SELECT `key`, SUM(n) FROM TABLE(TUMBLE(TABLE seconds, DESCRIPTOR(wt), INTERVAL '1' MINUTE))
+         GROUP BY `key`, window_start, window_end;";
+    assert_eq!(labels(levels).iter().filter(|label| label.starts_with("LocalWindowAggregate")).count(), 1);
+}
+
 #[test]
 fn tumbling_average_and_sum_per_key() {
     insta::assert_snapshot!(explained(

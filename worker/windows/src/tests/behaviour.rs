@@ -13,7 +13,7 @@ use eddyline_operators::{Collector, InputIndex, Operator, Progress};
 use eddyline_state::Snapshot;
 use eddyline_stream::{Batch, Watermark};
 
-use super::aggregates::{invertible, mergeable};
+use super::aggregates::{distinct_values, invertible, mergeable, ordered};
 use super::harness::{Job, Pieces, config, lines, snapshot_of};
 use super::rows::{KEY, NAME, Row, WINDOW_MS};
 use crate::output::BATCH_ROWS_MAX;
@@ -226,12 +226,23 @@ fn repeated_keys_are_aggregated_locally_until_the_watermark() {
 }
 
 #[test]
-fn sessions_and_ordered_aggregates_are_not_aggregated_locally() {
+fn the_plan_knows_what_can_be_aggregated_locally() {
     let schema = super::rows::schema();
-    let session = config(WindowAssigner::Session { gap_ms: 5 }, &[KEY], &invertible());
-    assert!(LocalWindowAggregate::new(&session, &schema).is_none());
-    let ordered = config(WindowAssigner::Tumble { size_ms: 5, offset_ms: 0 }, &[KEY], &super::aggregates::ordered());
-    assert!(LocalWindowAggregate::new(&ordered, &schema).is_none());
+    let tumble = WindowAssigner::Tumble { size_ms: 5, offset_ms: 0 };
+    let calls = [invertible(), mergeable(), distinct_values(), ordered()].concat();
+    let mut found = [false; 2];
+    for (call, expected) in calls {
+        for (assigner, distinct) in [(&tumble, false), (&tumble, true), (&WindowAssigner::Session { gap_ms: 5 }, false)]
+        {
+            let is_distinct = call.distinct || distinct && call.argument.is_some();
+            let call = AggregateCall { distinct: is_distinct, ..call.clone() };
+            let config = config(assigner.clone(), &[KEY], &[(call, expected)]);
+            let is_local = LocalWindowAggregate::new(&config, &schema).is_ok();
+            assert_eq!(config.has_two_phases(), is_local, "{config:?}");
+            found[usize::from(is_local)] = true;
+        }
+    }
+    assert_eq!(found, [true, true]);
 }
 
 #[test]
