@@ -2,6 +2,9 @@
 //!
 //! Which end has to be woken is decided under the lock, by the state of the queue before and after the step. So an end that
 //! sleeps because the channel is full or empty is woken by the next step that changes that.
+//!
+//! The next barrier waits for what is in the channels of a subtask, so that has a bound that does not depend on how many
+//! senders there are: they share [`ROWS_MAX`]. A sender that has room may still send all that one step makes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,21 +14,26 @@ use eddyline_stream::{Barrier, Element};
 
 use crate::runtime::waker::SlotWaker;
 
-/// Rows that may wait in a channel before its sender has to pause.
+/// Rows that may wait for a subtask on one of its input edges before the senders have to pause: each at its share of them.
 pub const ROWS_MAX: usize = 32 * 1024;
 /// Elements that may wait in a channel, for streams of tiny batches and watermarks.
 pub const ELEMENTS_MAX: usize = 64;
 
 /// What waits in a channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
+    rows_max: usize,
     elements: VecDeque<Element>,
     rows: usize,
 }
 
 impl Queue {
+    fn new(rows_max: usize) -> Self {
+        Self { rows_max, elements: VecDeque::new(), rows: 0 }
+    }
+
     fn has_room(&self) -> bool {
-        self.rows < ROWS_MAX && self.elements.len() < ELEMENTS_MAX
+        self.rows < self.rows_max && self.elements.len() < ELEMENTS_MAX
     }
 
     /// Appends an element. Says whether the receiver may be asleep: there was nothing.
@@ -64,10 +72,11 @@ pub struct Sender(Arc<Shared>);
 #[derive(Debug)]
 pub struct Receiver(Arc<Shared>);
 
-/// Makes a channel between two slots, which may be the same one.
-pub fn channel(sender: SlotWaker, receiver: SlotWaker) -> (Sender, Receiver) {
+/// Makes a channel between two slots, which may be the same one. So many `senders` send to the receiver on this edge.
+pub fn channel(sender: SlotWaker, receiver: SlotWaker, senders: usize) -> (Sender, Receiver) {
+    let rows_max = (ROWS_MAX / senders.max(1)).max(1);
     let shared = Arc::new(Shared {
-        queue: Mutex::default(),
+        queue: Mutex::new(Queue::new(rows_max)),
         has_room: AtomicBool::new(true),
         is_empty: AtomicBool::new(true),
         receiver,
@@ -154,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_end_that_may_sleep_is_woken_by_the_step_that_ends_its_reason() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new(ROWS_MAX);
         assert!(queue.push(element(0)), "the receiver saw an empty queue");
         for number in 1..ELEMENTS_MAX + 2 {
             assert!(!queue.push(element(number)));
@@ -167,13 +176,32 @@ mod tests {
         assert!(queue.push(element(0)), "the receiver saw an empty queue again");
     }
 
+    #[test]
+    fn what_waits_for_a_receiver_has_a_bound_however_many_senders_it_has() {
+        const STEP: usize = 100;
+        let column = std::sync::Arc::new(arrow::array::Int64Array::from(vec![0; STEP]));
+        let rows = arrow::array::RecordBatch::try_from_iter([("n", column as _)]).expect("one column");
+        let batch = eddyline_stream::Batch::new(rows);
+        for senders in [1, 2, 3, 7, 64] {
+            let mut waiting = 0;
+            for _ in 0..senders {
+                let (sender, _receiver) = channel(SlotWaker::default(), SlotWaker::default(), senders);
+                while sender.has_room() && waiting < 10 * ROWS_MAX {
+                    sender.send(Element::Data(batch.clone()));
+                    waiting += STEP;
+                }
+            }
+            assert!(waiting <= ROWS_MAX + senders * STEP, "{waiting} rows of {senders} senders");
+        }
+    }
+
     /// Both ends sleep for ever when they are not woken.
     #[test]
     fn no_end_misses_what_the_other_does_while_it_goes_to_sleep() {
         const ELEMENTS: usize = 300_000;
         const FOR_EVER: Duration = Duration::from_secs(3_600);
         let (to_sender, to_receiver) = (SlotWaker::default(), SlotWaker::default());
-        let (sender, receiver) = channel(to_sender.clone(), to_receiver.clone());
+        let (sender, receiver) = channel(to_sender.clone(), to_receiver.clone(), 1);
         let (done, ended) = std::sync::mpsc::channel();
         let sent = done.clone();
         std::thread::spawn(move || {

@@ -46,6 +46,14 @@ impl Partitioner {
         Self { is_hashed, ..self }
     }
 
+    /// How many of so many senders send to one receiver, at most.
+    pub fn senders_to_one(&self, senders: usize) -> usize {
+        match self.partitioning {
+            Partitioning::Forward => senders.div_ceil(self.subtasks),
+            Partitioning::Hash(_) => senders,
+        }
+    }
+
     /// Whether rows of this sender may go to the receiver's subtask in this slot.
     pub fn reaches(&self, slot: usize) -> bool {
         match self.partitioning {
@@ -205,6 +213,7 @@ mod tests {
             }
             let (receiver, _) = sent[0];
             assert_eq!(sent, [(receiver, 1000); 3]);
+            assert_eq!(partitioner.senders_to_one(5), 3);
             assert_eq!(
                 (0..2).map(|slot| partitioner.reaches(slot)).collect::<Vec<_>>(),
                 [receiver == 0, receiver == 1]

@@ -230,7 +230,8 @@ impl<'a> Builder<'a> {
         (receiver, input): (usize, InputIndex),
         (partitioning, is_hashed): (&Partitioning, bool),
     ) {
-        for from in 0..self.chains[sender].subtasks {
+        let senders = self.chains[sender].subtasks;
+        for from in 0..senders {
             let woken_by = self.woken_by(sender, from);
             let subtasks = self.chains[receiver].subtasks;
             let assignment = Arc::clone(&self.context.assignment);
@@ -240,7 +241,8 @@ impl<'a> Builder<'a> {
                     if !partitioner.reaches(to) {
                         return None;
                     }
-                    let (send, receive) = channel(self.wakers[from].clone(), self.wakers[to].clone());
+                    let senders = partitioner.senders_to_one(senders);
+                    let (send, receive) = channel(self.wakers[from].clone(), self.wakers[to].clone(), senders);
                     self.inputs[receiver][to].push(Input {
                         index: input,
                         channel: receive,

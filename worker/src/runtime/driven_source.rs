@@ -35,7 +35,7 @@ pub(super) fn metrics(name: &str, role: Role) -> Arc<OperatorMetrics> {
 
 /// An output into one channel, and its end.
 pub(super) fn output() -> (Output, Receiver) {
-    let (sender, receiver) = channel(SlotWaker::default(), SlotWaker::default());
+    let (sender, receiver) = channel(SlotWaker::default(), SlotWaker::default(), 1);
     let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, 1));
     let partitioner = Partitioner::new(Partitioning::Forward, assignment, 0, 1);
     (Output::Channels(vec![OutputEdge::new(partitioner, vec![Some(sender)])]), receiver)

@@ -51,7 +51,7 @@ impl Driven {
     }
 
     fn of(chain: Chain, inputs: &[InputIndex], clock: Option<Clock>) -> Self {
-        let one = || channel(SlotWaker::default(), SlotWaker::default());
+        let one = || channel(SlotWaker::default(), SlotWaker::default(), 1);
         let (sender, sent) = one();
         let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, 1));
         let partitioner = Partitioner::new(Partitioning::Forward, assignment, 0, 1);

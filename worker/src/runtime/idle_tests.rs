@@ -130,7 +130,7 @@ fn a_reader_is_idle_between_two_pieces_only_if_none_waits_for_it() {
 
 /// A task with two inputs, each from a source reader of its own.
 fn two_inputs() -> (OperatorTask, [Sender; 2], Receiver) {
-    let ends = [0, 1].map(|_| channel(SlotWaker::default(), SlotWaker::default()));
+    let ends = [0, 1].map(|_| channel(SlotWaker::default(), SlotWaker::default(), 1));
     let (mut senders, mut inputs) = (Vec::new(), Vec::new());
     for (number, (sender, receiver)) in ends.into_iter().enumerate() {
         senders.push(sender);
