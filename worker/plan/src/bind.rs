@@ -1,10 +1,10 @@
-//! The second stage: names become column positions, operators and functions get Flink's types, and the result is a tree
+//! The second stage: names become column positions, and operators and functions get Flink's types. The result is a tree
 //! of relational operators ([`relation`]) for each INSERT.
 //!
-//! - [`tables`], [`catalog`]: what CREATE says.
+//! - [`tables`], [`catalog`]: tables and views.
 //! - [`query`], [`projection`], [`union`], [`windowing`], [`grouping`], [`over`]: the clauses of a query.
 //! - [`expression`] and its relatives: scalar expressions and calls.
-//! - [`insert`], [`constraints`]: what a table that is written takes.
+//! - [`insert`], [`constraints`]: conversion to the columns of the table that is written.
 
 pub(crate) mod aggregates;
 mod arithmetic;

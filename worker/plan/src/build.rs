@@ -1,8 +1,9 @@
-//! The fourth stage: the trees of all inserts become one job graph: one source a table, then the operators of each insert
-//! down to its sink. What gives the same rows as an operator that is there already is that operator; what is volatile, and
-//! a sink, never is.
+//! The fourth stage: the trees of all INSERTs become one job graph: the sources of each table, then the operators of
+//! each INSERT down to its sink. An operator that would produce the same rows as an existing one is that existing one.
+//! Volatile operators and sinks are never shared.
 //!
-//! Each operator has a file: its node, its label, and what its state means ([`meaning`]). [`uid`] names operators.
+//! Each kind of operator has a file with its node, its label, and the meaning of its state ([`meaning`]). [`uid`] names
+//! operators.
 
 use std::collections::BTreeMap;
 
@@ -50,12 +51,12 @@ pub(crate) fn build(tables: &Catalog, rewritten: Rewritten, settings: Settings) 
     }
     changelog::infer(&mut builder.graph, &builder.places)?;
     meaning::state_meanings(&mut builder.graph, &builder.identities);
-    spare_exchanges(&mut builder.graph);
+    remove_redundant_exchanges(&mut builder.graph);
     Ok(local_aggregate::add_to(builder.graph))
 }
 
-/// Rows that are where an operator wants them stay there: operators in a row with the same key need one exchange.
-fn spare_exchanges(graph: &mut JobGraph) {
+/// Removes redundant exchanges: rows that are already distributed by the key of the next operator stay in their slot.
+fn remove_redundant_exchanges(graph: &mut JobGraph) {
     let mut known: Vec<Option<Vec<usize>>> = Vec::with_capacity(graph.nodes.len());
     for node in &mut graph.nodes {
         for edge in &mut node.inputs {
@@ -68,7 +69,7 @@ fn spare_exchanges(graph: &mut JobGraph) {
     }
 }
 
-/// Options are checked where their table is used, so they have no errors here.
+/// The error about a table's options. The planner checks options where their table is used, so this does not occur.
 fn unchecked(errors: &OptionErrors, span: Span) -> Diagnostic {
     Diagnostic::at(span, errors.to_string())
 }
@@ -78,15 +79,15 @@ struct Builder {
     uids: Uids,
     /// The sources of each table.
     sources: BTreeMap<String, TableSources>,
-    /// What each source reads.
+    /// What each source reads, for its meaning.
     identities: BTreeMap<NodeId, Identity>,
-    /// Where the text of a node is, of those that do not take every row.
+    /// The places in the script of the nodes that do not accept every kind of row.
     places: BTreeMap<NodeId, Span>,
 }
 
 impl Builder {
-    /// Adds a node, or finds the one that gives the same rows. Its uid is used up in either case, so that the uids of others
-    /// do not depend on what is shared.
+    /// Adds a node, or finds an existing one that produces the same rows. The uid counts as used in either case, so
+    /// that other uids do not depend on what is shared.
     fn push(
         &mut self,
         uid: OperatorUid,
@@ -113,13 +114,13 @@ impl Builder {
         self.graph.nodes.len() - 1
     }
 
-    /// Notes where the text of a node is: the first place, if several share it.
+    /// Records the place of a node in the script. A shared node keeps its first place.
     fn at(&mut self, place: Span, id: NodeId) -> NodeId {
         self.places.entry(id).or_insert(place);
         id
     }
 
-    /// The node that gives the same rows as one that would be added, if the job reuses them.
+    /// An existing node that produces the same rows as the given one would, if the job reuses sub-plans.
     fn same(&self, inputs: &[Edge], kind: &NodeKind, schema: &SchemaRef) -> Option<NodeId> {
         if !self.graph.settings.reuse_sub_plans || !can_be_shared(kind) {
             return None;
@@ -128,7 +129,7 @@ impl Builder {
         self.graph.nodes.iter().position(is_same)
     }
 
-    /// Adds the operators of an insert, from its sources to its last one.
+    /// Adds the operators of a tree, from the sources to its root.
     fn add(&mut self, rel: Rel, path: &mut Path) -> Result<NodeId> {
         let output = rel.schema;
         match rel.kind {
@@ -151,26 +152,26 @@ impl Builder {
     }
 }
 
-/// Whether one operator can stand for two of this kind over the same rows.
+/// Whether two operators of this kind with the same inputs can be one.
 fn can_be_shared(kind: &NodeKind) -> bool {
     match kind {
-        // One for each place of the script, or one for all: that is settled before.
+        // `add_sources` decides whether places that read a table share a source.
         NodeKind::Source(_) => false,
-        // Each draw is its own.
+        // Each evaluation of a volatile expression gives its own value.
         NodeKind::Calc(calc) => !calc::is_volatile(calc),
         NodeKind::WindowAssign(_) | NodeKind::WindowAggregate(_) | NodeKind::Over(_) | NodeKind::Union => true,
-        // Comes into the graph when all else is there.
+        // These are added after everything else.
         NodeKind::LocalWindowAggregate(_) => false,
         NodeKind::Sink(_) => false,
     }
 }
 
-/// The input of an operator that works where the rows are.
+/// The input of an operator that processes rows in the slot that they are in.
 fn forward(from: NodeId) -> Vec<Edge> {
     vec![Edge { from, partitioning: Partitioning::Forward }]
 }
 
-/// The input of an operator that works on the rows of a key.
+/// The input of a keyed operator.
 fn by_key(from: NodeId, keys: &[usize]) -> Vec<Edge> {
     vec![Edge { from, partitioning: Partitioning::Hash(keys.to_vec()) }]
 }

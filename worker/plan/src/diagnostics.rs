@@ -1,4 +1,4 @@
-//! What is wrong with a script, and where: one [`Diagnostic`] a problem, rendered with the source line and a caret.
+//! Problems of a script and their places: one [`Diagnostic`] a problem, rendered with the source line and a caret.
 
 use std::fmt::Write as _;
 
@@ -16,13 +16,13 @@ pub struct Diagnostic {
     pub line: usize,
     /// The column in characters, counted from 1.
     pub column: usize,
-    /// How many characters are meant, at least 1.
+    /// The length of the marked text in characters, at least 1.
     pub length: usize,
     /// What is wrong.
     pub message: String,
     /// What to do instead.
     pub help: Option<String>,
-    /// Whether this only follows from another problem that is reported on its own.
+    /// Whether this only follows from another problem, which is reported on its own.
     pub(crate) consequence: bool,
     /// Further problems of the same statement.
     pub(crate) further: Vec<Diagnostic>,
@@ -41,13 +41,13 @@ impl Diagnostic {
         Self { line, column, length, message: message.into(), help: None, consequence: false, further: Vec::new() }
     }
 
-    /// The same with advice.
+    /// Adds advice.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same, not to be shown: its cause is shown.
+    /// Marks the problem as a consequence, which is not shown because its cause is.
     pub(crate) fn into_consequence(mut self) -> Self {
         self.consequence = true;
         self
@@ -65,12 +65,13 @@ impl Diagnostic {
         std::iter::once(self).chain(further.into_iter().flat_map(Self::each)).collect()
     }
 
-    /// The problem as an error: place and message, the line of the script with a caret under the text, and the advice.
+    /// Renders the problem as an error: place and message, the line of the script with a caret under the text, and the
+    /// advice.
     pub fn render(&self, script: &Script) -> String {
         self.render_as("error", script)
     }
 
-    /// The problem as a warning, in the form of [`Diagnostic::render`].
+    /// Renders the problem as a warning, in the form of [`Diagnostic::render`].
     pub fn render_warning(&self, script: &Script) -> String {
         self.render_as("warning", script)
     }
@@ -97,7 +98,7 @@ impl Diagnostic {
     }
 }
 
-/// Everything that is wrong with a script, in the order of the text.
+/// All problems of a script, in the order of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
@@ -122,7 +123,7 @@ impl std::fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// Both values; else the problems of both, so that they are reported at once.
+/// Both values, or the problems of both, so that one run reports all of them.
 pub(crate) fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
@@ -131,7 +132,7 @@ pub(crate) fn both<A, B>(one: Result<A>, other: Result<B>) -> Result<(A, B)> {
     }
 }
 
-/// All values; else the problems of all, so that they are reported at once.
+/// All values, or the problems of all, so that one run reports all of them.
 pub(crate) fn all<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
     let mut values = Ok(Vec::new());
     for result in results {
@@ -143,7 +144,7 @@ pub(crate) fn all<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec
     values
 }
 
-/// The span from the start of one to the end of another.
+/// The span from the start of one span to the end of another.
 pub(crate) fn join(start: Span, end: Span) -> Span {
     if is_empty(start) {
         end
@@ -154,7 +155,7 @@ pub(crate) fn join(start: Span, end: Span) -> Span {
     }
 }
 
-/// Whether a span says nothing: sqlparser gives such spans to text that has no place of its own.
+/// Whether a span is empty. sqlparser gives empty spans to nodes without a place of their own.
 pub(crate) fn is_empty(span: Span) -> bool {
     span.start.line == 0
 }

@@ -1,4 +1,4 @@
-//! EXPLAIN: a job graph as text, for people and for snapshot tests. Reads the graph alone, and no other stage.
+//! EXPLAIN: a job graph as text, for people and for snapshot tests. It reads only the graph.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use operator::{details, state};
 use reuse::Reuse;
 use text::names;
 
-/// The operators of a job: uids, distribution, what is reused, changelog mode, state.
+/// The text of EXPLAIN: for each operator its uid, inputs, distribution, reuse, columns, changelog mode and state.
 pub fn explain(graph: &JobGraph) -> String {
     let (mut text, mut reuse) = (String::new(), Reuse::of(graph));
     for (id, node) in graph.nodes.iter().enumerate() {

@@ -1,18 +1,23 @@
 //! The SQL front end: Flink SQL text in, a job graph out.
 //!
-//! A script passes through these stages, each in a folder, and each uses only those above it:
+//! A script passes through these stages. Each is a folder, and uses only the stages above it:
 //!
-//! - [`parse`]: text to statements.
-//! - [`bind`]: names to columns, operators and functions with their types: a tree of relational operators an INSERT.
-//! - [`rewrite`]: trees that give the same rows for less.
-//! - [`build`]: the trees of all inserts to one job graph, with the names of its operators and what their state means.
-//! - [`explain`]: the graph as text; it uses no other stage.
+//! - [`parse`]: text becomes statements.
+//! - [`bind`]: names become columns, operators and functions get their types. Each INSERT becomes a tree of relational
+//!   operators.
+//! - [`rewrite`]: the trees become cheaper trees that produce the same rows.
+//! - [`build`]: the trees of all INSERTs become one job graph, with operator uids and the meaning of their state.
+//! - [`explain`]: shows the graph as text. It uses no other stage.
 //!
-//! `planner` leads a script through them. A new operator has one file in each.
+//! `planner` runs a script through the stages. A new operator has one file in each stage.
 //!
-//! Invariants: planning never panics, whatever the text; nothing is ignored silently; a filter never moves below a
-//! watermark; what is volatile is evaluated exactly where the query says; uids depend on the
-//! insert alone, the first of those that share an operator; those of operators with state on what they compute.
+//! Invariants:
+//!
+//! - Planning never panics, whatever the text. Nothing is ignored silently.
+//! - A filter never moves below a watermark. A volatile expression is evaluated exactly where the query says.
+//! - The uid of an operator with state depends on what the operator computes. The uid of any other operator depends on
+//!   its
+//!   INSERT alone; if several INSERTs share the operator, on the first of them.
 
 use std::collections::BTreeMap;
 
@@ -34,24 +39,25 @@ pub use diagnostics::{Diagnostic, Diagnostics};
 pub use eddyline_state::meaning::Operator as StateMeaning;
 pub use explain::explain;
 
-/// The stack that planning runs on: enough for the deepest expression and query that the limits allow.
+/// The stack of the planning thread: enough for the deepest expression and query that the limits allow.
 const STACK_BYTES: usize = 128 << 20;
-/// The longest script: what the stack is enough for.
+/// The longest script. The stack is enough for it.
 const SCRIPT_BYTES_MAX: usize = 1 << 20;
 
 /// The text of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// What errors call it, such as `file.sql`.
+    /// Its name in errors, such as `file.sql`.
     pub name: String,
     /// The statements.
     pub text: String,
 }
 
-/// What a script is planned with.
+/// The inputs of planning besides the script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Settings from outside, such as `spec.config` of a StreamJob: the same keys as SET, which goes before them.
+    /// Settings from outside of the script, such as `spec.config` of a StreamJob. The keys are those of SET. SET takes
+    /// precedence.
     pub config: BTreeMap<String, String>,
 }
 
@@ -60,14 +66,14 @@ pub struct PlanOptions {
 pub struct Planned {
     /// The job.
     pub graph: JobGraph,
-    /// What is worth saying although the job can run.
+    /// Problems that do not prevent the job from running.
     pub warnings: Vec<Diagnostic>,
 }
 
 /// Plans a script.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of the text. Never panics.
+/// All problems of the script, in the order of the text.
 pub fn plan(script: &Script, options: &PlanOptions) -> Result<Planned, Diagnostics> {
     let failed = |message: &str| {
         let at_start = diagnostics::point(1, 1);

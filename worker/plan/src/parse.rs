@@ -1,7 +1,8 @@
-//! The first stage: text becomes statements, as written. sqlparser reads queries and expressions; what it does not know
-//! (Flink's DDL, window table functions) is read here, from the same tokens, so that every place is a place in the script.
+//! The first stage: text becomes statements, as written. sqlparser parses queries and expressions. Flink's DDL and
+//! window table functions, which it does not know, are parsed here from the same tokens, so that errors point into the
+//! script.
 //!
-//! Nothing here knows which tables or functions there are.
+//! This stage knows neither tables nor functions.
 
 pub(crate) mod ddl;
 pub(crate) mod dialect;

@@ -1,4 +1,4 @@
-//! Works through a script, statement by statement.
+//! Plans a script: binds it statement by statement, then rewrites and builds all INSERTs together.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::parse::statements::{self, Drop, Statement};
 use crate::settings::{self, Origin};
 use crate::{Diagnostics, PlanOptions, Planned, Script, build, rewrite};
 
-/// Plans a script. Runs on a stack that is large enough for what the limits of the binder allow.
+/// Plans a script. The caller provides a stack that is large enough for the limits of the binder.
 pub(crate) fn plan(script: &Script, options: &PlanOptions) -> std::result::Result<Planned, Diagnostics> {
     let parsed = statements::parse(script);
     let mut planner = Planner {
@@ -45,7 +45,7 @@ struct Planner {
     settings: Settings,
     catalog: Catalog,
     inserts: Vec<BoundInsert>,
-    /// Tables whose options were checked, and whether for writing.
+    /// The tables whose options were checked, and whether for writing (`true`) or reading.
     checked: BTreeSet<(String, bool)>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
@@ -71,7 +71,7 @@ impl Planner {
             Statement::CreateView(definition) => self.create_view(*definition),
             Statement::Drop(drop) => self.drop_object(&drop),
             Statement::Insert(insert) => {
-                // What views use counts when they are used.
+                // Discards what CREATE VIEW has read so far: a view's tables count where an INSERT uses the view.
                 let _of_views = self.catalog.take_uses();
                 let bound = insert::bind(&self.session(), &self.catalog, &insert);
                 self.check_options();
@@ -92,7 +92,7 @@ impl Planner {
         }
     }
 
-    /// The session as the settings up to here make it.
+    /// The session with the settings of the statements so far.
     fn session(&self) -> Session {
         Session::new(&self.settings)
     }
@@ -104,7 +104,7 @@ impl Planner {
         }
     }
 
-    /// Gives a key the value it has without SET: that of the configuration, or the default.
+    /// Sets a key to its value without SET: that of the configuration, or the default.
     fn reset(&mut self, key: &str, options: &PlanOptions) {
         let default = Settings::default();
         let target = &mut self.settings;

@@ -1,4 +1,4 @@
-//! The third stage: trees that give the same rows for less.
+//! The third stage: rewrites trees into cheaper trees that produce the same rows.
 
 use crate::bind::insert::BoundInsert;
 
@@ -7,15 +7,15 @@ mod prune;
 pub(crate) use prune::Usage;
 use prune::prune;
 
-/// Inserts that read only what they need.
+/// INSERTs that read only the columns they need.
 pub(crate) struct Rewritten {
-    /// The inserts, in the order of the script.
+    /// The INSERTs, in the order of the script.
     pub inserts: Vec<BoundInsert>,
-    /// What they read of tables.
+    /// The columns that they read of each table.
     pub usage: Usage,
 }
 
-/// Rewrites all inserts of a job.
+/// Rewrites all INSERTs of a job.
 pub(crate) fn rewrite(inserts: Vec<BoundInsert>) -> Rewritten {
     let mut usage = Usage::new();
     let rewritten = inserts.into_iter().map(|insert| {

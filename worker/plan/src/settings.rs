@@ -11,7 +11,7 @@ use sqlparser::tokenizer::Span;
 use crate::diagnostics::{Diagnostic, Result, point};
 use crate::suggestion::nearest;
 
-/// The keys that are understood.
+/// The supported keys.
 const KEYS: [&str; 23] = [
     "pipeline.name",
     "parallelism.default",
@@ -38,7 +38,7 @@ const KEYS: [&str; 23] = [
     "pipeline.auto-watermark-interval",
 ];
 
-/// Where a setting comes from, for messages.
+/// The place of a setting in the script, for messages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
     /// The key.
@@ -48,13 +48,13 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The configuration beside the script: it has no place in it.
+    /// The origin of settings from the configuration. They have no place in the script, so they get its start.
     pub(crate) fn config() -> Self {
         Self { key: point(1, 1), value: point(1, 1) }
     }
 }
 
-/// Takes a setting over. Gives a warning if the key means nothing here.
+/// Applies a setting. Returns a warning if the key has no effect.
 pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Origin) -> Result<Option<Diagnostic>> {
     let wrong = |reason: &str| Diagnostic::at(origin.value, format!("'{key}' = '{value}': {reason}"));
     let duration = || parse_duration(value).map_err(|reason| wrong(&reason));
@@ -69,7 +69,7 @@ pub(crate) fn apply(settings: &mut Settings, key: &str, value: &str, origin: Ori
         "parallelism.default" | "table.exec.resource.default-parallelism" => {
             let number: i64 = value.trim().parse().map_err(|_| wrong("expected a whole number"))?;
             settings.parallelism = match u16::try_from(number) {
-                // Flink's -1 leaves the decision to others.
+                // As in Flink, -1 means that the parallelism is not set.
                 _ if number == -1 => None,
                 Ok(number) if number > 0 => Some(number),
                 _ => return Err(wrong("expected a number from 1 to 65535")),

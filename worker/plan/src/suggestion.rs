@@ -1,10 +1,10 @@
-//! Names in messages: the one that was meant, and those that there are.
+//! Names in messages: the one that was probably meant, and those that exist.
 
 use eddyline_connectors::table::edit_distance;
 
-/// The nearest of some names: the same in another case, or a letter or two apart.
+/// The nearest of the known names: equal but for case, or at an edit distance of at most 2.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // Longer names are compared by their beginning.
+    // Only the first 64 characters are compared, which bounds the cost of the edit distance.
     let head = |text: &str| text.to_lowercase().chars().take(64).collect::<String>();
     let name = head(name);
     known
@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
-/// Names with commas between them, not more than twelve.
+/// The names, separated by commas; at most twelve.
 pub(crate) fn listed(names: &[&str]) -> String {
     let mut text = names.iter().take(12).copied().collect::<Vec<_>>().join(", ");
     if names.len() > 12 {

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 
-/// The functions that can be aggregated over a window or an OVER frame. NULL arguments are ignored by all but `CountStar`.
+/// The aggregate functions, over a window or an OVER frame. All but `CountStar` ignore NULL arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AggregateFunction {
     /// `COUNT(*)`.
@@ -25,13 +25,13 @@ pub enum AggregateFunction {
     VarPop,
     /// `VAR_SAMP(x)`, `VARIANCE(x)`.
     VarSamp,
-    /// `FIRST_VALUE(x)`: the first that arrived and is not NULL.
+    /// `FIRST_VALUE(x)`: the first value to arrive that is not NULL.
     FirstValue,
-    /// `LAST_VALUE(x)`: the last that arrived and is not NULL.
+    /// `LAST_VALUE(x)`: the last value to arrive that is not NULL.
     LastValue,
     /// `LISTAGG(x, separator)`: strings in order of arrival.
     ListAgg {
-        /// What is put between them.
+        /// The text between two strings.
         separator: String,
     },
 }
@@ -69,7 +69,7 @@ pub struct AggregateCall {
     pub filter: Option<usize>,
     /// The type of the argument column.
     pub argument_type: Option<DataType>,
-    /// The type of the result, as the planner has promised it.
+    /// The type of the result column.
     pub result_type: DataType,
     /// The name of the result column.
     pub name: String,

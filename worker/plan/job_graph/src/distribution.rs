@@ -1,12 +1,13 @@
-//! By which columns the rows of a stream are distributed: which of them are in the slot that owns their key group.
+//! The distribution of streams: by which key columns rows are in the slot that owns their key group.
 //!
-//! An operator whose rows come by key gives rows that are distributed by the same key, as long as its columns are among those
-//! that it gives. Another operator that wants them by that key, with the columns in that order, needs no exchange in front.
+//! A keyed operator produces rows that are distributed by the same key, if the key columns are among its output
+//! columns. Another operator that needs rows by that key, with the columns in that order, needs no exchange before it.
 
 use crate::{Edge, Node, NodeKind, Partitioning};
 
-/// The columns of a node's output by whose key hash its rows are distributed, in the order of the key; none if they are not
-/// distributed by key. No columns: all rows are in one slot. `inputs` says the same of the nodes that its edges come from.
+/// The columns of a node's output whose key hash distributes its rows, in the order of the key. `None` if the rows are
+/// not distributed by key. An empty list: all rows are in one slot. `inputs` gives the same for the nodes that its
+/// edges come from.
 pub fn distribution<'a>(node: &Node, inputs: impl Fn(&Edge) -> Option<&'a [usize]>) -> Option<Vec<usize>> {
     let of_input = || {
         let edge = node.inputs.first()?;

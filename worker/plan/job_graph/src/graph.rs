@@ -20,25 +20,25 @@ pub type NodeId = usize;
 pub struct JobGraph {
     /// The operators.
     pub nodes: Vec<Node>,
-    /// What the job's SET statements and configuration say.
+    /// The settings from SET statements and configuration.
     pub settings: Settings,
 }
 
 impl JobGraph {
-    /// What the operators with state compute, in the order of the graph.
+    /// The uids and meanings of the operators with state, in the order of the graph.
     pub fn meanings(&self) -> Vec<Operator> {
         let of = |node: &Node| Some((node.uid.clone(), node.meaning.clone()?));
         self.nodes.iter().filter_map(of).collect()
     }
 
-    /// How many edges leave each node.
+    /// The number of outgoing edges of each node.
     pub fn consumers(&self) -> Vec<usize> {
         let mut consumers = vec![0; self.nodes.len()];
         self.nodes.iter().flat_map(|node| &node.inputs).for_each(|edge| consumers[edge.from] += 1);
         consumers
     }
 
-    /// Stands for all that the operators with state compute: equal for scripts whose state is the same.
+    /// A digest of the meanings of all operators with state. Scripts with the same state have the same fingerprint.
     pub fn fingerprint(&self) -> String {
         let digests = self.meanings().into_iter().map(|(uid, meaning)| format!("{uid}\t{}", meaning.digest()));
         let mut lines: Vec<String> = digests.collect();
@@ -50,42 +50,44 @@ impl JobGraph {
 /// One logical operator.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The stable name under which its state is kept.
+    /// The stable name that its state is kept under.
     pub uid: OperatorUid,
     /// What it does, as EXPLAIN and metrics show it.
     pub label: String,
-    /// Where its rows come from. Sources have none, unions several, all others one.
+    /// Its inputs. Sources have none, unions several, all others one.
     pub inputs: Vec<Edge>,
     /// What it does.
     pub kind: NodeKind,
-    /// The columns it gives; for a sink those it takes.
+    /// The columns that it produces; for a sink those that it accepts.
     pub schema: SchemaRef,
-    /// Which kinds of rows it gives; for a sink those it gets.
+    /// The kinds of rows that it produces; for a sink those that it gets.
     pub changelog: ChangelogMode,
-    /// What each of these columns is made of, down to columns of sources: canonical, whatever the query calls them.
+    /// For each output column its canonical spelling in terms of source columns, without aliases.
     pub origins: Vec<String>,
-    /// What it computes, if it has state that a restore gives back.
+    /// What it computes, if it has state that a restore brings back.
     pub meaning: Option<Meaning>,
-    /// The name under which releases that counted operators kept its state.
+    /// The name that its state had in releases which numbered operators.
     pub former_uid: OperatorUid,
 }
 
 /// A stream from one node into another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edge {
-    /// The node whose output this is.
+    /// The node that produces the rows.
     pub from: NodeId,
-    /// Which subtask gets a row.
+    /// Which subtask of the receiver gets a row.
     pub partitioning: Partitioning,
 }
 
 /// Which subtask of the receiver gets a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Partitioning {
-    /// The one in the same slot. Where the receiver has fewer subtasks, always the same one of them, so that rows stay in
+    /// The subtask in the same slot. If the receiver has fewer subtasks, always the same one of them, so that rows stay
+    /// in
     /// order.
     Forward,
-    /// The owner of the row's key group; the key is these columns, in order. No columns: one owner for all rows.
+    /// The subtask that owns the row's key group. The key is these columns, in this order. No columns: one subtask gets
+    /// all rows.
     Hash(Vec<usize>),
 }
 
@@ -112,31 +114,31 @@ pub enum NodeKind {
     Sink(Box<SinkNode>),
 }
 
-/// Reads a table: decoded columns, computed columns, watermarks; all per split.
+/// Reads a table: decodes columns, computes columns, and generates watermarks, each per split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceNode {
     /// The table, with its options.
     pub table: TableDescriptor,
-    /// Which physical columns of the table are read, in order; metadata columns that are used follow them.
+    /// The physical columns of the table that are read, in order. The metadata columns follow them.
     pub projection: Vec<usize>,
-    /// Which metadata columns are read, as positions in [`TableDescriptor::metadata`].
+    /// The metadata columns that are read, as positions in [`TableDescriptor::metadata`].
     pub metadata: Vec<usize>,
-    /// Turns what the reader gives into the table's columns: computed columns are made here, before watermarks.
-    /// The node's output schema is that of these columns.
+    /// The output columns, computed from the columns of the reader, before watermarks. They include the table's
+    /// computed columns.
     pub columns: Vec<Projection>,
     /// `WATERMARK FOR`, if the table has one and it is used.
     pub watermark: Option<WatermarkSpec>,
-    /// Holds back its splits when they run ahead, if the table asks for it.
+    /// Pauses splits that run ahead, if the table asks for it.
     pub alignment: Option<Alignment>,
-    /// How many subtasks read it at most (`scan.parallelism`); one in each slot if the table does not say.
+    /// The maximum number of subtasks that read it (`scan.parallelism`); `None`: one in each slot.
     pub parallelism: Option<NonZeroU16>,
 }
 
-/// Watermark alignment: which splits are held back when they run ahead, and of which others.
+/// Watermark alignment: which splits are paused when they run ahead, and of which others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alignment {
-    /// The group whose sources are compared with each other (`scan.watermark.alignment.group`); without one, the splits of
-    /// the source are compared among themselves.
+    /// The group whose sources are compared with each other (`scan.watermark.alignment.group`). Without a group, only
+    /// the splits of this source are compared.
     pub group: Option<String>,
     /// How far a split may be ahead of the slowest one of the group, in event time
     /// (`scan.watermark.alignment.max-drift`).
@@ -150,12 +152,13 @@ pub struct Alignment {
 pub struct WatermarkSpec {
     /// The event-time column, in the output of the source.
     pub column: usize,
-    /// The watermark of a row, from the output columns of the source; a timestamp in milliseconds. NULL leaves the watermark.
+    /// The watermark of a row, computed from the output columns of the source: a timestamp in milliseconds. NULL: the
+    /// row does not move the watermark.
     pub expression: Expr,
-    /// How far behind its time column the expression is, when it has the form `column - INTERVAL`: then the operator need
-    /// not evaluate it for every row.
+    /// The delay of the expression behind its time column in milliseconds, if it has the form `column - INTERVAL`. Then
+    /// the expression need not be evaluated for every row.
     pub delay_ms: Option<i64>,
-    /// Refuse to move the watermark by a row further ahead of the clock than this (`watermark.max-future-skew`).
+    /// A row that is further ahead of the clock than this does not move the watermark (`watermark.max-future-skew`).
     pub future_skew_max: Option<Duration>,
 }
 
@@ -171,9 +174,9 @@ pub struct Projection {
 /// Filters rows, then computes columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calc {
-    /// Rows for which this is not true are dropped.
+    /// Rows for which this is not TRUE are dropped.
     pub filter: Option<Expr>,
-    /// The output columns, from the input columns.
+    /// The output columns, computed from the input columns.
     pub columns: Vec<Projection>,
 }
 
@@ -182,8 +185,8 @@ pub struct Calc {
 pub struct SinkNode {
     /// The table, with its options.
     pub table: TableDescriptor,
-    /// How many subtasks write it at most (`sink.parallelism`); one for each subtask before it if the table does not say.
+    /// The maximum number of subtasks that write it (`sink.parallelism`); `None`: one for each subtask upstream.
     pub parallelism: Option<NonZeroU16>,
-    /// The enforcers of what its columns declare, for people.
+    /// The constraint enforcers of its columns, as EXPLAIN shows them.
     pub constraints: Vec<String>,
 }

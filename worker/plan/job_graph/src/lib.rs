@@ -1,8 +1,8 @@
-//! The job graph: what the planner makes of SQL and what the runtime runs.
+//! The job graph: the planner makes it from SQL, and the runtime runs it.
 //!
-//! Nodes are logical operators; each runs as one subtask a slot, or as fewer where a table asks for it. Expressions are bound to column positions, keys and
-//! arguments are plain columns (a [`Calc`] in front computes what is not), so operators evaluate nothing but columns.
-//! Names and order of nodes carry no meaning for state: only [`Node::meaning`] does.
+//! Nodes are logical operators. Each runs as one subtask a slot, or as fewer if a table asks for that. Expressions
+//! refer to columns by position. Keys and arguments are plain columns: a [`Calc`] upstream computes them, so other
+//! operators evaluate no expressions. Names and order of nodes have no meaning for state: only [`Node::meaning`] has.
 
 pub mod aggregate;
 pub mod distribution;

@@ -2,20 +2,21 @@
 
 use crate::{AggregateCall, TimeColumn};
 
-/// Which rows before the current one an OVER aggregate takes in. The current row is always part.
+/// The frame of an OVER aggregate. The current row is always part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverFrame {
     /// `ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW`.
     RowsUnbounded,
     /// `ROWS BETWEEN n PRECEDING AND CURRENT ROW`: the current row and the n before it.
     Rows(u64),
-    /// `RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW`: all rows up to the current time, those of equal time too.
+    /// `RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW`: all rows up to the current time, including those of equal
+    /// time.
     RangeUnbounded,
-    /// `RANGE BETWEEN INTERVAL … PRECEDING AND CURRENT ROW`, in milliseconds; both ends belong to it.
+    /// `RANGE BETWEEN INTERVAL … PRECEDING AND CURRENT ROW`, in milliseconds. Both ends belong to the frame.
     Range(i64),
 }
 
-/// Aggregates for every row over the rows before it, per key, in order of event time.
+/// Aggregates over a frame that ends at each row, per key, in order of event time.
 ///
 /// Output columns: the input columns, then `aggregates` in order.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +25,8 @@ pub struct Over {
     pub keys: Vec<usize>,
     /// The event-time attribute of ORDER BY.
     pub time: TimeColumn,
-    /// Which rows are taken in.
+    /// The frame.
     pub frame: OverFrame,
-    /// What is computed.
+    /// The aggregates.
     pub aggregates: Vec<AggregateCall>,
 }

@@ -1,11 +1,11 @@
-//! What SET statements and `spec.config` say, typed.
+//! Settings from SET statements and `spec.config`, as types.
 
 use std::time::Duration;
 
 use eddyline_stream::MaxParallelism;
 use serde::Serialize;
 
-/// Settings of a job. `None` leaves the decision to the command line or the default.
+/// Settings of a job. `None`: the command line or a default decides.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Settings {
     /// `pipeline.name`.
@@ -22,15 +22,15 @@ pub struct Settings {
     pub checkpoint_dir: Option<String>,
     /// `state.checkpoints.num-retained`, `execution.checkpointing.num-retained`.
     pub checkpoints_retained: usize,
-    /// `table.exec.source.idle-timeout`; zero is never.
+    /// `table.exec.source.idle-timeout`; zero: splits never become idle by time.
     pub source_idle_timeout: Duration,
     /// `execution.buffer-timeout.*`.
     pub buffer_timeout: BufferTimeout,
-    /// `table.local-time-zone`: a name that a time zone is found by.
+    /// `table.local-time-zone`: the name of a time zone.
     pub local_time_zone: String,
-    /// `table.optimizer.reuse-sub-plan-enabled`: what is computed twice is computed once.
+    /// `table.optimizer.reuse-sub-plan-enabled`: equal sub-plans become one.
     pub reuse_sub_plans: bool,
-    /// `table.optimizer.reuse-source-enabled`: a table has one source, however often it is read.
+    /// `table.optimizer.reuse-source-enabled`: all places that read a table share one source.
     pub reuse_sources: bool,
     /// `table.optimizer.agg-phase-strategy`: subtasks aggregate their own rows in front of the exchange where they can.
     pub two_phase_aggregation: bool,
@@ -38,30 +38,30 @@ pub struct Settings {
     pub sink_constraints: SinkConstraints,
 }
 
-/// How long rows that a source has read wait for others, to be handed on as one batch.
+/// How long the rows that a source has read wait for further rows of the same batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct BufferTimeout {
-    /// `execution.buffer-timeout.interval`; zero is not at all.
+    /// `execution.buffer-timeout.interval`. Zero: rows do not wait.
     pub interval: Duration,
-    /// `execution.buffer-timeout.enabled`: without it they wait until the batch is whole.
+    /// `execution.buffer-timeout.enabled`. If it is false, rows wait until the batch is full.
     pub is_enabled: bool,
 }
 
 impl BufferTimeout {
-    /// The longest wait; `None` if there is no limit.
+    /// The longest wait. `None` if there is no limit.
     pub fn limit(self) -> Option<Duration> {
         self.is_enabled.then_some(self.interval)
     }
 }
 
 impl Default for BufferTimeout {
-    /// Flink has 100 ms.
+    /// The defaults. Flink's interval is 100 ms.
     fn default() -> Self {
         Self { interval: Duration::from_millis(5), is_enabled: true }
     }
 }
 
-/// What a table that is written does about values that are not as declared.
+/// How a sink enforces the constraints that its columns declare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SinkConstraints {
     /// `table.exec.sink.not-null-enforcer`.
@@ -72,29 +72,29 @@ pub struct SinkConstraints {
     pub nested: NestedConstraintEnforcer,
 }
 
-/// What happens to a NULL in a NOT NULL column.
+/// The treatment of a NULL in a NOT NULL column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum NotNullEnforcer {
     /// The job fails.
     #[default]
     Error,
-    /// Its row is dropped.
+    /// The row is dropped.
     Drop,
 }
 
-/// What happens to a value that is longer, or for CHAR and BINARY shorter, than declared.
+/// The treatment of a value that is longer than declared; for CHAR and BINARY also of a shorter one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum TypeLengthEnforcer {
     /// It is written as it is.
     #[default]
     Ignore,
-    /// It is cut, or filled with blanks or zeros.
+    /// It is cut, or padded with blanks (CHAR) or zeros (BINARY).
     TrimPad,
     /// The job fails.
     Error,
 }
 
-/// Where inside of a column's value declarations count.
+/// Where constraints inside of a column's value are enforced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum NestedConstraintEnforcer {
     /// Nowhere.

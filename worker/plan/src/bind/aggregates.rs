@@ -1,4 +1,4 @@
-//! Aggregate calls: which there are, what they take, and Flink's type of their result.
+//! Aggregate calls: the functions, their arguments, and Flink's types of their results.
 
 use arrow::datatypes::DataType;
 use eddyline_expression::Scalar;
@@ -18,7 +18,7 @@ use super::relation::Expression;
 use super::types;
 use crate::diagnostics::{Diagnostic, Result};
 
-/// An aggregate call, bound to the rows it takes in.
+/// An aggregate call, bound to the columns of its input. It is not yet split into columns of an operator.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     /// The function.
@@ -29,27 +29,22 @@ pub(crate) struct Draft {
     pub distinct: bool,
     /// `FILTER (WHERE …)`.
     pub filter: Option<Expression>,
-    /// The type the operator computes.
+    /// The type that the operator computes.
     pub computed: DataType,
-    /// The type SQL promises; the result is converted when it differs.
+    /// The type that SQL requires. The result is converted if it differs.
     pub result: DataType,
-    /// The call as written.
+    /// The call as EXPLAIN shows it.
     pub name: String,
 }
 
 impl Draft {
     /// Whether both compute the same.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let both = |a: &Option<Expression>, b: &Option<Expression>| match (a, b) {
-            (Some(a), Some(b)) => a == b,
-            (None, None) => true,
-            _ => false,
-        };
         self.function == other.function
             && self.distinct == other.distinct
             && self.result == other.result
-            && both(&self.argument, &other.argument)
-            && both(&self.filter, &other.filter)
+            && self.argument == other.argument
+            && self.filter == other.filter
     }
 
     /// Whether the result can be NULL.
@@ -81,7 +76,7 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
-/// The error about a function of Flink that is known and not supported.
+/// The error about a function of Flink that is not supported; `None` for other names.
 pub(crate) fn refused(name: &str, span: Span) -> Option<Diagnostic> {
     let help = match name {
         "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "NTILE" | "PERCENT_RANK" | "CUME_DIST" => {
@@ -110,7 +105,7 @@ pub(crate) fn refused(name: &str, span: Span) -> Option<Diagnostic> {
     Some(Diagnostic::at(span, format!("{name} is not supported")).help(help))
 }
 
-/// All calls in the expressions that are aggregates, with OVER or without.
+/// The aggregate calls in the expressions: those with OVER, or those without.
 pub(crate) fn calls_in<'a>(expressions: impl IntoIterator<Item = &'a Expr>, over: bool) -> Vec<Function> {
     let mut calls = Vec::new();
     for expression in expressions {
@@ -127,7 +122,7 @@ pub(crate) fn calls_in<'a>(expressions: impl IntoIterator<Item = &'a Expr>, over
     calls
 }
 
-/// Binds an aggregate call to the rows that are aggregated. `binder` sees their columns.
+/// Binds an aggregate call. `binder` knows the columns of the rows that are aggregated.
 pub(crate) fn bind(binder: &ExpressionBinder<'_>, name: &str, function: &Function, span: Span) -> Result<Draft> {
     let binder = binder.scalar("an aggregate");
     let FunctionArguments::List(list) = &function.args else {
@@ -180,7 +175,7 @@ pub(crate) fn bind(binder: &ExpressionBinder<'_>, name: &str, function: &Functio
         if *argument.data_type() == DataType::Null { binder.cast(argument, &DataType::Int32, span)? } else { argument };
     let (function, argument, computed, result) = typed(&binder, name, argument, separator, span)?;
     let (argument, computed) = flat(&binder, argument, computed, distinct, span)?;
-    // Counting what is never NULL is counting rows, and NULLs play no part in the smallest of equal values.
+    // COUNT of a column that is never NULL is COUNT(*). DISTINCT does not change a minimum or maximum.
     let distinct = distinct && !matches!(function, AggregateFunction::Min | AggregateFunction::Max);
     if function == AggregateFunction::Count && !distinct && !argument.nullable() {
         return Ok(Draft {
@@ -196,7 +191,7 @@ pub(crate) fn bind(binder: &ExpressionBinder<'_>, name: &str, function: &Functio
     Ok(Draft { function, argument: Some(argument), distinct, filter, computed, result, name: text })
 }
 
-/// Accumulators hold flat values: an ARRAY, MAP or ROW that is kept, or compared with others, becomes BYTES.
+/// Accumulators hold flat values. So an ARRAY, MAP or ROW that is kept, or compared with others, is packed into BYTES.
 fn flat(
     binder: &ExpressionBinder<'_>,
     argument: Expression,
@@ -212,7 +207,7 @@ fn flat(
     Ok((packed, if is_kept { DataType::Binary } else { computed }))
 }
 
-/// The function, its argument in the type the operator takes, the type it computes and the type SQL promises.
+/// The function, its argument in the type that the operator accepts, the type it computes, and the type SQL requires.
 fn typed(
     binder: &ExpressionBinder<'_>,
     name: &str,
@@ -276,7 +271,7 @@ fn typed(
     })
 }
 
-/// Binds a call in a query with GROUP BY, to the column of its result.
+/// Binds a call in a query with GROUP BY: to the column with its result.
 pub(crate) fn bind_grouped(
     binder: &ExpressionBinder<'_>,
     grouping: &Grouping,
@@ -292,7 +287,7 @@ pub(crate) fn bind_grouped(
     result_of(binder, grouping.entries.len() + index, &draft, span)
 }
 
-/// Binds a call with OVER, to the column of its result.
+/// Binds a call with OVER: to the column with its result.
 pub(crate) fn bind_over(
     binder: &ExpressionBinder<'_>,
     calls: &OverCalls,
@@ -317,13 +312,13 @@ fn result_of(binder: &ExpressionBinder<'_>, column: usize, draft: &Draft, span: 
         return binder.call_exact(unpack(&draft.result), vec![computed], span);
     }
     let is_whole = types::is_integer(&draft.result) && draft.computed == DataType::Float64;
-    let computed = if is_whole { whole_again(binder, computed, span)? } else { computed };
+    let computed = if is_whole { round_to_whole(binder, computed, span)? } else { computed };
     binder.cast(computed, &draft.result, span)
 }
 
-/// A variance that is a whole number but for the last digits of its computation, as that number: a cast would cut it to
-/// the one below.
-fn whole_again(binder: &ExpressionBinder<'_>, computed: Expression, span: Span) -> Result<Expression> {
+/// Rounds a result that is a whole number but for the error of its computation. A cast alone would truncate it to the
+/// number below.
+fn round_to_whole(binder: &ExpressionBinder<'_>, computed: Expression, span: Span) -> Result<Expression> {
     const DIGITS_KEPT: i32 = 6;
     let digits = binder.literal(Scalar::Int32(Some(DIGITS_KEPT)));
     binder.call("ROUND", vec![computed, digits], span)

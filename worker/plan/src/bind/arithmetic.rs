@@ -71,7 +71,7 @@ impl ExpressionBinder<'_> {
         if narrows { self.cast(result, &DataType::Float32, span) } else { Ok(result) }
     }
 
-    /// Strings beside numbers are read as numbers; NULL takes the type of the other side.
+    /// A string operand is converted to a number if the other operand is one. NULL gets the type of the other operand.
     fn read_as_numbers(&self, left: Expression, right: Expression, span: Span) -> Result<(Expression, Expression)> {
         let adapt = |from: Expression, other: &DataType| match from.data_type() {
             DataType::Null if types::is_numeric(other) => self.cast(from, other, span),
@@ -99,13 +99,13 @@ impl ExpressionBinder<'_> {
         self.call_exact(decimal_operator(operator, of_left, of_right, result), vec![left, right], span)
     }
 
-    /// Arrow's cast, whatever SQL's would do.
+    /// Arrow's cast, which can differ from SQL's.
     pub(crate) fn cast_plain(&self, bound: Expression, to: &DataType, span: Span) -> Result<Expression> {
         let cast = Expression::cast(bound, to, false).map_err(|error| refused(&error, span))?;
         Ok(cast)
     }
 
-    /// An operator on two operands of the types that it takes.
+    /// An operator on two operands of types that it accepts.
     pub(crate) fn binary(
         &self,
         operator: Arithmetic,
@@ -136,7 +136,7 @@ pub(crate) fn result_type(operator: Arithmetic, (p1, s1): DecimalType, (p2, s2):
     let (precision, scale) = if precision <= 38 {
         (precision.max(1), scale)
     } else {
-        // The whole digits are kept, and at least six behind the point.
+        // As in Flink, the scale is reduced to keep the digits before the point, but not below 6.
         (38, (38 - (precision - scale)).max(scale.min(6)))
     };
     // Both are within 0..=38 now.

@@ -1,4 +1,4 @@
-//! Building Calcs: adjacent ones become one by putting the lower one's expressions in place of its columns.
+//! Builds Calcs. Adjacent Calcs are merged: the lower one's expressions replace the columns of the upper one.
 
 use arrow::datatypes::{Field, SchemaRef};
 use eddyline_expression::Kind;
@@ -11,7 +11,7 @@ pub(crate) fn column(schema: &SchemaRef, index: usize) -> Expression {
     Expression::column(index, schema.field(index))
 }
 
-/// A Calc over `input`, merged with what is below, or `input` itself when nothing would be done.
+/// A Calc over `input`, merged with a Calc below it if possible.
 pub(crate) fn calc(input: Rel, filter: Option<Expression>, columns: Vec<Projection>) -> Rel {
     let fields = columns.iter().map(|projection| field(&projection.name, &projection.expression));
     let output = schema(fields);
@@ -34,7 +34,7 @@ pub(crate) fn calc(input: Rel, filter: Option<Expression>, columns: Vec<Projecti
     Rel { schema: output, kind: RelKind::Calc { input: Box::new(input), filter, columns } }
 }
 
-/// The expression with conversions of literals done now. What cannot be converted stays, to fail when it runs.
+/// Folds casts of literals. A cast that fails stays, and fails when it runs.
 fn fold_casts(expression: &Expression) -> Expression {
     expression.transform(&mut |node| match node.kind() {
         Kind::Cast { value, .. } if value.as_literal().is_some() => node.constant().map(Expression::literal),
@@ -42,13 +42,13 @@ fn fold_casts(expression: &Expression) -> Expression {
     })
 }
 
-/// The column that an expression gives.
+/// The output column of an expression.
 pub(crate) fn field(name: &str, expression: &Expression) -> Field {
     Field::new(name, expression.data_type().clone(), expression.nullable())
 }
 
-/// Whether the lower Calc can be put into the upper one: not when it would compute something costly twice, or something
-/// volatile at another place.
+/// Whether the lower Calc can be merged into the upper one. It cannot if a costly expression would be computed twice,
+/// or a volatile one at another place.
 fn can_merge(below: &[Projection], filter: Option<&Expression>, above: &[Projection]) -> bool {
     let mut uses = vec![0usize; below.len()];
     for expression in filter.into_iter().chain(above.iter().map(|projection| &projection.expression)) {
@@ -68,10 +68,11 @@ fn can_merge(below: &[Projection], filter: Option<&Expression>, above: &[Project
         })
 }
 
-/// How deep an expression may become by putting others into it.
+/// The maximum depth of an expression after a substitution.
 pub(crate) const DEPTH_MAX: usize = 400;
 
-/// How large and how deep an expression would be with `replacements` in place of its columns.
+/// The size and depth that an expression would have after a substitution: `replacements` are the sizes and depths of
+/// the expressions that replace its columns.
 pub(crate) fn measure(expression: &Expression, replacements: &[(usize, usize)]) -> (usize, usize) {
     if let Some(replacement) = expression.as_column().and_then(|index| replacements.get(index)) {
         return *replacement;
@@ -82,7 +83,7 @@ pub(crate) fn measure(expression: &Expression, replacements: &[(usize, usize)]) 
     (size.saturating_add(1), depth + 1)
 }
 
-/// Whether computing it again costs nothing: columns, literals and fields of rows.
+/// Whether it costs nothing to compute an expression again: columns, literals and fields of rows.
 fn is_cheap(expression: &Expression) -> bool {
     match expression.kind() {
         Kind::Column { .. } | Kind::Literal(_) => true,
@@ -91,7 +92,7 @@ fn is_cheap(expression: &Expression) -> bool {
     }
 }
 
-/// Both filters. A row that the first drops never reaches the second if that could fail on it.
+/// The conjunction of both filters. The second is not evaluated for a row that the first drops if it could fail on it.
 pub(crate) fn both(first: Option<Expression>, second: Option<Expression>) -> Option<Expression> {
     match (first, second) {
         (Some(first), Some(second)) => Some(Expression::and(first, second).expect("filters are BOOLEAN")),
@@ -99,7 +100,7 @@ pub(crate) fn both(first: Option<Expression>, second: Option<Expression>) -> Opt
     }
 }
 
-/// Whether a Calc would only hand on its input.
+/// Whether a Calc would only forward its input.
 pub(crate) fn is_identity(filter: Option<&Expression>, columns: &[Projection], input: &SchemaRef) -> bool {
     filter.is_none()
         && columns.len() == input.fields().len()

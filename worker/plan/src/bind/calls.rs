@@ -1,4 +1,4 @@
-//! Binds function calls, and the syntax that stands for one: EXTRACT, SUBSTRING … FROM, LIKE, `array[i]`, `(a, b)`.
+//! Binds function calls, and syntax that is equivalent to one: EXTRACT, SUBSTRING … FROM, LIKE, `array[i]`, `(a, b)`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::diagnostics::{Diagnostic, Result, all, is_empty};
 use crate::suggestion::nearest;
 
 impl ExpressionBinder<'_> {
-    /// Binds an expression that stands for a call.
+    /// Binds a call, or an expression that is equivalent to one.
     pub(crate) fn bind_call_node(&self, expression: &Expr, span: Span) -> Result<Expression> {
         match expression {
             Expr::Function(function) => self.bind_function(function, span),
@@ -100,7 +100,7 @@ impl ExpressionBinder<'_> {
         if let Some(diagnostic) = aggregates::refused(&upper, name_span) {
             return Err(diagnostic);
         }
-        // Said before anything about its arguments: they may make sense only to the function that is meant.
+        // Reported before problems of its arguments, which may be valid for the function that was meant.
         if self.session.function(&name.value).is_none() {
             return Err(self.no_function(&name.value, name_span));
         }
@@ -127,7 +127,7 @@ impl ExpressionBinder<'_> {
         self.call_at(&name.value, bound, name_span, span)
     }
 
-    /// `NULLIF(value, other)`: the two are compared in a common type, but the result has the type of the first.
+    /// `NULLIF(value, other)`: compares both in a common type. The result has the type of the first.
     fn null_if(&self, value: Expression, other: Expression, span: Span) -> Result<Expression> {
         let equal = self.compare_bound(Comparison::Eq, value.clone(), other, span)?;
         let null = self.null(value.data_type(), span)?;
@@ -146,7 +146,7 @@ impl ExpressionBinder<'_> {
         self.call(name, bound, span)
     }
 
-    /// Calls the scalar function of a name.
+    /// A call of the scalar function `name`, with its arguments converted to the types that it accepts.
     pub(crate) fn call(&self, name: &str, args: Vec<Expression>, span: Span) -> Result<Expression> {
         self.call_at(name, args, span, span)
     }
@@ -166,7 +166,7 @@ impl ExpressionBinder<'_> {
         self.call_exact(function, converted, span)
     }
 
-    /// The error about a function with OVER that is no aggregate.
+    /// The error about OVER after a function that is not an aggregate.
     pub(crate) fn not_over(&self, name: &str, span: Span) -> Diagnostic {
         match self.session.function(name) {
             Some(_) => Diagnostic::at(span, format!("{} cannot be used with OVER", name.to_ascii_uppercase())),
@@ -174,7 +174,7 @@ impl ExpressionBinder<'_> {
         }
     }
 
-    /// The error about the name of a function that there is not.
+    /// The error about an unknown function.
     fn no_function(&self, name: &str, span: Span) -> Diagnostic {
         let names = self.session.function_names();
         let known = aggregates::NAMES.into_iter().chain(names.iter().map(String::as_str));
@@ -185,21 +185,19 @@ impl ExpressionBinder<'_> {
         }
     }
 
-    /// Calls a function with arguments of the types it takes.
+    /// A call of a function with arguments that already have the types it accepts.
     pub(crate) fn call_exact(
         &self,
         function: Arc<dyn ScalarFunction>,
         args: Vec<Expression>,
         span: Span,
     ) -> Result<Expression> {
-        // JSON in JSON is recognised by the call it comes from, which a literal no longer is.
+        // Nested JSON is recognized by the call that produces it. Folding the call to a literal would hide that.
         let makes_json = matches!(function.name(), "json_object" | "json_array");
         let is_literal = |arg: &Expression| arg.as_literal().is_some();
         let all_literals = !makes_json && !args.is_empty() && args.iter().all(is_literal);
-        let expressions = args.into_iter().collect();
-        let call = Expression::call(function, expressions).map_err(|error| refused(&error, span))?;
-        let bound = call;
-        Ok(if all_literals { self.fold(bound) } else { bound })
+        let call = Expression::call(function, args).map_err(|error| refused(&error, span))?;
+        Ok(if all_literals { self.fold(call) } else { call })
     }
 
     fn bind_like(
@@ -217,7 +215,7 @@ impl ExpressionBinder<'_> {
             Some(Value::SingleQuotedString(text)) if text.chars().count() == 1 => text.chars().next(),
             Some(_) => return Err(Diagnostic::at(span, "ESCAPE takes one character")),
         };
-        // Arrow escapes with a backslash always; Flink only with what ESCAPE names.
+        // Arrow always escapes with a backslash. Flink escapes only with the character of ESCAPE.
         let pattern = match pattern.as_literal() {
             Some(Scalar::Utf8(Some(text))) => {
                 let text = like_pattern(text, escape)
@@ -308,7 +306,8 @@ fn arguments(function: &Function, span: Span) -> Result<Vec<&Expr>> {
     }
 }
 
-/// The pattern with a backslash as its escape character; `None` if it escapes something that needs none.
+/// The pattern with a backslash as its escape character. `None` if the escape character precedes a character that
+/// cannot be escaped.
 fn like_pattern(pattern: &str, escape: Option<char>) -> Option<String> {
     let mut result = String::with_capacity(pattern.len());
     let mut chars = pattern.chars();
@@ -354,7 +353,7 @@ fn similar_pattern(pattern: &str) -> String {
     result
 }
 
-/// The error about syntax that is known and not supported.
+/// The error about syntax that is not supported.
 fn unsupported(expression: &Expr, span: Span) -> Diagnostic {
     let (what, help) = match expression {
         Expr::InSubquery { .. } => ("IN with a subquery", Some("joins are not supported yet")),

@@ -1,4 +1,4 @@
-//! Conversions between types, and literals that are converted while planning.
+//! Conversions between types. Conversions of literals are evaluated by the planner.
 
 use arrow::datatypes::DataType;
 use eddyline_expression::Scalar;
@@ -11,12 +11,12 @@ use super::types;
 use crate::diagnostics::{Diagnostic, Result};
 
 impl ExpressionBinder<'_> {
-    /// The value converted to a type, as `CAST` does it. NULL and literals are converted at once.
+    /// The value converted to a type, as `CAST` does it. NULL and literals are converted by the planner.
     pub(crate) fn cast(&self, bound: Expression, to: &DataType, span: Span) -> Result<Expression> {
         self.cast_as(bound, to, false, span)
     }
 
-    /// The value converted to a type; with `or_null` what cannot be converted becomes NULL.
+    /// The value converted to a type. With `or_null`, a value that cannot be converted becomes NULL.
     pub(crate) fn cast_as(&self, bound: Expression, to: &DataType, or_null: bool, span: Span) -> Result<Expression> {
         if *bound.data_type() == *to {
             return Ok(bound);
@@ -48,13 +48,13 @@ impl ExpressionBinder<'_> {
         Ok(Expression::literal(value))
     }
 
-    /// The expression's value as a literal, when it has no columns and gives no error.
+    /// The expression's value as a literal, if it has no columns and its evaluation does not fail.
     pub(crate) fn fold(&self, bound: Expression) -> Expression {
         bound.folded()
     }
 
-    /// Both values in the type they have in common, for comparisons and the branches of CASE. A string beside something
-    /// else is read as that.
+    /// Both values converted to their common type, for comparisons and the branches of CASE. A string is converted to
+    /// the type of the other value.
     pub(crate) fn unify(
         &self,
         left: Expression,
@@ -76,7 +76,7 @@ impl ExpressionBinder<'_> {
         Ok((self.cast_literal(left, &to, span)?, self.cast_literal(right, &to, span)?))
     }
 
-    /// All values in the type they have in common.
+    /// All values converted to their common type.
     pub(crate) fn unify_all(&self, values: Vec<Expression>, what: &str, span: Span) -> Result<Vec<Expression>> {
         let mut common = DataType::Null;
         for value in &values {
@@ -89,8 +89,8 @@ impl ExpressionBinder<'_> {
         values.into_iter().map(|value| self.cast_literal(value, &common, span)).collect()
     }
 
-    /// Like [`Self::cast`]; a literal that cannot be converted is an error now, not when the job runs. As in Flink, a text
-    /// that is no point in time is NULL beside one.
+    /// Like [`Self::cast`], but a literal that cannot be converted is an error of planning, not of the running job. As
+    /// in Flink, a string that is compared with a date or timestamp and cannot be converted is NULL.
     fn cast_literal(&self, bound: Expression, to: &DataType, span: Span) -> Result<Expression> {
         let literal = bound.as_literal().map(ToString::to_string);
         let or_null = literal.is_none() && *bound.data_type() == DataType::Utf8 && types::is_point_in_time(to);
@@ -104,7 +104,7 @@ impl ExpressionBinder<'_> {
     }
 }
 
-/// The type two values have in common; a string beside something else is read as that.
+/// The common type of two values. A string is converted to the type of the other value.
 fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
     let readable = |t: &DataType| {
         types::is_numeric(t) || types::is_point_in_time(t) || matches!(t, DataType::Time32(_) | DataType::Binary)

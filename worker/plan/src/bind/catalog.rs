@@ -20,9 +20,9 @@ use crate::suggestion::{listed, nearest};
 /// A table, bound.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    /// As written, with what LIKE took over.
+    /// The definition as written, merged with that of LIKE.
     pub definition: CreateTable,
-    /// For the connector.
+    /// The description of the table for its connector.
     pub descriptor: TableDescriptor,
     /// All columns, in DDL order.
     pub columns: Vec<Column>,
@@ -32,13 +32,13 @@ pub(crate) struct Table {
     pub future_skew_max: Option<Duration>,
     /// `scan.watermark.alignment.*`.
     pub alignment: Option<Alignment>,
-    /// Where its name is.
+    /// The place of its name.
     pub span: Span,
-    /// Its options, as its connector reads them.
+    /// Its options, parsed by its connector.
     pub options: Options,
 }
 
-/// The options of a table, read once for reading it and once for writing it, when that is first asked for.
+/// The parsed options of a table, as a source and as a sink. Each is parsed on first use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     source: OnceCell<std::result::Result<SourceConfig, OptionErrors>>,
@@ -50,31 +50,31 @@ pub(crate) struct Options {
 pub(crate) struct Column {
     /// Name, type and whether it can be NULL.
     pub field: Field,
-    /// Where its values come from.
+    /// The origin of its values.
     pub source: ColumnSource,
-    /// Whether it is a time attribute.
+    /// Whether it is a time attribute or another special column.
     pub role: Role,
 }
 
-/// Where the values of a column come from.
+/// The origin of the values of a column.
 #[derive(Clone, Debug)]
 pub(crate) enum ColumnSource {
-    /// The physical column of this position in the descriptor.
+    /// The physical column at this position in the descriptor.
     Physical(usize),
-    /// The metadata column of this position in the descriptor.
+    /// The metadata column at this position in the descriptor.
     Metadata(usize),
-    /// An expression over all physical and then all metadata columns.
+    /// An expression over the physical columns, followed by the metadata columns.
     Computed(Expression),
 }
 
 /// `WATERMARK FOR`, bound.
 #[derive(Clone, Debug)]
 pub(crate) struct Watermark {
-    /// The column, in DDL order.
+    /// The position of the column, in DDL order.
     pub column: usize,
     /// The watermark of a row, over all columns in DDL order.
     pub expression: Expression,
-    /// How far it is behind the column, when it is that simple.
+    /// Its delay behind the column in milliseconds, if it is the column minus an interval.
     pub delay_ms: Option<i64>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Watermark {
 pub(crate) struct View {
     /// Its rows.
     pub relation: Relation,
-    /// How many views are between it and the tables.
+    /// The number of views between it and the tables.
     pub depth: usize,
 }
 
@@ -100,9 +100,9 @@ pub(crate) enum Object {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
     objects: BTreeMap<String, Object>,
-    /// Names whose CREATE had an error: using them is no other error.
+    /// Names whose CREATE had an error. Using them is not reported as a further error.
     failed: BTreeSet<String>,
-    /// The tables that the statement at work reads and writes.
+    /// The tables that the current statement reads and writes.
     uses: RefCell<Vec<Use>>,
 }
 
@@ -111,9 +111,9 @@ pub(crate) struct Catalog {
 pub(crate) struct Use {
     /// The table's name.
     pub table: String,
-    /// Whether it is written; else it is read.
+    /// Whether it is written; otherwise it is read.
     pub writes: bool,
-    /// Where it is used.
+    /// The place of the use.
     pub span: Span,
 }
 
@@ -134,7 +134,7 @@ impl Catalog {
         }
     }
 
-    /// The table or view of a name.
+    /// The table or view with this name.
     pub(crate) fn get(&self, name: &str, span: Span) -> Result<&Object> {
         if let Some(object) = self.objects.get(name) {
             return Ok(object);
@@ -151,7 +151,7 @@ impl Catalog {
         })
     }
 
-    /// The table of a name; a view is an error.
+    /// The table with this name. A view is an error.
     pub(crate) fn table(&self, name: &str, span: Span) -> Result<&Table> {
         match self.get(name, span)? {
             Object::Table(table) => Ok(table),
@@ -159,12 +159,12 @@ impl Catalog {
         }
     }
 
-    /// Notes that the statement at work uses a table.
-    pub(crate) fn note_use(&self, table: &str, writes: bool, span: Span) {
+    /// Records that the current statement uses a table.
+    pub(crate) fn record_use(&self, table: &str, writes: bool, span: Span) {
         self.uses.borrow_mut().push(Use { table: table.to_owned(), writes, span });
     }
 
-    /// The tables that were used since this was last asked.
+    /// The uses since the last call.
     pub(crate) fn take_uses(&self) -> Vec<Use> {
         self.uses.take()
     }
@@ -180,14 +180,14 @@ impl Catalog {
         self.objects.insert(name.to_owned(), object);
     }
 
-    /// Notes that the CREATE of a name had an error.
+    /// Records that the CREATE of a name had an error.
     pub(crate) fn add_failed(&mut self, name: &str) {
         if !self.contains(name) {
             self.failed.insert(name.to_owned());
         }
     }
 
-    /// Takes a table or view away.
+    /// Removes a table or view.
     pub(crate) fn remove(&mut self, name: &str) {
         self.objects.remove(name);
         self.failed.remove(name);
@@ -213,13 +213,14 @@ impl Table {
             .collect()
     }
 
-    /// All physical columns, then all metadata columns: what expressions of computed columns are over.
+    /// All physical columns, then all metadata columns. Computed columns are expressions over these.
     pub(crate) fn reader_schema(&self) -> SchemaRef {
         reader_schema(&self.descriptor)
     }
 
-    /// The rows of the table, under the name that it has in the script. What is volatile is computed behind its source, for
-    /// each place that reads it: sources are shared. What the watermark needs is computed in the source.
+    /// The rows of the table, which has this name in the script. A volatile computed column is evaluated after the
+    /// source, separately for each place that reads the table, because places share sources. Columns that the watermark
+    /// needs are computed in the source.
     pub(crate) fn scan(&self, name: &str) -> Rel {
         let scan = Rel { schema: self.schema(), kind: RelKind::Scan { table: name.to_owned() } };
         let timed = |index: usize| {
@@ -235,7 +236,7 @@ impl Table {
         if drawn.iter().all(Option::is_none) {
             return scan;
         }
-        // Expressions are over the columns of the reader, each of which is one of the table.
+        // The expressions refer to columns of the reader. Each of these is a column of the table.
         let physical = self.descriptor.schema.fields().len();
         let places: BTreeMap<usize, usize> = (self.columns.iter().enumerate())
             .filter_map(|(index, column)| match column.source {
@@ -252,17 +253,17 @@ impl Table {
         calc(scan, None, columns)
     }
 
-    /// Its options for reading it.
+    /// Its options as a source.
     pub(crate) fn source(&self) -> std::result::Result<&SourceConfig, &OptionErrors> {
         self.options.source.get_or_init(|| SourceConfig::parse(&self.descriptor)).as_ref()
     }
 
-    /// Its options for writing it.
+    /// Its options as a sink.
     pub(crate) fn sink(&self) -> std::result::Result<&SinkConfig, &OptionErrors> {
         self.options.sink.get_or_init(|| SinkConfig::parse(&self.descriptor)).as_ref()
     }
 
-    /// What the connector has to say against the table's options, all of it.
+    /// All errors that the connector reports about the table's options.
     pub(crate) fn option_errors(&self, writes: bool, used_at: Span) -> Vec<Diagnostic> {
         let errors = if writes { self.sink().err() } else { self.source().err() };
         errors.into_iter().flat_map(OptionErrors::iter).map(|error| self.option_error(error, used_at)).collect()
@@ -285,7 +286,7 @@ pub(crate) fn reader_schema(descriptor: &TableDescriptor) -> SchemaRef {
     schema(physical.chain(metadata))
 }
 
-/// Whether windows can be cut by a column of this type.
+/// Whether a column of this type can be an event-time attribute.
 pub(crate) fn can_be_rowtime(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(TimeUnit::Millisecond, _))
 }

@@ -1,6 +1,7 @@
-//! What the columns of a table that is written declare — NOT NULL, lengths — and what is done about rows that break it.
+//! The constraints of a sink table: NOT NULL and lengths, and their enforcement.
 //!
-//! As in Flink it is done in front of the sink, and nowhere else: what flows before may be longer, or NULL inside.
+//! As in Flink, they are enforced only before the sink. Upstream of it, a value may be longer than declared, or contain
+//! NULL.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::session::Session;
 use crate::diagnostics::Result;
 use crate::parse::ddl::ColumnKind;
 
-/// The rows as the table takes them, and the enforcers as EXPLAIN shows them.
+/// The rows with constraints enforced, and the enforcers as EXPLAIN shows them.
 pub(crate) fn constrain(session: &Session, table: &Table, rel: Rel, span: Span) -> Result<(Rel, Vec<String>)> {
     let settings = session.sink_constraints;
     let lengths = match settings.type_length {
@@ -62,7 +63,7 @@ pub(crate) fn constrain(session: &Session, table: &Table, rel: Rel, span: Span) 
     Ok((calc(rel, filter, columns), enforcers))
 }
 
-/// What the physical columns declare, in their order.
+/// The constraints of the physical columns, in their order.
 fn of_columns(session: &Session, table: &Table, rel: &Rel) -> Vec<Constraint> {
     let reach = match session.sink_constraints.nested {
         NestedConstraintEnforcer::Ignore => Reach::Column,
@@ -78,7 +79,7 @@ fn of_columns(session: &Session, table: &Table, rel: &Rel) -> Vec<Constraint> {
         .map(|((field, shape), given)| Constraint {
             table: table.descriptor.name.clone(),
             column: field.name().clone(),
-            // What cannot be NULL need not be looked at.
+            // A column that cannot be NULL needs no check.
             declared: Declared { not_null: !field.is_nullable() && given.is_nullable(), shape },
             reach,
         })

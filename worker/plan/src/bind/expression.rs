@@ -23,15 +23,15 @@ use crate::parse::interval::{self, Interval};
 use crate::parse::tokens::Tokens;
 use crate::parse::types::parse_type;
 
-/// How deep an expression may be.
+/// The maximum depth of an expression.
 const DEPTH_MAX: usize = 400;
 
-/// What else an expression may hold besides columns and scalar functions.
+/// What an expression may contain in addition to columns and scalar functions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place<'a> {
-    /// Nothing; the name of the clause is for messages.
+    /// Nothing. The name of the clause is for messages.
     Scalar(&'static str),
-    /// Aggregates, and of the columns only the grouped ones.
+    /// Aggregates. Of the columns, only the grouped ones are allowed.
     Grouped(&'a Grouping),
     /// Aggregates with OVER.
     Over(&'a OverCalls),
@@ -46,9 +46,9 @@ pub(crate) struct ExpressionBinder<'a> {
     pub scope: &'a Scope,
     /// The clause.
     pub place: Place<'a>,
-    /// How deep the binder is.
+    /// The depth of the current expression.
     pub depth: usize,
-    /// Where the expression around is: for parts that have no place of their own.
+    /// The place of the enclosing expression, for parts without a place of their own.
     pub around: Span,
 }
 
@@ -141,7 +141,7 @@ impl<'a> ExpressionBinder<'a> {
         }
         let (index, taken) = match self.scope.resolve(path, span) {
             Ok(found) => found,
-            // Functions without parentheses, such as CURRENT_DATE, are names to the parser.
+            // To the parser, functions without parentheses, such as CURRENT_DATE, are names.
             Err(error) => match path {
                 [name] if name.quote_style.is_none() && is_niladic(&name.value) => {
                     return self.call(&name.value, Vec::new(), span);
@@ -240,7 +240,6 @@ impl<'a> ExpressionBinder<'a> {
                 }
                 let is_literal = bound.as_literal().is_some();
                 let negative = Expression::negate(bound).map_err(|error| refused(&error, span))?;
-                let negative = negative;
                 Ok(if is_literal { self.fold(negative) } else { negative })
             }
             other => Err(Diagnostic::at(span, format!("operator {other} is not supported"))),
@@ -293,7 +292,7 @@ impl<'a> ExpressionBinder<'a> {
         self.compare_bound(operator, left, right, span)
     }
 
-    /// `(a, b) = (c, d)` is `a = c AND b = d`, also where one of them is NULL.
+    /// `(a, b) = (c, d)` means `a = c AND b = d`, with its NULL semantics.
     fn equal_fields(&self, left: &[Expr], right: &[Expr], span: Span) -> Result<Expression> {
         let mut all: Option<Expression> = None;
         for (left, right) in left.iter().zip(right) {
@@ -306,7 +305,7 @@ impl<'a> ExpressionBinder<'a> {
         all.ok_or_else(|| Diagnostic::at(span, "a row needs at least one field"))
     }
 
-    /// `left operator right`, both in one type.
+    /// `left operator right`, both converted to their common type.
     pub(crate) fn compare_bound(
         &self,
         operator: Comparison,
@@ -322,7 +321,7 @@ impl<'a> ExpressionBinder<'a> {
             return Err(Diagnostic::at(span, format!("{} cannot be compared", sql_type(left.data_type()))));
         }
         let is_literal = |side: &Expression| side.as_literal().is_some();
-        // Others are not folded: what they are is kept in the meaning of operators.
+        // Other comparisons are not folded, because the meanings in checkpoints contain them unfolded.
         let folds = has_floats(left.data_type()) && is_literal(&left) && is_literal(&right);
         let compared = compare(operator, left, right, span)?;
         Ok(if folds { self.fold(compared) } else { compared })
@@ -388,7 +387,7 @@ impl<'a> ExpressionBinder<'a> {
         Expression::not(condition).map_err(|error| refused(&error, span))
     }
 
-    /// Whether the value equals one in the list; the list is halved so that a long one does not nest deeply.
+    /// Whether the value equals one in the list. The list is halved, so that a long list does not nest deeply.
     fn equals_any(&self, value: &Expression, list: &[Expression], span: Span) -> Result<Expression> {
         match list {
             [] => Ok(self.literal(Scalar::Boolean(Some(false)))),
@@ -422,7 +421,7 @@ impl<'a> ExpressionBinder<'a> {
                 let operand = values.next();
                 whens = values.collect();
                 match operand {
-                    // Arrow would compare them otherwise.
+                    // Arrow's comparison of floating-point numbers differs from Flink's.
                     Some(operand) if has_floats(operand.data_type()) => {
                         for when in &mut whens {
                             *when = self.compare_bound(Comparison::Eq, operand.clone(), when.clone(), span)?;
@@ -453,7 +452,7 @@ impl<'a> ExpressionBinder<'a> {
         let Some(ObjectNamePart::Identifier(name)) = name.0.first() else {
             return Err(Diagnostic::at(span, "expected CAST(… AS type)"));
         };
-        // The tokens of the type were joined by blanks, so their places are lost: errors point at its start.
+        // The dialect joined the tokens of the type by blanks, so their places are lost. Errors point at its start.
         let at_type = |diagnostic: Diagnostic| Diagnostic {
             help: diagnostic.help,
             ..Diagnostic::at(name.span, diagnostic.message)
@@ -477,7 +476,7 @@ impl<'a> ExpressionBinder<'a> {
     }
 }
 
-/// The error about a CAST that Flink does not have.
+/// The error about a CAST that Flink does not support.
 fn no_cast(from: &DataType, to: &DataType, span: Span) -> Diagnostic {
     let diagnostic = Diagnostic::at(span, format!("{} cannot be converted to {}", sql_type(from), sql_type(to)));
     match (from, to) {
@@ -491,7 +490,7 @@ fn no_cast(from: &DataType, to: &DataType, span: Span) -> Diagnostic {
     }
 }
 
-/// A number literal: INT, BIGINT when it needs more, DECIMAL with a point, DOUBLE with an exponent.
+/// A number literal: INT, or BIGINT or DECIMAL if it is larger; DECIMAL with a point; DOUBLE with an exponent.
 fn number(text: &str) -> std::result::Result<Scalar, String> {
     let bad = || format!("number {text} is out of range");
     if text.contains(['e', 'E']) {
@@ -524,7 +523,7 @@ fn number(text: &str) -> std::result::Result<Scalar, String> {
     }
 }
 
-/// Whether a name is a function that may stand without parentheses.
+/// Whether a name is a function that may be called without parentheses.
 fn is_niladic(name: &str) -> bool {
     ["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME", "PI"]
         .iter()
@@ -535,7 +534,7 @@ fn compare(operator: Comparison, left: Expression, right: Expression, span: Span
     Expression::compare(operator, left, right).map_err(|error| refused(&error, span))
 }
 
-/// An expression that cannot be built.
+/// The error about an expression that cannot be built.
 pub(crate) fn refused(error: &Error, span: Span) -> Diagnostic {
     Diagnostic::at(span, error.to_string())
 }

@@ -19,13 +19,13 @@ use crate::diagnostics::{Diagnostic, Result};
 /// One expression of GROUP BY.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// The expression, over the rows that are aggregated.
+    /// The expression, over the columns of the rows that are aggregated.
     pub bound: Expression,
-    /// What is grouped by in its place: keys are flat, so an ARRAY, MAP or ROW becomes BYTES.
+    /// The key to group by instead: keys are flat, so an ARRAY, MAP or ROW is packed into BYTES.
     packed: Option<Expression>,
-    /// Whether it is a column of the window.
+    /// Whether it is a window column.
     pub role: Role,
-    /// The name of the column, where it is one.
+    /// The name of the key column.
     pub name: String,
 }
 
@@ -46,7 +46,7 @@ impl Entry {
         self.packed.as_ref().unwrap_or(&self.bound)
     }
 
-    /// The value of the entry, of the column behind the aggregation that has its key.
+    /// The value of the entry, from its key column in the result of the aggregation.
     pub(crate) fn value(&self, binder: &ExpressionBinder<'_>, column: Expression, span: Span) -> Result<Expression> {
         if self.packed.is_none() {
             return Ok(column);
@@ -55,7 +55,7 @@ impl Entry {
     }
 }
 
-/// What a query with GROUP BY is made of, while its SELECT and HAVING are bound.
+/// A query with GROUP BY, while its SELECT and HAVING are bound.
 #[derive(Clone, Debug)]
 pub(crate) struct Grouping {
     /// The columns of the rows that are aggregated.
@@ -67,7 +67,8 @@ pub(crate) struct Grouping {
 }
 
 impl Grouping {
-    /// The columns behind the aggregation: the entries, then the aggregates. No script can name them.
+    /// The columns of the aggregation's result: the entries, then the aggregates. They have a name that no script can
+    /// contain.
     pub(crate) fn output(&self) -> Scope {
         let mut fields: Vec<Field> = self.entries.iter().map(|entry| field(&entry.name, entry.key())).collect();
         fields.extend(
@@ -78,7 +79,7 @@ impl Grouping {
         Scope { fields: names, schema: schema(fields) }
     }
 
-    /// The column behind the aggregation that has the value of an expression of GROUP BY.
+    /// The value of a GROUP BY expression, from the result of the aggregation. `None` for other expressions.
     pub(crate) fn key_of(&self, binder: &ExpressionBinder<'_>, expression: &Expr) -> Option<Expression> {
         if matches!(expression, Expr::Value(_) | Expr::Interval(_) | Expr::TypedString(_)) {
             return None;
@@ -102,8 +103,8 @@ impl Grouping {
     }
 }
 
-/// Aggregates the rows of a relation. Gives the operator, and for every column of [`Grouping::output`] its position
-/// there.
+/// Aggregates the rows of a relation. Returns the operator, and the position in its output of every column of
+/// [`Grouping::output`].
 pub(crate) fn aggregate(
     relation: &Relation,
     entries: &[Entry],
@@ -203,7 +204,7 @@ pub(crate) fn aggregate(
     Ok(finish(below, aggregate, (entries, drafts), place))
 }
 
-/// The operator with its schema, and where each entry and each aggregate is in it.
+/// The operator with its schema, and the positions of the entries and aggregates in it.
 fn finish(
     input: Rel,
     aggregate: WindowAggregate,
@@ -245,7 +246,7 @@ fn finish(
     (rel, positions)
 }
 
-/// The columns computed in front of the aggregation, each expression once.
+/// The columns that are computed before the aggregation, each expression once.
 struct Front {
     columns: Vec<Projection>,
 }
@@ -264,7 +265,7 @@ impl Front {
         }
     }
 
-    /// The position of an expression, which is added if it is new. What is volatile is new each time.
+    /// The position of an expression, which is added if it is new. A volatile expression is always new.
     fn add(&mut self, expression: Expression, name: &str) -> usize {
         if !expression.is_volatile()
             && let Some(index) = self.columns.iter().position(|known| known.expression == expression)
@@ -303,7 +304,7 @@ fn check_windows(relation: &Relation, has_start: bool, has_end: bool, span: Span
     }
 }
 
-/// A session is per key: its PARTITION BY must be what is grouped by.
+/// Checks that the PARTITION BY of a session is what the query groups by, because sessions are per key.
 fn check_session(
     assigner: &WindowAssigner,
     partition: &[usize],
@@ -321,10 +322,11 @@ fn check_session(
         .help("write SESSION(TABLE t PARTITION BY k, …) and GROUP BY k, window_start, window_end"))
 }
 
-/// How large an expression in front of an aggregation may become by putting others into it.
+/// The maximum size of an expression before an aggregation after a substitution.
 const SIZE_MAX: usize = 5_000;
 
-/// Takes the Calcs off an operator: what they filter by and compute, over the columns of what is below them.
+/// Removes the Calcs on top of an operator. Returns their filter and columns, over the columns of the operator below
+/// them.
 fn peel(rel: &Rel) -> (Option<Expression>, Vec<Expression>, &Rel) {
     let mut columns: Vec<Expression> = (0..rel.schema.fields().len()).map(|index| column(&rel.schema, index)).collect();
     let mut filter: Option<Expression> = None;

@@ -1,4 +1,4 @@
-//! Binds `INSERT INTO`: the columns of the query, by position, converted to those of the table.
+//! Binds `INSERT INTO`: matches the columns of the query by position, and converts them to those of the table.
 
 use arrow::datatypes::{Field, SchemaRef};
 use eddyline_job_graph::Projection;
@@ -19,18 +19,18 @@ use crate::diagnostics::{Diagnostic, Result, both};
 use crate::parse::statements::Insert;
 use crate::suggestion::listed;
 
-/// An INSERT, bound: the rows have the columns the table's connector writes.
+/// A bound INSERT. Its rows have the columns that the table's connector writes.
 #[derive(Clone, Debug)]
 pub(crate) struct BoundInsert {
     /// The table's name.
     pub table: String,
-    /// Where the name is.
+    /// The place of the name.
     pub span: Span,
     /// The rows: the physical columns, then the metadata columns that are not virtual.
     pub rel: Rel,
-    /// The columns as the sink takes them: the table's declaration decides what may be NULL.
+    /// The schema of the sink. The table's declaration decides which columns may be NULL.
     pub output: SchemaRef,
-    /// The enforcers of what the table's columns declare, as EXPLAIN shows them.
+    /// The constraint enforcers of the table's columns, as EXPLAIN shows them.
     pub constraints: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn bind(session: &Session, catalog: &Catalog, insert: &Insert) -> Res
     let span = insert.table.first().map_or(insert.query.span, |name| name.span);
     let table = catalog.resolve(&insert.table).and_then(|name| catalog.table(name, span));
     if let Ok(table) = table {
-        catalog.note_use(&table.descriptor.name, true, span);
+        catalog.record_use(&table.descriptor.name, true, span);
     }
     let (table, relation) = both(table, QueryBinder::new(session, catalog).bind(&insert.query))?;
     let targets = targets(table, insert.columns.as_deref())?;
@@ -58,14 +58,14 @@ pub(crate) fn bind(session: &Session, catalog: &Catalog, insert: &Insert) -> Res
     Ok(BoundInsert { table: table.descriptor.name.clone(), span, rel, output, constraints })
 }
 
-/// A column of the table that is written.
+/// A column of the table that the INSERT writes.
 struct Target {
     field: Field,
     /// Its position in the sink's schema.
     position: usize,
 }
 
-/// What a sink of the table takes: the physical columns, then the metadata columns that are not virtual.
+/// The columns of a sink of the table: the physical columns, then the metadata columns that are not virtual.
 pub(crate) fn sink_fields(table: &Table) -> Vec<Field> {
     let physical = table.descriptor.schema.fields().iter().map(|field| field.as_ref().clone());
     let metadata = table
@@ -84,7 +84,7 @@ fn targets(table: &Table, listed_columns: Option<&[Ident]>) -> Result<Vec<Target
         Some(Target { field: fields[position].clone(), position })
     };
     match listed_columns {
-        // In the order of the DDL.
+        // Columns match in DDL order.
         None => Ok(table.columns.iter().filter_map(|column| target(column.field.name())).collect()),
         Some(columns) => {
             let mut targets: Vec<Target> = Vec::new();

@@ -20,7 +20,7 @@ use super::session::Session;
 use super::types::{DAY_TIME, YEAR_MONTH};
 use crate::diagnostics::{Diagnostic, Result, is_empty};
 
-/// The OVER aggregates of a SELECT list, while it is bound.
+/// The OVER aggregates of a SELECT list, while the list is bound.
 #[derive(Clone, Debug)]
 pub(crate) struct OverCalls {
     /// The columns of the rows.
@@ -30,7 +30,8 @@ pub(crate) struct OverCalls {
 }
 
 impl OverCalls {
-    /// The columns behind the aggregation: those of the rows, then the aggregates, which no script can name.
+    /// The columns of the aggregation's result: those of the rows, then the aggregates. The aggregates have a name that
+    /// no script can contain.
     pub(crate) fn output(&self) -> Scope {
         let mut fields: Vec<Field> = self.input.schema.fields().iter().map(|field| field.as_ref().clone()).collect();
         fields.extend(
@@ -46,15 +47,15 @@ impl OverCalls {
     }
 }
 
-/// A window of OVER, bound.
+/// The bound window of an OVER clause.
 struct Window {
     keys: Vec<Expression>,
     time: usize,
     frame: OverFrame,
 }
 
-/// Binds the calls with OVER in a SELECT list, and puts the operator on top of the rows. Gives the operator, the calls,
-/// and for every column of [`OverCalls::output`] its position.
+/// Binds the calls with OVER in a SELECT list, and adds their operator. Returns the operator, the calls, and the
+/// position in its output of every column of [`OverCalls::output`].
 pub(crate) fn over(
     session: &Session,
     relation: &Relation,
@@ -174,7 +175,7 @@ fn bind_window(binder: &ExpressionBinder<'_>, spec: &WindowSpec, span: Span) -> 
         let place = place_of(expression, span);
         let bound = binder.bind(expression)?;
         let bound = match bound.data_type() {
-            // Keys are flat, and nobody sees them.
+            // Keys are flat, and are not part of the result.
             nested if nested.is_nested() => binder.call_exact(pack(nested), vec![bound], place)?,
             interval if *interval == DAY_TIME || *interval == YEAR_MONTH || interval.is_null() => {
                 let name = sql_type(interval);

@@ -1,4 +1,4 @@
-//! The SELECT list: what `*` stands for, the names of columns, and the roles they keep.
+//! The SELECT list: expansion of `*`, names of columns, and the roles that they keep.
 
 use eddyline_job_graph::Projection;
 use sqlparser::ast::{Expr, Ident, SelectItem, SelectItemQualifiedWildcardKind, Spanned};
@@ -13,15 +13,15 @@ use crate::diagnostics::{Diagnostic, Result, all};
 
 /// An item of a SELECT list.
 pub(crate) struct Item {
-    /// The expression; `None` for a column that `*` stands for.
+    /// The expression. `None` for a column of `*`.
     pub expression: Option<Expr>,
-    /// The position of a column that `*` stands for.
+    /// The position of a column of `*`.
     column: usize,
     /// Its name in the result.
     pub name: String,
 }
 
-/// The items of a SELECT list, with `*` replaced by the columns it stands for.
+/// The items of a SELECT list, with `*` expanded.
 pub(crate) fn expand(relation: &Relation, items: &[SelectItem], span: Span) -> Result<Vec<Item>> {
     let mut expanded = Vec::with_capacity(items.len());
     for item in items {
@@ -74,7 +74,7 @@ pub(crate) fn expand(relation: &Relation, items: &[SelectItem], span: Span) -> R
     Ok(expanded)
 }
 
-/// Computes the items of a SELECT list. `positions` says where the columns of the binder's scope are in `rel`.
+/// Computes the items of a SELECT list. `positions` maps the columns of the binder's scope to those of `rel`.
 pub(crate) fn project(
     binder: &ExpressionBinder<'_>,
     rel: Rel,
@@ -120,7 +120,7 @@ fn column_of(
     Ok((Projection { expression, name: item.name.clone() }, field))
 }
 
-/// A column handed on keeps its role, and `PROCTIME()` makes a processing-time attribute.
+/// The role of an item. A column keeps its role, and `PROCTIME()` gives a processing-time attribute.
 fn role_of(binder: &ExpressionBinder<'_>, item: &Item, bound: &Expression) -> Role {
     if let Some(index) = bound.as_column() {
         return binder.scope.role(index);
@@ -136,7 +136,7 @@ pub(crate) fn is_proctime(expression: &Expr) -> bool {
     matches!(expression, Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case("PROCTIME"))
 }
 
-/// The name a column gets from its expression.
+/// The name that a column gets from its expression, if it gets one.
 pub(crate) fn name_of(expression: &Expr) -> Option<String> {
     match expression {
         Expr::Identifier(name) => Some(name.value.clone()),

@@ -1,4 +1,4 @@
-//! Binds queries: FROM, WHERE, SELECT, WITH, UNION ALL. What is not supported is refused by its name.
+//! Binds queries: FROM, WHERE, SELECT, WITH, UNION ALL. Unsupported clauses are refused by name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,9 +27,9 @@ use super::{types, windowing};
 use crate::diagnostics::{Diagnostic, Result, all, both, is_empty};
 use crate::parse::window_tvf::{PLACEHOLDER, ParsedQuery};
 
-/// How deep queries, views and subqueries may be nested.
+/// The maximum nesting of queries, views and subqueries.
 const DEPTH_MAX: usize = 48;
-/// How many tables a statement may read, views counted as often as they are used.
+/// The maximum number of tables that a statement reads. The tables of a view count for each use of the view.
 const TABLES_MAX: usize = 2_000;
 
 /// Binds the queries of one statement.
@@ -38,14 +38,14 @@ pub(crate) struct QueryBinder<'a> {
     catalog: &'a Catalog,
     tables_left: usize,
     depth: usize,
-    /// How many views are between this statement and the tables.
+    /// The number of views between this statement and the tables.
     pub(crate) views_below: usize,
 }
 
-/// What a query can see besides the catalog.
+/// What a query can refer to in addition to the catalog.
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
-    /// The statement's text around it: its window functions, and its place.
+    /// The enclosing query of the statement: its window functions, and its place.
     pub parsed: &'a ParsedQuery,
     /// The queries of WITH, by name.
     pub with: &'a BTreeMap<String, Relation>,
@@ -63,7 +63,7 @@ impl<'a> QueryBinder<'a> {
         self.bind_query(&parsed.query, Surroundings { parsed, with: &with })
     }
 
-    /// Binds a query that stands inside of another.
+    /// Binds a query inside of another.
     pub(crate) fn bind_query(&mut self, query: &Query, around: Surroundings<'_>) -> Result<Relation> {
         if self.depth >= DEPTH_MAX {
             return Err(Diagnostic::at(around.parsed.span, "queries are nested too deeply"));
@@ -115,7 +115,7 @@ impl<'a> QueryBinder<'a> {
     }
 
     fn bind_union(&mut self, body: &SetExpr, around: Surroundings<'_>, span: Span) -> Result<Relation> {
-        // UNION ALL chains to the left; they may be long.
+        // UNION ALL is left-associative. A loop instead of recursion allows long chains.
         let mut sides = Vec::new();
         let mut current = body;
         while let SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, left, right } =
@@ -211,7 +211,7 @@ impl<'a> QueryBinder<'a> {
         let binder =
             ExpressionBinder { around: span, ..ExpressionBinder::new(self.session, &input, Place::Scalar("GROUP BY")) };
         let mut entries: Vec<Entry> = Vec::new();
-        // GROUP BY (a, b) is GROUP BY a, b.
+        // GROUP BY (a, b) means GROUP BY a, b.
         let listed = group_by.iter().flat_map(|expression| match expression {
             Expr::Tuple(fields) => fields.as_slice(),
             single => std::slice::from_ref(single),
@@ -281,7 +281,7 @@ impl<'a> QueryBinder<'a> {
         project(&binder, rel, items, Some(&positions))
     }
 
-    /// `SELECT DISTINCT` of rows in windows: grouping by all columns.
+    /// `SELECT DISTINCT` of rows with windows: groups by all columns.
     fn bind_distinct(&self, relation: Relation, span: Span) -> Result<Relation> {
         if relation.with_role(Role::WindowStart).is_none() || relation.with_role(Role::WindowEnd).is_none() {
             return Err(Diagnostic::at(span, "SELECT DISTINCT without a window is not supported yet")
@@ -371,7 +371,7 @@ impl<'a> QueryBinder<'a> {
         match catalog.get(name, span)? {
             Object::Table(table) => {
                 self.count_tables(1, span)?;
-                catalog.note_use(name, false, span);
+                catalog.record_use(name, false, span);
                 let rel = table.scan(name);
                 Ok(Relation { rel, fields: table.fields() }.qualified(name))
             }
@@ -381,7 +381,7 @@ impl<'a> QueryBinder<'a> {
                 }
                 let tables = view.relation.rel.tables();
                 self.count_tables(tables.len(), span)?;
-                tables.iter().for_each(|table| catalog.note_use(table, false, span));
+                tables.iter().for_each(|table| catalog.record_use(table, false, span));
                 self.views_below = self.views_below.max(view.depth + 1);
                 Ok(view.relation.clone().qualified(name))
             }
@@ -396,7 +396,7 @@ impl<'a> QueryBinder<'a> {
     }
 }
 
-/// The columns of an operator as they are.
+/// The columns of an operator, unchanged.
 pub(crate) fn identity(rel: &Rel) -> Vec<Projection> {
     (0..rel.schema.fields().len())
         .map(|index| Projection {
@@ -426,7 +426,7 @@ fn aliased(relation: Relation, alias: Option<&TableAlias>) -> Result<Relation> {
     }
 }
 
-/// The relation under another name, and its columns too when they are listed.
+/// The relation under another name; with listed `columns`, also its columns under other names.
 pub(crate) fn rename<'a>(
     relation: Relation,
     name: &Ident,
@@ -448,7 +448,7 @@ pub(crate) fn rename<'a>(
     Ok(relation)
 }
 
-/// The place of something, or of what is around it.
+/// The place of a node, or of the enclosing one if it has none.
 pub(crate) fn place(own: Span, around: Span) -> Span {
     if is_empty(own) { around } else { own }
 }
@@ -502,7 +502,7 @@ fn refuse_select_clauses(select: &Select, span: Span) -> Result<()> {
     }
 }
 
-/// NULL of a type as an expression, where a column is not given.
+/// NULL of a type as an expression, for a column without a value.
 pub(crate) fn null_of(data_type: &arrow::datatypes::DataType) -> Option<super::relation::Expression> {
     Scalar::null(data_type).ok().map(super::relation::Expression::literal)
 }

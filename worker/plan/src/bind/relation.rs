@@ -1,5 +1,4 @@
-//! What a query is bound to: a tree of relational operators over column positions, and the names under which its
-//! columns are known.
+//! A bound query: a tree of relational operators over column positions, and the names of its columns.
 
 use std::sync::Arc;
 
@@ -9,17 +8,17 @@ use eddyline_job_graph::{Over, Projection, TimeColumn, WindowAggregate, WindowAs
 /// An expression over column positions.
 pub(crate) use eddyline_expression::Expr as Expression;
 
-/// A relational operator and what is below it.
+/// A relational operator and its inputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Rel {
-    /// The columns it gives.
+    /// The columns that it produces.
     pub schema: SchemaRef,
     /// What it does.
     pub kind: RelKind,
 }
 
 impl Rel {
-    /// The tables that are read below, each as often as it is read.
+    /// The tables that the tree reads, each as often as it is read.
     pub(crate) fn tables(&self) -> Vec<&str> {
         match &self.kind {
             RelKind::Scan { table } => vec![table],
@@ -40,63 +39,63 @@ pub(crate) enum RelKind {
         /// The table's name.
         table: String,
     },
-    /// Filters and computes.
+    /// Filters rows and computes columns.
     Calc {
-        /// What is below.
+        /// The input.
         input: Box<Rel>,
-        /// Which rows stay.
+        /// Rows for which this is not TRUE are dropped.
         filter: Option<Expression>,
         /// The columns.
         columns: Vec<Projection>,
     },
-    /// Adds `window_start`, `window_end`, `window_time` behind the columns.
+    /// Appends the columns `window_start`, `window_end` and `window_time`.
     Window {
-        /// What is below.
+        /// The input.
         input: Box<Rel>,
-        /// How windows are cut.
+        /// How rows are assigned to windows.
         assigner: WindowAssigner,
         /// The time attribute.
         time: TimeColumn,
-        /// The columns of PARTITION BY, of a session.
+        /// The columns of PARTITION BY, only for SESSION.
         partition: Vec<usize>,
-        /// The place of the call, as line, column and length.
+        /// The place of the call in the script.
         place: sqlparser::tokenizer::Span,
     },
     /// Aggregates over windows.
     Aggregate {
-        /// What is below.
+        /// The input.
         input: Box<Rel>,
-        /// What is computed.
+        /// The aggregates.
         aggregate: WindowAggregate,
-        /// The place of the window.
+        /// The place of the window or of GROUP BY.
         place: sqlparser::tokenizer::Span,
     },
-    /// Aggregates over the rows before.
+    /// Aggregates with OVER.
     Over {
-        /// What is below.
+        /// The input.
         input: Box<Rel>,
-        /// What is computed.
+        /// The aggregates.
         over: Over,
-        /// The place of its first call.
+        /// The place of the first call.
         place: sqlparser::tokenizer::Span,
     },
-    /// All rows of all.
+    /// UNION ALL.
     Union {
-        /// What is below.
+        /// The input.
         inputs: Vec<Rel>,
     },
 }
 
-/// What a column is besides its values.
+/// The special meaning of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Nothing else.
+    /// No special meaning.
     Plain,
-    /// An event-time attribute: the watermark speaks about it.
+    /// An event-time attribute: the watermark refers to it.
     Rowtime,
     /// A processing-time attribute.
     Proctime,
-    /// `window_start` of the window that rows are in.
+    /// `window_start` of the row's window.
     WindowStart,
     /// `window_end`.
     WindowEnd,
@@ -105,20 +104,20 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Whether windows can be cut by it.
+    /// Whether it is an event-time attribute.
     pub(crate) fn is_event_time(self) -> bool {
         matches!(self, Self::Rowtime | Self::WindowTime)
     }
 }
 
-/// A column under its name.
+/// A named column.
 #[derive(Clone, Debug)]
 pub(crate) struct ScopeField {
-    /// The table or alias in front of the point.
+    /// The table or alias that qualifies the name.
     pub qualifier: Option<String>,
     /// The column's name.
     pub name: String,
-    /// What it is besides its values.
+    /// Its special meaning.
     pub role: Role,
 }
 
@@ -132,7 +131,7 @@ pub(crate) struct Relation {
 }
 
 impl Relation {
-    /// The same under another qualifier.
+    /// The relation with this qualifier for all columns.
     pub(crate) fn qualified(mut self, qualifier: &str) -> Self {
         for field in &mut self.fields {
             field.qualifier = Some(qualifier.to_owned());
@@ -140,7 +139,7 @@ impl Relation {
         self
     }
 
-    /// The column with a role.
+    /// The position of the first column with a role.
     pub(crate) fn with_role(&self, role: Role) -> Option<usize> {
         self.fields.iter().position(|field| field.role == role)
     }

@@ -1,4 +1,4 @@
-//! The columns an expression can name, and finding them by name.
+//! The columns that an expression can refer to, and their resolution by name.
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use eddyline_stream::sql_type;
@@ -9,7 +9,7 @@ use super::relation::{Relation, Role, ScopeField};
 use crate::diagnostics::{Diagnostic, Result};
 use crate::suggestion::{listed, nearest};
 
-/// The columns an expression can name. Names are case-sensitive, as in Flink.
+/// The columns that an expression can refer to. Names are case-sensitive, as in Flink.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     /// The names, by position.
@@ -24,8 +24,8 @@ impl Scope {
         Self { fields: relation.fields.clone(), schema: relation.rel.schema.clone() }
     }
 
-    /// The column that the first of the identifiers name, and how many of them it took; what follows are fields of
-    /// rows.
+    /// Resolves the first one or two identifiers to a column. Returns its position and the number of identifiers that
+    /// it took. The identifiers after them are fields of rows.
     pub(crate) fn resolve(&self, path: &[Ident], span: Span) -> Result<(usize, usize)> {
         let Some(first) = path.first() else { return Err(Diagnostic::at(span, "expected a column")) };
         if let Some(second) = path.get(1) {

@@ -1,4 +1,4 @@
-//! What all statements of a script share: the functions, and the time zone they work in.
+//! The context of expressions: functions, time zone, and enforcement of constraints.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use eddyline_functions::{Clock, FunctionContext};
 use eddyline_job_graph::{Settings, SinkConstraints};
 use eddyline_stream::TimeZone;
 
-/// The functions of a job.
+/// The context that a statement is bound in.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     /// The session time zone and the clock.
     pub functions: FunctionContext,
-    /// What tables that are written do about values that are not as declared.
+    /// How sinks enforce the constraints of their columns.
     pub sink_constraints: SinkConstraints,
 }
 
@@ -24,12 +24,12 @@ impl Session {
         Self { functions: FunctionContext::new(time_zone, Clock::System), sink_constraints: settings.sink_constraints }
     }
 
-    /// The scalar function of a name, in any case.
+    /// The scalar function with this name, in any case.
     pub(crate) fn function(&self, name: &str) -> Option<Arc<dyn ScalarFunction>> {
         eddyline_functions::scalar_function(name, &self.functions)
     }
 
-    /// The names of all scalar functions.
+    /// The names and aliases of all scalar functions, sorted.
     pub(crate) fn function_names(&self) -> Vec<String> {
         let mut names = Vec::new();
         for function in eddyline_functions::scalar_functions(&self.functions) {
@@ -40,7 +40,7 @@ impl Session {
         names
     }
 
-    /// The function that converts as Flink's CAST does, where Arrow's cast does not.
+    /// The function for a CAST where Flink's differs from Arrow's.
     pub(crate) fn flink_cast(&self, from: &DataType, to: &DataType, or_null: bool) -> Option<Arc<dyn ScalarFunction>> {
         eddyline_functions::flink_cast(from, to, or_null, &self.functions)
     }

@@ -1,4 +1,4 @@
-//! Makes a table of the catalog from `CREATE TABLE`: LIKE, computed columns, watermark.
+//! Binds `CREATE TABLE`: LIKE, computed columns, watermark.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ const ALIGNMENT_GROUP: &str = "scan.watermark.alignment.group";
 const ALIGNMENT_INTERVAL: &str = "scan.watermark.alignment.update-interval";
 const ALIGNMENT_INTERVAL_DEFAULT: Duration = Duration::from_millis(100);
 
-/// The table that a `CREATE TABLE` describes.
+/// Binds a `CREATE TABLE`.
 pub(crate) fn bind(session: &Session, catalog: &Catalog, definition: CreateTable) -> Result<Table> {
     let definition = match definition.like.clone() {
         Some(like) => {
@@ -43,7 +43,7 @@ pub(crate) fn bind(session: &Session, catalog: &Catalog, definition: CreateTable
     };
     check_columns(&definition, &name)?;
     let mut descriptor = describe(&definition, &name);
-    // These are about event time, not about the connector: it does not get to see them.
+    // These options are about event time, so they are removed before the connector sees the options.
     let future_skew_max = take_duration(&definition, &mut descriptor, "watermark.max-future-skew")?;
     let alignment = take_alignment(&definition, &mut descriptor)?;
     let mut columns = bind_columns(session, &definition, &descriptor)?;
@@ -152,7 +152,7 @@ fn describe(definition: &CreateTable, name: &Ident) -> TableDescriptor {
     }
 }
 
-/// Binds all columns. A computed column sees the columns of the reader, and the computed columns above it.
+/// Binds all columns. A computed column can refer to the columns of the reader, and to the computed columns above it.
 fn bind_columns(session: &Session, definition: &CreateTable, descriptor: &TableDescriptor) -> Result<Vec<Column>> {
     let reader = reader_schema(descriptor);
     let plain = |name: &str| ScopeField { qualifier: None, name: name.to_owned(), role: Role::Plain };
@@ -253,7 +253,7 @@ fn bind_watermark(session: &Session, definition: &WatermarkDefinition, columns: 
     Ok(Watermark { column: index, expression: bound, delay_ms })
 }
 
-/// How far an expression is behind a column, if it is the column or the column minus an interval.
+/// The delay of an expression behind a column in milliseconds, if it is the column or the column minus an interval.
 fn delay(expression: &Expression, time: usize) -> Option<i64> {
     if expression.as_column() == Some(time) {
         return Some(0);
@@ -269,7 +269,7 @@ fn delay(expression: &Expression, time: usize) -> Option<i64> {
     }
 }
 
-/// The definition with what LIKE takes over from `source`.
+/// Merges a definition with what its LIKE includes from `source`.
 fn merge(source: &CreateTable, own: CreateTable, like: &Like) -> Result<CreateTable> {
     let strategy = |feature: LikeFeature| {
         let default = if feature == LikeFeature::Options { LikeStrategy::Overwriting } else { LikeStrategy::Including };

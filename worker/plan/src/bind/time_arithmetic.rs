@@ -1,4 +1,4 @@
-//! `+ - *` with intervals: points in time move by them, they add up, and whole numbers multiply them.
+//! `+ - *` with intervals: a point in time plus or minus an interval, sums of intervals, and multiples of intervals.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use eddyline_expression::{Arithmetic, Scalar};
@@ -44,7 +44,7 @@ impl ExpressionBinder<'_> {
                 self.binary(operator, left, right, span)
             }
             (DataType::Date32, b) if *b == DAY_TIME => {
-                // What is less than a day does not move a DATE.
+                // A DATE moves by whole days only.
                 let milliseconds = self.cast_plain(right, &DataType::Int64, span)?;
                 let day = self.literal(Scalar::Int64(Some(DAY_MS)));
                 let days = self.binary(Arithmetic::Divide, milliseconds, day, span)?;
@@ -67,7 +67,7 @@ impl ExpressionBinder<'_> {
         }
     }
 
-    /// An interval several times.
+    /// An interval multiplied by a whole number.
     fn times(&self, interval: Expression, count: Expression, span: Span) -> Result<Expression> {
         if *interval.data_type() == DAY_TIME {
             let milliseconds = self.cast_plain(interval, &DataType::Int64, span)?;

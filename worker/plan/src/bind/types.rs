@@ -1,14 +1,14 @@
-//! Flink's types: which are alike, and which converts to which with and without a CAST.
+//! Flink's types: their classes, and which conversions exist with and without a CAST.
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 
 /// TIMESTAMP(3).
 pub(crate) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
-/// A day-time interval: in milliseconds.
+/// A day-time interval, in milliseconds.
 pub(crate) const DAY_TIME: DataType = DataType::Duration(TimeUnit::Millisecond);
 
-/// A year-month interval.
+/// A year-month interval, in months.
 pub(crate) const YEAR_MONTH: DataType = DataType::Interval(IntervalUnit::YearMonth);
 
 /// Whether it is a whole number.
@@ -31,7 +31,7 @@ pub(crate) fn is_point_in_time(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
 }
 
-/// Whether Flink has no CAST from one type to the other, although Arrow could convert the number behind the value.
+/// Whether Flink has no CAST between the types, although Arrow could convert the underlying number.
 pub(crate) fn has_no_cast(from: &DataType, to: &DataType) -> bool {
     use DataType::{Binary, Boolean, Date32, Time32, Timestamp};
     let is_moment = |t: &DataType| matches!(t, Date32 | Time32(_) | Timestamp(..));

@@ -1,4 +1,4 @@
-//! UNION ALL: columns by position, in the types they have in common.
+//! UNION ALL: matches columns by position, and converts them to their common types.
 
 use eddyline_job_graph::Projection;
 use eddyline_stream::sql_type;
@@ -11,7 +11,7 @@ use super::scope::Scope;
 use super::session::Session;
 use crate::diagnostics::{Diagnostic, Result};
 
-/// All rows of all inputs. Types are made equal, names are those of the first.
+/// All rows of all inputs. Columns have the names of the first input and common types.
 pub(crate) fn union(session: &Session, inputs: Vec<(Relation, Span)>) -> Result<Relation> {
     let Some((first, span)) = inputs.first() else {
         return Err(Diagnostic::at(Span::empty(), "UNION ALL needs queries"));
@@ -65,7 +65,7 @@ pub(crate) fn union(session: &Session, inputs: Vec<(Relation, Span)>) -> Result<
     Ok(Relation { rel: Rel { schema: output, kind: RelKind::Union { inputs: converted } }, fields })
 }
 
-/// The columns of a relation under other names, converted to other types.
+/// The relation with its columns renamed and converted.
 fn convert(
     session: &Session,
     input: Relation,

@@ -1,4 +1,4 @@
-//! Binds window table functions: which windows, by which time attribute.
+//! Binds window table functions: the assigner and the time attribute.
 
 use arrow::datatypes::{DataType, Field};
 use eddyline_job_graph::{TimeColumn, WindowAssigner};
@@ -12,7 +12,7 @@ use super::types::TIMESTAMP;
 use crate::diagnostics::{Diagnostic, Result};
 use crate::parse::window_tvf::{WindowInput, WindowKind, WindowTvf};
 
-/// Binds a call: its rows, with `window_start`, `window_end` and `window_time` behind their columns.
+/// Binds a call: its input rows with `window_start`, `window_end` and `window_time` appended.
 pub(crate) fn bind(binder: &mut QueryBinder<'_>, call: &WindowTvf, around: Surroundings<'_>) -> Result<Relation> {
     let input = match &call.input {
         WindowInput::Table(parts) => {
@@ -61,7 +61,7 @@ fn windowed(
 ) -> Relation {
     let mut fields = input.fields;
     for field in &mut fields {
-        // Windows of an aggregation below are plain columns from here on; a time attribute stays one.
+        // The input's own window columns become plain columns. A time attribute stays one.
         field.role = match field.role {
             Role::WindowStart | Role::WindowEnd => Role::Plain,
             Role::WindowTime => Role::Rowtime,
@@ -83,7 +83,7 @@ fn windowed(
     Relation { rel: Rel { schema: schema(columns), kind }, fields }
 }
 
-/// The name, with a number behind it if there is such a column already.
+/// The name, with a number appended if the column already exists.
 fn unique(name: &str, fields: &[ScopeField]) -> String {
     let taken = |candidate: &str| fields.iter().any(|field| field.name == candidate);
     if !taken(name) {

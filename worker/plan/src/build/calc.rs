@@ -1,4 +1,4 @@
-//! Calculations: filters and columns.
+//! Calculations: filters and computed columns.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl Builder {
         Ok(self.push_calc(from, Calc { filter, columns }, output, path))
     }
 
-    /// Adds the operators of a relation that gives its rows under exactly these names and with this NOT NULL.
+    /// Adds the operators of a relation, with the names and the nullability of `output`.
     pub(super) fn add_as(&mut self, rel: Rel, output: &SchemaRef, path: &mut Path) -> Result<NodeId> {
         let from = self.add(named(rel, output), path)?;
         let given = &self.graph.nodes[from].schema;
@@ -66,10 +66,10 @@ impl Builder {
     }
 }
 
-/// The relation with its last calculation under these names.
+/// The relation, with the columns of its last calculation renamed to those of `output`.
 fn named(rel: Rel, output: &SchemaRef) -> Rel {
     match rel.kind {
-        // One that would only hand on the rows of another is left out.
+        // A calculation that only forwards the rows of another one is left out.
         RelKind::Calc { input, filter, columns }
             if matches!(input.kind, RelKind::Calc { .. })
                 && rel.schema == input.schema
@@ -87,7 +87,7 @@ fn named(rel: Rel, output: &SchemaRef) -> Rel {
     }
 }
 
-/// Whether it draws random numbers or asks for the time.
+/// Whether a calculation is volatile, for example random numbers or the current time.
 pub(super) fn is_volatile(calc: &Calc) -> bool {
     calc.filter.iter().chain(calc.columns.iter().map(|column| &column.expression)).any(Expression::is_volatile)
 }
@@ -99,7 +99,7 @@ fn label(calc: &Calc) -> String {
     }
 }
 
-/// The rows behind a calculation.
+/// The rows after a calculation.
 pub(super) fn rows(calc: &Calc, input: Rows) -> Rows {
     let mut rows = input.clone();
     if let Some(filter) = &calc.filter {

@@ -1,7 +1,8 @@
-//! Expressions in a canonical spelling: what they compute, over columns of sources, and never under which names.
+//! Expressions in a canonical spelling: what they compute from columns of sources. Aliases play no part.
 //!
-//! The spelling is kept in checkpoints, so it is not the SQL that EXPLAIN shows: a new release must spell what it spelled
-//! before, or state would seem to belong to another computation. It is for comparing and for reading, not for parsing.
+//! The spelling is kept in checkpoints. A new release must spell an expression as older releases did, or state would
+//! seem to belong to another computation. So the spelling is independent of the SQL that EXPLAIN shows. It is compared
+//! and read, never parsed.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, DecimalType};
@@ -12,10 +13,11 @@ use eddyline_stream::sql_type;
 
 use crate::bind::relation::Expression;
 
-/// The longest spelling. Queries upon queries can square their expressions; what is longer is cut and ends in a digest.
+/// The longest spelling. Nested queries can square the size of expressions. A longer spelling is cut, and ends in a
+/// digest.
 const CHARACTERS_MAX: usize = 400;
 
-/// What an expression computes. `columns` spell the columns that it is over.
+/// Spells an expression. `columns` are the spellings of its input columns.
 pub(crate) fn spell(expression: &Expression, columns: &[String]) -> String {
     let of = |expression: &Expression| spell(expression, columns);
     let list = |expressions: &[Expression]| expressions.iter().map(of).collect::<Vec<_>>().join(", ");
@@ -25,7 +27,7 @@ pub(crate) fn spell(expression: &Expression, columns: &[String]) -> String {
         Kind::Compare { operator, left, right } => {
             let (of_left, of_right, operands) = (of(left), of(right), left.data_type());
             match operator {
-                // These were functions once, and are spelled as such.
+                // Older releases computed these by functions, so they are spelled as calls.
                 Comparison::Distinct | Comparison::NotDistinct if has_floats(operands) => {
                     format!("{operator}({of_left}, {of_right} {operands})")
                 }
@@ -73,7 +75,7 @@ pub(crate) fn spell(expression: &Expression, columns: &[String]) -> String {
     short(text)
 }
 
-/// The conditions that must all hold for a filter to hold.
+/// Adds the conditions of a filter to `into`: the filter holds if all of them hold.
 pub(crate) fn conditions(filter: &Expression, columns: &[String], into: &mut Vec<String>) {
     if let Kind::And(left, right) = filter.kind() {
         conditions(left, columns, into);
@@ -86,8 +88,8 @@ pub(crate) fn conditions(filter: &Expression, columns: &[String], into: &mut Vec
     }
 }
 
-/// The two conditions of `CASE WHEN first THEN second ELSE FALSE END`, which is how the planner once kept the second from
-/// rows that it could fail on.
+/// The two conditions of `CASE WHEN first THEN second ELSE FALSE END`. The planner once wrote AND in this form, so that
+/// the second condition is not evaluated for rows that the first one drops.
 fn guarded(filter: &Expression) -> Option<(&Expression, &Expression)> {
     let Kind::Case(case) = filter.kind() else { return None };
     let is_false = case.otherwise.as_ref()?.as_literal() == Some(&Scalar::Boolean(Some(false)));
@@ -97,7 +99,7 @@ fn guarded(filter: &Expression) -> Option<(&Expression, &Expression)> {
     }
 }
 
-/// A text of bounded length that stands for this one.
+/// Shortens a text to a bounded length. A digest keeps different texts different.
 pub(crate) fn short(text: String) -> String {
     if text.chars().count() <= CHARACTERS_MAX {
         return text;
@@ -116,7 +118,7 @@ fn spell_value(value: &Scalar) -> String {
     }
 }
 
-/// A value that is not NULL.
+/// Spells a value that is not NULL, without its type.
 fn plain(value: &Scalar) -> String {
     match value {
         Scalar::Float32(Some(value)) => value.to_string(),
@@ -159,8 +161,8 @@ fn plain_nested(array: &ArrayRef) -> String {
     }
 }
 
-/// Whether no other value of the type is spelled so: NULL is spelled as an empty text, and a comma in a text as one between
-/// two.
+/// Whether no other value of the type has the same spelling. NULL is spelled as an empty text, and a comma in a text
+/// like a comma between two elements.
 fn reads_as_one(array: &dyn Array) -> bool {
     let separates = |text: &str| text.is_empty() || text.contains([',', ':', '[', ']', '{', '}']);
     array.null_count() == 0
@@ -174,7 +176,7 @@ fn reads_as_one(array: &dyn Array) -> bool {
         }
 }
 
-/// A value in a form that no other value of its type has.
+/// An unambiguous spelling of a value: no other value of the type has the same.
 fn exactly(array: &dyn Array, row: usize) -> String {
     if array.is_null(row) {
         return "NULL".to_owned();

@@ -1,5 +1,5 @@
-//! Which kinds of rows each operator gives, and which it takes: one table of rules. A job in which an operator would get rows
-//! that it cannot take is refused.
+//! The changelog mode of each operator: one table of the kinds of rows that operators produce and accept. A job is
+//! refused if an operator would get rows that it does not accept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +10,16 @@ use sqlparser::tokenizer::Span;
 
 use crate::diagnostics::{Diagnostic, Result, all};
 
-/// Says of every node which kinds of rows it gives. `places` has the places of those that do not take all.
+/// Sets the changelog mode of every node. `places` has the places of the nodes that do not accept every kind.
 ///
 /// # Errors
-/// Names each operator that gets rows which it does not take, and the tables that they come from.
+/// Names each operator that would get rows which it does not accept, and the tables that they come from.
 pub(crate) fn infer(graph: &mut JobGraph, places: &BTreeMap<NodeId, Span>) -> Result<()> {
     for id in 0..graph.nodes.len() {
-        graph.nodes[id].changelog = gives(&graph.nodes[id].kind, input(graph, id));
+        graph.nodes[id].changelog = produces(&graph.nodes[id].kind, input(graph, id));
     }
     let refused = (0..graph.nodes.len()).map(|id| {
-        let more = input(graph, id).without(takes(&graph.nodes[id].kind));
+        let more = input(graph, id).without(accepts(&graph.nodes[id].kind));
         match more.kinds().next() {
             None => Ok(()),
             Some(_) => Err(refuse(graph, id, more, places.get(&id).copied().unwrap_or(Span::empty()))),
@@ -28,34 +28,34 @@ pub(crate) fn infer(graph: &mut JobGraph, places: &BTreeMap<NodeId, Span>) -> Re
     all(refused.collect::<Vec<_>>()).map(|_| ())
 }
 
-/// The kinds of rows that come to a node.
+/// The kinds of rows that a node gets.
 fn input(graph: &JobGraph, id: NodeId) -> ChangelogMode {
     let inputs = graph.nodes[id].inputs.iter().map(|edge| graph.nodes[edge.from].changelog);
     inputs.fold(ChangelogMode::of([]), ChangelogMode::union)
 }
 
-/// The kinds of rows that an operator can take.
-fn takes(kind: &NodeKind) -> ChangelogMode {
+/// The kinds of rows that an operator accepts.
+fn accepts(kind: &NodeKind) -> ChangelogMode {
     match kind {
         NodeKind::Source(_) | NodeKind::Calc(_) | NodeKind::Union => ChangelogMode::ALL,
         NodeKind::WindowAssign(_)
         | NodeKind::LocalWindowAggregate(_)
         | NodeKind::WindowAggregate(_)
         | NodeKind::Over(_) => ChangelogMode::INSERT_ONLY,
-        // Options are checked where their table is used, so that they have no errors here.
+        // The planner checks options where their table is used, so they have no errors here.
         NodeKind::Sink(sink) => {
             SinkConfig::parse(&sink.table).map_or(ChangelogMode::INSERT_ONLY, |config| config.changelog_mode())
         }
     }
 }
 
-/// The kinds of rows that an operator gives, from those that come to it; for a sink those that it gets.
-fn gives(kind: &NodeKind, input: ChangelogMode) -> ChangelogMode {
+/// The kinds of rows that an operator produces from those that it gets. For a sink: those that it gets.
+fn produces(kind: &NodeKind, input: ChangelogMode) -> ChangelogMode {
     match kind {
         NodeKind::Source(source) => {
             SourceConfig::parse(&source.table).map_or(ChangelogMode::INSERT_ONLY, |config| config.changelog_mode())
         }
-        // Half an update that passes a filter is an insert or a delete behind it.
+        // If only one row of an update passes the filter, it becomes an insert or a delete.
         NodeKind::Calc(calc) if calc.filter.is_some() && input.contains(RowKind::UpdateAfter) => {
             input.union(ChangelogMode::of([RowKind::Insert, RowKind::Delete]))
         }
@@ -67,7 +67,7 @@ fn gives(kind: &NodeKind, input: ChangelogMode) -> ChangelogMode {
     }
 }
 
-/// The error about a node that gets `more` than it takes.
+/// The error about a node that gets the kinds in `more`, which it does not accept.
 fn refuse(graph: &JobGraph, id: NodeId, more: ChangelogMode, span: Span) -> Diagnostic {
     let updates = more.contains(RowKind::UpdateBefore) || more.contains(RowKind::UpdateAfter);
     let changes = match (updates, more.contains(RowKind::Delete)) {
@@ -92,7 +92,7 @@ fn refuse(graph: &JobGraph, id: NodeId, more: ChangelogMode, span: Span) -> Diag
     Diagnostic::at(span, format!("{who} doesn't support consuming {changes} changes, which {produced}")).help(help)
 }
 
-/// The tables below a node that give more than inserts.
+/// The tables upstream of a node that produce more than inserts.
 fn producers(graph: &JobGraph, id: NodeId) -> BTreeSet<&str> {
     let node: &Node = &graph.nodes[id];
     match &node.kind {

@@ -1,8 +1,8 @@
-//! What the operators of a job graph compute, canonically: see [`eddyline_state::meaning`].
+//! What the operators of a job graph compute, in a canonical form: see [`eddyline_state::meaning`].
 //!
-//! Works on the finished graph, from the sources to the sinks. On the way it spells each column down to the columns of
-//! sources, so that neither aliases nor the order of columns nor the way a query is cut into subqueries play a part. What
-//! state holds is stated, and nothing that comes behind it.
+//! It is derived from the finished graph, from the sources to the sinks. Each column is spelled in terms of columns of
+//! sources. So aliases, the order of columns and the way a query is cut into subqueries play no part. A meaning
+//! describes what determines the state, and nothing downstream of it.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +15,8 @@ use eddyline_stream::OperatorUid;
 use super::canonical::short;
 use super::{calc, over, source, union, window};
 
-/// What stands against restoring the state of one script into another, as a person reads it; nothing if it fits. The
-/// state of operators in `may_be_left` may be left behind where it fits nobody.
+/// Why the state of one script cannot be restored into another, as a text for people. `None` if it can. `may_be_left`
+/// names the operators whose state may be dropped if no operator continues it.
 pub fn objection_to_state(recorded: &[Operator], job: &[Operator], may_be_left: &[String]) -> Option<String> {
     let may_be_left = may_be_left.iter().map(OperatorUid::new).collect();
     let comparison = compare(recorded, job);
@@ -24,7 +24,7 @@ pub fn objection_to_state(recorded: &[Operator], job: &[Operator], may_be_left: 
     if refused.is_empty() {
         return None;
     }
-    // The ways out come first: who shows the text may cut it.
+    // The remedies come first, because the text may be cut where it is shown.
     let names: Vec<&str> = refused.iter().map(|refusal| refusal.recorded.as_str()).collect();
     let mut text = format!(
         "the state of the running job does not fit this SQL. Revert the change; or name in \
@@ -36,7 +36,8 @@ pub fn objection_to_state(recorded: &[Operator], job: &[Operator], may_be_left: 
     Some(text)
 }
 
-/// States what each operator of the graph computes, and names those with state after it. `identities` are what sources read.
+/// Sets the meaning of each operator of the graph, and names operators with state after it. `identities` says what
+/// sources read.
 pub(super) fn state_meanings(graph: &mut JobGraph, identities: &BTreeMap<NodeId, source::Identity>) {
     let mut all: Vec<Rows> = Vec::with_capacity(graph.nodes.len());
     for (id, node) in graph.nodes.iter_mut().enumerate() {
@@ -54,9 +55,9 @@ pub(super) fn state_meanings(graph: &mut JobGraph, identities: &BTreeMap<NodeId,
     name_operators(graph);
 }
 
-/// Names operators with state by what they compute: a name follows neither from the order of statements nor from what
-/// else there is in them. Only operators that compute the same for the same table are numbered. One that several inserts
-/// share is named for the first of them: an insert that is added behind it changes no name.
+/// Names operators with state by what they compute. So a name depends neither on the order of statements nor on other
+/// statements. Operators that compute the same for the same table are numbered. An operator that several INSERTs share
+/// is named for the first of them, so that an INSERT added after them changes no name.
 fn name_operators(graph: &mut JobGraph) {
     let tables = tables_written(graph);
     let mut taken: BTreeSet<String> = BTreeSet::new();
@@ -69,20 +70,20 @@ fn name_operators(graph: &mut JobGraph) {
     }
 }
 
-/// For each node but sources the table that its rows reach, the first of the script if there are several.
+/// For each node but sources: the table that its rows reach. If there are several, the first of the script.
 fn tables_written(graph: &JobGraph) -> BTreeMap<NodeId, String> {
     let mut tables = BTreeMap::new();
     for (id, node) in graph.nodes.iter().enumerate() {
         let NodeKind::Sink(sink) = &node.kind else { continue };
-        let mut behind = vec![id];
-        while let Some(id) = behind.pop() {
+        let mut upstream = vec![id];
+        while let Some(id) = upstream.pop() {
             if matches!(graph.nodes[id].kind, NodeKind::Source(_)) {
                 continue;
             }
-            // What is in front of a node that has its table has one too.
+            // A node that has its table was visited with all nodes upstream of it.
             if let Entry::Vacant(entry) = tables.entry(id) {
                 entry.insert(sink.table.name.clone());
-                behind.extend(graph.nodes[id].inputs.iter().map(|edge| edge.from));
+                upstream.extend(graph.nodes[id].inputs.iter().map(|edge| edge.from));
             }
         }
     }
@@ -92,13 +93,13 @@ fn tables_written(graph: &JobGraph) -> BTreeMap<NodeId, String> {
 /// The rows between two operators.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
-    /// Where they come from: sources, or results of operators with state.
+    /// Their origin: sources, or results of operators with state.
     pub from: Vec<String>,
-    /// The conditions that they have passed since.
+    /// The filters that they have passed since.
     pub conditions: Vec<String>,
-    /// The sources at the beginning.
+    /// The sources upstream.
     pub sources: Vec<OperatorUid>,
-    /// What each column is.
+    /// The spelling of each column.
     pub columns: Vec<String>,
 }
 
@@ -116,7 +117,7 @@ impl Rows {
         format!("{}{zone}", self.column(time.column))
     }
 
-    /// Which rows there are.
+    /// The facts about which rows these are: origin and filters.
     pub(super) fn facts(&self) -> [Fact; 2] {
         let unique: BTreeSet<&String> = self.conditions.iter().collect();
         let conditions = unique.into_iter().cloned().collect();
@@ -135,7 +136,7 @@ impl Rows {
     }
 }
 
-/// Values that mean something once, however often they are asked for.
+/// The distinct values, sorted.
 pub(super) fn unique(values: impl IntoIterator<Item = String>) -> Vec<String> {
     values.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -154,7 +155,8 @@ fn of_operator(kind: &NodeKind, inputs: &mut Vec<&Rows>) -> (Option<Meaning>, Ro
     }
 }
 
-/// An operator with state, and its results. Those behind it name it by which rows it gives, whatever their columns are.
+/// The meaning of an operator with state, and its result rows. Downstream operators refer to the result by what
+/// determines its rows, not by its aggregates and columns.
 pub(super) fn stateful(
     kind: &str,
     label: &str,

@@ -24,7 +24,7 @@ impl Builder {
     }
 }
 
-/// A frame as nodes are labelled. Meanings spell it so too, and are kept in checkpoints.
+/// The label of a frame. Meanings contain it too, and are kept in checkpoints: never change it.
 fn label(frame: OverFrame) -> String {
     match frame {
         OverFrame::RowsUnbounded => "ROWS UNBOUNDED PRECEDING".to_owned(),
@@ -34,7 +34,7 @@ fn label(frame: OverFrame) -> String {
     }
 }
 
-/// What it computes, and its results.
+/// The meaning of an OVER aggregation, and its result rows.
 pub(super) fn aggregated(over: &Over, input: &Rows) -> (Option<Meaning>, Rows) {
     let frame = label(over.frame);
     let calls = over.aggregates.iter().map(|call| input.call(call));
@@ -46,7 +46,7 @@ pub(super) fn aggregated(over: &Over, input: &Rows) -> (Option<Meaning>, Rows) {
         from,
         conditions,
         Fact::of("aggregates", unique(calls.clone()), Rule::Fewer),
-        // Rows that wait for the watermark are kept with all of their columns.
+        // The state keeps all columns of the rows that wait for the watermark.
         Fact::of("columns", unique(input.columns.clone()), Rule::Fewer),
     ];
     let columns = input.columns.iter().cloned().chain(calls).collect();

@@ -1,4 +1,4 @@
-//! Sinks: the end of an insert, with the columns exactly as the table declares them.
+//! Sinks: the end of an INSERT, with exactly the columns that the table declares.
 
 use eddyline_job_graph::{NodeKind, SinkNode};
 
@@ -8,7 +8,7 @@ use crate::bind::insert::BoundInsert;
 use crate::diagnostics::Result;
 
 impl Builder {
-    /// Adds all operators of an insert, and its sink.
+    /// Adds all operators of an INSERT, including its sink.
     pub(super) fn add_insert(&mut self, tables: &Catalog, insert: BoundInsert) -> Result<()> {
         let table = tables.table(&insert.table, insert.span)?;
         let config = table.sink().map_err(|error| unchecked(error, insert.span))?;

@@ -1,4 +1,5 @@
-//! Sources: one a table, with the columns that any insert reads.
+//! Sources: one a table, with all columns that any INSERT reads. Without reuse, one for each place that reads the
+//! table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
@@ -22,16 +23,16 @@ use crate::rewrite::Usage;
 
 /// The sources of a table.
 pub(super) struct TableSources {
-    /// One, or one for each place where the table is read.
+    /// One, or one for each place that reads the table.
     nodes: Vec<NodeId>,
-    /// How many places have theirs.
+    /// How many places have got their source.
     taken: usize,
-    /// Where each of the table's columns is in their output.
+    /// The position of each of the table's columns in the output of the sources.
     positions: BTreeMap<usize, usize>,
 }
 
 impl Builder {
-    /// Adds the sources that an insert reads and that are still missing.
+    /// Adds the sources that an INSERT reads and that do not exist yet.
     pub(super) fn add_sources(&mut self, tables: &Catalog, rel: &Rel, usage: &Usage, span: Span) -> Result<()> {
         match &rel.kind {
             RelKind::Scan { table } => {
@@ -63,7 +64,7 @@ impl Builder {
         }
     }
 
-    /// The source for the next place where a table is read. Sources were added in the order of these places.
+    /// The source for the next place that reads a table. Sources were added in the order of these places.
     pub(super) fn next_source(&mut self, table: &str) -> NodeId {
         let Some(sources) = self.sources.get_mut(table) else { return 0 };
         let node = sources.nodes[sources.taken.min(sources.nodes.len() - 1)];
@@ -71,13 +72,14 @@ impl Builder {
         node
     }
 
-    /// Where each column of a table is in the output of its source.
+    /// The position of each column of a table in the output of its source.
     pub(super) fn positions(&self, table: &str) -> Option<&BTreeMap<usize, usize>> {
         self.sources.get(table).map(|sources| &sources.positions)
     }
 }
 
-/// The source of a table that gives the columns in `used`, and those of its watermark.
+/// The source of a table with the columns in `used` and those of its watermark. Also returns its output schema, and the
+/// position of each column in it.
 fn source(
     table: &Table,
     parallelism: Option<NonZeroU16>,
@@ -88,7 +90,7 @@ fn source(
         needed.insert(watermark.column);
         needed.extend(watermark.expression.columns());
     }
-    // Columns of the reader that the needed columns are made of.
+    // The reader's columns that the needed columns are computed from.
     let physical = table.descriptor.schema.fields().len();
     let reader = table.reader_schema();
     let expression_of = |index: usize| match &table.columns[index].source {
@@ -128,10 +130,10 @@ fn source(
     (node, output, positions)
 }
 
-/// What a source reads, as its connector says it: one aspect after the other.
+/// What a source reads, as its connector describes it: aspects with their values.
 pub(super) type Identity = Vec<(&'static str, Vec<String>)>;
 
-/// What a source reads: positions are valid in nothing else.
+/// The meaning of a source, and its rows. A restore uses positions only if they belong to what the source reads.
 pub(super) fn meaning(
     source: &SourceNode,
     node: &Node,

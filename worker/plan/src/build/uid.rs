@@ -1,11 +1,11 @@
-//! Stable names of operators: state is found again by them, so they follow from the insert's table and the place of
-//! the operator on the way to it, and from nothing else in the script.
+//! Stable names of operators. A name follows from the table of the INSERT and the operator's place on the path to it,
+//! and from nothing else in the script. An operator with state gets another name later, from its meaning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use eddyline_stream::OperatorUid;
 
-/// Gives out the uids of a job.
+/// Assigns the uids of a job.
 #[derive(Debug, Default)]
 pub(crate) struct Uids {
     taken: BTreeSet<String>,
@@ -17,8 +17,8 @@ impl Uids {
         self.unique(format!("source/{table}"))
     }
 
-    /// The name under which the operators of an insert stand: that of its table, with a number behind it for the second
-    /// insert and those after it.
+    /// The common prefix of the operators of an INSERT: the name of its table, with a number from the second INSERT
+    /// into that table on.
     pub(crate) fn path(&mut self, table: &str) -> Path {
         let mut name = table.to_owned();
         let mut number = 1;
@@ -53,7 +53,7 @@ impl Uids {
     }
 }
 
-/// The operators of one insert, counted by kind from the sources to the sink.
+/// The operators of one INSERT, counted by kind from the sources to the sink.
 #[derive(Debug)]
 pub(crate) struct Path {
     name: String,

@@ -22,7 +22,7 @@ impl Builder {
     }
 }
 
-/// Rows of all inputs, whatever their order.
+/// The rows of all inputs. The order of the inputs plays no part.
 pub(super) fn rows(inputs: &mut Vec<&Rows>) -> Rows {
     let branch = |rows: &Rows| {
         let mut text = rows.from.join(" and ");

@@ -1,4 +1,4 @@
-//! Windows: putting rows in them, and aggregating over them.
+//! Windows: assigning rows to windows, and aggregating over windows.
 
 use arrow::datatypes::SchemaRef;
 use eddyline_job_graph::{NodeId, NodeKind, TimeColumn, WindowAggregate, WindowAssign, WindowAssigner, WindowColumn};
@@ -52,7 +52,7 @@ impl Builder {
     }
 }
 
-/// An assigner as nodes are labelled. Meanings spell it so too, and are kept in checkpoints.
+/// The label of an assigner. Meanings contain it too, and are kept in checkpoints: never change it.
 pub(super) fn label(assigner: &WindowAssigner) -> String {
     let offset =
         |offset_ms: i64| if offset_ms == 0 { String::new() } else { format!(", offset {}", display(offset_ms)) };
@@ -69,11 +69,11 @@ pub(super) fn label(assigner: &WindowAssigner) -> String {
     }
 }
 
-/// The rows behind an assigner.
+/// The rows after an assigner.
 pub(super) fn assigned(assign: &WindowAssign, input: Rows) -> Rows {
     let window = format!("{} by {}", label(&assign.assigner), input.time(&assign.time));
     let mut rows = input;
-    // A row stands for itself once for each of its windows.
+    // An assigner repeats a row for each of its windows, so these are other rows.
     rows.from = rows.from.iter().map(|from| short(format!("{from} in {window}"))).collect();
     let added = [WindowColumn::Start, WindowColumn::End, WindowColumn::Time];
     rows.columns.extend(added.map(|column| format!("{} of {window}", column_name(column))));
@@ -88,7 +88,7 @@ fn column_name(column: WindowColumn) -> &'static str {
     }
 }
 
-/// What an aggregation computes, and its results.
+/// The meaning of a window aggregation, and its result rows.
 pub(super) fn aggregated(aggregate: &WindowAggregate, input: &Rows) -> (Option<Meaning>, Rows) {
     let window = match &aggregate.assigner {
         WindowAssigner::Attached { start, end } => {
@@ -97,7 +97,8 @@ pub(super) fn aggregated(aggregate: &WindowAggregate, input: &Rows) -> (Option<M
         cut => label(cut),
     };
     let calls = aggregate.aggregates.iter().map(|call| input.call(call));
-    // A hopping window keeps what it adds up in another form when a row can be subtracted from all of its aggregates.
+    // A hopping window keeps its accumulators in another form if rows can be retracted from all of its aggregates. So
+    // the set of aggregates must be the same.
     let rule = if matches!(aggregate.assigner, WindowAssigner::Hop { .. }) { Rule::AnyOrder } else { Rule::Fewer };
     let keys = input.all(&aggregate.keys);
     let [from, conditions] = input.facts();

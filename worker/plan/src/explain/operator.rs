@@ -1,4 +1,4 @@
-//! What EXPLAIN says of each operator: what it does, and its state.
+//! The lines of EXPLAIN about one operator: what it does, and its state.
 
 use std::collections::BTreeMap;
 
@@ -97,7 +97,7 @@ fn added(columns: &[WindowColumn]) -> Option<String> {
     (!names.is_empty()).then(|| format!("adds: {}", names.join(", ")))
 }
 
-/// What it keeps between rows.
+/// The state that an operator keeps.
 pub(super) fn state(node: &Node) -> &'static str {
     match &node.kind {
         NodeKind::Source(_) => "splits",

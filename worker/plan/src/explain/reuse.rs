@@ -1,11 +1,11 @@
-//! Operators whose rows go to several places, as Flink's EXPLAIN shows them: `(reuse_id=[1])` where the operator stands, and
-//! `Reused(reference_id=[1])` at each place that takes its rows, but for the first.
+//! Operators with several consumers, in the notation of Flink's EXPLAIN. The operator itself is marked
+//! `(reuse_id=[1])`. Each consumer but the first is marked `Reused(reference_id=[1])`.
 
 use eddyline_job_graph::{JobGraph, NodeId};
 
-/// Numbers operators with several receivers, and knows which of them have been met.
+/// Numbers the operators with several consumers, and records which of them EXPLAIN has already shown as an input.
 pub(super) struct Reuse {
-    /// For each node its number, and whether the first receiver has been met.
+    /// For each node its number, and whether its first consumer has been shown.
     nodes: Vec<Option<(usize, bool)>>,
 }
 
@@ -16,17 +16,17 @@ impl Reuse {
         Self { nodes: graph.consumers().into_iter().map(number).collect() }
     }
 
-    /// The text after the label of an operator.
+    /// The mark after the label of an operator.
     pub(super) fn declared(&self, node: NodeId) -> String {
         self.nodes[node].map_or_else(String::new, |(number, _)| format!("(reuse_id=[{number}])"))
     }
 
-    /// The text after the next place that takes the rows of an operator.
+    /// The mark at the next consumer of an operator.
     pub(super) fn referred(&mut self, node: NodeId) -> String {
         match &mut self.nodes[node] {
             Some((number, true)) => format!(" Reused(reference_id=[{number}])"),
-            Some((_, is_met)) => {
-                *is_met = true;
+            Some((_, is_shown)) => {
+                *is_shown = true;
                 String::new()
             }
             None => String::new(),

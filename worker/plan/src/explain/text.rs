@@ -4,7 +4,7 @@ use eddyline_expression::Kind;
 use eddyline_job_graph::{AggregateCall, Node, Projection, TimeColumn};
 use eddyline_stream::sql_type;
 
-/// Columns of a node by their names.
+/// The names of columns of a node.
 pub(super) fn names(columns: &[usize], node: Option<&Node>) -> String {
     let name = |index: &usize| {
         node.and_then(|node| node.schema.fields().get(*index))
@@ -13,13 +13,13 @@ pub(super) fn names(columns: &[usize], node: Option<&Node>) -> String {
     columns.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// A time attribute, with the zone that its windows are cut in.
+/// A time attribute, with the time zone that its windows align to.
 pub(super) fn time(column: &TimeColumn, input: Option<&Node>) -> String {
     let zone = column.time_zone.as_ref().map_or_else(String::new, |zone| format!(" in {zone}"));
     format!("{}{zone}", names(&[column.column], input))
 }
 
-/// Calls of aggregates.
+/// Aggregate calls.
 pub(super) fn calls(calls: &[AggregateCall], input: Option<&Node>) -> String {
     calls.iter().map(|call| call_text(call, input)).collect::<Vec<_>>().join(", ")
 }

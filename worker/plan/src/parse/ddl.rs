@@ -14,7 +14,7 @@ use crate::diagnostics::{Diagnostic, Result, join};
 pub(crate) struct CreateTable {
     /// Its name.
     pub name: Vec<Ident>,
-    /// Whether a table that is there already is no error.
+    /// Whether an existing table of this name is no error.
     pub if_not_exists: bool,
     /// Its columns.
     pub columns: Vec<ColumnDefinition>,
@@ -30,23 +30,23 @@ pub(crate) struct CreateTable {
     pub like: Option<Like>,
 }
 
-/// One column, as written.
+/// A column, as written.
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnDefinition {
     /// Its name.
     pub name: Ident,
-    /// Where its values come from.
+    /// The origin of its values.
     pub kind: ColumnKind,
 }
 
-/// Where the values of a column come from.
+/// The origin of the values of a column.
 #[derive(Clone, Debug)]
 pub(crate) enum ColumnKind {
-    /// The format.
+    /// A physical column: the format decodes it.
     Physical(SqlType),
-    /// An expression.
+    /// A computed column.
     Computed(Box<Expr>),
-    /// The connector.
+    /// A metadata column: the connector provides it.
     Metadata {
         /// The declared type.
         sql_type: SqlType,
@@ -60,11 +60,11 @@ pub(crate) enum ColumnKind {
 /// `WATERMARK FOR column AS expression`, as written.
 #[derive(Clone, Debug)]
 pub(crate) struct WatermarkDefinition {
-    /// The column, and the fields inside of it.
+    /// The column; further identifiers are fields inside of it.
     pub column: Vec<Ident>,
     /// The watermark of a row.
     pub expression: Expr,
-    /// Where the expression is.
+    /// The place of the expression.
     pub span: Span,
 }
 
@@ -75,14 +75,14 @@ pub(crate) struct TableOption {
     pub key: String,
     /// The value.
     pub value: String,
-    /// Where key and value are.
+    /// The place of key and value.
     pub span: Span,
 }
 
 /// `LIKE table (…)`.
 #[derive(Clone, Debug)]
 pub(crate) struct Like {
-    /// The table whose definition is taken over.
+    /// The table whose definition is included.
     pub source: Vec<Ident>,
     /// `INCLUDING`, `EXCLUDING`, `OVERWRITING`, by feature.
     pub strategies: Vec<(LikeFeature, LikeStrategy, Span)>,
@@ -91,7 +91,7 @@ pub(crate) struct Like {
 /// A part of a table's definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LikeFeature {
-    /// All of them.
+    /// All parts.
     All,
     /// The primary key.
     Constraints,
@@ -107,14 +107,14 @@ pub(crate) enum LikeFeature {
     Watermarks,
 }
 
-/// What happens to a part of the definition.
+/// How a part of the definition is merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LikeStrategy {
-    /// Taken over; the same thing in both is an error.
+    /// Included. The same item in both definitions is an error.
     Including,
-    /// Left behind.
+    /// Not included.
     Excluding,
-    /// Taken over; the new definition wins.
+    /// Included. The new definition takes precedence.
     Overwriting,
 }
 
@@ -123,15 +123,15 @@ pub(crate) enum LikeStrategy {
 pub(crate) struct CreateView {
     /// Its name.
     pub name: Vec<Ident>,
-    /// Whether a view that is there already is no error.
+    /// Whether an existing view of this name is no error.
     pub if_not_exists: bool,
     /// New names for its columns.
     pub columns: Vec<Ident>,
-    /// Its rows.
+    /// The query that defines it.
     pub query: ParsedQuery,
 }
 
-/// Takes a CREATE statement.
+/// Parses a CREATE statement.
 pub(crate) fn parse_create(tokens: &mut Tokens<'_>) -> Result<Statement> {
     tokens.expect(&["CREATE"])?;
     if tokens.sees(&["OR", "REPLACE"]) || tokens.sees(&["OR", "ALTER"]) {

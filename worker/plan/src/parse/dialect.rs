@@ -1,4 +1,4 @@
-//! Flink's lexical rules for sqlparser: backticks quote identifiers, double quotes do not, and casts know Flink's types.
+//! Flink's dialect for sqlparser: backticks quote identifiers, double quotes do not, and casts accept Flink's types.
 
 use sqlparser::ast::{
     CastKind, DataType as AstDataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
@@ -10,7 +10,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
 
 use super::json_syntax;
 
-/// Flink SQL as sqlparser sees it. What sqlparser has no syntax tree for becomes a plain function call here.
+/// Flink SQL for sqlparser. Syntax that has no node in sqlparser's syntax tree becomes a function call.
 #[derive(Debug)]
 pub(crate) struct FlinkDialect;
 
@@ -47,7 +47,7 @@ impl Dialect for FlinkDialect {
         if let Some(is_json) = json_syntax::parse_is_json(parser, expr) {
             return Some(Ok(is_json));
         }
-        // sqlparser takes all that follows `IS DISTINCT FROM` as its right side, `AND` and what is behind it too.
+        // sqlparser parses everything after `IS DISTINCT FROM` as its right operand, including `AND` and what follows.
         let negated = match () {
             () if accept(parser, &["IS", "DISTINCT", "FROM"]) => false,
             () if accept(parser, &["IS", "NOT", "DISTINCT", "FROM"]) => true,
@@ -82,7 +82,7 @@ impl Dialect for FlinkDialect {
     }
 }
 
-/// `CAST(expression AS type)`: the type is kept as its text, because sqlparser does not know all of Flink's types.
+/// `CAST(expression AS type)`. The type is kept as text, because sqlparser does not know all of Flink's types.
 fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> {
     parser.next_token();
     parser.expect_token(&Token::LParen)?;
@@ -111,7 +111,7 @@ fn parse_cast(parser: &mut Parser, kind: CastKind) -> Result<Expr, ParserError> 
     Ok(Expr::Cast { kind, expr: Box::new(expr), data_type, array: false, format: None })
 }
 
-/// `ROW(a, b)`: the same as `(a, b)`, also of one value.
+/// `ROW(a, b)`: the same as `(a, b)`. It can also have one field.
 fn parse_row(parser: &mut Parser) -> Result<Expr, ParserError> {
     parser.next_token();
     parser.expect_token(&Token::LParen)?;
@@ -120,7 +120,7 @@ fn parse_row(parser: &mut Parser) -> Result<Expr, ParserError> {
     Ok(Expr::Tuple(fields))
 }
 
-/// `TRIM(BOTH FROM text)`, which sqlparser takes with the characters to trim only.
+/// `TRIM(BOTH FROM text)`, which sqlparser parses only with the characters to trim.
 fn parse_trim_of_blanks(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
     let is_word = |parser: &Parser, at: usize, expected: &str| matches!(&parser.peek_nth_token_ref(at).token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected));
     let sides = [("BOTH", "BTRIM"), ("LEADING", "LTRIM"), ("TRAILING", "RTRIM")];
@@ -144,7 +144,7 @@ fn parse_bracket_call(parser: &mut Parser) -> Result<Expr, ParserError> {
     Ok(call(Ident::with_span(name.span, "MAP"), args))
 }
 
-/// Takes the words if all of them follow, in any case.
+/// Consumes the words if all of them are next, in any case.
 pub(crate) fn accept(parser: &mut Parser, words: &[&str]) -> bool {
     let all = words.iter().enumerate().all(|(index, expected)| {
         matches!(&parser.peek_nth_token_ref(index).token,
@@ -191,7 +191,7 @@ pub(crate) fn tokenize_all(text: &str) -> Result<Vec<TokenWithSpan>, TokenizerEr
     Tokenizer::new(&FlinkDialect, text).tokenize_with_location()
 }
 
-/// The tokens of `text` with their places, blanks and comments left out.
+/// The tokens of `text` with their places, without blanks and comments.
 pub(crate) fn tokenize(text: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
     let mut tokens = tokenize_all(text)?;
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));

@@ -82,7 +82,7 @@ impl Unit {
         matches!(self, Self::Year | Self::Quarter | Self::Month)
     }
 
-    /// In months or in milliseconds.
+    /// The length of the unit in months, or in milliseconds.
     fn size(self) -> i64 {
         match self {
             Self::Year => 12,
@@ -114,7 +114,7 @@ fn unit_of(field: &DateTimeField) -> Result<Unit, String> {
     }
 }
 
-/// The value of the text in months or milliseconds.
+/// The value of the text in months or milliseconds; `None` if it is malformed or out of range.
 fn value_of(text: &str, first: Unit, last: Unit) -> Option<i64> {
     if first == last {
         if first == Unit::Second {
@@ -163,7 +163,7 @@ fn digits(text: &str) -> Option<i64> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
-/// Seconds with a fraction, in milliseconds; digits behind the third are cut.
+/// Seconds with an optional fraction, in milliseconds. Digits after the third are dropped.
 fn seconds(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {

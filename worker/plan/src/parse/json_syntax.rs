@@ -1,4 +1,4 @@
-//! The syntax of the JSON functions: their clauses become arguments of plain calls.
+//! The syntax of the JSON functions. Their clauses become arguments of function calls.
 
 use sqlparser::ast::{Expr, Ident, UnaryOperator};
 use sqlparser::dialect::Precedence;
@@ -7,8 +7,8 @@ use sqlparser::tokenizer::{Token, Word};
 
 use super::dialect::{FlinkDialect, accept, call, null, text};
 
-/// `JSON_VALUE(json, path [RETURNING type] [NULL | ERROR | DEFAULT x ON EMPTY] [… ON ERROR])` and its relatives. The
-/// clauses follow as string literals, in the order the functions take them.
+/// `JSON_VALUE(json, path [RETURNING type] [NULL | ERROR | DEFAULT x ON EMPTY] [… ON ERROR])`, `JSON_QUERY` and
+/// `JSON_EXISTS`. The clauses follow as string literals, in the order of the functions' parameters.
 pub(crate) fn parse_query(parser: &mut Parser, word: &Word) -> Result<Expr, ParserError> {
     let name = parser.next_token();
     parser.expect_token(&Token::LParen)?;
@@ -110,10 +110,10 @@ fn parse_query_clauses(parser: &mut Parser, args: &mut Vec<Expr>) -> Result<(), 
     Ok(())
 }
 
-/// `JSON_OBJECT([[KEY] key VALUE value | key : value], … [NULL | ABSENT ON NULL])`; without the clause NULLs are kept.
+/// `JSON_OBJECT([[KEY] key VALUE value | key : value], … [NULL | ABSENT ON NULL])`. Without the clause NULLs are kept.
 pub(crate) fn parse_object(parser: &mut Parser) -> Result<Expr, ParserError> {
     parse_members(parser, "NULL", |parser, args| {
-        // KEY is a word like any other when it is the key itself.
+        // Here KEY is the keyword, not the key itself.
         if !matches!(&parser.peek_nth_token_ref(1).token, Token::Colon | Token::Comma | Token::RParen)
             && !matches!(&parser.peek_nth_token_ref(1).token, Token::Word(word) if word.value.eq_ignore_ascii_case("VALUE"))
         {
@@ -126,7 +126,7 @@ pub(crate) fn parse_object(parser: &mut Parser) -> Result<Expr, ParserError> {
         let key = match with_value {
             Some(key) => key,
             None => {
-                // A colon binds closely in sqlparser: what is before it is the key.
+                // In sqlparser a colon is an operator of high precedence. So the key is parsed at that precedence.
                 let key = parser.parse_subexpr(precedence_of_colon())?;
                 if !parser.consume_token(&Token::Colon) {
                     return parser.expected("VALUE or ':' after the key", parser.peek_token());
@@ -140,7 +140,7 @@ pub(crate) fn parse_object(parser: &mut Parser) -> Result<Expr, ParserError> {
     })
 }
 
-/// `JSON_ARRAY([value, …] [NULL | ABSENT ON NULL])`; without the clause NULLs are left out.
+/// `JSON_ARRAY([value, …] [NULL | ABSENT ON NULL])`. Without the clause NULLs are left out.
 pub(crate) fn parse_array(parser: &mut Parser) -> Result<Expr, ParserError> {
     parse_members(parser, "ABSENT", |parser, args| {
         args.push(parser.parse_expr()?);
@@ -148,7 +148,7 @@ pub(crate) fn parse_array(parser: &mut Parser) -> Result<Expr, ParserError> {
     })
 }
 
-/// The members of a new document, and what becomes of NULLs as the first argument.
+/// The members of a new document. The first argument of the call says how it treats NULLs.
 fn parse_members(
     parser: &mut Parser,
     otherwise: &str,
@@ -173,7 +173,7 @@ fn parse_members(
     }
 }
 
-/// `… IS [NOT] JSON [VALUE | SCALAR | ARRAY | OBJECT]`, where `expr` is the part before it.
+/// `expr IS [NOT] JSON [VALUE | SCALAR | ARRAY | OBJECT]`.
 pub(crate) fn parse_is_json(parser: &mut Parser, expr: &Expr) -> Option<Expr> {
     let span = parser.peek_token_ref().span;
     let negated = match () {

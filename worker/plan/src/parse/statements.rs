@@ -1,4 +1,4 @@
-//! Cuts a script into statements, each of its kind.
+//! Splits a script into statements, and parses each of them.
 
 use sqlparser::ast::Ident;
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace};
@@ -34,7 +34,7 @@ pub(crate) struct Drop {
     pub view: bool,
     /// Whether an unknown name is no error.
     pub if_exists: bool,
-    /// What is dropped.
+    /// The name of the table or view.
     pub name: Vec<Ident>,
 }
 
@@ -45,9 +45,9 @@ pub(crate) struct SetOption {
     pub key: String,
     /// The value.
     pub value: String,
-    /// Where the key is.
+    /// The place of the key.
     pub key_span: Span,
-    /// Where the value is.
+    /// The place of the value.
     pub value_span: Span,
 }
 
@@ -56,24 +56,24 @@ pub(crate) struct SetOption {
 pub(crate) struct Insert {
     /// The table written to.
     pub table: Vec<Ident>,
-    /// The columns given, when they are listed.
+    /// The target columns, if they are listed.
     pub columns: Option<Vec<Ident>>,
-    /// The rows.
+    /// The query that produces the rows.
     pub query: ParsedQuery,
 }
 
-/// What could be read of a script.
+/// The result of parsing a script.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
-    /// The statements.
+    /// The statements that could be parsed.
     pub statements: Vec<Statement>,
-    /// What could not be read.
+    /// The errors of the other statements.
     pub diagnostics: Vec<Diagnostic>,
-    /// The tables and views whose CREATE could not be read.
+    /// The tables and views whose CREATE could not be parsed.
     pub failed: Vec<String>,
 }
 
-/// The name that a CREATE statement is about.
+/// The name of the table or view that a statement creates.
 fn created_name(tokens: &Tokens<'_>) -> Option<String> {
     let mut tokens = tokens.clone();
     if !tokens.accept(&["CREATE"]) {
@@ -87,7 +87,7 @@ fn created_name(tokens: &Tokens<'_>) -> Option<String> {
     Some(tokens.object_name("a name").ok()?.pop()?.value)
 }
 
-/// The statements of a script, and what could not be read.
+/// Parses a script: its statements, and the errors of those that could not be parsed.
 pub(crate) fn parse(script: &Script) -> Parsed {
     let mut tokens = match tokenize_all(&script.text) {
         Ok(tokens) => tokens,
@@ -142,7 +142,7 @@ pub(crate) fn parse(script: &Script) -> Parsed {
     parsed
 }
 
-/// The error about a token that must not be ignored, or that could be taken for one of ours.
+/// The error about a token that must not be ignored, or that could be mistaken for a placeholder of ours.
 fn refuse_token(token: &TokenWithSpan) -> Option<Diagnostic> {
     match &token.token {
         Token::Whitespace(Whitespace::MultiLineComment(text)) if text.starts_with('+') => {
@@ -159,7 +159,7 @@ fn refuse_token(token: &TokenWithSpan) -> Option<Diagnostic> {
     }
 }
 
-/// The tokens between semicolons, each with the place where its text ends.
+/// The tokens of each statement, with the place where its text ends.
 fn pieces<'a>(tokens: &'a [TokenWithSpan], text: &str) -> Vec<(&'a [TokenWithSpan], Span)> {
     let last_line = text.split('\n').count().max(1);
     let last_column = text.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
@@ -179,7 +179,7 @@ fn pieces<'a>(tokens: &'a [TokenWithSpan], text: &str) -> Vec<(&'a [TokenWithSpa
     pieces
 }
 
-/// Cuts every `>>` in two: it closes two types, and Flink has no such operator.
+/// Splits every `>>` into two tokens: it closes two types, and Flink has no such operator.
 fn split_angles(tokens: &mut Vec<TokenWithSpan>) {
     if !tokens.iter().any(|token| token.token == Token::ShiftRight) {
         return;
@@ -263,7 +263,7 @@ fn parse_set(tokens: &mut Tokens<'_>) -> Result<Statement> {
     if tokens.is_at_end() {
         return Err(tokens.expected("a value in single quotes"));
     }
-    // The old form, without quotes: everything up to the semicolon.
+    // The older form without quotes: the value extends to the semicolon.
     let mut value = String::new();
     let mut last_end = value_span.start;
     while !tokens.is_at_end() {
@@ -277,7 +277,7 @@ fn parse_set(tokens: &mut Tokens<'_>) -> Result<Statement> {
     Ok(Statement::Set(SetOption { key, value, key_span, value_span: join(value_span, tokens.previous_span()) }))
 }
 
-/// A key in quotes, or in the old form without: words with points and dashes between them.
+/// A key in quotes, or in the older form without: words separated by points and dashes.
 fn parse_key(tokens: &mut Tokens<'_>) -> Result<(String, Span)> {
     let start = tokens.span();
     if let Token::SingleQuotedString(key) = tokens.peek().token.clone() {

@@ -7,7 +7,7 @@ use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use super::dialect::FlinkDialect;
 use crate::diagnostics::{Diagnostic, Result, point};
 
-/// A cursor over tokens. Reading behind the end gives [`Token::EOF`] at the place where the text ends.
+/// A cursor over tokens. Reading past the end gives [`Token::EOF`] at the place where the text ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens<'a> {
     tokens: &'a [TokenWithSpan],
@@ -16,7 +16,7 @@ pub(crate) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// A cursor at the first of `tokens`; `end` is where the text behind them begins.
+    /// A cursor at the first of `tokens`. `end` is the place after them.
     pub(crate) fn new(tokens: &'a [TokenWithSpan], end: Span) -> Self {
         Self { tokens, index: 0, end: TokenWithSpan::new(Token::EOF, end) }
     }
@@ -26,29 +26,29 @@ impl<'a> Tokens<'a> {
         self.peek_nth(0)
     }
 
-    /// The token `n` behind the next.
+    /// The token `n` after the next one.
     pub(crate) fn peek_nth(&self, n: usize) -> &TokenWithSpan {
         self.tokens.get(self.index + n).unwrap_or(&self.end)
     }
 
-    /// Where the next token is.
+    /// The place of the next token.
     pub(crate) fn span(&self) -> Span {
         self.peek().span
     }
 
-    /// Where the token before the cursor is.
+    /// The place of the token before the cursor.
     pub(crate) fn previous_span(&self) -> Span {
         self.index.checked_sub(1).and_then(|index| self.tokens.get(index)).unwrap_or(&self.end).span
     }
 
-    /// Takes the next token.
+    /// Consumes the next token.
     pub(crate) fn next(&mut self) -> TokenWithSpan {
         let token = self.peek().clone();
         self.index = (self.index + 1).min(self.tokens.len());
         token
     }
 
-    /// Whether all tokens are taken.
+    /// Whether all tokens are consumed.
     pub(crate) fn is_at_end(&self) -> bool {
         self.index >= self.tokens.len()
     }
@@ -58,7 +58,7 @@ impl<'a> Tokens<'a> {
         words.iter().enumerate().all(|(n, word)| is_word(&self.peek_nth(n).token, word))
     }
 
-    /// Takes these words if they are next.
+    /// Consumes these words if they are next.
     pub(crate) fn accept(&mut self, words: &[&str]) -> bool {
         let seen = self.sees(words);
         if seen {
@@ -67,7 +67,7 @@ impl<'a> Tokens<'a> {
         seen
     }
 
-    /// Takes this token if it is next.
+    /// Consumes this token if it is next.
     pub(crate) fn accept_token(&mut self, token: &Token) -> bool {
         let seen = self.peek().token == *token;
         if seen {
@@ -76,25 +76,25 @@ impl<'a> Tokens<'a> {
         seen
     }
 
-    /// Takes these words.
+    /// Consumes these words; an error if they are not next.
     pub(crate) fn expect(&mut self, words: &[&str]) -> Result<Span> {
         let span = self.span();
         if self.accept(words) { Ok(span) } else { Err(self.expected(&words.join(" "))) }
     }
 
-    /// Takes this token.
+    /// Consumes this token; an error if it is not next.
     pub(crate) fn expect_token(&mut self, token: &Token) -> Result<Span> {
         let span = self.span();
         if self.accept_token(token) { Ok(span) } else { Err(self.expected(&format!("'{token}'"))) }
     }
 
-    /// The error that something else is next.
+    /// The error that something else than `what` is next.
     pub(crate) fn expected(&self, what: &str) -> Diagnostic {
         let found = self.peek();
         Diagnostic::at(found.span, format!("expected {what}, found {}", describe(&found.token)))
     }
 
-    /// Takes an identifier, quoted or not.
+    /// Consumes an identifier, quoted or not.
     pub(crate) fn identifier(&mut self, what: &str) -> Result<Ident> {
         match &self.peek().token {
             Token::Word(word) => {
@@ -107,7 +107,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Takes a name of one to three identifiers, with points between them.
+    /// Consumes identifiers that are separated by points.
     pub(crate) fn object_name(&mut self, what: &str) -> Result<Vec<Ident>> {
         let mut parts = vec![self.identifier(what)?];
         while self.accept_token(&Token::Period) {
@@ -116,7 +116,7 @@ impl<'a> Tokens<'a> {
         Ok(parts)
     }
 
-    /// Takes a string literal.
+    /// Consumes a string literal.
     pub(crate) fn string(&mut self, what: &str) -> Result<(String, Span)> {
         let span = self.span();
         match &self.peek().token {
@@ -129,7 +129,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Takes a whole number.
+    /// Consumes a whole number.
     pub(crate) fn number(&mut self, what: &str) -> Result<u32> {
         match &self.peek().token {
             Token::Number(text, _) => {
@@ -141,8 +141,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Takes the tokens up to the first at this level of brackets for which `stop` is true, or up to the bracket that
-    /// closes the level.
+    /// Consumes the tokens up to the first one at this level of brackets for which `stop` is true, or up to the bracket
+    /// that closes the level.
     pub(crate) fn until(&mut self, stop: impl Fn(&Tokens<'_>) -> bool) -> Tokens<'a> {
         let start = self.index;
         let mut depth = 0usize;
@@ -159,19 +159,19 @@ impl<'a> Tokens<'a> {
         Tokens { tokens: &self.tokens[start..self.index], index: 0, end: TokenWithSpan::new(Token::EOF, self.span()) }
     }
 
-    /// Takes all tokens that are left.
+    /// Consumes all remaining tokens.
     pub(crate) fn rest(&mut self) -> Tokens<'a> {
         let rest = Tokens { tokens: &self.tokens[self.index..], index: 0, end: self.end.clone() };
         self.index = self.tokens.len();
         rest
     }
 
-    /// The tokens that are left.
+    /// The remaining tokens.
     pub(crate) fn remaining(&self) -> &'a [TokenWithSpan] {
         &self.tokens[self.index..]
     }
 
-    /// Where the text behind the tokens begins.
+    /// The place after the tokens.
     pub(crate) fn end_span(&self) -> Span {
         self.end.span
     }
@@ -236,10 +236,10 @@ fn refuse_double_quotes(tokens: &[TokenWithSpan]) -> Result<()> {
         .map_or(Ok(()), |token| Err(double_quotes(token.span)))
 }
 
-/// How many tokens may stand between two commas or clauses, brackets counted as one: chains of operators become as deep
-/// as they are long.
+/// The maximum number of tokens between two commas or clauses, a pair of brackets counted as one token. Chains of
+/// operators become syntax trees as deep as they are long.
 const CHAIN_MAX: usize = 4_000;
-/// How many queries UNION ALL may put together, for the same reason.
+/// The maximum number of queries in one UNION ALL, for the same reason.
 const UNIONS_MAX: usize = 2_000;
 
 fn refuse_long_chains(tokens: &[TokenWithSpan]) -> Result<()> {
@@ -268,7 +268,7 @@ fn refuse_long_chains(tokens: &[TokenWithSpan]) -> Result<()> {
     Ok(())
 }
 
-/// What sqlparser says, with the place taken out of its text.
+/// An error of sqlparser, with the place parsed out of its text.
 pub(crate) fn syntax_error(error: &ParserError, end: Span) -> Diagnostic {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),

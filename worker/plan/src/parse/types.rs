@@ -10,16 +10,16 @@ use super::tokens::Tokens;
 use crate::diagnostics::{Diagnostic, Result};
 use crate::suggestion::nearest;
 
-/// A type as it is written: the Arrow type, whether NULL is allowed, and what else is declared.
+/// A type as written: the Arrow type, whether it allows NULL, and the declared lengths and precisions.
 ///
-/// Inside of ARRAY, MAP and ROW the Arrow type always allows NULL: what is declared there counts for sinks only.
+/// Inside of ARRAY, MAP and ROW the Arrow type always allows NULL. Declarations there matter for sinks only.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SqlType {
     /// The Arrow type of its columns.
     pub data_type: DataType,
-    /// Whether NULL is a value of it.
+    /// Whether it allows NULL.
     pub nullable: bool,
-    /// What is declared and not said by the Arrow type.
+    /// The declarations that the Arrow type does not express.
     pub shape: Shape,
 }
 
@@ -29,7 +29,7 @@ impl SqlType {
     }
 }
 
-/// Takes a type with its `NOT NULL` or `NULL`.
+/// Parses a type with its `NOT NULL` or `NULL`.
 pub(crate) fn parse_type(tokens: &mut Tokens<'_>) -> Result<SqlType> {
     parse_nested(tokens, 0)
 }
@@ -117,7 +117,7 @@ fn parse_base(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Shape)
     }
 }
 
-/// The names of types, for those who misspell one.
+/// The names of types, for suggestions.
 const NAMES: [&str; 20] = [
     "BOOLEAN",
     "TINYINT",
@@ -223,12 +223,12 @@ fn parse_timestamp(tokens: &mut Tokens<'_>, span: Span) -> Result<(DataType, Sha
     Ok((DataType::Timestamp(unit, None), shape))
 }
 
-/// The digits of a fraction, where milliseconds or microseconds are more.
+/// The declared digits of a fraction, if the Arrow unit (milliseconds or microseconds) has more.
 fn digits(precision: u32) -> Shape {
     if precision < 6 && precision != 3 { Shape::Digits(precision) } else { Shape::Plain }
 }
 
-/// A length that VARCHAR and VARBINARY need not have: without one they hold any text, also in a CAST.
+/// The optional length of VARCHAR and VARBINARY. Without one they hold values of any length, also in a CAST.
 fn at_most(length: Option<u32>, shape: fn(u32) -> Shape) -> Shape {
     match length {
         Some(length) if length < i32::MAX as u32 => shape(length),
@@ -289,7 +289,7 @@ fn parse_row(tokens: &mut Tokens<'_>, depth: usize) -> Result<(DataType, Shape)>
     Ok((DataType::Struct(Fields::from(fields)), Shape::Row(declared)))
 }
 
-/// Takes one `>`; the tokens have `>>` already cut in two.
+/// Consumes one `>`. The tokens have every `>>` already split in two.
 fn close_angle(tokens: &mut Tokens<'_>) -> Result<()> {
     tokens.expect_token(&Token::Gt).map(|_| ())
 }

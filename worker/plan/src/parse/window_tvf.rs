@@ -1,7 +1,7 @@
 //! Window table functions: `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))` and its relatives.
 //!
-//! sqlparser has no syntax tree for `TABLE t` as an argument. So the calls are cut out of the token stream first, and a
-//! name that no script can contain takes their place; the binder finds the call again by that name.
+//! sqlparser has no syntax tree for `TABLE t` as an argument. So the calls are cut out of the token stream first, and
+//! replaced by a name that no script can contain. The binder finds the call by that name.
 
 use sqlparser::ast::{Ident, Query};
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
@@ -10,7 +10,8 @@ use super::interval::{self, Interval};
 use super::tokens::{Tokens, is_word};
 use crate::diagnostics::{Diagnostic, Result, join};
 
-/// The start of the name that stands for a window table function. A control character: no script has it in a name.
+/// The prefix of the name that replaces a window table function. It has a control character, which names in scripts
+/// cannot have.
 pub(crate) const PLACEHOLDER: &str = "\u{1}window:";
 
 /// A query, with the window table functions that were cut out of it.
@@ -18,13 +19,13 @@ pub(crate) const PLACEHOLDER: &str = "\u{1}window:";
 pub(crate) struct ParsedQuery {
     /// The syntax tree.
     pub query: Box<Query>,
-    /// The window table functions, by the number in their placeholder.
+    /// The window table functions, indexed by the number in their placeholder.
     pub windows: Vec<WindowTvf>,
-    /// Where the query is.
+    /// The place of the query.
     pub span: Span,
 }
 
-/// Which window table function.
+/// A window table function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WindowKind {
     /// `TUMBLE`.
@@ -55,7 +56,7 @@ impl WindowKind {
         }
     }
 
-    /// The names of the interval arguments, in order; the last may be left out, except in SESSION.
+    /// The names of the interval arguments, in order. The last one is optional, except in SESSION.
     fn intervals(self) -> &'static [&'static str] {
         match self {
             Self::Tumble => &["SIZE", "OFFSET"],
@@ -66,29 +67,29 @@ impl WindowKind {
     }
 }
 
-/// The rows that are put in windows.
+/// The input of a window table function.
 #[derive(Clone, Debug)]
 pub(crate) enum WindowInput {
     /// `TABLE t`.
     Table(Vec<Ident>),
-    /// `(SELECT …)`: the tokens, parsed when the query around them is.
+    /// `(SELECT …)`.
     Query(Box<ParsedQuery>),
 }
 
 /// A call of a window table function.
 #[derive(Clone, Debug)]
 pub(crate) struct WindowTvf {
-    /// Which function.
+    /// The function.
     pub kind: WindowKind,
-    /// Where the call is.
+    /// The place of the call.
     pub span: Span,
-    /// The rows.
+    /// The input rows.
     pub input: WindowInput,
-    /// `PARTITION BY`, of SESSION.
+    /// `PARTITION BY`, only for SESSION.
     pub partition_by: Vec<Ident>,
     /// The time attribute.
     pub time: Ident,
-    /// The interval arguments in milliseconds, in the order of [`WindowKind::intervals`], with their places.
+    /// The interval arguments in milliseconds with their places, in the order of [`WindowKind::intervals`].
     pub intervals: Vec<Option<(i64, Span)>>,
 }
 

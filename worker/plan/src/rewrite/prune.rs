@@ -1,4 +1,4 @@
-//! Takes away columns that nobody reads, down to the sources.
+//! Column pruning: removes columns that nobody reads, down to the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,11 @@ use sqlparser::tokenizer::Span;
 use crate::bind::calc::{calc, column};
 use crate::bind::relation::{Rel, RelKind, schema};
 
-/// Which columns of each table are read, by name.
+/// The columns of each table that are read, by the table's name.
 pub(crate) type Usage = BTreeMap<String, BTreeSet<usize>>;
 
-/// The operator with exactly the columns `required`, in this order. Notes what it reads of tables.
+/// Prunes an operator to exactly the columns `required`, in this order. Adds the columns that it reads of tables to
+/// `usage`.
 pub(crate) fn prune(rel: Rel, required: &[usize], usage: &mut Usage) -> Rel {
     let Rel { schema: own, kind } = rel;
     match kind {
@@ -96,7 +97,7 @@ pub(crate) fn prune(rel: Rel, required: &[usize], usage: &mut Usage) -> Rel {
                 })
                 .collect();
             if over.aggregates.is_empty() {
-                // Nobody reads a result: the rows pass as they are.
+                // Nobody reads a result, so the operator is not needed.
                 return project(input, &wanted);
             }
             let kind = RelKind::Over { input: Box::new(input), over, place };
@@ -160,11 +161,11 @@ fn prune_aggregate(
     project(Rel { schema: schema(fields), kind }, &wanted)
 }
 
-/// The operator with the columns in `read`, and where each of them is now.
+/// Prunes an operator to the columns in `read`. Also returns the new position of each of them.
 fn prune_to(rel: Rel, read: &BTreeSet<usize>, usage: &mut Usage) -> (Rel, BTreeMap<usize, usize>) {
     let mut required: Vec<usize> = read.iter().copied().collect();
     if required.is_empty() && !rel.schema.fields().is_empty() {
-        // A batch without columns would lose count of its rows.
+        // A batch without columns would lose its row count.
         required.push(0);
     }
     let positions = required.iter().enumerate().map(|(new, old)| (*old, new)).collect();
@@ -175,7 +176,8 @@ fn position(positions: &BTreeMap<usize, usize>, index: usize) -> usize {
     positions.get(&index).copied().unwrap_or(index)
 }
 
-/// The columns of an operator in another order, or the operator itself if the order is the same.
+/// Selects columns of an operator. The result is the operator itself if it already has exactly these columns in this
+/// order.
 fn project(rel: Rel, columns: &[usize]) -> Rel {
     let same = columns.len() == rel.schema.fields().len() && columns.iter().enumerate().all(|(new, old)| new == *old);
     if same && !matches!(rel.kind, RelKind::Scan { .. }) {
