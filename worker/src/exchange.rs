@@ -1,8 +1,8 @@
-//! Moves elements from task to task: who gets a row, and the bounded channels between slots.
+//! Moves elements between tasks: the partitioner picks the receiver of each row, and bounded channels connect slots.
 //!
-//! Each pair of sending and receiving subtask has a channel of its own, so a channel that is blocked for alignment
-//! never delays another. A channel's bound is soft: a sender asks [`channel::Sender::has_room`] before it starts a step
-//! and then sends all that the step gives.
+//! Each pair of sending and receiving subtask has its own channel, so a channel that is blocked for alignment never
+//! delays another. The bound of a channel is soft: a sender checks [`channel::Sender::has_room`] before it starts a
+//! step, and then sends all output of the step.
 
 pub mod alignment;
 pub mod channel;

@@ -1,8 +1,9 @@
 //! Filters rows, then computes columns.
 //!
-//! The parts of an AND are taken from left to right, and a part that can fail sees only rows that passed the parts before
-//! it, so `s <> '' AND CAST(s AS INT) > 5` does not fail on an empty text. Results get exactly the declared types.
-//! Rows keep their kinds; an update of which only one half passes the filter is a delete or an insert behind it.
+//! The conjuncts of the filter are evaluated from left to right. A conjunct that can fail is evaluated only for rows
+//! that passed those before it, so `s <> '' AND CAST(s AS INT) > 5` does not fail on an empty string. Results have
+//! exactly the declared types. Rows keep their kinds. If only one row of an update passes the filter, it becomes a
+//! delete or an insert.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,11 +17,11 @@ use eddyline_stream::Batch;
 
 use crate::{Collector, Error, InputIndex, Operator, Progress, Result};
 
-/// The operator of [`Calc`]. Has no state; watermarks pass it by.
+/// The operator of [`Calc`]. It has no state, and ignores watermarks.
 pub struct CalcOperator {
-    /// The parts of the filter's AND.
+    /// The conjuncts of the filter.
     conjuncts: Vec<Expr>,
-    /// The input columns that `columns` read, in order: only these are copied by the filter.
+    /// The input columns that `columns` read, in order. The filter copies only these.
     needed: Vec<usize>,
     /// The output columns, over the `needed` columns.
     columns: Vec<Expr>,
@@ -28,7 +29,7 @@ pub struct CalcOperator {
     keeps_key: bool,
 }
 
-/// What the filter leaves of a batch.
+/// The rows of a batch that pass the filter.
 enum Kept {
     All,
     None,
@@ -46,7 +47,8 @@ impl CalcOperator {
         Self { conjuncts, needed, columns, output, keeps_key: false }
     }
 
-    /// The same; key hashes that its input carries are carried on if they are those of columns that it gives.
+    /// Sets whether the output keeps the key hashes of the input. It can if the key columns are among the output
+    /// columns.
     pub fn keeping_key(self, keeps_key: bool) -> Self {
         Self { keeps_key, ..self }
     }
@@ -103,7 +105,7 @@ impl Operator for CalcOperator {
         }
         let kept = self.filter(batch.rows())?;
         let all = batch.project(&self.needed)?;
-        // The hashes stay with their rows through the filter.
+        // Attached before the filter, which then selects the hashes too.
         let all = match batch.into_key_hashes().filter(|_| self.keeps_key) {
             Some(hashes) => all.with_key_hashes(hashes),
             None => all,
@@ -124,13 +126,13 @@ impl Operator for CalcOperator {
     }
 }
 
-/// The filter's verdict as a mask without NULL: NULL is not true.
+/// The result of a condition as a mask without NULL: NULL counts as false.
 fn only_true(array: &ArrayRef, expression: &Expr) -> Result<BooleanArray> {
-    let verdict = array.as_boolean_opt().ok_or_else(|| {
+    let condition = array.as_boolean_opt().ok_or_else(|| {
         let text = format!("a filter must be BOOLEAN, not {}", array.data_type());
         failed(expression, eddyline_expression::Error::Internal(text))
     })?;
-    Ok(if verdict.null_count() == 0 { verdict.clone() } else { prep_null_mask_filter(verdict) })
+    Ok(if condition.null_count() == 0 { condition.clone() } else { prep_null_mask_filter(condition) })
 }
 
 /// The error of an expression, with the text of the expression.

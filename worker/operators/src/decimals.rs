@@ -1,6 +1,7 @@
 //! Division of decimals, for averages.
 
-/// `value * 10^digits / divisor`, rounded half away from zero; `None` if it does not fit. The divisor is not zero.
+/// `value * 10^digits / divisor`, rounded half away from zero; `None` if the result does not fit. The divisor must not
+/// be zero.
 pub fn divide_half_up(value: i128, divisor: i128, digits: u32) -> Option<i128> {
     let (magnitude, divisor_magnitude) = (value.unsigned_abs(), divisor.unsigned_abs());
     let (mut quotient, mut remainder) = (magnitude / divisor_magnitude, magnitude % divisor_magnitude);

@@ -1,13 +1,13 @@
-//! Operators: synchronous machines that take batches and watermarks and give batches.
+//! Operators: synchronous state machines that process batches and watermarks, and emit batches.
 //!
-//! An operator never waits, reads no clock and draws no random numbers: the same elements in the same order give the same
-//! output. It sees the elements of all its channels merged, with the smallest watermark of them. Threads, channels,
-//! alignment and metrics are the runtime's; expressions come from the planner already bound to column positions.
+//! An operator never waits, reads no clock and draws no random numbers: the same elements in the same order give the
+//! same output. It sees the elements of all its channels merged, and the smallest of their watermarks. The runtime is
+//! responsible for threads, channels, alignment and metrics. The planner has bound expressions to column positions.
 //!
 //! - [`calc`]: filters and computes columns.
-//! - [`decimals`]: division as averages of decimals need it.
-//! - [`over`]: aggregates per row over the rows before it.
-//! - [`watermark`]: makes watermarks from rows and combines those of splits and channels.
+//! - [`decimals`]: division for averages of decimals.
+//! - [`over`]: aggregates over the rows before each row.
+//! - [`watermark`]: generates watermarks from rows, and combines those of splits and channels.
 //! - `testing` (feature `testing`): drives an operator through a script.
 
 pub mod calc;

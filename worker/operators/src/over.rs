@@ -1,16 +1,17 @@
 //! `OVER (PARTITION BY … ORDER BY rowtime …)`: aggregates for every row over the rows before it.
 //!
-//! Rows wait ([`pending`]) until the watermark has passed their time, and are then taken in order of time and arrival.
-//! Taken rows go through three steps, a chunk at a time. [`frames`] finds the frame of every row. Each aggregate
-//! ([`aggregates`]) slides over these frames in its own loop. Rows that no frame needs are released. Rows are never
-//! copied one by one: state refers to rows of batches ([`rows`]).
+//! Rows wait ([`pending`]) until the watermark has passed their time. Then they are processed in order of time and
+//! arrival, a chunk at a time, in three steps. [`frames`] finds the frame of every row. Each aggregate ([`aggregates`])
+//! slides over these frames in its own loop. Rows that no frame needs are released. Rows are never copied one by one:
+//! state refers to rows of batches ([`rows`]).
 //!
-//! Rows that a watermark releases are given out in pieces. What is not out yet at a barrier between two pieces waits in the
-//! snapshot with a mark: other rows that are as old came behind the watermark and wait for the next one. Peers, rows of a key
-//! at one time whose frames end with the last of them, are never parted.
+//! Rows that a watermark releases are emitted in pieces. At a barrier between two pieces, the rows that are not emitted
+//! yet are part of the snapshot. They are marked, because rows of the same time that arrived after the watermark wait
+//! for the next one. Peers are rows of a key at one time whose frames end with the last of them. A piece never
+//! separates peers.
 //!
-//! What is late is Flink's, which has three rules ([`lateness`]). Output is in order of time, then of arrival; after a
-//! restore the rows of different keys at one time may come in another order.
+//! Late rows follow Flink's three rules ([`lateness`]). Output is in order of time, then of arrival. After a restore,
+//! rows of different keys at one time can be in another order.
 
 pub mod aggregates;
 pub mod frames;
@@ -39,10 +40,10 @@ use self::pending::{Peers, Pending, PendingRow};
 use self::rows::{RowRef, RowStore};
 use crate::{Collector, Counters, Error, InputIndex, Operator, Progress, Result};
 
-/// How many rows are taken at once; more only if they are peers.
+/// The maximum number of rows in a chunk. Peers can exceed it.
 const CHUNK_ROWS: usize = 8192;
 
-/// The column that keeps the order of arrival, behind the input columns.
+/// The column with the order of arrival, after the input columns.
 const SEQUENCE: &str = "$sequence";
 
 /// The operator of [`Over`].
@@ -52,19 +53,19 @@ pub struct OverOperator {
     output: SchemaRef,
     /// The input columns and the order of arrival.
     pending_schema: SchemaRef,
-    /// Which columns of `pending_schema` taken rows keep: keys, arguments, filters, time, order of arrival.
+    /// The columns of `pending_schema` that processed rows keep: keys, arguments, filters, time, order of arrival.
     kept_columns: Vec<usize>,
 
     // Changing.
     watermark: Watermark,
-    /// Rows up to here are released, while a watermark is being worked on.
+    /// The watermark whose rows are being emitted; `MIN` between watermarks.
     releasing: Watermark,
     sequence: i64,
     keys: KeyTable,
     lateness: Lateness,
     pending: Pending,
     frames: Frames,
-    /// Taken rows that frames or aggregates refer to.
+    /// Processed rows that frames or aggregates refer to.
     kept: RowStore,
     aggregates: Vec<Aggregate>,
     late_rows: u64,
@@ -93,7 +94,7 @@ impl OverOperator {
             .collect();
         kept_columns.sort_unstable();
         kept_columns.dedup();
-        // Rows that aggregates bring back from a snapshot have only their argument: the other columns are NULL then.
+        // Rows that aggregates restore from a snapshot have only their argument. Their other columns are NULL.
         let kept_fields: Vec<Field> =
             kept_columns.iter().map(|column| fields[*column].as_ref().clone().with_nullable(true)).collect();
         let position = |column: usize| kept_columns.binary_search(&column).expect("every column used is kept");
@@ -130,7 +131,7 @@ impl OverOperator {
         Ok(RecordBatch::try_new(Arc::clone(&self.pending_schema), columns)?)
     }
 
-    /// The times of rows, none of which is NULL.
+    /// The event times of rows; an error if one is NULL.
     fn times<'a>(&self, rows: &'a RecordBatch) -> Result<&'a [i64]> {
         let times = rows.column(self.config.time.column).as_primitive_opt::<TimestampMillisecondType>();
         let name = || rows.schema_ref().field(self.config.time.column).name().clone();
@@ -146,10 +147,10 @@ impl OverOperator {
         matches!(self.config.frame, OverFrame::RangeUnbounded | OverFrame::Range(_))
     }
 
-    /// Takes a chunk of rows, in order of time and arrival, and emits them with their results.
+    /// Processes a chunk of rows, in order of time and arrival, and emits them with their results.
     fn take(&mut self, chunk: &[PendingRow], out: &mut Collector) -> Result<()> {
         let refs: Vec<RowRef> = chunk.iter().map(|row| row.at).collect();
-        // Keys can be forgotten below.
+        // Looked up first, because cleanups can remove keys below.
         let hashes: Vec<u64> = chunk.iter().map(|row| self.keys.hash(row.key)).collect();
         let taken = self.pending.take(&refs)?;
         let block = self.kept.insert(taken.project(&self.kept_columns)?)?;
@@ -171,7 +172,7 @@ impl OverOperator {
         Ok(())
     }
 
-    /// Drops what is kept for keys whose range has passed.
+    /// Drops the state of keys that were cleaned up.
     fn forget_cleaned(&mut self) {
         for key in self.lateness.take_cleaned() {
             self.frames.clear(key, &mut self.kept);
@@ -182,7 +183,7 @@ impl OverOperator {
         }
     }
 
-    /// Copies the kept rows together when most of what the store holds is no longer referred to.
+    /// Compacts the store of kept rows if most of its rows are no longer referred to.
     fn compact(&mut self) -> Result<()> {
         if !self.kept.is_sparse() {
             return Ok(());
@@ -224,7 +225,7 @@ impl Operator for OverOperator {
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<Progress> {
-        // A row that came behind a watermark and is not late waits for the next one.
+        // A row that arrives after a watermark and is not late waits for the next watermark.
         if watermark > self.watermark {
             (self.watermark, self.releasing) = (watermark, watermark);
         }
@@ -232,7 +233,7 @@ impl Operator for OverOperator {
     }
 
     fn resume(&mut self, out: &mut Collector) -> Result<Progress> {
-        // After a restore without rows to give out, no watermark is being worked on: its cleanups are done.
+        // After a restore without rows to emit, no watermark is in progress, and its cleanups are done.
         let is_releasing = self.releasing > Watermark::MIN || self.pending.has_ripe();
         while self.pending.is_due(self.releasing) {
             let room = out.room().min(CHUNK_ROWS);

@@ -1,4 +1,4 @@
-//! Drives an operator through a script: push batch, watermark, barrier; expect output.
+//! Drives an operator through a script: pushes batches, watermarks and barriers, and collects the output.
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -8,7 +8,7 @@ use eddyline_stream::{Assignment, Batch, CheckpointId, SlotIndex, Watermark};
 
 use crate::{Collector, InputIndex, Operator, Progress, Result};
 
-/// An operator and what it has given so far.
+/// An operator and its output so far.
 #[derive(Debug, Default)]
 pub struct Driver<O> {
     operator: O,
@@ -22,7 +22,7 @@ impl<O: Operator> Driver<O> {
         Self { operator, out: Collector::default(), restored: None }
     }
 
-    /// The same, in pieces of so many rows.
+    /// Limits pieces to this many rows.
     pub fn in_pieces(self, rows: usize) -> Self {
         Self { out: Collector::with_room(rows), ..self }
     }
@@ -36,7 +36,7 @@ impl<O: Operator> Driver<O> {
         Ok(Self { restored, ..Self::new(operator) })
     }
 
-    /// Passes a restored operator the event time that its state had come to, as a task does.
+    /// Passes the event time of the restored state to the operator, as a task does.
     ///
     /// # Errors
     /// Those of the operator.
@@ -45,7 +45,7 @@ impl<O: Operator> Driver<O> {
         restored.map_or(Ok(Progress::Done), |watermark| self.operator.on_watermark(watermark, &mut self.out))
     }
 
-    /// Gives the operator rows.
+    /// Passes rows to the operator.
     ///
     /// # Errors
     /// Those of the operator.
@@ -61,7 +61,7 @@ impl<O: Operator> Driver<O> {
         self.operator.on_watermark(watermark, &mut self.out)
     }
 
-    /// Has the operator say the next piece of what is left.
+    /// Lets the operator emit the next piece of its output.
     ///
     /// # Errors
     /// Those of the operator.
@@ -69,7 +69,7 @@ impl<O: Operator> Driver<O> {
         self.operator.resume(&mut self.out)
     }
 
-    /// A barrier: the operator's state.
+    /// Passes a barrier, and returns the operator's state.
     ///
     /// # Errors
     /// Those of the operator.
@@ -81,7 +81,7 @@ impl<O: Operator> Driver<O> {
         }
     }
 
-    /// The rows given since the last call.
+    /// The rows emitted since the last call.
     pub fn rows(&mut self) -> Vec<Vec<Scalar>> {
         self.out.drain().flat_map(|batch| rows_of(batch.rows())).collect()
     }
@@ -101,7 +101,7 @@ pub fn rows_of(batch: &RecordBatch) -> Vec<Vec<Scalar>> {
     (0..batch.num_rows()).map(value).collect()
 }
 
-/// What each slot restores after a change of parallelism, from the snapshots of all former subtasks.
+/// The snapshot that each slot restores after a change of parallelism, from those of all former subtasks.
 pub fn redistribute(snapshots: &[Snapshot], assignment: &Assignment) -> Vec<Snapshot> {
     let slots = (0..assignment.slots()).map(SlotIndex::new);
     slots.map(|slot| part_of_slot(snapshots, assignment, slot)).collect()

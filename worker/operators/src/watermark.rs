@@ -1,8 +1,7 @@
-//! Watermarks: made from rows, and combined.
+//! Watermarks: generation and combination.
 //!
-//! Pure machines, one for each place: [`WatermarkGenerator`] for one split of a source, [`SplitGenerators`] and
-//! [`SplitWatermarks`] for the splits of one source reader, [`ChannelWatermarks`] for the input channels of one task. Time is a
-//! parameter.
+//! Pure state machines: [`WatermarkGenerator`] for one split of a source, [`SplitGenerators`] and [`SplitWatermarks`] for
+//! the splits of one source reader, and [`ChannelWatermarks`] for the input channels of one task. Time is a parameter.
 
 pub mod channels;
 pub mod generator;

@@ -2,10 +2,11 @@
 
 use eddyline_stream::Barrier;
 
-/// Which channels have brought the barrier of the checkpoint that is being aligned.
+/// The channels on which the barrier of the current checkpoint has arrived.
 ///
-/// A channel that has brought it is not read until all others have: what is behind the barrier belongs to the next
-/// checkpoint. A barrier of a newer checkpoint replaces an unfinished alignment: the older one was aborted.
+/// Such a channel is blocked until the barrier has arrived on all others: what follows the barrier belongs to the next
+/// checkpoint. A barrier of a newer checkpoint replaces an unfinished alignment, because the older checkpoint was
+/// aborted.
 #[derive(Debug)]
 pub struct Alignment {
     arrived: Vec<bool>,
@@ -13,17 +14,18 @@ pub struct Alignment {
 }
 
 impl Alignment {
-    /// No barrier is in flight through `channels` channels.
+    /// An alignment over `channels` channels, without a barrier.
     pub fn new(channels: usize) -> Self {
         Self { arrived: vec![false; channels], barrier: None }
     }
 
-    /// Whether a channel must not be read for now.
+    /// Whether a channel is blocked: it must not be read until the alignment is complete.
     pub fn is_blocked(&self, channel: usize) -> bool {
         self.barrier.is_some() && self.arrived[channel]
     }
 
-    /// A channel has brought a barrier. Returns it when it was the last one: snapshot and forward now.
+    /// Records that a barrier has arrived on a channel. Returns the barrier if the alignment is complete: then the task
+    /// takes its snapshot and forwards the barrier. A barrier of an older checkpoint is ignored.
     pub fn arrive(&mut self, channel: usize, barrier: Barrier) -> Option<Barrier> {
         match self.barrier {
             Some(current) if current.checkpoint > barrier.checkpoint => return None,

@@ -1,10 +1,11 @@
 //! A bounded channel between two subtasks.
 //!
-//! Which end has to be woken is decided under the lock, by the state of the queue before and after the step. So an end that
-//! sleeps because the channel is full or empty is woken by the next step that changes that.
+//! The lock protects the decision which end to wake: it depends on the state of the queue before and after a step. So a
+//! sender that sleeps because the channel is full, and a receiver that sleeps because it is empty, are woken by the
+//! step that changes that.
 //!
-//! The next barrier waits for what is in the channels of a subtask, so that has a bound that does not depend on how many
-//! senders there are: they share [`ROWS_MAX`]. A sender that has room may still send all that one step makes.
+//! The next barrier waits for everything in the channels of a subtask. So their rows are bounded together, whatever the
+//! number of senders: the senders share [`ROWS_MAX`]. A sender with room may still send all output of one step.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,14 @@ use eddyline_stream::{Barrier, Element};
 
 use crate::runtime::waker::SlotWaker;
 
-/// Rows that may wait for a subtask on one of its input edges before the senders have to pause: each at its share of them.
+/// The maximum number of rows that wait for a subtask on one of its input edges before the senders have to pause. Each
+/// sender has an equal share.
 pub const ROWS_MAX: usize = 32 * 1024;
-/// Elements that may wait in a channel, for streams of tiny batches and watermarks.
+/// The maximum number of elements in a channel before its sender has to pause. It bounds streams of tiny batches and
+/// watermarks.
 pub const ELEMENTS_MAX: usize = 64;
 
-/// What waits in a channel.
+/// The elements in a channel.
 #[derive(Debug)]
 struct Queue {
     rows_max: usize,
@@ -36,7 +39,7 @@ impl Queue {
         self.rows < self.rows_max && self.elements.len() < ELEMENTS_MAX
     }
 
-    /// Appends an element. Says whether the receiver may be asleep: there was nothing.
+    /// Appends an element. Returns whether the queue was empty, so that the receiver may be asleep.
     fn push(&mut self, element: Element) -> bool {
         let was_empty = self.elements.is_empty();
         self.rows += rows_of(&element);
@@ -44,7 +47,7 @@ impl Queue {
         was_empty
     }
 
-    /// Takes the next element. Says with it whether the sender may be asleep: there was no room, and there is now.
+    /// Removes the next element. Also returns whether this has made room, so that the sender may be asleep.
     fn pop(&mut self) -> Option<(Element, bool)> {
         let had_room = self.has_room();
         let element = self.elements.pop_front()?;
@@ -57,7 +60,7 @@ impl Queue {
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// What the queue says of itself, to be read without the lock. Changed under it.
+    /// The state of the queue, readable without the lock. It changes only under the lock.
     has_room: AtomicBool,
     is_empty: AtomicBool,
     receiver: SlotWaker,
@@ -72,7 +75,8 @@ pub struct Sender(Arc<Shared>);
 #[derive(Debug)]
 pub struct Receiver(Arc<Shared>);
 
-/// Makes a channel between two slots, which may be the same one. So many `senders` send to the receiver on this edge.
+/// A channel between two slots, which may be the same one. `senders` is the number of senders to the receiver on this
+/// edge.
 pub fn channel(sender: SlotWaker, receiver: SlotWaker, senders: usize) -> (Sender, Receiver) {
     let rows_max = (ROWS_MAX / senders.max(1)).max(1);
     let shared = Arc::new(Shared {
@@ -93,7 +97,7 @@ fn rows_of(element: &Element) -> usize {
 }
 
 impl Shared {
-    /// Does one thing with the queue.
+    /// Runs `act` on the queue under the lock, and publishes the new state of the queue.
     fn with_queue<T>(&self, act: impl FnOnce(&mut Queue) -> T) -> T {
         let mut queue = self.queue.lock().expect("no holder of the queue panics");
         let result = act(&mut queue);
@@ -109,7 +113,7 @@ impl Sender {
         self.0.has_room.load(Ordering::Acquire)
     }
 
-    /// Sends an element, whether there is room or not.
+    /// Sends an element, even if there is no room.
     pub fn send(&self, element: Element) {
         if self.0.with_queue(|queue| queue.push(element)) {
             self.0.receiver.wake();
@@ -118,7 +122,7 @@ impl Sender {
 }
 
 impl Receiver {
-    /// Takes the next element, if there is one.
+    /// Receives the next element, if there is one.
     pub fn receive(&self) -> Option<Element> {
         if self.0.is_empty.load(Ordering::Acquire) {
             return None;
@@ -130,7 +134,7 @@ impl Receiver {
         Some(element)
     }
 
-    /// Takes the next element, if it is a barrier that may be taken.
+    /// Receives the next element, if it is a barrier for which `may_take` is true.
     pub fn receive_barrier(&self, may_take: impl FnOnce(&Barrier) -> bool) -> Option<Barrier> {
         if self.0.is_empty.load(Ordering::Acquire) {
             return None;
@@ -170,7 +174,7 @@ mod tests {
         }
         assert!(!queue.has_room());
         let woken: Vec<bool> = std::iter::from_fn(|| queue.pop()).map(|(_, makes_room)| makes_room).collect();
-        // Two elements more than there is room for, and one place to be free.
+        // There are two elements too many, and one more must leave to make room.
         assert_eq!(woken.iter().position(|woken| *woken), Some(2));
         assert_eq!(woken.iter().filter(|woken| **woken).count(), 1);
         assert!(queue.push(element(0)), "the receiver saw an empty queue again");
@@ -195,7 +199,7 @@ mod tests {
         }
     }
 
-    /// Both ends sleep for ever when they are not woken.
+    /// Both ends sleep for an hour unless they are woken.
     #[test]
     fn no_end_misses_what_the_other_does_while_it_goes_to_sleep() {
         const ELEMENTS: usize = 300_000;
@@ -228,7 +232,7 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(60);
         for _ in 0..2 {
             let left = deadline.saturating_duration_since(Instant::now());
-            ended.recv_timeout(left).expect("both ends come to their end");
+            ended.recv_timeout(left).expect("both ends finish");
         }
     }
 }

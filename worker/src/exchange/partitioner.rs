@@ -1,6 +1,7 @@
 //! Decides which subtask of the receiver gets a row.
 //!
-//! On a keyed edge the two rows of an update have one key: an update of the key itself is sent on as a delete and an insert.
+//! On a keyed edge both rows of an update have the same key: an update that changes the key is sent as a delete and an
+//! insert.
 
 use std::sync::Arc;
 
@@ -16,16 +17,16 @@ pub struct Partitioner {
     partitioning: Partitioning,
     assignment: Arc<Assignment>,
     own_slot: usize,
-    /// How many subtasks the receiver has.
+    /// The number of subtasks of the receiver.
     subtasks: usize,
-    /// Whether the key hashes that batches carry are those of this edge.
+    /// Whether the key hashes in batches are those of this edge's key.
     is_hashed: bool,
 }
 
 /// What can go wrong when rows are partitioned.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A key column has a type that cannot be a key; the planner should have refused it.
+    /// A key column has a type that cannot be a key. The planner should have refused it.
     #[error(transparent)]
     Key(#[from] key_hash::UnsupportedKey),
     /// Rows could not be gathered.
@@ -34,19 +35,19 @@ pub enum Error {
 }
 
 impl Partitioner {
-    /// A partitioner for the sender in slot `own_slot`. The receiver has `subtasks`, in the first slots; one in every slot
-    /// if rows go by key.
+    /// A partitioner for the sender in slot `own_slot`. The receiver has `subtasks` subtasks, in the first slots. If
+    /// rows are partitioned by key, it has one in every slot.
     pub fn new(partitioning: Partitioning, assignment: Arc<Assignment>, own_slot: usize, subtasks: usize) -> Self {
         Self { partitioning, assignment, own_slot, subtasks, is_hashed: false }
     }
 
-    /// The same for a sender that has hashed its rows by the key of this edge, or that has not: hashes that batches carry are
-    /// those of another key then.
+    /// Sets whether the key hashes in the sender's batches are those of this edge's key. If not, they belong to another
+    /// key and are ignored.
     pub fn of_hashed(self, is_hashed: bool) -> Self {
         Self { is_hashed, ..self }
     }
 
-    /// How many of so many senders send to one receiver, at most.
+    /// The maximum number of senders to one receiver, of `senders` senders.
     pub fn senders_to_one(&self, senders: usize) -> usize {
         match self.partitioning {
             Partitioning::Forward => senders.div_ceil(self.subtasks),
@@ -54,7 +55,7 @@ impl Partitioner {
         }
     }
 
-    /// Whether rows of this sender may go to the receiver's subtask in this slot.
+    /// Whether this sender can send rows to the receiver's subtask in this slot.
     pub fn reaches(&self, slot: usize) -> bool {
         match self.partitioning {
             Partitioning::Forward => slot == self.forward_to(),
@@ -62,15 +63,16 @@ impl Partitioner {
         }
     }
 
-    /// Senders that share a receiver are spread over all receivers. That each has one keeps its rows in order.
+    /// The one subtask that this sender sends to: a single one keeps its rows in order. Senders are spread over all
+    /// subtasks.
     fn forward_to(&self) -> usize {
         self.own_slot % self.subtasks
     }
 
-    /// Calls `send(slot, rows)` for the part of every slot that gets some; rows of one slot stay in order.
+    /// Calls `send(slot, rows)` for the part of every slot that gets rows. Rows of one slot stay in order.
     ///
     /// # Errors
-    /// When a key has an unsupported type or memory for the gathered rows cannot be had.
+    /// When a key has an unsupported type, or the strings of a part have more than 2 GiB.
     pub fn partition(&self, mut batch: Batch, mut send: impl FnMut(usize, Batch)) -> Result<(), Error> {
         match &self.partitioning {
             Partitioning::Forward => send(self.forward_to(), batch),
@@ -91,7 +93,7 @@ impl Partitioner {
     }
 }
 
-/// Counting sort of row numbers by owner, then one gather for each owner.
+/// Collects the row numbers of each owner, then copies the rows of each owner at once.
 fn scatter(
     batch: &Batch,
     hashes: &[u64],
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!(seen, (0..1000).collect::<Vec<i64>>());
     }
 
-    /// An update of each key, of some keys to the key behind.
+    /// An update of each key. Where `moved`, the update changes the key to the next one.
     fn updates(moved: &[bool]) -> Batch {
         let (mut keys, mut values, mut kinds) = (Vec::new(), Vec::new(), KindsBuilder::default());
         for (row, moved) in (0i64..).zip(moved) {
@@ -175,7 +177,7 @@ mod tests {
             let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, slots));
             let partitioner =
                 Partitioner::new(Partitioning::Hash(vec![0]), Arc::clone(&assignment), 0, usize::from(slots));
-            // By number of the row.
+            // Indexed by the value of the row.
             let mut received = std::collections::BTreeMap::new();
             partitioner.partition(updates(&moved), |slot, part| {
                 let numbers = part.rows().column(1).as_any().downcast_ref::<Int64Array>().expect("numbers");

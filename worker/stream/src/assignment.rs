@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{KeyGroup, KeyGroupSet, MaxParallelism, SlotIndex};
 
-/// The owner of every key group. This is a table because with it, adding a slot moves `1 / (n + 1)` of the state. New
-/// ranges would move about half of it.
+/// The owner of every key group. It is a table, because with a table a new slot moves only `1 / (n + 1)` of the state.
+/// Recomputed ranges would move about half of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     max_parallelism: MaxParallelism,
@@ -14,7 +14,8 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Distributes all key groups over `slots` slots, as evenly as possible and in ranges. `slots` is at least 1.
+    /// Distributes all key groups over `slots` slots, as evenly as possible and in contiguous ranges. 0 slots count as
+    /// 1.
     pub fn even(max_parallelism: MaxParallelism, slots: u16) -> Self {
         let slots = slots.max(1);
         let groups = u32::from(max_parallelism.get());
@@ -28,7 +29,8 @@ impl Assignment {
 
     /// The assignment for another number of slots that moves the fewest key groups.
     ///
-    /// Every slot gets its fair share (shares differ by at most one). A slot that stays keeps what fits in its share.
+    /// Every slot gets its fair share: shares differ by at most one. A remaining slot keeps as many of its key groups
+    /// as fit in its share.
     pub fn rescaled(&self, slots: u16) -> Self {
         let slots = slots.max(1);
         let groups = self.owner.len();

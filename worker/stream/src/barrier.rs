@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// The number of a checkpoint. Ids grow within an attempt. No two complete checkpoints of a job have the same. The next
-/// attempt uses the number of a checkpoint again that was not completed.
+/// The number of a checkpoint. Ids grow within an attempt, and each completed checkpoint of a job has its own. The next
+/// attempt reuses the number of a checkpoint that was not completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CheckpointId(u64);
 
 impl CheckpointId {
-    /// The id before the first checkpoint of a job.
+    /// The value before the first checkpoint of a job.
     pub const NONE: CheckpointId = CheckpointId(0);
 
     /// The checkpoint with this number; 0 is [`CheckpointId::NONE`].
@@ -36,31 +36,31 @@ impl fmt::Display for CheckpointId {
 /// Why a barrier was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarrierKind {
-    /// A periodic checkpoint; the job continues behind it.
+    /// A periodic checkpoint. The job continues after it.
     Checkpoint,
-    /// A self-contained savepoint. With `stop`, sources send nothing behind the barrier.
+    /// A self-contained savepoint. With `stop`, sources send nothing after the barrier.
     Savepoint {
         /// Whether the job stops once the savepoint is complete.
         stop: bool,
     },
 }
 
-/// Cuts a stream: what is before it belongs to the checkpoint, what is behind it does not.
+/// Cuts a stream: elements before it belong to the checkpoint, elements after it do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Barrier {
     /// The checkpoint this barrier belongs to.
     pub checkpoint: CheckpointId,
     /// Why it was sent.
     pub kind: BarrierKind,
-    /// The latest completed checkpoint of the attempt, if what has changed since is enough. `None`: all state is wanted.
+    /// The attempt's latest completed checkpoint, if the changes since then suffice. `None`: all state is needed.
     pub since: Option<CheckpointId>,
-    /// Which part of the state is wanted besides: the number of completed checkpoints of the attempt, modulo the number of
-    /// parts.
+    /// Which part of the unchanged state is needed in addition: the number of completed checkpoints of the attempt,
+    /// modulo the number of parts.
     pub part: u8,
 }
 
 impl Barrier {
-    /// A barrier behind which all state is wanted.
+    /// A barrier that requests all state.
     pub const fn of_all_state(checkpoint: CheckpointId, kind: BarrierKind) -> Self {
         Self { checkpoint, kind, since: None, part: 0 }
     }

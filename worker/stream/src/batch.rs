@@ -8,13 +8,13 @@ use arrow::error::ArrowError;
 use crate::key_hash::{UnsupportedKey, hash_columns};
 use crate::{Kinds, RowKind};
 
-/// The [key hash v1](crate::key_hash) of each row of a batch. Shared, and made of a `Vec` without copying it.
+/// The [key hash v1](crate::key_hash) of each row of a batch. Cheap to clone. A `Vec` converts without a copy.
 pub type KeyHashes = ScalarBuffer<u64>;
 
-/// Rows in columns, and what is known about them.
+/// Rows in columns, with their kinds and key hashes.
 ///
-/// Cuts, filters and copies go through the batch, so that kinds and hashes stay with their rows and [no pair is
-/// torn](crate::kinds). The parts cannot be exchanged one by one:
+/// Cuts, filters and copies are methods of the batch, so that kinds and hashes stay with their rows and [no pair is
+/// torn](crate::kinds). The parts cannot be replaced one by one:
 ///
 /// ```compile_fail
 /// # use eddyline_stream::Batch;
@@ -27,28 +27,28 @@ pub type KeyHashes = ScalarBuffer<u64>;
 pub struct Batch {
     /// The columns.
     rows: RecordBatch,
-    /// What each row does; `None` if all are inserts.
+    /// The kind of each row; `None` if all are inserts.
     kinds: Option<Kinds>,
-    /// The hashes under the keys of the edge that carried the batch, if it was keyed.
-    /// Computed once by the exchange and carried along, so that state does not hash again.
+    /// The key hashes of the edge that carried the batch, if it was keyed. The exchange computes them once, so that
+    /// state does not hash again.
     key_hashes: Option<KeyHashes>,
 }
 
-/// A row that is no insert, where only inserts can be taken.
+/// A row that is not an insert, where only inserts are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a row of kind {kind}, but only inserts (+I) can be taken here")]
+#[error("a row of kind {kind}, but only inserts (+I) are accepted here")]
 pub struct NotInsertOnly {
     /// The kind of the first such row.
     pub kind: RowKind,
 }
 
 impl Batch {
-    /// Inserts that were not keyed.
+    /// Inserts without key hashes.
     pub fn new(rows: RecordBatch) -> Self {
         Self { rows, kinds: None, key_hashes: None }
     }
 
-    /// Inserts whose key hashes are known.
+    /// Inserts with their key hashes.
     ///
     /// # Panics
     /// There is not one hash for each row.
@@ -56,7 +56,7 @@ impl Batch {
         Self::new(rows).with_key_hashes(key_hashes)
     }
 
-    /// Rows of these kinds, `None` for inserts alone.
+    /// Rows of these kinds; `None` if all are inserts.
     ///
     /// # Panics
     /// There is not one kind for each row.
@@ -88,7 +88,7 @@ impl Batch {
         }
     }
 
-    /// The columns themselves, if all rows are inserts.
+    /// Takes the columns out, if all rows are inserts.
     ///
     /// # Errors
     /// When one is not.
@@ -97,36 +97,36 @@ impl Batch {
         Ok(self.rows)
     }
 
-    /// What each row does; `None` if all are inserts.
+    /// The kind of each row; `None` if all are inserts.
     #[inline]
     pub fn kinds(&self) -> Option<&Kinds> {
         self.kinds.as_ref()
     }
 
-    /// What a row does.
+    /// The kind of a row.
     #[inline]
     pub fn kind(&self, row: usize) -> RowKind {
         self.kinds.as_ref().map_or(RowKind::Insert, |kinds| kinds.get(row))
     }
 
-    /// The hashes under the keys of the edge that carried the batch, if it was keyed.
+    /// The key hashes of the edge that carried the batch, if it was keyed.
     #[inline]
     pub fn key_hashes(&self) -> Option<&[u64]> {
         self.key_hashes.as_deref()
     }
 
-    /// Forgets the hashes: the edge into the receiver is not keyed by them.
+    /// Removes the key hashes, because the next edge is not keyed by them.
     #[must_use]
     pub fn without_key_hashes(self) -> Self {
         Self { key_hashes: None, ..self }
     }
 
-    /// The hashes themselves.
+    /// Takes the key hashes out.
     pub fn into_key_hashes(self) -> Option<KeyHashes> {
         self.key_hashes
     }
 
-    /// The hashes that the batch carries, or else those of its columns `keys`.
+    /// The hashes that the batch carries, or those of its columns `keys` if it carries none.
     ///
     /// # Errors
     /// When a column's type cannot be a key.
@@ -138,8 +138,8 @@ impl Batch {
         Ok(hash_columns(&columns, self.num_rows())?.into())
     }
 
-    /// The same, keyed. An update of a key becomes what it is for either key: a `-D` and a `+I`. That does not depend on
-    /// who owns the keys.
+    /// The batch with these key hashes. An update that changes the key becomes a `-D` of the old key and a `+I` of the
+    /// new one, whoever owns the keys.
     ///
     /// # Panics
     /// There is not one hash for each row.
@@ -151,13 +151,13 @@ impl Batch {
         self
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     #[inline]
     pub fn num_rows(&self) -> usize {
         self.rows.num_rows()
     }
 
-    /// The same rows with other columns, not keyed.
+    /// The same rows with other columns, without key hashes.
     ///
     /// # Panics
     /// The number of rows differs.
@@ -167,7 +167,7 @@ impl Batch {
         Self { rows, kinds: self.kinds, key_hashes: None }
     }
 
-    /// The same rows with some of their columns, not keyed.
+    /// The same rows with some of their columns, without key hashes.
     ///
     /// # Errors
     /// When there is no such column.
@@ -175,8 +175,8 @@ impl Batch {
         Ok(Self { rows: self.rows.project(columns)?, kinds: self.kinds.clone(), key_hashes: None })
     }
 
-    /// The rows that a mask without NULL lets through. A half of an update whose partner does not come along becomes `-D` or
-    /// `+I`.
+    /// The rows for which the mask is true. The mask has no NULL. One row of an update that passes without the other
+    /// becomes `-D` or `+I`.
     ///
     /// # Errors
     /// When the rows cannot be copied.
@@ -191,8 +191,8 @@ impl Batch {
         })
     }
 
-    /// The rows with these numbers, in this order. A half of an update that is not next to its partner becomes
-    /// `-D` or `+I`.
+    /// The rows with these numbers, in this order. A row of an update that is not next to its partner becomes `-D` or
+    /// `+I`.
     ///
     /// # Errors
     /// When the rows cannot be copied.
@@ -200,13 +200,13 @@ impl Batch {
         self.take_with(numbers, |rows, numbers| take_record_batch(rows, numbers))
     }
 
-    /// As [`Batch::take`], with rows that `gather` copies.
+    /// Like [`Batch::take`], with a function that copies the rows.
     ///
     /// # Errors
     /// Those of `gather`.
     ///
     /// # Panics
-    /// `gather` has given another number of rows.
+    /// `gather` returns another number of rows.
     pub fn take_with<E>(
         &self,
         numbers: &UInt32Array,
@@ -224,7 +224,7 @@ impl Batch {
         })
     }
 
-    /// Takes off the first `rows` rows, and one more if a pair would be torn there. What is left stays.
+    /// Removes and returns the first `rows` rows, and one more if the cut would tear a pair. The batch keeps the rest.
     pub fn split_to(&mut self, rows: usize) -> Self {
         let rows = self.cut_at(rows);
         let left = self.num_rows() - rows;
@@ -238,18 +238,19 @@ impl Batch {
         first
     }
 
-    /// The first place from `rows` on where a cut tears no pair.
+    /// The first position at or after `rows` where a cut tears no pair.
     pub fn cut_at(&self, rows: usize) -> usize {
         let is_inside = self.kinds.as_ref().is_some_and(|kinds| kinds.is_inside_pair(rows));
         (rows + usize::from(is_inside)).min(self.num_rows())
     }
 
-    /// The batch in pieces of about `rows` rows, at least one: a piece whose last row would be half of a pair has one more.
+    /// The batch in pieces of `rows` rows, at least one. A piece that would tear a pair has one row more.
     pub fn pieces(mut self, rows: usize) -> impl Iterator<Item = Self> {
         std::iter::from_fn(move || (self.num_rows() > 0).then(|| self.split_to(rows.max(1))))
     }
 
-    /// The rows of several batches with the same columns, behind each other and not keyed; `None` of none.
+    /// The rows of several batches with the same columns, concatenated, without key hashes; `None` if there are no
+    /// batches.
     ///
     /// # Errors
     /// When their columns differ.

@@ -1,6 +1,6 @@
 //! Crash points: named places between two durable steps where a test can end the process.
 //!
-//! Exactly-once must hold at every such place. Each has a name in the code and costs one load of a static when no test
+//! Exactly-once must hold at every such place. Each has a name in the code, and costs one atomic load unless a test
 //! uses it. The kill tests cover all of them.
 
 use std::sync::OnceLock;
@@ -13,8 +13,8 @@ struct Plan {
 
 static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
 
-/// Ends the process here, without any clean-up, if the environment variable `EDDYLINE_CRASH_AT` asks for it. Its form
-/// is `point:n`: the process ends when it reaches that point for the n-th time, counted from 1.
+/// Aborts the process here, without cleanup, if the environment variable `EDDYLINE_CRASH_AT` asks for it. Its form is
+/// `point:n`: the process ends when it reaches that point for the n-th time, counted from 1.
 pub fn crash_point(point: &str) {
     let plan = PLAN.get_or_init(|| {
         let text = std::env::var("EDDYLINE_CRASH_AT").ok()?;

@@ -1,4 +1,4 @@
-//! Names of the parts of a running job.
+//! Ids of the parts of a running job.
 
 use std::fmt;
 
@@ -26,10 +26,10 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// Names an operator of a job. The name stays the same as long as the job's SQL has the operator, and a restore finds
-/// its state by this name.
+/// The name of an operator of a job. A restore finds the operator's state by this name.
 ///
-/// Made by the planner from the stable structure of the query, for example `averages/window-aggregate-1`.
+/// The planner makes it from the table that the operator's rows reach and from its kind. If the operator has state, the
+/// name ends in a digest of its meaning. So it stays the same as long as the operator computes the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OperatorUid(String);
 
@@ -73,7 +73,7 @@ impl fmt::Display for SlotIndex {
     }
 }
 
-/// Names a part of a source that is read in order on its own: a Kafka partition, a piece of a file.
+/// The name of a part of a source that is read independently and in order: a Kafka partition, a piece of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SplitId(String);
 

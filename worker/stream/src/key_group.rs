@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "u32", into = "u32")]
 pub struct MaxParallelism(NonZeroU16);
 
-/// A number of key groups that is not valid.
+/// An invalid number of key groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("max parallelism {0} is not a power of two between 1 and 32768")]
 pub struct InvalidMaxParallelism(u32);
@@ -60,12 +60,12 @@ impl fmt::Display for MaxParallelism {
 pub struct KeyGroup(u16);
 
 impl KeyGroup {
-    /// The key group of a key: the top bits of its [hash](crate::key_hash). The low bits stay free for the tables. This
-    /// mapping is part of the savepoint format: never change it.
+    /// The key group of a key: the top bits of its [hash](crate::key_hash). Hash tables use the low bits. This mapping
+    /// is part of the savepoint format: never change it.
     #[inline]
     pub const fn of(key_hash: u64, max_parallelism: MaxParallelism) -> Self {
         let bits = max_parallelism.get().trailing_zeros();
-        // With one key group there are no bits to take, and a shift by 64 is not defined.
+        // With one key group there are no bits to take, and a shift by 64 overflows.
         if bits == 0 { Self(0) } else { Self((key_hash >> (64 - bits)) as u16) }
     }
 

@@ -1,10 +1,10 @@
-//! The key hash, version 1. It determines key group, slot and table bucket of every row.
+//! The key hash, version 1. It determines the key group, the slot and the hash-table bucket of every row.
 //!
 //! **Frozen.** The key group of a key is part of every savepoint, so the hash must be the same on every machine, in
 //! every build and in every release. It is plain integer code: no CPU-dependent paths, no seeds from the environment.
 //! Golden values in the tests ensure this.
 //!
-//! Each column is hashed by value, then columns are folded in order:
+//! Each column is hashed by value. Then the hashes of the columns are combined in order:
 //!
 //! - Whole numbers, dates, times and booleans: the value as `i64`, mixed. Timestamps count microseconds, so the
 //!   precision of a column does not matter.
@@ -145,7 +145,7 @@ fn hash_column(column: &dyn Array, each: impl FnMut(usize, u64)) -> Result<(), U
         DataType::Dictionary(key, _) if **key == DataType::Int32 => {
             let dictionary = column.as_dictionary::<Int32Type>();
             let mut of_value = Vec::with_capacity(dictionary.values().len());
-            // A trait object, so that the nesting of types ends here.
+            // A trait object, because the generic recursion would have no end.
             let mut push = |_: usize, hash: u64| of_value.push(hash);
             hash_column(dictionary.values().as_ref(), &mut push as &mut dyn FnMut(usize, u64))?;
             let keys = dictionary.keys();

@@ -1,10 +1,10 @@
-//! The kinds of the rows of a batch, and the rule that holds an update together.
+//! The kinds of the rows of a batch, and the rule that keeps the two rows of an update together.
 //!
-//! An update is a pair: its `-U`, directly followed by its `+U` in the same batch. No receiver ever sees one half without the
-//! other. The rule is in the type: the kinds are private, each way to make some keeps the rule or checks it, a cut moves
-//! behind a pair that it would tear, and a half whose partner is not taken along becomes what it is on its own, `-D` or `+I`.
+//! An update is a pair: its `-U`, directly followed by its `+U` in the same batch. No receiver ever sees one of them
+//! without the other. The type guarantees it. The kinds are private, and each constructor keeps the rule or checks it.
+//! A cut that would tear a pair moves after it. If only one row of a pair is selected, it becomes `-D` or `+I`.
 //!
-//! A `+U` on its own is an upsert. It gives the new content of a row and leaves open what was there before.
+//! A `+U` on its own is an upsert: it has the new content of a row, and does not say what the old content was.
 
 use arrow::array::BooleanArray;
 use arrow::buffer::ScalarBuffer;
@@ -16,20 +16,21 @@ const BEFORE: u8 = RowKind::UpdateBefore as u8;
 const AFTER: u8 = RowKind::UpdateAfter as u8;
 const DELETE: u8 = RowKind::Delete as u8;
 
-/// The kinds of the rows of a batch, at least one of which is no `+I`. `None` in their place means that all rows are inserts.
+/// The kinds of the rows of a batch, at least one of which is not `+I`. Where kinds are optional, `None` means that all
+/// rows are inserts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kinds(ScalarBuffer<u8>);
 
-/// A `-U` whose `+U` does not follow it.
+/// A `-U` that is not directly followed by its `+U`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("row {row} is -U, and the row behind it is not its +U")]
+#[error("row {row} is -U, and the row after it is not its +U")]
 pub struct TornPair {
     /// The row of the `-U`.
     pub row: usize,
 }
 
 impl Kinds {
-    /// The kinds of rows that come in this order; `None` if all of them are inserts.
+    /// The kinds of rows, in order; `None` if all of them are inserts.
     ///
     /// # Errors
     /// When a pair is torn.
@@ -42,17 +43,17 @@ impl Kinds {
         }
     }
 
-    /// Kinds whose pairs are whole.
+    /// Wraps kinds whose pairs are whole; `None` if all of them are inserts.
     fn of(bytes: ScalarBuffer<u8>) -> Option<Self> {
         bytes.iter().any(|kind| *kind != INSERT).then_some(Self(bytes))
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are no rows, which is never the case.
+    /// Whether there are no rows. This is never the case.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -71,20 +72,20 @@ impl Kinds {
         self.0.iter().map(|kind| RowKind::ALL[usize::from(*kind)])
     }
 
-    /// Whether a cut in front of this row would tear a pair.
+    /// Whether a cut before this row would tear a pair.
     #[inline]
     pub fn is_inside_pair(&self, row: usize) -> bool {
         row > 0 && self.0.get(row - 1) == Some(&BEFORE)
     }
 
-    /// Some rows in a row. The caller has made sure that both ends are between pairs.
+    /// The kinds of consecutive rows. The caller ensures that both ends are between pairs.
     pub(crate) fn slice(&self, offset: usize, length: usize) -> Option<Self> {
         debug_assert!(!self.is_inside_pair(offset) && !self.is_inside_pair(offset + length));
         Self::of(self.0.slice(offset, length))
     }
 
-    /// The kinds of the rows that a mask without NULL lets through. A half whose partner does not come along becomes `-D` or
-    /// `+I`.
+    /// The kinds of the rows for which the mask is true. The mask has no NULL. One row of a pair that passes without
+    /// the other becomes `-D` or `+I`.
     pub fn filter(&self, mask: &BooleanArray) -> Option<Self> {
         let mask = mask.values();
         let kind = |row: usize| match self.0[row] {
@@ -95,7 +96,7 @@ impl Kinds {
         Self::of(mask.set_indices().map(kind).collect())
     }
 
-    /// The kinds of the rows with these numbers, in this order. A half that is not next to its partner becomes
+    /// The kinds of the rows with these numbers, in this order. A row of a pair that is not next to its partner becomes
     /// `-D` or `+I`.
     pub fn take(&self, rows: &[u32]) -> Option<Self> {
         let kind = |(place, row): (usize, &u32)| match self.0[*row as usize] {
@@ -106,8 +107,8 @@ impl Kinds {
         Self::of(rows.iter().enumerate().map(kind).collect())
     }
 
-    /// The same with `-D` and `+I` in place of each pair whose halves no longer belong together: those with another
-    /// key. `is_split` says so of a pair by the row of its `-U`.
+    /// Replaces pairs by `-D` and `+I` where the two rows no longer belong together, for example because their keys
+    /// differ. `is_split` decides that for the pair whose `-U` is at the given row.
     #[must_use]
     pub fn split_pairs(&self, is_split: impl Fn(usize) -> bool) -> Self {
         let split: Vec<usize> = (0..self.len()).filter(|row| self.0[*row] == BEFORE && is_split(*row)).collect();
@@ -122,7 +123,7 @@ impl Kinds {
         Self(bytes.into())
     }
 
-    /// The kinds of several batches behind each other: the kinds of each, and how many rows it has.
+    /// The kinds of several concatenated batches. Each part has its kinds and its number of rows.
     pub fn concat<'a>(parts: impl Iterator<Item = (Option<&'a Self>, usize)> + Clone) -> Option<Self> {
         if parts.clone().all(|(kinds, _)| kinds.is_none()) {
             return None;
@@ -143,32 +144,32 @@ impl Kinds {
 pub struct KindsBuilder(Vec<u8>);
 
 impl KindsBuilder {
-    /// A row that is new.
+    /// Appends a `+I`.
     pub fn insert(&mut self) {
         self.0.push(INSERT);
     }
 
-    /// A row that is gone.
+    /// Appends a `-D`.
     pub fn delete(&mut self) {
         self.0.push(DELETE);
     }
 
-    /// Two rows: the old content of a row, and its new one.
+    /// Appends a pair: the `-U` with the old content of a row, and the `+U` with its new content.
     pub fn update(&mut self) {
         self.0.extend([BEFORE, AFTER]);
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Takes the kinds so far; `None` if all of them are inserts.
+    /// Returns the kinds so far and empties the builder; `None` if all of them are inserts.
     pub fn finish(&mut self) -> Option<Kinds> {
         Kinds::of(std::mem::take(&mut self.0).into())
     }
@@ -215,7 +216,7 @@ mod tests {
         let filtered = |mask: [bool; 6]| shown(pairs.filter(&BooleanArray::from(mask.to_vec())).as_ref());
         assert_eq!(filtered([false, true, false, true, true, false]).as_deref(), Some("-D -U +U"));
         assert_eq!(filtered([true, false, true, false, true, true]).as_deref(), Some("+I +I +I +U"));
-        // The halves of two pairs are none.
+        // Rows of two different pairs are not a pair.
         assert_eq!(filtered([false, true, false, false, true, false]).as_deref(), Some("-D +I"));
         let taken = |rows: &[u32]| shown(pairs.take(rows).as_ref());
         assert_eq!(taken(&[1, 2, 3]).as_deref(), Some("-U +U -D"));

@@ -1,7 +1,8 @@
-//! What flows through a job, and the names of places in it.
+//! What flows through a job, and the ids of its parts.
 //!
-//! Batches, kinds of rows, watermarks, barriers, key hashes, key groups, ids, names of types, time zones. Used by every other room, uses none of them.
-//! There is no I/O here, no clock and no randomness: everything is a value or a pure function.
+//! Batches, kinds of rows, watermarks, barriers, key hashes, key groups, ids, names of types, time zones. All other
+//! crates use this one, and it uses none of them. It has no I/O, no clock and no randomness: everything is a value or a
+//! pure function. The exception is [`crash`], which ends the process in tests.
 
 pub mod assignment;
 pub mod barrier;

@@ -1,18 +1,18 @@
-//! What a row does to the table that a changelog describes, and which of that a stream can contain.
+//! Kinds of rows, and changelog modes: which kinds a stream can contain.
 
 use std::fmt;
 
-/// What a row does to the table that a changelog describes. The numbers are those of Flink's `RowKind`.
+/// How a row changes the table that a changelog describes. The numbers are those of Flink's `RowKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum RowKind {
-    /// `+I`: the row is new.
+    /// `+I`: a new row.
     Insert = 0,
     /// `-U`: the old content of a row that is updated.
     UpdateBefore = 1,
     /// `+U`: the new content of a row that is updated.
     UpdateAfter = 2,
-    /// `-D`: the row is gone.
+    /// `-D`: a deleted row.
     Delete = 3,
 }
 
@@ -20,12 +20,12 @@ impl RowKind {
     /// All kinds, in the order of their numbers.
     pub const ALL: [Self; 4] = [Self::Insert, Self::UpdateBefore, Self::UpdateAfter, Self::Delete];
 
-    /// Whether the row takes something out of the table.
+    /// Whether the row retracts a row of the table.
     pub fn is_retraction(self) -> bool {
         matches!(self, Self::UpdateBefore | Self::Delete)
     }
 
-    /// As rows are printed: `+I`, `-U`, `+U`, `-D`.
+    /// The symbol in printed rows: `+I`, `-U`, `+U`, `-D`.
     pub fn symbol(self) -> &'static str {
         match self {
             Self::Insert => "+I",
@@ -35,7 +35,7 @@ impl RowKind {
         }
     }
 
-    /// As plans show it: `I`, `UB`, `UA`, `D`.
+    /// The abbreviation in plans: `I`, `UB`, `UA`, `D`.
     fn abbreviation(self) -> &'static str {
         match self {
             Self::Insert => "I",
@@ -52,14 +52,14 @@ impl fmt::Display for RowKind {
     }
 }
 
-/// Which kinds of rows a stream can contain, or a table takes.
+/// The kinds of rows that a stream can contain, or that a table accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangelogMode(u8);
 
 impl ChangelogMode {
-    /// Rows are only added.
+    /// Only inserts.
     pub const INSERT_ONLY: Self = Self(1 << RowKind::Insert as u8);
-    /// Rows are added, updated and deleted.
+    /// All kinds.
     pub const ALL: Self = Self(0b1111);
 
     /// The mode with these kinds.
@@ -72,7 +72,7 @@ impl ChangelogMode {
         self.0 & 1 << kind as u8 != 0
     }
 
-    /// Whether no other kind than `+I` can occur.
+    /// Whether only `+I` can occur.
     pub fn is_insert_only(self) -> bool {
         self.0 & !Self::INSERT_ONLY.0 == 0
     }

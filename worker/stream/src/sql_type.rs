@@ -1,8 +1,8 @@
-//! The types of columns as SQL writes them, for messages and plans.
+//! The SQL names of column types, for messages and plans.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-/// The SQL name of a column's type, as Flink writes it, or Arrow's own name if SQL has none.
+/// The SQL name of a column's type, as in Flink; Arrow's name if SQL has none.
 pub fn sql_type(data_type: &DataType) -> String {
     match data_type {
         DataType::Null => "NULL".to_owned(),

@@ -1,4 +1,4 @@
-//! Time zones with Java's names. All code that reads such names uses this module.
+//! Time zones with Java's names. All code that parses such names uses this module.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,16 +11,16 @@ use chrono_tz::Tz;
 pub enum TimeZone {
     /// A zone of the time zone database.
     Named(Tz),
-    /// A fixed distance from UTC, such as `GMT+08:00`.
+    /// A fixed offset from UTC, such as `GMT+08:00`.
     Fixed(FixedOffset),
 }
 
-/// A text that names no time zone.
+/// A text that is not the name of a time zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a time zone")]
 pub struct UnknownTimeZone(String);
 
-/// Java's three-letter zones that the time zone database lacks or defines differently.
+/// Java's three-letter names that the time zone database lacks or defines differently.
 const SHORT_NAMES: [(&str, &str); 12] = [
     ("PST", "America/Los_Angeles"),
     ("CST", "America/Chicago"),
@@ -37,7 +37,7 @@ const SHORT_NAMES: [(&str, &str); 12] = [
 ];
 
 impl TimeZone {
-    /// Greenwich.
+    /// Coordinated Universal Time.
     pub const UTC: Self = Self::Named(Tz::UTC);
 
     /// Seconds east of UTC at an instant, given as the time in UTC.
@@ -48,7 +48,7 @@ impl TimeZone {
         }
     }
 
-    /// Seconds east of UTC when clocks show a local time: none if they skip it, two if they show it twice.
+    /// Seconds east of UTC at a local time: none if the zone skips that time, two values if the time occurs twice.
     pub fn offset_of_local(self, wall: &NaiveDateTime) -> LocalResult<i32> {
         match self {
             Self::Named(zone) => zone.offset_from_local_datetime(wall).map(|offset| offset.fix().local_minus_utc()),
@@ -57,7 +57,7 @@ impl TimeZone {
     }
 }
 
-/// `Europe/Berlin`, `PST`, `UTC`, `UT`, `Z`, `GMT+08:00`, `GMT-8`, `UTC+1`, `+08:00`.
+/// Parses names such as `Europe/Berlin`, `PST`, `UTC`, `UT`, `Z`, `GMT+08:00`, `GMT-8`, `UTC+1`, `+08:00`.
 impl FromStr for TimeZone {
     type Err = UnknownTimeZone;
 
@@ -78,7 +78,7 @@ impl FromStr for TimeZone {
     }
 }
 
-/// The name, which [`TimeZone::from_str`] reads.
+/// The name, which [`TimeZone::from_str`] parses.
 impl fmt::Display for TimeZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,7 +88,7 @@ impl fmt::Display for TimeZone {
     }
 }
 
-/// Seconds east of UTC of `+08`, `+0800`, `+08:00`, `-8`.
+/// Parses an offset such as `+08`, `+0800`, `+08:00` or `-8` into seconds east of UTC.
 pub fn parse_offset(text: &str) -> Option<i32> {
     let sign = match text.as_bytes().first()? {
         b'+' => 1,
@@ -111,7 +111,7 @@ pub fn parse_offset(text: &str) -> Option<i32> {
     (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
-/// An offset as `+08:00` or `+0800`.
+/// Formats an offset in seconds as `+08:00`, or as `+0800` without `colon`.
 pub fn offset_text(seconds: i64, colon: bool) -> String {
     let sign = if seconds < 0 { '-' } else { '+' };
     let minutes = seconds.abs() / 60;

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-/// A promise that no more rows with this time or an earlier one are expected. Milliseconds since the epoch.
+/// States that no more rows with this time or an earlier one are expected. Milliseconds since the Unix epoch.
 ///
-/// Later rows at or before it are *late*; each operator decides what late means for it.
+/// Later rows at or before it are *late*. Each operator decides how it treats late rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Watermark(i64);
 
 impl Watermark {
-    /// Nothing is known about event time yet.
+    /// No watermark yet.
     pub const MIN: Watermark = Watermark(i64::MIN);
     /// The end of a bounded input: every event-time window fires.
     pub const MAX: Watermark = Watermark(i64::MAX);

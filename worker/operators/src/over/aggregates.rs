@@ -1,9 +1,9 @@
 //! Aggregates that slide over frames.
 //!
-//! How an aggregate gets from one frame to the next depends on what it aggregates. [`exact`] counts and sums add and
+//! How an aggregate moves from one frame to the next depends on its function. [`exact`] counts and sums add and
 //! subtract rows. [`moments`] (floats) and [`texts`] cannot be subtracted exactly: when a row leaves the frame, they
-//! aggregate the whole frame again. [`picks`] (the smallest, the largest, the first, the last) keep the rows that can
-//! still become the result. Frames without a lower bound only add rows.
+//! aggregate the whole frame again. [`picks`] (minimum, maximum, first, last) keep the rows that can still become the
+//! result. Frames without a lower bound only add rows.
 
 pub mod exact;
 pub mod moments;
@@ -26,17 +26,17 @@ use crate::{Error, Result};
 /// One aggregate of an OVER, with its state for every key.
 pub struct Aggregate {
     // Fixed at start.
-    /// Its index among the aggregates, by which its operand is found.
+    /// The index of the aggregate and of its operand.
     index: usize,
     bounded: bool,
     /// Whether subtracting a row exactly undoes adding it.
-    takes_out: bool,
+    is_retractable: bool,
 
     // Changing.
     pub(super) totals: Totals,
 }
 
-/// What is aggregated, for every key.
+/// The accumulators of every key.
 pub(super) enum Totals {
     Exact(Exact),
     Moments(Moments),
@@ -45,7 +45,7 @@ pub(super) enum Totals {
 }
 
 impl Aggregate {
-    /// The aggregate of a call. `position` maps an input column to its index among the kept ones.
+    /// The aggregate of a call. `position` maps an input column to its index among the kept columns.
     ///
     /// # Errors
     /// When the call has DISTINCT, which frames cannot subtract.
@@ -63,11 +63,11 @@ impl Aggregate {
             // Counts, and sums of whole numbers and decimals.
             _ => Totals::Exact(Exact::new(call)),
         };
-        let takes_out = matches!(totals, Totals::Exact(_) | Totals::Picks(_));
-        Ok(Self { index, bounded, takes_out, totals })
+        let is_retractable = matches!(totals, Totals::Exact(_) | Totals::Picks(_));
+        Ok(Self { index, bounded, is_retractable, totals })
     }
 
-    /// The results of rows, whose frames are given by `steps`.
+    /// The results of the rows whose frames are `steps`.
     pub fn run(&mut self, steps: &[Step], frames: &Frames, kept: &mut RowStore) -> Result<ArrayRef> {
         for step in steps {
             self.slide(step, frames, kept);
@@ -91,12 +91,12 @@ impl Aggregate {
         steps.iter().for_each(|step| self.slide(step, frames, kept));
     }
 
-    /// Moves from the frame of a key's previous row to the next one.
+    /// Moves from the frame of a key's previous row to that of its next row.
     fn slide(&mut self, step: &Step, frames: &Frames, kept: &mut RowStore) {
         let mut from = step.end_before;
         if self.bounded && step.start > step.start_before {
             let nothing_stays = step.start >= step.end_before;
-            if nothing_stays || !self.takes_out {
+            if nothing_stays || !self.is_retractable {
                 self.reset(step.key, kept);
                 from = step.start;
             } else {

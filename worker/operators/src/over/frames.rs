@@ -8,8 +8,8 @@ use super::lateness::Lateness;
 use super::pending::PendingRow;
 use super::rows::{RowRef, RowStore};
 
-/// The rows of each key that frames can still reach, in order of time and arrival. Rows of a key are numbered from its
-/// first. The numbers of removed rows are not used again.
+/// The rows of each key that later frames can reach, in order of time and arrival. Rows of a key are numbered from its
+/// first row on. The numbers of removed rows are not reused.
 pub struct Frames {
     frame: OverFrame,
     keys: Vec<KeyLog>,
@@ -104,7 +104,7 @@ impl Frames {
         log.rows[(count - log.first) as usize].1
     }
 
-    /// Releases the rows that no later frame can reach. Counts references to the rows of the last block that stay.
+    /// Counts references to the rows that the steps added, then releases the rows that no later frame can reach.
     pub fn trim(&mut self, steps: &[Step], kept: &mut RowStore) {
         let unbounded = matches!(self.frame, OverFrame::RowsUnbounded | OverFrame::RangeUnbounded);
         for step in steps {
@@ -115,7 +115,7 @@ impl Frames {
                 log.rows.clear();
                 continue;
             }
-            // References are counted when the step that added the rows is trimmed, and released after that.
+            // First all references are counted, then rows are released below, so that no count falls to zero too early.
             for count in step.end_before..step.end {
                 kept.retain(log.rows[(count - log.first) as usize].1);
             }
@@ -134,7 +134,7 @@ impl Frames {
         }
     }
 
-    /// Forgets the rows of a key.
+    /// Removes the rows of a key.
     pub fn clear(&mut self, key: u32, kept: &mut RowStore) {
         if let Some(log) = self.keys.get_mut(key as usize) {
             std::mem::take(log).rows.into_iter().for_each(|(_, at)| kept.release(at));
@@ -151,7 +151,7 @@ impl Frames {
         self.keys[index].rows.push_back((time, at));
     }
 
-    /// The steps from no rows to the frames of the keys' last rows. To be called when all rows are restored.
+    /// The steps from an empty frame to the frame of each key's last row. Call it after all rows are restored.
     pub fn restored(&mut self) -> Vec<Step> {
         let whole = self.keys.iter_mut().zip(0..).filter(|(log, _)| !log.rows.is_empty());
         let steps = whole.map(|(log, key)| {

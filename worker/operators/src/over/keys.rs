@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::Result;
 
-/// Gives every key a small number by which its state is kept. Numbers of removed keys are reused.
+/// Assigns every key a small number, which indexes its state. The numbers of removed keys are reused.
 pub struct KeyTable {
     // Fixed at start.
     columns: Vec<usize>,
@@ -23,7 +23,7 @@ pub struct KeyTable {
 }
 
 impl KeyTable {
-    /// No keys, of these columns of the input.
+    /// An empty table for keys of these input columns.
     pub fn new(columns: &[usize], input: &SchemaRef) -> Result<Self> {
         let fields = columns.iter().map(|column| SortField::new(input.field(*column).data_type().clone())).collect();
         Ok(Self {
@@ -36,7 +36,7 @@ impl KeyTable {
         })
     }
 
-    /// The numbers of the keys of rows; new keys get one. `hashes` are the key hashes of the rows.
+    /// The numbers of the keys of rows. A new key gets a number. `hashes` are the key hashes of the rows.
     pub fn ids(&mut self, rows: &RecordBatch, hashes: &[u64]) -> Result<Vec<u32>> {
         let columns: Vec<ArrayRef> = self.columns.iter().map(|column| Arc::clone(rows.column(*column))).collect();
         self.ids_of(&columns, hashes)
@@ -94,7 +94,7 @@ impl KeyTable {
         ids
     }
 
-    /// The columns of these keys.
+    /// The key columns of these numbers.
     pub fn columns(&self, ids: &[u32]) -> Result<Vec<ArrayRef>> {
         if self.columns.is_empty() {
             return Ok(Vec::new());
@@ -114,7 +114,7 @@ impl KeyTable {
     }
 }
 
-/// The column with equal values in one form: one zero and one NaN, as in the key hash.
+/// The column with equal values in one form: one zero and one NaN, like the key hash.
 fn canonical(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Float32 => {

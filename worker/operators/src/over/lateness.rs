@@ -1,10 +1,11 @@
-//! Which rows are late, by Flink's three rules.
+//! Which rows are late, following Flink's three rules.
 //!
 //! - Frames without a lower bound drop every row that is not after the watermark.
 //! - `ROWS n PRECEDING` drops a row that is not after the last time that fired *for its key*.
-//! - `RANGE` with an interval does the same, but forgets a key once its range has passed. A cleanup is set for one and a half
-//!   intervals after a row. It is set again only when a later row's interval ends after it. A superseded cleanup still
-//!   counts as a time that fired. After a cleanup, rows of the key are accepted, however old they are.
+//! - `RANGE` with an interval does the same, but drops the state of a key once its range has passed. A cleanup is
+//!   scheduled one and a half intervals after a row. It is scheduled again only if a later row's interval ends after
+//!   it. A superseded cleanup still counts as a time that fired. After a cleanup, rows of the key are accepted, however
+//!   old they are.
 //!
 //! When several watermarks are merged into one, a row between them extends a cleanup that Flink would already have
 //! done. This is visible only to a later row of the same key that is older than that cleanup, after more than one and a
@@ -15,13 +16,13 @@ use std::collections::BTreeSet;
 use eddyline_job_graph::OverFrame;
 use eddyline_stream::Watermark;
 
-/// What is known about the times of each key.
+/// The times of each key that decide about late rows.
 pub struct Lateness {
     frame: OverFrame,
     keys: Vec<KeyTimes>,
     /// Scheduled cleanups, by time.
     cleanups: BTreeSet<(i64, u32)>,
-    /// Keys that were cleaned up and whose state must still be dropped.
+    /// Keys that were cleaned up, and whose state must still be dropped.
     cleaned: Vec<u32>,
 }
 
@@ -36,12 +37,12 @@ struct KeyTimes {
 pub struct KeyRecord {
     /// The last time that fired.
     pub last_fired: Option<i64>,
-    /// The cleanup that counts.
+    /// The current cleanup.
     pub cleanup: Option<i64>,
 }
 
 impl Lateness {
-    /// The rule of a frame.
+    /// The lateness rule of a frame.
     pub fn new(frame: OverFrame) -> Self {
         Self { frame, keys: Vec::new(), cleanups: BTreeSet::new(), cleaned: Vec::new() }
     }
@@ -54,7 +55,7 @@ impl Lateness {
         &mut self.keys[index]
     }
 
-    /// Whether a row that has just arrived is accepted. If so, it will fire at its time.
+    /// Whether an arriving row is accepted. If it is, it will fire at its time.
     pub fn admit(&mut self, key: u32, time: i64, watermark: Watermark) -> bool {
         match self.frame {
             OverFrame::RowsUnbounded | OverFrame::RangeUnbounded => time > watermark.time_ms(),
@@ -91,7 +92,7 @@ impl Lateness {
         }
     }
 
-    /// Executes the cleanups of other keys than these that are due before `time`.
+    /// Executes the cleanups that are due before `time`, except those of these keys.
     pub fn pass_others(&mut self, time: i64, keys: &BTreeSet<u32>) {
         let due = self.cleanups.range(..(time, 0)).filter(|(_, key)| !keys.contains(key)).copied();
         for (due, key) in due.collect::<Vec<_>>() {

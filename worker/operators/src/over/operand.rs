@@ -1,4 +1,4 @@
-//! Arguments of aggregates, in the few forms in which they are aggregated.
+//! Arguments of aggregates, converted to the few forms that aggregates process.
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
@@ -11,7 +11,7 @@ use eddyline_job_graph::{AggregateCall, AggregateFunction};
 
 use crate::{Error, Result};
 
-/// Makes the operand of one aggregate from blocks of kept rows.
+/// Computes the operand of one aggregate from blocks of kept rows.
 #[derive(Clone)]
 pub struct OperandColumn {
     form: Form,
@@ -22,7 +22,7 @@ pub struct OperandColumn {
 
 #[derive(Clone)]
 enum Form {
-    /// Only the presence of a value counts.
+    /// Only whether there is a value.
     Presence,
     Whole,
     Decimal,
@@ -33,15 +33,15 @@ enum Form {
 
 /// The argument of one aggregate for the rows of a block.
 pub struct Operand {
-    /// The rows that are aggregated; `None` for all. Rows with NULL are not, nor those that the FILTER removes.
-    taken: Option<BooleanBuffer>,
+    /// The rows that are aggregated; `None` for all. NULL and the FILTER exclude rows.
+    included: Option<BooleanBuffer>,
     /// The values.
     pub values: Values,
 }
 
 /// Values of an argument.
 pub enum Values {
-    /// Not used.
+    /// No values: only their presence matters.
     Presence,
     /// Whole numbers.
     Whole(Int64Array),
@@ -51,12 +51,12 @@ pub enum Values {
     Float(Float64Array),
     /// Strings.
     Text(StringArray),
-    /// Values of any type, as bytes that have the same order.
+    /// Values of any type, encoded as bytes with the same order.
     Ordered(Rows),
 }
 
 impl OperandColumn {
-    /// The operand of a call. `position` maps an input column to its index among the kept ones.
+    /// The operand of a call. `position` maps an input column to its index among the kept columns.
     ///
     /// # Errors
     /// When the function does not accept the argument's type.
@@ -82,20 +82,20 @@ impl OperandColumn {
     /// The operand for a block.
     pub fn of(&self, rows: &RecordBatch) -> Result<Operand> {
         let argument = self.argument.map(|column| rows.column(column));
-        let mut taken = argument.and_then(|argument| argument.nulls()).map(|nulls| nulls.inner().clone());
+        let mut included = argument.and_then(|argument| argument.nulls()).map(|nulls| nulls.inner().clone());
         if let Some(filter) = self.filter {
             let filter = rows.column(filter).as_boolean();
             let is_true = match filter.nulls() {
                 Some(nulls) => filter.values() & nulls.inner(),
                 None => filter.values().clone(),
             };
-            taken = Some(taken.map_or_else(|| is_true.clone(), |taken| &taken & &is_true));
+            included = Some(included.map_or_else(|| is_true.clone(), |included| &included & &is_true));
         }
         let values = match argument {
             Some(argument) => self.form.of(argument)?,
             None => Values::Presence,
         };
-        Ok(Operand { taken, values })
+        Ok(Operand { included, values })
     }
 }
 
@@ -113,10 +113,10 @@ impl Form {
 }
 
 impl Operand {
-    /// Whether a row is aggregated.
+    /// Whether a row is aggregated: its argument is not NULL, and it passes the FILTER.
     #[inline]
     pub fn takes(&self, row: u32) -> bool {
-        self.taken.as_ref().is_none_or(|taken| taken.value(row as usize))
+        self.included.as_ref().is_none_or(|included| included.value(row as usize))
     }
 
     /// A whole number or the unscaled value of a decimal; 0 for others.
@@ -146,7 +146,7 @@ impl Operand {
         }
     }
 
-    /// The bytes that have the order of the values; empty for others.
+    /// The encoded value, whose bytes have the order of the values; empty for others.
     #[inline]
     pub fn ordered(&self, row: u32) -> &[u8] {
         match &self.values {
@@ -156,7 +156,7 @@ impl Operand {
     }
 }
 
-/// Whether a function is one of variance and standard deviation.
+/// Whether a function is a variance or a standard deviation.
 pub fn is_variance(function: &AggregateFunction) -> bool {
     use AggregateFunction::{StddevPop, StddevSamp, VarPop, VarSamp};
     matches!(function, StddevPop | StddevSamp | VarPop | VarSamp)

@@ -1,7 +1,7 @@
 //! Rows that wait for the watermark.
 //!
-//! Rows lie in buckets of time, in order of arrival within each; a bucket is sorted when the watermark reaches it. So a
-//! watermark touches the rows that it releases and at most one more bucket, however many rows wait after them.
+//! Rows are in buckets by time, in order of arrival within each bucket. A bucket is sorted when the watermark reaches
+//! it. So a watermark touches the rows that it releases and at most one more bucket, however many later rows wait.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,27 +19,27 @@ pub struct PendingRow {
     pub time: i64,
     /// Its key.
     pub key: u32,
-    /// Where it is.
+    /// Its position in the store.
     pub at: RowRef,
 }
 
 /// The rows that wait.
 pub struct Pending {
     rows: RowStore,
-    /// By time divided by the length of a bucket.
+    /// The buckets, by time divided by the length of a bucket.
     buckets: BTreeMap<i64, Vec<PendingRow>>,
-    /// Rows of one bucket that the watermark has reached, in order of time and arrival. They come before all others.
+    /// Rows of one bucket that the watermark has reached, in order of time and arrival. They precede all other rows.
     ripe: VecDeque<PendingRow>,
 }
 
-/// How rows of a key at one time are taken.
+/// How rows of a key at one time are popped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peers {
-    /// Like others: they have different frames.
+    /// There are no peers: each row has its own frame.
     None,
-    /// All at once, or later if there is no room for all.
+    /// All at once, if there is room for all of them; otherwise later.
     IfThereIsRoom,
-    /// All at once, whether there is room or not.
+    /// All at once, even if there is not enough room.
     Together,
 }
 
@@ -47,7 +47,7 @@ pub enum Peers {
 const BUCKET_BITS: u32 = 8;
 
 impl Pending {
-    /// No rows, of these columns.
+    /// An empty list of rows with these columns.
     pub fn new(schema: SchemaRef) -> Self {
         Self { rows: RowStore::new(schema, Vec::new()), buckets: BTreeMap::new(), ripe: VecDeque::new() }
     }
@@ -75,8 +75,8 @@ impl Pending {
         Ok(())
     }
 
-    /// Whether there are rows that the watermark has reached. Then [`Self::pop_until`] has some, unless there is no room for the
-    /// peers that come first.
+    /// Whether there are rows that the watermark has reached. Then [`Self::pop_until`] returns some, unless the first
+    /// peers do not fit.
     pub fn is_due(&mut self, watermark: Watermark) -> bool {
         let first = self.buckets.first_key_value().map(|(number, _)| number << BUCKET_BITS);
         if self.ripe.is_empty()
@@ -88,14 +88,14 @@ impl Pending {
         !self.ripe.is_empty()
     }
 
-    /// Whether there are rows that a watermark has released.
+    /// Whether there are ripe rows: rows that a watermark has released.
     pub fn has_ripe(&self) -> bool {
         !self.ripe.is_empty()
     }
 
-    /// Takes rows whose time the watermark has reached off the list, in order of time and arrival, up to `rows_max`. Peers are
-    /// not parted: together they can be more, and where the rows of a time are parted, they come in order of their keys. Rows
-    /// stay stored until [`Self::take`].
+    /// Pops up to `rows_max` rows that the watermark has reached, in order of time and arrival. Peers are not
+    /// separated, so there can be more rows. If the rows of one time are split, they come in order of their keys.
+    /// Popped rows stay stored until [`Self::take`].
     pub fn pop_until(&mut self, watermark: Watermark, rows_max: usize, peers: Peers) -> Vec<PendingRow> {
         let mut popped = Vec::new();
         while popped.len() < rows_max {
@@ -118,7 +118,7 @@ impl Pending {
         popped
     }
 
-    /// The rows of the first bucket that the watermark has reached, in order of time and arrival.
+    /// Removes from the first bucket the rows that the watermark has reached, in order of time and arrival.
     fn ripen(&mut self, watermark: Watermark) -> Option<Vec<PendingRow>> {
         let mut entry = self.buckets.first_entry()?;
         let number = *entry.key();
@@ -137,8 +137,8 @@ impl Pending {
         (!ripe.is_empty()).then_some(ripe)
     }
 
-    /// How many ripe rows to take, of which there are more than `room`, without parting peers. Those of one time are parted only
-    /// if they are the first to be taken.
+    /// The number of ripe rows to pop without separating peers, where more than `room` rows are ripe. The rows of one
+    /// time are split only if they are the first to be popped.
     fn count_whole(&mut self, room: usize, are_first: bool, peers: Peers) -> usize {
         let rows = self.ripe.make_contiguous();
         let time = rows[room].time;
@@ -156,19 +156,19 @@ impl Pending {
         }
     }
 
-    /// The rows that were popped, copied together; they are no longer stored. All that have been popped are taken at once.
+    /// Removes popped rows from the store, and returns them as one batch. `refs` must be all popped rows.
     pub fn take(&mut self, refs: &[RowRef]) -> Result<RecordBatch> {
         let rows = self.rows.gather(refs)?;
         refs.iter().for_each(|at| self.rows.release(*at));
         if self.rows.is_sparse() {
-            // A row far in the future keeps the batch that it came in.
+            // A row far in the future keeps its whole batch in memory.
             let waiting = self.ripe.iter_mut().chain(self.buckets.values_mut().flatten());
             self.rows.compact(waiting.map(|row| &mut row.at).collect())?;
         }
         Ok(rows)
     }
 
-    /// Adds rows that a watermark has released, in order of time and arrival. There are no others yet.
+    /// Adds ripe rows, in order of time and arrival. There must be no other ripe rows yet.
     pub fn insert_ripe(&mut self, rows: RecordBatch, times_and_keys: &[(i64, u32)]) -> Result<()> {
         let block = self.rows.insert(rows)?;
         for (&(time, key), row) in times_and_keys.iter().zip(0..) {
@@ -180,7 +180,7 @@ impl Pending {
         Ok(())
     }
 
-    /// All rows that wait, and the key of each. First come those that `releasing` releases, and how many they are.
+    /// All waiting rows, the key of each, and the number of rows that `releasing` releases. These come first.
     pub fn freeze(&self, releasing: Watermark) -> (FrozenRows, Vec<u32>, usize) {
         let is_released = move |row: &&PendingRow| row.time <= releasing.time_ms();
         let in_buckets = || self.buckets.values().flatten();
@@ -190,17 +190,17 @@ impl Pending {
         (rows, waiting().map(|row| row.key).collect(), released().count())
     }
 
-    /// How many rows wait.
+    /// The number of waiting rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether no row waits.
+    /// Whether there are no waiting rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The size of what is stored.
+    /// The size of the stored rows, in bytes.
     pub fn bytes(&self) -> usize {
         self.rows.bytes() + self.rows.len() * size_of::<PendingRow>()
     }

@@ -1,4 +1,4 @@
-//! Rows in the batches in which they arrived. They are released when nothing refers to them.
+//! Rows in the batches in which they arrived. A batch is released when nothing refers to it.
 
 use std::sync::Arc;
 
@@ -33,14 +33,14 @@ pub struct RowStore {
 
 struct Block {
     rows: RecordBatch,
-    /// For each aggregate, its argument in the form in which it is aggregated.
+    /// The operand of each aggregate.
     operands: Vec<Operand>,
-    /// References to rows, plus one for the caller that inserted the block, until it releases the block.
+    /// The number of references to rows, plus one for the caller of [`RowStore::insert`] until it releases the block.
     references: usize,
     bytes: usize,
 }
 
-/// Some rows of a store at one moment, to be copied later. Later changes of the store do not affect them.
+/// Rows of a store at one moment, to be copied later. Later changes of the store do not affect them.
 pub struct FrozenRows {
     schema: SchemaRef,
     blocks: Vec<RecordBatch>,
@@ -73,14 +73,15 @@ impl FrozenRows {
     }
 }
 
-/// Blocks are compacted when more than this many rows, and more than three quarters of all, are not referenced.
+/// Blocks are compacted when more than this number of rows, and more than three quarters of all rows, are not
+/// referenced.
 const UNUSED_ROWS_MAX: usize = 16_384;
 
-/// The most rows of a block that compaction makes.
+/// The maximum number of rows in a block after compaction.
 const COMPACTED_BLOCK_ROWS: usize = 65_536;
 
 impl RowStore {
-    /// An empty store of rows with these columns, with operands to be made of each block.
+    /// An empty store of rows with these columns. The operands are computed for each block.
     pub fn new(schema: SchemaRef, operands: Vec<OperandColumn>) -> Self {
         Self { schema, operands, blocks: Vec::new(), free: Vec::new(), rows_stored: 0, references: 0, bytes: 0 }
     }
@@ -158,7 +159,7 @@ impl RowStore {
         self.references == 0
     }
 
-    /// The size of all blocks.
+    /// The size of all blocks, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -166,13 +167,13 @@ impl RowStore {
     /// Copies rows into one batch, in the order of `refs`.
     pub fn gather(&self, refs: &[RowRef]) -> Result<RecordBatch> {
         if let Some(slice) = self.as_slice(refs) {
-            // A column may be not nullable in one block and nullable in another.
+            // Blocks can differ in the nullability of a column.
             return Ok(RecordBatch::try_new(Arc::clone(&self.schema), slice.columns().to_vec())?);
         }
         Ok(self.freeze(refs.iter().copied()).gather()?)
     }
 
-    /// Rows as they are now, in the order of `refs`.
+    /// A view of rows as they are now, in the order of `refs`.
     pub fn freeze(&self, refs: impl Iterator<Item = RowRef>) -> FrozenRows {
         let (blocks, indices) = self.dense(refs);
         let blocks = blocks.into_iter().map(|block| self.block(block).rows.clone()).collect();
@@ -213,11 +214,11 @@ impl RowStore {
     /// The rows without copying, if they are adjacent in one block.
     fn as_slice(&self, refs: &[RowRef]) -> Option<RecordBatch> {
         let Some(first) = refs.first() else { return Some(RecordBatch::new_empty(Arc::clone(&self.schema))) };
-        let side_by_side = refs.iter().zip(first.row..).all(|(at, row)| at.block == first.block && at.row == row);
-        side_by_side.then(|| self.block(first.block).rows.slice(first.row as usize, refs.len()))
+        let are_adjacent = refs.iter().zip(first.row..).all(|(at, row)| at.block == first.block && at.row == row);
+        are_adjacent.then(|| self.block(first.block).rows.slice(first.row as usize, refs.len()))
     }
 
-    /// Whether so many stored rows are not referenced that compaction pays.
+    /// Whether enough stored rows are not referenced for compaction to pay.
     pub fn is_sparse(&self) -> bool {
         let unused = self.rows_stored.saturating_sub(self.references);
         unused > UNUSED_ROWS_MAX && unused / 3 > self.references

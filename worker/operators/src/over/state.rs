@@ -1,8 +1,8 @@
 //! The state of an OVER in snapshots.
 //!
-//! - `pending`: the rows that wait, with their order of arrival. It is below zero for those that the watermark has released and
-//!   that were not out at the barrier.
-//! - `retained`: the rows that bounded frames still reach, with what aggregates need of them.
+//! - `pending`: the waiting rows, with their order of arrival. It is negative for rows that the watermark has released
+//!   and that were not emitted before the barrier.
+//! - `retained`: the rows that bounded frames can still reach, with the columns that aggregates need.
 //! - `accumulators`: for each key the times of [`Lateness`](super::lateness::Lateness) and, for frames without a lower
 //!   bound, the totals.
 //!
@@ -37,7 +37,7 @@ const RETAINED: &str = "retained";
 const ACCUMULATORS: &str = "accumulators";
 const WATERMARK: &str = "watermark";
 
-/// The columns of times behind the keys in `accumulators`.
+/// The number of time columns after the keys in `accumulators`.
 const KEY_TIMES: usize = 3;
 
 /// The columns of a total.
@@ -81,7 +81,7 @@ fn write_totals(operator: &OverOperator, totals: &Totals, keys: &[u32]) -> Resul
     })
 }
 
-/// Restores totals. `rows` are rows of the table with the keys that they belong to.
+/// Restores the totals of an aggregate. `rows` are row numbers of the table, with the keys of the rows.
 fn read_totals(operator: &mut OverOperator, index: usize, rows: &[(usize, u32)], columns: &[ArrayRef]) -> Result<()> {
     match &mut operator.aggregates[index].totals {
         Totals::Exact(exact) => {
@@ -192,7 +192,7 @@ impl OverOperator {
                 };
                 let function = format!("{}{separator}", call.function.name());
                 let of = format!("{function} of {} if {}", column(call.argument), column(call.filter));
-                // Without the number in front, because a call may be at another index.
+                // Without the index prefix of the field, because the call can be at another index.
                 let part = |field: &FieldRef| field.name().split_once('_').map_or("", |(_, part)| part).to_owned();
                 let parts = total_fields(aggregate, index, call);
                 contents.extend(parts.iter().map(|field| format!("{} of {of}", part(field))));
@@ -201,11 +201,12 @@ impl OverOperator {
         contents
     }
 
-    /// Freezes the kept rows. State that exists once for each key is copied immediately.
+    /// Freezes the waiting and kept rows. State that exists once per key is copied immediately.
     pub(super) fn freeze(&mut self) -> Result<Frozen> {
         let (pending, keys, released) = self.pending.freeze(self.releasing);
         if released > 0 {
-            // Another subtask restores the keys whose rows are all out. It does not know that a watermark was being worked on.
+            // Keys without rows left to emit may be restored by another subtask, which does not know that a watermark
+            // was in progress.
             let releasing = keys[..released].iter().copied().collect();
             self.lateness.pass_others(self.watermark.time_ms().saturating_add(1), &releasing);
             self.forget_cleaned();
@@ -272,7 +273,7 @@ impl OverOperator {
         if let Some(pending) = table(snapshot, PENDING, &self.pending_schema)? {
             self.read_pending(&pending)?;
         }
-        // The smallest: a row that is not late in one former subtask must not be late here.
+        // The smallest, because a row that was not late in one of the former subtasks must not be late here.
         let watermarks = snapshot.union_values(WATERMARK).map(|bytes| {
             let bytes = bytes.try_into().map_err(|_| refused(WATERMARK, "a watermark has 8 bytes"))?;
             Ok(Watermark::new(i64::from_le_bytes(bytes)))
@@ -320,7 +321,7 @@ impl OverOperator {
         let keys = self.keys.ids_of(&columns, hashes)?;
         let order = in_order(rows, time);
         let times = rows.column(time).as_primitive::<TimestampMillisecondType>();
-        // Rows of the same key and time that are taken later come behind these.
+        // Rows of the same key and time that arrive later must sort after these.
         let arrivals = rows.column(rows.num_columns() - 1).as_primitive::<Int64Type>();
         let next = arrivals.values().iter().max().map_or(0, |last| last.saturating_add(1));
         self.sequence = self.sequence.max(next);
@@ -348,8 +349,8 @@ impl OverOperator {
         self.pending.insert(rows, &times)
     }
 
-    /// Rows of a table of rows that wait, with the time and key of each. They get new numbers: only the order within a key has a
-    /// meaning, and former subtasks may have used the same numbers.
+    /// Waiting rows of a snapshot, with the time and key of each. They get new numbers, because former subtasks may
+    /// have used the same numbers. Only the order within a key has a meaning.
     fn numbered_again(&mut self, table: &Table, order: Vec<u32>) -> Result<(RecordBatch, Vec<(i64, u32)>)> {
         let order = UInt32Array::from(order);
         let input = table.rows.num_columns() - 1;
@@ -367,7 +368,7 @@ impl OverOperator {
     }
 }
 
-/// Moves the order of arrival of the first rows below zero.
+/// Marks the first `count` rows by a negative order of arrival.
 fn mark(rows: RecordBatch, count: usize) -> std::result::Result<RecordBatch, ArrowError> {
     if count == 0 {
         return Ok(rows);
@@ -407,7 +408,7 @@ fn table(snapshot: &Snapshot, name: &str, schema: &SchemaRef) -> Result<Option<T
     Ok(Some(Table { rows, key_hashes }))
 }
 
-/// The rows in order of time and arrival; the order of arrival is the last column.
+/// The row numbers in order of time and arrival. The order of arrival is the last column.
 fn in_order(rows: &RecordBatch, time: usize) -> Vec<u32> {
     debug_assert_eq!(rows.schema_ref().field(rows.num_columns() - 1).name(), SEQUENCE);
     let times = rows.column(time).as_primitive::<TimestampMillisecondType>().values();

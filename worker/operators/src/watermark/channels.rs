@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use eddyline_stream::{Element, Watermark};
 
-/// Combines the watermarks of a task's input channels: the smallest of the active ones counts. Idle and ended channels
-/// do not count. A channel is idle until its next watermark: see [`Element::Idle`].
+/// Combines the watermarks of a task's input channels to the smallest of the active ones. Idle and ended channels do
+/// not count. A channel is idle until its next watermark: see [`Element::Idle`].
 ///
 /// Senders that the same source reader wakes do not wake at the same moment. So an idle channel counts while a channel
 /// is active that has a reader in common with it: its sender may be about to wake, and the other channel's watermark
@@ -40,8 +40,8 @@ enum State {
 }
 
 impl ChannelWatermarks {
-    /// For input channels that are all active and without a watermark. For each channel, `woken_by` has arbitrary
-    /// numbers of the source readers that wake its sender.
+    /// All channels are active and without a watermark. For each channel, `woken_by` has the source readers that wake
+    /// its sender, as arbitrary numbers.
     pub fn new(woken_by: &[BTreeSet<usize>]) -> Self {
         let channel = Channel { watermark: Watermark::MIN, state: State::Active };
         let woken_with = |channel: usize| {

@@ -1,9 +1,10 @@
 //! Watermarks of one split, exact to the row.
 //!
-//! Flink moves the watermark after every row. Doing the same to a batch would cut it into rows; but an operator can judge
-//! a row differently only when the watermark has come to the row's own time. So a batch is cut only before a row that the
-//! rows before it in the same batch have made late, and is otherwise passed on whole, followed by its last watermark. Ordered
-//! and mildly disordered input is never cut. The two rows of an update are never cut apart: the watermark moves behind both.
+//! Flink advances the watermark after every row. To do the same with a batch would cut it into single rows. But a
+//! watermark changes the treatment of a row only if it has reached the row's own time. So a batch is cut only before a
+//! row that earlier rows of the same batch have made late. Otherwise it is passed on whole, followed by its last
+//! watermark. Ordered and slightly unordered input is never cut. A cut never separates the two rows of an update: the
+//! watermark advances after both.
 
 use arrow::array::{Array, AsArray, PrimitiveArray};
 use arrow::compute::{CastOptions, cast_with_options, max, min};
@@ -16,7 +17,7 @@ use crate::{Error, Result};
 
 type Times = PrimitiveArray<TimestampMillisecondType>;
 
-/// Makes the watermarks of one split from its rows.
+/// Generates the watermarks of one split from its rows.
 #[derive(Debug)]
 pub struct WatermarkGenerator {
     spec: WatermarkSpec,
@@ -30,18 +31,18 @@ impl WatermarkGenerator {
         Self { spec, watermark_ms: Watermark::MIN.time_ms() }
     }
 
-    /// The watermark behind the last row.
+    /// The watermark after the last row.
     pub fn watermark(&self) -> Watermark {
         Watermark::new(self.watermark_ms)
     }
 
-    /// Takes the next rows of the split and gives them on, in one or more parts, with the watermark behind each part if it
-    /// has risen. `batch` has the output columns of the source. A row with a NULL watermark leaves the watermark where it
-    /// is, and so does a row that is further ahead of `now_ms` (the clock, in milliseconds since the epoch) than the table
-    /// allows.
+    /// Processes the next rows of the split. Appends them to `elements` in one or more parts, each followed by the
+    /// watermark if it has advanced. `batch` has the output columns of the source. A row with a NULL watermark does not
+    /// advance the watermark. Neither does a row whose time is further ahead of `now_ms` (the clock, in milliseconds
+    /// since the Unix epoch) than the table allows.
     ///
     /// # Errors
-    /// When the watermark expression fails on a row, or its columns are no timestamps.
+    /// When the watermark expression fails on a row, or its columns are not timestamps.
     pub fn process(&mut self, mut batch: Batch, now_ms: i64, elements: &mut Vec<Element>) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -92,18 +93,18 @@ impl WatermarkGenerator {
     }
 }
 
-/// No row's watermark is the end of the input.
+/// The largest watermark of a row: [`Watermark::MAX`] is the end of the input.
 const LATEST: i64 = Watermark::MAX.time_ms() - 1;
 
-/// Where a batch has to be cut.
+/// The cuts of a batch.
 struct Cuts {
-    /// Rows before which the watermark has to go out, and that watermark.
+    /// The rows before which the watermark must be sent, with that watermark.
     before: Vec<(usize, i64)>,
-    /// The watermark behind the last row.
+    /// The watermark after the last row.
     last: i64,
 }
 
-/// Runs the per-row generator over a batch that begins at the watermark `sent`, which receivers know already.
+/// Runs the per-row generator over a batch. Receivers already have the watermark `sent`.
 fn scan(
     mut sent: i64,
     batch: &Batch,
@@ -134,8 +135,8 @@ fn scan(
     Cuts { before, last: current }
 }
 
-/// The watermark behind a batch in which no row can be made late by the others, found without looking at the rows one by
-/// one: all of them lie within less than the delay.
+/// The watermark after a batch in which no row makes another one late, because all times differ by less than the delay.
+/// Found from the minimum and maximum, without a loop over rows; `None` if this is not the case.
 fn ordered_enough(times: &Times, delay_ms: i64, time_max: i64) -> Option<i64> {
     let (first, last) = (min(times)?, max(times)?);
     let watermark = last.saturating_sub(delay_ms);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eddyline_stream::{Element, SplitId, Watermark};
 
-/// Combines the watermarks of the splits of one reader. The smallest counts, so that a fast split cannot make the rows
+/// Combines the watermarks of the splits of one reader to the smallest one, so that a fast split cannot make the rows
 /// of a slow one late. Idle splits do not count.
 ///
 /// While no split counts, event time is the greatest watermark that any split has had, as in
@@ -15,10 +15,10 @@ use eddyline_stream::{Element, SplitId, Watermark};
 /// may have risen too. A watermark that was sent before is sent again when the reader wakes from idleness.
 #[derive(Debug)]
 pub struct SplitWatermarks {
-    /// Zero means never.
+    /// 0: splits never become idle.
     idle_timeout_ms: i64,
     splits: BTreeMap<SplitId, Split>,
-    /// Whether a reader without splits waits for one and holds the watermark back.
+    /// Whether a reader without splits expects one, and holds the watermark back until then.
     awaits_splits: bool,
     sent: Watermark,
     /// The greatest watermark of any split so far.
@@ -34,13 +34,12 @@ struct Split {
     /// When the last rows arrived, or the split was added or resumed.
     active_at_ms: i64,
     idle: bool,
-    /// Held back by alignment: its silence is not idleness.
+    /// Paused by watermark alignment. Then a lack of rows is not idleness.
     paused: bool,
 }
 
 impl SplitWatermarks {
-    /// Without splits, and waiting for some. A split without rows for `idle_timeout` no longer counts. Zero means
-    /// never.
+    /// A reader without splits that expects some. A split without rows for `idle_timeout` becomes idle. Zero: never.
     pub fn new(idle_timeout: Duration) -> Self {
         Self {
             idle_timeout_ms: i64::try_from(idle_timeout.as_millis()).unwrap_or(i64::MAX),
@@ -63,7 +62,7 @@ impl SplitWatermarks {
         self.combine()
     }
 
-    /// Rows of a split have arrived, so it is not idle. To be called before its rows are sent.
+    /// Rows of a split have arrived, so it is not idle. Call it before its rows are sent.
     pub fn rows(&mut self, split: &SplitId, now_ms: i64) -> Option<Element> {
         self.wake(split, now_ms).then(|| self.combine()).flatten()
     }
@@ -96,15 +95,14 @@ impl SplitWatermarks {
     }
 
     /// There is no further split for this reader at the moment. Until it gets one, a reader without splits is idle.
-    /// Between two splits that follow each other it is not.
+    /// Without this call, a reader between two splits is not idle.
     pub fn without_further_splits(&mut self) -> Option<Element> {
         self.awaits_splits = false;
         self.combine()
     }
 
-    /// Finds splits that have become idle: those that had no rows for the timeout and have none to be read, which
-    /// `is_empty` says. `now_ms` is a clock that stops while the reader cannot read, so that back-pressure does not
-    /// look like idleness.
+    /// Marks splits as idle that had no rows for the timeout and have none to be read, as reported by `is_empty`.
+    /// `now_ms` is a clock that stops while the reader cannot read, so that back-pressure does not look like idleness.
     pub fn tick(&mut self, now_ms: i64, is_empty: &mut dyn FnMut(&SplitId) -> bool) -> Option<Element> {
         if self.idle_timeout_ms == 0 || now_ms < self.idle_not_before_ms {
             return None;
@@ -142,8 +140,8 @@ impl SplitWatermarks {
         self.splits.values().filter(|split| !split.idle).map(|split| split.watermark).min()
     }
 
-    /// Compares the splits with the smallest watermark of the alignment group, and returns those that must be held back
-    /// (`true`) or resumed (`false`). A group without a watermark ([`Watermark::MIN`]) holds back no split.
+    /// Compares the splits with the smallest watermark of the alignment group, and returns those that must be paused
+    /// (`true`) or resumed (`false`). A group without a watermark ([`Watermark::MIN`]) pauses no split.
     pub fn align(&mut self, group_minimum: Watermark, drift_max: Duration, now_ms: i64) -> Vec<(SplitId, bool)> {
         let drift_ms = i64::try_from(drift_max.as_millis()).unwrap_or(i64::MAX);
         let watermark_max = match group_minimum {

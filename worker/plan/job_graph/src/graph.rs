@@ -83,8 +83,7 @@ pub struct Edge {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Partitioning {
     /// The subtask in the same slot. If the receiver has fewer subtasks, always the same one of them, so that rows stay
-    /// in
-    /// order.
+    /// in order.
     Forward,
     /// The subtask that owns the row's key group. The key is these columns, in this order. No columns: one subtask gets
     /// all rows.

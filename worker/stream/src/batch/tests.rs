@@ -1,5 +1,5 @@
-//! Random changelogs through random cuts, filters and exchanges. The oracle is a list of the rows that the table has: it knows
-//! operations as a whole and no kinds.
+//! Random changelogs through random cuts, filters and exchanges. The oracle is a list of the rows of the table: it
+//! knows operations as a whole, and no kinds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::KindsBuilder;
 
 /// Key and value.
 type Row = (i64, i64);
-/// A table: how often it has each row.
+/// A table: the number of times that it has each row.
 type Table = BTreeMap<Row, usize>;
 
-/// A random operation: which, on which of the rows that there are, and what the new row is.
+/// A random operation: its kind, the row that it changes, and the new row.
 type Draw = (u8, Index, Row);
 
 /// A changelog, and the table after each of its operations.
@@ -76,15 +76,15 @@ fn listed(batch: &Batch) -> Vec<Row> {
     column(0).zip(column(1)).collect()
 }
 
-/// Applies a batch to a table. Fails when a missing row is taken out, and when half a pair comes.
+/// Applies a batch to a table. Fails when a row to be removed is missing, and when a pair is torn.
 fn apply(table: &mut Table, batch: &Batch) -> Result<(), TestCaseError> {
     let mut open = false;
     for (row, content) in listed(batch).into_iter().enumerate() {
         let kind = batch.kind(row);
         if open {
-            prop_assert_eq!(kind, RowKind::UpdateAfter, "behind a -U");
+            prop_assert_eq!(kind, RowKind::UpdateAfter, "after a -U");
         } else {
-            prop_assert_ne!(kind, RowKind::UpdateAfter, "nobody here makes upserts");
+            prop_assert_ne!(kind, RowKind::UpdateAfter, "nothing here produces upserts");
         }
         open = kind == RowKind::UpdateBefore;
         if kind.is_retraction() {
@@ -118,7 +118,7 @@ fn cut(mut batch: Batch, sizes: &[usize]) -> Vec<Batch> {
     pieces
 }
 
-/// Which rows a filter lets through.
+/// Whether a row passes a filter.
 fn passes((key, value): &Row, filter: (i64, i64)) -> bool {
     (key + value).rem_euclid(filter.0) <= filter.1
 }
@@ -132,7 +132,7 @@ fn kept(table: &Table, filter: (i64, i64)) -> Table {
     table.iter().filter(|(row, _)| passes(row, filter)).map(|(row, count)| (*row, *count)).collect()
 }
 
-/// What each of so many slots gets of a batch.
+/// The part of a batch that each slot gets.
 fn exchanged(batch: Batch, slots: u64) -> Result<Vec<Batch>, TestCaseError> {
     let hashes = batch.key_hashes_by(&[0]).expect("numbers are keys");
     let keyed = batch.with_key_hashes(hashes);
@@ -177,7 +177,7 @@ proptest! {
         for piece in &pieces {
             apply(&mut seen, piece)?;
             let position = changelog.tables[from..].iter().position(|table| *table == seen);
-            prop_assert!(position.is_some(), "no table of the changelog: {:?}", seen);
+            prop_assert!(position.is_some(), "not a table of the changelog: {:?}", seen);
             from += position.unwrap_or(0);
         }
         prop_assert_eq!(&seen, changelog.last());
@@ -274,6 +274,6 @@ fn only_inserts_are_given_to_those_who_can_take_nothing_else() {
     let kinds = Kinds::new([RowKind::Insert, RowKind::Delete]).expect("no pairs");
     let mut batch = Batch::with_kinds(rows(&[(1, 1), (1, 1)]), kinds);
     let refusal = batch.inserts().expect_err("a -D is none").to_string();
-    assert_eq!(refusal, "a row of kind -D, but only inserts (+I) can be taken here");
+    assert_eq!(refusal, "a row of kind -D, but only inserts (+I) are accepted here");
     assert!(batch.split_to(1).inserts().is_ok() && batch.inserts().is_err());
 }

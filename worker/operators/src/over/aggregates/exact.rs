@@ -15,7 +15,7 @@ pub struct Exact {
     // Fixed at start.
     outcome: Outcome,
     result_type: DataType,
-    /// By how many digits after the point the result has more than the argument.
+    /// The scale of the result minus the scale of the argument.
     added_digits: u32,
     name: String,
 
@@ -38,10 +38,10 @@ enum Outcome {
 pub struct Total {
     /// The number of values.
     pub count: i64,
-    /// Their sum, unscaled for decimals, as far as it fits.
+    /// Their sum, unscaled for decimals, without its overflow.
     pub sum: i128,
-    /// How often the sum has left the range of `sum` upward, minus how often downward. Sums of decimals can leave it,
-    /// and they return when rows leave the frame.
+    /// The number of overflows of `sum` upward minus those downward. Sums of decimals can overflow, and return into the
+    /// range when rows leave the frame.
     pub carry: i64,
 }
 
@@ -60,16 +60,16 @@ impl Total {
         self.carry -= if overflows { value.signum() as i64 } else { 0 };
     }
 
-    /// The sum, if it is a DECIMAL of the largest precision.
+    /// The sum, if it fits in a DECIMAL of the maximum precision.
     fn decimal(&self) -> Option<i128> {
         (self.carry == 0).then_some(self.sum).filter(is_decimal)
     }
 }
 
-/// The first number that a DECIMAL of the largest precision cannot hold.
+/// The smallest positive number that a DECIMAL of the maximum precision cannot hold.
 const DECIMAL_END: i128 = 10i128.pow(DECIMAL128_MAX_PRECISION as u32);
 
-/// Whether a DECIMAL of the largest precision can hold a number.
+/// Whether a DECIMAL of the maximum precision can hold a number.
 fn is_decimal(value: &i128) -> bool {
     (1 - DECIMAL_END..DECIMAL_END).contains(value)
 }
@@ -129,7 +129,7 @@ impl Exact {
         *of_key(&mut self.totals, key) = total;
     }
 
-    /// Adds the result of a row. A decimal with too many digits is NULL.
+    /// Adds the result of a row. A decimal with too many digits becomes NULL.
     pub fn push_result(&mut self, key: u32) {
         let total = *of_key(&mut self.totals, key);
         self.results.push(match self.outcome {

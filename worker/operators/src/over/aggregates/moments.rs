@@ -15,7 +15,7 @@ pub struct Moments {
     // Fixed at start.
     function: AggregateFunction,
     result_type: DataType,
-    /// FLOAT is summed as FLOAT.
+    /// Whether sums are rounded to FLOAT, as for a SUM of FLOAT.
     single: bool,
 
     // Changing.
@@ -28,9 +28,9 @@ pub struct Moments {
 pub struct Moment {
     /// The number of values.
     pub count: i64,
-    /// Their sum, or for a variance their mean.
+    /// Their sum; for a variance, their mean.
     pub sum_or_mean: f64,
-    /// For a variance, the sum of the squares of distances from the mean.
+    /// For a variance, the sum of squared distances from the mean.
     pub squares: f64,
 }
 
@@ -89,7 +89,7 @@ impl Moments {
             StddevPop | StddevSamp => Some((squares / divisor as f64).sqrt()),
             _ => Some(squares / divisor as f64),
         };
-        // There is only one NaN. The NaN of summed infinities has a sign, by which Arrow would order it.
+        // NaN is made canonical. The NaN of summed infinities has a sign, which would affect its order in Arrow.
         self.results.push(result.map(|value| if value.is_nan() { f64::NAN } else { value }));
     }
 

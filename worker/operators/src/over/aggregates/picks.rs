@@ -1,4 +1,4 @@
-//! `MIN`, `MAX`, `FIRST_VALUE`, `LAST_VALUE`: results that are one of the rows.
+//! `MIN`, `MAX`, `FIRST_VALUE`, `LAST_VALUE`: aggregates whose result is the value of one row.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ pub struct Picks {
     // Fixed at start.
     rule: Rule,
     index: usize,
-    /// Where the argument is among the kept columns.
+    /// The position of the argument among the kept columns.
     argument: usize,
 
     // Changing.
@@ -32,15 +32,14 @@ enum Rule {
 }
 
 enum State {
-    /// For frames without a lower bound: the best row so far, with a reference to it that is counted once results are
-    /// finished.
+    /// For frames without a lower bound: the best row so far. Its references are counted when results are finished.
     Best { best: Vec<Option<RowRef>>, taken: Vec<RowRef>, dropped: Vec<RowRef> },
-    /// For frames with one: the rows that can still become the best, by count, the best first.
+    /// For frames with a lower bound: the numbers of the rows that can still become the result, the best one first.
     Candidates(Vec<VecDeque<u64>>),
 }
 
 impl Rule {
-    /// Whether a later row makes an earlier one useless.
+    /// Whether an earlier row can no longer become the result because of a later one.
     fn displaces(self, earlier: RowRef, later: RowRef, index: usize, kept: &RowStore) -> bool {
         let value = |at: RowRef| kept.operand(at.block, index).ordered(at.row);
         match self {
@@ -103,7 +102,7 @@ impl Picks {
         }
     }
 
-    /// Resets a key to no row.
+    /// Resets a key to no rows.
     pub fn reset(&mut self, key: u32, kept: &mut RowStore) {
         match &mut self.state {
             State::Best { best, .. } => {
@@ -142,7 +141,7 @@ impl Picks {
         kept.gather_column(self.argument, &rows)
     }
 
-    /// Where the argument is among the kept columns.
+    /// The position of the argument among the kept columns.
     pub fn argument(&self) -> usize {
         self.argument
     }

@@ -1,4 +1,4 @@
-//! `LISTAGG`: strings in order, with a separator.
+//! `LISTAGG`: concatenates strings in order, with a separator.
 
 use std::sync::Arc;
 
