@@ -1,4 +1,4 @@
-//! Aggregates of lists of rows.
+//! Aggregates over lists of rows.
 
 use std::cmp::Ordering;
 
@@ -51,7 +51,7 @@ fn of_values(call: &AggregateCall, values: &[&Scalar]) -> Result<Scalar, String>
     }
 }
 
-/// The first of the values that none of the others is beyond.
+/// The minimum (`beyond` is less) or maximum (`beyond` is greater) of the values; the first one if several are equal.
 fn extreme(values: &[&Scalar], first: &Scalar, beyond: Ordering) -> Result<Scalar, String> {
     let mut best = first;
     for value in values {
@@ -66,7 +66,7 @@ fn count(count: usize, call: &AggregateCall) -> Result<Scalar, String> {
     cast(&Scalar::Int64(i64::try_from(count).ok()), &call.result_type)
 }
 
-/// Whether two values count as one for DISTINCT: -0.0 is 0.0 and NaN is NaN.
+/// Whether two values are equal for DISTINCT: -0.0 equals 0.0, and NaN equals NaN.
 fn is_same(a: &Scalar, b: &Scalar) -> bool {
     let float = |value: &Scalar| match value {
         Scalar::Float64(value) => *value,
@@ -93,7 +93,7 @@ fn float(value: &Scalar) -> Result<f64, String> {
     }
 }
 
-/// Sums wrap around; averages are cut off toward zero.
+/// Sums wrap around. Averages are truncated toward zero.
 fn whole_sum(call: &AggregateCall, values: &[&Scalar]) -> Result<Scalar, String> {
     let mut sum = 0i64;
     for value in values {
@@ -121,14 +121,14 @@ fn float_sum(call: &AggregateCall, values: &[&Scalar]) -> Result<Scalar, String>
     Ok(Scalar::Float64(Some(result)))
 }
 
-/// Averages are rounded half away from zero; what has too many digits is NULL.
+/// Averages are rounded half away from zero. A result with too many digits is NULL.
 fn decimal_sum(call: &AggregateCall, values: &[&Scalar], scale: i8) -> Result<Scalar, String> {
     let DataType::Decimal128(precision, result_scale) = call.result_type else {
         return Err(format!("{} of decimals gives decimals, not {}", call.name, call.result_type));
     };
     let mut sum = i256::ZERO;
     for value in values {
-        let Scalar::Decimal128(Some(value), ..) = value else { return Err(format!("{value:?} is no decimal")) };
+        let Scalar::Decimal128(Some(value), ..) = value else { return Err(format!("{value:?} is not a decimal")) };
         sum = sum.wrapping_add(i256::from_i128(*value));
     }
     let added_digits = u32::try_from(result_scale - scale).map_err(|_| format!("{} loses digits", call.name))?;

@@ -1,5 +1,5 @@
-//! What happens to the rows of a table. An update is one change here, and never two rows: so it cannot come apart, and what a
-//! filter makes of it follows from what becomes of its old and its new content.
+//! Changes of the rows of a table. An update is one change here, never two rows, so it cannot be torn. A filter is
+//! applied to its old and its new content, and the result follows from which of them pass.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use eddyline_stream::{Batch, RowKind};
 
 use crate::row::{Row, rows_of};
 
-/// A row as it is written, with its kind.
+/// A row as a sink gets it, with its kind.
 pub type Written = (RowKind, Row);
 
-/// What happens to one row of a table.
+/// A change of one row of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// The row is new.
+    /// A new row.
     Insert(Row),
-    /// The row is gone.
+    /// A deleted row.
     Delete(Row),
-    /// The row has another content.
+    /// A row with new content.
     Update {
-        /// The old one.
+        /// The old content.
         before: Row,
-        /// The new one.
+        /// The new content.
         after: Row,
     },
 }
@@ -30,7 +30,7 @@ impl Change {
     /// The changes of a batch.
     ///
     /// # Errors
-    /// When a value cannot be read, or an update has only one half.
+    /// When a value cannot be read, or a pair is torn.
     pub fn all_of(batch: &Batch) -> Result<Vec<Self>, String> {
         let mut rows = rows_of(batch.rows())?.into_iter().enumerate();
         let mut changes = Vec::new();
@@ -42,15 +42,15 @@ impl Change {
                     Some((behind, after)) if batch.kind(behind) == RowKind::UpdateAfter => {
                         Self::Update { before: row, after }
                     }
-                    _ => return Err(format!("there is no +U behind the -U of {row:?}")),
+                    _ => return Err(format!("there is no +U after the -U of {row:?}")),
                 },
-                RowKind::UpdateAfter => return Err(format!("there is no -U in front of the +U of {row:?}")),
+                RowKind::UpdateAfter => return Err(format!("there is no -U before the +U of {row:?}")),
             });
         }
         Ok(changes)
     }
 
-    /// What becomes of the change when a row becomes what `act` says, `None` for a row that is dropped.
+    /// The change after `act` is applied to its rows. `act` returns `None` for a row that is dropped.
     ///
     /// # Errors
     /// Those of `act`.
@@ -67,18 +67,18 @@ impl Change {
         })
     }
 
-    /// The row, for an operator that takes inserts only.
+    /// The row, for an operator that accepts only inserts.
     ///
     /// # Errors
-    /// When it is no insert.
+    /// When it is not an insert.
     pub fn into_insert(self) -> Result<Row, String> {
         match self {
             Self::Insert(row) => Ok(row),
-            other => Err(format!("{other:?} comes to an operator that takes inserts only")),
+            other => Err(format!("an operator that accepts only inserts gets {other:?}")),
         }
     }
 
-    /// The rows that tell of it: two of an update.
+    /// The rows that represent the change: two for an update.
     pub fn rows(&self) -> Vec<(RowKind, &Row)> {
         match self {
             Self::Insert(row) => vec![(RowKind::Insert, row)],
@@ -88,17 +88,17 @@ impl Change {
     }
 }
 
-/// The table that a changelog describes, which begins empty: how often it has each row.
+/// The table that a changelog describes: how often it has each row. It begins empty.
 ///
 /// # Errors
-/// When a missing row is taken out, and when an update has only one half.
+/// When a row to be removed is missing, and when a pair is torn.
 pub fn fold(written: &[Written]) -> Result<BTreeMap<String, usize>, String> {
     let mut table: BTreeMap<String, usize> = BTreeMap::new();
     let mut open = false;
     for (number, (kind, row)) in written.iter().enumerate() {
         let text = format!("{row:?}");
         if open != (*kind == RowKind::UpdateAfter) {
-            return Err(format!("row {number} is the {kind} of {text}: half of an update stands alone"));
+            return Err(format!("row {number} is the {kind} of {text}: half of an update is alone"));
         }
         open = *kind == RowKind::UpdateBefore;
         if !kind.is_retraction() {
@@ -141,8 +141,8 @@ mod tests {
         let error = |rows: &[(RowKind, i64)]| fold(&written(rows)).expect_err("no changelog");
         assert!(error(&[(Insert, 1), (Delete, 1), (Delete, 1)]).contains("row 2 is the -D"));
         assert!(error(&[(Insert, 1), (UpdateBefore, 2), (UpdateAfter, 3)]).contains("which is missing"));
-        assert!(error(&[(Insert, 1), (UpdateBefore, 1), (Insert, 2)]).contains("stands alone"));
-        assert!(error(&[(UpdateAfter, 1)]).contains("stands alone"));
+        assert!(error(&[(Insert, 1), (UpdateBefore, 1), (Insert, 2)]).contains("is alone"));
+        assert!(error(&[(UpdateAfter, 1)]).contains("is alone"));
         assert!(error(&[(Insert, 1), (UpdateBefore, 1)]).contains("the last row"));
     }
 

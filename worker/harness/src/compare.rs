@@ -1,4 +1,4 @@
-//! Compares rows whatever their order.
+//! Compares rows without regard to their order.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,15 +7,15 @@ use eddyline_expression::Scalar;
 
 use crate::row::Row;
 
-/// The most rows that a difference shows of either side.
+/// The maximum number of rows of either side that a difference shows.
 const ROWS_SHOWN_MAX: usize = 10;
 
-/// Checks that two lists hold the same rows, each as often, in any order. Values must agree in type. Floating-point numbers
-/// may differ by a billionth (DOUBLE) or a hundred-thousandth (FLOAT) of their size, because the order of adding up may
-/// differ.
+/// Checks that two lists have the same rows, each equally often, in any order. Values must have the same type.
+/// Floating-point numbers may differ relatively by a billionth (DOUBLE) or a hundred-thousandth (FLOAT), because the
+/// order of additions may differ.
 ///
 /// # Errors
-/// The rows that are missing and those that are too much.
+/// The rows that are missing, and those that are not expected.
 pub fn compare_as_multisets(expected: &[Row], actual: &[Row]) -> Result<(), String> {
     let mut counts: BTreeMap<String, (&Row, i64)> = BTreeMap::new();
     expected.iter().for_each(|row| counts.entry(text(row)).or_insert((row, 0)).1 += 1);
@@ -36,7 +36,7 @@ pub fn compare_as_multisets(expected: &[Row], actual: &[Row]) -> Result<(), Stri
     if missing.is_empty() && surplus.is_empty() {
         return Ok(());
     }
-    let mut report = format!("{} rows were expected, {} came", expected.len(), actual.len());
+    let mut report = format!("{} rows were expected, there are {}", expected.len(), actual.len());
     describe(&mut report, "missing", &missing);
     describe(&mut report, "not expected", &surplus);
     Err(report)
@@ -69,7 +69,7 @@ fn is_value_close(a: &Scalar, b: &Scalar) -> bool {
     match (a, b) {
         (Scalar::Float64(Some(a)), Scalar::Float64(Some(b))) => within(*a, *b, 1e-9),
         (Scalar::Float32(Some(a)), Scalar::Float32(Some(b))) => within(f64::from(*a), f64::from(*b), 1e-5),
-        // By their text, as they were counted.
+        // Compared by their text too, like the exact comparison above.
         _ => a == b && format!("{a:?}") == format!("{b:?}"),
     }
 }

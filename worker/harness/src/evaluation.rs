@@ -1,8 +1,9 @@
-//! Expressions a second time: one row at a time, by the book of Flink and Java.
+//! Expressions a second time: evaluated one row at a time, after the documentation of Flink and Java.
 //!
-//! Nothing here is shared with the engine but the tree itself: no kernel of Arrow, no code of `eddyline-expression` or
-//! `eddyline-functions` that computes a value. A fault in those is therefore a difference, which the golden queries and the
-//! random expressions of the tests show. Where a name of [`NOT_JUDGED`] is called, the function's own body answers.
+//! It shares only the syntax tree with the engine: no kernel of Arrow, and no code of `eddyline-expression` or
+//! `eddyline-functions` that computes a value. So a fault there shows as a difference in the golden queries and in the
+//! random expressions of the tests. The exceptions are the functions in [`NOT_JUDGED`], for which the engine's own
+//! implementation is called.
 
 mod arithmetic;
 mod calendar;
@@ -32,10 +33,10 @@ use convert::Cast;
 use functions::Body;
 use zone::Zone;
 
-/// A value as a column of another type has it, as the planner converts without a function.
+/// Converts a value to another type, as the planner's casts without a function do.
 ///
 /// # Errors
-/// When there is no such conversion, or the value has none.
+/// When the types have no such conversion, or it fails for the value.
 pub fn convert(value: &Value, from: &DataType, to: &DataType) -> Result<Value, String> {
     Cast { or_null: false, zone: Zone::UTC }.convert_exactly(value, from, to)
 }
@@ -43,7 +44,7 @@ pub fn convert(value: &Value, from: &DataType, to: &DataType) -> Result<Value, S
 /// The value of an expression for one row.
 ///
 /// # Errors
-/// When it has none.
+/// When the evaluation fails.
 pub fn evaluate(expression: &Expr, row: &[Value]) -> Result<Value, String> {
     let of = |expression: &Expr| evaluate(expression, row);
     Ok(match expression.kind() {
@@ -103,16 +104,16 @@ fn truth(truth: Option<bool>) -> Value {
     truth.map_or(Value::Null, Value::Boolean)
 }
 
-/// A condition; `None` is unknown.
+/// The value of a condition; `None` is UNKNOWN.
 fn condition(expression: &Expr, row: &[Value]) -> Result<Option<bool>, String> {
     match evaluate(expression, row)? {
         Value::Boolean(truth) => Ok(Some(truth)),
         Value::Null => Ok(None),
-        other => Err(format!("{other:?} is no condition")),
+        other => Err(format!("{other:?} is not a condition")),
     }
 }
 
-/// The first branch that is taken is the only one that is computed, and the conditions before it.
+/// Evaluates conditions up to the first that holds, and then only the result of its branch.
 fn of_case(case: &Case, row: &[Value]) -> Result<Value, String> {
     let operand = case.operand.as_ref().map(|operand| evaluate(operand, row)).transpose()?;
     for (when, then) in &case.branches {
@@ -141,7 +142,7 @@ fn of_in(one_of: &In, row: &[Value]) -> Result<Value, String> {
     Ok(truth(found.map(|found| found != one_of.negated)))
 }
 
-/// The element of an array at a position from 1, or the value of a map under a key.
+/// The element of an array at a position counted from 1, or the value of a map under a key.
 fn element(of: Value, at: &Value) -> Value {
     match (of, at) {
         (Value::Array(mut elements), Value::Whole(at)) => match usize::try_from(*at) {
@@ -179,20 +180,18 @@ fn of_call(call: &Call, data_type: &DataType, row: &[Value]) -> Result<Value, St
             compute(&functions::Called { call, values: &values, data_type }).map_err(fault)
         }
         None if NOT_JUDGED.contains(&name) => own_body(call, data_type, row),
-        None => Err(fault(
-            "the reference neither knows the function nor is it on the list of those it does not judge".to_owned(),
-        )),
+        None => Err(fault("the reference neither implements the function nor lists it as not judged".to_owned())),
     }
 }
 
-/// What the function itself says, for one row.
+/// The result of the engine's own implementation, for one row.
 fn own_body(call: &Call, data_type: &DataType, row: &[Value]) -> Result<Value, String> {
     if let Some(instead) = call.function.instead(&call.arguments) {
         return evaluate(&instead, row);
     }
     let value = |argument: &Expr| {
         let array = array_of(&[&evaluate(argument, row)?], argument.data_type())?;
-        // Some read an argument only where it is a constant.
+        // Some functions read an argument only if it is a constant.
         Ok(if argument.as_literal().is_some() { Column::Constant(array) } else { Column::Array(array) })
     };
     let values = call.arguments.iter().map(value).collect::<Result<Vec<_>, String>>()?;

@@ -1,4 +1,4 @@
-//! Runs a job graph.
+//! Executes a job graph.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::over::Overs;
 use crate::row::{Row, cast, evaluate, milliseconds};
 use crate::window::{Windows, assign};
 
-/// Runs a job graph over bounded input and gives the rows of every sink table, in the order in which they were written.
+/// Runs a job graph over bounded input. Returns the rows of every sink table, in the order in which they were written.
 ///
-/// `inputs` holds the rows of each source table by its name: all physical columns in DDL order, then all metadata columns
-/// in DDL order. Sources are read one after the other, each to its end, as one split; the watermark moves after every row
-/// (after both rows of an update) and is at its maximum at the end. `watermark.max-future-skew` is not looked at, because there
-/// is no clock.
+/// `inputs` has the rows of each source table by its name: all physical columns in DDL order, then all metadata columns
+/// in DDL order. Sources are read one after the other, each to its end, as one split. The watermark advances after
+/// every row (after both rows of an update), and reaches its maximum at the end. There is no clock, so
+/// `watermark.max-future-skew` is ignored.
 ///
 /// # Errors
 /// When a table has no input, an expression fails, or rows break the query's contract.
@@ -34,18 +34,18 @@ pub fn execute(
     Ok(reference.job.written)
 }
 
-/// A job graph that runs step by step: the caller says which split of which source has rows, falls idle, or ends.
+/// A job graph that runs step by step: the caller decides which split of which source gets rows, becomes idle, or ends.
 ///
-/// Event time is that of the slowest split that is neither idle nor at its end. While there is none, it stands where the
-/// furthest of them has been. The same holds for the inputs of a node.
+/// Event time is that of the slowest split that is neither idle nor ended. Without such a split, it is the greatest
+/// watermark that any split has had. The same holds for the inputs of a node.
 pub struct Reference<'a> {
     job: Job<'a>,
-    /// The nodes of the sources.
+    /// The source nodes.
     sources: Vec<NodeId>,
 }
 
 impl<'a> Reference<'a> {
-    /// Every source has so many splits, which are active and have said nothing.
+    /// Every source has `splits` splits, which are active and have no watermark.
     ///
     /// # Errors
     /// When a node of the graph cannot run.
@@ -55,7 +55,7 @@ impl<'a> Reference<'a> {
         Ok(Self { job: Job::new(graph, splits)?, sources })
     }
 
-    /// The table of each source. A table that is read twice has two.
+    /// The table of each source. A table that is read twice can have two sources.
     pub fn sources(&self) -> Vec<String> {
         self.sources.iter().map(|node| self.source(*node).table.name.clone()).collect()
     }
@@ -67,7 +67,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// Rows of a split come, in this order. It is active from now on.
+    /// Reads rows of a split, in this order. The split becomes active.
     ///
     /// # Errors
     /// When an expression fails or rows break the query's contract.
@@ -97,7 +97,7 @@ impl<'a> Reference<'a> {
         Ok(())
     }
 
-    /// A split falls idle.
+    /// Marks a split as idle.
     ///
     /// # Errors
     /// When a result that is due cannot be computed.
@@ -105,7 +105,7 @@ impl<'a> Reference<'a> {
         self.change(source, split, State::Idle)
     }
 
-    /// A split has come to its end.
+    /// Ends a split.
     ///
     /// # Errors
     /// When a result that is due cannot be computed.
@@ -125,10 +125,10 @@ impl<'a> Reference<'a> {
     }
 }
 
-/// What an input says of event time. For a source, its inputs are its splits.
+/// The event time of an input. The inputs of a source are its splits.
 #[derive(Clone, Copy)]
 struct Time {
-    /// How far it has come.
+    /// The watermark in milliseconds.
     watermark: i64,
     state: State,
 }
@@ -140,7 +140,7 @@ enum State {
     Ended,
 }
 
-/// What inputs say together, of which the last word was `before`.
+/// Combines the event times of inputs. The last combined watermark was `before`, which never decreases.
 fn combine(inputs: &[Time], before: i64) -> Time {
     let of = |state| inputs.iter().filter(move |input| input.state == state).map(|input| input.watermark);
     let furthest = inputs.iter().map(|input| input.watermark).max().unwrap_or(i64::MIN);
@@ -152,16 +152,16 @@ fn combine(inputs: &[Time], before: i64) -> Time {
     Time { watermark: watermark.max(before), state }
 }
 
-/// A graph while it runs.
+/// A running graph.
 struct Job<'a> {
     graph: &'a JobGraph,
-    /// For each node, who takes its output: the node, and which of its inputs.
+    /// The receivers of each node's output: the node, and which of its inputs.
     receivers: Vec<Vec<(NodeId, usize)>>,
     nodes: Vec<Node>,
     written: BTreeMap<String, Vec<Written>>,
 }
 
-/// What a node remembers.
+/// The state of a node.
 struct Node {
     inputs: Vec<Time>,
     watermark: i64,
@@ -201,7 +201,7 @@ impl<'a> Job<'a> {
         Ok(Self { graph, receivers, nodes, written })
     }
 
-    /// Hands a change to all who take the output of a node.
+    /// Sends a change to all receivers of a node.
     fn send(&mut self, from: NodeId, change: Change) -> Result<(), String> {
         for (to, _) in self.receivers[from].clone() {
             self.change(to, change.clone())?;
@@ -229,7 +229,7 @@ impl<'a> Job<'a> {
         results.into_iter().try_for_each(|change| self.send(node, change))
     }
 
-    /// An input of a node says how far event time is for it.
+    /// Updates the event time of an input of a node.
     fn time(&mut self, node: NodeId, input: usize, time: Time) -> Result<(), String> {
         let this = &mut self.nodes[node];
         this.inputs[input] = time;
@@ -244,7 +244,7 @@ impl<'a> Job<'a> {
             results.into_iter().try_for_each(|row| self.send(node, Change::Insert(row)))?;
         }
         for (to, input) in self.receivers[node].clone() {
-            // What has ended stays where it was: others are not to go by the end of its time.
+            // An ended input keeps its last watermark, so that its end does not count as the greatest watermark.
             let known = self.nodes[to].inputs[input].watermark;
             let watermark = if combined.state == State::Ended { known } else { combined.watermark };
             self.time(to, input, Time { watermark, ..combined })?;
@@ -253,9 +253,9 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The row that a Calc makes of a row, unless its filter drops it.
+/// The result row of a Calc; `None` if its filter drops the row.
 fn compute(calc: &Calc, row: &Row, output: &SchemaRef) -> Result<Option<Row>, String> {
-    // A part of AND that comes after one that does not hold is not looked at.
+    // Conjuncts after one that does not hold are not evaluated.
     for condition in calc.filter.iter().flat_map(Expr::conjuncts) {
         if evaluate(condition, row)? != Scalar::Boolean(Some(true)) {
             return Ok(None);

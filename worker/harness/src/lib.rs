@@ -1,11 +1,12 @@
 //! A reference for tests: runs a job graph row by row, in the simplest way that has Flink's semantics.
 //!
-//! Every row is kept, every aggregate is computed from the rows, the watermark moves after every row. It is slow and holds
-//! everything in memory, and it shares nothing with the operators that it is compared with except the job graph. It also
-//! evaluates expressions itself, a value at a time.
+//! It keeps every row, computes every aggregate from the rows, and advances the watermark after every row. It is slow
+//! and holds everything in memory. It shares nothing with the operators that it is compared with except the job graph,
+//! and evaluates expressions itself, a value at a time.
 //!
-//! [`execute`] runs a graph over given rows, [`Reference`] lets the splits of its sources speak and fall idle in turn,
-//! [`compare_as_multisets`] compares what comes out with what a job wrote, and [`fold`] makes the table of a changelog.
+//! [`execute`] runs a graph over given rows. [`Reference`] runs it step by step, so that a test decides when splits
+//! have rows, become idle or end. [`compare_as_multisets`] compares the result with what a job wrote. [`fold`] computes
+//! the table that a changelog describes.
 
 mod aggregate;
 mod change;

@@ -1,22 +1,22 @@
-//! Windows of TIMESTAMP_LTZ align in the session time zone: times are shifted to the local clock before windows are cut.
+//! Windows of TIMESTAMP_LTZ align in the session time zone: times are converted to local time before rows are assigned.
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta};
 use eddyline_stream::TimeZone;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// A session time zone; `None` is a clock that is never shifted.
+/// The clock of the session time zone; `None` for TIMESTAMP, which is not converted.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalClock(Option<TimeZone>);
 
 impl LocalClock {
-    /// The clock of a time zone by its name.
+    /// The clock of the time zone with this name.
     pub fn new(time_zone: Option<&str>) -> Result<Self, String> {
         let parse = |name: &str| name.parse::<TimeZone>().map_err(|error| error.to_string());
         Ok(Self(time_zone.map(parse).transpose()?))
     }
 
-    /// What the local clock shows at an instant, as if it were UTC.
+    /// The local time at an instant, in milliseconds as if it were UTC.
     pub fn local(self, instant_ms: i64) -> i64 {
         let (Some(zone), Some(instant)) = (self.0, DateTime::from_timestamp_millis(instant_ms)) else {
             return instant_ms;
@@ -24,7 +24,8 @@ impl LocalClock {
         instant_ms + i64::from(zone.offset_at(&instant.naive_utc())) * 1_000
     }
 
-    /// The instant at which the local clock shows a time: the earlier of two, and behind the gap for a time that never is.
+    /// The instant of a local time: the earlier one if there are two. A local time in a gap counts as the time after
+    /// the gap.
     pub fn instant(self, local_ms: i64) -> i64 {
         let (Some(zone), Some(local)) = (self.0, DateTime::from_timestamp_millis(local_ms)) else { return local_ms };
         match zone.offset_of_local(&local.naive_utc()) {
@@ -34,8 +35,8 @@ impl LocalClock {
         }
     }
 
-    /// The instant at which a window with this last millisecond fires. Where the clock is put back it is the later of the
-    /// two instants, so that the repeated hour belongs to one window.
+    /// The instant at which a window with this last millisecond fires. If the clock is set back, it is the later of two
+    /// instants, so that the repeated hour belongs to one window.
     pub fn timer(self, local_ms: i64) -> i64 {
         if self.0.is_none() {
             return local_ms;

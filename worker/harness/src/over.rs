@@ -1,4 +1,5 @@
-//! OVER, as Flink's functions do it: per key, rows wait for timers, and every result is computed from the rows of its frame.
+//! OVER, like Flink's functions: per key, rows wait for timers, and every result is computed from the rows of its
+//! frame.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use crate::aggregate::aggregate;
 use crate::row::{Row, milliseconds};
 use crate::window::canonical;
 
-/// An aggregation over the rows before each row.
+/// An OVER aggregation with all its keys.
 pub struct Overs {
     config: Over,
     watermark: i64,
@@ -16,10 +17,10 @@ pub struct Overs {
     keys: Vec<(Row, Key)>,
 }
 
-/// One key.
+/// The state of one key.
 #[derive(Default)]
 struct Key {
-    /// Rows that wait, by time, with their numbers of arrival.
+    /// Waiting rows by time, with their order of arrival.
     pending: BTreeMap<i64, Vec<(u64, Row)>>,
     timers: BTreeSet<i64>,
     /// Rows that have fired, with their times.
@@ -29,12 +30,12 @@ struct Key {
 }
 
 impl Overs {
-    /// Without rows.
+    /// An aggregation without rows.
     pub fn new(config: Over) -> Self {
         Self { config, watermark: i64::MIN, arrived: 0, keys: Vec::new() }
     }
 
-    /// Lets a row wait, unless it is late.
+    /// Adds a row, unless it is late.
     pub fn row(&mut self, row: Row) -> Result<(), String> {
         self.arrived += 1;
         let time = milliseconds(&row[self.config.time.column])?.ok_or("the time attribute of an OVER is NULL")?;

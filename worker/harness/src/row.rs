@@ -1,4 +1,4 @@
-//! Rows as lists of values, and expressions over one row.
+//! Rows as lists of scalars, and expressions over one row.
 
 use std::cmp::Ordering;
 
@@ -26,13 +26,13 @@ pub fn evaluate(expression: &Expr, row: &Row) -> Result<Scalar, String> {
     scalar().map_err(|error| format!("failed to evaluate {expression}: {error}"))
 }
 
-/// A value as another type.
+/// Converts a value to another type.
 pub fn cast(from: &Scalar, data_type: &DataType) -> Result<Scalar, String> {
     let cast = || scalar(&evaluation::convert(&value(from)?, &from.data_type(), data_type)?, data_type);
     cast().map_err(|error| format!("failed to cast {from} to {data_type}: {error}"))
 }
 
-/// The order of two values of which none is NULL.
+/// The order of two values that are not NULL.
 pub fn order(left: &Scalar, right: &Scalar) -> Result<Ordering, String> {
     java_order(&value(left)?, &value(right)?)
 }

@@ -1,4 +1,4 @@
-//! Windows: which ones a row belongs to, and lists of rows per window until it fires.
+//! Windows: assignment of rows to windows, and the rows of each window until it fires.
 
 use arrow::datatypes::{DataType, SchemaRef};
 use eddyline_expression::Scalar;
@@ -8,14 +8,14 @@ use crate::aggregate::aggregate;
 use crate::local_time::LocalClock;
 use crate::row::{Row, cast, milliseconds};
 
-/// A window on the local clock: start inclusive, end exclusive, in milliseconds.
+/// A window in local time: start inclusive, end exclusive, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Window {
     start: i64,
     end: i64,
 }
 
-/// The windows of a time on the local clock, or of a row that carries one.
+/// The windows of a local time, or of a row that has window columns.
 fn windows_of(assigner: &WindowAssigner, time: Option<i64>, row: &Row) -> Result<Vec<Window>, String> {
     if let WindowAssigner::Attached { start, end } = assigner {
         let (start, end) = (milliseconds(&row[*start])?, milliseconds(&row[*end])?);
@@ -44,7 +44,7 @@ fn windows_of(assigner: &WindowAssigner, time: Option<i64>, row: &Row) -> Result
     })
 }
 
-/// The local time of a row, and the clock.
+/// The local time of a row.
 fn local_time(time: &TimeColumn, row: &Row, clock: LocalClock) -> Result<Option<i64>, String> {
     Ok(milliseconds(&row[time.column])?.map(|instant| clock.local(instant)))
 }
@@ -53,7 +53,7 @@ fn clock_of(time: Option<&TimeColumn>) -> Result<LocalClock, String> {
     LocalClock::new(time.and_then(|time| time.time_zone.as_deref()))
 }
 
-/// A column about a window, of the type that the plan has promised.
+/// The value of a window column, of the type in the plan.
 fn window_column(
     column: WindowColumn,
     window: Window,
@@ -71,7 +71,7 @@ fn window_column(
     }
 }
 
-/// The row once for each of its windows.
+/// Repeats a row for each of its windows.
 pub fn assign(config: &WindowAssign, row: &Row, schema: &SchemaRef) -> Result<Vec<Row>, String> {
     let clock = clock_of(Some(&config.time))?;
     let windows = windows_of(&config.assigner, local_time(&config.time, row, clock)?, row)?;
@@ -93,7 +93,7 @@ struct OpenWindow {
     rows: Vec<(u64, Row)>,
 }
 
-/// An aggregation per key and window.
+/// An aggregation per key and window, with its open windows.
 pub struct Windows {
     config: WindowAggregate,
     schema: SchemaRef,
@@ -104,7 +104,7 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Without rows; `schema` is that of the node.
+    /// An aggregation without rows. `schema` is the output schema of the node.
     pub fn new(config: WindowAggregate, schema: SchemaRef) -> Result<Self, String> {
         let clock = clock_of(config.time.as_ref())?;
         Ok(Self { config, schema, clock, watermark: i64::MIN, arrived: 0, open: Vec::new() })
@@ -140,7 +140,7 @@ impl Windows {
         Ok(())
     }
 
-    /// Merges a row into the sessions that it touches; drops it when even what they become has ended already.
+    /// Merges a row into the sessions that it touches. Drops it if even the merged session has ended.
     fn session(&mut self, key: Row, window: Window, row: Row) {
         let touches =
             |open: &OpenWindow| open.key == key && open.window.start <= window.end && open.window.end >= window.start;
@@ -157,7 +157,7 @@ impl Windows {
         }
     }
 
-    /// Fires the windows whose last millisecond the watermark has reached, in order of their ends.
+    /// Fires the windows whose last millisecond the watermark has reached, ordered by their ends.
     pub fn watermark(&mut self, watermark: i64) -> Result<Vec<Row>, String> {
         self.watermark = self.watermark.max(watermark);
         let (mut fired, open) =
@@ -181,7 +181,7 @@ impl Windows {
     }
 }
 
-/// A key with one zero and one NaN.
+/// A key value with one zero and one NaN.
 pub fn canonical(value: &Scalar) -> Scalar {
     match value {
         Scalar::Float64(Some(value)) if value.is_nan() => Scalar::Float64(Some(f64::NAN)),

@@ -1,5 +1,5 @@
-//! Calculations as Java has them: whole numbers wrap, only a division by zero has no result, FLOAT and DOUBLE follow IEEE 754
-//! and have one NaN, DECIMAL is exact and rounded once.
+//! Java's arithmetic: whole numbers wrap, and only a division by zero fails. FLOAT and DOUBLE follow IEEE 754 and have
+//! one NaN. DECIMAL is exact, and rounded once.
 
 use arrow::datatypes::{DataType, IntervalUnit};
 use eddyline_expression::Arithmetic;
@@ -8,7 +8,7 @@ use num_bigint::BigInt;
 use super::calendar::{plus_months, split};
 use super::value::{DAY, Value};
 
-/// The result of a calculation with two values of these types.
+/// The result of an operator on two values of these types.
 pub fn calculate(
     operator: Arithmetic,
     (left, of_left): (&Value, &DataType),
@@ -56,7 +56,7 @@ fn signed(operator: Arithmetic, amount: i128) -> Result<i128, String> {
     }
 }
 
-/// Wide enough that nothing is lost.
+/// The exact result, in a type that is wide enough.
 fn whole(operator: Arithmetic, left: i64, right: i64) -> Result<i128, String> {
     let (left, right) = (i128::from(left), i128::from(right));
     Ok(match operator {
@@ -69,7 +69,7 @@ fn whole(operator: Arithmetic, left: i64, right: i64) -> Result<i128, String> {
     })
 }
 
-/// The lowest bits of a number, as many as a type has.
+/// Narrows a number to the lowest bits that a type has.
 pub fn cut(number: i128, to: &DataType) -> i64 {
     match to {
         DataType::Int8 => i64::from(number as i8),
@@ -79,7 +79,7 @@ pub fn cut(number: i128, to: &DataType) -> i64 {
     }
 }
 
-/// A calculation of two DOUBLEs.
+/// The result of an operator on two DOUBLEs.
 pub fn double(operator: Arithmetic, left: f64, right: f64) -> f64 {
     one_nan(match operator {
         Arithmetic::Plus => left + right,
@@ -90,7 +90,7 @@ pub fn double(operator: Arithmetic, left: f64, right: f64) -> f64 {
     })
 }
 
-/// The number; any NaN is the one that Java has.
+/// The number, with any NaN replaced by Java's canonical one.
 pub fn one_nan(number: f64) -> f64 {
     if number.is_nan() { f64::from_bits(0x7ff8_0000_0000_0000) } else { number }
 }
@@ -100,7 +100,7 @@ pub fn one_nan_f32(number: f32) -> f32 {
     if number.is_nan() { f32::from_bits(0x7fc0_0000) } else { number }
 }
 
-/// The opposite.
+/// The negated value.
 pub fn negate(value: Value, data_type: &DataType) -> Result<Value, String> {
     Ok(match value {
         Value::Null => Value::Null,
@@ -116,11 +116,11 @@ pub fn negate(value: Value, data_type: &DataType) -> Result<Value, String> {
     })
 }
 
-/// A DECIMAL: what it is a fraction of, without bounds.
+/// A decimal number with unlimited digits.
 #[derive(Clone, Debug)]
 pub struct Exact {
     pub unscaled: BigInt,
-    /// How many of the digits are behind the point; negative for zeros in front of it.
+    /// The number of digits after the point; negative for zeros before it.
     pub scale: i64,
 }
 
@@ -137,12 +137,12 @@ fn half_up(dividend: &BigInt, divisor: &BigInt) -> BigInt {
 }
 
 impl Exact {
-    /// A DECIMAL of a scale.
+    /// The number with this unscaled value and scale.
     pub fn new(unscaled: i128, scale: i8) -> Self {
         Self { unscaled: unscaled.into(), scale: scale.into() }
     }
 
-    /// The number of a text like `-12.5e-3`. The text must be a number.
+    /// Parses a text like `-12.5e-3`; `None` if it is not a number.
     pub fn of_text(text: &str) -> Option<Self> {
         let (mantissa, exponent) = match text.find(['e', 'E']) {
             Some(place) => (&text[..place], text[place + 1..].parse::<i64>().ok()?),
@@ -159,10 +159,10 @@ impl Exact {
         Some(Self { unscaled, scale: i64::try_from(fraction.len()).ok()? - exponent })
     }
 
-    /// Rounded half away from zero to a number of digits behind the point.
+    /// The unscaled value after rounding half away from zero to a scale.
     pub fn rounded(&self, scale: i64) -> BigInt {
         let dropped = self.scale - scale;
-        // More than any number has digits: nothing or everything is left.
+        // 4 000 is more than the digits of any number, so beyond it nothing remains.
         match dropped {
             ..=0 if self.unscaled == BigInt::ZERO => BigInt::ZERO,
             ..=0 => &self.unscaled * ten_to(-dropped),
@@ -171,7 +171,7 @@ impl Exact {
         }
     }
 
-    /// As a DECIMAL; `None` if it has too many digits for it.
+    /// The unscaled value as a DECIMAL of this type; `None` if it has too many digits.
     pub fn as_decimal(&self, precision: u8, scale: i8) -> Option<i128> {
         if self.scale < -4_000 && self.unscaled != BigInt::ZERO {
             return None;
@@ -185,7 +185,7 @@ fn fitting(unscaled: &BigInt, precision: u8) -> Option<i128> {
     if unscaled.magnitude() < bound.magnitude() { i128::try_from(unscaled.clone()).ok() } else { None }
 }
 
-/// A fraction as BigDecimal divides with a MathContext: rounded to so many digits, wherever its point is.
+/// Divides like `BigDecimal` with a `MathContext`: rounds to a number of significant digits. Returns a fraction.
 fn in_digits(digits: u32, dividend: BigInt, divisor: BigInt) -> (BigInt, BigInt) {
     let (bound, ten) = (ten_to(digits.into()), BigInt::from(10));
     let (mut up, mut down) = (BigInt::from(1), BigInt::from(1));
@@ -202,14 +202,14 @@ fn in_digits(digits: u32, dividend: BigInt, divisor: BigInt) -> (BigInt, BigInt)
     (half_up(&(&dividend * &up), &(&divisor * &down)) * down, up)
 }
 
-/// A calculation of two decimals; `None` if the result has too many digits for its type.
+/// The result of an operator on two decimals; `None` if it has too many digits for its type.
 pub fn decimal(
     operator: Arithmetic,
     (left, left_scale): (i128, i8),
     (right, right_scale): (i128, i8),
     (precision, scale): (u8, i8),
 ) -> Result<Option<i128>, String> {
-    // All as fractions over one power of ten, which divides out where it may.
+    // Both operands are integers over one power of ten.
     let (left, right) =
         (BigInt::from(left) * ten_to(right_scale.into()), BigInt::from(right) * ten_to(left_scale.into()));
     let over = ten_to(i64::from(left_scale) + i64::from(right_scale));
@@ -224,21 +224,21 @@ pub fn decimal(
     Ok(fitting(&half_up(&(dividend * ten_to(scale.into())), &divisor), precision))
 }
 
-/// What ROUND, TRUNCATE, CEIL and FLOOR do.
+/// The arithmetic of ROUND, TRUNCATE, CEIL and FLOOR.
 impl Exact {
-    /// To a number of digits behind the point, halves away from zero.
+    /// Rounds to a scale, half away from zero.
     pub fn rounded_half_up(&self, scale: i64) -> Self {
         Self { unscaled: self.rounded(scale), scale }
     }
 
-    /// To a number of digits behind the point, toward zero.
+    /// Rounds to a scale, toward zero.
     pub fn rounded_down(&self, scale: i64) -> Self {
         let dropped = self.scale - scale;
         let unscaled = if dropped > 4_000 { BigInt::ZERO } else { &self.unscaled / ten_to(dropped) };
         Self { unscaled, scale }
     }
 
-    /// The least whole number that is not less.
+    /// The smallest whole number that is not less.
     pub fn ceiling(&self) -> i128 {
         -Self { unscaled: -&self.unscaled, scale: self.scale }.floor()
     }

@@ -5,7 +5,7 @@ use super::value::DAY;
 /// The days from the first day of year 1 to 1970.
 const TO_1970: i64 = 719_162;
 
-/// A year, a month from 1 and a day from 1.
+/// A date. Month and day are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Date {
     pub year: i64,
@@ -17,7 +17,7 @@ fn is_leap(year: i64) -> bool {
     year.rem_euclid(4) == 0 && (year.rem_euclid(100) != 0 || year.rem_euclid(400) == 0)
 }
 
-/// How many days a month has.
+/// The number of days in a month.
 pub fn month_length(year: i64, month: i64) -> i64 {
     match month {
         4 | 6 | 9 | 11 => 30,
@@ -39,9 +39,9 @@ pub fn day_of(date: Date) -> i64 {
     start_of_year(date.year) + months.sum::<i64>() + date.day - 1
 }
 
-/// The date so many days after the first of 1970.
+/// The date that is `day` days after 1970-01-01.
 pub fn date_of(day: i64) -> Date {
-    // Not too late: no year is longer than 366 days, and none shorter than 365.
+    // A first guess that is not too late, because a year has 365 or 366 days.
     let mut year = 1970 + day.div_euclid(if day < 0 { 365 } else { 366 });
     while start_of_year(year + 1) <= day {
         year += (day - start_of_year(year + 1)).div_euclid(366).max(1);
@@ -55,7 +55,7 @@ pub fn date_of(day: i64) -> Date {
     Date { year, month, day: rest + 1 }
 }
 
-/// The day so many months later; what the month has no day for is its last day.
+/// The day that is `months` months later; the last day of the month if the month is too short.
 pub fn plus_months(day: i64, months: i64) -> i64 {
     let date = date_of(day);
     let count = date.year * 12 + date.month - 1 + months;
@@ -63,23 +63,23 @@ pub fn plus_months(day: i64, months: i64) -> i64 {
     day_of(Date { year, month, day: date.day.min(month_length(year, month)) })
 }
 
-/// The day of a time, and what of the day has passed.
+/// The day of a time, and the microseconds since its midnight.
 pub fn split(micros: i128) -> (i64, i64) {
-    // A time has at most 64 bits, so both have fewer.
+    // A time has at most 64 bits, so both parts fit.
     (micros.div_euclid(DAY) as i64, micros.rem_euclid(DAY) as i64)
 }
 
-/// 1 for Monday to 7 for Sunday.
+/// The day of the week: 1 for Monday to 7 for Sunday.
 pub fn weekday(day: i64) -> i64 {
     (day + 3).rem_euclid(7) + 1
 }
 
-/// From 1.
+/// The day of the year, counted from 1.
 pub fn day_of_year(day: i64) -> i64 {
     day - start_of_year(date_of(day).year) + 1
 }
 
-/// The week of ISO 8601 and its year: the first week of a year is the one with its first Thursday.
+/// The year and week of ISO 8601. The first week of a year is the one with its first Thursday.
 pub fn iso_week(day: i64) -> (i64, i64) {
     let monday = day - weekday(day) + 1;
     let first_of = |year| {

@@ -1,4 +1,5 @@
-//! Comparisons: FLOAT and DOUBLE by IEEE 754, texts and bytes byte by byte, a NULL makes the answer unknown.
+//! Comparisons: FLOAT and DOUBLE follow IEEE 754, texts and bytes compare byte by byte, and a NULL makes the result
+//! UNKNOWN.
 
 use std::cmp::Ordering;
 
@@ -6,7 +7,7 @@ use eddyline_expression::Comparison;
 
 use super::value::Value;
 
-/// The answer of a comparison of two values of one type; `None` is unknown.
+/// The result of a comparison of two values of one type; `None` is UNKNOWN.
 pub fn compare(operator: Comparison, left: &Value, right: &Value) -> Result<Option<bool>, String> {
     use Comparison::{Distinct, Eq, Gt, GtEq, Lt, LtEq, NotDistinct, NotEq};
     if let Distinct | NotDistinct = operator {
@@ -28,7 +29,7 @@ pub fn compare(operator: Comparison, left: &Value, right: &Value) -> Result<Opti
     }))
 }
 
-/// Equality of values of which none is NULL. Inside, a NULL equals a NULL.
+/// Equality of values that are not NULL. Inside of them, a NULL equals a NULL.
 pub fn equal(left: &Value, right: &Value) -> bool {
     let all = |left: &[Value], right: &[Value]| {
         left.len() == right.len() && left.iter().zip(right).all(|(left, right)| equal_or_both_null(left, right))
@@ -41,7 +42,7 @@ pub fn equal(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// Equality in which NULL is a value.
+/// Equality where NULL equals NULL.
 pub fn equal_or_both_null(left: &Value, right: &Value) -> bool {
     match (left.is_null(), right.is_null()) {
         (false, false) => equal(left, right),
@@ -49,7 +50,7 @@ pub fn equal_or_both_null(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// The order of two values as Java's `compareTo` has it: `-0.0` is less than `0.0`, NaN greater than everything.
+/// The order of two values by Java's `compareTo`: `-0.0` is less than `0.0`, and NaN is greater than everything.
 pub fn java_order(left: &Value, right: &Value) -> Result<Ordering, String> {
     match (left, right) {
         (Value::Float(left), Value::Float(right)) => Ok(left.total_cmp(right)),

@@ -1,4 +1,4 @@
-//! Conversions between types: numbers as Java narrows and widens them, times, texts, and what is inside of ARRAY, MAP and
+//! Conversions between types: numbers as Java narrows and widens them, times, texts, and elements of ARRAY, MAP and
 //! ROW.
 
 use arrow::datatypes::{DataType, TimeUnit};
@@ -9,17 +9,17 @@ use super::text::{print, read};
 use super::value::{DAY, Value};
 use super::zone::Zone;
 
-/// How a CAST is done.
+/// The options of a CAST.
 #[derive(Clone, Copy, Debug)]
 pub struct Cast {
-    /// What cannot be converted is NULL, as for TRY_CAST.
+    /// As in TRY_CAST, a value that cannot be converted becomes NULL.
     pub or_null: bool,
-    /// How TIMESTAMP_LTZ is read and printed.
+    /// The time zone in which TIMESTAMP_LTZ is read and printed.
     pub zone: Zone,
 }
 
 impl Cast {
-    /// A value of one type as one of another.
+    /// Converts a value of type `from` to type `to`.
     pub fn convert(self, value: &Value, from: &DataType, to: &DataType) -> Result<Value, String> {
         match (value, to) {
             (Value::Null, _) => Ok(Value::Null),
@@ -97,7 +97,7 @@ fn is_moment(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Time32(_) | DataType::Timestamp(..))
 }
 
-/// Of a key that is there more than once, the last value at the first place.
+/// Removes duplicate keys: keeps the position of the first entry and the value of the last.
 pub fn one_of_each_key(entries: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
     let mut kept: Vec<(Value, Value)> = Vec::new();
     for (key, value) in entries {
@@ -109,7 +109,7 @@ pub fn one_of_each_key(entries: Vec<(Value, Value)>) -> Vec<(Value, Value)> {
     kept
 }
 
-/// Whether two keys are one, as Java's `equals` has it: NaN is itself, `-0.0` is another key than `0.0`.
+/// Whether two keys are equal by Java's `equals`: NaN equals NaN, and `-0.0` differs from `0.0`.
 pub fn is_one_key(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Float(_) | Value::Double(_), _) => left.is_same(right),
@@ -117,7 +117,7 @@ pub fn is_one_key(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// Between numbers and BOOLEAN.
+/// Converts between numbers and BOOLEAN.
 fn number(value: &Value, from: &DataType, to: &DataType) -> Result<Value, String> {
     let scale_of = |data_type: &DataType| match data_type {
         DataType::Decimal128(_, scale) => *scale,
@@ -138,9 +138,9 @@ fn number(value: &Value, from: &DataType, to: &DataType) -> Result<Value, String
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => Value::Whole(match value {
             Value::Boolean(truth) => i64::from(*truth),
             Value::Whole(number) => cut(i128::from(*number), to),
-            // The fraction goes, then the bits that are too many.
+            // The fraction is dropped, then the excess bits.
             Value::Decimal(unscaled) => cut(unscaled / 10_i128.pow(scale_of(from).unsigned_abs().into()), to),
-            // Java takes what is too large as the largest, and to TINYINT and SMALLINT goes by INT.
+            // Java saturates at the largest number. To TINYINT and SMALLINT it converts by way of INT.
             Value::Float(number) if *to == DataType::Int64 => *number as i64,
             Value::Double(number) if *to == DataType::Int64 => *number as i64,
             Value::Float(number) => cut(i128::from(*number as i32), to),
@@ -167,7 +167,7 @@ fn number(value: &Value, from: &DataType, to: &DataType) -> Result<Value, String
                 Value::Boolean(truth) => Exact::new(i128::from(*truth), 0),
                 Value::Whole(number) => Exact::new(i128::from(*number), 0),
                 Value::Decimal(unscaled) => Exact::new(*unscaled, scale_of(from)),
-                // The digits that Java prints count; FLOAT is widened first.
+                // Java converts the digits that it prints. FLOAT is widened first.
                 Value::Float(number) => return of_double(f64::from(*number), *precision, *scale),
                 Value::Double(number) => return of_double(*number, *precision, *scale),
                 _ => return no_cast(from, to),
@@ -191,12 +191,13 @@ fn number(value: &Value, from: &DataType, to: &DataType) -> Result<Value, String
 }
 
 fn of_double(number: f64, precision: u8, scale: i8) -> Result<Value, String> {
-    // `BigDecimal.valueOf` throws.
-    let exact = Exact::of_text(&format!("{number:e}")).ok_or_else(|| format!("{number} is no DECIMAL"))?;
+    // For NaN and the infinities, `BigDecimal.valueOf` throws.
+    let exact = Exact::of_text(&format!("{number:e}")).ok_or_else(|| format!("{number} is not a DECIMAL"))?;
     Ok(exact.as_decimal(precision, scale).map_or(Value::Null, Value::Decimal))
 }
 
-/// A DECIMAL as a DOUBLE. One that Flink holds as a BIGINT is divided, any other is rounded once.
+/// A DECIMAL as a DOUBLE. Flink stores a DECIMAL of up to 18 digits as a BIGINT and divides it. Any other one is
+/// rounded once.
 pub fn as_double(unscaled: i128, data_type: &DataType) -> f64 {
     let (precision, scale) = match data_type {
         DataType::Decimal128(precision, scale) => (*precision, *scale),
@@ -224,13 +225,13 @@ fn interval(value: &Value, from: &DataType, to: &DataType) -> Result<Value, Stri
 }
 
 impl Cast {
-    /// The conversions that the planner makes without a function: those that lose nothing, and between whole numbers those
-    /// that fail where a number does not fit.
+    /// The planner's casts without a function: those that lose nothing, and those between whole numbers, which fail if
+    /// a number does not fit.
     pub fn convert_exactly(self, value: &Value, from: &DataType, to: &DataType) -> Result<Value, String> {
         let converted = self.convert(value, from, to)?;
         match (value, &converted) {
             (Value::Whole(before), Value::Whole(after)) if before != after && self.or_null => Ok(Value::Null),
-            (Value::Whole(before), Value::Whole(after)) if before != after => Err(format!("{before} is no {to}")),
+            (Value::Whole(before), Value::Whole(after)) if before != after => Err(format!("{before} is not a {to}")),
             _ => Ok(converted),
         }
     }

@@ -26,9 +26,9 @@ use super::convert::{Cast, one_of_each_key};
 use super::value::Value;
 use super::zone::Zone;
 
-/// The functions that the reference does not judge: their own bodies answer, so a golden query or a random expression shows
-/// no fault in them. `tests/answers` and the tests of `eddyline-functions` have results of theirs that are written down by
-/// hand.
+/// The functions that the reference does not judge: the engine's own implementation is called, so no golden query or
+/// random expression shows a fault in them. `tests/answers` and the tests of `eddyline-functions` have expected results
+/// for them, written by hand.
 pub const NOT_JUDGED: &[&str] = &[
     "convert_tz",
     "current_date",
@@ -48,7 +48,7 @@ pub const NOT_JUDGED: &[&str] = &[
 
 /// A call with the values of its arguments.
 pub struct Called<'a> {
-    /// What is called.
+    /// The call.
     pub call: &'a Call,
     /// The values of the arguments.
     pub values: &'a [Value],
@@ -56,17 +56,17 @@ pub struct Called<'a> {
     pub data_type: &'a DataType,
 }
 
-/// How a call is computed.
+/// The implementation of a function.
 pub enum Body {
-    /// The first argument that is not NULL; those behind it are not computed.
+    /// The first argument that is not NULL. Those after it are not evaluated.
     FirstValue,
-    /// The second argument if the first is true, else the third; the other is not computed.
+    /// The second argument if the first is TRUE, otherwise the third. The other one is not evaluated.
     If,
-    /// Of the values of all arguments.
+    /// Computed from the values of all arguments.
     Of(fn(&Called) -> Result<Value, String>),
 }
 
-/// How the reference computes a function; `None` if it does not know it.
+/// The reference's implementation of a function; `None` if it has none.
 pub fn body(name: &str) -> Option<Body> {
     Some(Body::Of(match name {
         "coalesce" | "ifnull" => return Some(Body::FirstValue),
@@ -151,7 +151,7 @@ fn cast(called: &Called) -> Result<Value, String> {
     cast.convert(&called.values[0], called.type_of(0)?, called.data_type)
 }
 
-/// A value with the lengths and digits of a type as SQL writes it.
+/// Cuts or pads a value to the lengths and digits of an SQL type, given as text.
 fn declared(value: Value, to: &str) -> Value {
     let (name, rest) = to.split_at(to.find(['(', '<']).unwrap_or(to.len()));
     let number = || rest.trim_matches(['(', ')']).parse::<usize>().unwrap_or(0);
@@ -184,7 +184,7 @@ fn declared(value: Value, to: &str) -> Value {
             Value::Map(one_of_each_key(entries.into_iter().map(entry).collect()))
         }
         (Value::Row(fields), "ROW") => {
-            // `name` TYPE
+            // A field is `name` TYPE.
             let of = |(value, field): (Value, &str)| {
                 declared(value, field.split_once("` ").map_or(field, |(_, data_type)| data_type))
             };
@@ -194,7 +194,7 @@ fn declared(value: Value, to: &str) -> Value {
     }
 }
 
-/// The parts between the commas that are not inside of brackets.
+/// Splits a list at the commas that are not inside of brackets.
 fn parts(types: &str) -> Vec<&str> {
     let (mut all, mut depth, mut from) = (Vec::new(), 0, 0);
     for (place, letter) in types.char_indices() {
@@ -223,12 +223,12 @@ fn decimal(called: &Called, operator: Arithmetic) -> Result<Value, String> {
     Ok(computed.map_or(Value::Null, Value::Decimal))
 }
 
-/// The digits behind the point of a number that is no FLOAT or DOUBLE.
+/// The scale of a DECIMAL; 0 for whole numbers.
 fn scale_of(data_type: &DataType) -> i8 {
     if let DataType::Decimal128(_, scale) = data_type { *scale } else { 0 }
 }
 
-/// GREATEST and LEAST, by the order of Java.
+/// GREATEST and LEAST, by Java's order.
 fn extreme(values: &[Value], wanted: std::cmp::Ordering) -> Result<Value, String> {
     if values.iter().any(Value::is_null) {
         return Ok(Value::Null);

@@ -1,8 +1,8 @@
-//! JSON texts and paths in them.
+//! JSON documents and paths in them.
 
 use super::arithmetic::Exact;
 
-/// A JSON value. A number is its text.
+/// A JSON value. A number is kept as its text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
     Null,
@@ -10,12 +10,12 @@ pub enum Json {
     Number(String),
     Text(String),
     Array(Vec<Json>),
-    /// Of a name that is there more than once, the last value at the first place.
+    /// If a name occurs more than once, its first position and last value.
     Object(Vec<(String, Json)>),
 }
 
 impl Json {
-    /// The value that a text holds, and nothing else.
+    /// Parses a text that is one JSON value; `None` if it is not.
     pub fn parse(text: &str) -> Option<Self> {
         let letters: Vec<char> = text.chars().collect();
         let (value, rest) = value(blank(&letters))?;
@@ -27,7 +27,7 @@ impl Json {
         !matches!(self, Self::Array(_) | Self::Object(_))
     }
 
-    /// As it is written without blanks.
+    /// The value as text without blanks.
     pub fn write(&self) -> String {
         match self {
             Self::Null => "null".to_owned(),
@@ -43,7 +43,7 @@ impl Json {
     }
 }
 
-/// A text in quotes, as Jackson writes it.
+/// A text in quotes, with Jackson's escapes.
 pub fn quoted(text: &str) -> String {
     let letter = |letter: char| match letter {
         '"' => "\\\"".to_owned(),
@@ -59,7 +59,7 @@ pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.chars().map(letter).collect::<String>())
 }
 
-/// A number as `BigDecimal.toString` has it.
+/// A number as `BigDecimal.toString` prints it.
 fn as_big_decimal(text: &str) -> String {
     let Some(exact) = Exact::of_text(text) else { return text.to_owned() };
     let sign = if exact.unscaled < 0.into() { "-" } else { "" };
@@ -134,7 +134,7 @@ fn object(text: &[char]) -> Option<(Json, &[char])> {
     }
 }
 
-/// What is behind an opening quote.
+/// Parses a string after its opening quote.
 fn string(mut text: &[char]) -> Option<(String, &[char])> {
     let mut read = String::new();
     loop {
@@ -185,21 +185,21 @@ fn number(text: &[char]) -> Option<(Json, &[char])> {
     Some((Json::Number(text[..end].iter().collect()), &text[end..]))
 }
 
-/// What a path leads to.
+/// The result of following a path.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// A value.
     One(Json),
-    /// A missing place, or nothing.
+    /// A NULL, or a missing place for a lax path.
     Nothing,
-    /// A missing place, for a strict path.
+    /// A missing place for a strict path.
     Error,
 }
 
-/// Follows a path of names and numbers, such as `$.a[0]`, strict unless it begins with `lax`.
+/// Follows a path of names and numbers, such as `$.a[0]`. It is strict unless it begins with `lax`.
 ///
 /// # Errors
-/// When the reference does not know the path.
+/// When the reference does not support the path.
 pub fn follow(document: &str, path: &str) -> Result<Found, String> {
     let (is_lax, steps) = match path.split_once(' ') {
         Some(("lax", steps)) => (true, steps),
@@ -213,7 +213,8 @@ pub fn follow(document: &str, path: &str) -> Result<Found, String> {
     for step in names.split('.').skip(1) {
         let next = match (step.strip_prefix('['), place) {
             (Some(index), Json::Array(elements)) => {
-                let index: usize = index.trim_end_matches(']').parse().map_err(|_| format!("'{step}' is no place"))?;
+                let index: usize =
+                    index.trim_end_matches(']').parse().map_err(|_| format!("'{step}' is not an index"))?;
                 elements.into_iter().nth(index)
             }
             (None, Json::Object(members)) => members.into_iter().find(|(name, _)| name == step).map(|(_, value)| value),

@@ -1,7 +1,7 @@
-//! LIKE and SIMILAR TO, by trying.
+//! LIKE and SIMILAR TO, by backtracking.
 
-/// Whether a text is like a pattern: `%` stands for any characters, `_` for one, and a backslash in front of one of them, or
-/// of itself, takes its meaning.
+/// Whether a text matches a LIKE pattern: `%` matches any characters, `_` one character. A backslash escapes these and
+/// itself.
 pub fn is_like(text: &str, pattern: &str) -> bool {
     let (text, pattern): (Vec<char>, Vec<char>) = (text.chars().collect(), pattern.chars().collect());
     like(&text, &pattern)
@@ -19,18 +19,18 @@ fn like(text: &[char], pattern: &[char]) -> bool {
 
 /// A part of a SIMILAR TO pattern.
 enum Part {
-    /// One character that passes a test.
+    /// One character inside of the ranges, or outside of them if negated.
     One(Vec<(char, char)>, bool),
     /// One of several sequences.
     Either(Vec<Vec<Part>>),
-    /// A part so many times.
+    /// A part repeated between a minimum and a maximum number of times.
     Repeat(Box<Part>, usize, usize),
 }
 
-/// Whether a whole text is similar to a pattern.
+/// Whether a whole text matches a SIMILAR TO pattern.
 ///
 /// # Errors
-/// When it is no pattern.
+/// When the pattern is malformed.
 pub fn is_similar(text: &str, pattern: &str) -> Result<bool, String> {
     let pattern: Vec<char> = pattern.chars().collect();
     let (alternatives, rest) = alternatives(&pattern)?;
@@ -41,7 +41,7 @@ pub fn is_similar(text: &str, pattern: &str) -> Result<bool, String> {
     Ok(part(&text, &Part::Either(alternatives), &|rest| rest.is_empty()))
 }
 
-/// `a|b|c`, up to a closing parenthesis.
+/// Parses `a|b|c` up to a closing parenthesis.
 fn alternatives(mut pattern: &[char]) -> Result<(Vec<Vec<Part>>, &[char]), String> {
     let mut all = vec![Vec::new()];
     while let Some((first, rest)) = pattern.split_first() {
@@ -113,7 +113,7 @@ fn repeated(part: Part, pattern: &[char]) -> Result<(Part, &[char]), String> {
     Ok((Part::Repeat(Box::new(part), least, most), rest))
 }
 
-/// Whether a text begins with a part, and what is behind it is as it should be.
+/// Whether a text begins with a part, and `then` holds for the rest.
 fn part(text: &[char], first: &Part, then: &dyn Fn(&[char]) -> bool) -> bool {
     match first {
         Part::One(ranges, is_negated) => match text {

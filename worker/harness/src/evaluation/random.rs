@@ -1,7 +1,7 @@
-//! Random expressions over random rows: engine and reference give the same, bit for bit.
+//! Random expressions over random rows: engine and reference must give the same results, bit for bit.
 //!
-//! The engine fails on a batch if and only if the reference has no value for one of its rows. An expression has a number,
-//! from which all of it follows: one that differs is found again.
+//! The engine must fail on a batch exactly if the reference fails on one of its rows. An expression follows from its
+//! number, so a difference can be reproduced.
 
 mod maker;
 mod values;
@@ -19,12 +19,12 @@ use self::maker::Maker;
 use self::values::{Random, types};
 use super::{Value, array_of, evaluate};
 
-/// How many expressions are tried, unless `EDDYLINE_EXPRESSIONS` says another number.
+/// The number of expressions, unless `EDDYLINE_EXPRESSIONS` has another one.
 const EXPRESSIONS: u64 = 100_000;
-/// So many expressions see the same rows.
+/// The number of expressions that are evaluated on the same rows.
 const PER_BATCH: u64 = 50;
 const DEPTH_MAX: u64 = 5;
-/// So many differences end the search.
+/// The number of differences after which the search ends.
 const DIFFERENCES_MAX: usize = 5;
 const ROWS_MAX: u64 = 7;
 
@@ -39,7 +39,7 @@ fn random_expressions_give_what_the_book_says() {
     });
 }
 
-/// The differences between engine and reference, up to a few.
+/// The first differences between engine and reference.
 fn agree(numbers: Range<u64>) -> Vec<String> {
     let mut differences = Vec::new();
     let mut table = Table::new(0);
@@ -69,7 +69,7 @@ fn context() -> FunctionContext {
     FunctionContext { time_zone, clock: Clock::Fixed { epoch_ms: 1_700_000_000_000 } }
 }
 
-/// Of a difference, that of the smallest part in which there is one.
+/// The difference of the smallest part of an expression that has one; `None` if the expression has none.
 fn smallest_difference(expression: &Expr, table: &Table) -> Option<String> {
     let whole = difference(expression, table)?;
     let mut parts = Vec::new();
@@ -113,8 +113,8 @@ fn difference(expression: &Expr, table: &Table) -> Option<String> {
     }
     reference.iter().enumerate().find_map(|(row, expected)| {
         let actual = Value::of(engine.as_ref(), row).expect("a value");
-        let is_null_against_its_word = actual.is_null() && !expression.nullable();
-        if actual.is_same(expected) && !is_null_against_its_word {
+        let is_unexpected_null = actual.is_null() && !expression.nullable();
+        if actual.is_same(expected) && !is_unexpected_null {
             return None;
         }
         let row = table.read_by(expression, Some(row));
@@ -122,7 +122,7 @@ fn difference(expression: &Expr, table: &Table) -> Option<String> {
     })
 }
 
-/// Rows, as the engine and as the reference reads them.
+/// Rows in the form of the engine and in that of the reference.
 struct Table {
     number: u64,
     types: Vec<DataType>,

@@ -1,16 +1,16 @@
-//! Regular expressions of Java, by trying: the first way that leads to a match, in the order of the pattern.
+//! Java's regular expressions, by backtracking: the first match in the order of the pattern.
 //!
-//! Classes, groups, alternatives, greedy and reluctant repetition, `^`, `\b` and the escapes of letters. What else Java has is
-//! an error, and not `Malformed`.
+//! Supports classes, groups, alternatives, greedy and reluctant repetition, `^`, `\b` and escaped letters. Other syntax
+//! of Java is an error, but not `Malformed`.
 
 use std::ops::Range;
 
-/// Why a pattern has no meaning here.
+/// Why a pattern is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is no regular expression.
+    /// It is not a regular expression.
     Malformed,
-    /// The reference does not know it.
+    /// The reference does not support it.
     Unknown(String),
 }
 
@@ -23,13 +23,13 @@ pub struct Regex {
 
 #[derive(Debug)]
 enum Node {
-    /// One character that is in one of the ranges, or in none.
+    /// One character inside of the ranges, or outside of them if negated.
     One(Vec<(char, char)>, bool),
     Start,
     Boundary,
     Sequence(Vec<Node>),
     Either(Vec<Node>),
-    /// With a number, if it captures.
+    /// A group, with a number if it captures.
     Group(Option<usize>, Box<Node>),
     Repeat {
         inner: Box<Node>,
@@ -39,9 +39,9 @@ enum Node {
     },
 }
 
-/// Where each group has matched; the first is the whole.
+/// The match of each group. The first is the whole match.
 type Captures = Vec<Option<(usize, usize)>>;
-/// What is to come behind a part.
+/// The continuation after a part has matched.
 type Then<'a> = &'a dyn Fn(usize, Captures) -> Option<Captures>;
 
 const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
@@ -54,12 +54,12 @@ impl Regex {
         if parser.rest.is_empty() { Ok(Self { root, groups: parser.groups }) } else { Err(Refusal::Malformed) }
     }
 
-    /// How many groups it has.
+    /// The number of capturing groups.
     pub fn groups(&self) -> usize {
         self.groups
     }
 
-    /// The first match that starts at a place or behind it, as ranges of characters.
+    /// The first match that starts at a position or after it, as ranges of characters.
     fn first_from(&self, text: &[char], from: usize) -> Option<Captures> {
         (from..=text.len()).find_map(|start| {
             let none: Captures = vec![None; self.groups + 1];
@@ -70,7 +70,7 @@ impl Regex {
         })
     }
 
-    /// All matches, each from where the one before ends, and one further if that was empty.
+    /// All matches. Each search starts at the end of the previous match, or one character later if that was empty.
     pub fn all(&self, text: &str) -> Vec<Vec<Option<Range<usize>>>> {
         let letters: Vec<char> = text.chars().collect();
         let places: Vec<usize> = text.char_indices().map(|(place, _)| place).chain([text.len()]).collect();
@@ -140,7 +140,7 @@ fn repeated(
     let again = |captures: Captures| {
         let more = most.checked_sub(1)?;
         matched(inner, text, at, captures, &|end, captures| {
-            // What takes nothing is not tried for ever.
+            // An empty match is not repeated forever.
             if end == at && least == 0 {
                 return then(end, captures);
             }

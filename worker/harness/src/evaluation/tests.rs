@@ -1,4 +1,4 @@
-//! What engine and reference once did not agree about, and what the reference is trusted for.
+//! Cases in which engine and reference once differed, and tests of the reference itself.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn column(index: usize, array: &ArrayRef) -> Expr {
     Expr::column(index, &Field::new("c", array.data_type().clone(), true))
 }
 
-/// The values for the rows, by the engine and by the reference, as texts; `None` where one has none.
+/// The values for the rows as texts, from the engine and from the reference; `None` where the evaluation fails.
 fn both(expression: &Expr, columns: &[ArrayRef], rows: usize) -> (Option<Vec<String>>, Option<Vec<String>>) {
     let text = |value: Value| format!("{value:?}");
     let engine = expression.evaluate(Rows { columns, len: rows }).and_then(|value| value.into_array(rows)).ok();
@@ -59,7 +59,7 @@ fn in_computes_no_item_behind_the_one_that_is_found() {
         let (yes, no) = if negated { ("Boolean(false)", "Boolean(true)") } else { ("Boolean(true)", "Boolean(false)") };
         assert_both(&expression, &[Arc::clone(&a), Arc::clone(&b)], 3, Some(&[yes, yes, no]));
     }
-    // Behind one that is not found there is a division by zero.
+    // The item after one that is not equal divides by zero.
     let late = Expr::one_of(value, vec![Expr::literal(8_i64), quotient], false).expect("a list");
     assert_both(&late, &[a, b], 3, None);
 }
@@ -96,7 +96,7 @@ fn nan_and_the_infinities_are_no_decimal() {
 
 #[test]
 fn a_decimal_of_up_to_18_digits_is_divided_to_become_a_double() {
-    // Of 18 digits the DOUBLE that Flink has is not the nearest.
+    // For 18 digits, Flink's DOUBLE is not the nearest one.
     for (precision, expected) in [(18, "Double(407058226200.1104)"), (19, "Double(407058226200.11035)")] {
         let value = Expr::literal(Scalar::Decimal128(Some(407_058_226_200_110_381), precision, 6));
         assert_both(&cast(value, &DataType::Float64, false), &[], 1, Some(&[expected]));
@@ -125,7 +125,8 @@ fn case_computes_its_operand_once() {
     let rows = 200;
     let numbers: ArrayRef = Arc::new(Int32Array::from_iter_values(0..rows));
     let drawn = call("rand_integer", vec![Expr::literal(2_i32)]);
-    // One of these it is, so nothing comes to ELSE; the second could fail, so it sees only rows that are left.
+    // The operand is one of these, so ELSE is never used. The second condition can fail, so it sees only the remaining
+    // rows.
     let one = Expr::calculate(Arithmetic::Divide, column(0, &numbers), column(0, &numbers)).expect("a quotient");
     let branches = vec![(Expr::literal(0_i32), Expr::literal("zero")), (one, Expr::literal("one"))];
     let case = Expr::case(Some(drawn), branches, Some(Expr::literal("none"))).expect("a CASE");
@@ -181,7 +182,7 @@ fn patterns_match_what_they_say() {
 
 #[test]
 fn every_function_is_judged_or_listed_as_not_judged() {
-    // Those that the planner makes itself are in no list.
+    // Functions that only the planner creates are not registered.
     let made = ["enforce", "is_whole", "pack", "unpack"];
     let known: Vec<String> = scalar_functions(&context()).iter().map(|function| function.name().to_owned()).collect();
     for name in &known {
@@ -189,7 +190,7 @@ fn every_function_is_judged_or_listed_as_not_judged() {
         assert_ne!(body(name).is_some(), is_listed, "{name}: judged or listed, and not both");
     }
     for name in NOT_JUDGED {
-        assert!(known.iter().any(|known| known == name) || made.contains(name), "{name} is no function");
+        assert!(known.iter().any(|known| known == name) || made.contains(name), "{name} is not a function");
         assert!(body(name).is_none(), "{name} is judged");
     }
 }

@@ -1,4 +1,4 @@
-//! Values as texts and texts as values, in the forms of Flink's CAST.
+//! Printing and parsing of values, in the forms of Flink's CAST.
 
 use arrow::datatypes::{DataType, TimeUnit};
 
@@ -7,7 +7,7 @@ use super::calendar::{Date, date_of, day_of, month_length, split};
 use super::value::{DAY, Value};
 use super::zone::Zone;
 
-/// A value as CAST prints it; NULL inside of ARRAY, MAP and ROW is `NULL`.
+/// A value as CAST prints it. NULL inside of ARRAY, MAP and ROW is `NULL`.
 pub fn print(value: &Value, data_type: &DataType, zone: Zone) -> Result<String, String> {
     let inside = |value: &Value, data_type: &DataType| match value {
         Value::Null => Ok("NULL".to_owned()),
@@ -23,7 +23,7 @@ pub fn print(value: &Value, data_type: &DataType, zone: Zone) -> Result<String, 
         (Value::Bytes(bytes), _) => String::from_utf8_lossy(bytes).into_owned(),
         (Value::Moment(moment), DataType::Date32) => date(split(*moment).0),
         (Value::Moment(moment), DataType::Time32(_)) => {
-            // The fraction only where there is one, and of that no zeros at its end.
+            // The fraction is printed only if it is not zero, and without trailing zeros.
             let (_, of_day) = split(*moment);
             let clock = clock(of_day);
             match of_day / 1_000 % 1_000 {
@@ -80,7 +80,7 @@ fn decimal(unscaled: i128, scale: i8) -> String {
     if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
-/// As Java prints a number whose shortest form is `d.dde-x`: written out from a thousandth to ten million.
+/// Java's form of a number whose shortest form is `d.dde-x`: positional from a thousandth to ten million.
 fn floating(number: f64, shortest: &str) -> String {
     if number.is_nan() {
         return "NaN".to_owned();
@@ -109,11 +109,11 @@ fn floating(number: f64, shortest: &str) -> String {
     format!("{sign}{}.{}E{exponent}", &digits[..1], or_zero(&digits[1..]))
 }
 
-/// The value of a text, without the blanks around it: a point in time without any, a whole number without spaces, a DECIMAL
-/// without spaces, tabs and newlines, and DOUBLE without what `String.trim` takes. `Ok(None)` is a number that has too many digits.
+/// Parses a text after trimming. Dates and times: all whitespace is trimmed. Whole numbers: spaces. DECIMAL: spaces,
+/// tabs and newlines. FLOAT and DOUBLE: what `String.trim` removes. `Ok(None)`: a DECIMAL with too many digits.
 ///
 /// # Errors
-/// When it is no value of the type.
+/// When the text is not a value of the type.
 pub fn read(text: &str, to: &DataType, zone: Zone) -> Result<Option<Value>, String> {
     let (trimmed, java_trimmed) = (text.trim(), text.trim_matches(|character| character <= ' '));
     let value = match to {
@@ -141,10 +141,10 @@ pub fn read(text: &str, to: &DataType, zone: Zone) -> Result<Option<Value>, Stri
         }),
         _ => None,
     };
-    value.map(Some).ok_or_else(|| format!("'{text}' is no {to}"))
+    value.map(Some).ok_or_else(|| format!("'{text}' is not a {to}"))
 }
 
-/// Digits behind a sign; what is behind a point must be digits and is dropped.
+/// A whole number with an optional sign. Digits after a point are dropped.
 fn whole(text: &str, least: i64, most: i64) -> Option<Value> {
     let (is_negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -166,12 +166,12 @@ fn whole(text: &str, least: i64, most: i64) -> Option<Value> {
     (i128::from(least)..=i128::from(most)).contains(&number).then_some(Value::Whole(number as i64))
 }
 
-/// Whether `Double.parseDouble` takes a text.
+/// Whether `Double.parseDouble` accepts a text.
 pub fn is_java_number(text: &str) -> bool {
     java_number(text.trim_matches(|character| character <= ' ')).is_some()
 }
 
-/// What `Double.parseDouble` takes, as Rust takes it: a type's letter may follow.
+/// A text that `Double.parseDouble` accepts, in Rust's form. A type suffix may follow.
 fn java_number(text: &str) -> Option<&str> {
     match text.trim_start_matches(['+', '-']) {
         "NaN" if text.len() <= 4 => return Some("NaN"),
@@ -187,7 +187,7 @@ fn digits(text: &str, most: usize) -> Option<i64> {
     if are_digits { text.parse().ok() } else { None }
 }
 
-/// Up to six digits behind the point of a second, as microseconds.
+/// The fraction of a second in microseconds. Digits after the sixth are dropped.
 fn micros(fraction: &str) -> Option<i64> {
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -195,7 +195,7 @@ fn micros(fraction: &str) -> Option<i64> {
     format!("{fraction:0<6}")[..6].parse().ok()
 }
 
-/// `yyyy[-M[-d]]`; what follows a blank does not count.
+/// `yyyy[-M[-d]]`. Text after a blank is ignored.
 pub fn read_date(text: &str) -> Option<i64> {
     let mut parts = text.split(' ').next()?.splitn(3, '-');
     let year = digits(parts.next()?, 9)?;
@@ -219,7 +219,7 @@ fn read_time(text: &str) -> Option<i64> {
     Some((hour * 3_600 + minute * 60 + second) * 1_000_000 + micros(fraction.trim())?)
 }
 
-/// `yyyy-[M]M-[d]d[ [H]H:[m]m:[s]s[.fraction]]`; a day up to 31 that the month does not have is its last.
+/// `yyyy-[M]M-[d]d[ [H]H:[m]m:[s]s[.fraction]]`. A day up to 31 that the month does not have becomes its last day.
 pub fn read_timestamp(text: &str) -> Option<i128> {
     let (date, time) = match text.split_once(' ') {
         Some((date, time)) => (date, Some(time)),

@@ -1,4 +1,4 @@
-//! Values as plain Rust has them, read from arrays and written to them.
+//! Values as plain Rust types, with conversions from and to arrays.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use arrow::datatypes::{
     TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
 };
 
-/// A value. Its type is that of the expression that it comes from.
+/// A value. The expression that it comes from knows its SQL type.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// NULL of any type.
@@ -28,7 +28,7 @@ pub enum Value {
     Float(f32),
     /// DOUBLE
     Double(f64),
-    /// DECIMAL without its point; the type says where that is.
+    /// The unscaled value of a DECIMAL. The type has the scale.
     Decimal(i128),
     /// STRING
     Text(String),
@@ -42,7 +42,7 @@ pub enum Value {
     Span(i128),
     /// ARRAY
     Array(Vec<Value>),
-    /// MAP, in the order in which it was made.
+    /// MAP, in insertion order
     Map(Vec<(Value, Value)>),
     /// ROW
     Row(Vec<Value>),
@@ -57,7 +57,7 @@ impl Value {
         matches!(self, Self::Null)
     }
 
-    /// Whether it has the same bits: NaN is NaN, `0.0` is not `-0.0`.
+    /// Whether both have the same bits: NaN is NaN, and `0.0` is not `-0.0`.
     pub fn is_same(&self, other: &Self) -> bool {
         let all = |left: &[Self], right: &[Self]| {
             left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.is_same(right))

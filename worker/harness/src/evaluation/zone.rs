@@ -10,13 +10,13 @@ pub struct Zone(TimeZone);
 const SECOND: i128 = 1_000_000;
 
 impl Zone {
-    /// Greenwich.
+    /// Coordinated Universal Time.
     pub const UTC: Self = Self(TimeZone::UTC);
 
-    /// The zone that what is known of a function names at its end, as in `AS STRING in Europe/Berlin`.
+    /// The zone at the end of a function's detail, such as `AS STRING in Europe/Berlin`; UTC if there is none.
     pub fn of_detail(detail: &str) -> Result<Self, String> {
         match detail.rsplit_once("in ") {
-            Some((_, name)) => name.parse().map(Self).map_err(|_| format!("'{name}' is no time zone")),
+            Some((_, name)) => name.parse().map(Self).map_err(|_| format!("'{name}' is not a time zone")),
             None => Ok(Self::UTC),
         }
     }
@@ -25,14 +25,14 @@ impl Zone {
         Some(DateTime::from_timestamp_micros(i64::try_from(micros).ok()?)?.naive_utc())
     }
 
-    /// What the clock of the zone shows at an instant.
+    /// The local time at an instant, both in microseconds.
     pub fn local(self, instant: i128) -> i128 {
         let Some(naive) = Self::naive(instant) else { return instant };
         instant + i128::from(self.0.offset_at(&naive)) * SECOND
     }
 
-    /// When the clock shows a time: the first of two instants; a time that is left out is as far behind the gap as it is in
-    /// it.
+    /// The instant of a local time: the first one if there are two. A local time in a gap counts as the time after the
+    /// gap by the same amount.
     pub fn instant(self, local: i128) -> i128 {
         let Some(naive) = Self::naive(local) else { return local };
         let offset = match self.0.offset_of_local(&naive) {

@@ -72,7 +72,7 @@ fn source(name: &str, zone: Option<&str>) -> Node {
     node(&[], NodeKind::Source(Box::new(source)), schema)
 }
 
-/// Rows of key, time and value, whose watermark is `delay` behind them.
+/// Rows of key, time and value. The watermark of each is `delay` behind its time.
 fn rows(rows: &[(&str, i64, i32)], delay: i64, zone: Option<&str>) -> Batch {
     let times = |delay| -> ArrayRef {
         let times: TimestampMillisecondArray = rows.iter().map(|(_, time, _)| Some(time - delay)).collect();
@@ -160,7 +160,8 @@ fn of(key: &str, start: i64, end: i64, sum: i32) -> (String, i64, i64, i32) {
 #[test]
 fn a_tumbling_window_takes_rows_until_its_last_millisecond_is_reached() {
     let assigner = WindowAssigner::Tumble { size_ms: 10, offset_ms: 0 };
-    // 18 brings the watermark to 8: the window up to 10 is open. 19 brings it to 9: it fires, and 4 is late.
+    // Row 18 advances the watermark to 8: the window up to 10 stays open. Row 19 advances it to 9: the window fires,
+    // and row 4 is late.
     let batch = rows(&[("a", 3, 1), ("a", 18, 2), ("a", 9, 4), ("a", 19, 8), ("a", 4, 16)], 10, None);
     assert_eq!(window_sums(assigner, batch, None), [of("a", 0, 10, 5), of("a", 10, 20, 10)]);
 }
@@ -228,7 +229,7 @@ fn over_sums(frame: OverFrame, batch: Batch) -> Vec<(i64, i32)> {
 
 #[test]
 fn over_takes_rows_in_order_of_time_and_judges_late_ones_by_its_frame() {
-    // The watermark is at 5 when the row at 3 comes.
+    // The watermark is at 5 when the row at 3 arrives.
     let batch = rows(&[("a", 1, 1), ("a", 4, 2), ("a", 9, 4), ("a", 3, 8), ("b", 3, 16), ("a", 8, 32)], 4, None);
     assert_eq!(over_sums(OverFrame::RowsUnbounded, batch.clone()), [(1, 1), (4, 3), (8, 35), (9, 39)]);
     assert_eq!(over_sums(OverFrame::Rows(1), batch.clone()), [(1, 1), (4, 3), (3, 16), (8, 34), (9, 36)]);
@@ -263,7 +264,7 @@ fn a_filter_drops_rows_and_a_union_waits_for_its_slowest_input() {
     assert_eq!(error, "no input for table left");
 }
 
-/// A Calc that lets through rows whose value is above 1.
+/// A Calc that passes rows whose value is above 1.
 fn above_one() -> NodeKind {
     let schema = input(None);
     let big = Expr::compare(Comparison::Gt, Expr::column(2, schema.field(2)), Expr::literal(1)).expect("types agree");
@@ -296,7 +297,7 @@ fn an_aggregation_takes_inserts_only() {
     let time = TimeColumn { column: 1, time_zone: None };
     let config = Over { keys: vec![0], time, frame: OverFrame::RowsUnbounded, aggregates: vec![sum()] };
     let error = run(NodeKind::Over(config), input(None), batch).expect_err("a -D");
-    assert!(error.contains("takes inserts only"), "{error}");
+    assert!(error.contains("accepts only inserts"), "{error}");
 }
 
 #[test]
@@ -338,7 +339,7 @@ fn splits_that_are_idle_or_at_their_end_hold_nothing_back() {
     assert_eq!(sums(&reference), [], "it still is");
     reference.idle(0, 1).expect("no rows");
     assert_eq!(sums(&reference), [sum(5)], "event time is 12, the greatest that any has reported");
-    // It resumes behind the others, and is late for what has fired.
+    // It resumes behind the others, and its first row is late for the window that has fired.
     reference.rows(0, 1, &rows(&[("a", 6, 8), ("a", 13, 16)], 0, None)).expect("rows");
     reference.end(0, 1).expect("no rows");
     assert_eq!(sums(&reference), [sum(5)], "an end beside idle splits is not the end of event time");

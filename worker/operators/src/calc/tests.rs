@@ -76,7 +76,7 @@ fn a_filter_that_keeps_everything_passes_columns_without_copying() {
     assert!(Arc::ptr_eq(batch.column(0), out[0].column(0)));
 }
 
-/// Rows (and their kinds) of an insert, an update from 1 to 2, one from 3 to 0, one from 2 to 3, one from 0 to 1, and a delete.
+/// An insert, updates from 1 to 2, 3 to 0, 2 to 3 and 0 to 1, and a delete.
 fn changes() -> Batch {
     let mut kinds = KindsBuilder::default();
     kinds.insert();

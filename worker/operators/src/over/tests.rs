@@ -1,4 +1,4 @@
-//! The operator against a model that keeps every row and follows Flink's functions literally.
+//! Compares the operator with a model that keeps every row and follows Flink's functions literally.
 
 mod model;
 
@@ -95,8 +95,8 @@ fn operator(frame: OverFrame) -> OverOperator {
     operator_of(frame, calls())
 }
 
-/// Id and results of output rows. Real numbers have six digits, shifted off the ties, so that another order of adding up
-/// does not show.
+/// The id and results of output rows. Floating-point numbers are rounded to six digits, with an offset that avoids
+/// ties, so that the order of additions does not matter.
 fn results(rows: Vec<Vec<Scalar>>) -> Vec<(i64, Vec<String>)> {
     let id = |row: &[Scalar]| match row[0] {
         Scalar::Int64(Some(id)) => id,
@@ -119,11 +119,11 @@ enum Step {
         value: Option<i32>,
     },
     Watermark(i64),
-    /// A watermark, and a barrier in the middle of it: before this piece, with a restore with so many slots.
+    /// A watermark with a barrier before this piece of its output, and a restore with this number of slots.
     WatermarkWithBarrier(i64, usize, u16),
-    /// Ends the batch at hand.
+    /// Ends the current batch.
     Cut,
-    /// A barrier, a restore with so many slots.
+    /// A barrier, and a restore with this number of slots.
     Rescale(u16),
 }
 
@@ -148,7 +148,7 @@ fn frames() -> impl Strategy<Value = OverFrame> {
     ]
 }
 
-/// All slots of a job, fed as an exchange would.
+/// All slots of a job, which get their rows as from an exchange.
 struct Slots {
     frame: OverFrame,
     assignment: Assignment,
@@ -179,7 +179,8 @@ impl Slots {
         self.buffer.clear();
     }
 
-    /// Takes what a slot has said. Peers are not parted, so that a piece can be of more rows where frames have them.
+    /// Collects the output of a slot, and returns whether there is more. Peers are not separated, so with peers a piece
+    /// can have more rows.
     fn piece(&mut self, slot: usize, progress: Result<Progress, Error>) -> bool {
         let rows = results(self.drivers[slot].rows());
         let has_peers = matches!(self.frame, OverFrame::RangeUnbounded | OverFrame::Range(_));
@@ -188,10 +189,10 @@ impl Slots {
         progress.expect("no failure") == Progress::More
     }
 
-    /// Passes a watermark; before the piece `cut.0` a barrier, with a restore with `cut.1` slots.
+    /// Passes a watermark. Before piece `cut.0` comes a barrier, and a restore with `cut.1` slots.
     fn watermark(&mut self, watermark: Watermark, mut cut: Option<(usize, u16)>) {
         self.flush();
-        let mut said = 0;
+        let mut pieces = 0;
         let mut has_more: Vec<bool> = (0..self.drivers.len())
             .map(|slot| {
                 let progress = self.drivers[slot].watermark(watermark);
@@ -199,19 +200,20 @@ impl Slots {
             })
             .collect();
         while has_more.contains(&true) {
-            if let Some((_, slots)) = cut.take_if(|(at, _)| *at == said) {
+            if let Some((_, slots)) = cut.take_if(|(at, _)| *at == pieces) {
                 has_more = self.rescale(slots);
             }
-            let slot = said % has_more.len();
+            let slot = pieces % has_more.len();
             if has_more[slot] {
                 let progress = self.drivers[slot].resume();
                 has_more[slot] = self.piece(slot, progress);
             }
-            said += 1;
+            pieces += 1;
         }
     }
 
-    /// Restores with so many slots. Says which of them have more to say, after they have received the time of their state.
+    /// Restores with this number of slots. Returns which slots have more output, after they have got the event time of
+    /// their state.
     fn rescale(&mut self, slots: u16) -> Vec<bool> {
         self.flush();
         let snapshots: Vec<_> = self.drivers.iter_mut().map(|driver| driver.barrier().expect("a snapshot")).collect();
@@ -230,8 +232,8 @@ impl Slots {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Wherever batches end, of however many rows pieces are, and whenever the job is restored with however many slots, also
-    /// between two pieces: the rows and results are the same.
+    /// Rows and results do not depend on where batches end, on the size of pieces, and on restores with other numbers
+    /// of slots, even between two pieces.
     #[test]
     fn results_are_those_of_the_model(frame in frames(), piece_rows in 1usize..8, steps in steps()) {
         let mut model = Model::new(frame);
@@ -259,7 +261,7 @@ proptest! {
                 Step::Cut => slots.flush(),
                 Step::Rescale(count) => {
                     let has_more = slots.rescale(count);
-                    prop_assert!(!has_more.contains(&true), "everything has been said");
+                    prop_assert!(!has_more.contains(&true), "everything has been emitted");
                 }
             }
         }
@@ -333,7 +335,7 @@ fn a_row_frame_drops_rows_that_are_not_after_the_last_of_their_key() {
     let mut driver = sums(OverFrame::Rows(1));
     driver.push(batch(&[row(0, 0, 10, 1)])).expect("rows are fine");
     sums_at(&mut driver, 20);
-    // Behind the watermark, but for key 1 nothing has fired, and key 0 has fired at 10 only.
+    // These are behind the watermark. But key 1 has not fired yet, and key 0 has fired only at 10.
     driver.push(batch(&[row(1, 1, 5, 2), row(2, 0, 10, 4), row(3, 0, 11, 8)])).expect("rows are fine");
     assert_eq!(sums_at(&mut driver, 21), expect(&[(1, "2"), (3, "9")]));
     assert_eq!(driver.operator().counters().late_rows, 1);
@@ -367,7 +369,7 @@ fn a_null_time_is_an_error_that_names_the_column() {
 fn kept_rows_are_copied_together_when_most_of_their_batches_are_gone() {
     let mut driver = sums(OverFrame::Rows(0));
     for round in 0..40i64 {
-        // One row of a key that never comes again keeps each batch alive, until the store is compacted.
+        // One row of a key that does not occur again keeps each batch alive, until the store is compacted.
         let mut rows = vec![row(round, 100 + round as u8, round, 1)];
         rows.extend((0..2_000).map(|i| row(i, 0, round, 1)));
         driver.push(batch(&rows)).expect("rows are fine");
@@ -459,7 +461,7 @@ fn rows_of_one_time_keep_their_order_through_two_restores() {
     let mut slots = Slots::new(OverFrame::Rows(1), 1);
     slots.buffer.extend([row(0, 0, 57, 1), row(1, 0, 57, 2), row(2, 0, 58, 4)]);
     slots.watermark(Watermark::new(57), Some((0, 1)));
-    assert!(!slots.rescale(1).contains(&true), "everything has been said");
+    assert!(!slots.rescale(1).contains(&true), "everything has been emitted");
     slots.watermark(Watermark::MAX, None);
 
     let last = slots.output.iter().find(|(id, _)| *id == 2).expect("all rows are out");

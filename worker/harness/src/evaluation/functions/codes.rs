@@ -1,18 +1,18 @@
-//! Functions that write a text, or bytes, in another alphabet: codes of characters, Base64, URLs.
+//! Functions that encode texts or bytes: codes of characters, Base64, URLs.
 
 use super::Body;
 use crate::evaluation::Value;
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-/// What `URLEncoder` leaves as it is, besides letters and digits.
+/// The characters besides letters and digits that `URLEncoder` does not change.
 const PLAIN: &str = ".-*_";
-/// What `java.net.URL` has a handler for.
+/// The protocols that `java.net.URL` has a handler for.
 const PROTOCOLS: [&str; 6] = ["http", "https", "ftp", "file", "jar", "mailto"];
 
 pub(super) fn of_codes(name: &str) -> Option<Body> {
     Some(Body::Of(match name {
         "ascii" => |called| match &called.values[0] {
-            // A byte of Java has a sign.
+            // Java's bytes are signed.
             Value::Text(text) => Ok(Value::Whole(text.bytes().next().map_or(0, |byte| i64::from(byte.cast_signed())))),
             _ => Ok(Value::Null),
         },
@@ -78,7 +78,7 @@ fn binary(number: u64) -> String {
     if number < 2 { digit.to_owned() } else { binary(number / 2) + digit }
 }
 
-/// Of each run of ASCII letters and digits the first is a capital and the others are not.
+/// The first character of each run of ASCII letters and digits in upper case, the others in lower case.
 fn with_capitals(text: &str) -> String {
     let mut before = ' ';
     let capital = |letter: char| {
@@ -98,7 +98,7 @@ fn to_base64(bytes: &[u8]) -> String {
     bytes.chunks(3).map(three).collect()
 }
 
-/// With the padding or without it, as Java's decoder reads it.
+/// Decodes with or without padding, like Java's decoder.
 fn from_base64(text: &str) -> Option<Vec<u8>> {
     let letters = text.trim_end_matches('=');
     let padding = text.len() - letters.len();
@@ -120,7 +120,7 @@ fn nibble(letter: u8) -> Option<u8> {
     char::from(letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// Of an odd number of digits the first is a byte.
+/// If the number of digits is odd, the first digit is a byte of its own.
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let even = if text.len() % 2 == 1 { format!("0{text}") } else { text.to_owned() };
     even.as_bytes().chunks(2).map(|pair| Some(nibble(pair[0])? * 16 + nibble(pair[1])?)).collect()
@@ -144,7 +144,7 @@ fn url_decoded(text: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// A part of a URL as `java.net.URL` has it.
+/// A part of a URL, as `java.net.URL` parses it.
 fn part_of_url(url: &str, part: &str) -> Option<String> {
     let url = url.trim();
     let colon = url.find(':')?;
@@ -162,7 +162,7 @@ fn part_of_url(url: &str, part: &str) -> Option<String> {
     let (user, host) = match authority.map(|authority| authority.split('@').collect::<Vec<_>>()).as_deref() {
         Some([host]) => (None, host_of(host)?),
         Some([user, host]) => (Some(*user), host_of(host)?),
-        // That is no server.
+        // `java.net.URL` does not accept this as a server.
         Some(_) | None => (None, ""),
     };
     let path = &without_dots(path);
@@ -179,7 +179,7 @@ fn part_of_url(url: &str, part: &str) -> Option<String> {
     }
 }
 
-/// A host without its port, which must be a number.
+/// A host without its port. The port must be a number.
 fn host_of(host: &str) -> Option<&str> {
     let end = if host.starts_with('[') {
         host.find(']').filter(|at| *at > 2)? + 1
@@ -193,7 +193,7 @@ fn host_of(host: &str) -> Option<&str> {
     is_port.then(|| &host[..end])
 }
 
-/// As `URLStreamHandler.parseURL` leaves out `.` and `..`, by the names between slashes.
+/// Removes `.` and `..` from a path like `URLStreamHandler.parseURL`.
 fn without_dots(path: &str) -> String {
     let mut names: Vec<&str> = path.split('/').collect();
     let last = names.len() - 1;

@@ -40,7 +40,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The message, a one, zeros, and how many bits it had: blocks of so many bytes.
+/// Pads a message to whole blocks of `block` bytes: the message, a one bit, zeros, and its length in bits.
 fn padded(message: &[u8], block: usize, length: &[u8]) -> Vec<u8> {
     let mut padded = message.to_vec();
     padded.push(0x80);
@@ -96,7 +96,7 @@ fn sha1(message: &[u8]) -> Vec<u8> {
                 2 => (b & c | b & d | c & d, 5),
                 _ => (b ^ c ^ d, 10),
             };
-            // The square root, without its point: 30 bits behind it.
+            // The square root in fixed point, with 30 bits after the point.
             let constant = (root << 60).isqrt() as u32;
             let next = a.rotate_left(5).wrapping_add(mixed).wrapping_add(e).wrapping_add(constant).wrapping_add(word);
             (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
@@ -112,18 +112,18 @@ fn primes() -> impl Iterator<Item = u32> {
     (2_u32..).filter(|number| (2..*number).all(|divisor| !number.is_multiple_of(divisor)))
 }
 
-/// The first 64 bits behind the point of a root of a prime.
+/// The first 64 bits after the point of a root of a prime.
 fn fraction(prime: u32, root: u32) -> u64 {
     let whole = (BigUint::from(prime) << (64 * root)).nth_root(root);
     whole.iter_u64_digits().next().unwrap_or(0)
 }
 
-/// What differs between SHA-256 and SHA-512, and their shorter forms.
+/// The parameters in which SHA-256 and SHA-512, with their shorter forms, differ.
 struct Form {
-    /// Bits of a word.
+    /// The number of bits of a word.
     word: u32,
     steps: usize,
-    /// Turns of the two large and two small mixtures; the last of the small ones is a shift.
+    /// The rotations of the two large and the two small sigma functions. The last number of a small one is a shift.
     large: [[u32; 3]; 2],
     small: [[u32; 3]; 2],
 }
@@ -139,7 +139,7 @@ impl Form {
         }
     }
 
-    /// The lowest bits of a number, as many as a word has.
+    /// Narrows a number to the lowest bits that a word has.
     fn cut(&self, number: u64) -> u64 {
         if self.word == 64 { number } else { number & 0xffff_ffff }
     }

@@ -1,4 +1,4 @@
-//! Functions of JSON, without their clauses for what is empty or an error.
+//! JSON functions, without their ON EMPTY and ON ERROR clauses.
 
 use arrow::datatypes::DataType;
 use eddyline_expression::Kind;
@@ -83,16 +83,16 @@ fn unknown() -> Result<Value, String> {
     Err("the reference does not know the clauses of JSON".to_owned())
 }
 
-/// A whole number as it is, another one as a DOUBLE.
+/// Prints a whole number as it is, any other number as a DOUBLE.
 fn as_java_prints(number: String) -> Result<String, String> {
     if number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
         return Ok(number);
     }
-    let double: f64 = number.parse().map_err(|_| format!("{number} is no number"))?;
+    let double: f64 = number.parse().map_err(|_| format!("{number} is not a number"))?;
     print(&Value::Double(double), &DataType::Float64, Zone::UTC)
 }
 
-/// An argument as JSON; what is JSON already is not quoted again. `None` for NULL.
+/// An argument as JSON; `None` for NULL. An argument that is JSON already is not quoted again.
 fn member(called: &Called, place: usize) -> Result<Option<String>, String> {
     let is_json = match called.argument(place)?.kind() {
         Kind::Call(call) => matches!(call.function.name(), "json_object" | "json_array"),

@@ -45,7 +45,7 @@ pub(super) fn of_numbers(name: &str) -> Option<Body> {
             _ => Ok(Value::Null),
         },
         "power" => |called| match called.values {
-            // Of Java's Math.pow and C's these are the only differences.
+            // Java's Math.pow and C's pow differ only in these cases.
             [Value::Double(base), Value::Double(exponent)]
                 if exponent.is_nan() || base.abs() == 1.0 && exponent.is_infinite() =>
             {
@@ -101,7 +101,7 @@ fn remainder(called: &Called) -> Result<Value, String> {
             Value::Float(number) => f64::from(*number),
             Value::Double(number) => *number,
             Value::Decimal(unscaled) => as_double(*unscaled, called.type_of(position)?),
-            other => return Err(format!("{other:?} is no number")),
+            other => return Err(format!("{other:?} is not a number")),
         })
     };
     Ok(match called.data_type {
@@ -128,7 +128,7 @@ fn exact_of(number: f64) -> Result<Exact, String> {
     Exact::of_text(&format!("{number:e}")).ok_or_else(|| format!("{number} has no digits"))
 }
 
-/// ROUND and TRUNCATE: of FLOAT and DOUBLE the digits that Java prints count.
+/// ROUND and TRUNCATE. FLOAT and DOUBLE are rounded by the digits that Java prints.
 fn rounded(called: &Called, round: fn(&Exact, i64) -> Exact) -> Result<Value, String> {
     if called.has_null() {
         return Ok(Value::Null);
@@ -144,7 +144,7 @@ fn rounded(called: &Called, round: fn(&Exact, i64) -> Exact) -> Result<Value, St
             let rounded = round(&Exact::new((*number).into(), 0), places.max(-40)).rounded(0);
             Value::Whole(cut(i128::try_from(rounded).map_err(|error| error.to_string())?, called.data_type))
         }
-        // `BigDecimal.valueOf` takes a DOUBLE, throws for what has no digits, and knows no negative zero.
+        // `BigDecimal.valueOf` takes a DOUBLE, throws for NaN and infinities, and has no negative zero.
         Value::Float(number) => match exact_of(f64::from(*number))? {
             exact if exact.scale > places => {
                 Value::Float(text(&round(&exact, places)).parse().map_err(|_| "no number")?)
@@ -165,16 +165,16 @@ fn rounded(called: &Called, round: fn(&Exact, i64) -> Exact) -> Result<Value, St
                 DataType::Decimal128(precision, _) => {
                     exact.as_decimal(*precision, to).map_or(Value::Null, Value::Decimal)
                 }
-                other => return Err(format!("{other} is no DECIMAL")),
+                other => return Err(format!("{other} is not a DECIMAL")),
             }
         }
-        other => return Err(format!("{other:?} is no number")),
+        other => return Err(format!("{other:?} is not a number")),
     })
 }
 
 fn whole(called: &Called, of_double: fn(f64) -> f64, of_exact: fn(&Exact) -> i128) -> Result<Value, String> {
     Ok(match &called.values[0] {
-        // What is exact in FLOAT is exact in DOUBLE, and the next whole number too.
+        // A FLOAT is exact as a DOUBLE, and so is the nearest whole number.
         Value::Float(number) => Value::Float(one_nan_f32(of_double(f64::from(*number)) as f32)),
         Value::Double(number) => Value::Double(one_nan(of_double(*number))),
         Value::Decimal(unscaled) => Value::Decimal(of_exact(&Exact::new(*unscaled, scale_of(called.type_of(0)?)))),

@@ -1,4 +1,4 @@
-//! Functions that take texts apart, fill them up, and ask about them. Characters are counted, not Java's units.
+//! Functions that split, pad and test texts. They count characters, not UTF-16 code units as Java does.
 
 use super::{Body, Called};
 use crate::evaluation::Value;
@@ -73,7 +73,7 @@ fn padded(called: &Called, put: fn(&str, &str) -> String) -> Result<Value, Strin
     if *length < 0 || padding.is_empty() {
         return Ok(Value::Null);
     }
-    // What Java has no array for, or no memory.
+    // Java has no array, or no memory, for a longer text.
     if *length > i64::from(i32::MAX) / 4 {
         return Err("the text is too long".to_owned());
     }
@@ -107,7 +107,7 @@ fn overlay(called: &Called) -> Result<Value, String> {
     Ok(Value::Text(before.iter().chain(&new).chain(behind).collect()))
 }
 
-/// The pieces between separators, empty ones too.
+/// The pieces between separators, including empty ones.
 fn pieces(text: &str, separator: &str) -> Vec<String> {
     match text.find(separator) {
         None => vec![text.to_owned()],
@@ -159,7 +159,7 @@ fn instr(called: &Called) -> Result<Value, String> {
         return Err("the number of the occurrence is not positive".to_owned());
     }
     let (letters, sought): (Vec<char>, Vec<char>) = (text.chars().collect(), sought.chars().collect());
-    // The place of the n-th occurrence, counted from 1, at or behind a place; what is empty is at the first.
+    // The position, counted from 1, of the n-th occurrence at or after `from`. An empty text is found at position 1.
     let nth_from = |letters: &[char], sought: &[char], from: i64| -> Option<i64> {
         let (mut from, mut found) = (usize::try_from(from - 1).ok()?, 0);
         for _ in 0..nth {
@@ -175,7 +175,7 @@ fn instr(called: &Called) -> Result<Value, String> {
     Ok(Value::Whole(match from {
         0 => 0,
         1.. => nth_from(&letters, &sought, from).unwrap_or(0),
-        // Java's least INT has no counterpart: it is beyond the end.
+        // The negation of Java's smallest INT overflows, so nothing is found.
         _ => match nth_from(&reversed(&letters), &reversed(&sought), -from) {
             Some(place) => letters.len() as i64 + 2 - place - sought.len() as i64,
             None => 0,
@@ -187,19 +187,19 @@ fn is_text_of(called: &Called, is_one: fn(char) -> bool) -> bool {
     matches!(&called.values[0], Value::Text(text) if !text.is_empty() && text.chars().all(is_one))
 }
 
-/// `Character.isLetter`: what is alphabetic, but neither a number of letters nor a mark.
+/// `Character.isLetter`: alphabetic characters without letter numbers and marks.
 fn is_letter(letter: char) -> bool {
     let is_mark = matches!(letter, '\u{345}' | '\u{903}' | '\u{94c}' | '\u{e4d}' | '\u{1dfa}');
     let is_number = matches!(letter, '\u{2160}'..='\u{2188}' | '\u{3007}' | '\u{3021}'..='\u{3029}');
     letter.is_alphabetic() && !is_mark && !is_number && !matches!(letter, '\u{24b6}'..='\u{24e9}')
 }
 
-/// `Character.isDigit`: ten digits in a row of each script, of which these are the ones that random texts have.
+/// `Character.isDigit`: ten consecutive digits of each script. The list has the scripts that occur in random texts.
 fn is_digit(letter: char) -> bool {
     ['0', '٠', '०', '০', '０', '𝟎'].iter().any(|zero| (0..10).contains(&(letter as i64 - *zero as i64)))
 }
 
-/// `Character.isWhitespace`: separators but those that do not break, and some control characters.
+/// `Character.isWhitespace`: separators except non-breaking ones, and some control characters.
 fn is_whitespace(letter: char) -> bool {
     let is_control = matches!(letter, '\t'..='\r' | '\u{1c}'..='\u{1f}');
     let does_not_break = matches!(letter, '\u{a0}' | '\u{2007}' | '\u{202f}' | '\u{85}');

@@ -1,4 +1,4 @@
-//! Functions of regular expressions.
+//! Functions with regular expressions.
 
 use super::{Body, Called};
 use crate::evaluation::Value;
@@ -41,7 +41,7 @@ pub(super) fn of_regular_expressions(name: &str) -> Option<Body> {
     }))
 }
 
-/// `None` for what is no regular expression.
+/// Parses a pattern; `None` if it is not a regular expression.
 fn compiled(pattern: &str) -> Result<Option<Regex>, String> {
     match Regex::parse(pattern) {
         Ok(regex) => Ok(Some(regex)),
@@ -55,7 +55,8 @@ fn text_and_regex<'a>(called: &'a Called) -> Result<Option<(&'a str, Regex)>, St
     Ok(compiled(pattern)?.map(|regex| (text.as_str(), regex)))
 }
 
-/// `String.split`: at most so many pieces. An empty match at the start is none, and where nothing matches the text is whole.
+/// `String.split` into at most `most` pieces. An empty match at the start does not count. Without a match, the text is
+/// one piece.
 fn split<'a>(text: &'a str, regex: &Regex, most: Option<usize>) -> Vec<&'a str> {
     let (mut pieces, mut from) = (Vec::new(), 0);
     for found in regex.all(text).into_iter().filter_map(|groups| groups[0].clone()) {
@@ -93,7 +94,7 @@ fn str_to_map(called: &Called) -> Result<Value, String> {
         entries.retain(|(key, _)| *key != entry.0);
         entries.push(entry);
     }
-    // Java's map has no order; the engine gives it that of the keys.
+    // Java's map has no order. The engine sorts by key.
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(Value::Map(entries.into_iter().map(|(key, value)| (Value::Text(key), value)).collect()))
 }

@@ -7,13 +7,13 @@ pub(super) fn of_texts(name: &str) -> Option<Body> {
     fn number(value: &Value) -> Result<i64, String> {
         match value {
             Value::Whole(number) => Ok(*number),
-            other => Err(format!("{other:?} is no whole number")),
+            other => Err(format!("{other:?} is not a whole number")),
         }
     }
     fn text(value: &Value) -> Result<&str, String> {
         match value {
             Value::Text(text) => Ok(text),
-            other => Err(format!("{other:?} is no text")),
+            other => Err(format!("{other:?} is not a text")),
         }
     }
     macro_rules! of_values {
@@ -88,7 +88,7 @@ pub(super) fn of_texts(name: &str) -> Option<Body> {
             if sought.is_empty() {
                 return Ok(Value::Whole(1));
             }
-            // An INT, which wraps in Java: the least one is beyond the end.
+            // The position is an INT, which wraps in Java: the smallest one is beyond the end.
             let from = (values.get(2).map_or(Ok(1), number)? as i32).wrapping_sub(1);
             let from = usize::try_from(from).unwrap_or(0);
             let letters: Vec<char> = all.chars().collect();
@@ -97,7 +97,7 @@ pub(super) fn of_texts(name: &str) -> Option<Body> {
         }),
         "repeat" => of_values!(|values| {
             let (text, count) = (text(&values[0])?, number(&values[1])?.max(0));
-            // What Java has no array for.
+            // Java has no array for a longer text.
             if text.len() as i64 * count > i64::from(i32::MAX) {
                 return Err("the text is too long".to_owned());
             }
@@ -119,7 +119,7 @@ pub(super) fn of_texts(name: &str) -> Option<Body> {
     }))
 }
 
-/// A text without blanks, or without the characters of a second one, at its ends.
+/// Trims blanks, or the characters of the second argument, from the ends of a text.
 fn trimmed(values: &[Value], leading: bool, trailing: bool) -> Result<Value, String> {
     let characters = match values.get(1) {
         Some(Value::Text(characters)) => characters.as_str(),

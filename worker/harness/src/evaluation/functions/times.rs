@@ -13,7 +13,7 @@ use crate::evaluation::zone::Zone;
 const SECOND: i128 = 1_000_000;
 const HOUR: i128 = 3_600 * SECOND;
 
-/// The length of a unit of time, if it has one.
+/// The length of a unit of time in microseconds; `None` if it varies.
 fn length(unit: &str) -> Option<i128> {
     Some(match unit {
         "WEEK" => 7 * DAY,
@@ -27,7 +27,7 @@ fn length(unit: &str) -> Option<i128> {
     })
 }
 
-/// The months in a unit of time that has no length.
+/// The number of months in a unit of time; `None` for units with a fixed length.
 fn months(unit: &str) -> Option<i64> {
     Some(match unit {
         "MONTH" => 1,
@@ -47,7 +47,7 @@ fn unit_of(called: &Called) -> Result<String, String> {
             let short = upper.strip_prefix("SQL_TSI_").unwrap_or(&upper);
             Ok(short.strip_suffix('S').unwrap_or(short).to_owned())
         }
-        _ => Err("the unit is no literal".to_owned()),
+        _ => Err("the unit is not a literal".to_owned()),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) fn of_times(name: &str) -> Option<Body> {
         },
         "timestampdiff" => |called| {
             let [_, Value::Moment(from), Value::Moment(to)] = called.values else { return Ok(Value::Null) };
-            // In milliseconds, as Flink counts.
+            // Flink counts in milliseconds.
             let (from, to) = (from.div_euclid(1_000), to.div_euclid(1_000));
             let unit = unit_of(called)?;
             let count = match (length(&unit), months(&unit)) {
@@ -95,7 +95,7 @@ pub(super) fn of_times(name: &str) -> Option<Body> {
             };
             formatted(called.zone()?.local(i128::from(seconds) * SECOND), pattern).map(Value::Text)
         },
-        // What cannot be read is NULL here, where a CAST would fail.
+        // A text that cannot be parsed is NULL here, where a CAST would fail.
         "to_date" | "to_timestamp" => |called| match called.values {
             [Value::Text(text)] => Ok(read(text, called.data_type, Zone::UTC).ok().flatten().unwrap_or(Value::Null)),
             [Value::Null] => Ok(Value::Null),
@@ -118,7 +118,7 @@ pub(super) fn of_times(name: &str) -> Option<Body> {
     }))
 }
 
-/// FLOOR and CEIL of the second argument, by the clock of the session.
+/// FLOOR and CEIL of the second argument, in local time of the session.
 fn to_unit(called: &Called, round: fn(i128, &str) -> Option<i128>) -> Result<Value, String> {
     let [_, Value::Moment(moment)] = called.values else { return Ok(Value::Null) };
     let is_instant = matches!(called.data_type, DataType::Timestamp(_, Some(_)));
@@ -128,7 +128,7 @@ fn to_unit(called: &Called, round: fn(i128, &str) -> Option<i128>) -> Result<Val
     Ok(Value::Moment(if is_instant { zone.instant(rounded) } else { rounded }))
 }
 
-/// Where the unit of a time begins, and where the next one does.
+/// The start of the unit that a time is in, and the start of the next one.
 fn floor(local: i128, unit: &str) -> Option<(i128, i128)> {
     let first_of = |month: i64| {
         let (year, month) = (month.div_euclid(12), month.rem_euclid(12) + 1);
@@ -140,7 +140,7 @@ fn floor(local: i128, unit: &str) -> Option<(i128, i128)> {
         return Some((first_of(from), first_of(from + months)));
     }
     let length = length(unit)?;
-    // Weeks begin on Sundays, of which 1970-01-04 was one.
+    // Weeks begin on Sunday. 1970-01-04 was a Sunday.
     let zero = if unit == "WEEK" { 3 * DAY } else { 0 };
     let from = local - (local - zero).rem_euclid(length);
     Some((from, from + length))
@@ -159,7 +159,7 @@ pub(super) fn part_of(called: &Called, unit: &str, moment: i128, of: &DataType) 
         "WEEK" => calendar::iso_week(day).1,
         "ISOYEAR" => calendar::iso_week(day).0,
         "DOY" => calendar::day_of_year(day),
-        // From Sunday.
+        // Counted from Sunday.
         "DOW" => calendar::weekday(day) % 7 + 1,
         "ISODOW" => calendar::weekday(day),
         "HOUR" => seconds / 3_600,
@@ -173,7 +173,7 @@ pub(super) fn part_of(called: &Called, unit: &str, moment: i128, of: &DataType) 
 }
 
 fn moved(unit: &str, count: i64, moment: i128, to: &DataType) -> Result<Value, String> {
-    let out = || format!("{count} {unit} lead out of range");
+    let out = || format!("{count} {unit} lead out of the range of times");
     let moved = match (length(unit), months(unit)) {
         (Some(length), _) => moment + i128::from(count) * length,
         (_, Some(months)) => {
@@ -195,8 +195,8 @@ fn moved(unit: &str, count: i64, moment: i128, to: &DataType) -> Result<Value, S
     Ok(Value::Moment(moved - moved.rem_euclid(unit)))
 }
 
-/// Whole months from one time to another, both in milliseconds, as Calcite's `subtractMonths` counts them: backwards it counts
-/// forwards from the earlier one, and then takes one away more if the later day has not come so far.
+/// Whole months from one time to another, both in milliseconds, like Calcite's `subtractMonths`. Backwards it counts
+/// forwards from the earlier time, and subtracts one more month if the later time of day is earlier.
 fn months_between(from: i128, to: i128) -> i64 {
     const DAY_MS: i128 = 86_400_000;
     fn of_days(later: i64, earlier: i64) -> i64 {
@@ -215,7 +215,7 @@ fn months_between(from: i128, to: i128) -> i64 {
     months - i64::from(is_short)
 }
 
-/// A time by a pattern of Java, of the letters that the golden queries use.
+/// Formats a time by a Java pattern. Supports the letters that the golden queries use.
 fn formatted(local: i128, pattern: &str) -> Result<String, String> {
     let (day, of_day) = split(local);
     let (date, seconds) = (date_of(day), of_day / 1_000_000);
@@ -225,7 +225,7 @@ fn formatted(local: i128, pattern: &str) -> Result<String, String> {
     while let Some(letter) = rest.chars().next() {
         let count = rest.chars().take_while(|other| *other == letter).count();
         let number = match letter {
-            // Of the era: before year 1 was the first year before it.
+            // The year of the era: the year before year 1 is year 1 BC.
             'y' if count == 2 => (if year > 0 { year } else { 1 - year }) % 100,
             'y' if year <= 0 => 1 - year,
             'y' => year,

@@ -1,4 +1,4 @@
-//! Makes expressions of the shapes that the planner makes.
+//! Generates expressions of the shapes that the planner builds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::Table;
 use super::values::{DECIMALS, INTEGERS, MONTHS, Random, SPAN, TEXT, list, map, moments};
 use crate::evaluation::{Value, array_of};
 
-/// Patterns of SIMILAR TO, and what the planner makes of them.
+/// Patterns of SIMILAR TO, and the regular expressions that the planner translates them to.
 const SIMILAR: &[(&str, &str)] = &[
     ("a%", "^(?s:a.*)$"),
     ("(a|A)_?b*c?", "^(?s:(a|A).?b*c?)$"),
@@ -21,7 +21,7 @@ const SIMILAR: &[(&str, &str)] = &[
     ("", "^(?s:)$"),
 ];
 
-/// Regular expressions: of what Java has, what the reference knows; some are none.
+/// Regular expressions with the syntax of Java that the reference supports. Some are malformed.
 const PATTERNS: &[&str] = &[
     "",
     "a",
@@ -49,7 +49,7 @@ const PATTERNS: &[&str] = &[
     "日",
 ];
 
-/// Makes expressions.
+/// Generates expressions.
 pub(super) struct Maker<'a> {
     pub(super) random: Random,
     pub(super) table: &'a Table,
@@ -58,12 +58,12 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// An expression of a type, at most so deep below its root.
+    /// An expression of a type, with a depth of at most `depth` below its root.
     pub(super) fn expression(&mut self, data_type: &DataType, depth: u64) -> Expr {
         if depth == 0 || self.random.one_in(12) {
             return self.leaf(data_type);
         }
-        // What cannot be built for the types that were drawn is drawn again.
+        // Not every combination can be built, so several are tried.
         for _ in 0..8 {
             if let Some(expression) = self.node(data_type, depth - 1).filter(|made| made.data_type() == data_type) {
                 return expression;
@@ -149,7 +149,7 @@ impl Maker<'_> {
         }
     }
 
-    /// What there is for all types.
+    /// An expression that exists for all types.
     fn of_any_type(&mut self, to: &DataType, depth: u64) -> Option<Expr> {
         match self.random.below(9) {
             0 | 1 => {
@@ -176,7 +176,7 @@ impl Maker<'_> {
                 if self.random.one_in(2) || !is_equatable(to) {
                     return self.call("ifnull", vec![left, right]);
                 }
-                // What the planner makes of NULLIF.
+                // The planner's form of NULLIF.
                 let equal = Expr::compare(Comparison::Eq, left.clone(), right).ok()?;
                 Expr::case(None, vec![(equal, Expr::literal(Scalar::null(to).ok()?))], Some(left)).ok()
             }
@@ -201,7 +201,7 @@ impl Maker<'_> {
         }
     }
 
-    /// As the planner converts.
+    /// A conversion, as the planner builds it.
     fn cast(&mut self, value: Expr, to: &DataType, or_null: bool) -> Option<Expr> {
         match flink_cast(value.data_type(), to, or_null, self.context) {
             Some(function) => Expr::call(function, vec![value]).ok(),
@@ -623,7 +623,7 @@ impl Maker<'_> {
                     _ => &units[..],
                 };
                 let (unit, moment) = (self.unit(of_type), self.expression(to, depth));
-                // The hour behind the last one of a day is no TIME.
+                // CEIL of a time after 23:00 would not be a TIME.
                 let is_time = matches!(to, DataType::Time32(_));
                 let name = if is_time || self.random.one_in(2) { "floor_to" } else { "ceil_to" };
                 self.call(name, vec![unit, moment])
@@ -743,12 +743,12 @@ impl Maker<'_> {
     }
 }
 
-/// Whether the planner compares values of a type.
+/// Whether the planner allows comparisons of a type.
 fn is_equatable(data_type: &DataType) -> bool {
     !matches!(data_type, DataType::Map(..))
 }
 
-/// Whether the planner casts one type to another.
+/// Whether the planner allows a cast between the types.
 fn has_cast(from: &DataType, to: &DataType) -> bool {
     let is_number = |data_type: &DataType| data_type.is_numeric() || *data_type == DataType::Boolean;
     let is_moment = |data_type: &DataType| moments().contains(data_type);

@@ -1,4 +1,4 @@
-//! Random values, at the edges of their types more often than elsewhere.
+//! Random values, with a preference for edge cases of their types.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ pub(super) fn types() -> Vec<DataType> {
     types
 }
 
-/// Random numbers: splitmix64.
+/// A generator of random numbers: splitmix64.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -92,7 +92,7 @@ impl Random {
         if self.one_in(5) { Value::Null } else { self.value(data_type) }
     }
 
-    /// A value at the edge of its type more often than another.
+    /// A random value, often an edge case.
     pub(super) fn value(&mut self, data_type: &DataType) -> Value {
         let small = self.below(21) as i64 - 10;
         match data_type {

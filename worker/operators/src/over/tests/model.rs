@@ -1,4 +1,4 @@
-//! What Flink's OVER functions do, with every row kept and every result computed from the rows.
+//! A model of Flink's OVER functions: keeps every row, and computes every result from the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ pub struct Row {
     pub value: Option<i32>,
 }
 
-/// All keys.
+/// The model, with all keys.
 pub struct Model {
     frame: OverFrame,
     watermark: i64,
@@ -87,7 +87,7 @@ impl Model {
     }
 }
 
-/// In the order of the aggregates of the tests.
+/// The results, in the order of the aggregates in the tests.
 fn results(frame: &[&Row]) -> Vec<String> {
     let values: Vec<i32> = frame.iter().filter_map(|row| row.value).collect();
     let reals: Vec<f64> = values.iter().map(|value| f64::from(*value) / 4.0).collect();

@@ -9,7 +9,7 @@ fn at(time_ms: i64) -> Watermark {
     Watermark::new(time_ms)
 }
 
-/// So many channels, each with a source reader of its own.
+/// Channels that each have a source reader of their own.
 fn independent(channels: usize) -> ChannelWatermarks {
     let woken_by: Vec<_> = (0..channels).map(|channel| BTreeSet::from([channel])).collect();
     ChannelWatermarks::new(&woken_by)
@@ -36,7 +36,7 @@ fn an_idle_channel_does_not_count_until_its_next_watermark() {
     channels.advance(0, at(10));
     assert_eq!(reported(channels.idle(1)), Some(at(10)));
     assert_eq!(reported(channels.advance(0, at(20))), Some(at(20)));
-    // It is active again with the watermark that it had.
+    // It becomes active again with its former watermark.
     assert_eq!(reported(channels.advance(1, at(5))), None);
     assert_eq!(reported(channels.advance(0, at(30))), None);
     assert_eq!(reported(channels.advance(1, at(25))), Some(at(25)));
@@ -76,19 +76,20 @@ fn an_idle_channel_counts_while_another_one_is_active_that_the_same_reader_wakes
         channels.idle(channel);
     }
     assert!(channels.idle);
-    // The first of two wakes; the second is about to.
+    // The first of two wakes, and the second is about to.
     assert_eq!(reported(channels.advance(0, at(10))), Some(at(10)));
     assert_eq!(reported(channels.advance(0, at(30))), None);
     assert_eq!(reported(channels.advance(1, at(10))), None);
     assert_eq!(reported(channels.advance(1, at(25))), Some(at(25)));
-    // The first is silent already, and the second will be.
+    // The first becomes idle, and the second is about to.
     assert_eq!(reported(channels.idle(1)), None);
     assert!(matches!(channels.idle(0), Some(Element::Idle)));
-    // Perhaps it was silent all the time and has not even woken. Its rows up to the first one's watermark may be to come.
+    // The second may have been idle all the time, and not have woken yet. Then its rows up to the first one's watermark
+    // are still to come.
     assert_eq!(channels.watermark(), at(25));
     assert_eq!(reported(channels.advance(1, at(30))), Some(at(30)));
     channels.idle(1);
-    // The third has nothing to do with them.
+    // The third channel is independent of them.
     assert_eq!(reported(channels.advance(2, at(40))), Some(at(40)));
 }
 

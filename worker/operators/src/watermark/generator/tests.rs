@@ -10,14 +10,14 @@ use proptest::prelude::*;
 
 use super::WatermarkGenerator;
 
-/// What a batch became: times of rows, and watermarks.
+/// The output for a batch: times of rows, and watermarks.
 #[derive(Clone, Debug, PartialEq)]
 enum Seen {
     Rows(Vec<Option<i64>>),
     Watermark(i64),
 }
 
-/// Column 0 is the time, column 1 the watermark, for specs that have no fixed delay.
+/// Column 0 is the time. Column 1 is the watermark, for specs without a fixed delay.
 fn batch(times: &[Option<i64>], delay_ms: i64) -> RecordBatch {
     let data_type = DataType::Timestamp(TimeUnit::Millisecond, None);
     let schema = Schema::new(vec![Field::new("ts", data_type.clone(), true), Field::new("wm", data_type, true)]);
@@ -123,7 +123,7 @@ fn an_update_is_not_cut_by_a_watermark_of_its_own_or_of_rows_before_it() {
         let mut generator = WatermarkGenerator::new(spec(delay));
         let cut = updates(&mut generator, &[10, 5], 0);
         assert_eq!(seen(cut), [Seen::Rows(some(&[10, 5])), Seen::Watermark(10)]);
-        // Only the new content is late, by the update before.
+        // Only the new content is late, because of the update before.
         let cut = updates(&mut generator, &[20, 30, 40, 25], 0);
         let expected =
             [Seen::Rows(some(&[20, 30])), Seen::Watermark(30), Seen::Rows(some(&[40, 25])), Seen::Watermark(40)];
@@ -137,30 +137,30 @@ fn an_update_is_not_cut_by_a_watermark_of_its_own_or_of_rows_before_it() {
     }
 }
 
-/// What Flink does: a watermark after every row that raises it.
+/// Flink's behaviour: a watermark after every row that advances it.
 fn row_by_row(times: &[Option<i64>], delay_ms: i64) -> Vec<(Option<i64>, i64)> {
     let mut watermark = i64::MIN;
-    let mut judged = Vec::new();
+    let mut observed = Vec::new();
     for time in times {
-        judged.push((*time, watermark));
+        observed.push((*time, watermark));
         watermark = watermark.max(time.map_or(i64::MIN, |time| time - delay_ms));
     }
-    judged
+    observed
 }
 
 proptest! {
     #[test]
-    fn every_row_is_judged_as_if_the_watermark_moved_after_each_row(
+    fn every_row_is_observed_as_if_the_watermark_moved_after_each_row(
         batches in prop::collection::vec(prop::collection::vec(prop::option::weighted(0.9, 0i64..60), 0..12), 0..6),
         delay in 0i64..12,
         evaluated in any::<bool>(),
     ) {
         let mut generator = WatermarkGenerator::new(spec((!evaluated).then_some(delay)));
-        let (mut judged, mut watermark) = (Vec::new(), i64::MIN);
+        let (mut observed, mut watermark) = (Vec::new(), i64::MIN);
         for times in &batches {
             for seen in run(&mut generator, times, delay) {
                 match seen {
-                    Seen::Rows(times) => judged.extend(times.into_iter().map(|time| (time, watermark))),
+                    Seen::Rows(times) => observed.extend(times.into_iter().map(|time| (time, watermark))),
                     Seen::Watermark(risen) => {
                         prop_assert!(risen > watermark);
                         watermark = risen;
@@ -169,10 +169,10 @@ proptest! {
             }
         }
         let expected = row_by_row(&batches.concat(), delay);
-        prop_assert_eq!(judged.len(), expected.len());
-        for ((time, coarse), (expected_time, exact)) in judged.into_iter().zip(expected) {
+        prop_assert_eq!(observed.len(), expected.len());
+        for ((time, coarse), (expected_time, exact)) in observed.into_iter().zip(expected) {
             prop_assert_eq!(time, expected_time);
-            // The watermark a row meets may be an older one, but only if the row is behind neither or behind both equally.
+            // A row may arrive with an older watermark, but only if that does not change whether it is late.
             prop_assert!(coarse <= exact);
             prop_assert!(coarse == exact || time.is_none_or(|time| time > exact));
         }

@@ -23,7 +23,7 @@ fn is_idle(element: &Option<Element>) -> bool {
     matches!(element, Some(Element::Idle))
 }
 
-/// Two splits, added at 0, that become idle after a second.
+/// Two splits that are added at 0 and become idle after a second.
 fn two() -> SplitWatermarks {
     let mut splits = SplitWatermarks::new(Duration::from_secs(1));
     splits.add(split("a"), Watermark::MIN, 0);
@@ -39,7 +39,7 @@ fn the_slowest_split_counts() {
     assert_eq!(sent(splits.advance(&split("b"), at(90), 0)), Some(50));
 }
 
-/// Nothing of any split waits to be read.
+/// No split has rows to be read.
 fn dry(_: &SplitId) -> bool {
     true
 }
@@ -50,7 +50,7 @@ fn an_idle_split_does_not_hold_the_others_back() {
     splits.advance(&split("a"), at(50), 900);
     assert_eq!(sent(splits.tick(999, &mut dry)), None);
     assert_eq!(sent(splits.tick(1_000, &mut dry)), Some(50));
-    // It comes back behind the others: the watermark waits for it, but does not fall.
+    // It resumes behind the others: the watermark waits for it, but does not decrease.
     assert_eq!(sent(splits.advance(&split("b"), at(10), 1_100)), None);
     assert_eq!(sent(splits.advance(&split("a"), at(70), 1_100)), None);
     assert_eq!(sent(splits.advance(&split("b"), at(60), 1_100)), Some(60));
@@ -67,7 +67,7 @@ fn a_split_whose_rows_wait_to_be_read_is_not_idle() {
     });
     assert_eq!(sent(reported), Some(50), "b is empty, a is not");
     assert_eq!(asked, [split("a"), split("b")]);
-    // It is asked again when it has given nothing for the timeout since.
+    // It is asked again after it has produced no rows for another timeout.
     assert!(splits.tick(1_999, &mut |_| panic!("asked before the timeout")).is_none());
     assert!(is_idle(&splits.tick(2_000, &mut dry)));
 }
@@ -97,7 +97,7 @@ fn a_reader_whose_splits_are_all_idle_says_so_once_and_wakes_with_its_watermark(
     assert!(splits.tick(5_000, &mut dry).is_none());
     assert_eq!(sent(splits.rows(&split("b"), 5_000)), Some(50));
     assert!(!splits.idle);
-    // And falls idle again.
+    // It becomes idle again.
     assert!(splits.tick(5_999, &mut dry).is_none());
     assert!(is_idle(&splits.tick(6_000, &mut dry)));
 }
@@ -165,7 +165,7 @@ fn a_split_too_far_ahead_of_its_group_is_held_back_and_let_go() {
     assert_eq!(splits.align(Watermark::MIN, drift, 0), []);
     assert_eq!(splits.align(at(100), drift, 0), [(split("a"), true)]);
     assert_eq!(splits.align(at(150), drift, 0), []);
-    // Held back, it is silent without being idle.
+    // A paused split has no rows, but is not idle.
     splits.rows(&split("b"), 2_000);
     assert!(splits.tick(2_000, &mut dry).is_none());
     assert_eq!(splits.align(at(200), drift, 2_500), [(split("a"), false)]);
