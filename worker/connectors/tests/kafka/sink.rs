@@ -492,5 +492,5 @@ fn a_table_of_inserts_refuses_other_rows() {
     kinds.delete();
     let error = writer.write(&Batch::with_kinds(rows(1..2).rows().clone(), kinds.finish())).unwrap_err();
     let text = format!("{error}: {}", std::error::Error::source(&error).and_then(|e| e.source()).unwrap());
-    assert!(text.contains("cannot encode rows") && text.contains("only inserts (+I) can be taken"), "{text}");
+    assert!(text.contains("cannot encode rows") && text.contains("only inserts (+I) are accepted"), "{text}");
 }
