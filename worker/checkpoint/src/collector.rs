@@ -1,7 +1,10 @@
-//! Removes what no kept checkpoint needs, and remembers enough to do so without looking.
+//! Removes the objects that no kept checkpoint needs.
 //!
-//! [`crate::retention`] decides. An attempt lists the job's folder when it removes something for the first time, and then at
-//! times: for what dead attempts have left. In between it knows what there is, because it has written it.
+//! [`crate::retention`] decides which these are. An attempt lists the job's folder at its first removal and then with
+//! every
+//! [`LOOK_EVERY`]-th, to find what dead attempts have left. In between it needs no listing, because it remembers what
+//! it
+//! has written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,15 +20,15 @@ use crate::removal;
 use crate::retention::{self, AGE_MS, Collected, Needed, Staged};
 use crate::storage::{Entry, Storage};
 
-/// The folder is listed with every so many-th removal.
+/// The number of removals from one listing of the folder to the next.
 pub const LOOK_EVERY: u32 = 64;
 
-/// What the writer of an attempt does meanwhile.
+/// What the writer of an attempt has done since the last removal.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    /// Run files and manifests that it writes, or has tried to.
+    /// The run files and manifests that it writes or has tried to write.
     pub written: BTreeSet<String>,
-    /// Checkpoints that it has completed.
+    /// The checkpoints that it has completed, and what their manifests name.
     pub completed: Vec<(CheckpointId, Contents)>,
     /// Whether it has begun a savepoint.
     pub savepoint: bool,
@@ -36,7 +39,7 @@ pub(crate) struct Notes {
 pub(crate) struct Contents {
     /// Run files.
     pub files: BTreeSet<String>,
-    /// All texts in committables: the names of staged objects are among them.
+    /// All texts in committables. The names of staged objects are among them.
     pub staged: BTreeSet<String>,
 }
 
@@ -52,28 +55,29 @@ impl Contents {
     }
 }
 
-/// Removes for one attempt.
+/// Removes objects on behalf of one attempt.
 #[derive(Debug, Default)]
 pub(crate) struct Collector {
-    /// What the manifests of kept checkpoints name, and those of checkpoints that were kept until lately.
+    /// What the manifests of kept checkpoints name, and of those that have just ceased to be kept.
     known: BTreeMap<(CheckpointId, Attempt), Contents>,
-    /// What this attempt has written and not removed.
+    /// The run files and manifests that this attempt has written and not removed.
     written: BTreeSet<String>,
-    /// There may be notes of savepoints.
+    /// Whether there may be notes about savepoints.
     savepoints: bool,
-    /// There was staged output when it was listed last.
+    /// Whether the last listing found staged output.
     staged: bool,
-    /// Removals until the folder is listed.
+    /// The number of removals until the folder is listed again.
     until_look: u32,
-    /// Control records below this one are removed; known since the folder was listed.
+    /// Control records below this number are removed. 0 until the first listing.
     records_below: u64,
 }
 
 impl Collector {
-    /// Removes what may go.
+    /// Removes all objects that may be removed.
     ///
     /// # Errors
-    /// When storage fails or a kept manifest cannot be read; nothing is removed that is needed, and the next call continues.
+    /// When storage fails or a kept manifest cannot be read. Nothing that is needed is removed, and the next call
+    /// continues.
     pub(crate) async fn collect(&mut self, store: &JobStore, head: &Record, notes: Notes) -> Result<Collected> {
         let current = Attempt::new(head.id.attempt);
         self.written.extend(notes.written);
@@ -103,12 +107,13 @@ impl Collector {
             let records = storage.list(paths::CONTROL).await?;
             times.extend(records.iter().map(|entry| entry.modified_ms));
         }
-        // The newest object gives the time by the store's clock, which may differ from that of this machine.
+        // The newest object gives the time by the store's clock, which may differ from this machine's clock.
         let now_ms = times.into_iter().max().unwrap_or(i64::MIN);
 
         let doomed = retention::doomed(&listed, &needed, now_ms);
         if !listed_staged.is_empty() {
-            // What these have staged is published, or named by a later checkpoint that is still open.
+            // The output that these have staged is published, or a later checkpoint names it whose commits are not
+            // done.
             for name in doomed.iter().filter(|name| name.starts_with(paths::CHECKPOINTS)) {
                 let Some(writer) = paths::writer_of(name).filter(|(number, _)| *number <= head.commits_done_upto)
                 else {
@@ -165,7 +170,7 @@ impl Collector {
         Ok((needed, staged))
     }
 
-    /// What a manifest that is about to be removed names as staged.
+    /// The staged output that a manifest names which is about to be removed.
     async fn staged_by(
         &self,
         storage: &Storage,
@@ -186,10 +191,11 @@ impl Collector {
         Ok(deleted)
     }
 
-    /// Removes savepoints that were never reported and never will be: those of failed checkpoints of this attempt, and those of
-    /// dead attempts.
+    /// Removes savepoints that were never reported and never will be: those of failed checkpoints of this attempt, and
+    /// those
+    /// of dead attempts.
     async fn collect_savepoints(&mut self, storage: &Storage, head: &Record, now_ms: i64) -> Result<usize> {
-        // Unlike other files, those of the latest checkpoint stay until its commit is known to be done.
+        // Unlike other files, the savepoint of the latest checkpoint stays until its commit is known to be done.
         let current = Attempt::new(head.id.attempt);
         let needed = Needed { current, latest: head.commits_done_upto, names: BTreeSet::new() };
         let notes = storage.list(paths::SAVEPOINTS).await?;
@@ -199,7 +205,7 @@ impl Collector {
             if let Some(uri) = storage.get(&note).await? {
                 let folder = storage.open_beside(&String::from_utf8_lossy(&uri))?;
                 let names = removal::names(&folder).await?;
-                // Without its manifest it is no savepoint, so that goes first.
+                // The manifest is removed first: a folder without one is not a savepoint.
                 let (manifest, others): (Vec<String>, Vec<String>) =
                     names.into_iter().partition(|name| name == paths::MANIFEST);
                 removed += removal::remove_all(&folder, manifest, |_| false).await?;

@@ -1,7 +1,8 @@
 //! The decisions of the control log: no I/O, no clock, no randomness.
 //!
-//! The log is a row of records numbered from 1. Each is an object that can be created but never changed. The process
-//! that creates record `n` decides what follows record `n - 1`. A checkpoint is complete when a record names it.
+//! The log is a sequence of records numbered from 1. Each is an object that can be created but never changed. The
+//! process that creates record `n` decides what follows record `n - 1`. A checkpoint is complete when a record names
+//! it.
 //!
 //! The answer of the store can mislead in two ways. First, an answer can be lost, and then the repeated create is
 //! refused because of the writer's own record. The nonce of a record shows whose it is. Second, old records are
@@ -39,11 +40,11 @@ pub enum Event {
     Unanswered,
     /// The record with this number; `None` if there is none.
     Read(Option<RecordId>),
-    /// It could not be read.
+    /// The read failed.
     ReadUnanswered,
     /// The newest record with a higher number; `None` if there is none.
     Beyond(Option<RecordId>),
-    /// It could not be looked up.
+    /// The look-up of newer records failed.
     BeyondUnanswered,
 }
 
@@ -99,7 +100,7 @@ impl Append {
         action
     }
 
-    /// How often the record has been tried.
+    /// The number of tries to create the record.
     pub fn tries(&self) -> u32 {
         self.tries
     }

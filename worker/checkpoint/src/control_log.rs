@@ -147,8 +147,8 @@ pub(crate) async fn take_over(
 }
 
 /// Removes the records below the boundary of the newest one. This is safe even after another leader has taken over: the
-/// boundary of the old leader is only lower. `from` is a number below which no record is left, if that is known; otherwise
-/// the log is listed. Returns how many records were removed, and below which number no record is left.
+/// boundary of the old leader is only lower. `from` is a number below which no record is left, if that is known;
+/// otherwise the log is listed. Returns how many records were removed, and below which number no record is left.
 pub(crate) async fn delete_old(storage: &Storage, head: &Record, from: Option<u64>) -> Result<(usize, u64)> {
     let listed = match from {
         Some(from) => (from..=head.id.sequence).collect(),

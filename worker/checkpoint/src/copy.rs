@@ -15,27 +15,29 @@ use crate::paths;
 use crate::staged;
 use crate::storage::{self, PART_BYTES, Part, Storage};
 
-/// How often a copy is started at most. It starts again when the running job has removed an object that was being copied.
+/// The most tries of a copy. It starts again when the running job has removed an object that was being copied.
 const TRIES: u32 = 5;
 
 /// A savepoint that is a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
-    /// Where it is.
+    /// Its location.
     pub uri: String,
     /// The number of the checkpoint that it is a copy of.
     pub checkpoint: CheckpointId,
-    /// When that was stored, in milliseconds since 1970 by the clock of its storage.
+    /// When that checkpoint was stored, in milliseconds since 1970 by its storage's clock.
     pub taken_at_ms: i64,
 }
 
-/// Makes a self-contained savepoint in the folder `to`. `from` is the folder of a job, for its latest complete checkpoint, or
-/// of a checkpoint or savepoint. A folder that holds a savepoint already is left unchanged, so that a copy can be repeated
-/// after an interruption.
+/// Copies to a self-contained savepoint in the folder `to`. `from` is the folder of a checkpoint, of a savepoint, or of
+/// a
+/// job, which stands for its latest completed checkpoint. A folder that already holds a savepoint is not changed, so a
+/// copy
+/// can be repeated after an interruption.
 ///
 /// # Errors
-/// [`Error::MissingManifest`] when there is nothing to copy. When `to` holds another job's savepoint, when what is copied is
-/// damaged, and when storage fails.
+/// [`Error::MissingManifest`] when there is nothing to copy. When `to` holds another job's savepoint, when the source
+/// is damaged, and when storage fails.
 pub async fn copy_savepoint(from: &str, to: &str, options: &BTreeMap<String, String>) -> Result<Copied> {
     let target = Storage::open(to, options)?;
     let mut tries = 1;
@@ -51,7 +53,7 @@ pub async fn copy_savepoint(from: &str, to: &str, options: &BTreeMap<String, Str
     }
 }
 
-/// What an earlier try has made.
+/// The savepoint that an earlier try has made.
 async fn found(source: &CheckpointHandle, target: &Storage, bytes: &[u8]) -> Result<Copied> {
     let object = target.name_of(paths::MANIFEST);
     let proto: ManifestProto = envelope::open(envelope::MANIFEST, &object, bytes)?;
@@ -63,18 +65,19 @@ async fn found(source: &CheckpointHandle, target: &Storage, bytes: &[u8]) -> Res
     Ok(Copied { uri: target.uri(), checkpoint: CheckpointId::new(proto.checkpoint), taken_at_ms })
 }
 
-/// Makes a savepoint of a checkpoint or savepoint that is open. State that is spread over a chain of run files is put together:
-/// the savepoint has each row once.
+/// Copies an open checkpoint or savepoint to a savepoint. State in a chain of run files is merged: the savepoint has
+/// each
+/// row once.
 ///
 /// # Errors
-/// When what is copied is damaged or was removed meanwhile, and when storage fails.
+/// When the source is damaged or was removed during the copy, and when storage fails.
 pub async fn copy_checkpoint(source: &CheckpointHandle, target: &Storage) -> Result<Copied> {
     let folder = source.base().open_beside(source.uri())?;
     let object = folder.name_of(paths::MANIFEST);
     let Some(bytes) = folder.get(paths::MANIFEST).await? else { return Err(Error::MissingManifest { object }) };
     let mut proto: ManifestProto = envelope::open(envelope::MANIFEST, &object, &bytes)?;
     let taken_at_ms = stored_at_ms(&folder).await?;
-    // An earlier try, of another checkpoint, may have been cut off.
+    // The checkpoint is part of the name, because an earlier try may have written files of another checkpoint.
     let name = |index: usize| format!("state-{}-{index}.run", source.id());
     if source.manifest().tables.iter().any(Table::has_deltas) {
         proto.files = merge::merge(source, target, &name(0), &mut proto.tables).await?;
@@ -88,11 +91,11 @@ pub async fn copy_checkpoint(source: &CheckpointHandle, target: &Storage) -> Res
     if let Some(history) = source.history().await? {
         target.put(paths::HISTORY, history.into_bytes().into()).await?;
     }
-    // Looked up last, because staged output is removed only when its commit is known to be done.
+    // This is looked up last, because staged output is removed only when its commit is known to be done.
     if source.open_output().await?.is_none() {
         staged::mark_committed(target).await?;
     } else {
-        // What an earlier try has noted was about another checkpoint.
+        // The mark of an earlier try is about another checkpoint.
         target.delete(paths::COMMITTED).await?;
     }
     proto.kind = manifest::SAVEPOINT;
@@ -132,7 +135,7 @@ async fn copy_file(source: &CheckpointHandle, file: &FileProto, target: &Storage
             match part(from).await {
                 Ok(part) => {
                     if sender.send(Ok(part)).await.is_err() {
-                        // The upload has failed: it says why.
+                        // The upload has failed, and its error says why.
                         break;
                     }
                     from += PART_BYTES as u64;

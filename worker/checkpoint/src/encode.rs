@@ -1,8 +1,11 @@
-//! Turns snapshots into the blocks of a run file, table by table.
+//! Encodes snapshots as the blocks of a run file, table by table.
 //!
-//! Runs on a blocking thread: sorting, encoding and compressing are all CPU work, and rows pass it once. What a subtask
-//! hands over of a bucket whole may be what an earlier file has of it. Where as many rows lie in an earlier file, blocks are
-//! held back until that is known, and dropped if they are the same. Other blocks leave as they are made.
+//! This runs on a blocking thread, because sorting, encoding and compressing are CPU work. Each row is encoded once. If
+//! a
+//! subtask hands over all rows of a bucket, an earlier file may have the same rows. If that file has as many rows, the
+//! blocks are held back until a digest shows whether the rows are equal, and equal ones are dropped. All other blocks
+//! are
+//! written as soon as they are made.
 
 use std::collections::BTreeMap;
 
@@ -22,35 +25,35 @@ use crate::schema;
 /// Names a table.
 pub(crate) type TableKey = (OperatorUid, String);
 
-/// Names what one subtask has in one bucket of a table.
+/// Names a share: what one subtask has in one bucket of a table.
 pub(crate) type ShareKey = (i64, SlotIndex);
 
-/// Rows that an earlier file has as a base.
+/// The rows of a share that an earlier file has as a base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub rows: u64,
-    /// 128 bits: equal means the same rows for any two that will ever meet.
+    /// A digest of 128 bits: equal digests are taken as proof that the rows are equal.
     pub digest: u128,
 }
 
-/// What earlier checkpoints and the job say of a table.
+/// What is known about a table from earlier checkpoints and from the job.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Earlier {
-    /// What need not be written again.
+    /// The shares that need not be written again if they have not changed.
     pub known: BTreeMap<ShareKey, Known>,
-    /// Whether its rows have an identity, without which there are no deltas.
+    /// Whether its rows have an identity. Deltas require one.
     pub has_identity: bool,
 }
 
 /// A share of a bucket in the new checkpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct EncodedShare {
-    /// How many rows it has now.
+    /// The number of rows that it has now.
     pub rows: u64,
     pub handed: Handed<()>,
-    /// What was written now: bytes before compression.
+    /// The bytes before compression that were written for this checkpoint.
     pub bytes: u64,
-    /// Of all rows, if they were written now.
+    /// The digest of all rows, if this checkpoint has written them all.
     pub digest: Option<u128>,
 }
 
@@ -61,9 +64,9 @@ pub(crate) struct EncodedTable {
     pub name: String,
     /// `None` when no rows were handed over.
     pub schema: Option<SchemaRef>,
-    /// Those that have rows.
+    /// The shares that have rows.
     pub shares: BTreeMap<ShareKey, EncodedShare>,
-    /// What the new file has of each subtask.
+    /// The key groups of each subtask in the new file.
     pub key_groups: BTreeMap<(RunKind, SlotIndex), KeyGroupSet>,
 }
 
@@ -74,14 +77,14 @@ pub(crate) struct Encoded {
     pub file: Option<Finished>,
 }
 
-/// Rows of one [`TableRows`] in order of key group.
+/// The rows of one [`TableRows`] in order of key group.
 struct Sorted {
     share: ShareKey,
     key_hashes: Vec<u64>,
     rows: RecordBatch,
 }
 
-/// A part of [`Sorted`] that belongs to one key group.
+/// The rows of a [`Sorted`] that belong to one key group.
 #[derive(Clone, Copy)]
 struct Piece {
     kind: RunKind,
@@ -91,16 +94,17 @@ struct Piece {
     length: usize,
 }
 
-/// What was handed over of a table.
+/// The parts of a table that were handed over.
 #[derive(Default)]
 struct Table<'a> {
     schema: Option<SchemaRef>,
     parts: Vec<(SlotIndex, &'a TableRows)>,
-    /// How many rows each share has now.
+    /// The number of rows that each share has now.
     shares: BTreeMap<ShareKey, u64>,
 }
 
-/// Writes the rows that were handed over, but for those that lie in an earlier file as they are. Full parts go to `emit`.
+/// Writes the rows that were handed over, except for shares that an earlier file has unchanged. Full parts go to
+/// `emit`.
 pub(crate) fn encode(
     snapshots: &[(OperatorUid, SlotIndex, Snapshot)],
     identity: &RunIdentity,
@@ -158,7 +162,7 @@ pub(crate) fn encode(
     Ok(Encoded { tables, file: if writer.is_empty() { None } else { Some(writer.finish().map_err(stopped)?) } })
 }
 
-/// All tables that subtasks have, those without rows too.
+/// All tables of the subtasks, including those without rows.
 fn by_table(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Result<BTreeMap<TableKey, Table<'_>>> {
     let mut tables: BTreeMap<TableKey, Table<'_>> = BTreeMap::new();
     for (operator, slot, snapshot) in snapshots {
@@ -181,13 +185,16 @@ fn by_table(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Result<BTreeMap
     Ok(tables)
 }
 
-/// What was handed over of each share.
+/// The shares that have rows, with what was handed over of each.
 fn shares(table: &Table<'_>, has_identity: bool) -> std::result::Result<BTreeMap<ShareKey, EncodedShare>, String> {
     let mut given: BTreeMap<ShareKey, (bool, u64)> = BTreeMap::new();
     for (slot, part) in table.parts.iter().filter(|(_, part)| part.rows.num_rows() > 0) {
         let (is_whole, rows) = given.entry((part.bucket, *slot)).or_insert((part.is_whole, 0));
         if *is_whole != part.is_whole {
-            return Err(format!("some rows of bucket {} are all that there are, and others are not", part.bucket));
+            return Err(format!(
+                "some parts of bucket {} were handed over as a whole and others were not",
+                part.bucket
+            ));
         }
         *rows += part.rows.num_rows() as u64;
     }
@@ -204,18 +211,18 @@ fn shares(table: &Table<'_>, has_identity: bool) -> std::result::Result<BTreeMap
             Some((_, given)) => Handed::Changed((), *given),
         };
         if matches!(handed, Handed::Changed(..)) && !has_identity {
-            return Err(format!("some rows of bucket {} were handed over, and nothing identifies its rows", key.0));
+            return Err(format!("some rows of bucket {} were handed over, and its rows have no identity", key.0));
         }
         Ok((*key, EncodedShare { rows: *rows, handed, bytes: 0, digest: None }))
     };
     table.shares.iter().filter(|(_, rows)| **rows > 0).map(share).collect()
 }
 
-/// Encodes the rows of a table, and takes their digests meanwhile.
+/// Encodes the rows of a table and computes their digests.
 struct TableEncoder<'a> {
     sorted: &'a [Sorted],
     encoder: BlockEncoder,
-    /// Bytes before compression, and their digest.
+    /// The bytes of each share before compression, and their digest.
     seen: BTreeMap<ShareKey, (u64, Xxh3)>,
 }
 
@@ -240,8 +247,9 @@ impl<'a> TableEncoder<'a> {
         self.encoder.encode(hashes, &rows, &mut see, next)
     }
 
-    /// Encodes the shares of which an earlier file has as many rows, and marks those that are the same. Returns the blocks of
-    /// the others, by the number of the piece.
+    /// Encodes the shares of which an earlier file has as many rows, and marks those whose rows are equal. Returns the
+    /// blocks
+    /// of the others, by the index of the piece.
     fn hold_back(
         &mut self,
         pieces: &[Piece],
@@ -289,7 +297,7 @@ impl<'a> TableEncoder<'a> {
     }
 }
 
-/// Gathers rows in order of key group; within one, order stays.
+/// Sorts rows by key group. The sort is stable.
 fn sort(
     operator: &OperatorUid,
     slot: SlotIndex,

@@ -3,7 +3,8 @@
 //! ```text
 //! magic 8 bytes | version u32 | min reader version u32 | body length u64 | body | crc32c u32 of all before it
 //! ```
-//! Numbers are little-endian. The frame itself never changes, so that a release always recognises what it cannot read.
+//! Numbers are little-endian. The frame itself never changes, so a release always recognises an object that it cannot
+//! read.
 
 use bytes::Bytes;
 use prost::Message;
@@ -18,14 +19,15 @@ const TRAILER: usize = 4;
 pub(crate) struct Kind {
     magic: &'static [u8; 8],
     name: &'static str,
-    /// The newest version of the body's form that this release reads.
+    /// The newest version of the body's format that this release reads.
     version: u32,
 }
 
 pub(crate) const MANIFEST: Kind = Kind { magic: b"EDLMANIF", name: "manifest", version: 3 };
 pub(crate) const CONTROL_RECORD: Kind = Kind { magic: b"EDLCNTRL", name: "control record", version: 1 };
 
-/// Frames a message. `version` is the oldest that has all of it: whoever knows that one can read it.
+/// Frames a message. `version` is the oldest version of its format that has all fields in use: a reader that knows this
+/// version can read the message.
 pub(crate) fn seal(kind: Kind, version: u32, message: &impl Message) -> Bytes {
     let body = message.encode_to_vec();
     let mut framed = Vec::with_capacity(HEADER + body.len() + TRAILER);
@@ -38,12 +40,12 @@ pub(crate) fn seal(kind: Kind, version: u32, message: &impl Message) -> Bytes {
     framed.into()
 }
 
-/// The checksum at the end of a framed message: names its content.
+/// The checksum at the end of a framed message. It identifies the content.
 pub(crate) fn checksum(framed: &[u8]) -> u32 {
     framed.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-/// The same bytes with the length and the checksum that a frame of them has.
+/// The same bytes with the right length and checksum.
 pub(crate) fn resealed(framed: &[u8]) -> Vec<u8> {
     let mut framed = framed.to_vec();
     if let Some(body) = framed.len().checked_sub(HEADER + TRAILER) {
@@ -58,7 +60,7 @@ pub(crate) fn resealed(framed: &[u8]) -> Vec<u8> {
 /// Opens a frame.
 ///
 /// # Errors
-/// [`Error::Corrupt`] for any byte that is not as written, [`Error::TooNew`] for a form this release does not know.
+/// [`Error::Corrupt`] for any changed byte, [`Error::TooNew`] for a format that this release does not know.
 pub(crate) fn open<M: Message + Default>(kind: Kind, object: &str, framed: &[u8]) -> Result<M> {
     let corrupt = |reason: &str| Error::corrupt(object, kind.name, reason);
     if framed.len() < HEADER + TRAILER {

@@ -14,7 +14,7 @@ pub enum Error {
     /// A request to the storage failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// A newer attempt of the job has taken over. This process must stop: nothing that it does has an effect.
+    /// A newer attempt of the job has taken over. This process must stop, because nothing that it does has an effect.
     #[error("attempt {mine} of job {job} is fenced off: attempt {other} has taken over")]
     Fenced {
         /// The job.
@@ -24,9 +24,10 @@ pub enum Error {
         /// The attempt that runs now.
         other: Attempt,
     },
-    /// The storage gave no answer to a control record, so it is not known whether a checkpoint counts. A new attempt
-    /// finds out, or [`crate::Writer::resolve`] when the storage is back.
-    #[error("it is not known whether {record} was written; a new attempt must look")]
+    /// The storage gave no answer to the create of a control record, so it is unknown whether a checkpoint is complete.
+    /// A new
+    /// attempt finds out, or [`crate::Writer::resolve`] when the storage is back.
+    #[error("it is unknown whether {record} was written; a new attempt finds out")]
     Unresolved {
         /// The control record.
         record: String,
@@ -47,8 +48,9 @@ pub enum Error {
         /// What was found.
         reason: String,
     },
-    /// The control log of a running job is gone, and with it what checkpoints refer to. A new attempt could take the
-    /// job for one that has never run.
+    /// The control log of a running job is gone, and so are the files of its checkpoints. A new attempt would treat the
+    /// job
+    /// as one that has never run.
     #[error(
         "the checkpoints of job {job} in {folder} have vanished: the folder was removed or emptied while the job ran; put \
          them back, or start the job from a savepoint"
@@ -59,8 +61,8 @@ pub enum Error {
         /// The folder of its records.
         folder: String,
     },
-    /// The store writes over an object although it was asked not to, so two processes that believe they run the job
-    /// could both complete checkpoints.
+    /// The store ignores the condition of a create and overwrites the object, so two processes that believe they run
+    /// the job could both complete checkpoints.
     #[error(
         "the storage at {folder} writes over objects that it was asked to create only if they are absent (If-None-Match), so \
          it cannot keep two processes of a job apart; use a store that honours conditional writes"
@@ -93,7 +95,7 @@ pub enum Error {
         /// The full name of the object.
         object: String,
     },
-    /// Written by a later release, in a form that this one does not know.
+    /// The object was written by a later release, in a format that this one does not know.
     #[error("{object} needs version {needed} of the reader; this release has version {known}")]
     TooNew {
         /// The full name of the object.
@@ -162,14 +164,15 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// A task on another thread ended without a result.
+    /// A task on another thread panicked or was cancelled.
     #[error("encoding or decoding state stopped without a result")]
     Stopped(#[from] tokio::task::JoinError),
 }
 
 impl Error {
-    /// Whether a retry can succeed although nobody changes anything. The retry is in the same attempt, or in a new one
-    /// if the error [ends the attempt](Error::ends_attempt).
+    /// Whether a retry can succeed without a change of the job or its storage. The retry is in the same attempt, or in
+    /// a new
+    /// one if the error [ends the attempt](Error::ends_attempt).
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Storage(error) => error.is_retryable(),

@@ -1,8 +1,8 @@
 //! Reads checkpoints and savepoints.
 //!
-//! A handle has the manifest; run files are opened when they are first needed, and only the blocks of the key groups
-//! that are asked for are read. Everything is checked on the way: what comes back is what was written, or an error that
-//! names the object and the block.
+//! A handle has the manifest. Run files are opened when they are first needed, and only the blocks of the key groups
+//! that
+//! are requested are read. All checksums are verified. An error names the object and the block.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,11 +32,12 @@ use crate::run_file::reader::{BlockRows, RunFile};
 use crate::staged;
 use crate::storage::Storage;
 
-/// Rows of one bucket are handed back in pieces of about this size.
+/// The approximate size of the batches in which rows of one bucket are returned, in bytes.
 const PIECE_BYTES: u64 = 64 << 20;
-/// Requests for state that are in flight, or whose blocks are being decoded. One is at most 8 MiB, or one block.
+/// The most requests for state that are in flight or whose blocks are being decoded. Each is at most 8 MiB or one
+/// block.
 const REQUESTS: usize = 16;
-/// Runs that are read at the same time for one subtask.
+/// The number of runs that are read at the same time for one subtask.
 const RUNS_AT_ONCE: usize = 8;
 
 /// A checkpoint or savepoint that can be restored. Cheap to clone.
@@ -49,15 +50,16 @@ pub struct CheckpointHandle {
 struct Inner {
     uri: String,
     manifest: Manifest,
-    /// What the names of run files are relative to.
+    /// The folder that the names of run files are relative to.
     base: Storage,
     files: Vec<OnceCell<RunFile>>,
-    /// Taken by requests.
+    /// Limits the requests: each holds a permit.
     turns: Semaphore,
 }
 
 impl CheckpointHandle {
-    /// Opens the manifest in a folder. `job` is the folder of the job, which checkpoints refer to.
+    /// Opens the manifest in a folder. `job` is the folder of the job. The file names of a checkpoint are relative to
+    /// it.
     pub(crate) async fn open(folder: Storage, job: Option<Storage>, manifest_crc: Option<u32>) -> Result<Self> {
         let object = folder.name_of(paths::MANIFEST);
         let Some(bytes) = folder.get(paths::MANIFEST).await? else {
@@ -82,16 +84,17 @@ impl CheckpointHandle {
         Ok(Self { inner: Arc::new(Inner { uri, manifest, base, files, turns }) })
     }
 
-    /// Opens a savepoint or a checkpoint by the location of its folder or its manifest; or the latest checkpoint of a job
-    /// by the location of the job's folder.
+    /// Opens a savepoint or a checkpoint by the location of its folder or its manifest, or the latest checkpoint of a
+    /// job by
+    /// the location of the job's folder.
     ///
     /// # Errors
-    /// [`Error::MissingManifest`] when there is none of these; errors of the manifest.
+    /// [`Error::MissingManifest`] when there is none of these. Errors of the manifest.
     pub async fn open_uri(uri: &str, options: &BTreeMap<String, String>) -> Result<Self> {
         Self::open_in(Storage::open(folder_of(uri), options)?).await
     }
 
-    /// As [`CheckpointHandle::open_uri`], for a folder that is open already.
+    /// Does the same as [`CheckpointHandle::open_uri`] for a folder that is open already.
     pub async fn open_in(folder: Storage) -> Result<Self> {
         match Self::open(folder.clone(), None, None).await {
             Err(Error::MissingManifest { object }) => {
@@ -109,7 +112,7 @@ impl CheckpointHandle {
         self.inner.manifest.checkpoint
     }
 
-    /// Where it is.
+    /// Its location.
     pub fn uri(&self) -> &str {
         &self.inner.uri
     }
@@ -129,17 +132,17 @@ impl CheckpointHandle {
         self.inner.manifest.attempt
     }
 
-    /// The plan that wrote it, if the job said.
+    /// The plan that wrote it. Empty if the job did not name one.
     pub fn plan_fingerprint(&self) -> &str {
         &self.inner.manifest.plan_fingerprint
     }
 
-    /// How many key groups the state is cut into.
+    /// The number of key groups.
     pub fn max_parallelism(&self) -> MaxParallelism {
         self.inner.manifest.max_parallelism
     }
 
-    /// Who owned which key group.
+    /// The slot that owned each key group.
     pub fn assignment(&self) -> &Assignment {
         &self.inner.manifest.assignment
     }
@@ -149,17 +152,17 @@ impl CheckpointHandle {
         self.inner.manifest.splits.get(operator).map_or(&[], Vec::as_slice)
     }
 
-    /// What of a source has been read to its end, in blocks of its connector's own form.
+    /// The parts of a source that have been read to their end, as blocks in the connector's own format.
     pub fn finished(&self, operator: &OperatorUid) -> &[Bytes] {
         self.inner.manifest.finished.get(operator).map_or(&[], Vec::as_slice)
     }
 
-    /// What each sink had staged.
+    /// The committables of each sink.
     pub fn committables(&self) -> &BTreeMap<OperatorUid, Vec<serde_json::Value>> {
         &self.inner.manifest.committables
     }
 
-    /// The history that its number belongs to, see [`crate::JobStore::history`]; `None` if it was not recorded, as in
+    /// The history that its number belongs to, see [`crate::JobStore::history`]. `None` if it was not recorded, as in
     /// savepoints of earlier releases.
     ///
     /// # Errors
@@ -177,8 +180,9 @@ impl CheckpointHandle {
         Ok(named.map(|named| String::from_utf8_lossy(&named).into_owned()))
     }
 
-    /// The history of output that is not known to be visible; `None` if all output is. A job that restores this must commit
-    /// that output before anything else, from the objects that [`CheckpointHandle::get_staged`] returns.
+    /// The history of output that is not known to be visible. `None` if all output is visible. A job that restores this
+    /// must
+    /// commit that output before anything else, from the objects that [`CheckpointHandle::get_staged`] returns.
     ///
     /// # Errors
     /// When storage fails.
@@ -205,16 +209,17 @@ impl CheckpointHandle {
         record.retained.iter().find(|kept| (kept.checkpoint, kept.attempt) == (self.id(), self.attempt()))
     }
 
-    /// Staged output of the savepoint or checkpoint.
+    /// Reads a staged object of the savepoint or checkpoint.
     ///
     /// # Errors
-    /// When it does not, or storage fails.
+    /// When there is no such object, and when storage fails.
     pub async fn get_staged(&self, name: &str) -> Result<Bytes> {
         staged::get(&self.inner.base, name).await
     }
 
-    /// Records that the output is visible. Only savepoints have a place for that: the next job that restores a checkpoint
-    /// commits its output again.
+    /// Records that the output is visible. Only savepoints can record that: the next job that restores a checkpoint
+    /// commits
+    /// its output again.
     ///
     /// # Errors
     /// When storage fails. The next job that restores the savepoint then commits its output again.
@@ -222,7 +227,7 @@ impl CheckpointHandle {
         if self.is_savepoint() { staged::mark_committed(&self.inner.base).await } else { Ok(()) }
     }
 
-    /// What the names of run files are relative to.
+    /// The folder that the names of run files are relative to.
     pub(crate) fn base(&self) -> &Storage {
         &self.inner.base
     }
@@ -231,11 +236,12 @@ impl CheckpointHandle {
         &self.inner.manifest
     }
 
-    /// Where the operators of a job find their state. `job` are all of them, sources and sinks too. Operators that the
-    /// state does not know start empty. State that fits nobody is refused, unless its operator is in `may_be_left`.
+    /// Finds the state of a job's operators. `job` lists all of them, including sources and sinks. Operators that the
+    /// checkpoint does not have start empty. State that fits no operator is refused, unless its own operator is in
+    /// `may_be_left`.
     ///
     /// # Errors
-    /// [`Error::StateMismatch`] with a list of everything that does not fit; [`Error::KeyHashDiffers`].
+    /// [`Error::StateMismatch`] with a list of everything that does not fit, and [`Error::KeyHashDiffers`].
     pub fn fit(&self, job: &[JobOperator], may_be_left: &BTreeSet<OperatorUid>) -> Result<Fit> {
         self.check_hash()?;
         Ok(fit::fit(&self.inner.uri, &self.inner.manifest, job, may_be_left)?)
@@ -256,10 +262,11 @@ impl CheckpointHandle {
         }
     }
 
-    /// What a subtask of an operator that owns these key groups restores: their rows, and the values of all former
-    /// subtasks. Empty for an operator that has no state here. Reads no more than these rows, but for small gaps.
+    /// Reads what a subtask of an operator restores that owns these key groups: their rows, and the values of all
+    /// former
+    /// subtasks. Empty for an operator without state here. Reads no other rows, except in small gaps.
     ///
-    /// Of a row that was written several times all versions are there, the oldest first: the last one counts.
+    /// If a row was written several times, the snapshot has all versions, oldest first. The last one is valid.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::MissingRunFile`], and other errors that name the object; [`Error::KeyHashDiffers`],
@@ -289,13 +296,13 @@ impl CheckpointHandle {
         Ok(snapshot)
     }
 
-    /// Reads the rows that a run has of these key groups.
+    /// Reads the rows of these key groups in a run.
     pub(crate) async fn read_run(&self, table: &Table, run: &Run, key_groups: &KeyGroupSet) -> Result<Vec<BlockRows>> {
         let entries = self.entries(table, run, key_groups).await?;
         self.file(run.file).await?.read_blocks(entries, &self.inner.turns).await
     }
 
-    /// The blocks that a run has of these key groups.
+    /// The blocks of these key groups in a run.
     pub(crate) async fn entries(&self, table: &Table, run: &Run, key_groups: &KeyGroupSet) -> Result<Vec<BlockEntry>> {
         let file = self.file(run.file).await?;
         let mut tables = file.footer().tables.iter().zip(0u32..);
@@ -332,7 +339,7 @@ impl CheckpointHandle {
         }
     }
 
-    /// A run file, opened at the first use.
+    /// A run file. It is opened at the first use.
     pub(crate) async fn file(&self, index: usize) -> Result<&RunFile> {
         let manifest = &self.inner.manifest;
         let open = || async {
@@ -350,13 +357,13 @@ impl CheckpointHandle {
     }
 }
 
-/// The folder of a location that may be that of the manifest.
+/// The folder of a checkpoint or savepoint. `uri` is the location of the folder or of its manifest.
 pub(crate) fn folder_of(uri: &str) -> &str {
     let trimmed = uri.trim_end_matches('/');
     trimmed.strip_suffix("/manifest").unwrap_or(trimmed)
 }
 
-/// Puts the blocks of a table together by bucket.
+/// Concatenates the blocks of a table by bucket, to batches of about [`PIECE_BYTES`].
 fn join_blocks(operator: &str, table: &str, schema: &SchemaRef, blocks: Vec<BlockRows>) -> Result<Vec<TableRows>> {
     #[derive(Default)]
     struct Open {

@@ -1,8 +1,10 @@
-//! The state of a checkpoint, while the process that took it still has it in memory.
+//! The state of a checkpoint that the process which took it still has in memory.
 //!
-//! A change of parallelism within the process stops the job with a checkpoint and resumes from it at once. What the
-//! subtasks gave for it is distributed to the new ones directly. Nothing is read from storage. Rows of key groups that
-//! stay together are shared, and only rows that move are copied out of their batch.
+//! A change of parallelism within the process stops the job with a checkpoint and resumes from it at once. The
+//! snapshots
+//! of the old subtasks are distributed to the new ones without reading from storage. Rows of key groups that stay
+//! together
+//! are shared, and only rows that move are copied out of their batch.
 
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ impl HeldState {
                 == (handle.id(), handle.attempt(), handle.uri())
     }
 
-    /// As [`CheckpointHandle::restore`], but from memory.
+    /// Does the same as [`CheckpointHandle::restore`], but from memory.
     ///
     /// # Errors
     /// [`Error::Columns`] when rows cannot be copied out of their batch.
@@ -55,7 +57,7 @@ impl HeldState {
     }
 }
 
-/// The rows of some key groups, `None` if there are none.
+/// The rows of some key groups. `None` if there are none.
 fn of_key_groups(operator: &OperatorUid, part: &TableRows, key_groups: &KeyGroupSet) -> Result<Option<TableRows>> {
     let wanted: BooleanArray = part.key_hashes.iter().map(|hash| Some(key_groups.contains_hash(*hash))).collect();
     let count = wanted.true_count();

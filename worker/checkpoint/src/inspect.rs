@@ -1,4 +1,4 @@
-//! Describes a checkpoint or savepoint for people, and has the entry points for fuzzing its readers.
+//! Describes a checkpoint or savepoint to people, and has the entry points for fuzzing its readers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,23 +21,23 @@ pub struct TableInspection {
     pub table: String,
     /// Its columns.
     pub schema: SchemaRef,
-    /// How many rows there are.
+    /// The number of rows.
     pub rows: u64,
-    /// How many rows the run files have: more, where later ones take the place of earlier ones.
+    /// The number of rows in the run files. It is larger than `rows` where later rows replace earlier ones.
     pub stored_rows: u64,
-    /// Bytes in storage.
+    /// Their size in storage, in bytes.
     pub stored_bytes: u64,
-    /// Bytes before compression.
+    /// Their size before compression, in bytes.
     pub raw_bytes: u64,
-    /// In how many key groups there are rows.
+    /// The number of key groups that have rows.
     pub key_groups: usize,
-    /// The key group with the most rows in run files, and how many these are.
+    /// The key group with the most rows in run files, and their number.
     pub largest_key_group: Option<(KeyGroup, u64)>,
-    /// The periods of time, each with its rows in run files; [`eddyline_state::NO_BUCKET`] for rows of none.
+    /// The number of rows in run files by time bucket. [`eddyline_state::NO_BUCKET`] has the rows without one.
     pub buckets: BTreeMap<i64, u64>,
-    /// In how many run files the rows are.
+    /// The number of run files that have rows of the table.
     pub run_files: usize,
-    /// In how many of them are rows that take the place of earlier ones.
+    /// The number of those that have a delta of the table.
     pub deltas: usize,
 }
 
@@ -46,20 +46,20 @@ pub struct TableInspection {
 pub struct OperatorInspection {
     /// Its tables.
     pub tables: Vec<TableInspection>,
-    /// Names of values that belong to no key, each with how many subtasks had it.
+    /// The names of values that belong to no key, each with the number of subtasks that had it.
     pub union_values: BTreeMap<String, usize>,
     /// The splits of a source.
     pub splits: Vec<serde_json::Value>,
-    /// Bytes in which a source says what it has read to its end.
+    /// The size of a source's record of what it has read to its end, in bytes.
     pub finished_bytes: usize,
-    /// How many things a sink had staged.
+    /// The number of committables that a sink had staged.
     pub committables: usize,
 }
 
-/// What is in a checkpoint or savepoint.
+/// The contents of a checkpoint or savepoint.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// Where it is.
+    /// Its location.
     pub uri: String,
     /// Whether it is a savepoint.
     pub is_savepoint: bool,
@@ -71,33 +71,34 @@ pub struct Inspection {
     pub attempt: Attempt,
     /// The release that wrote it.
     pub written_by: String,
-    /// The plan that wrote it; empty if the job did not say.
+    /// The plan that wrote it. Empty if the job did not name one.
     pub plan_fingerprint: String,
-    /// The version of its form.
+    /// The version of its format.
     pub format_version: u32,
-    /// How many key groups there are.
+    /// The number of key groups.
     pub max_parallelism: MaxParallelism,
     /// The version of the key hash.
     pub key_hash_version: u32,
-    /// How many slots the job had.
+    /// The number of slots that the job had.
     pub slots: u16,
-    /// Run files, with their sizes; inside the manifest: with an empty name.
+    /// The run files, with their sizes in bytes. One inside the manifest has an empty name.
     pub files: Vec<(String, u64)>,
-    /// By operator.
+    /// The state by operator.
     pub operators: BTreeMap<OperatorUid, OperatorInspection>,
 }
 
-/// Looks into a checkpoint or savepoint by its location, or into the latest checkpoint of a job by that of the job's
-/// folder. Reads the indexes of run files and no rows.
+/// Describes the checkpoint or savepoint at a location, or the latest checkpoint of the job whose folder it is. Reads
+/// the
+/// indexes of run files and no rows.
 ///
 /// # Errors
-/// As for [`CheckpointHandle::open_uri`], and those of the run files.
+/// Those of [`CheckpointHandle::open_uri`], and those of the run files.
 pub async fn inspect(uri: &str, options: &BTreeMap<String, String>) -> Result<Inspection> {
     CheckpointHandle::open_uri(uri, options).await?.inspect().await
 }
 
 impl CheckpointHandle {
-    /// What is in it. Reads the indexes of run files and no rows.
+    /// Describes the contents. Reads the indexes of run files and no rows.
     pub async fn inspect(&self) -> Result<Inspection> {
         let manifest = self.manifest();
         let mut operators: BTreeMap<OperatorUid, OperatorInspection> = BTreeMap::new();
@@ -178,7 +179,7 @@ impl CheckpointHandle {
     }
 }
 
-/// Buckets are listed one by one up to this many.
+/// The most buckets that are listed one by one.
 const BUCKETS_SHOWN: usize = 8;
 
 impl fmt::Display for Inspection {
@@ -245,11 +246,11 @@ impl fmt::Display for TableInspection {
     }
 }
 
-/// Opens bytes as a run file and reads all rows, with checksums and without. It never panics, whatever the bytes are. Returns
-/// the number of rows if the bytes are a run file.
+/// Opens bytes as a run file and reads all rows, with checksums and without. It never panics, whatever the bytes are.
+/// Returns the number of rows if the bytes are a run file.
 pub fn fuzz_open_run(bytes: &[u8]) -> Option<usize> {
     let mut bytes = bytes.to_vec();
-    // Otherwise no change to a footer would ever be looked at.
+    // Without this, the checksum would refuse every changed footer before it is decoded.
     run_file::reader::seal_footer(&mut bytes);
     let file = RunFile::from_bytes("fuzzed", Bytes::from(bytes)).ok()?;
     let _checked = file.decode_whole(true);

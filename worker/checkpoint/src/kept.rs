@@ -1,7 +1,8 @@
-//! What the latest completed checkpoint of an attempt has in run files, and what the next manifest refers to.
+//! The run files of an attempt's latest completed checkpoint, and the files that the next manifest refers to.
 //!
-//! Decisions and nothing else: [`crate::chain`] says which files hold a share of a bucket, this says which of them a manifest
-//! lists, and of which shares the rows need not be written again.
+//! There is no I/O here. [`crate::chain`] decides which files hold a share of a bucket. This module decides which of
+//! them a
+//! manifest lists, and of which shares the rows need not be written again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,13 +18,16 @@ use crate::manifest::{self, FileProto, RunProto, TableProto};
 use crate::run_file::RunKind;
 use crate::schema;
 
-/// Rows that are handed over whole are left where they are in so many of the newest run files, and written again when they
-/// lie in an older one.
+/// A share that is handed over as a whole and has not changed is not written again if it is in one of this many newest
+/// run
+/// files.
 const EARLIER_FILES: usize = 8;
-/// Of a run file of which less than one in so many bytes counts, rows that are handed over whole are written again.
+/// A run file keeps its shares only if at least one in this many of its bytes is still referred to. Otherwise shares
+/// that
+/// are handed over as a whole are written again.
 const LIVE_SHARE: u64 = 4;
 
-/// What the latest completed checkpoint has in run files.
+/// The tables of the latest completed checkpoint, and the run files that hold them.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     latest: Option<CheckpointId>,
@@ -43,7 +47,7 @@ struct KeptTable {
 struct KeptShare {
     rows: u64,
     chain: Chain<Arc<KeptFile>>,
-    /// Of all rows, if they were written at once.
+    /// The digest of all rows, if one checkpoint has written them all.
     digest: Option<u128>,
 }
 
@@ -52,37 +56,37 @@ struct KeptShare {
 struct KeptFile {
     checkpoint: CheckpointId,
     proto: FileProto,
-    /// What was written to it.
+    /// The contents of the file by table.
     contents: BTreeMap<(TableKey, RunKind), Written>,
 }
 
-/// What a file has of a table.
+/// The contents of a file that belong to one table.
 #[derive(Debug, Default)]
 struct Written {
     key_groups: BTreeMap<SlotIndex, KeyGroupSet>,
-    /// With their bytes before compression.
+    /// The bytes of each share before compression.
     shares: BTreeMap<ShareKey, u64>,
 }
 
-/// The parts of a manifest that say where state is.
+/// The parts of a manifest that locate the state.
 #[derive(Debug)]
 pub(crate) struct Referred {
     pub files: Vec<FileProto>,
     pub tables: Vec<TableProto>,
-    /// Of the new file.
+    /// The size of the new file, in bytes.
     pub bytes: u64,
-    /// For [`Kept::completed`].
+    /// The argument of [`Kept::completed`].
     pub next: Next,
 }
 
-/// What is kept when a checkpoint is complete.
+/// The state of [`Kept`] once a checkpoint is complete.
 #[derive(Debug)]
 pub(crate) struct Next {
     checkpoint: CheckpointId,
     tables: Tables,
 }
 
-/// What a snapshot was asked for.
+/// The request that a snapshot answers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub checkpoint: CheckpointId,
@@ -107,7 +111,9 @@ impl Kept {
         Err(Error::InvalidCheckpoint { checkpoint, reason })
     }
 
-    /// What need not be written again, for each table; `operators` say which tables have identities.
+    /// The shares of each table that need not be written again if unchanged. `store` lists the tables whose rows have
+    /// an
+    /// identity.
     pub(crate) fn earlier(&self, store: &JobStore) -> BTreeMap<TableKey, Earlier> {
         let files = self.files_that_stay();
         let mut earlier: BTreeMap<TableKey, Earlier> = BTreeMap::new();
@@ -126,7 +132,7 @@ impl Kept {
         earlier
     }
 
-    /// The newest files of which enough counts.
+    /// The newest files of which enough bytes are still referred to.
     fn files_that_stay(&self) -> BTreeSet<CheckpointId> {
         let mut live: BTreeMap<CheckpointId, (u64, u64)> = BTreeMap::new();
         for (key, table) in &self.tables {
@@ -137,17 +143,17 @@ impl Kept {
                 }
             }
         }
-        // Sizes before compression against the size after it: errs towards keeping.
+        // This compares bytes before compression with a file size after compression, so it errs towards keeping a file.
         let enough = |(_, (counts, bytes)): &(&CheckpointId, &(u64, u64))| counts.saturating_mul(LIVE_SHARE) >= *bytes;
         live.iter().rev().take(EARLIER_FILES).filter(enough).map(|(checkpoint, _)| *checkpoint).collect()
     }
 
-    /// Bytes of run files that lie in manifests.
+    /// The bytes of the run files that are inside the manifest.
     pub(crate) fn inline_bytes(&self) -> u64 {
         files_of(&self.tables).values().map(|file| file.proto.inline.len() as u64).sum()
     }
 
-    /// What the manifest refers to: the new file, and earlier ones for what has not changed.
+    /// The files that the manifest refers to: the new one, and earlier ones for what has not changed.
     ///
     /// # Errors
     /// [`Error::InvalidSnapshot`] when an operator has handed over too little.
@@ -211,20 +217,20 @@ impl Kept {
         if now.rows < before.map_or(0, |before| before.rows) && !matches!(handed, Handed::All(_) | Handed::Same) {
             return Err("it has fewer rows than before, and it was not handed over as a whole".to_owned());
         }
-        // All rows were asked for: then nothing that was written before is left out.
+        // If all rows were requested, the chain does not build on earlier files. An unchanged base is the exception.
         let builds_on = before.filter(|_| asked.since.is_some() || is_same);
         let chain = Chain::after(builds_on.map(|before| &before.chain), handed, now.rows, self.round)?;
         let digest = if is_same || is_quiet { before.and_then(|before| before.digest) } else { now.digest };
         Ok(KeptShare { rows: now.rows, chain, digest })
     }
 
-    /// The checkpoint is the latest one now.
+    /// Makes the checkpoint the latest one.
     pub(crate) fn completed(&mut self, next: Next) {
         *self = Self { latest: Some(next.checkpoint), round: self.round.next(), tables: next.tables };
     }
 }
 
-/// What the new file has of a table.
+/// The contents of the new file that belong to a table.
 fn written(table: &EncodedTable) -> BTreeMap<(TableKey, RunKind), Written> {
     let mut contents: BTreeMap<(TableKey, RunKind), Written> = BTreeMap::new();
     let key = |kind| ((table.operator.clone(), table.name.clone()), kind);
@@ -242,7 +248,7 @@ fn written(table: &EncodedTable) -> BTreeMap<(TableKey, RunKind), Written> {
     contents
 }
 
-/// By checkpoint, so that the oldest come first.
+/// The files of all tables, oldest first.
 fn files_of(tables: &Tables) -> BTreeMap<CheckpointId, Arc<KeptFile>> {
     let shares = tables.values().flat_map(|table| table.shares.values());
     let links = shares.flat_map(|share| share.chain.links());
@@ -297,8 +303,9 @@ impl Written {
     }
 }
 
-/// Groups subtasks so that each of a group's buckets counts, or is missing, for each of its subtasks: a run has key groups and
-/// buckets, and what the file has of both counts.
+/// Groups the subtasks for runs. A run is a set of key groups and a list of buckets, and it refers to everything that
+/// the
+/// file has in both. So for each subtask of a group, each bucket of the group must be live or not in the file.
 fn alike(live: &BTreeMap<SlotIndex, Vec<i64>>, written: &Written) -> Vec<(Vec<SlotIndex>, Vec<i64>)> {
     let all: BTreeSet<i64> = live.values().flatten().copied().collect();
     let counts = |(bucket, slot): &ShareKey| {

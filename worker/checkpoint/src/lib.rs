@@ -1,12 +1,15 @@
 //! Checkpoints and savepoints: how state becomes durable, which of it counts, and how it comes back.
 //!
 //! A checkpoint is a [manifest](manifest), the [run files](run_file) that it names, and a [record](record) in the job's
-//! control log; it is complete when the record exists. Only the newest attempt can append to the log, so a process that was
-//! wrongly taken for dead does no harm. The decisions about the log ([`control`]) and about what may be deleted
-//! ([`retention`]) are pure functions; [`storage`] is the only edge to the outside. When a checkpoint is taken and who takes
-//! part is the coordinator's business.
+//! control log. It is complete when the record exists. Only the newest attempt can append to the log, so a process that
+//! was
+//! wrongly taken for dead does no harm. The decisions about the log ([`control`]) and about deletion ([`retention`])
+//! are
+//! pure functions. All I/O goes through [`storage`]. The coordinator decides when a checkpoint is taken and which
+//! subtasks
+//! take part.
 //!
-//! The forms of all objects are described in `docs/formats`. They outlive releases: tags and numbers are never reused.
+//! `docs/formats` describes the formats of all objects. They outlive releases: tags and numbers are never reused.
 
 mod block;
 mod chain;

@@ -1,7 +1,8 @@
 //! Manifests: what a checkpoint or savepoint consists of.
 //!
-//! A protobuf message in an [envelope](crate::envelope). Tag numbers are never reused; what a later release adds, an
-//! earlier one skips, and what an earlier one would misread raises the minimum reader version.
+//! A manifest is a protobuf message in an [envelope](crate::envelope). Tag numbers are never reused. An earlier release
+//! skips the fields that a later one has added. A field that an earlier release would misread raises the minimum reader
+//! version.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,7 +25,9 @@ pub(crate) const SAVEPOINT: u32 = 2;
 /// A manifest as it is stored.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ManifestProto {
-    /// 1 checkpoint: names are relative to the job's folder. 2 savepoint: to the manifest's own folder.
+    /// 1 is a checkpoint, whose file names are relative to the job's folder. 2 is a savepoint, whose file names are
+    /// relative
+    /// to the manifest's own folder.
     #[prost(uint32, tag = "1")]
     pub kind: u32,
     #[prost(string, tag = "2")]
@@ -60,13 +63,14 @@ pub(crate) struct ManifestProto {
     /// What the operators with state compute.
     #[prost(message, repeated, tag = "16")]
     pub operators: Vec<OperatorProto>,
-    /// What of sources has been read to its end. Who does not know it would read it again.
+    /// The parts of sources that have been read to their end. A release that does not know this field would read them
+    /// again.
     #[prost(message, repeated, tag = "17")]
     pub finished: Vec<FinishedProto>,
 }
 
 impl ManifestProto {
-    /// The oldest version that has all of it.
+    /// The oldest version of the format that has all fields in use.
     fn version(&self) -> u32 {
         let has_deltas = self.tables.iter().any(TableProto::has_deltas);
         if has_deltas {
@@ -78,23 +82,23 @@ impl ManifestProto {
         }
     }
 
-    /// Frames it.
+    /// Puts the manifest into an envelope.
     pub(crate) fn seal(&self) -> Bytes {
         envelope::seal(envelope::MANIFEST, self.version(), self)
     }
 }
 
-/// What of a source has been read to its end.
+/// The parts of a source that have been read to their end.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct FinishedProto {
     #[prost(string, tag = "1")]
     pub operator: String,
-    /// In its connector's own form.
+    /// Blocks in the connector's own format.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub blocks: Vec<Bytes>,
 }
 
-/// The stored form of what of sources has been read to its end.
+/// The stored form of the parts of sources that have been read to their end.
 pub(crate) fn finished_proto(finished: &BTreeMap<OperatorUid, Vec<Bytes>>) -> Vec<FinishedProto> {
     let proto = |(operator, blocks): (&OperatorUid, &Vec<Bytes>)| FinishedProto {
         operator: operator.as_str().to_owned(),
@@ -103,7 +107,7 @@ pub(crate) fn finished_proto(finished: &BTreeMap<OperatorUid, Vec<Bytes>>) -> Ve
     finished.iter().filter(|(_, blocks)| !blocks.is_empty()).map(proto).collect()
 }
 
-/// How meanings are spelled. State is compared only with what was spelled the same way.
+/// The version of the form in which meanings are written. Meanings are compared only if they have the same version.
 const SPELLING: u32 = 1;
 
 /// What an operator computes.
@@ -147,7 +151,7 @@ pub(crate) fn operators_proto(operators: &[JobOperator]) -> Vec<OperatorProto> {
     operators.iter().filter_map(proto).collect()
 }
 
-/// What an operator computes; `None` when another release has spelled it in another way.
+/// What an operator computes. `None` if another release has written it in another form.
 fn meaning_of(proto: &OperatorProto) -> Option<Operator> {
     let OperatorProto { operator, spelling, kind, facts, sources } = proto;
     let facts = facts.iter().map(|fact| Fact::of(&fact.aspect, fact.values.clone(), Rule::Same)).collect();
@@ -158,14 +162,14 @@ fn meaning_of(proto: &OperatorProto) -> Option<Operator> {
 /// A run file of a manifest.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct FileProto {
-    /// Empty when the content is `inline`.
+    /// Empty if the content is `inline`.
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(uint64, tag = "2")]
     pub bytes: u64,
     #[prost(fixed32, tag = "3")]
     pub footer_crc32c: u32,
-    /// The whole run file, when it is small.
+    /// The whole run file, if it is small.
     #[prost(bytes = "bytes", tag = "4")]
     pub inline: Bytes,
 }
@@ -185,10 +189,10 @@ pub(crate) struct TableProto {
     // Tag 5 is reserved: it was `expire_below`, which no release has set.
     #[prost(uint64, tag = "6")]
     pub rows: u64,
-    /// What each column holds; none if it is not known.
+    /// What each column holds. Empty if that is not known.
     #[prost(string, repeated, tag = "7")]
     pub contents: Vec<String>,
-    /// So many columns at the beginning identify a row within its bucket. Only where there are deltas.
+    /// The number of leading columns that identify a row within its bucket. 0 if there are no deltas.
     #[prost(uint32, tag = "8")]
     pub identity: u32,
 }
@@ -211,10 +215,10 @@ pub(crate) struct RunProto {
     /// The checkpoint that wrote it.
     #[prost(uint64, tag = "3")]
     pub checkpoint: u64,
-    /// One bit for each key group, bit 0 of byte 0 first.
+    /// One bit for each key group. Bit 0 of byte 0 is the first.
     #[prost(bytes = "vec", tag = "4")]
     pub key_groups: Vec<u8>,
-    /// The buckets of the run that count, in order.
+    /// The buckets of the run whose rows belong to the checkpoint, in order.
     #[prost(sint64, repeated, tag = "5")]
     pub buckets: Vec<i64>,
 }
@@ -241,10 +245,10 @@ pub(crate) struct ValuesProto {
     pub values: Vec<String>,
 }
 
-/// A manifest, checked.
+/// A decoded manifest that has been validated.
 #[derive(Clone, Debug)]
 pub(crate) struct Manifest {
-    /// The version of its form.
+    /// The version of its format.
     pub version: u32,
     pub is_savepoint: bool,
     pub job: String,
@@ -262,7 +266,7 @@ pub(crate) struct Manifest {
     pub committables: BTreeMap<OperatorUid, Vec<serde_json::Value>>,
     pub written_by: String,
     pub meanings: Vec<Operator>,
-    /// Operators whose meaning is spelled in a way that this release does not know.
+    /// Operators whose meaning is written in a form that this release does not know.
     pub not_understood: BTreeSet<OperatorUid>,
 }
 
@@ -275,7 +279,7 @@ pub(crate) struct Table {
     pub runs: Vec<Run>,
     pub rows: u64,
     pub contents: Vec<String>,
-    /// How many columns identify a row; 0 where there are no deltas.
+    /// The number of leading columns that identify a row. 0 if there are no deltas.
     pub identity: usize,
 }
 
@@ -343,7 +347,7 @@ fn assignment_of(proto: &ManifestProto, max_parallelism: MaxParallelism) -> std:
 }
 
 impl Table {
-    /// Whether this is where a run file has its rows of one kind.
+    /// Whether an entry of a run file's footer has rows of this table and of one kind.
     pub(crate) fn is(&self, of_file: &RunTable, kind: RunKind) -> bool {
         of_file.operator == self.operator.as_str() && of_file.table == self.name && of_file.kind == kind
     }
@@ -407,7 +411,7 @@ impl Manifest {
         let table = |table: &TableProto| {
             let mut table = Table::from_proto(table, files, max_parallelism)?;
             if not_understood.contains(&table.operator) {
-                // Spelled in the same way.
+                // Contents are written in the same form as meanings.
                 table.contents.clear();
             }
             Ok::<_, String>(table)

@@ -1,6 +1,6 @@
-//! Makes one base of all that a checkpoint has in its run files: for a savepoint, which stands alone.
+//! Merges the run files of a checkpoint to one base, for a savepoint, which is self-contained.
 //!
-//! Rows pass in batches of key groups, so memory is bounded whatever the size of the state.
+//! Rows are read in batches of key groups, so memory is bounded whatever the size of the state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,27 +20,27 @@ use crate::run_file::{RunIdentity, RunKind};
 use crate::storage::{PART_BYTES, Storage};
 use crate::upload::{self, Emit};
 
-/// Key groups are read together up to so many bytes before compression.
+/// The most bytes before compression of key groups that are read together.
 const BATCH_BYTES: u64 = 64 << 20;
-/// Batches that wait for the encoder.
+/// The number of batches that may wait for the encoder.
 const BATCHES_WAITING: usize = 1;
 /// The worker in the name of the run file.
 const WORKER: &str = "copy";
 
-/// What is read of a table: the blocks of some key groups, each with the number of its run, the oldest first.
+/// The blocks of some key groups of a table, each with the number of its run. The oldest run is first.
 struct Batch {
     table: usize,
     blocks: Vec<(usize, BlockRows)>,
 }
 
-/// Where the rows of a table are in the new file.
+/// The rows of a table in the new file.
 struct Merged {
     rows: u64,
     key_groups: KeyGroupSet,
     buckets: BTreeSet<i64>,
 }
 
-/// Writes the latest version of each row to a run file, and has the tables refer to that file and to nothing else.
+/// Writes the latest version of each row to a run file, and makes the tables refer to that file only.
 pub(crate) async fn merge(
     source: &CheckpointHandle,
     target: &Storage,
@@ -67,7 +67,7 @@ pub(crate) async fn merge(
     Ok(file.into_iter().collect())
 }
 
-/// Reads everything. Stops early when nobody takes it.
+/// Reads all rows of the checkpoint. Stops early when the receiver is gone.
 async fn read(source: &CheckpointHandle, sender: mpsc::Sender<Batch>) -> Result<()> {
     for (index, table) in source.manifest().tables.iter().enumerate() {
         for key_groups in batches(source, table).await? {
@@ -83,7 +83,7 @@ async fn read(source: &CheckpointHandle, sender: mpsc::Sender<Batch>) -> Result<
     Ok(())
 }
 
-/// The key groups of a table, in order, as many at a time as may be in memory.
+/// The key groups of a table in order, grouped into batches of at most [`BATCH_BYTES`].
 async fn batches(source: &CheckpointHandle, table: &Table) -> Result<Vec<KeyGroupSet>> {
     let mut bytes: BTreeMap<KeyGroup, u64> = BTreeMap::new();
     for run in &table.runs {
@@ -104,7 +104,7 @@ async fn batches(source: &CheckpointHandle, table: &Table) -> Result<Vec<KeyGrou
     Ok(batches)
 }
 
-/// Encodes what is read.
+/// Encodes the batches.
 fn encode(
     source: &CheckpointHandle,
     mut batches: mpsc::Receiver<Batch>,
@@ -159,7 +159,7 @@ fn encode(
             merged.buckets.insert(place.bucket);
         }
     }
-    // If reading has failed there are too few, too.
+    // Rows are also missing if reading has failed. The caller then reports the error of reading.
     for (table, merged) in manifest.tables.iter().zip(&merged) {
         let rows = merged.as_ref().map_or(0, |merged| merged.rows);
         if rows != table.rows {
@@ -174,7 +174,7 @@ fn encode(
     Ok((merged, if writer.is_empty() { None } else { Some(finish(writer)?) }))
 }
 
-/// Of each row the version of the last run, in no particular order. Within a run each row is there once.
+/// The version of each row in its last run, in no particular order. A run has each row once.
 fn latest(table: &Table, blocks: &[(usize, BlockRows)]) -> std::result::Result<(Vec<u64>, RecordBatch), ArrowError> {
     let rows = concat_batches(&table.schema, blocks.iter().map(|(_, block)| &block.rows))?;
     let key_hashes: Vec<u64> = blocks.iter().flat_map(|(_, block)| block.key_hashes.iter().copied()).collect();
@@ -188,7 +188,7 @@ fn latest(table: &Table, blocks: &[(usize, BlockRows)]) -> std::result::Result<(
     let identity = |row: &u32| (key_hashes[*row as usize], identities.row(*row as usize));
     let mut order: Vec<u32> = (0..count).collect();
     order.sort_by(|a, b| identity(a).cmp(&identity(b)));
-    // The sort is stable: the last of equal ones is the latest.
+    // The sort is stable, so the last of equal rows is the latest.
     let mut latest: Vec<u32> =
         order.chunk_by(|a, b| identity(a) == identity(b)).map(|same| same[same.len() - 1]).collect();
     latest.sort_unstable();

@@ -1,4 +1,4 @@
-//! Why the state of a checkpoint or savepoint does not fit the operators of a job, for people.
+//! Explains to people why the state of a checkpoint or savepoint does not fit the operators of a job.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,7 +33,8 @@ pub struct StateMismatch {
     pub operators: Vec<(Refusal, String)>,
     /// Tables that differ.
     pub tables: Vec<TableMismatch>,
-    /// Operators of the job that have no state. This alone is no mismatch, but often the other half of a renaming.
+    /// Operators of the job that have no state. This alone is not a mismatch, but it often shows that an operator was
+    /// renamed.
     pub added: Vec<OperatorUid>,
 }
 

@@ -1,4 +1,4 @@
-//! What a control record says.
+//! Control records.
 
 use bytes::Bytes;
 use eddyline_stream::{Attempt, CheckpointId, MaxParallelism};
@@ -41,7 +41,7 @@ pub(crate) struct RecordProto {
     /// The latest checkpoint when that decision was first carried out.
     #[prost(uint64, tag = "12")]
     pub start_after: u64,
-    /// Drawn at random by each process.
+    /// A number that each process draws at random.
     #[prost(fixed64, tag = "13")]
     pub process: u64,
 }

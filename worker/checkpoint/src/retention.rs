@@ -1,7 +1,7 @@
 //! Decides what no kept checkpoint needs. [`crate::collector`] removes it.
 //!
-//! [`doomed`] and [`doomed_staged`] are pure functions of a listing. The order is staged output, data, manifests, each oldest
-//! first. A crash at any point therefore leaves only files that the next removal finds.
+//! [`doomed`] and [`doomed_staged`] are pure functions of a listing. The order is staged output, data, manifests, each
+//! oldest first. A crash at any point therefore leaves only files that the next removal finds.
 
 use std::collections::BTreeSet;
 

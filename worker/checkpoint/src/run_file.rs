@@ -1,10 +1,11 @@
-//! Run files: keyed state as immutable objects, cut so that any set of key groups can be read by ranges.
+//! Run files: immutable objects with keyed state, laid out so that any set of key groups can be read by byte ranges.
 //!
 //! ```text
 //! "KGRUN001" | block* | footer | footer length u32 | footer crc32c u32 | "KGRUN001"
 //! ```
-//! A block has rows of exactly one (operator, table, key group, bucket). The footer lists all blocks in order of (table,
-//! key group, bucket), and blocks lie in the file in that order without gaps: every byte is under some checksum.
+//! A block has rows of exactly one (operator, table, key group, bucket). The footer lists all blocks in order of
+//! (table,
+//! key group, bucket). Blocks are stored in that order without gaps, so every byte is covered by a checksum.
 
 pub(crate) mod reader;
 pub(crate) mod writer;
@@ -20,30 +21,30 @@ use crate::schema::{self, SchemaProto};
 
 /// The first and the last bytes of a run file.
 pub(crate) const MAGIC: &[u8; 8] = b"KGRUN001";
-/// Footer length, footer checksum, magic.
+/// The size of the trailer: footer length, footer checksum, magic.
 pub(crate) const TRAILER: usize = 4 + 4 + 8;
-/// Rows are cut into blocks of at most this size before compression, unless a single row is larger.
+/// The most bytes of a block before compression, unless a single row is larger.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
-/// The newest form of footers and blocks that this release knows.
+/// The newest version of footers and blocks that this release knows.
 pub(crate) const VERSION: u32 = 2;
-/// The form of files that have base tables only. Whoever knows it reads them.
+/// The version of files without deltas. Every release can read it.
 const VERSION_OF_BASES: u32 = 1;
 
-/// How a block is stored.
+/// The compression of a block, as it is stored: none or lz4.
 const PLAIN: u32 = 0;
 const LZ4: u32 = 1;
 
-/// What a run holds of its buckets and key groups.
+/// Which rows of its buckets and key groups a run holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RunKind {
     /// All rows.
     Base,
-    /// Rows that take the place of those of earlier runs with the same identity, or are added to them.
+    /// New and changed rows. A row replaces the row of an earlier run that has the same identity.
     Delta,
 }
 
 impl RunKind {
-    /// The number in files.
+    /// The number of the kind in stored files.
     pub(crate) const fn number(self) -> u32 {
         match self {
             Self::Base => 1,
@@ -60,7 +61,7 @@ impl RunKind {
     }
 }
 
-/// The footer as it is stored. The index is kept by columns: one value of each for every block.
+/// The footer as it is stored. The index is stored by columns: each repeated field has one value for each block.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct FooterProto {
     #[prost(uint32, tag = "1")]
@@ -86,15 +87,15 @@ pub(crate) struct FooterProto {
     pub block_key_group: Vec<u32>,
     #[prost(sint64, repeated, tag = "18")]
     pub block_bucket: Vec<i64>,
-    /// Bytes in the file.
+    /// The size in the file, in bytes.
     #[prost(uint32, repeated, tag = "19")]
     pub block_stored_bytes: Vec<u32>,
-    /// Bytes before compression.
+    /// The size before compression, in bytes.
     #[prost(uint32, repeated, tag = "20")]
     pub block_raw_bytes: Vec<u32>,
     #[prost(uint32, repeated, tag = "21")]
     pub block_rows: Vec<u32>,
-    /// Of the bytes in the file.
+    /// The checksum of the bytes in the file.
     #[prost(fixed32, repeated, tag = "22")]
     pub block_crc32c: Vec<u32>,
     /// 0 plain, 1 lz4.
@@ -115,7 +116,7 @@ pub(crate) struct FooterTableProto {
     pub kind: u32,
 }
 
-/// Who wrote a run file, and how its keys are cut.
+/// The writer of a run file, and the distribution of its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RunIdentity {
     pub job: String,
@@ -126,7 +127,7 @@ pub(crate) struct RunIdentity {
     pub key_hash_version: u32,
 }
 
-/// A table of a run file. A table of an operator can be there twice, with bases of some of its buckets and deltas of others.
+/// A table of a run file. A file can have a table twice: as the base of some buckets and as the delta of others.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RunTable {
     pub operator: String,
@@ -135,7 +136,7 @@ pub(crate) struct RunTable {
     pub kind: RunKind,
 }
 
-/// Where a block is and what it holds.
+/// The place of a block and what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockEntry {
     pub table: u32,
@@ -149,7 +150,7 @@ pub(crate) struct BlockEntry {
     pub compression: u32,
 }
 
-/// A footer, checked.
+/// A decoded footer that has been validated.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Footer {
     pub identity: RunIdentity,
@@ -158,7 +159,7 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
-    /// Reads a footer that begins at `start` of its file; everything in it is checked against everything else.
+    /// Decodes a footer that begins at byte `start` of its file, and validates it.
     fn decode(object: &str, bytes: &[u8], start: u64) -> Result<Self> {
         let corrupt = |reason: String| Error::corrupt(object, "footer", reason);
         let proto = FooterProto::decode(bytes).map_err(|error| corrupt(error.to_string()))?;
@@ -194,7 +195,7 @@ impl RunTable {
     }
 }
 
-/// Turns the columns of the index into entries. `start` is where the footer begins and the last block ends.
+/// Converts the columns of the index to entries. `start` is the byte where the last block ends and the footer begins.
 fn decode_index(
     proto: &FooterProto,
     start: u64,
@@ -240,7 +241,7 @@ fn decode_index(
         }
         let plausible = match block.compression {
             PLAIN => block.raw_bytes == block.stored_bytes,
-            // No byte of lz4 stands for more than 255: bounds the memory that a decoder asks for.
+            // A byte of lz4 encodes at most 255 bytes. This bounds the memory that a decoder allocates.
             LZ4 => u64::from(block.raw_bytes) <= u64::from(block.stored_bytes) * 255 + 16,
             other => return Err(format!("block {at} has compression {other}")),
         };
@@ -261,7 +262,7 @@ impl BlockEntry {
         (self.table, self.key_group, self.bucket)
     }
 
-    /// Where the block is.
+    /// The byte range of the block in its file.
     pub(crate) fn range(&self) -> std::ops::Range<u64> {
         self.offset..self.offset + u64::from(self.stored_bytes)
     }

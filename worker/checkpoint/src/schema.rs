@@ -23,10 +23,10 @@ pub(crate) struct FieldProto {
     pub nullable: bool,
     #[prost(uint32, tag = "3")]
     pub kind: u32,
-    /// Of times: 0 s, 1 ms, 2 us, 3 ns.
+    /// The unit of a time: 0 s, 1 ms, 2 us, 3 ns.
     #[prost(uint32, tag = "4")]
     pub unit: u32,
-    /// Of timestamps; empty for none.
+    /// The time zone of a timestamp. Empty if it has none.
     #[prost(string, tag = "5")]
     pub time_zone: String,
     /// Of decimals.
@@ -35,10 +35,10 @@ pub(crate) struct FieldProto {
     /// Of decimals.
     #[prost(sint32, tag = "7")]
     pub scale: i32,
-    /// Of fixed-size binaries, in bytes.
+    /// The size of a fixed-size binary, in bytes.
     #[prost(uint32, tag = "8")]
     pub width: u32,
-    /// The element of a list, the entries of a map, the fields of a row.
+    /// The element of a list, the entries of a map, or the fields of a row.
     #[prost(message, repeated, tag = "9")]
     pub children: Vec<FieldProto>,
 }
@@ -215,7 +215,7 @@ pub(crate) fn decode(proto: &SchemaProto) -> Result<Schema, String> {
     Ok(Schema::new(proto.columns.iter().map(decode_field).collect::<Result<Fields, _>>()?))
 }
 
-/// Columns without metadata, at any depth, so that two with the same meaning are equal.
+/// Columns without metadata at any depth, so that columns with the same meaning are equal.
 pub(crate) fn plain(schema: &Schema) -> SchemaRef {
     // A type that cannot be stored is refused when its table is written. Here it only has to be comparable.
     match encode(schema).and_then(|kept| decode(&kept)) {
@@ -224,7 +224,7 @@ pub(crate) fn plain(schema: &Schema) -> SchemaRef {
     }
 }
 
-/// Columns for messages, with Arrow's names of types: SQL's names would need the dialect.
+/// Describes columns for messages, with Arrow's type names. SQL's names need the planner's types.
 pub(crate) fn describe(schema: &Schema) -> String {
     let columns = schema.fields().iter().map(|field| {
         let nullable = if field.is_nullable() { "" } else { " NOT NULL" };

@@ -1,8 +1,12 @@
-//! Where the bytes are: an object store or a directory, under one handle.
+//! The storage of checkpoints: an object store or a directory.
 //!
-//! Only what every store can do: create a name that is absent, write, read ranges, list, delete. Nothing here knows
-//! what the bytes mean. A refused create does not prove that another process has written: the answer to the caller's
-//! own write may have been lost. So callers read back ([`Storage::put_once`], and the control log with its nonce).
+//! It uses only what every store can do: create an object whose name is free, write, read ranges, list, delete. It does
+//! not
+//! know what the bytes mean. A refused create does not prove that another process has written the object: the answer to
+//! the
+//! caller's own write may have been lost. So callers read the object back ([`Storage::put_once`], and the control log,
+//! whose
+//! records have a nonce).
 
 mod credentials;
 mod local;
@@ -24,10 +28,10 @@ pub use memory::{Fault, Memory};
 /// Objects larger than this are uploaded in parts of this size.
 pub const PART_BYTES: usize = 8 << 20;
 
-/// What can go wrong with storage.
+/// Errors of storage.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A location that is no location, or of a kind that is not supported.
+    /// A location that is not valid or not supported.
     #[error("{uri} is not a usable storage location: {reason}")]
     Location {
         /// What was given.
@@ -35,7 +39,7 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The store did not do what it was asked. Whether a write took effect is not known.
+    /// A request failed. It is not known whether a write took effect.
     #[error("failed to {action} {object}")]
     Access {
         /// What was tried: "read", "create", and so on.
@@ -45,7 +49,7 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// There is no room for an object.
+    /// The disk has no room for an object.
     #[error("failed to {action} {object}: the disk is full, make room on it")]
     Full {
         /// What was tried: "write", "create".
@@ -55,30 +59,30 @@ pub enum Error {
         /// What the disk said.
         source: std::io::Error,
     },
-    /// A name that is written only once has other content already.
+    /// An object that is written only once exists with other content.
     #[error("{object} exists already with other content")]
     NameTaken {
         /// The full name of the object.
         object: String,
     },
-    /// An object that should be there is not.
+    /// An object that must exist does not.
     #[error("{object} does not exist")]
     Absent {
         /// The full name of the object.
         object: String,
     },
-    /// A part of an object lies behind its end.
+    /// The requested part of an object is after its end.
     #[error("{object} ends before byte {end}")]
     TooShort {
         /// The full name of the object.
         object: String,
-        /// The end of the part that was asked for.
+        /// The end of the requested part.
         end: u64,
     },
 }
 
 impl Error {
-    /// Whether trying again may help. Not with a request that the store takes for a wrong one.
+    /// Whether a retry can succeed. A request that the store refuses as invalid fails again.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Access { source, .. } => !is_refusal(&**source),
@@ -86,8 +90,9 @@ impl Error {
         }
     }
 
-    /// Whether the store does not answer, has no room, or lets nobody in: it is as it was meant to be when that is
-    /// over. A bucket that does not exist, or a path that cannot be a folder, is something else.
+    /// Whether this is an outage: the store does not answer, has no room, or refuses access, and the same request can
+    /// succeed
+    /// when that is over. A bucket that does not exist, or a path that cannot be a folder, is not an outage.
     pub fn is_outage(&self) -> bool {
         use std::io::ErrorKind;
         let Self::Access { source, .. } = self else { return matches!(self, Self::Full { .. }) };
@@ -124,27 +129,29 @@ impl Error {
 /// The answer to a create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
-    /// The object was absent and is there now.
+    /// The object was absent and exists now.
     Yes,
-    /// The store says that it is there, or that somebody else is writing it. It can be one's own earlier try.
+    /// The store answers that the object exists or that another process is writing it. That can be the caller's own
+    /// earlier
+    /// try.
     Refused,
 }
 
 /// An object in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The name, relative to the storage it was listed in.
+    /// The name, relative to the listed storage.
     pub name: String,
-    /// Its size.
+    /// Its size, in bytes.
     pub bytes: u64,
     /// When it was last written, in milliseconds since the epoch, by the store's clock.
     pub modified_ms: i64,
 }
 
-/// A part of a streamed upload; `Err` abandons the upload.
+/// A part of a streamed upload. `Err` abandons the upload.
 pub(crate) type Part = Result<Bytes, Abandoned>;
 
-/// The producer has abandoned the upload: what was uploaded must not become an object.
+/// The producer has abandoned the upload, so the uploaded parts must not become an object.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the upload was abandoned")]
 pub(crate) struct Abandoned;
@@ -153,20 +160,21 @@ pub(crate) struct Abandoned;
 pub(crate) trait Backend: Send + Sync {
     /// Writes a whole object if its name is free. Atomic, and durable when it returns.
     fn create<'a>(&'a self, name: &'a str, content: Bytes) -> BoxFuture<'a, Result<Created, Error>>;
-    /// Writes a whole object, over an old one if there is any. Atomic, and durable when it returns.
+    /// Writes a whole object and replaces an old one, if any. Atomic, and durable when it returns.
     fn put<'a>(&'a self, name: &'a str, content: Bytes) -> BoxFuture<'a, Result<(), Error>>;
-    /// As [`Backend::put`], for content that comes in parts of [`PART_BYTES`]; only the last is smaller.
+    /// Does the same as [`Backend::put`], for content that comes in parts of [`PART_BYTES`]. Only the last part is
+    /// smaller.
     fn upload<'a>(&'a self, name: &'a str, parts: mpsc::Receiver<Part>) -> BoxFuture<'a, Result<(), Error>>;
-    /// Reads a whole object; `None` if there is none.
+    /// Reads a whole object. `None` if it does not exist.
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Error>>;
-    /// Reads a part of an object; `None` if there is no such object.
+    /// Reads a range of an object, in bytes. `None` if the object does not exist.
     fn get_range<'a>(&'a self, name: &'a str, range: Range<u64>) -> BoxFuture<'a, Result<Option<Bytes>, Error>>;
-    /// All objects below a folder (empty: everything), in any order.
+    /// Lists all objects below a folder in any order. The empty name is the root.
     fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, Error>>;
     /// Removes an object. A missing one counts as removed.
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), Error>>;
-    /// Removes what writers below a folder have begun and not touched since this time: their processes are dead. Stores
-    /// that tidy up by themselves have nothing to do.
+    /// Removes the unfinished files below a folder that were last written before this time, because their processes are
+    /// dead. Returns their number. Stores that do this by themselves have nothing to do.
     fn delete_unfinished<'a>(&'a self, _folder: &'a str, _until_ms: i64) -> BoxFuture<'a, Result<usize, Error>> {
         Box::pin(std::future::ready(Ok(0)))
     }
@@ -176,11 +184,11 @@ pub(crate) trait Backend: Send + Sync {
 #[derive(Clone)]
 pub struct Storage {
     backend: Arc<dyn Backend>,
-    /// The location of the backend's root, without a `/` at the end.
+    /// The location of the backend's root, without a trailing `/`.
     uri: String,
-    /// The folder below the backend's root: empty, or with a `/` at the end.
+    /// The folder below the backend's root: empty, or with a trailing `/`.
     folder: String,
-    /// With which it was opened.
+    /// The options with which the storage was opened.
     options: Arc<BTreeMap<String, String>>,
 }
 
@@ -200,7 +208,7 @@ impl Storage {
     /// request. An `http://` endpoint is used as it is, without TLS. Other options are ignored.
     ///
     /// # Errors
-    /// When the location or an option is not valid. Whether it can be reached is seen at the first access.
+    /// When the location or an option is not valid. Whether the store can be reached shows at the first access.
     pub fn open(uri: &str, options: &BTreeMap<String, String>) -> Result<Self, Error> {
         let invalid = |reason: &str| Error::Location { uri: uri.to_owned(), reason: reason.to_owned() };
         match uri.split_once("://") {
@@ -236,7 +244,7 @@ impl Storage {
         Self::new(Arc::new(memory), "memory:".to_owned(), &BTreeMap::new())
     }
 
-    /// Another location, opened with the same options; one in the same store shares its connections.
+    /// Opens another location with the same options. A location in the same store shares the connections.
     pub fn open_beside(&self, uri: &str) -> Result<Self, Error> {
         match uri.strip_prefix(&self.uri).and_then(|rest| rest.strip_prefix('/')) {
             Some(folder) => Ok(Self { folder: String::new(), ..self.clone() }.under(folder)),
@@ -270,10 +278,10 @@ impl Storage {
         self.backend.create(&self.full(name), content).await
     }
 
-    /// Writes an object that is never written with other content: a second try after a lost answer succeeds.
+    /// Writes an object that never has other content. A second try after a lost answer succeeds.
     ///
     /// # Errors
-    /// [`Error::NameTaken`] when the object is there with other content.
+    /// [`Error::NameTaken`] when the object exists with other content.
     pub async fn put_once(&self, name: &str, content: Bytes) -> Result<(), Error> {
         if self.create(name, content.clone()).await? == Created::Yes {
             return Ok(());
@@ -298,12 +306,12 @@ impl Storage {
         self.backend.upload(&self.full(name), parts).await
     }
 
-    /// Reads a whole object; `None` if there is none.
+    /// Reads a whole object. `None` if it does not exist.
     pub async fn get(&self, name: &str) -> Result<Option<Bytes>, Error> {
         self.backend.get(&self.full(name)).await
     }
 
-    /// Reads a part of an object; `None` if there is no such object.
+    /// Reads a range of an object, in bytes. `None` if the object does not exist.
     ///
     /// # Errors
     /// [`Error::TooShort`] when the object ends before the range does.
@@ -315,7 +323,7 @@ impl Storage {
         }
     }
 
-    /// All objects below a folder (empty: everything), by name.
+    /// Lists all objects below a folder by name. The empty name is the root.
     pub async fn list(&self, folder: &str) -> Result<Vec<Entry>, Error> {
         let mut entries = self.backend.list(self.full(folder).trim_end_matches('/')).await?;
         for entry in &mut entries {
@@ -325,8 +333,9 @@ impl Storage {
         Ok(entries)
     }
 
-    /// Removes files that dead processes have begun to write, and not touched since this time by the store's clock.
-    /// Says how many.
+    /// Removes unfinished files of dead processes: those last written before this time by the store's clock, in
+    /// milliseconds.
+    /// Returns their number.
     pub(crate) async fn delete_unfinished(&self, until_ms: i64) -> Result<usize, Error> {
         self.backend.delete_unfinished(self.folder.trim_end_matches('/'), until_ms).await
     }

@@ -1,8 +1,9 @@
 //! Writes checkpoints: run file, manifest, control record, in this order.
 //!
-//! Each step is durable before the next begins, and only the last one counts: a crash between any two leaves files that
-//! nothing refers to. The writer belongs to one attempt. When another attempt has taken over, its writes have no
-//! effect.
+//! Each step is durable before the next one begins, and only the control record completes the checkpoint. So a crash
+//! between two steps leaves files that nothing refers to. A writer belongs to one attempt. When another attempt has
+//! taken
+//! over, its writes have no effect.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,9 +32,9 @@ use crate::staged;
 use crate::storage::{PART_BYTES, Storage};
 use crate::upload;
 
-/// Run files go into the manifest as long as there are less than so many bytes of them.
+/// The most bytes of run files in a manifest. A run file that would exceed this is an object of its own.
 const INLINE_BYTES: u64 = 64 << 10;
-/// The worker in the names of run files: the leader writes for all.
+/// The worker in the names of run files. The leader writes them for all workers.
 const WORKER: &str = "leader";
 
 /// Writes the checkpoints of one attempt. Cheap to clone.
@@ -57,7 +58,7 @@ struct Inner {
 #[derive(Debug)]
 struct Head {
     record: Record,
-    /// For the next record.
+    /// The value of this field in the next record.
     commits_done_upto: CheckpointId,
     /// The history that the attempt's checkpoints belong to.
     history: u32,
@@ -67,7 +68,7 @@ struct Head {
 #[derive(Debug)]
 enum End {
     Fenced(u64),
-    /// It is not known whether this record is part of the log.
+    /// It is unknown whether this record is part of the log.
     Unresolved(Box<Record>),
 }
 
@@ -76,12 +77,12 @@ enum End {
 struct Written {
     last_tried: CheckpointId,
     kept: Kept,
-    /// The checkpoint whose record is being appended, what is kept with it, and what its manifest names.
+    /// The checkpoint whose record is being appended, the next state of `kept`, and what the manifest names.
     pending: Option<(CheckpointRef, Next, Contents)>,
 }
 
 impl Written {
-    /// The checkpoint whose record was being appended is the latest one now.
+    /// Makes the pending checkpoint the latest one, because its record was appended.
     fn pending_counts(&mut self, notes: &mut Notes) {
         if let Some((completed, next, contents)) = self.pending.take() {
             self.kept.completed(next);
@@ -133,7 +134,7 @@ impl Writer {
     /// exception is [`Error::Unresolved`], for which [`Writer::resolve`] may find out.
     pub async fn write(&self, checkpoint: CheckpointId, contents: CheckpointContents) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
-        // Held throughout: checkpoints are written one after the other.
+        // The lock is held to the end, so checkpoints are written one after the other.
         let mut written = inner.written.lock().await;
         let (max_parallelism, key_hash_version) = inner.check(&contents).await?;
         if checkpoint <= written.last_tried {
@@ -184,12 +185,12 @@ impl Writer {
         Ok(inner.store.completed(&completed))
     }
 
-    /// Finds out whether the checkpoint counts whose [`Writer::write`] ended with [`Error::Unresolved`], and has it
-    /// count if nobody else leads the job. It appends the same record again, so that there is one however often it is
-    /// tried.
+    /// Finds out whether a checkpoint is complete whose [`Writer::write`] ended with [`Error::Unresolved`]. Completes
+    /// it if
+    /// no other process leads the job. Each call appends the same record, so the log has it at most once.
     ///
     /// # Errors
-    /// [`Error::Unresolved`] when the storage still gives no answer: it may be called again. Otherwise as
+    /// [`Error::Unresolved`] when the storage still gives no answer. It may be called again. Otherwise the errors of
     /// [`Writer::write`].
     pub async fn resolve(&self, checkpoint: CheckpointId) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
@@ -203,14 +204,15 @@ impl Writer {
         Ok(inner.store.completed(&completed))
     }
 
-    /// Writes a savepoint: a folder of its own below `dir`, which needs nothing outside of it and may be copied
-    /// anywhere. Returns its location. It does not count as a checkpoint.
+    /// Writes a savepoint to a new folder below `dir`. The folder is self-contained and may be copied anywhere. Returns
+    /// its
+    /// location. A savepoint does not count as a checkpoint.
     ///
     /// It holds a copy of the staged output, so that a job that restores it can commit that output even if this job
     /// dies before its own commit. [`Writer::mark_savepoint_committed`] records that this job has committed it.
     ///
     /// # Errors
-    /// When storage fails. A folder without a manifest may remain, which is no savepoint.
+    /// When storage fails. A folder without a manifest may remain. It is not a savepoint.
     ///
     /// Garbage collection removes the folder of a savepoint that failed or whose attempt has ended, unless
     /// [`Writer::hand_over_savepoint`] was called.
@@ -260,12 +262,14 @@ impl Writer {
         Ok(uri)
     }
 
-    /// From now on the savepoint belongs to whoever asked for it: nothing else removes it. Call this before the
-    /// savepoint is reported, and when a job restores a savepoint that was not reported.
+    /// Makes whoever requested the savepoint its owner. Nothing else removes it after this. Call this before the
+    /// savepoint is
+    /// reported, and when a job restores a savepoint that was not reported.
     ///
     /// # Errors
-    /// [`Error::SavepointLocation`] when it was removed meanwhile, because another attempt has long taken this one for
-    /// dead. When storage fails; it can be called again.
+    /// [`Error::SavepointLocation`] when it was removed, because another attempt has taken this one for dead. When
+    /// storage
+    /// fails: the call can be repeated.
     pub async fn hand_over_savepoint(&self, uri: &str) -> Result<()> {
         let folder = self.inner.store.storage().open_beside(uri)?;
         if folder.get(paths::MANIFEST).await?.is_none() {
@@ -286,11 +290,12 @@ impl Writer {
         staged::mark_committed(&self.inner.store.storage().open_beside(uri)?).await
     }
 
-    /// The commits of a checkpoint, and of all before it, are done. Becomes durable with the next checkpoint, or with
-    /// [`Writer::flush`]; until then a new attempt would commit again, which commits must bear anyway.
+    /// Notes that the commits of a checkpoint and of all earlier ones are done. This becomes durable with the next
+    /// checkpoint
+    /// or with [`Writer::flush`]. Until then a new attempt would commit again, so commits must be idempotent.
     ///
     /// # Errors
-    /// When no such checkpoint is complete, or the attempt has ended.
+    /// When no such checkpoint is complete, and when the attempt has ended.
     pub async fn mark_committed(&self, checkpoint: CheckpointId) -> Result<()> {
         let mut head = self.inner.head.lock().await;
         self.inner.check_open(&head)?;
@@ -301,7 +306,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes durable what [`Writer::mark_committed`] noted. For the end of a job, when no checkpoint follows.
+    /// Makes durable what [`Writer::mark_committed`] has noted. It is for the end of a job, when no checkpoint follows.
     pub async fn flush(&self) -> Result<()> {
         {
             let head = self.inner.head.lock().await;
@@ -314,11 +319,12 @@ impl Writer {
     }
 
     /// Removes what no kept checkpoint needs: run files, then manifests, oldest first, then old control records. Files
-    /// that dead attempts have left go when they are [`AGE_MS`](crate::retention::AGE_MS) old: they are looked for at first, and
-    /// then with every [`LOOK_EVERY`](crate::collector::LOOK_EVERY)-th call.
+    /// of dead
+    /// attempts are removed when they are [`AGE_MS`](crate::retention::AGE_MS) old. The first call and then every
+    /// [`LOOK_EVERY`](crate::collector::LOOK_EVERY)-th call look for them.
     ///
     /// # Errors
-    /// When storage fails or a kept manifest cannot be read; nothing is removed that is needed, and the next call
+    /// When storage fails or a kept manifest cannot be read. Nothing that is needed is removed, and the next call
     /// continues.
     pub async fn collect_garbage(&self) -> Result<Collected> {
         let Ok(mut collector) = self.inner.collector.try_lock() else { return Ok(Collected::default()) };
@@ -337,7 +343,7 @@ impl Inner {
         self.notes.lock().expect("no holder of the notes panics")
     }
 
-    /// Refuses contents that do not fit the job, and work for an attempt that has ended.
+    /// Refuses contents that do not fit the job, and requests of an attempt that has ended.
     async fn check(&self, contents: &CheckpointContents) -> Result<(MaxParallelism, u32)> {
         let head = self.head.lock().await;
         self.check_open(&head)?;
@@ -378,7 +384,7 @@ impl Inner {
     }
 
     async fn append_record(&self, head: &mut Head, record: Record) -> Result<()> {
-        // Stays so if this future is dropped while it waits.
+        // This remains if the future is dropped while it waits.
         head.end = Some(End::Unresolved(Box::new(record.clone())));
         match control_log::append(self.store.storage(), self.store.job(), &record).await? {
             Appended::Done => {
@@ -386,7 +392,7 @@ impl Inner {
                 head.end = None;
                 Ok(())
             }
-            // A leader writes one record after the other: none of its own can be in the way.
+            // A leader appends one record after the other, so none of its own records can exist at this number.
             Appended::Fenced(by) if by.leader_epoch == head.record.id.leader_epoch => Err(Error::BrokenLog {
                 job: self.store.job().to_owned(),
                 reason: format!("record {} has the epoch of this leader, who has not written it", by.sequence),
@@ -449,7 +455,9 @@ fn union_values(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Vec<UnionVa
     snapshots.iter().flat_map(of_snapshot).collect()
 }
 
-/// Encodes and uploads what subtasks have handed over. A file below `inline_bytes` is given back instead.
+/// Encodes and uploads the snapshots of subtasks. A file smaller than `inline_bytes` is returned instead, as part of
+/// the
+/// manifest.
 async fn store_run(
     storage: &Storage,
     name: &str,

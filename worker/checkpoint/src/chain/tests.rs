@@ -6,17 +6,17 @@ use super::*;
 
 /// A row's identity and its version.
 type Rows = BTreeMap<u32, u64>;
-/// How many rows are a chunk of the model. A row belongs to a chunk by its identity.
+/// The number of rows in a chunk of the model. The identity of a row determines its chunk.
 const CHUNK: u32 = 4;
 
-/// What happens to a bucket between two barriers, and what becomes of the checkpoint of the second.
+/// What happens to a bucket between two barriers, and whether the checkpoint of the second barrier completes.
 #[derive(Clone, Debug)]
 struct Step {
     changed: Vec<u32>,
     completes: bool,
-    /// All rows are asked for, as for a savepoint.
+    /// All rows are requested, as for a savepoint.
     all: bool,
-    /// The operator hands over all rows although fewer were asked for.
+    /// The operator hands over all rows although fewer were requested.
     whole: bool,
 }
 
@@ -36,7 +36,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// What the files of a chain hold, read in order.
+/// The rows in the files of a chain, read in order.
 fn read(chain: &Chain<usize>, files: &[Rows]) -> Rows {
     chain.links().iter().flat_map(|link| files[link.file].clone()).collect()
 }
@@ -111,9 +111,9 @@ fn a_base_that_is_handed_over_again_is_as_good_as_new() {
 #[test]
 fn rows_that_nobody_has_written_are_refused() {
     let error = after(None, Handed::Nothing, 3, 1).expect_err("no chain");
-    assert_eq!(error, "it has 3 rows, and no more than 0 of them were handed over");
+    assert_eq!(error, "it has 3 rows, and at most 0 of them were handed over");
     after(None, Handed::Changed(0, 2), 3, 1).expect_err("two of three");
-    after(None, Handed::Same, 3, 1).expect_err("as what?");
+    after(None, Handed::Same, 3, 1).expect_err("there is no base");
     let delta = after(None, Handed::Changed(0, 3), 3, 1).expect("all three");
     after(Some(&delta), Handed::Same, 3, 2).expect_err("a delta has no digest");
     after(None, Handed::Nothing, 0, 1).expect("an empty bucket");

@@ -21,7 +21,7 @@ fn live(shares: &[(i64, u16)]) -> BTreeMap<SlotIndex, Vec<i64>> {
     live
 }
 
-/// As (slots, buckets).
+/// The runs as (slots, buckets).
 fn runs(live_shares: &[(i64, u16)], written_shares: &[(i64, u16)]) -> Vec<(Vec<usize>, Vec<i64>)> {
     let runs = alike(&live(live_shares), &written(written_shares)).into_iter();
     runs.map(|(slots, buckets)| (slots.into_iter().map(SlotIndex::index).collect(), buckets)).collect()

@@ -14,13 +14,13 @@ use crate::block;
 use crate::error::{Error, Result};
 use crate::storage::{self, Storage};
 
-/// Files up to this size, in bytes, are read with one request. Of larger ones this much is read first, from the end.
+/// The size of the first read, in bytes, from the end of a file. It reads smaller files completely.
 const FIRST_READ_BYTES: u64 = 256 << 10;
-/// Blocks that are at most this many bytes apart are read with one request.
+/// The most bytes between two blocks that are read with one request.
 const GAP_BYTES: u64 = 128 << 10;
 /// The most bytes that one request reads, unless a single block is larger.
 const REQUEST_BYTES: u64 = 8 << 20;
-/// Requests of one read that are in flight or wait for their turn.
+/// The number of requests of one read that are in flight or wait for a permit.
 const REQUESTS: usize = 16;
 
 /// An open run file.
@@ -45,7 +45,7 @@ pub(crate) struct BlockRows {
 }
 
 impl RunFile {
-    /// Opens a run file that is in memory as a whole.
+    /// Opens a run file that is completely in memory.
     pub(crate) fn from_bytes(object: &str, bytes: Bytes) -> Result<Self> {
         let (start, footer, _) = locate_footer(object, &bytes, bytes.len() as u64)?;
         let Some(start) = start else {
@@ -56,7 +56,7 @@ impl RunFile {
         Ok(Self { object: object.to_owned(), footer, source: Source::Whole(bytes) })
     }
 
-    /// Opens a run file in storage, whose size and footer checksum the manifest has.
+    /// Opens a run file in storage. The manifest has its size and its footer checksum.
     pub(crate) async fn open(
         storage: &Storage,
         name: &str,
@@ -92,7 +92,7 @@ impl RunFile {
         &self.footer
     }
 
-    /// Refuses a file whose key groups are not those that its manifest says.
+    /// Refuses a file whose max parallelism or key hash differs from that of its manifest.
     pub(crate) fn check_keys(&self, max_parallelism: MaxParallelism, key_hash_version: u32) -> Result<()> {
         let identity = &self.footer.identity;
         if identity.max_parallelism != max_parallelism || identity.key_hash_version != key_hash_version {
@@ -105,8 +105,10 @@ impl RunFile {
         Ok(())
     }
 
-    /// Reads blocks, given in the order of the index, and nothing else but small gaps between them. Each request takes a turn
-    /// from when it is sent until its blocks are decoded: turns bound the memory of what is read and not decoded.
+    /// Reads blocks that are given in the order of the index, and the small gaps between them. Each request holds a
+    /// permit of
+    /// `turns` from its start until its blocks are decoded. This bounds the memory of blocks that are read and not
+    /// decoded.
     pub(crate) async fn read_blocks(&self, entries: Vec<BlockEntry>, turns: &Semaphore) -> Result<Vec<BlockRows>> {
         let requests = coalesce(&entries);
         let reads = requests.into_iter().map(|(range, members)| async move {
@@ -121,7 +123,7 @@ impl RunFile {
         Ok(decoded.into_iter().flatten().collect())
     }
 
-    /// Reads a range of blocks. Returns the content and where it starts.
+    /// Reads a range of blocks. Returns the bytes and the offset of the first one in the file.
     async fn fetch(&self, range: Range<u64>) -> Result<(Bytes, u64)> {
         match &self.source {
             Source::Whole(bytes) => {
@@ -130,7 +132,7 @@ impl RunFile {
                 Ok((bytes.slice(start..end), range.start))
             }
             Source::Object { storage, name, checkpoint } => {
-                // The magic before the first block comes with it.
+                // The range that holds the first block also reads the magic before it.
                 let start = if range.start == MAGIC.len() as u64 { 0 } else { range.start };
                 let content = read(storage, name, *checkpoint, start..range.end).await?;
                 if start == 0 {
@@ -156,7 +158,7 @@ struct Decoder {
 }
 
 impl Decoder {
-    /// Decodes blocks out of a part of the file that begins at byte `start`.
+    /// Decodes blocks from a part of the file that begins at byte `start`.
     fn decode_all(&self, content: &Bytes, start: u64, entries: &[BlockEntry]) -> Result<Vec<BlockRows>> {
         let decode = |entry: &BlockEntry| {
             let from = usize::try_from(entry.offset - start).expect("within bytes at hand");
@@ -201,7 +203,7 @@ impl Decoder {
     }
 }
 
-/// Joins neighbouring blocks into requests.
+/// Coalesces neighbouring blocks into requests.
 fn coalesce(entries: &[BlockEntry]) -> Vec<(Range<u64>, Vec<BlockEntry>)> {
     let mut requests: Vec<(Range<u64>, Vec<BlockEntry>)> = Vec::new();
     for entry in entries {
@@ -249,8 +251,8 @@ fn check_footer_crc(object: &str, tail: &[u8], expected: u32) -> Result<()> {
     }
 }
 
-/// Finds the footer at the end of `tail`, the last bytes of a file of `file_bytes`: where it starts in the file, its
-/// bytes, its length. The start is `None` when the tail does not hold all of it.
+/// Finds the footer at the end of `tail`, the last bytes of a file of `file_bytes`. Returns the offset where the footer
+/// starts in the file, its bytes, and its length. The offset is `None` if `tail` does not have the whole footer.
 fn locate_footer<'a>(object: &str, tail: &'a [u8], file_bytes: u64) -> Result<(Option<u64>, &'a [u8], u64)> {
     let corrupt = |reason: &str| Error::corrupt(object, "trailer", reason);
     if file_bytes < (MAGIC.len() + TRAILER) as u64 || tail.len() < TRAILER {
@@ -275,7 +277,7 @@ fn locate_footer<'a>(object: &str, tail: &'a [u8], file_bytes: u64) -> Result<(O
     Ok((Some(file_bytes - TRAILER as u64 - length), footer, length))
 }
 
-/// Writes the footer checksum into the bytes of a run file, if they are long enough to have one.
+/// Writes the right footer checksum into the bytes of a run file, if they are long enough to have one.
 pub(crate) fn seal_footer(bytes: &mut [u8]) {
     let Some(at) = bytes.len().checked_sub(TRAILER) else { return };
     let length = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);

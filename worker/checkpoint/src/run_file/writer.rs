@@ -10,21 +10,21 @@ use super::{
 use crate::block;
 use crate::schema;
 
-/// So many rows are encoded to learn how large rows are, if there are more.
+/// The number of rows that are encoded first to learn their size.
 const SAMPLE_ROWS: usize = 1024;
 
-/// What a finished run file is known by.
+/// The description of a finished run file.
 #[derive(Clone, Debug)]
 pub(crate) struct Finished {
-    /// Bytes of the whole file.
+    /// The size of the whole file, in bytes.
     pub bytes: u64,
-    /// The checksum of its footer, which holds the checksums of all blocks: names the content.
+    /// The checksum of its footer. The footer has the checksums of all blocks, so this identifies the content.
     pub footer_crc: u32,
-    /// What has not been given to `emit` yet: the end of the file, or all of it.
+    /// The bytes that have not been passed to `emit`: the end of the file, or the whole file if it is small.
     pub rest: Vec<u8>,
 }
 
-/// Which rows a block has.
+/// The key group and the bucket of a block's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub key_group: u16,
@@ -46,10 +46,10 @@ pub(crate) struct BlockEncoder {
 }
 
 impl BlockEncoder {
-    /// Cuts rows into blocks. `seen` gets the bytes of each before compression, `next` the block.
+    /// Splits rows into blocks. `seen` gets the bytes of each block before compression, and `next` gets the block.
     ///
     /// # Errors
-    /// The reason why rows have no form, or that of `next`.
+    /// The reason why the rows cannot be encoded, or the error of `next`.
     pub(crate) fn encode(
         &mut self,
         key_hashes: &[u64],
@@ -61,7 +61,8 @@ impl BlockEncoder {
         let mut step = count;
         if count > SAMPLE_ROWS {
             self.fill(key_hashes, rows, 0, SAMPLE_ROWS)?;
-            // Aim a little below the limit, as rows differ in size; what is still too large is cut again.
+            // The aim is a little below the limit, because rows differ in size. A block that is still too large is
+            // split again.
             let fitting = (BLOCK_BYTES * 7 / 8).saturating_mul(SAMPLE_ROWS) / self.raw.len();
             step = count.div_ceil(count.div_ceil(fitting.clamp(1, count)));
         }
@@ -98,7 +99,7 @@ impl Block {
     }
 }
 
-/// Takes blocks in order and gives out full parts.
+/// Takes blocks in order and emits parts of the file as they fill up.
 pub(crate) struct RunWriter<E> {
     footer: FooterProto,
     buffer: Vec<u8>,
@@ -108,7 +109,7 @@ pub(crate) struct RunWriter<E> {
 }
 
 impl<E: FnMut(Vec<u8>) -> Result<(), String>> RunWriter<E> {
-    /// A new run file. Whenever `part_bytes` have come together they go to `emit`.
+    /// Begins a run file. Every `part_bytes` bytes are passed to `emit`.
     pub(crate) fn new(identity: &RunIdentity, part_bytes: usize, emit: E) -> Self {
         let footer = FooterProto {
             min_reader_version: VERSION_OF_BASES,
@@ -123,7 +124,7 @@ impl<E: FnMut(Vec<u8>) -> Result<(), String>> RunWriter<E> {
         Self { footer, buffer: MAGIC.to_vec(), emitted: 0, emit, part_bytes }
     }
 
-    /// Begins a table; the blocks that follow belong to it.
+    /// Begins a table. The blocks that follow belong to it.
     pub(crate) fn begin_table(
         &mut self,
         operator: &str,
@@ -170,7 +171,7 @@ impl<E: FnMut(Vec<u8>) -> Result<(), String>> RunWriter<E> {
         Ok(())
     }
 
-    /// Ends the file.
+    /// Writes the footer and ends the file.
     pub(crate) fn finish(mut self) -> Result<Finished, String> {
         let footer = self.footer.encode_to_vec();
         let footer_crc = crc32c::crc32c(&footer);

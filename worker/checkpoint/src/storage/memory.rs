@@ -59,12 +59,12 @@ impl Memory {
         self.lock().overwrites = true;
     }
 
-    /// How many requests there have been.
+    /// The number of requests so far.
     pub fn requests(&self) -> u64 {
         self.lock().requests
     }
 
-    /// How many ranges were read at the same time at most.
+    /// The most ranges that were read at the same time.
     pub fn reads_at_once(&self) -> usize {
         self.lock().reads_at_once
     }
@@ -183,7 +183,7 @@ impl Backend for Memory {
                 contents.reads += 1;
                 contents.reads_at_once = contents.reads_at_once.max(contents.reads);
             }
-            // Others get their turn to ask, too.
+            // Other readers can start in the meantime.
             tokio::task::yield_now().await;
             self.lock().reads -= 1;
             self.request("read", name, None, |contents| {

@@ -19,7 +19,7 @@ use super::{Backend, Created, Entry, Error, Part};
 
 /// How long one request may take, including the transfer of its body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long and how often a request is retried.
+/// How long a request is retried.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRIES: usize = 8;
 /// Parts of one upload that are sent at the same time.
@@ -89,20 +89,20 @@ impl<S: ObjectStore> Objects<S> {
     async fn upload_parts(&self, path: &Path, mut parts: mpsc::Receiver<Part>) -> Result<(), object_store::Error> {
         let abandoned = |error| object_store::Error::Generic { store: "S3", source: Box::new(error) };
         let mut upload = self.store.put_multipart(path).await?;
-        let mut on_their_way = FuturesUnordered::new();
+        let mut in_flight = FuturesUnordered::new();
         let sent = async {
             while let Some(part) = parts.recv().await {
-                on_their_way.push(upload.put_part(PutPayload::from(part.map_err(abandoned)?)));
-                if on_their_way.len() == PARTS_AT_ONCE {
-                    on_their_way.try_next().await?;
+                in_flight.push(upload.put_part(PutPayload::from(part.map_err(abandoned)?)));
+                if in_flight.len() == PARTS_AT_ONCE {
+                    in_flight.try_next().await?;
                 }
             }
-            while on_their_way.try_next().await?.is_some() {}
+            while in_flight.try_next().await?.is_some() {}
             Ok(())
         };
         let sent = sent.await;
         // A part that arrived after an abort would stay in the store.
-        while on_their_way.next().await.is_some() {}
+        while in_flight.next().await.is_some() {}
         match sent {
             Ok(()) => upload.complete().await.map(|_| ()),
             Err(error) => {

@@ -1,4 +1,4 @@
-//! A job whose state changes between checkpoints, and hands over what it is asked for.
+//! A job whose state changes between checkpoints. Its snapshots have what the checkpoint requests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use eddyline_stream::{Assignment, CheckpointId, KeyGroupSet, OperatorUid, SlotIn
 
 use crate::states::{groups, uid};
 
-/// The operators, their tables, and how many columns identify a row.
+/// The operators, their tables, and the number of columns that identify a row.
 pub const TABLES: [(&str, &str, usize); 3] =
     [("windows", "sums", 1), ("windows", "values", 2), ("sessions", "open", 0)];
 
-/// The index of a table in [`TABLES`], a bucket, and what identifies a row in it.
+/// The index of a table in [`TABLES`], a bucket, and the identity of a row in it.
 pub type Row = (usize, i64, (i64, i64));
 
 /// The version of each row.
@@ -61,11 +61,11 @@ pub fn store(memory: &Memory) -> JobStore {
 pub struct Job {
     assignment: Assignment,
     rows: BTreeMap<Row, Version>,
-    /// When what a slot had of a bucket was dropped last.
+    /// The time of the last drop of each share.
     dropped: BTreeMap<(i64, SlotIndex), u64>,
     now: u64,
     completed: Vec<CheckpointId>,
-    /// A chunk of rows has so many keys.
+    /// The number of keys in a chunk of rows.
     chunk: i64,
 }
 
@@ -75,7 +75,7 @@ impl Job {
         Self { assignment, rows: BTreeMap::new(), dropped: BTreeMap::new(), now: 0, completed: Vec::new(), chunk }
     }
 
-    /// The job in its next attempt, with the state that it restored.
+    /// The job in its next attempt, with the restored state.
     pub fn restarted(&self, slots: u16, state: &State) -> Self {
         let rows = state.iter().map(|(row, version)| (*row, (*version, 0))).collect();
         Self { assignment: self.assignment.rescaled(slots), rows, ..Self::new(slots, self.chunk) }
@@ -106,8 +106,9 @@ impl Job {
         self.rows.iter().map(|(row, (version, _))| (*row, *version)).collect()
     }
 
-    /// What the job hands over at the barrier of a checkpoint. `is_whole` says of which buckets an operator hands over all
-    /// rows, although fewer are asked for.
+    /// What the job hands over at the barrier of a checkpoint. `is_whole` selects the buckets of which an operator
+    /// hands over
+    /// all rows although fewer are requested.
     pub fn contents(
         &mut self,
         checkpoint: CheckpointId,
@@ -144,7 +145,7 @@ impl Job {
                 snapshots.push((uid(operator), slot, snapshot));
             }
         }
-        // What changes from now on is behind the barrier.
+        // Later changes are after the barrier.
         self.now = checkpoint.number();
         CheckpointContents {
             snapshots: Arc::new(snapshots),
@@ -177,7 +178,7 @@ fn table_rows(table: &str, bucket: i64, is_whole: bool, rows: &[(Row, Version)])
     TableRows { table: table.to_owned(), bucket, is_whole, key_hashes, rows }
 }
 
-/// What the operators of a job would have after they have restored these rows.
+/// Adds what the operators of a job have after they have restored these rows.
 fn applied(operator: &str, snapshot: Snapshot, into: &mut State) {
     assert!(snapshot.buckets.is_empty());
     for part in snapshot.keyed {
@@ -195,7 +196,7 @@ fn applied(operator: &str, snapshot: Snapshot, into: &mut State) {
     }
 }
 
-/// What subtasks restore, each for the key groups it owns.
+/// The state that subtasks restore, each for its own key groups.
 pub async fn restored(handle: &CheckpointHandle, assignment: &Assignment) -> State {
     let mut state = State::new();
     for slot in (0..assignment.slots()).map(SlotIndex::new) {
@@ -213,7 +214,7 @@ async fn restore_into(handle: &CheckpointHandle, key_groups: &KeyGroupSet, state
     }
 }
 
-/// A job with checkpoint 7, which has all state, and checkpoint 8, which has what has changed.
+/// A job with checkpoint 7, which has all state, and checkpoint 8, which has the changes.
 pub async fn write_sample(root: &str) -> Job {
     let storage = Storage::open(root, &BTreeMap::new()).expect("a folder");
     let store = JobStore::open(storage, "orders").with_operators(operators(), "");

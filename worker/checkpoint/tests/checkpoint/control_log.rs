@@ -1,7 +1,7 @@
-//! All that can happen to the control log, walked through: two leaders that start repeatedly, requests and answers
-//! that are lost or late, conflicts, and the deletion of old records under a writer that sleeps.
+//! A model check of the control log. It explores everything that can happen with two leaders that start repeatedly,
+//! requests and answers that are lost or late, conflicts, and the deletion of old records while a writer sleeps.
 //!
-//! The window of records that are never deleted is 2 here instead of 64: what matters is that it is finite and not 0.
+//! The number of records that are never deleted is 2 here instead of 64. Only that it is finite and not 0 matters.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use stateright::{Checker, Model, Property};
 const KEEP: u64 = 2;
 const LEADERS: usize = 2;
 
-/// A record, and what its writer believed to come before it.
+/// A record, and the record that its writer believed to be before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Written {
     sequence: u64,
@@ -30,11 +30,11 @@ impl Written {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
-    /// Will look for the newest record and take over.
+    /// Has not started. It will look for the newest record and take over.
     Idle,
-    /// Leads; its head is the last record it knows to be part of the log.
+    /// Leads. Its head is the last record that it knows to be part of the log.
     Leading(Written),
-    /// Appends a record; what it does next is known.
+    /// Appends a record.
     Appending {
         machine: Append,
         record: Written,
@@ -45,18 +45,18 @@ enum Phase {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct State {
-    /// What the store has.
+    /// The records in the store.
     log: BTreeMap<u64, Written>,
-    /// Every record that was created when it was next: what came to pass.
+    /// Every record that was created at the end of the log, in order.
     history: Vec<Written>,
     leaders: Vec<Phase>,
     /// Creates in flight whose writer has stopped waiting.
     late: Vec<Written>,
-    /// Records that their writers take for part of the log.
+    /// Records that their writers believe to be part of the log.
     believed: Vec<Written>,
     next_nonce: u128,
     faults: u32,
-    /// A leader has met a record of its own epoch that it has not written.
+    /// Whether a leader has found a record of its own epoch that it has not written.
     is_broken: bool,
 }
 
@@ -64,11 +64,11 @@ struct State {
 enum Step {
     Start(usize),
     Append(usize),
-    /// The next action of a leader, and what becomes of it.
+    /// The next action of a leader, and its outcome.
     Act(usize, Fate),
     /// A create whose writer has stopped waiting arrives.
     Arrive(usize),
-    /// A leader that does not know what has become of its record appends the same one again, from the beginning.
+    /// A leader that does not know the outcome appends the same record again, from the beginning.
     Again(usize),
     /// A leader removes old records.
     Collect(usize),
@@ -77,13 +77,13 @@ enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Answered,
-    /// Without effect.
+    /// The request has no effect.
     Lost,
-    /// With effect, and the answer is lost.
+    /// The request takes effect, and its answer is lost.
     AnswerLost,
-    /// It is still in flight when the writer stops waiting.
+    /// The request is still in flight when the writer stops waiting.
     Late,
-    /// Refused as a conflict, without effect.
+    /// The request is refused as a conflict and has no effect.
     Conflict,
 }
 
@@ -189,14 +189,14 @@ impl Model for Log {
                 Phase::Leading(_) => {
                     if may_write {
                         steps.push(Step::Append(leader));
-                        // Dies, and comes back as another.
+                        // The leader dies and starts again as a new one.
                         steps.push(Step::Start(leader));
                     }
                     steps.push(Step::Collect(leader));
                 }
                 Phase::Appending { action, .. } => {
-                    // At any moment, and not only when it is unresolved: that takes more faults than can be walked
-                    // through.
+                    // This is possible at any moment, and not only when a record is unresolved: to reach that state
+                    // takes more faults than the model can explore.
                     steps.push(Step::Again(leader));
                     steps.push(Step::Act(leader, Fate::Answered));
                     if state.faults < self.faults_max {

@@ -1,4 +1,4 @@
-//! Savepoints made of what is stored, and what is staged in them.
+//! Savepoints that are copied from storage, and the staged output in them.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ async fn the_latest_checkpoint_of_a_dead_job_becomes_a_savepoint_of_its_own() {
     assert_eq!((copied.uri, copied.checkpoint), (format!("file://{}", path("final")), checkpoint(1)));
     assert!(copied.taken_at_ms > 1_600_000_000_000, "{}", copied.taken_at_ms);
 
-    // What was cut off is asked for again; a later checkpoint does not change what the first try has made.
+    // A repeated copy returns what the first one has made, although there is a later checkpoint.
     let later = contents(&sample(5), &Assignment::even(groups(), 3));
     started.writer.write(checkpoint(2), later).await.expect("written");
     let again = copy_savepoint(&store.uri(), &path("final"), &options()).await.expect("found");
@@ -71,10 +71,10 @@ async fn the_latest_checkpoint_of_a_dead_job_becomes_a_savepoint_of_its_own() {
     let handle = CheckpointHandle::open_uri(&path("final"), &options()).await.expect("opened");
     assert!(handle.is_savepoint());
     assert_restores(&handle, &keys()).await;
-    assert!(handle.open_output().await.expect("looked up").is_some(), "nobody has said that it is committed");
+    assert!(handle.open_output().await.expect("looked up").is_some(), "the output is not known to be committed");
     assert_eq!(handle.get_staged("sink/attempt-1/a").await.expect("a copy"), "rows");
 
-    // The controller finds out in this way whether a savepoint is there.
+    // The controller finds out in this way whether a savepoint exists.
     let itself = copy_savepoint(&path("final"), &path("final"), &options()).await.expect("found");
     assert_eq!(itself.checkpoint, checkpoint(1));
     let error = copy_savepoint(&path("none"), &path("none"), &options()).await.expect_err("not there");
@@ -112,7 +112,7 @@ async fn a_copy_that_was_cut_off_is_made_of_the_checkpoint_that_is_the_latest_no
     started.writer.mark_committed(checkpoint(1)).await.expect("noted");
     started.writer.flush().await.expect("written");
     copy_savepoint(&store.uri(), &path("final"), &options()).await.expect("copied");
-    // The manifest comes last, so this is what a copy leaves that is cut off before it.
+    // The manifest is written last, so an interrupted copy leaves this.
     std::fs::remove_file(path("final/manifest")).expect("removed");
 
     started.writer.write(checkpoint(2), later).await.expect("written");

@@ -1,4 +1,4 @@
-//! No damaged byte goes unseen, and none makes a reader panic.
+//! Every damaged byte is detected, and none makes a reader panic.
 
 use eddyline_checkpoint::storage::Memory;
 use eddyline_checkpoint::{CheckpointHandle, Error, JobStore, fuzz_open_manifest, fuzz_open_run};
@@ -40,7 +40,7 @@ async fn every_damaged_byte_of_a_manifest_and_what_is_in_it_is_found() {
     assert!(matches!(restore_all(&store).await, Err(Error::MissingManifest { .. })));
 }
 
-/// A savepoint and the name of its run file: its rows are always in a file of their own.
+/// A savepoint and the name of its run file. A savepoint has its rows in a file of their own, whatever their size.
 async fn savepoint(memory: &Memory, keys: &Keys) -> (CheckpointHandle, String) {
     let started = start(memory).await;
     let uri = started

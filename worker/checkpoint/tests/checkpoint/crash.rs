@@ -1,4 +1,4 @@
-//! The process dies, or storage fails, at every single request; what was complete stays readable and whole.
+//! The process dies or storage fails at each request in turn. Completed checkpoints stay readable and complete.
 
 use eddyline_checkpoint::storage::{Fault, Memory};
 use eddyline_checkpoint::{Error, Writer};
@@ -6,7 +6,7 @@ use eddyline_stream::{Assignment, CheckpointId};
 
 use crate::states::{self, assert_restores, checkpoint, contents, groups, sample, start};
 
-/// A state that is too large for a manifest, so that there is a run file too.
+/// A state that is too large for a manifest, so it has a run file.
 fn large(seed: i64) -> states::Keys {
     let mut keys = sample(seed);
     keys.insert(("windows".into(), "sums".into(), 7), (seed..seed + 6000).collect());
@@ -21,7 +21,7 @@ async fn write(writer: &Writer, number: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// The requests of a second attempt that writes checkpoints 3 to 5 behind two complete ones.
+/// The range of requests of a second attempt that writes checkpoints 3 to 5 after two completed ones.
 async fn scenario() -> (Memory, u64, u64) {
     let memory = Memory::new();
     let writer = start(&memory).await.writer;
@@ -43,8 +43,9 @@ async fn scenario() -> (Memory, u64, u64) {
     (whole, first, first + memory.requests() - before)
 }
 
-/// Runs the scenario's second attempt with a fault; the number of the last checkpoint that was reported complete, and how
-/// the attempt went.
+/// Runs the scenario's second attempt with a fault. Returns the number of the last checkpoint that was reported
+/// complete,
+/// and the result of the attempt.
 async fn run(memory: &Memory, request: u64, fault: Fault) -> (u64, Result<(), Error>) {
     memory.plan(request, fault);
     let mut last = 2;
@@ -93,7 +94,7 @@ async fn dying_at_any_request_leaves_the_last_complete_checkpoint() {
         assert!(outcome.is_err(), "request {request} fails");
         seen.insert(assert_recovers(&memory.copy(), reported, &format!("dead at request {request}")).await);
     }
-    assert_eq!(seen.len(), 4, "deaths before each checkpoint and behind the last");
+    assert_eq!(seen.len(), 4, "deaths before each checkpoint and after the last");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Checkpoints that have what has changed, and what is made of them.
+//! Checkpoints with deltas, and savepoints that are copied from them.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::changing::{self, Job, State, restored};
 use crate::states::{self, checkpoint};
 
-/// Earlier run files that a manifest may refer to, and its own.
+/// The most run files that a manifest may refer to, including its own.
 const FILES_MAX: usize = 16;
 
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ enum Step {
         bucket: i64,
         keys: Vec<i64>,
     },
-    /// Of all slots, or of every second one.
+    /// Drops the shares of a bucket: those of all slots, or of every second one.
     Drop {
         bucket: i64,
         all: bool,
@@ -31,7 +31,7 @@ enum Step {
         whole: Option<i64>,
         completes: bool,
     },
-    /// A new attempt, with so many slots.
+    /// Starts a new attempt.
     Restart {
         slots: u16,
     },
@@ -57,7 +57,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 1..90)
 }
 
-/// A job, what storage has of it, and what it should have.
+/// A job, its storage, and the state that the storage should have.
 struct World {
     memory: Memory,
     writer: Writer,
@@ -100,7 +100,7 @@ impl World {
         let number = checkpoint(self.number);
         let contents = self.job.contents(number, all, |bucket| Some(bucket) == whole);
         if !completes {
-            // Storage fails at the run file or at the manifest, whichever comes first.
+            // Storage fails at the run file, or at the manifest if there is no run file.
             self.memory.plan(self.memory.requests(), Fault::Before);
             let error = self.writer.write(number, contents).await.expect_err("storage fails");
             assert!(error.is_retryable() && !error.ends_attempt(), "{error}");
@@ -119,7 +119,7 @@ impl World {
         assert_eq!(tables.map(|table| table.rows).sum::<u64>(), self.latest.len() as u64);
     }
 
-    /// What is copied stands alone and has no row twice.
+    /// Checks that a copy is self-contained and has each row once.
     async fn copy(&self) {
         let Some(handle) = self.handle().await else { return };
         let target = Storage::in_memory(Memory::new());
@@ -152,7 +152,7 @@ proptest! {
     }
 }
 
-/// A job with state of which little changes.
+/// A job with a large state, few rows of which change.
 async fn begun(memory: &Memory, rows: i64) -> (Writer, Job) {
     let started = changing::store(memory).start_attempt(states::identity()).await.expect("started");
     let mut job = Job::new(2, 16);
@@ -238,11 +238,11 @@ async fn what_does_not_build_on_the_latest_checkpoint_is_refused() {
     let mut all = contents.clone();
     all.since = None;
     let error = refused(2, all).await;
-    assert!(error.contains("rows, and no more than"), "{error}");
+    assert!(error.contains("rows, and at most"), "{error}");
     writer.write(checkpoint(3), contents).await.expect("what was meant");
 }
 
-/// What the operators must not hand over.
+/// Snapshots that an operator must not hand over.
 #[tokio::test]
 async fn rows_that_cannot_be_told_apart_are_handed_over_whole() {
     use std::sync::Arc;
@@ -289,7 +289,7 @@ async fn a_savepoint_in_a_folder_is_made_of_a_chain() {
     assert_eq!(restored(&copy, &job.assignment().rescaled(3)).await, job.state());
 }
 
-/// Changes, a checkpoint, and what else a job does for it.
+/// Changes state, writes a checkpoint, and does what else a job does for it.
 async fn write(writer: &Writer, job: &mut Job, number: u64) -> Result<(), Error> {
     (0..200).for_each(|key| job.change(0, 1 + key % 2, key * i64::try_from(number).expect("small")));
     (0..40).for_each(|key| job.change(2, 0, key));
@@ -322,7 +322,7 @@ async fn dying_or_failing_at_any_request_leaves_a_chain_that_is_whole() {
             let latest = started.latest.expect("a checkpoint");
             let mut job = job.restarted(2, &restored(&latest, job.assignment()).await);
             memory.plan(memory.requests() + request, fault);
-            // What each checkpoint would hold.
+            // The state that each checkpoint should have.
             let mut states = BTreeMap::from([(3, job.state())]);
             for number in 4..=last {
                 let written = write(&started.writer, &mut job, number).await;

@@ -20,7 +20,7 @@ async fn an_older_attempt_is_fenced_off_by_name() {
     let error = old.writer.write(checkpoint(2), contents(&sample(2), &two_slots())).await.expect_err("fenced");
     assert_eq!(error.to_string(), "attempt 1 of job orders is fenced off: attempt 2 has taken over");
     assert!(error.ends_attempt() && !error.is_retryable());
-    // For good, and for everything.
+    // No later request of this attempt succeeds either.
     assert!(matches!(old.writer.mark_committed(checkpoint(1)).await, Err(Error::Fenced { .. })));
     assert!(matches!(old.writer.collect_garbage().await, Err(Error::Fenced { .. })));
     new.writer.write(checkpoint(2), contents(&sample(7), &two_slots())).await.expect("written");
@@ -61,7 +61,7 @@ async fn a_folder_that_is_emptied_under_an_attempt_ends_it_and_whatever_follows_
     assert!(matches!(error, Error::Vanished { .. }) && error.ends_attempt() && !error.is_retryable(), "{error}");
     assert!(error.to_string().contains("the checkpoints of job orders in memory:/orders have vanished"), "{error}");
     empty();
-    // It must not take the job for one that has never run. Another process cannot know.
+    // This process must not treat the job as one that has never run. Another process cannot know.
     let error = store.start_attempt(states::identity()).await.expect_err("vanished");
     assert!(matches!(error, Error::Vanished { .. }), "{error}");
     assert_eq!(start(&memory).await.attempt, Attempt::new(1));
@@ -71,7 +71,8 @@ async fn a_folder_that_is_emptied_under_an_attempt_ends_it_and_whatever_follows_
 async fn when_the_outcome_is_not_known_the_attempt_ends_and_the_next_finds_out() {
     let memory = Memory::new();
     let started = start(&memory).await;
-    // The manifest is the first request of a small checkpoint, the control record the second; then all is silent.
+    // The first request of a small checkpoint is for the manifest and the second one is for the control record. Nothing
+    // answers after that.
     let next = memory.requests();
     memory.plan(next + 1, Fault::After);
     (2..40).for_each(|request| memory.plan(next + request, Fault::Before));
@@ -199,7 +200,7 @@ async fn what_a_predecessor_left_does_not_keep_a_job_that_begins_anew_from_start
 
         let begun = || states::store(&memory).with_start("uid/2").beginning_anew();
         for _ in 0..2 {
-            // Also when the process comes back before its first checkpoint.
+            // The same holds when the process restarts before its first checkpoint.
             let started = begun().start_attempt(identity).await.unwrap_or_else(|error| panic!("{what}: {error}"));
             assert!(started.latest.is_none() && started.uncommitted.is_empty(), "{what}");
             assert_eq!(started.last_checkpoint, Some(checkpoint(1)), "{what}: numbers continue");

@@ -1,4 +1,6 @@
-//! Savepoints of all forms must open for ever. `examples/write_fixture.rs` has written them; it is not run again.
+//! Savepoints of all format versions must open in every later release. `examples/write_fixture.rs` has written them. It
+//! is
+//! not run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +25,7 @@ async fn assert_golden(handle: &CheckpointHandle, version: u32) {
     assert_eq!(handle.splits(&uid("source"))[0]["position"]["offset"], 17);
     assert_eq!(handle.committables()[&uid("sink")][0]["file"], "part-0");
     let fit = handle.fit(&states::named(["windows", "sessions", "source", "sink"]), &BTreeSet::new()).expect("it fits");
-    assert!(!fit.is_compared, "this form does not say what operators compute");
+    assert!(!fit.is_compared, "this version does not record what operators compute");
     assert_restores(handle, &sample(100)).await;
     let owned = handle.assignment().rescaled(2).key_groups_of(SlotIndex::new(1));
     let snapshot = handle.restore(&uid("windows"), &owned).await.expect("restored");
@@ -50,8 +52,8 @@ async fn checkpoints_of_each_form_open_through_their_control_log() {
     }
 }
 
-/// Written by the first release with histories: checkpoint 2 of the first one is not committed and was skipped,
-/// checkpoint 3 of the second one is committed.
+/// The first release with histories has written this. Checkpoint 2 of the first history is not committed and was skipped.
+/// Checkpoint 3 of the second one is committed.
 #[tokio::test]
 async fn a_control_log_with_two_histories_opens() {
     let storage = Storage::open(&location(1, "histories"), &BTreeMap::new()).expect("a folder");
@@ -65,8 +67,9 @@ async fn a_control_log_with_two_histories_opens() {
     assert_ne!(first, Some(second));
 }
 
-/// The bytes that this release writes are still the bytes of the oldest form that has all of it, so that a change of the
-/// form is seen. What may differ are the random nonces of control records.
+/// The bytes that this release writes are still those of the oldest format version that has all fields in use. So the
+/// test
+/// detects a change of the format. The random nonces of control records may differ.
 #[tokio::test]
 async fn this_release_writes_the_oldest_form_that_has_all_of_it() {
     for version in [1, 2] {
@@ -90,7 +93,7 @@ async fn this_release_writes_the_oldest_form_that_has_all_of_it() {
     }
 }
 
-/// Checkpoint 8 has what has changed since checkpoint 7, in the manifest; all else is in the run file of checkpoint 7.
+/// Checkpoint 8 has the changes since checkpoint 7 in its manifest. All other rows are in the run file of checkpoint 7.
 #[tokio::test]
 async fn a_checkpoint_with_what_has_changed_opens_and_is_written_like_that() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! Which checkpoints follow on from one another, and what is known of the output of those that were skipped.
+//! Which checkpoints belong to the same history, and what is known about the output of those that were skipped.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn job(root: &str) -> JobStore {
     JobStore::open(Storage::open(root, &options()).expect("a folder"), "orders")
 }
 
-/// The next start that begins from something else than the latest checkpoint.
+/// The next start, from something else than the latest checkpoint.
 async fn begun(root: &str, token: &str, restored: Option<&CheckpointHandle>) -> (Started, String) {
     let store = job(root).with_start(token).beginning_anew();
     let started = store.start_attempt(states::identity()).await.expect("started");
@@ -94,7 +94,7 @@ async fn a_start_from_anything_else_begins_a_history_that_goes_on_when_the_job_d
         assert_eq!(resumed(&root).await.1, drawn, "the next attempt follows on");
         known.push(drawn);
     }
-    // A start that came to nothing leaves no history behind.
+    // A start without a checkpoint leaves no history behind.
     begun(&root, "5", None).await;
     assert_eq!(Some(&resumed(&root).await.1), known.last());
 }
@@ -113,7 +113,7 @@ async fn what_was_skipped_stays_open_whatever_is_committed_afterwards() {
     write(&root, &second, 3).await;
     let (third, _) = resumed(&root).await;
     let ids = |open: &[eddyline_checkpoint::CompletedCheckpoint]| open.iter().map(|open| open.id).collect::<Vec<_>>();
-    assert_eq!(ids(&third.uncommitted), [checkpoint(3)], "nobody has asked for what was skipped");
+    assert_eq!(ids(&third.uncommitted), [checkpoint(3)], "the skipped checkpoint is not among them");
     assert_eq!(ids(&third.skipped), [checkpoint(2)]);
     commit(&third, 3).await;
     third.writer.collect_garbage().await.expect("collected");
@@ -126,7 +126,7 @@ async fn what_was_skipped_stays_open_whatever_is_committed_afterwards() {
     assert_eq!(copied.open_output().await.expect("looked up"), Some(history));
     assert_eq!(copied.get_staged("sink/attempt-1/2").await.expect("a copy"), "rows");
 
-    // It is listed no longer than others.
+    // It stays in control records no longer than other checkpoints.
     for number in 4..=5 {
         write(&root, &third, number).await;
         commit(&third, number).await;

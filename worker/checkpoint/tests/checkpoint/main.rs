@@ -1,4 +1,4 @@
-//! Checkpoints end to end: written, restored, damaged, cut off, taken over, tidied up.
+//! End-to-end tests of checkpoints: writing, restoring, damage, crashes, fencing, garbage collection.
 
 mod changing;
 mod control_log;

@@ -1,4 +1,4 @@
-//! Checkpoints say what operators compute and what their tables hold, and state is found by that.
+//! Checkpoints record what operators compute and what their tables hold, and a restore finds state by that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn batch(columns: &[(&str, i64)]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), values).expect("columns")
 }
 
-/// A table with columns that hold this.
+/// A table, with what each of its columns holds.
 fn table(name: &str, holds: &[&str]) -> StateTable {
     let names: Vec<String> = (0..holds.len()).map(|index| format!("c_{index}")).collect();
     let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Int64, true)).collect();
@@ -42,14 +42,14 @@ async fn written(with_meanings: bool) -> CheckpointHandle {
     states::store(&memory).latest().await.expect("read").expect("a checkpoint")
 }
 
-/// The same as a savepoint whose meanings and columns a later release has spelled in another way.
+/// The same as a savepoint, with meanings and columns in a form that only a later release knows.
 async fn spelled_otherwise(folder: &std::path::Path) -> CheckpointHandle {
     let (writer, contents) = job(&Memory::new(), true).await;
     let dir = folder.display().to_string();
     let uri = writer.write_savepoint(&dir, checkpoint(1), &contents).await.expect("saved");
     let path = format!("{}/manifest", uri.strip_prefix("file://").expect("a local folder"));
     let mut bytes = std::fs::read(&path).expect("a manifest");
-    // The spelling follows the name of the operator, and the kind follows the spelling.
+    // The encoded message has the operator's name, then the version of the form, then the kind.
     let known = [b"out/old".as_slice(), &[0x10, 1, 0x1a]].concat();
     let at = bytes.windows(known.len()).position(|window| window == known).expect("an operator");
     bytes[at + known.len() - 2] = 2;
@@ -98,7 +98,7 @@ async fn job(memory: &Memory, with_meanings: bool) -> (Writer, CheckpointContent
     (writer, contents)
 }
 
-/// What an operator of the job gets, by table.
+/// The values that an operator of the job restores, by table.
 async fn restored(handle: &CheckpointHandle, job: &JobOperator) -> BTreeMap<String, Vec<i64>> {
     let fit = handle.fit(std::slice::from_ref(job), &BTreeSet::new()).expect("it fits");
     let recorded = fit.recorded(&job.uid).expect("its state was found");
@@ -189,7 +189,7 @@ async fn state_whose_meaning_is_spelled_in_a_way_that_is_not_known_is_found_by_i
     let found = restored(&handle, &job).await;
     assert_eq!(found, expected(&[("groups", &[1, 10, 20]), ("distinct_0", &[1, 100]), ("distinct_1", &[1, 200])]));
 
-    // Nor is it found by the name that operators had before meanings were written.
+    // It is not found by the former name of the operator either.
     let job = operator("out/new", "1 min", &["SUM(a)", "SUM(b)"], tables());
     let error = handle.fit(std::slice::from_ref(&job), &BTreeSet::new()).expect_err("it fits nobody").to_string();
     assert!(error.contains("operator out/old has state"), "{error}");

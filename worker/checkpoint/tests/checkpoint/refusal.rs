@@ -1,4 +1,4 @@
-//! State that does not fit a job is refused with everything that a person needs to see.
+//! State that does not fit a job is refused with a complete explanation.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

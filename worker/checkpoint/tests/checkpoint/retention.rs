@@ -1,4 +1,4 @@
-//! What is kept and what goes.
+//! Garbage collection: what is kept and what is removed.
 
 use bytes::Bytes;
 use eddyline_checkpoint::collector::LOOK_EVERY;
@@ -39,7 +39,7 @@ async fn what_a_dead_attempt_has_left_goes_when_it_is_old() {
     let memory = Memory::new();
     let assignment = Assignment::even(groups(), 1);
     start(&memory).await.writer.write(checkpoint(1), contents(&sample(1), &assignment)).await.expect("written");
-    // Of a checkpoint that was never completed.
+    // This belongs to a checkpoint that was never completed.
     memory.poke("orders/chk/0000000002-1/manifest", "half");
     memory.poke("orders/state/0000000001/leader/0000000002.run", "half");
     memory.set_time(AGE_MS - 1);

@@ -1,4 +1,4 @@
-//! What is written comes back, whoever asks for it.
+//! Restored state is the written state, whatever the parallelism.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ async fn a_restored_subtask_gets_the_values_of_every_former_subtask() {
 
 #[tokio::test]
 async fn rows_in_large_blocks_come_back_too() {
-    // 40 000 rows in two key groups: several blocks each, a file of its own, read by ranges.
+    // 40 000 rows in two key groups have several blocks each. They have a file of their own, which is read by ranges.
     let memory = Memory::new();
     let few = eddyline_stream::MaxParallelism::try_from(2).expect("a power of two");
     let identity = eddyline_checkpoint::JobIdentity { max_parallelism: few, ..states::identity() };

@@ -1,4 +1,4 @@
-//! Checkpoints in a real S3 service: `e2e/services/s3/server.sh` builds and runs one on a port of its own.
+//! Checkpoints in a real S3 service: `e2e/services/s3/server.sh` builds one and runs it on a port of its own.
 
 use std::collections::BTreeMap;
 use std::process::Command;
