@@ -19,7 +19,7 @@ use arrow::error::ArrowError;
 use crate::Error;
 use crate::schema::map_fields;
 
-/// Which values are not NULL. It needs no memory while all are.
+/// Which values are not NULL. It uses no memory as long as there is no NULL.
 #[derive(Debug, Default)]
 pub(crate) struct Validity {
     bits: Option<BooleanBufferBuilder>,
@@ -197,7 +197,7 @@ impl Strings {
     fn take(&mut self) -> Result<VariableParts, ArrowError> {
         let fresh = Self::new(self.rows_usual);
         let taken = std::mem::replace(self, fresh);
-        // The next batch is probably similar.
+        // The next batch probably has a similar size.
         self.bytes.reserve(taken.bytes.len());
         let Self { bytes, offsets, mut validity, .. } = taken;
         Ok((OffsetBuffer::new(ScalarBuffer::from(offsets)), bytes, validity.finish()))
@@ -355,7 +355,7 @@ impl Column {
     /// A column for values of a field.
     ///
     /// # Errors
-    /// The type is no SQL type. `format` is for the message.
+    /// The type is not a SQL type. `format` is for the message.
     pub(crate) fn new(field: &Field, rows_usual: usize, format: &'static str) -> Result<Self, Error> {
         Ok(match field.data_type() {
             DataType::Boolean => {
@@ -510,7 +510,7 @@ impl Column {
             }
             Self::Map(maps) => {
                 let DataType::Struct(fields) = maps.entries.data_type() else {
-                    return Err(ArrowError::SchemaError("the entries of a map are no struct".to_owned()));
+                    return Err(ArrowError::SchemaError("the entries of a map are not a struct".to_owned()));
                 };
                 let keys = maps.keys.finish(fields[0].data_type())?;
                 let values = maps.values.finish(fields[1].data_type())?;

@@ -166,8 +166,9 @@ impl FormatConfig {
 
 #[cfg(feature = "io")]
 impl FormatConfig {
-    /// Makes a decoder. `schema` has all physical columns of the table, `projection` the indices of those wanted, in
-    /// the order of the output; `batch_rows` is how many rows a batch usually gets.
+    /// Makes a decoder. `schema` has all physical columns of the table. `projection` has the indices of the columns to
+    /// read, in
+    /// the order of the output. `batch_rows` is the usual number of rows of a batch.
     ///
     /// # Errors
     /// The format does not support the type of a column, or has no records.
@@ -229,7 +230,7 @@ impl OptionReader<'_> {
         self.options.get(&key)
     }
 
-    /// An option read with `parse`, which says what is expected; the error is completed with key and value.
+    /// Reads an option with `parse`, whose error says what is expected. The key and the value are added to the error.
     pub(crate) fn parsed<T, E: fmt::Display>(
         &mut self,
         name: &str,

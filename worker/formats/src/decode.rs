@@ -67,17 +67,21 @@ pub struct Lines {
     pub bad: Option<BadRecord>,
 }
 
-/// Reads records into columns. Made from the table's physical schema and a projection; batches have the projected
-/// columns.
+/// Reads records into columns. A decoder is made from the table's physical schema and a projection. Its batches have
+/// the
+/// projected columns.
 pub trait RecordDecoder: Send {
     /// The schema of the batches.
     fn schema(&self) -> &SchemaRef;
 
-    /// Reads one record. Returns how many rows it has added: one; or none, if the record is empty, JSON `null`, or a comment;
-    /// in the formats of changelogs two for an update, and any number for a change of several rows.
+    /// Reads one record and returns the number of rows that it has added. This is usually one. It is none if the record
+    /// is
+    /// empty, JSON `null`, or a comment. In the formats of changelogs it is two for an update, and any number for a
+    /// change of
+    /// several rows.
     ///
     /// # Errors
-    /// The record cannot be read. Nothing of it stays in the batch.
+    /// The record cannot be read. Nothing of it remains in the batch.
     fn decode(&mut self, record: &[u8]) -> Result<usize, BadRecord>;
 
     /// Reads a record without a value, such as a Kafka tombstone. It gives a row only in formats that have such
@@ -89,9 +93,12 @@ pub trait RecordDecoder: Send {
         Ok(0)
     }
 
-    /// Reads lines until `rows_max` rows are in the batch, the batch is full, a line is bad, or the last complete line
-    /// is read. A line that gives several rows may exceed `rows_max`. With `at_end` the last line needs no line end. Zero
-    /// bytes consumed, no bad line and not `at_end` means that the buffer has no complete line: append more bytes.
+    /// Reads lines until the batch has `rows_max` rows, the batch is full, a line is bad, or the last complete line is
+    /// read. A
+    /// line that gives several rows may exceed `rows_max`. With `at_end` the last line needs no line end. If zero bytes
+    /// are
+    /// consumed, no line is bad and `at_end` is not set, the buffer has no complete line: the caller must append more
+    /// bytes.
     fn decode_lines(&mut self, buffer: &[u8], rows_max: usize, at_end: bool) -> Lines;
 
     /// The number of rows of the batch.
@@ -117,14 +124,14 @@ pub trait RecordDecoder: Send {
 pub(crate) struct Intake {
     /// The batch's schema.
     pub(crate) schema: SchemaRef,
-    /// Finished rows.
+    /// The number of finished rows.
     pub(crate) rows: usize,
     /// The number of bytes of records since the last flush. No buffer of the batch is longer.
     bytes: usize,
 }
 
 impl Intake {
-    /// Starts with the projected columns of a table.
+    /// Starts a batch with the projected columns of a table.
     pub(crate) fn new(schema: &SchemaRef, projection: &[usize]) -> Result<Self, Error> {
         let columns = schema.fields().len();
         if let Some(index) = projection.iter().copied().find(|index| *index >= columns) {
@@ -137,7 +144,7 @@ impl Intake {
     /// Accounts for a record.
     ///
     /// # Errors
-    /// The record is too long, or the batch should have been flushed long ago.
+    /// The record is too long, or the batch would have 2 GiB of records or more.
     #[inline]
     pub(crate) fn take(&mut self, record: &[u8]) -> Result<(), BadRecord> {
         if record.len() > RECORD_BYTES_MAX {
@@ -157,7 +164,7 @@ impl Intake {
         self.bytes >= BATCH_BYTES_MAX
     }
 
-    /// Makes the batch and starts a new one.
+    /// Returns the batch and starts a new one.
     pub(crate) fn flush(&mut self, columns: &mut [Column]) -> Result<RecordBatch, Error> {
         let arrays = columns
             .iter_mut()
@@ -172,8 +179,9 @@ impl Intake {
     }
 }
 
-/// Feeds lines to a decoder. `line_end` finds the newline that ends the first line of what it gets; `skipping`
-/// remembers, from buffer to buffer, that the rest of an overlong line is being skipped.
+/// Decodes the lines of a buffer. `line_end` finds the newline that ends the first line of its argument. `skipping`
+/// remembers
+/// from buffer to buffer that the rest of an overlong line is being skipped.
 pub(crate) fn decode_lines<D: RecordDecoder>(
     decoder: &mut D,
     buffer: &[u8],

@@ -42,7 +42,7 @@ impl EncodedRecords {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -105,7 +105,7 @@ impl EncodedRecords {
     }
 }
 
-/// The columns of a batch, for a format that writes inserts only. Checks that they are those that its encoder was made for.
+/// The columns of a batch, for a format that writes only inserts. Checks that the encoder was made for these columns.
 pub(crate) fn inserts<'a>(
     format: &'static str,
     batch: &'a Batch,

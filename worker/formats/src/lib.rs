@@ -64,23 +64,23 @@ pub enum Error {
         /// The number of columns.
         columns: usize,
     },
-    /// A format of whole files was asked for records, or the other way round.
+    /// A format of whole files is used for records, or the other way round.
     #[error("format '{format}' {reason}")]
     Framing {
         /// Which format.
         format: &'static str,
-        /// What it does not do.
+        /// What it does not support.
         reason: &'static str,
     },
     /// A batch does not have the columns that the encoder was made for.
     #[error("the batch does not fit the table: {0}")]
     Batch(String),
-    /// A row that is no insert, for a format that writes inserts only; the planner should have refused it.
+    /// A row that is not an insert, for a format that writes only inserts. The planner should have refused the table.
     #[error("format '{format}' cannot write a row")]
     NotInsertOnly {
         /// Which format.
         format: &'static str,
-        /// What the row is.
+        /// The kind of the row.
         source: eddyline_stream::NotInsertOnly,
     },
     /// A column of a file that is missing or has a type that does not fit the table.

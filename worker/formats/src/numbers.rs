@@ -25,7 +25,7 @@ pub(crate) enum Decimal {
     TooLarge,
 }
 
-/// Reads `[+-]digits[.digits][e[+-]digits]`. `None` if the text is no such number.
+/// Reads `[+-]digits[.digits][e[+-]digits]`. `None` if the text has another form.
 pub(crate) fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Option<Decimal> {
     let (negative, rest) = match text.first()? {
         b'-' => (true, &text[1..]),
@@ -88,13 +88,13 @@ fn parse_exponent(text: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// Reads a floating-point number; besides digits there are `NaN`, `Infinity` and `-Infinity`.
+/// Reads a floating-point number, including `NaN`, `Infinity` and `-Infinity`.
 pub(crate) fn parse_float<T: std::str::FromStr>(text: &str) -> Option<T> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_number =
         unsigned.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
     match unsigned {
-        // Its sign says nothing.
+        // A sign before NaN is accepted and has no meaning.
         "NaN" => unsigned.parse().ok(),
         "Infinity" => text.parse().ok(),
         _ if is_number => text.parse().ok(),
@@ -102,8 +102,11 @@ pub(crate) fn parse_float<T: std::str::FromStr>(text: &str) -> Option<T> {
     }
 }
 
-/// Writes a decimal. `plain` writes the digits of its scale; otherwise there are no zeros at the end, and what would
-/// need zeros to be written out has an exponent: `1.50` is `1.5`, `100` is `1E+2`, and `0.000000027` is `2.7E-8`.
+/// Writes a decimal. With `plain` it has the digits of its scale. Otherwise trailing zeros are left out, and a number
+/// that
+/// would need zeros before its digits or after them has an exponent: `1.50` is `1.5`, `100` is `1E+2`, and
+/// `0.000000027` is
+/// `2.7E-8`.
 pub(crate) fn write_decimal(unscaled: i128, scale: i8, plain: bool, out: &mut Vec<u8>) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(unscaled.unsigned_abs()).as_bytes();

@@ -12,7 +12,7 @@ use crate::columns::{Column, Tick};
 use crate::datetime::{self, TimestampStyle};
 use crate::numbers::{self, Decimal};
 
-/// The text is no value of the column's type. Has what was expected.
+/// The text is not a value of the column's type. The field names what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mismatch(pub(crate) &'static str);
 
@@ -78,7 +78,7 @@ fn timestamp_mismatch(style: TimestampStyle, utc: bool) -> Mismatch {
 pub(crate) enum Written {
     /// A number or boolean, which needs no quotes in any format.
     Bare,
-    /// A text: a date, a time, base64, or a number that is none (`NaN`).
+    /// A text: a date, a time, base64, or one of `NaN`, `Infinity` and `-Infinity`.
     Text,
 }
 

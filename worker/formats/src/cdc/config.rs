@@ -10,11 +10,11 @@ use crate::json;
 /// The options of a format of change data capture.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Whose messages they are.
+    /// The tool whose messages are read and written.
     pub dialect: Dialect,
     /// How the rows in messages are read and written.
     pub rows: json::Config,
-    /// `debezium-json.schema-include`: messages have their schema beside them, and are in `payload`.
+    /// `debezium-json.schema-include`: the field `payload` has the message, and another field has its schema.
     pub schema_include: bool,
     /// `canal-json.database.include`: only changes in databases whose whole name matches are read.
     pub databases: Option<Regex>,

@@ -1,7 +1,7 @@
 //! Reads messages into rows and their kinds.
 //!
-//! A message is passed twice: first its parts are found (`envelope`), then its rows are read, the old one before the new one.
-//! Of a message that cannot be read no row stays.
+//! A message is scanned twice. The first pass finds its parts (`envelope`). The second one reads its rows, the old one
+//! before the new one. No row of a bad message remains in the batch.
 
 use arrow::datatypes::SchemaRef;
 use eddyline_stream::{Batch, KindsBuilder};
@@ -15,7 +15,7 @@ use crate::decode::{BadRecord, Intake, Lines, RecordDecoder, decode_lines};
 use crate::json::RowReader;
 use crate::json::scan::{Scan, Scanner, fault};
 
-/// The parts of a message, as [`parts`] is asked for them.
+/// The parts of a message, in the order in which [`parts`] looks for them.
 const BEFORE: usize = 0;
 const AFTER: usize = 1;
 const OPERATION: usize = 2;
@@ -35,10 +35,10 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Makes a decoder of the projected columns of a table.
+    /// Makes a decoder for the projected columns of a table.
     ///
     /// # Errors
-    /// A projected column's type cannot be carried, or there is no such column.
+    /// The format does not support the type of a projected column, or there is no such column.
     pub fn new(config: &Config, schema: &SchemaRef, projection: &[usize], batch_rows: usize) -> Result<Self, Error> {
         let intake = Intake::new(schema, projection)?;
         let format = config.dialect.format();
@@ -54,7 +54,7 @@ impl Decoder {
         })
     }
 
-    /// Reads a message: how many rows it gives, and what is done with them.
+    /// Reads a message. Returns the number of rows, and the operation on them.
     fn read(&mut self, record: &[u8]) -> Scan<(usize, Operation)> {
         let mut scanner = Scanner::new(record);
         scanner.skip_space();
@@ -91,7 +91,7 @@ impl Decoder {
         Ok((rows, operation))
     }
 
-    /// Whether the change is of a database and a table that are wanted.
+    /// Whether the options include the database and the table of the change.
     fn is_included(&mut self, record: &[u8], found: &Parts<5>) -> Scan<bool> {
         for (part, name, pattern) in
             [(DATABASE, "database", &self.config.databases), (TABLE, "table", &self.config.tables)]
@@ -105,7 +105,7 @@ impl Decoder {
         Ok(true)
     }
 
-    /// Reads the rows of a change of one row, whose parts begin at these places.
+    /// Reads the old and the new row of a change of one row. They begin at these places.
     fn read_images(
         &mut self,
         record: &[u8],
@@ -115,7 +115,7 @@ impl Decoder {
         let dialect = self.config.dialect;
         let missing = |field: &str| fault(0, format!("\"{field}\" is missing"));
         let full = after.ok_or_else(|| missing(dialect.after()));
-        // PostgreSQL gives old rows only when it is asked to.
+        // PostgreSQL writes old rows only if the table is configured for it.
         let old = before.ok_or_else(|| {
             let why =
                 if dialect == Dialect::Debezium { ": a PostgreSQL table needs REPLICA IDENTITY FULL" } else { "" };
@@ -129,7 +129,7 @@ impl Decoder {
             Operation::Delete => self.read_row(record, &[old?])?,
             Operation::Update => {
                 let (old, full) = (old?, full?);
-                // What an old row leaves out has not changed: it is taken from the new one.
+                // The fields that the old row leaves out have not changed, so they are read from the new one.
                 let places = [full, old];
                 self.read_row(record, if dialect.is_partial() { &places } else { &places[1..] })?;
                 self.read_row(record, &[full])?;
@@ -139,7 +139,7 @@ impl Decoder {
         Ok(1)
     }
 
-    /// Reads the rows of a message that has them in arrays.
+    /// Reads the rows of a message that has arrays of rows.
     fn read_arrays(&mut self, record: &[u8], found: &Parts<5>, operation: Operation) -> Scan<usize> {
         let dialect = self.config.dialect;
         let Some(after) = found.place(AFTER) else {
@@ -161,20 +161,20 @@ impl Decoder {
         Ok(rows)
     }
 
-    /// Reads the objects at these places into one row, the later ones over the earlier ones.
+    /// Reads the objects at these places into one row. A field of a later object replaces that of an earlier one.
     fn read_row(&mut self, record: &[u8], places: &[usize]) -> Scan<()> {
         self.reader.read_row(record, places, &mut self.columns)
     }
 }
 
-/// Where the elements of an array of objects begin, `None` for those that are `null`.
+/// The places where the elements of an array of objects begin. `None` for an element that is `null`.
 fn elements(record: &[u8], at: usize, what: &str) -> Scan<Vec<Option<usize>>> {
     let mut scanner = Scanner::new(record);
     scanner.at = at;
     if scanner.peek() != Some(b'[') {
         return Err(fault(at, format!("\"{what}\" must be an array")));
     }
-    // How deep it is does not matter: the scan before has judged that.
+    // The first pass has checked the depth.
     scanner.open(0)?;
     let (mut places, mut first) = (Vec::new(), true);
     while scanner.next_element(&mut first)? {
@@ -193,7 +193,7 @@ impl RecordDecoder for Decoder {
     fn decode(&mut self, record: &[u8]) -> Result<usize, BadRecord> {
         self.intake.take(record)?;
         if self.config.dialect.is_partial() {
-            // What an update leaves out of the old row is in the columns twice.
+            // The columns get the fields twice that the old row of an update leaves out.
             self.intake.take(record)?;
         }
         self.reader.start(self.intake.rows);

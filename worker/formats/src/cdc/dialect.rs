@@ -1,6 +1,6 @@
-//! What the tools call the parts of a message.
+//! The names of a message's parts, by tool.
 
-/// Whose messages they are.
+/// A tool that writes messages of change data capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// `debezium-json`.
@@ -13,21 +13,21 @@ pub enum Dialect {
     Ogg,
 }
 
-/// What a message says has happened.
+/// The operation that a message describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    /// Rows are new.
+    /// Rows were inserted.
     Insert,
-    /// Rows have another content.
+    /// Rows were updated.
     Update,
-    /// Rows are gone.
+    /// Rows were deleted.
     Delete,
-    /// Nothing that concerns rows.
+    /// No row was changed.
     Nothing,
 }
 
 impl Dialect {
-    /// All of them.
+    /// All tools.
     pub(crate) const ALL: [Self; 4] = [Self::Debezium, Self::Canal, Self::Maxwell, Self::Ogg];
 
     /// The format's name in SQL.
@@ -40,7 +40,7 @@ impl Dialect {
         }
     }
 
-    /// The field with the old content of a row.
+    /// The field with the old row.
     pub(crate) fn before(self) -> &'static str {
         match self {
             Self::Debezium | Self::Ogg => "before",
@@ -48,7 +48,7 @@ impl Dialect {
         }
     }
 
-    /// The field with the content of a row: the new one, or (Canal, Maxwell) that of a row that is gone.
+    /// The field with the new row. In Canal and Maxwell it also has the row that a delete removes.
     pub(crate) fn after(self) -> &'static str {
         match self {
             Self::Debezium | Self::Ogg => "after",
@@ -65,17 +65,17 @@ impl Dialect {
         }
     }
 
-    /// Whether the old content has only what has changed, and a row that is gone lies where new ones do.
+    /// Whether the old row has only the changed fields, and the deleted row is in the field of the new one.
     pub(crate) fn is_partial(self) -> bool {
         matches!(self, Self::Canal | Self::Maxwell)
     }
 
-    /// Whether a message has several rows, in arrays.
+    /// Whether a message has arrays of rows.
     pub(crate) fn has_arrays(self) -> bool {
         self == Self::Canal
     }
 
-    /// What an operation means; `None` for one that is not known.
+    /// The operation with this name. `None` if it is not known.
     pub(crate) fn operation(self, text: &str) -> Option<Operation> {
         Some(match (self, text) {
             (Self::Debezium, "c" | "r") | (Self::Canal, "INSERT") | (Self::Maxwell, "insert") | (Self::Ogg, "I") => {
@@ -87,13 +87,13 @@ impl Dialect {
             (Self::Debezium, "d") | (Self::Canal, "DELETE") | (Self::Maxwell, "delete") | (Self::Ogg, "D") => {
                 Operation::Delete
             }
-            // A table was created.
+            // This message is about the creation of a table.
             (Self::Canal, "CREATE") => Operation::Nothing,
             _ => return None,
         })
     }
 
-    /// How an insert is written, and a delete.
+    /// The names of the operations insert and delete.
     #[cfg(feature = "io")]
     pub(crate) fn written(self) -> (&'static str, &'static str) {
         match self {

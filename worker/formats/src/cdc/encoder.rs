@@ -13,7 +13,7 @@ use crate::json::RowWriter;
 pub struct Encoder {
     schema: SchemaRef,
     rows: RowWriter,
-    /// What stands around the row of an insert, and of a delete.
+    /// The bytes before and after the row in a message of an insert, and the same for a delete.
     insert: (Vec<u8>, Vec<u8>),
     delete: (Vec<u8>, Vec<u8>),
 }
@@ -22,7 +22,7 @@ impl Encoder {
     /// Makes an encoder for batches of these columns.
     ///
     /// # Errors
-    /// A column's type cannot be carried, or the options are for reading only.
+    /// The format does not support the type of a column, or the options are for reading only.
     pub fn new(config: &Config, schema: &SchemaRef) -> Result<Self, Error> {
         let format = config.dialect.format();
         config.check_encoding().map_err(|(_, reason)| Error::Framing { format, reason })?;
@@ -35,18 +35,18 @@ impl Encoder {
     }
 }
 
-/// The fields of a message in the order in which Flink writes them, with a gap for the row.
+/// The bytes of a message before and after its row. The fields have the order in which Flink writes them.
 fn around(config: &Config, is_insert: bool) -> (Vec<u8>, Vec<u8>) {
     let dialect = config.dialect;
     let (insert, delete) = dialect.written();
     let operation = format!("\"{}\":\"{}\"", dialect.operation_field(), if is_insert { insert } else { delete });
     let (before, after) = (dialect.before(), dialect.after());
-    let (front, behind) = if dialect.has_arrays() {
+    let (before_row, after_row) = if dialect.has_arrays() {
         (format!("{{\"{after}\":["), format!("],{operation}}}"))
     } else if dialect.is_partial() {
         (format!("{{\"{after}\":"), format!(",{operation}}}"))
     } else {
-        // One of both is NULL, and is left out where fields that are NULL are.
+        // Either the old or the new row is NULL. It is left out if the options leave out NULL fields.
         let null = |field: &str| format!("\"{field}\":null,");
         let shown = |field: &str| if config.rows.nulls_left_out { String::new() } else { null(field) };
         if is_insert {
@@ -55,18 +55,18 @@ fn around(config: &Config, is_insert: bool) -> (Vec<u8>, Vec<u8>) {
             (format!("{{\"{before}\":"), format!(",{}{operation}}}", shown(after)))
         }
     };
-    (front.into_bytes(), behind.into_bytes())
+    (before_row.into_bytes(), after_row.into_bytes())
 }
 
 impl RecordEncoder for Encoder {
     fn encode(&mut self, batch: &Batch, out: &mut EncodedRecords) -> Result<(), Error> {
         check_columns(batch.rows(), &self.schema)?;
         for row in 0..batch.num_rows() {
-            let (front, behind) = if batch.kind(row).is_retraction() { &self.delete } else { &self.insert };
+            let (before_row, after_row) = if batch.kind(row).is_retraction() { &self.delete } else { &self.insert };
             let buffer = out.buffer();
-            buffer.extend_from_slice(front);
+            buffer.extend_from_slice(before_row);
             self.rows.write(batch.rows(), row, buffer);
-            buffer.extend_from_slice(behind);
+            buffer.extend_from_slice(after_row);
             out.end_record();
         }
         Ok(())

@@ -1,20 +1,22 @@
-//! Finds the parts of a message. They are only checked and skipped here; rows are read in the order in which they are wanted.
+//! Finds the parts of a message. They are only checked and skipped here, because the old row must be read before the
+//! new
+//! one.
 
 use crate::json::scan::{Scan, Scanner, Text, fault};
 
-/// Where the parts of a message are, by the order in which they were asked for.
+/// The places of the parts of a message, in the order of their names in [`parts`].
 #[derive(Debug)]
 pub(crate) struct Parts<const N: usize>([Option<usize>; N]);
 
 impl<const N: usize> Parts<N> {
-    /// Where the value of a part begins, unless it is missing or `null`.
+    /// The place where the value of a part begins. `None` if it is missing or `null`.
     pub(crate) fn place(&self, part: usize) -> Option<usize> {
         self.0[part]
     }
 }
 
-/// Finds the fields with these names in the object at the scanner's place, and passes the object. The last one of several
-/// fields with one name counts.
+/// Finds the fields with these names in the object at the scanner's place, and scans the object. If several fields have
+/// the same name, the last one counts.
 pub(crate) fn parts<const N: usize>(
     scanner: &mut Scanner<'_>,
     names: [&str; N],
@@ -42,7 +44,7 @@ pub(crate) fn parts<const N: usize>(
     Ok(Parts(found))
 }
 
-/// The value of a string that was passed.
+/// The value of a string that was scanned.
 pub(crate) fn text<'a>(scanner: &Scanner<'a>, text: Text, scratch: &'a mut Vec<u8>) -> Scan<&'a [u8]> {
     if !text.escaped {
         return Ok(&scanner.bytes[text.start..text.end]);

@@ -1,4 +1,4 @@
-//! What messages mean, which are refused, and what is written.
+//! The rows that messages give, messages that are refused, and messages that are written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn decoder(config: &Config) -> Decoder {
     Decoder::new(config, &schema(), &[0, 1], 16).expect("the types can be carried")
 }
 
-/// Rows as `+I[1, a]`.
+/// Rows as text, such as `+I[1, a]`.
 fn shown(batch: &Batch) -> Vec<String> {
     let (ids, names) = (batch.rows().column(0).as_primitive::<Int32Type>(), batch.rows().column(1).as_string::<i32>());
     let value = |row: usize| {
@@ -32,7 +32,7 @@ fn shown(batch: &Batch) -> Vec<String> {
     (0..batch.num_rows()).map(value).collect()
 }
 
-/// What the records become; the first one that is refused ends it.
+/// The rows of the records as text, or the error of the first record that is refused.
 fn read(config: &Config, records: &[&str]) -> Result<Vec<String>, String> {
     let mut decoder = decoder(config);
     let mut rows = 0;
@@ -94,7 +94,7 @@ fn what_is_no_message_is_refused_with_its_reason() {
         (r#"{"after":{"id":1},"op":3}"#, "\"op\" must be a string".to_owned()),
         (r#"{"after":[{"id":1}],"op":"c"}"#, "expected an object".to_owned()),
         (r#"{"before":{"id":1},"after":{"id":"x"},"op":"u"}"#, "expected an INT".to_owned()),
-        (r#"{"after":{"id":1},"op":"c"} x"#, "something follows behind the end of the value".to_owned()),
+        (r#"{"after":{"id":1},"op":"c"} x"#, "something follows the end of the value".to_owned()),
         ("null", "expected an object".to_owned()),
         ("[]", "expected an object".to_owned()),
     ] {
@@ -256,7 +256,7 @@ fn messages_with_their_schema_are_not_written() {
     assert_eq!(error, "format 'debezium-json' messages cannot be written with their schema");
 }
 
-/// How often a table has each row.
+/// The number of times that a table has each row.
 fn fold(batch: &Batch) -> BTreeMap<String, i32> {
     let mut table = BTreeMap::new();
     for row in shown(batch) {
@@ -329,7 +329,7 @@ proptest! {
     }
 }
 
-/// A column inside of which there are rows.
+/// A column whose values have rows inside.
 #[test]
 fn nested_values_are_those_of_json() {
     let inner = DataType::Struct(Fields::from(vec![Field::new("x", DataType::Int32, true)]));

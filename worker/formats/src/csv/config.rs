@@ -21,7 +21,7 @@ pub struct Config {
     pub array_element_delimiter: String,
     /// `csv.allow-comments`: lines that start with `#` are skipped.
     pub allow_comments: bool,
-    /// `csv.ignore-parse-errors`: a value that cannot be read becomes NULL, a record that is no CSV is skipped.
+    /// `csv.ignore-parse-errors`: a value that cannot be read becomes NULL, a record that is not CSV is skipped.
     pub ignore_parse_errors: bool,
     /// The opposite of `csv.write-bigdecimal-in-scientific-notation`: never write a decimal with an exponent.
     pub decimals_plain: bool,

@@ -31,7 +31,7 @@ struct Fault {
 }
 
 impl Decoder {
-    /// Makes a decoder of the projected columns of a table.
+    /// Makes a decoder for the projected columns of a table.
     ///
     /// # Errors
     /// The format does not support the type of a projected column, or there is no such column.

@@ -32,7 +32,7 @@ pub enum NullMapKeys {
 /// The options of `json`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
-    /// `json.ignore-parse-errors`: a value that cannot be read becomes NULL, a record that is no JSON is skipped.
+    /// `json.ignore-parse-errors`: a value that cannot be read becomes NULL, a record that is not JSON is skipped.
     pub ignore_parse_errors: bool,
     /// `json.fail-on-missing-field`: a missing field is an error instead of NULL.
     pub fail_on_missing_field: bool,
@@ -49,7 +49,7 @@ pub struct Config {
 impl Config {
     pub(crate) fn parse(options: &mut OptionReader<'_>, schema: &SchemaRef) -> Result<Self, ConfigError> {
         let fail_on_missing_field = options.flag("fail-on-missing-field")?;
-        // Which of two parsers Flink uses. There is one here.
+        // This selects one of two parsers in Flink. There is only one here.
         options.flag("decode.json-parser.enabled")?;
         let rows = Self::parse_rows(options, schema)?;
         if rows.ignore_parse_errors && fail_on_missing_field {
@@ -60,7 +60,7 @@ impl Config {
         Ok(Self { fail_on_missing_field, ..rows })
     }
 
-    /// The options that all formats have in which rows are JSON objects.
+    /// Reads the options that all formats have in which rows are JSON objects.
     pub(crate) fn parse_rows(options: &mut OptionReader<'_>, schema: &SchemaRef) -> Result<Self, ConfigError> {
         let ignore_parse_errors = options.flag("ignore-parse-errors")?;
         let timestamp_format = options.parsed("timestamp-format.standard", |text| match text {

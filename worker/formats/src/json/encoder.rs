@@ -47,7 +47,7 @@ impl RowWriter {
     /// A writer of rows with these columns.
     ///
     /// # Errors
-    /// A column's type cannot be carried; `format` is for the message.
+    /// The format does not support the type of a column. `format` is for the message.
     pub(crate) fn new(config: &Config, schema: &SchemaRef, format: &'static str) -> Result<Self, Error> {
         check_types(schema, format)?;
         Ok(Self {
@@ -61,7 +61,7 @@ impl RowWriter {
         })
     }
 
-    /// Appends a row, which has the columns that the writer was made for.
+    /// Appends a row. It has the columns that the writer was made for.
     pub(crate) fn write(&mut self, rows: &RecordBatch, row: usize, out: &mut Vec<u8>) {
         let open = out.len();
         out.push(b'{');

@@ -39,7 +39,7 @@ pub(crate) enum Target {
 
 #[derive(Debug)]
 struct Lead {
-    /// The bytes, the first sixteen of which are in `words` too, with zeros behind.
+    /// The bytes. The first sixteen are also in `words`, padded with zeros.
     bytes: Box<[u8]>,
     words: [u64; 2],
     masks: [u64; 2],
@@ -62,7 +62,7 @@ impl Lead {
 
     /// Whether the lead is at the scanner's place.
     #[inline(always)]
-    fn stands_at(&self, scanner: &Scanner<'_>) -> bool {
+    fn is_at(&self, scanner: &Scanner<'_>) -> bool {
         let (bytes, at) = (scanner.bytes, scanner.at);
         match (word(bytes, at), word(bytes, at + 8)) {
             (Some(first), Some(second)) if self.bytes.len() <= 16 => {
@@ -91,7 +91,7 @@ impl Keys {
         let followers = self.leads.get(usize::from(previous.0))?.followers;
         for follower in followers {
             if let Some(lead) = self.leads.get(usize::from(follower))
-                && lead.stands_at(scanner)
+                && lead.is_at(scanner)
             {
                 scanner.at += lead.bytes.len();
                 return Some((LeadId(follower), lead.target));

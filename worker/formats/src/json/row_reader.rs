@@ -1,4 +1,4 @@
-//! Reads rows that are objects inside of a larger record.
+//! Reads rows that are objects inside a larger record.
 
 use arrow::datatypes::SchemaRef;
 
@@ -13,15 +13,15 @@ use crate::columns::Column;
 pub(crate) struct RowReader {
     fields: Fields,
     settings: Settings,
-    /// How many values the columns have.
+    /// The number of values in the columns.
     rows: usize,
 }
 
 impl RowReader {
-    /// A reader, and the columns that it fills.
+    /// Makes a reader, and the columns that it fills.
     ///
     /// # Errors
-    /// A column's type cannot be carried; `format` is for the message.
+    /// The format does not support the type of a column. `format` is for the message.
     pub(crate) fn new(
         config: &Config,
         schema: &SchemaRef,
@@ -42,13 +42,16 @@ impl RowReader {
         Ok((Self { fields, settings, rows: 0 }, columns))
     }
 
-    /// Begins a record. The columns have so many values.
+    /// Begins a record. `rows` is the number of values in the columns.
     pub(crate) fn start(&mut self, rows: usize) {
         self.rows = rows;
     }
 
-    /// Reads the objects at these places of a record, which are in another one, into one more row: the fields of the later
-    /// ones stand for those of the earlier ones. On an error columns may be left ahead.
+    /// Reads the objects at these places of a record into one row. The fields of later objects replace those of earlier
+    /// ones.
+    /// The objects are inside exactly one other object or array, as far as the limit of depth is concerned. After an
+    /// error
+    /// columns may have different lengths.
     pub(crate) fn read_row(&mut self, record: &[u8], places: &[usize], columns: &mut [Column]) -> Scan<()> {
         let mut scanner = Scanner::new(record);
         self.fields.read_objects(&mut scanner, places, columns, self.rows, &mut self.settings)?;
@@ -60,7 +63,7 @@ impl RowReader {
 /// Checks that JSON can carry the columns of a table.
 ///
 /// # Errors
-/// Names the column; `format` is for the message.
+/// Names the column. `format` is for the message.
 pub(crate) fn check_types(schema: &SchemaRef, format: &'static str) -> Result<(), Error> {
     for field in schema.fields() {
         check_type(field.data_type()).map_err(|reason| Error::UnsupportedType {

@@ -212,9 +212,9 @@ impl<'a> Scanner<'a> {
         let mut at = text.start;
         while let Some(run) = memchr::memchr(b'\\', &self.bytes[at..text.end]) {
             out.extend_from_slice(&self.bytes[at..at + run]);
-            let (character, behind) = self.escape(at + run)?;
+            let (character, after) = self.escape(at + run)?;
             out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            at = behind;
+            at = after;
         }
         out.extend_from_slice(&self.bytes[at..text.end]);
         Ok(())
@@ -271,7 +271,7 @@ impl<'a> Scanner<'a> {
             let from = at + 1;
             at = self.digits(from);
             if at == from {
-                return Err(fault(start, "a number must have digits behind its point"));
+                return Err(fault(start, "a number must have digits after its point"));
             }
         }
         if let Some(b'e' | b'E') = self.bytes.get(at) {
@@ -315,7 +315,7 @@ impl<'a> Scanner<'a> {
         self.skip_space();
         match self.peek() {
             None => Ok(()),
-            Some(_) => Err(fault(self.at, "something follows behind the end of the value")),
+            Some(_) => Err(fault(self.at, "something follows the end of the value")),
         }
     }
 
@@ -408,13 +408,13 @@ impl<'a> Scanner<'a> {
 #[inline(always)]
 fn leading_digits(word: u64) -> (usize, u64) {
     let values = word ^ (LOW * 0x30);
-    // The highest bit of each byte that is no digit. A carry reaches only bytes after a marked one.
+    // The highest bit of each byte that is not a digit. A carry reaches only bytes after a marked one.
     let others = (values.wrapping_add(LOW * 0x76) | values) & HIGH;
     let digits = (others.trailing_zeros() / 8) as usize;
     if digits == 0 {
         return (0, 0);
     }
-    // As if there were zeros before the digits: the first byte is the most significant.
+    // Zeros are put before the digits. The first byte is the most significant one.
     let padded = values << (64 - 8 * digits);
     let pairs = padded.wrapping_mul(10).wrapping_add(padded >> 8);
     let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(100).wrapping_add((pairs >> 16) & 0x0000_00ff_0000_00ff);

@@ -1,4 +1,4 @@
-//! What the JSON decoder makes of records, compared with what Flink makes of them.
+//! The rows that the JSON decoder reads from records, compared with Flink's.
 
 mod model;
 
@@ -158,11 +158,11 @@ fn bad_records_say_what_and_where() {
         (b"{\"key\" \"a\"}", "expected ':'", 7),
         (b"{\"key\":}", "expected a value", 7),
         (b"{\"value\":01}", "a number must not start with a zero", 9),
-        (b"{\"value\":1.}", "a number must have digits behind its point", 9),
+        (b"{\"value\":1.}", "a number must have digits after its point", 9),
         (b"{\"value\":1e}", "a number must have digits in its exponent", 9),
         (b"{\"value\":-}", "expected a value", 9),
         (b"{\"value\":nul}", "expected a value", 9),
-        (b"{\"value\":1} x", "something follows behind the end of the value", 12),
+        (b"{\"value\":1} x", "something follows the end of the value", 12),
         (b"{\"key\":\"a\xffb\"}", "a string that is not UTF-8", 9),
         (b"{\"other\":\"\xc3\"}", "a string that is not UTF-8", 10),
         (b"{\"key\":\"a\tb\"}", "a control character in a string must be escaped", 9),
@@ -262,7 +262,7 @@ fn the_projection_decides_about_columns_and_their_order() {
 }
 
 #[test]
-fn lines_are_read_up_to_a_bad_one_and_behind_it() {
+fn lines_are_read_up_to_a_bad_one_and_after_it() {
     let buffer = b"{\"value\":1}\n\r\n{\"value\":2}\r\n{\"value\":x}\n{\"value\":3}\n{\"value\":4}";
     let mut decoder = decoder_with(&Config::default(), &sample_schema());
     let first = decoder.decode_lines(buffer, 100, false);

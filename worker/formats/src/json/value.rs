@@ -1,8 +1,8 @@
 //! Converts the values of a record into columns.
 //!
-//! [`Fields::read_object`] reads an object into the columns of its fields, [`Settings::read_value`] one value into one
-//! column. The usual spellings of the usual types are read at once; everything else is converted from the value's text,
-//! as Flink does it: numbers in strings, strings in numbers, JSON text of objects in STRING columns.
+//! [`Fields::read_object`] reads an object into the columns of its fields. [`read_value`] reads one value into one
+//! column. The usual spellings of the usual types are read directly. Other values are converted from their text as in
+//! Flink: numbers in strings, strings in numbers, JSON text of objects in STRING columns.
 
 use arrow::datatypes::{DataType, Field};
 
@@ -77,7 +77,7 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// For these fields, in the order of their columns.
+    /// Makes the reader of these fields, which are in the order of their columns.
     pub(crate) fn new<'a>(fields: impl Iterator<Item = &'a Field>, timestamps: TimestampStyle) -> Self {
         let fields = fields
             .map(|field| FieldShape {
@@ -90,8 +90,9 @@ impl Fields {
         Self { fields, keys: Keys::new(), objects: 0 }
     }
 
-    /// Reads an object, from its opening bracket on, into one more value of each column. `before` is how many values
-    /// the columns have. On an error they may have more, which the caller removes.
+    /// Reads an object from its opening bracket. Adds one value to each column. `before` is the number of values in
+    /// each
+    /// column. After an error columns may have more values, which the caller removes.
     #[inline]
     pub(crate) fn read_object(
         &mut self,
@@ -109,8 +110,8 @@ impl Fields {
         Ok(())
     }
 
-    /// Reads several objects, each from its place on, into one more value of each column: fields of the later ones stand for
-    /// those of the earlier ones.
+    /// Reads the objects at several places. Adds one value to each column. The fields of later objects replace those of
+    /// earlier ones.
     pub(crate) fn read_objects(
         &mut self,
         scanner: &mut Scanner<'_>,
@@ -134,8 +135,9 @@ impl Fields {
         Ok(())
     }
 
-    /// Reads the fields of an object into the row that was begun, in front of which columns have `before` values. `missing` of
-    /// them have no value of the row yet; returns how many have none behind the object.
+    /// Reads the fields of an object into the current row. Each column has `before` values of earlier rows. `missing`
+    /// is the
+    /// number of columns without a value of the current row. Returns that number after the object.
     #[inline(always)]
     fn read_fields(
         &mut self,
@@ -165,7 +167,7 @@ impl Fields {
             let field = &mut self.fields[index];
             let column = &mut columns[index];
             if field.seen_in == object {
-                // The last one of two fields with the same name counts.
+                // If two fields have the same name, the last one counts.
                 column.truncate(before);
             } else {
                 field.seen_in = object;
@@ -220,7 +222,7 @@ impl Fields {
     }
 }
 
-/// Reads a value into one more value of `column`. On an error a nested column may be left ahead.
+/// Reads a value and adds it to `column`. After an error the children of a nested column may have different lengths.
 #[inline(always)]
 pub(crate) fn read_value(
     scanner: &mut Scanner<'_>,
@@ -362,7 +364,7 @@ fn push_boolean(value: bool, column: &mut Column) -> Result<bool, Mismatch> {
     Ok(true)
 }
 
-/// A number. One with a fraction or exponent is cut to a whole one in INT and BIGINT columns.
+/// Adds a number. In INT and BIGINT columns a fraction is cut off.
 fn push_number(text: &str, is_whole: bool, column: &mut Column, settings: &Settings) -> Result<bool, Mismatch> {
     match column {
         Column::Int32(values) if !is_whole => {
@@ -386,14 +388,14 @@ fn push_number(text: &str, is_whole: bool, column: &mut Column, settings: &Setti
     Ok(true)
 }
 
-/// The whole part of a number, if it is a BIGINT.
+/// The whole part of a number, if it fits in a BIGINT.
 fn cut(text: &str) -> Option<i64> {
     let value: f64 = text.parse().ok()?;
     // The bounds are exact: -2^63 and 2^63.
     (value >= i64::MIN as f64 && value < -(i64::MIN as f64)).then_some(value as i64)
 }
 
-/// An object or array. The outer result is about the record, the inner one about the value.
+/// Adds an object or array. The outer result is about the record, the inner one about the value.
 fn push_container(
     scanner: &mut Scanner<'_>,
     column: &mut Column,
@@ -440,7 +442,9 @@ fn push_container(
     Ok(Ok(true))
 }
 
-/// Reads the entries of an object into the current map, up to its end. With `keep`, only those that it names.
+/// Reads the entries of an object into the current map, up to the object's end. With `keep`, reads only the entries
+/// that
+/// it selects.
 fn read_entries(
     scanner: &mut Scanner<'_>,
     maps: &mut Maps,

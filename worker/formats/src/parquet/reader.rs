@@ -39,7 +39,7 @@ pub enum Footer {
 /// Reads the metadata of a file of `file_bytes` bytes from its last bytes, `tail`.
 ///
 /// # Errors
-/// `name`, which is for messages, is no Parquet file.
+/// The file is not a Parquet file. `name` is for messages.
 pub fn footer(name: &str, tail: &Bytes, file_bytes: u64) -> Result<Footer, Error> {
     let mut reader = ParquetMetaDataReader::new();
     match reader.try_parse_sized(tail, file_bytes) {

@@ -50,7 +50,7 @@ impl FileWriter {
     /// Adds rows.
     ///
     /// # Errors
-    /// The batch has other columns, or rows that are no inserts.
+    /// The batch has other columns, or rows that are not inserts.
     pub fn write(&mut self, batch: &Batch) -> Result<(), Error> {
         let rows = inserts("parquet", batch, &self.schema)?;
         self.writer.write(rows).map_err(Error::WriteFile)

@@ -1,4 +1,4 @@
-//! The options of formats: what is read, and what is refused with which words.
+//! The options of formats: which are accepted, and the errors of those that are refused.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

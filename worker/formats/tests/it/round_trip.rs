@@ -32,7 +32,7 @@ fn row() -> impl Strategy<Value = Row> {
     let floats = (of(finite32), of(finite), of(-999_999_999_999i64..1_000_000_000_000));
     let texts = (of(text), of(proptest::collection::vec(any::<u8>(), 1..20)));
     let times = (of(-700_000..2_000_000i32), of(0..86_400_000i32), of(millis()), of(millis()));
-    // CSV has no sign for an empty list.
+    // CSV cannot represent an empty list.
     let list = of(proptest::collection::vec(any::<Option<i64>>(), 2..4));
     (numbers, floats, texts, times, list).prop_map(
         |((a, b, c, d, e), (f, g, h), (text, bytes), (date, time, ms, us), list)| {

@@ -1,5 +1,6 @@
-//! The decoder against a plain model: arbitrary documents, read with a decoder that has seen others before, give what a
-//! straightforward conversion gives; arbitrary bytes are accepted exactly when they are JSON.
+//! Compares the decoder with a simple model. Arbitrary documents give the same rows in both, although the decoder has
+//! seen
+//! other documents before. Arbitrary bytes are accepted exactly when they are JSON.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ fn document() -> impl Strategy<Value = Tree> {
     prop_oneof![fields.prop_map(Tree::Object), suited]
 }
 
-/// How a document is written: white space and escapes, driven by arbitrary numbers.
+/// Writes a document with white space and escapes that depend on arbitrary numbers.
 struct Spelling<'a> {
     choices: std::iter::Cycle<std::slice::Iter<'a, u8>>,
 }
@@ -181,7 +182,7 @@ fn model_schema() -> SchemaRef {
     ])
 }
 
-/// What a tree means in a column; `None` when it does not fit.
+/// The value of a tree in a column. `None` if it does not fit.
 fn convert(tree: &Tree, data_type: &DataType) -> Option<Cell> {
     Some(match (data_type, tree) {
         (_, Tree::Null) => Cell::Null,
@@ -218,7 +219,7 @@ fn convert(tree: &Tree, data_type: &DataType) -> Option<Cell> {
     })
 }
 
-/// The columns of an object. Every value must fit, even one that a later one replaces.
+/// The values of an object's columns. Every value must fit, even one that a later field replaces.
 fn convert_object(tree: &Tree, fields: &Fields) -> Option<Vec<Cell>> {
     let Tree::Object(values) = tree else { return None };
     let mut cells = vec![Cell::Null; fields.len()];
@@ -254,7 +255,7 @@ fn cell(array: &dyn Array, row: usize) -> Cell {
     }
 }
 
-/// Pieces of JSON, and of what is none.
+/// Pieces of JSON, and pieces that are not JSON.
 fn soup() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&'static [u8]> = vec![
         b"{",
@@ -297,7 +298,7 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(proptest::sample::select(pieces), 0..16).prop_map(|pieces| pieces.concat())
 }
 
-/// Whether bytes are a JSON object, and whether they give no row.
+/// Whether the bytes are a JSON object, and whether they are a record that gives no row.
 fn expected_of(bytes: &[u8]) -> (bool, bool) {
     let blank = bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     match serde_json::from_slice::<serde_json::Value>(bytes) {
@@ -318,7 +319,7 @@ proptest! {
         let schema = model_schema();
         let mut decoder = decoder_with(&Config::default(), &schema);
         let mut expected = Vec::new();
-        // Twice, so that the second time the order of the fields is known.
+        // Each is read twice, so that the decoder knows the order of the fields at the second time.
         for document in documents.iter().chain(&documents) {
             let mut text = String::new();
             if plain {
