@@ -1,8 +1,8 @@
-//! Writes the checkpoints of `tests/fixtures/v3` to the folder given as the argument. Earlier releases have written those of
-//! `v1` and `v2`.
+//! Writes the checkpoints of `tests/fixtures/v3` to the folder given as the argument. Earlier releases have written
+//! those of `v1` and `v2`.
 //!
-//! Run it once for each version of the format. The files of a version are never written again, because they represent the
-//! files in users' storage.
+//! Run it once for each version of the format. The files of a version are never written again, because they represent
+//! the files in users' storage.
 
 #[path = "../tests/checkpoint/changing.rs"]
 #[allow(dead_code, reason = "the tests use the rest")]

@@ -1,14 +1,10 @@
 //! Decides which run files hold the rows of a bucket.
 //!
 //! A *share* is what one subtask has in one bucket of a table. It is stored in a chain of run files, oldest first. A
-//! base
-//! has all rows of the share. A delta has the rows that were added or changed since the checkpoint before it. It also
-//! has
-//! one of [`PARTS`] parts of the other rows, and each completed checkpoint takes the next part. So after [`PARTS`]
-//! completed
-//! checkpoints every row of a run file has been written again, and the file leaves the chain. No chain is longer than
-//! that,
-//! and no file is ever read back for compaction.
+//! base has all rows of the share. A delta has the rows that were added or changed since the checkpoint before it. It
+//! also has one of [`PARTS`] parts of the other rows, and each completed checkpoint takes the next part. So after
+//! [`PARTS`] completed checkpoints every row of a run file has been written again, and the file leaves the chain. No
+//! chain is longer than that, and no file is ever read back for compaction.
 //!
 //! There is no I/O here.
 
@@ -90,8 +86,7 @@ impl<F: Clone> Chain<F> {
         let held: u64 = links.iter().map(|link| link.rows).sum();
         if held < rows {
             // The sum counts a row twice if two files have it, so the test can miss lost rows. It does detect a bucket
-            // that was
-            // left out.
+            // that was left out.
             return Err(format!("it has {rows} rows, and at most {held} of them were handed over"));
         }
         Ok(Self { links })

@@ -1,10 +1,8 @@
 //! Removes the objects that no kept checkpoint needs.
 //!
 //! [`crate::retention`] decides which these are. An attempt lists the job's folder at its first removal and then with
-//! every
-//! [`LOOK_EVERY`]-th, to find what dead attempts have left. In between it needs no listing, because it remembers what
-//! it
-//! has written.
+//! every [`LOOK_EVERY`]-th, to find what dead attempts have left. In between it needs no listing, because it remembers
+//! what it has written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -192,8 +190,7 @@ impl Collector {
     }
 
     /// Removes savepoints that were never reported and never will be: those of failed checkpoints of this attempt, and
-    /// those
-    /// of dead attempts.
+    /// those of dead attempts.
     async fn collect_savepoints(&mut self, storage: &Storage, head: &Record, now_ms: i64) -> Result<usize> {
         // Unlike other files, the savepoint of the latest checkpoint stays until its commit is known to be done.
         let current = Attempt::new(head.id.attempt);

@@ -16,12 +16,10 @@ pub struct CheckpointContents {
     /// The state of each subtask.
     pub snapshots: Arc<Snapshots>,
     /// The latest completed checkpoint of the attempt, if snapshots may leave out rows that have not changed since.
-    /// `None`
-    /// if they have all rows, as savepoints need them.
+    /// `None` if they have all rows, as savepoints need them.
     pub since: Option<CheckpointId>,
     /// The part of the state that snapshots have whether or not it has changed: the number of completed checkpoints of
-    /// the
-    /// attempt, modulo [`PARTS`](eddyline_state::snapshot::PARTS).
+    /// the attempt, modulo [`PARTS`](eddyline_state::snapshot::PARTS).
     pub part: u8,
     /// Every split of each source, with its position.
     pub splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,

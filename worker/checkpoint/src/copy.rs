@@ -30,10 +30,8 @@ pub struct Copied {
 }
 
 /// Copies to a self-contained savepoint in the folder `to`. `from` is the folder of a checkpoint, of a savepoint, or of
-/// a
-/// job, which stands for its latest completed checkpoint. A folder that already holds a savepoint is not changed, so a
-/// copy
-/// can be repeated after an interruption.
+/// a job, which stands for its latest completed checkpoint. A folder that already holds a savepoint is not changed, so
+/// a copy can be repeated after an interruption.
 ///
 /// # Errors
 /// [`Error::MissingManifest`] when there is nothing to copy. When `to` holds another job's savepoint, when the source
@@ -66,8 +64,7 @@ async fn found(source: &CheckpointHandle, target: &Storage, bytes: &[u8]) -> Res
 }
 
 /// Copies an open checkpoint or savepoint to a savepoint. State in a chain of run files is merged: the savepoint has
-/// each
-/// row once.
+/// each row once.
 ///
 /// # Errors
 /// When the source is damaged or was removed during the copy, and when storage fails.

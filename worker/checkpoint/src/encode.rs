@@ -1,11 +1,9 @@
 //! Encodes snapshots as the blocks of a run file, table by table.
 //!
 //! This runs on a blocking thread, because sorting, encoding and compressing are CPU work. Each row is encoded once. If
-//! a
-//! subtask hands over all rows of a bucket, an earlier file may have the same rows. If that file has as many rows, the
-//! blocks are held back until a digest shows whether the rows are equal, and equal ones are dropped. All other blocks
-//! are
-//! written as soon as they are made.
+//! a subtask hands over all rows of a bucket, an earlier file may have the same rows. If that file has as many rows,
+//! the blocks are held back until a digest shows whether the rows are equal, and equal ones are dropped. All other
+//! blocks are written as soon as they are made.
 
 use std::collections::BTreeMap;
 
@@ -248,8 +246,7 @@ impl<'a> TableEncoder<'a> {
     }
 
     /// Encodes the shares of which an earlier file has as many rows, and marks those whose rows are equal. Returns the
-    /// blocks
-    /// of the others, by the index of the piece.
+    /// blocks of the others, by the index of the piece.
     fn hold_back(
         &mut self,
         pieces: &[Piece],

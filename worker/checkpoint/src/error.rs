@@ -25,8 +25,7 @@ pub enum Error {
         other: Attempt,
     },
     /// The storage gave no answer to the create of a control record, so it is unknown whether a checkpoint is complete.
-    /// A new
-    /// attempt finds out, or [`crate::Writer::resolve`] when the storage is back.
+    /// A new attempt finds out, or [`crate::Writer::resolve`] when the storage is back.
     #[error("it is unknown whether {record} was written; a new attempt finds out")]
     Unresolved {
         /// The control record.
@@ -49,8 +48,7 @@ pub enum Error {
         reason: String,
     },
     /// The control log of a running job is gone, and so are the files of its checkpoints. A new attempt would treat the
-    /// job
-    /// as one that has never run.
+    /// job as one that has never run.
     #[error(
         "the checkpoints of job {job} in {folder} have vanished: the folder was removed or emptied while the job ran; put \
          them back, or start the job from a savepoint"
@@ -171,8 +169,7 @@ pub enum Error {
 
 impl Error {
     /// Whether a retry can succeed without a change of the job or its storage. The retry is in the same attempt, or in
-    /// a new
-    /// one if the error [ends the attempt](Error::ends_attempt).
+    /// a new one if the error [ends the attempt](Error::ends_attempt).
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Storage(error) => error.is_retryable(),

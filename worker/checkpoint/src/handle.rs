@@ -1,8 +1,7 @@
 //! Reads checkpoints and savepoints.
 //!
 //! A handle has the manifest. Run files are opened when they are first needed, and only the blocks of the key groups
-//! that
-//! are requested are read. All checksums are verified. An error names the object and the block.
+//! that are requested are read. All checksums are verified. An error names the object and the block.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -85,8 +84,7 @@ impl CheckpointHandle {
     }
 
     /// Opens a savepoint or a checkpoint by the location of its folder or its manifest, or the latest checkpoint of a
-    /// job by
-    /// the location of the job's folder.
+    /// job by the location of the job's folder.
     ///
     /// # Errors
     /// [`Error::MissingManifest`] when there is none of these. Errors of the manifest.
@@ -181,8 +179,7 @@ impl CheckpointHandle {
     }
 
     /// The history of output that is not known to be visible. `None` if all output is visible. A job that restores this
-    /// must
-    /// commit that output before anything else, from the objects that [`CheckpointHandle::get_staged`] returns.
+    /// must commit that output before anything else, from the objects that [`CheckpointHandle::get_staged`] returns.
     ///
     /// # Errors
     /// When storage fails.
@@ -218,8 +215,7 @@ impl CheckpointHandle {
     }
 
     /// Records that the output is visible. Only savepoints can record that: the next job that restores a checkpoint
-    /// commits
-    /// its output again.
+    /// commits its output again.
     ///
     /// # Errors
     /// When storage fails. The next job that restores the savepoint then commits its output again.
@@ -263,8 +259,7 @@ impl CheckpointHandle {
     }
 
     /// Reads what a subtask of an operator restores that owns these key groups: their rows, and the values of all
-    /// former
-    /// subtasks. Empty for an operator without state here. Reads no other rows, except in small gaps.
+    /// former subtasks. Empty for an operator without state here. Reads no other rows, except in small gaps.
     ///
     /// If a row was written several times, the snapshot has all versions, oldest first. The last one is valid.
     ///

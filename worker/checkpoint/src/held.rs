@@ -1,10 +1,8 @@
 //! The state of a checkpoint that the process which took it still has in memory.
 //!
 //! A change of parallelism within the process stops the job with a checkpoint and resumes from it at once. The
-//! snapshots
-//! of the old subtasks are distributed to the new ones without reading from storage. Rows of key groups that stay
-//! together
-//! are shared, and only rows that move are copied out of their batch.
+//! snapshots of the old subtasks are distributed to the new ones without reading from storage. Rows of key groups that
+//! stay together are shared, and only rows that move are copied out of their batch.
 
 use std::sync::Arc;
 

@@ -88,8 +88,7 @@ pub struct Inspection {
 }
 
 /// Describes the checkpoint or savepoint at a location, or the latest checkpoint of the job whose folder it is. Reads
-/// the
-/// indexes of run files and no rows.
+/// the indexes of run files and no rows.
 ///
 /// # Errors
 /// Those of [`CheckpointHandle::open_uri`], and those of the run files.

@@ -1,8 +1,7 @@
 //! The run files of an attempt's latest completed checkpoint, and the files that the next manifest refers to.
 //!
 //! There is no I/O here. [`crate::chain`] decides which files hold a share of a bucket. This module decides which of
-//! them a
-//! manifest lists, and of which shares the rows need not be written again.
+//! them a manifest lists, and of which shares the rows need not be written again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,12 +18,10 @@ use crate::run_file::RunKind;
 use crate::schema;
 
 /// A share that is handed over as a whole and has not changed is not written again if it is in one of this many newest
-/// run
-/// files.
+/// run files.
 const EARLIER_FILES: usize = 8;
 /// A run file keeps its shares only if at least one in this many of its bytes is still referred to. Otherwise shares
-/// that
-/// are handed over as a whole are written again.
+/// that are handed over as a whole are written again.
 const LIVE_SHARE: u64 = 4;
 
 /// The tables of the latest completed checkpoint, and the run files that hold them.
@@ -112,8 +109,7 @@ impl Kept {
     }
 
     /// The shares of each table that need not be written again if unchanged. `store` lists the tables whose rows have
-    /// an
-    /// identity.
+    /// an identity.
     pub(crate) fn earlier(&self, store: &JobStore) -> BTreeMap<TableKey, Earlier> {
         let files = self.files_that_stay();
         let mut earlier: BTreeMap<TableKey, Earlier> = BTreeMap::new();
@@ -304,8 +300,7 @@ impl Written {
 }
 
 /// Groups the subtasks for runs. A run is a set of key groups and a list of buckets, and it refers to everything that
-/// the
-/// file has in both. So for each subtask of a group, each bucket of the group must be live or not in the file.
+/// the file has in both. So for each subtask of a group, each bucket of the group must be live or not in the file.
 fn alike(live: &BTreeMap<SlotIndex, Vec<i64>>, written: &Written) -> Vec<(Vec<SlotIndex>, Vec<i64>)> {
     let all: BTreeSet<i64> = live.values().flatten().copied().collect();
     let counts = |(bucket, slot): &ShareKey| {

@@ -2,12 +2,9 @@
 //!
 //! A checkpoint is a [manifest](manifest), the [run files](run_file) that it names, and a [record](record) in the job's
 //! control log. It is complete when the record exists. Only the newest attempt can append to the log, so a process that
-//! was
-//! wrongly taken for dead does no harm. The decisions about the log ([`control`]) and about deletion ([`retention`])
-//! are
-//! pure functions. All I/O goes through [`storage`]. The coordinator decides when a checkpoint is taken and which
-//! subtasks
-//! take part.
+//! was wrongly taken for dead does no harm. The decisions about the log ([`control`]) and about deletion
+//! ([`retention`]) are pure functions. All I/O goes through [`storage`]. The coordinator decides when a checkpoint is
+//! taken and which subtasks take part.
 //!
 //! `docs/formats` describes the formats of all objects. They outlive releases: tags and numbers are never reused.
 

@@ -26,8 +26,7 @@ pub(crate) const SAVEPOINT: u32 = 2;
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ManifestProto {
     /// 1 is a checkpoint, whose file names are relative to the job's folder. 2 is a savepoint, whose file names are
-    /// relative
-    /// to the manifest's own folder.
+    /// relative to the manifest's own folder.
     #[prost(uint32, tag = "1")]
     pub kind: u32,
     #[prost(string, tag = "2")]

@@ -4,8 +4,7 @@
 //! "KGRUN001" | block* | footer | footer length u32 | footer crc32c u32 | "KGRUN001"
 //! ```
 //! A block has rows of exactly one (operator, table, key group, bucket). The footer lists all blocks in order of
-//! (table,
-//! key group, bucket). Blocks are stored in that order without gaps, so every byte is covered by a checksum.
+//! (table, key group, bucket). Blocks are stored in that order without gaps, so every byte is covered by a checksum.
 
 pub(crate) mod reader;
 pub(crate) mod writer;

@@ -1,12 +1,9 @@
 //! The storage of checkpoints: an object store or a directory.
 //!
 //! It uses only what every store can do: create an object whose name is free, write, read ranges, list, delete. It does
-//! not
-//! know what the bytes mean. A refused create does not prove that another process has written the object: the answer to
-//! the
-//! caller's own write may have been lost. So callers read the object back ([`Storage::put_once`], and the control log,
-//! whose
-//! records have a nonce).
+//! not know what the bytes mean. A refused create does not prove that another process has written the object: the
+//! answer to the caller's own write may have been lost. So callers read the object back ([`Storage::put_once`], and the
+//! control log, whose records have a nonce).
 
 mod credentials;
 mod local;
@@ -91,8 +88,7 @@ impl Error {
     }
 
     /// Whether this is an outage: the store does not answer, has no room, or refuses access, and the same request can
-    /// succeed
-    /// when that is over. A bucket that does not exist, or a path that cannot be a folder, is not an outage.
+    /// succeed when that is over. A bucket that does not exist, or a path that cannot be a folder, is not an outage.
     pub fn is_outage(&self) -> bool {
         use std::io::ErrorKind;
         let Self::Access { source, .. } = self else { return matches!(self, Self::Full { .. }) };
@@ -132,8 +128,7 @@ pub enum Created {
     /// The object was absent and exists now.
     Yes,
     /// The store answers that the object exists or that another process is writing it. That can be the caller's own
-    /// earlier
-    /// try.
+    /// earlier try.
     Refused,
 }
 
@@ -334,8 +329,7 @@ impl Storage {
     }
 
     /// Removes unfinished files of dead processes: those last written before this time by the store's clock, in
-    /// milliseconds.
-    /// Returns their number.
+    /// milliseconds. Returns their number.
     pub(crate) async fn delete_unfinished(&self, until_ms: i64) -> Result<usize, Error> {
         self.backend.delete_unfinished(self.folder.trim_end_matches('/'), until_ms).await
     }

@@ -2,8 +2,7 @@
 //!
 //! Each step is durable before the next one begins, and only the control record completes the checkpoint. So a crash
 //! between two steps leaves files that nothing refers to. A writer belongs to one attempt. When another attempt has
-//! taken
-//! over, its writes have no effect.
+//! taken over, its writes have no effect.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -186,8 +185,7 @@ impl Writer {
     }
 
     /// Finds out whether a checkpoint is complete whose [`Writer::write`] ended with [`Error::Unresolved`]. Completes
-    /// it if
-    /// no other process leads the job. Each call appends the same record, so the log has it at most once.
+    /// it if no other process leads the job. Each call appends the same record, so the log has it at most once.
     ///
     /// # Errors
     /// [`Error::Unresolved`] when the storage still gives no answer. It may be called again. Otherwise the errors of
@@ -205,8 +203,7 @@ impl Writer {
     }
 
     /// Writes a savepoint to a new folder below `dir`. The folder is self-contained and may be copied anywhere. Returns
-    /// its
-    /// location. A savepoint does not count as a checkpoint.
+    /// its location. A savepoint does not count as a checkpoint.
     ///
     /// It holds a copy of the staged output, so that a job that restores it can commit that output even if this job
     /// dies before its own commit. [`Writer::mark_savepoint_committed`] records that this job has committed it.
@@ -263,13 +260,11 @@ impl Writer {
     }
 
     /// Makes whoever requested the savepoint its owner. Nothing else removes it after this. Call this before the
-    /// savepoint is
-    /// reported, and when a job restores a savepoint that was not reported.
+    /// savepoint is reported, and when a job restores a savepoint that was not reported.
     ///
     /// # Errors
     /// [`Error::SavepointLocation`] when it was removed, because another attempt has taken this one for dead. When
-    /// storage
-    /// fails: the call can be repeated.
+    /// storage fails: the call can be repeated.
     pub async fn hand_over_savepoint(&self, uri: &str) -> Result<()> {
         let folder = self.inner.store.storage().open_beside(uri)?;
         if folder.get(paths::MANIFEST).await?.is_none() {
@@ -291,8 +286,8 @@ impl Writer {
     }
 
     /// Notes that the commits of a checkpoint and of all earlier ones are done. This becomes durable with the next
-    /// checkpoint
-    /// or with [`Writer::flush`]. Until then a new attempt would commit again, so commits must be idempotent.
+    /// checkpoint or with [`Writer::flush`]. Until then a new attempt would commit again, so commits must be
+    /// idempotent.
     ///
     /// # Errors
     /// When no such checkpoint is complete, and when the attempt has ended.
@@ -319,9 +314,8 @@ impl Writer {
     }
 
     /// Removes what no kept checkpoint needs: run files, then manifests, oldest first, then old control records. Files
-    /// of dead
-    /// attempts are removed when they are [`AGE_MS`](crate::retention::AGE_MS) old. The first call and then every
-    /// [`LOOK_EVERY`](crate::collector::LOOK_EVERY)-th call look for them.
+    /// of dead attempts are removed when they are [`AGE_MS`](crate::retention::AGE_MS) old. The first call and then
+    /// every [`LOOK_EVERY`](crate::collector::LOOK_EVERY)-th call look for them.
     ///
     /// # Errors
     /// When storage fails or a kept manifest cannot be read. Nothing that is needed is removed, and the next call
@@ -456,8 +450,7 @@ fn union_values(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Vec<UnionVa
 }
 
 /// Encodes and uploads the snapshots of subtasks. A file smaller than `inline_bytes` is returned instead, as part of
-/// the
-/// manifest.
+/// the manifest.
 async fn store_run(
     storage: &Storage,
     name: &str,

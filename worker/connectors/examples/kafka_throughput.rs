@@ -1,4 +1,4 @@
-//! How many rows a CPU-second reads from Kafka: `kafka_throughput BOOTSTRAP [RECORDS] [PARTITIONS]`.
+//! Measures how many rows per CPU second are read from Kafka: `kafka_throughput BOOTSTRAP [RECORDS] [PARTITIONS]`.
 //!
 //! Writes short JSON records to a new topic, then reads them to the end with one reader and decodes all columns. Prints
 //! wall time, CPU time of this process (client threads included, the broker not), and rows for each.
@@ -120,7 +120,7 @@ fn read(io: &tokio::runtime::Runtime, bootstrap: &str, topic: &str) -> Result<u6
     Ok(count)
 }
 
-/// User and system time of this process so far.
+/// The user and system time of this process so far.
 fn cpu_time() -> Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields: Vec<&str> = stat.rsplit(')').next().context("a line of /proc")?.split_whitespace().collect();

@@ -7,7 +7,8 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// The wait after so many failures. It doubles with each of them, from the first wait up to the longest.
+/// The wait after a failure that had `failures_before` failures before it. It doubles with each of them, from `first`
+/// up to `longest`.
 pub fn doubled(first: Duration, longest: Duration, failures_before: u32) -> Duration {
     first.saturating_mul(1 << failures_before.min(16)).min(longest)
 }

@@ -1,4 +1,4 @@
-//! Which connector a table has: the only module that knows all connectors.
+//! The connector of a table. This is the only module that knows all connectors.
 
 use std::num::NonZeroU16;
 
@@ -9,7 +9,7 @@ use crate::{OptionError, OptionErrors, TableDescriptor, blackhole, datagen, file
 const SOURCES: &str = "'kafka', 'filesystem', 'datagen' and 'nexmark' can be read";
 const SINKS: &str = "'kafka', 'filesystem', 'print' and 'blackhole' can be written";
 
-/// The aspect of [`SourceConfig::identity`] that names servers: two lists with one in common name the same cluster.
+/// The aspect of [`SourceConfig::identity`] that lists servers. Two lists with a common server name the same cluster.
 pub const SERVERS: &str = "servers";
 
 /// A source table.
@@ -29,7 +29,7 @@ impl SourceConfig {
     /// Reads the options of a source table.
     ///
     /// # Errors
-    /// When the connector is unknown or is no source, and when an option or a column is wrong.
+    /// When the connector is unknown or is not a source, and when an option or a column is wrong.
     pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
         match connector(table)? {
             "kafka" => kafka::SourceConfig::parse(table).map(Self::Kafka),
@@ -81,7 +81,7 @@ impl SourceConfig {
         }
     }
 
-    /// Which kinds of rows are read.
+    /// The kinds of rows that the table can have.
     pub fn changelog_mode(&self) -> ChangelogMode {
         match self {
             Self::Kafka(config) => config.layout.value_format.changelog_mode(),
@@ -117,7 +117,7 @@ impl SinkConfig {
     /// Reads the options of a sink table.
     ///
     /// # Errors
-    /// When the connector is unknown or is no sink, and when an option or a column is wrong.
+    /// When the connector is unknown or is not a sink, and when an option or a column is wrong.
     pub fn parse(table: &TableDescriptor) -> Result<Self, OptionErrors> {
         match connector(table)? {
             "kafka" => kafka::SinkConfig::parse(table).map(Self::Kafka),
@@ -142,7 +142,7 @@ impl SinkConfig {
         }
     }
 
-    /// Which kinds of rows can be written.
+    /// The kinds of rows that can be written.
     pub fn changelog_mode(&self) -> ChangelogMode {
         match self {
             Self::Kafka(config) => config.layout.value_format.changelog_mode(),

@@ -1,9 +1,9 @@
 //! `'connector' = 'filesystem'`: files on a disk or in an S3 bucket, read in order and written exactly once.
 //!
-//! A source lists the files, cuts large ones into pieces ([`SplitEnumerator`](crate::source::SplitEnumerator)) and reads
-//! them through a bounded queue that an I/O task fills; decoding happens on the slot thread. Files are immutable: one that
-//! was seen is not read again. A sink writes files in a hidden folder during an epoch and renames them when the checkpoint
-//! is complete.
+//! A source lists the files, cuts large ones into pieces ([`SplitEnumerator`](crate::source::SplitEnumerator)) and
+//! reads them through a bounded queue that an I/O task fills; decoding happens on the slot thread. Files are immutable:
+//! a file that was seen is not read again. A sink writes files in a hidden folder during an epoch and renames them when
+//! the checkpoint is complete.
 
 pub mod config;
 pub mod location;

@@ -36,7 +36,7 @@ pub(crate) fn table(columns: &[(&str, DataType)], options: &[(&str, &str)]) -> T
     }
 }
 
-/// A metadata column that has its key as its name.
+/// A metadata column whose name is its key.
 pub(crate) fn metadata(key: &str, data_type: DataType) -> MetadataColumn {
     MetadataColumn { name: key.to_owned(), key: key.to_owned(), data_type, is_virtual: true }
 }
@@ -191,7 +191,7 @@ impl Harness {
     }
 }
 
-/// For connectors that stage nothing beside the checkpoint.
+/// The staging of connectors that do not stage output beside the checkpoint.
 struct NoStaging;
 
 impl Staging for NoStaging {

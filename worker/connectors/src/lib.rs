@@ -1,4 +1,4 @@
-//! Connectors: where rows come from and where they go.
+//! Connectors: the sources and sinks of rows.
 //!
 //! Each connector is a folder with the same files: `config` (its WITH options, typed and checked), `source`, `sink`.
 //! `config` needs no I/O crate and is what the planner uses to check a table (`default-features = false`); reading and
@@ -41,7 +41,7 @@ pub enum Error {
     /// An external system has answered with an error, or not at all. The message names the topic, partition or object.
     #[error("{what}")]
     Unavailable {
-        /// What was tried, and with what.
+        /// What was tried, and on which object.
         what: String,
         /// Why it failed.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -69,7 +69,7 @@ pub enum Error {
 #[cfg(feature = "io")]
 impl Error {
     /// Whether an external system does not answer, has no room, or refuses access. The request succeeds once that is
-    /// over. A bucket that does not exist is no outage, nor is a request that the store refuses as wrong.
+    /// over. A bucket that does not exist is not an outage, nor is a request that the store refuses as invalid.
     pub fn is_outage(&self) -> bool {
         use eddyline_api::refusal::is_refusal;
         use object_store::Error as E;

@@ -1,7 +1,7 @@
-//! `'connector' = 'nexmark'`: the events of an auction site, the input of the Nexmark queries.
+//! `'connector' = 'nexmark'`: the events of an auction site. They are the input of the Nexmark queries.
 //!
-//! Option keys and columns are those of the Nexmark project for Flink. The events are our own: each is a pure function of
-//! seed and number, so any part of the set can be made anywhere and is always the same.
+//! Option keys and columns are those of the Nexmark project for Flink. The events are our own: each is a pure function
+//! of seed and number, so any part of the set can be made anywhere and is always the same.
 
 pub mod config;
 

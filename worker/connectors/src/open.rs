@@ -16,9 +16,10 @@ use crate::{Error, SinkConfig, SourceConfig, TableDescriptor, datagen, nexmark};
 /// The job and attempt in which a connector runs.
 #[derive(Clone)]
 pub struct OpenContext {
-    /// The job: the same over restarts, different from every other job that shares a target.
+    /// The name of the job. It stays the same over restarts and differs from every other job that writes to the same
+    /// target.
     pub job: String,
-    /// The history that checkpoint numbers belong to: another one when the job starts again in an empty folder.
+    /// The history that checkpoint numbers belong to. It changes when the job starts again in an empty folder.
     pub history: String,
     /// The uid of the source or sink in the job.
     pub uid: String,
@@ -50,7 +51,7 @@ pub fn open_source(
     })
 }
 
-/// Opens a table to write. May wait for the outside, as [`open_source`] may.
+/// Opens a table to write. It may wait for the network, as [`open_source`] may.
 ///
 /// # Errors
 /// Names what cannot be reached or does not fit.

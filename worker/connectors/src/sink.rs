@@ -24,7 +24,8 @@ use crate::Error;
 /// Staged output that a commit makes visible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Committable {
-    /// What is staged where, in the connector's own terms. Part of checkpoints: extend it, never change a meaning.
+    /// A description of the staged output, in the connector's own format. It is part of checkpoints: extend it, never
+    /// change a meaning.
     pub description: serde_json::Value,
 }
 
@@ -72,14 +73,14 @@ impl Future for Prepared {
 
 /// Writes rows on a slot thread.
 pub trait SinkWriter: Send {
-    /// Writes rows of the kinds that the sink's [`changelog_mode`](crate::SinkConfig::changelog_mode) has. May buffer; must not
-    /// block for long (see [`SinkWriter::is_ready`]).
+    /// Writes rows of the kinds that the sink's [`changelog_mode`](crate::SinkConfig::changelog_mode) has. It may
+    /// buffer rows. It must not block for long (see [`SinkWriter::is_ready`]).
     ///
     /// # Errors
-    /// Says what is wrong with the rows or with their target.
+    /// When the rows cannot be written, or an external system has failed.
     fn write(&mut self, batch: &Batch) -> Result<(), Error>;
 
-    /// Whether it can accept more rows now. `false` is back-pressure; the waker is called when that ends.
+    /// Whether the writer accepts more rows now. `false` is back-pressure. The waker is called when it ends.
     fn is_ready(&mut self) -> Result<bool, Error> {
         Ok(true)
     }
@@ -89,11 +90,11 @@ pub trait SinkWriter: Send {
     /// work ends with `Ok`.
     fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Prepared;
 
-    /// Totals: rows that could not be written and were dropped as configured, and bytes written.
+    /// The number of bytes written since the writer was made, for metrics.
     fn bytes(&self) -> u64;
 }
 
-/// Makes staged output visible. One per sink of a job. Runs on the I/O runtime.
+/// Makes staged output visible. A sink of a job has one. It runs on the I/O runtime.
 pub trait SinkCommitter: Send {
     /// Commits everything of one checkpoint, from all writers. Idempotent: after a crash it is called again with the
     /// same arguments, possibly by another process. Checkpoints come strictly in order.

@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// A part of a source, and how far it has been read.
+/// A part of a source, and its position.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Split {
     /// The name of the split, the same in every run.
     pub id: SplitId,
-    /// How far it has been read, in the connector's own terms. Part of checkpoints: extend it, never change a meaning.
+    /// The position, in the connector's own format. It is part of checkpoints: extend it, never change a meaning.
     pub position: serde_json::Value,
     /// Whether it has been read to its end.
     pub finished: bool,
@@ -62,13 +62,14 @@ pub trait Finished: Debug + Send {
 /// Splits that have been read to their end, as a checkpoint holds them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FinishedSplits {
-    /// One by one.
+    /// Finished splits that are listed one by one.
     pub splits: Vec<Split>,
-    /// In a format of the connector. Part of checkpoints: a format is never changed, only followed by another one.
+    /// Finished splits in a format of the connector. It is part of checkpoints: never change a format, but add a new
+    /// one.
     pub blocks: Vec<Bytes>,
 }
 
-/// Keeps each split as it is: for sources with few of them.
+/// A list of finished splits, for sources with few of them.
 #[derive(Debug, Default)]
 pub struct FewFinished(BTreeMap<SplitId, Split>);
 
@@ -105,7 +106,7 @@ pub enum Placement {
     Spread,
 }
 
-/// Finds the splits of a source. One for each source of a job; runs on the I/O runtime.
+/// Finds the splits of a source. Each source of a job has one. It runs on the I/O runtime.
 pub trait SplitEnumerator: Send {
     /// Discovers splits. Called at the start, and then every [`Source::discovery_interval`] until it is complete.
     fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>>;
@@ -125,9 +126,9 @@ pub enum Poll {
         /// The rows.
         rows: Batch,
     },
-    /// A split has come to its end. Comes once for each split, after its last rows.
+    /// A split has been read to its end. This is returned once for each split, after its last rows.
     Finished(SplitId),
-    /// There is nothing at the moment. The waker is called when there may be more.
+    /// There are no rows at the moment. The waker is called when there may be more.
     Pending,
 }
 
@@ -158,7 +159,7 @@ pub trait SourceReader: Send {
     /// Pauses or resumes a split, for watermark alignment.
     fn pause(&mut self, _split: &SplitId, _paused: bool) {}
 
-    /// Every split given to this reader, at the position behind the last row that `poll` returned. One that was
+    /// Every split given to this reader, at the position after the last row that `poll` returned. One that was
     /// reported as finished may be left out from then on.
     fn snapshot(&mut self) -> Result<Vec<Split>, Error>;
 
@@ -180,7 +181,7 @@ pub trait SourceReader: Send {
 pub struct ReaderContext {
     /// The I/O runtime.
     pub io: tokio::runtime::Handle,
-    /// Wakes the slot thread of this reader; cheap, callable from anywhere.
+    /// Wakes the slot thread of this reader. It is cheap and can be called from any thread.
     pub waker: Arc<dyn Fn() + Send + Sync>,
     /// This reader's subtask index, and how many there are.
     pub subtask: (usize, usize),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 
-/// No job has more slots than this.
+/// The most slots of a job.
 const PARALLELISM_MAX: NonZeroU16 = NonZeroU16::new(1 << 15).expect("it is not 0");
 
 /// A table as its DDL describes it: what a connector needs to know to read or write it.
@@ -17,8 +17,8 @@ pub struct TableDescriptor {
     pub name: String,
     /// The physical columns: those the format reads or writes, in DDL order, without computed and metadata columns.
     pub schema: SchemaRef,
-    /// Metadata columns, in DDL order. A reader appends them to the physical columns; a writer gets them there too
-    /// (except virtual ones).
+    /// Metadata columns, in DDL order. A reader appends them to the physical columns. A writer also gets them there,
+    /// except virtual ones.
     pub metadata: Vec<MetadataColumn>,
     /// Columns of `PRIMARY KEY (…) NOT ENFORCED`.
     pub primary_key: Vec<String>,
@@ -181,13 +181,13 @@ impl<'a> Options<'a> {
         self.values.get(key).map(String::as_str)
     }
 
-    /// The text of an option that must be there.
+    /// The text of a required option.
     pub fn required(&mut self, key: &str) -> Result<&'a str, OptionError> {
         self.get(key).ok_or_else(|| OptionError::missing(key, format!("option '{key}' is missing")))
     }
 
-    /// An option read with `parse`, which gets the text; its error is completed with key and value. After an error the
-    /// option counts as absent, and the reading continues.
+    /// Reads an option with `parse`. The key and the value are added to its error. After an error the option counts as
+    /// absent, and the reading continues.
     pub fn parsed<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let text = self.get(key)?;
         let parsed = parse(text).map(Some);
@@ -221,7 +221,7 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// All options whose key starts with `prefix`, with the prefix taken off.
+    /// All options whose key starts with `prefix`, without the prefix.
     pub fn with_prefix(&mut self, prefix: &str) -> BTreeMap<String, String> {
         let found: BTreeMap<_, _> = self
             .values
@@ -254,7 +254,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(expected)
 }
 
-/// How many characters must be put in, taken out or exchanged to make one text of the other (Levenshtein's distance).
+/// The number of characters to insert, remove or replace to turn one text into the other (Levenshtein's distance).
 pub fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

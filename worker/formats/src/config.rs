@@ -167,8 +167,7 @@ impl FormatConfig {
 #[cfg(feature = "io")]
 impl FormatConfig {
     /// Makes a decoder. `schema` has all physical columns of the table. `projection` has the indices of the columns to
-    /// read, in
-    /// the order of the output. `batch_rows` is the usual number of rows of a batch.
+    /// read, in the order of the output. `batch_rows` is the usual number of rows of a batch.
     ///
     /// # Errors
     /// The format does not support the type of a column, or has no records.

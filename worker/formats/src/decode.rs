@@ -68,17 +68,14 @@ pub struct Lines {
 }
 
 /// Reads records into columns. A decoder is made from the table's physical schema and a projection. Its batches have
-/// the
-/// projected columns.
+/// the projected columns.
 pub trait RecordDecoder: Send {
     /// The schema of the batches.
     fn schema(&self) -> &SchemaRef;
 
     /// Reads one record and returns the number of rows that it has added. This is usually one. It is none if the record
-    /// is
-    /// empty, JSON `null`, or a comment. In the formats of changelogs it is two for an update, and any number for a
-    /// change of
-    /// several rows.
+    /// is empty, JSON `null`, or a comment. In the formats of changelogs it is two for an update, and any number for a
+    /// change of several rows.
     ///
     /// # Errors
     /// The record cannot be read. Nothing of it remains in the batch.
@@ -94,11 +91,9 @@ pub trait RecordDecoder: Send {
     }
 
     /// Reads lines until the batch has `rows_max` rows, the batch is full, a line is bad, or the last complete line is
-    /// read. A
-    /// line that gives several rows may exceed `rows_max`. With `at_end` the last line needs no line end. If zero bytes
-    /// are
-    /// consumed, no line is bad and `at_end` is not set, the buffer has no complete line: the caller must append more
-    /// bytes.
+    /// read. A line that gives several rows may exceed `rows_max`. With `at_end` the last line needs no line end. If
+    /// zero bytes are consumed, no line is bad and `at_end` is not set, the buffer has no complete line: the caller
+    /// must append more bytes.
     fn decode_lines(&mut self, buffer: &[u8], rows_max: usize, at_end: bool) -> Lines;
 
     /// The number of rows of the batch.
@@ -180,8 +175,7 @@ impl Intake {
 }
 
 /// Decodes the lines of a buffer. `line_end` finds the newline that ends the first line of its argument. `skipping`
-/// remembers
-/// from buffer to buffer that the rest of an overlong line is being skipped.
+/// remembers from buffer to buffer that the rest of an overlong line is being skipped.
 pub(crate) fn decode_lines<D: RecordDecoder>(
     decoder: &mut D,
     buffer: &[u8],

@@ -103,10 +103,8 @@ pub(crate) fn parse_float<T: std::str::FromStr>(text: &str) -> Option<T> {
 }
 
 /// Writes a decimal. With `plain` it has the digits of its scale. Otherwise trailing zeros are left out, and a number
-/// that
-/// would need zeros before its digits or after them has an exponent: `1.50` is `1.5`, `100` is `1E+2`, and
-/// `0.000000027` is
-/// `2.7E-8`.
+/// that would need zeros before its digits or after them has an exponent: `1.50` is `1.5`, `100` is `1E+2`, and
+/// `0.000000027` is `2.7E-8`.
 pub(crate) fn write_decimal(unscaled: i128, scale: i8, plain: bool, out: &mut Vec<u8>) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(unscaled.unsigned_abs()).as_bytes();

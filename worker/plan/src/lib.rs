@@ -16,8 +16,7 @@
 //! - Planning never panics, whatever the text. Nothing is ignored silently.
 //! - A filter never moves below a watermark. A volatile expression is evaluated exactly where the query says.
 //! - The uid of an operator with state depends on what the operator computes. The uid of any other operator depends on
-//!   its
-//!   INSERT alone; if several INSERTs share the operator, on the first of them.
+//!   its INSERT alone. If several INSERTs share the operator, it depends on the first of them.
 
 use std::collections::BTreeMap;
 

@@ -106,9 +106,8 @@ impl RunFile {
     }
 
     /// Reads blocks that are given in the order of the index, and the small gaps between them. Each request holds a
-    /// permit of
-    /// `turns` from its start until its blocks are decoded. This bounds the memory of blocks that are read and not
-    /// decoded.
+    /// permit of `turns` from its start until its blocks are decoded. This bounds the memory of blocks that are read
+    /// and not decoded.
     pub(crate) async fn read_blocks(&self, entries: Vec<BlockEntry>, turns: &Semaphore) -> Result<Vec<BlockRows>> {
         let requests = coalesce(&entries);
         let reads = requests.into_iter().map(|(range, members)| async move {

@@ -107,8 +107,7 @@ impl Job {
     }
 
     /// What the job hands over at the barrier of a checkpoint. `is_whole` selects the buckets of which an operator
-    /// hands over
-    /// all rows although fewer are requested.
+    /// hands over all rows although fewer are requested.
     pub fn contents(
         &mut self,
         checkpoint: CheckpointId,

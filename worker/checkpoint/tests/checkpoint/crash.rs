@@ -44,8 +44,7 @@ async fn scenario() -> (Memory, u64, u64) {
 }
 
 /// Runs the scenario's second attempt with a fault. Returns the number of the last checkpoint that was reported
-/// complete,
-/// and the result of the attempt.
+/// complete, and the result of the attempt.
 async fn run(memory: &Memory, request: u64, fault: Fault) -> (u64, Result<(), Error>) {
     memory.plan(request, fault);
     let mut last = 2;

@@ -1,6 +1,5 @@
 //! Savepoints of all format versions must open in every later release. `examples/write_fixture.rs` has written them. It
-//! is
-//! not run again.
+//! is not run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,8 +51,8 @@ async fn checkpoints_of_each_form_open_through_their_control_log() {
     }
 }
 
-/// The first release with histories has written this. Checkpoint 2 of the first history is not committed and was skipped.
-/// Checkpoint 3 of the second one is committed.
+/// The first release with histories has written this. Checkpoint 2 of the first history is not committed and was
+/// skipped. Checkpoint 3 of the second one is committed.
 #[tokio::test]
 async fn a_control_log_with_two_histories_opens() {
     let storage = Storage::open(&location(1, "histories"), &BTreeMap::new()).expect("a folder");
@@ -68,8 +67,7 @@ async fn a_control_log_with_two_histories_opens() {
 }
 
 /// The bytes that this release writes are still those of the oldest format version that has all fields in use. So the
-/// test
-/// detects a change of the format. The random nonces of control records may differ.
+/// test detects a change of the format. The random nonces of control records may differ.
 #[tokio::test]
 async fn this_release_writes_the_oldest_form_that_has_all_of_it() {
     for version in [1, 2] {

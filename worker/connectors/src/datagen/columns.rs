@@ -15,7 +15,7 @@ use super::config::{Rule, Values};
 use crate::generated::random::{Stream, of_name};
 
 const DAY_MS: i64 = 86_400_000;
-/// Separates the random numbers that decide about NULL from those of the values.
+/// Separates the random numbers for NULL from those of the values.
 const NULL_SALT: u64 = 0x6E75_6C6C;
 
 /// The rows of a batch: their numbers, and the time of the clock at each, in milliseconds since 1970.

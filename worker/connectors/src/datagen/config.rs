@@ -58,16 +58,16 @@ pub enum Values {
     Boolean,
     /// Uniform whole numbers, both ends included. Decimals are these numbers without their point.
     Integer {
-        /// The least.
+        /// The smallest value.
         min: i128,
-        /// The greatest.
+        /// The largest value.
         max: i128,
     },
     /// Uniform floating-point numbers.
     Float {
-        /// The least.
+        /// The smallest value.
         min: f64,
-        /// Above the greatest.
+        /// The limit of the values, which none of them reaches.
         max: f64,
     },
     /// Text of hexadecimal digits, or bytes.
@@ -91,7 +91,7 @@ pub enum Values {
     },
     /// A map.
     Map {
-        /// The number of entries; fewer if keys are equal.
+        /// The number of entries. There are fewer if keys are equal.
         length: usize,
         /// The rule of the keys.
         key: Box<Rule>,
@@ -208,7 +208,7 @@ fn random(options: &mut Options<'_>, path: &str, data_type: &DataType) -> Result
             Values::Integer { min, max }
         }
         DataType::Float32 | DataType::Float64 => {
-            // Finite also after `max - min`.
+            // This keeps `max - min` finite.
             let limit = if *data_type == DataType::Float32 { f64::from(f32::MAX) } else { f64::MAX / 2.0 };
             let min = options.parsed(&option("min"), parse_finite).unwrap_or(0.0);
             let max = options.parsed(&option("max"), parse_finite).unwrap_or(limit);
@@ -248,7 +248,7 @@ fn random(options: &mut Options<'_>, path: &str, data_type: &DataType) -> Result
     })
 }
 
-/// The rule of what is inside a collection: a sequence would have no length there.
+/// The rule of the values inside a collection. A sequence is refused, because its length would have no meaning there.
 fn part(options: &mut Options<'_>, path: &str, data_type: &DataType) -> Result<Rule, OptionError> {
     let part = rule(options, path, data_type)?;
     if part.sequence_rows().is_some() {

@@ -24,7 +24,7 @@ use crate::sink::{Committable, SinkCommitter};
 /// The number of objects that are moved at the same time.
 const MOVES_MAX: usize = 16;
 
-/// A part that is durable and not yet visible. Part of checkpoints: extend it, never change a meaning.
+/// A part that is durable and not yet visible. This is part of checkpoints: extend it, never change a meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Staged {
     /// Where the part is staged.
@@ -94,7 +94,7 @@ impl SinkCommitter for FileCommitter {
 
     fn abort_stale<'a>(&'a mut self, kept: &'a [Committable]) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            // The table had another connector when this was staged, so it names no files.
+            // What was staged by another connector of the table names no files.
             let kept = kept.iter().filter_map(|part| Some(Staged::of(part).ok()?.staging)).collect();
             let target = self.target.clone();
             on_runtime(&self.io, async move { target.abort_stale(kept).await }).await
@@ -216,7 +216,7 @@ async fn step_of(store: &Store, part: &Staged) -> Result<Step, Error> {
     let visible = store.head(&part.path).await?.map(|file| file.size);
     match (staged, visible) {
         (Some(size), None) if size == part.size => Ok(Step::Publish),
-        // Copied and not yet removed. On a disk there is never both.
+        // The object is copied and not yet removed. A disk never has both files.
         (Some(_), Some(size)) if size == part.size && matches!(store, Store::S3(_)) => Ok(Step::RemoveStaged),
         (None, Some(size)) if size == part.size => Ok(Step::Nothing),
         (None, None) => Ok(Step::Missing),

@@ -1,11 +1,11 @@
-//! The note in the staging folder of a sink: which commits have begun.
+//! The note in the staging folder of a sink. It records which commits have begun.
 //!
 //! Before the first part of a checkpoint is made visible, all its parts are found in the staging folder, and the note
 //! records the checkpoint. If a commit is repeated and a part does not exist, the note says that the part existed when
 //! the commit began: it was made visible, and a reader has removed it. Without the note, the part is lost.
 //!
-//! Checkpoints of one history are committed in the order of their numbers, so the newest of each history also stands
-//! for the earlier ones. A job can return to a savepoint of an earlier history, so the latest few histories are kept.
+//! Checkpoints of one history are committed in the order of their numbers, so the note has only the newest one of a
+//! history. A job can return to a savepoint of an earlier history, so the latest few histories are kept.
 
 use std::iter;
 
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::store::Store;
 use crate::Error;
 
-/// The number of histories that are kept besides that of the last commit. If a part of a forgotten history does not
-/// exist, it counts as lost.
+/// The number of histories that are kept in addition to that of the last commit. If a part of a forgotten history does
+/// not exist, it counts as lost.
 const EARLIER_MAX: usize = 16;
 
 /// The note of a sink. It is stored beside output: extend it, never change a meaning.
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(known.collect::<Vec<_>>(), (100 - 17..100).collect::<Vec<_>>());
     }
 
-    /// Notes lie beside output for longer than a release.
+    /// Notes are kept beside output for longer than a release.
     #[test]
     fn notes_of_the_first_form_are_read_and_the_first_form_can_read_what_is_written() {
         let first: CommitNote =

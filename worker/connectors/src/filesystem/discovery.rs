@@ -37,21 +37,21 @@ pub(super) struct FileEnumerator {
     /// The files that have been read.
     read: SharedReadFiles,
     // Changing.
-    /// Sizes of the files that were handed out and are not read to their end. Files are immutable.
+    /// The sizes of the files that were handed out and are not read to their end. Files are immutable.
     given: BTreeMap<String, u64>,
     /// The files that have pieces in the checkpoint.
     begun: BTreeMap<String, Begun>,
-    /// Whether the folder that is watched was there when it was last looked at.
-    was_there: Option<bool>,
+    /// Whether the watched folder existed when it was last listed. `None` before that.
+    existed: Option<bool>,
 }
 
 /// A file that has pieces in the checkpoint which are not read to their end.
 #[derive(Clone, Debug, Default)]
 struct Begun {
     size: u64,
-    /// How it was cut, as far as these pieces show it. A file keeps its cut.
+    /// How the file was cut, as far as these pieces show it. A file keeps its cut.
     cut: Option<Cut>,
-    /// Whether row groups were cut.
+    /// Whether row groups were also cut.
     by_halves: bool,
     /// The bytes of the pieces.
     pieces: Vec<Range<u64>>,
@@ -59,12 +59,13 @@ struct Begun {
 
 impl FileEnumerator {
     pub(super) fn new(config: Arc<Config>, store: Store, read: SharedReadFiles, io: tokio::runtime::Handle) -> Self {
-        Self { config, store, io, read, given: BTreeMap::new(), begun: BTreeMap::new(), was_there: None }
+        Self { config, store, io, read, given: BTreeMap::new(), begun: BTreeMap::new(), existed: None }
     }
 
-    /// How to cut a file. Text may be cut at any line, compressed files not at all. A CSV record may span several
-    /// lines, so CSV is not cut either, nor is a changelog, whose changes are read in order. Row groups are also cut, so that two slots read rows of about the same time. In
-    /// a bucket they are not, because reading a row group twice costs requests.
+    /// How to cut a file. Text may be cut at any line. Compressed files are not cut. CSV is not cut either, because a
+    /// record may span several lines. A changelog is not cut, because its changes are read in order. Row groups of
+    /// Parquet are also cut, so that two slots read rows of about the same time. In a bucket row groups are not cut,
+    /// because reading one twice costs requests.
     fn cut(&self, file: &File) -> Result<Cut, Error> {
         let format = &self.config.format;
         let is_whole = format.name() == "csv" || !format.changelog_mode().is_insert_only();
@@ -82,15 +83,15 @@ impl FileEnumerator {
     /// When the folder is missing and existed before. The caller reports that and tries again.
     fn watched(&mut self, found: Option<Vec<File>>) -> Result<Vec<File>, Error> {
         // A bucket has no folders that could be missing.
-        let is_there = found.is_some() || matches!(self.store, Store::S3(_));
+        let exists = found.is_some() || matches!(self.store, Store::S3(_));
         let location = &self.config.location;
-        match self.was_there.replace(is_there) {
-            Some(true) if !is_there => {
-                self.was_there = Some(true);
+        match self.existed.replace(exists) {
+            Some(true) if !exists => {
+                self.existed = Some(true);
                 let what = format!("'{location}' is gone; files are read again when it is back");
                 return Err(Error::Unavailable { what, source: None, retryable: true });
             }
-            None if !is_there => {
+            None if !exists => {
                 warn!(%location, "there is nothing at this place yet; its files are read once it exists")
             }
             _ => {}
@@ -98,8 +99,8 @@ impl FileEnumerator {
         Ok(found.unwrap_or_default())
     }
 
-    /// The pieces of a file that are not read to their end, in order. What lies between those that are read or begun is cut
-    /// as they are; where that is not known, as the table says now, and never across them.
+    /// The pieces of a file that are not read to their end, in order. The parts between pieces that are read or begun
+    /// are cut in the same way as those. If that is not known, they are cut as for a new file.
     fn unread(&self, file: &File, reading: Option<Reading>, begun: Option<&Begun>) -> Result<Vec<Piece>, Error> {
         let (known, read) = match reading {
             Some(Reading::Begun { cut, read, .. }) => (cut, read),
@@ -150,7 +151,7 @@ impl FileEnumerator {
                 new.push((self.unread(&file, reading, begun)?, file));
             }
         }
-        // Nothing can fail from here on, so the files that are recorded as handed out really are.
+        // Nothing can fail after this, so all recorded files are handed out.
         for (_, file) in &new {
             self.begun.remove(&file.path);
             self.given.insert(file.path.clone(), file.size);
@@ -164,7 +165,7 @@ impl SplitEnumerator for FileEnumerator {
     fn discover(&mut self) -> BoxFuture<'_, Result<Discovery, Error>> {
         async move {
             let (config, store) = (Arc::clone(&self.config), self.store.clone());
-            // Runs on the I/O runtime, whoever polls it.
+            // The task runs on the I/O runtime, whoever polls this future.
             let found = self.io.spawn(async move { find(&config, &store).await }).await;
             let found =
                 found.map_err(|error| super::store::failed("the search for files ended early".to_owned(), error))??;

@@ -69,10 +69,10 @@ impl Block {
     }
 }
 
-/// The next block, if there is one.
+/// The result of asking for the next block.
 pub(super) enum Fetched {
     Block(Block),
-    /// Nothing at the moment. The waker is called when there is more.
+    /// There is no block at the moment. The waker is called when there is one.
     Nothing,
 }
 
@@ -149,7 +149,7 @@ impl Outlet {
 
     fn end(&self, result: Result<(), Error>) {
         if let Err(error) = result {
-            // A full queue: the error waits for its turn where waiting is allowed.
+            // The queue is full, so the error waits on the I/O runtime, where waiting is allowed.
             let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
             drop(Handle::current().spawn(async move {
                 if sender.send(Err(error)).await.is_ok() {
@@ -243,7 +243,7 @@ async fn read_objects(store: &PatientStore, piece: &Piece, outlet: &Outlet) -> R
     let reach = lines.reach();
     let near = reach.end.min(reach.start.saturating_add(OVERHANG)).max(lines.from);
     let mut offset = lines.from;
-    // What surely is needed at full speed, then the rest of a very long last line.
+    // The bytes that are needed in any case are fetched concurrently. The rest of a very long last line follows.
     for range in [offset..near, near..reach.end] {
         let mut parts = requests(store, path, range);
         while let Some(part) = parts.next().await {
@@ -260,7 +260,7 @@ async fn read_objects(store: &PatientStore, piece: &Piece, outlet: &Outlet) -> R
             }
         }
     }
-    // The position is at the very end of the file: nothing is left to read, but the end must still be reported.
+    // The position is at the end of the file. Nothing is left to read, but the end must be reported.
     let (block, _) = select(&mut lines, offset, vec![0; ROOM]);
     let _ = outlet.sender.send(Ok(Block { is_last: true, ..block })).await;
     (outlet.waker)();

@@ -107,7 +107,7 @@ fn metadata(file: &File, uri: &str, key: &str, data_type: &DataType) -> ArrayRef
         "file.modification-time" => {
             Arc::new(TimestampMillisecondArray::from(vec![file.modified_ms]).with_timezone("UTC"))
         }
-        // The configuration lets no other key through.
+        // The configuration refuses other keys.
         _ => new_null_array(data_type, 1),
     }
 }

@@ -1,15 +1,15 @@
-//! Where files are: a path on this machine's disks, or a key in an S3 bucket, perhaps with wildcards.
+//! The location of files: a path on this machine's disks, or a key in an S3 bucket. It can have wildcards.
 
 use std::fmt;
 
 use regex::Regex;
 
-/// Where files are.
+/// The location of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A path on a disk.
     Local(String),
-    /// In a bucket of S3, or of a store with the same protocol.
+    /// A key in a bucket of S3, or of a store with the same protocol.
     S3 {
         /// The bucket.
         bucket: String,
@@ -19,7 +19,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// Reads a path as in `'path' = '…'`: plain, or with `file:` or `s3://` (`s3a://`) in front.
+    /// Reads the value of the option `path`: a plain path, or one with the prefix `file:`, `s3://` or `s3a://`.
     ///
     /// # Errors
     /// Says what is expected.
@@ -29,18 +29,18 @@ impl Location {
             return Err("expected a path".to_owned());
         }
         if let Some(rest) = text.strip_prefix("file:") {
-            // file:/path, file:///path; file://host/path is not a thing here.
+            // file:/path and file:///path are accepted. file://host/path is not.
             let path = rest.strip_prefix("//").unwrap_or(rest);
             return if path.starts_with('/') {
                 Ok(Self::Local(path.to_owned()))
             } else {
-                Err("expected an absolute path behind file:".to_owned())
+                Err("expected an absolute path after file:".to_owned())
             };
         }
         if let Some(rest) = ["s3://", "s3a://", "s3n://"].iter().find_map(|scheme| text.strip_prefix(scheme)) {
             let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
             if bucket.is_empty() {
-                return Err("expected a bucket behind s3://".to_owned());
+                return Err("expected a bucket after s3://".to_owned());
             }
             return Ok(Self::S3 { bucket: bucket.to_owned(), key: key.trim_matches('/').to_owned() });
         }
@@ -85,10 +85,10 @@ pub struct Glob {
 }
 
 impl Glob {
-    /// The wildcards of `path`; `None` when it has none.
+    /// The wildcards of `path`. `None` if it has none.
     ///
     /// # Errors
-    /// Says what is not closed.
+    /// Names the bracket that is not closed.
     pub fn parse(path: &str) -> Result<Option<Self>, String> {
         let Some(first) = path.find(['*', '?', '[', '{']) else { return Ok(None) };
         let folder = path[..first].rfind('/').map_or("", |slash| &path[..slash.max(1)]).to_owned();
@@ -162,8 +162,8 @@ mod tests {
             ("s3://bucket/in/", s3("bucket", "in")),
             ("s3a://bucket/in/*.json", s3("bucket", "in/*.json")),
             ("hdfs://host/x", Err("'hdfs://' is not supported; expected a path, file:// or s3://".to_owned())),
-            ("file://host", Err("expected an absolute path behind file:".to_owned())),
-            ("s3:///x", Err("expected a bucket behind s3://".to_owned())),
+            ("file://host", Err("expected an absolute path after file:".to_owned())),
+            ("s3:///x", Err("expected a bucket after s3://".to_owned())),
             ("", Err("expected a path".to_owned())),
         ] {
             assert_eq!(Location::parse(text), expected, "{text}");

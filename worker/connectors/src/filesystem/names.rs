@@ -21,7 +21,7 @@ impl Names {
         Self { folder: folder.trim_end_matches('/').to_owned(), tag, extension }
     }
 
-    /// The path of a file of the table; `partition` is a folder below the table's, or empty.
+    /// The path of a file of the table. `partition` is a folder below the table's folder, or empty.
     pub(super) fn path(&self, partition: &str, name: &str) -> String {
         let parts = [self.folder.as_str(), partition, name];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
@@ -53,7 +53,7 @@ impl Names {
         format!("{}/commit.json", self.staging_folder())
     }
 
-    /// The attempt that has staged a file of this sink; `None` for all other files. Earlier releases staged in the
+    /// The attempt that has staged a file of this sink. `None` for all other files. Earlier releases staged in the
     /// folder of the partition.
     pub(super) fn attempt_of(&self, path: &str) -> Option<u64> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));

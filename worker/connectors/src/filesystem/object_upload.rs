@@ -48,7 +48,7 @@ impl Unfinished {
         serde_json::from_slice(note).ok()
     }
 
-    /// Has the bucket delete the parts. It is no error if there are none.
+    /// Makes the bucket delete the parts. It is not an error if there are none.
     pub(super) async fn abort(&self, store: &AmazonS3) -> Result<(), Error> {
         match store.abort_multipart(&key(&self.path)?, &self.upload).await {
             Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => {
@@ -64,7 +64,7 @@ pub(super) struct ObjectUpload {
     // Fixed at start.
     store: Arc<AmazonS3>,
     patience: Patience,
-    /// Room for parts in flight.
+    /// Limits the parts in flight.
     room: Arc<Semaphore>,
     path: String,
     /// The path of the note of its upload.
@@ -161,7 +161,7 @@ impl ObjectUpload {
 
     /// Begins an upload, and returns the bucket's id of it.
     async fn begin(&mut self) -> Result<String, Error> {
-        // An earlier run of the job left it, in an attempt with the same number. It is not the object of this upload.
+        // An earlier run of the job may have left an object at this path, in an attempt with the same number.
         self.remove(&self.path).await?;
         let path = key(&self.path)?;
         let create =
@@ -179,7 +179,7 @@ impl ObjectUpload {
         let upload = self.upload.as_ref().expect("it has begun");
         match self.store.complete_multipart(&key(&self.path)?, &upload.upload, parts).await {
             Ok(_) => Ok(()),
-            // Was it completed before, and the answer lost?
+            // The upload may have been completed before, with a lost answer.
             Err(error @ object_store::Error::NotFound { .. }) => {
                 let found = Store::S3(Arc::clone(&self.store)).head(&self.path).await?;
                 match found.is_some_and(|file| file.size == self.bytes) {

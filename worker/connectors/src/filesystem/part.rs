@@ -10,7 +10,7 @@ use crate::Error;
 /// Encodes rows into the bytes of one file.
 pub(super) struct PartEncoder {
     kind: Kind,
-    /// The number of bytes that were taken out.
+    /// The number of bytes that [`PartEncoder::take`] has returned.
     taken: u64,
     /// The number of rows in the part.
     pub(super) rows: u64,

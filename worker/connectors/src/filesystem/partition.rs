@@ -20,7 +20,7 @@ pub(super) fn is_supported(data_type: &DataType) -> bool {
     )
 }
 
-/// A name or value in which characters that a folder's name must not have are `%XX`.
+/// Escapes a name or value: characters that the name of a folder must not have become `%XX`.
 #[cfg(feature = "io")]
 pub(super) fn escape(text: &str) -> String {
     use std::fmt::Write;

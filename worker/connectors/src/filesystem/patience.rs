@@ -1,4 +1,4 @@
-//! Waits out an outage of the store: repeats a request until the store answers, or until nobody needs the answer.
+//! Waits out an outage of the store: repeats a request until the store answers or nobody needs the answer.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::backoff::Backoff;
 /// Receives the error that is waited out. `None` once the store has answered.
 type Report = dyn Fn(Option<&Error>) + Send + Sync;
 
-/// How to wait.
+/// Repeats requests and reports why it waits.
 #[derive(Clone)]
 pub(super) struct Patience {
     report: Arc<Report>,
-    /// The sender is dropped when nobody needs an answer.
+    /// Closed when nobody needs an answer: its sender is dropped then.
     needed: watch::Receiver<()>,
 }
 
@@ -55,7 +55,7 @@ impl Patience {
             has_waited = true;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                // Nothing is ever sent.
+                // Nothing is ever sent, so this means that the sender was dropped.
                 _ = needed.changed() => return Err(error),
             }
         }
@@ -70,12 +70,12 @@ pub(super) struct PatientStore {
 }
 
 impl PatientStore {
-    /// As [`Store::head`].
+    /// Does the same as [`Store::head`] and waits out outages.
     pub(super) async fn head(&self, path: &str) -> Result<Option<File>, Error> {
         self.patience.answer(|| self.store.head(path)).await
     }
 
-    /// As [`Store::read`].
+    /// Does the same as [`Store::read`] and waits out outages.
     pub(super) async fn read(&self, path: &str, range: Range<u64>) -> Result<Bytes, Error> {
         self.patience.answer(|| self.store.read(path, range.clone())).await
     }

@@ -1,4 +1,4 @@
-//! Pieces of files: a split of this connector is a piece. Also how a file is cut.
+//! Pieces of files, and how a file is cut into them. A split of this connector is a piece.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::store::File;
 use crate::Error;
 use crate::source::Split;
 
-/// A piece of a file and how far it has been read. Part of checkpoints: extend it, never change a meaning.
+/// A piece of a file, and the position in it. This is part of checkpoints: extend it, never change a meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Piece {
     /// The file, as it was when it was first listed.
@@ -22,13 +22,13 @@ pub(super) struct Piece {
     /// Lines: where the next one starts, in bytes of the decompressed file. `None` before anything was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) offset: Option<u64>,
-    /// Lines: how many of the piece have been read.
+    /// Lines: the number of lines of the piece that have been read.
     #[serde(default)]
     pub(super) lines: u64,
     /// Row groups: the next one, counted from the start of the file. `None` before anything was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) row_group: Option<usize>,
-    /// Row groups: how many rows of it have been read.
+    /// Row groups: the number of rows of the next one that have been read.
     #[serde(default)]
     pub(super) row: u64,
     /// Row groups: whether they are also cut into halves. The second half starts in the middle of the bytes of the row
@@ -40,14 +40,14 @@ pub(super) struct Piece {
 /// How a file is cut into pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// The size of a piece in bytes. 0: the file stays whole.
+    /// The size of a piece in bytes. 0: the file is not cut.
     pub(super) bytes: u64,
     /// Whether row groups are also cut.
     pub(super) by_halves: bool,
 }
 
 impl Cut {
-    /// One piece.
+    /// The whole file is one piece.
     pub(super) const NONE: Self = Self { bytes: 0, by_halves: false };
 }
 
@@ -61,7 +61,7 @@ impl Piece {
         Self::of_bytes(file, 0..file.size, cut)
     }
 
-    /// The pieces of some bytes of a file, in order, cut where those of the whole file are.
+    /// The pieces of a range of bytes of a file, in order. They are cut where the pieces of the whole file are.
     pub(super) fn of_bytes(file: &File, bytes: Range<u64>, cut: Cut) -> impl Iterator<Item = Self> + '_ {
         let size = if cut.bytes == 0 { file.size.max(1) } else { cut.bytes };
         let pieces = if bytes.is_empty() { 0..0 } else { bytes.start / size..bytes.end.div_ceil(size) };
@@ -85,15 +85,16 @@ impl Piece {
         SplitId::new(format!("{}#{by_halves}{}-{}/{}", self.file.path, self.start, self.end, self.file.size))
     }
 
-    /// How the file was cut that a split id is of; `None` when it is not an id of this connector. Of a last piece the bytes
-    /// of others are not known, unless it is the only one.
+    /// How the file of a split id was cut, and whether row groups were cut. `None` if it is not an id of this
+    /// connector. A file's last piece does not show the size of the others, so the cut is known only if it is the only
+    /// piece.
     pub(super) fn cut_of_id(id: &SplitId) -> Option<(Option<Cut>, bool)> {
         let (path, piece, size) = Self::place_of_id(id)?;
         let by_halves = id.as_str()[path.len()..].starts_with(&format!("#{BY_HALVES}"));
         Some((cut_of(piece, size, by_halves), by_halves))
     }
 
-    /// From a split id: the path of the file, the bytes of the piece, and the size of the file.
+    /// Parses a split id: the path of the file, the bytes of the piece, and the size of the file.
     pub(super) fn place_of_id(id: &SplitId) -> Option<(&str, Range<u64>, u64)> {
         let (path, place) = id.as_str().rsplit_once('#')?;
         let (range, size) = place.strip_prefix(BY_HALVES).unwrap_or(place).split_once('/')?;
@@ -101,7 +102,7 @@ impl Piece {
         Some((path, start.parse().ok()?..end.parse().ok()?, size.parse().ok()?))
     }
 
-    /// How its file was cut. Unknown for a last piece, unless it is the only one.
+    /// How the file was cut. Unknown for the last piece, unless it is the only one.
     pub(super) fn cut(&self) -> Option<Cut> {
         cut_of(self.start..self.end, self.file.size, self.by_halves)
     }
@@ -186,7 +187,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// The least and the greatest end of the lines of the piece.
+    /// The smallest and the largest possible end of the lines of the piece.
     pub(super) fn reach(&self) -> Range<u64> {
         self.end..self.file_end
     }

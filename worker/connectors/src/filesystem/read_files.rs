@@ -1,8 +1,8 @@
-//! Which files have been read: a compact record of finished pieces.
+//! A compact record of the files and pieces that have been read.
 //!
-//! Pieces of a file are one entry. Until all of the file is read, it has ranges of bytes; then it has only the size.
-//! Entries are in blocks, in which a path is the difference to the previous one. A full block is encoded once, and
-//! written unchanged into each checkpoint. `docs/formats/sources.md` describes the format.
+//! Each file is one entry. It has the ranges of bytes that are read until the whole file is read, and then only the
+//! size. Entries are stored in blocks. A path is stored as the difference to the previous one. A full block is encoded
+//! once and written unchanged to each checkpoint. `docs/formats/sources.md` describes the format.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use super::piece::{Cut, Piece};
 use crate::Error;
 use crate::source::{Finished, FinishedSplits, Split};
 
-/// The version of blocks that this release writes, and the newest that it reads.
+/// The version of the block format that this release writes, and the newest one that it reads.
 const FORM: u8 = 1;
 /// The number of files in a full block.
 const BLOCK_FILES: usize = 4096;
@@ -23,20 +23,20 @@ const BLOCK_FILES: usize = 4096;
 /// The record of a file that a reader has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// All of it is read. It has this size in bytes.
+    /// The whole file is read. It has this size in bytes.
     Whole(u64),
-    /// Some pieces are.
+    /// Some pieces are read.
     Begun {
-        /// The bytes of the file.
+        /// The size of the file in bytes.
         size: u64,
-        /// How it was cut; not known if only the last piece is read.
+        /// How it was cut. `None` if only the last piece is read.
         cut: Option<Cut>,
-        /// What is read.
+        /// The ranges of bytes that are read.
         read: Vec<Range<u64>>,
     },
 }
 
-/// Which files have been read.
+/// The files that have been read.
 #[derive(Debug, Default)]
 pub(super) struct ReadFiles {
     /// Files that are read to their end, with their sizes.

@@ -1,4 +1,4 @@
-//! Reads the lines of a piece: an I/O task sends blocks, and rows are decoded here.
+//! Reads the lines of a piece. An I/O task sends blocks, and rows are decoded here.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) struct LineReader {
     blocks: Blocks,
     block: Option<Block>,
     decoder: Box<dyn RecordDecoder>,
-    /// After the last returned row: the piece continues there.
+    /// The offset after the last returned row, where the piece continues.
     offset: Option<u64>,
     lines: u64,
     /// Totals since the reader was created.
@@ -93,7 +93,7 @@ impl LineReader {
             } else if self.decoder.len() >= rows_max || self.decoder.is_full() {
                 return self.rows_or(Progress::Pending);
             } else if block.is_last {
-                // Everything is decoded; the block stays, so that the next call ends here again.
+                // Everything is decoded. The block stays, so that the next call ends here again.
                 return self.rows_or(Progress::End);
             } else if !self.next_block()? {
                 return self.rows_or(Progress::Pending);

@@ -24,7 +24,7 @@ const BATCH_ROWS: usize = 8_192;
 /// The number of row groups that are fetched ahead.
 const QUEUE_ROW_GROUPS: usize = 1;
 
-/// Which columns are read, and how.
+/// The columns that are read, and the settings for reading them.
 #[derive(Clone)]
 pub(super) struct Plan {
     pub(super) config: parquet::Config,
@@ -33,7 +33,7 @@ pub(super) struct Plan {
     pub(super) divided: Arc<DividedRowGroups>,
 }
 
-/// The row groups of which readers of this process now read a half.
+/// The row groups of which readers of this process are reading one half.
 #[derive(Default)]
 pub(super) struct DividedRowGroups(Mutex<HashMap<(String, usize), Weak<SharedPages>>>);
 
@@ -73,7 +73,7 @@ pub(super) struct Decoding {
     row_group: usize,
     /// The row that comes next.
     row: u64,
-    /// How many rows there are.
+    /// The end of the rows to read.
     end: u64,
     rows: FileRows,
     /// Decoded rows beyond the requested number.
@@ -130,14 +130,14 @@ impl Part {
 }
 
 impl RowGroupReader {
-    /// Starts to read a piece. `behind` is where the previous piece ended: continuing there avoids decompressing pages
-    /// twice.
+    /// Starts to read a piece. `previous` is where the previous piece ended. If the piece continues there, no page is
+    /// decompressed twice.
     pub(super) fn start(
         store: &PatientStore,
         piece: &Piece,
         plan: &Plan,
         (io, waker): (&Handle, Arc<dyn Fn() + Send + Sync>),
-        behind: Option<Decoding>,
+        previous: Option<Decoding>,
     ) -> Result<Self, Error> {
         let input = match &store.store {
             Store::Local => open_disk(piece, plan)?,
@@ -155,7 +155,7 @@ impl RowGroupReader {
             }
         };
         let path = piece.file.path.clone();
-        let decoding = behind.filter(|decoding| decoding.path == path);
+        let decoding = previous.filter(|decoding| decoding.path == path);
         Ok(Self { path, input, decoding, end: 0, row_group: piece.row_group, row: piece.row, bytes: 0 })
     }
 
@@ -164,7 +164,7 @@ impl RowGroupReader {
         self.decoding.filter(|decoding| decoding.row < decoding.end)
     }
 
-    /// Writes down where the piece continues.
+    /// Records where the piece continues.
     pub(super) fn update(&self, piece: &mut Piece) {
         piece.row_group = self.row_group;
         piece.row = self.row;
@@ -186,7 +186,7 @@ impl RowGroupReader {
         }
     }
 
-    /// Begins the next row group. Returns what to report if there is none, or not yet.
+    /// Begins the next row group. Returns the progress to report if there is none or it is not fetched yet.
     fn next_row_group(&mut self) -> Result<Option<Progress>, Error> {
         let (bytes, part, rows) = match &mut self.input {
             Input::Disk { file, reader, parts, divided } => {

@@ -33,7 +33,7 @@ impl FileSink {
         let store = Store::open(&config.location, &config.s3)?;
         let folder = store.absolute(config.location.path())?;
         let names = Names::new(folder, &context.job, &context.uid, config.format.name());
-        // Fail now instead of at the first row.
+        // This makes an error show now instead of at the first row.
         super::part::PartEncoder::new(&config.format, &config.file_schema(table))?;
         Ok(Self {
             config: Arc::new(config),

@@ -26,13 +26,13 @@ use crate::{Error, TableDescriptor};
 pub(super) enum Progress {
     /// Rows of the file's columns.
     Rows(Batch),
-    /// Nothing yet. The waker is called when there is more.
+    /// There are no rows yet. The waker is called when there are more.
     Pending,
     /// The piece has been read to its end.
     End,
 }
 
-/// A file cannot be decoded, and the reason is not in a single record.
+/// The error of a file that cannot be decoded, for a reason that is not in a single record.
 pub(super) fn format_failed(path: &str, error: eddyline_formats::Error) -> Error {
     Error::Unavailable { what: format!("cannot read file '{path}'"), source: Some(Box::new(error)), retryable: false }
 }
@@ -128,7 +128,7 @@ struct FileSourceReader {
     store: PatientStore,
     /// Why nothing can be read at the moment.
     trouble: Arc<Mutex<Option<String>>>,
-    /// Dropped with the reader: then nobody waits for an answer of the store.
+    /// Dropped with the reader, and then no request waits for an answer of the store.
     _needs: watch::Sender<()>,
     context: ReaderContext,
     // Changing.
@@ -138,7 +138,7 @@ struct FileSourceReader {
     open: Option<(usize, Open)>,
     /// The decoder. It is kept from piece to piece, because it has learned what the records look like.
     decoder: Option<Box<dyn RecordDecoder>>,
-    /// Where the last piece ended in the middle of a row group.
+    /// The row group in which the last piece ended.
     decoding: Option<Decoding>,
     /// The counters of finished pieces.
     closed: ReaderCounters,
@@ -260,7 +260,7 @@ impl SourceReader for FileSourceReader {
         Ok(poll)
     }
 
-    /// A piece has rows until it ends, however long the storage takes.
+    /// A piece is not empty until it ends, however long the storage takes.
     fn is_empty(&mut self, split: &SplitId) -> bool {
         self.pieces.iter().all(|held| held.id != *split || held.finished)
     }
@@ -282,7 +282,7 @@ impl SourceReader for FileSourceReader {
             finished: held.finished,
         };
         let splits = self.pieces.iter().map(split).collect();
-        // This has reported all finished pieces.
+        // The snapshot has all finished pieces.
         if let Some((index, _)) = &mut self.open {
             *index -= self.pieces[..*index].iter().filter(|held| held.finished).count();
         }

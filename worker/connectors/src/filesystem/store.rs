@@ -20,7 +20,7 @@ use crate::Error;
 /// The maximum depth of folders. Anything deeper is a loop of links.
 const DEPTH_MAX: usize = 64;
 
-/// How long and how often the client repeats a request. After that the caller repeats it, and reports why it waits.
+/// How long the client repeats a request. After that the caller repeats it and reports why it waits.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES: usize = 3;
 
@@ -44,14 +44,15 @@ pub(super) enum Store {
     S3(Arc<AmazonS3>),
 }
 
-/// What could not be done to which file. A request that the store takes for a wrong one is not worth another try.
+/// The error of a failed request. `what` names the request and the file. A retry is useless if the store refuses the
+/// request as invalid.
 pub(super) fn failed(what: String, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     let retryable = !is_refusal(&error);
     Error::Unavailable { what, source: Some(Box::new(error)), retryable }
 }
 
-/// Like [`failed`], for errors of a disk. Only a full disk is worth another try: others share it and may make room, and
-/// the next attempt removes what this one has staged.
+/// Does the same as [`failed`] for errors of a disk. A retry can succeed only after a full disk: others share it and
+/// may make room, and the next attempt removes what this one has staged.
 pub(super) fn failed_on_disk(what: String, error: std::io::Error) -> Error {
     let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
     let what = if is_full { format!("{what}: the disk is full, make room on it") } else { what };
@@ -90,7 +91,7 @@ impl Store {
         }
     }
 
-    /// The file at a path. `None` if there is none; a folder is not a file.
+    /// The file at a path. `None` if there is none. A folder is not a file.
     pub(super) async fn head(&self, path: &str) -> Result<Option<File>, Error> {
         match self {
             Self::Local => {
@@ -188,7 +189,7 @@ impl Store {
         }
     }
 
-    /// Removes a file. It is no error if it does not exist.
+    /// Removes a file. It is not an error if it does not exist.
     pub(super) async fn remove(&self, path: &str) -> Result<(), Error> {
         match self {
             Self::Local => {
@@ -235,7 +236,7 @@ fn walk(folder: &Path, is_wanted: fn(&str) -> bool, depth: usize, files: &mut Ve
         let path = entry.path();
         let metadata = match std::fs::metadata(&path) {
             Ok(metadata) => metadata,
-            // Removed or renamed since the folder was read.
+            // The file was removed or renamed after the folder was read.
             Err(error) if is_absent(&error) => continue,
             Err(error) => return Err(failed_on_disk(format!("cannot look at '{}'", path.display()), error)),
         };
@@ -267,7 +268,7 @@ pub(super) fn key(path: &str) -> Result<Key, Error> {
     Key::parse(path).map_err(|error| failed(format!("'{path}' cannot be the key of an object"), error))
 }
 
-/// A file that was listed cannot be opened or read.
+/// The error of a listed file that cannot be opened or read.
 pub(super) fn open_failed(path: &str, error: std::io::Error) -> Error {
     if is_absent(&error) {
         let what = format!("file '{path}' is gone: it was listed when the source looked for files");
@@ -307,7 +308,7 @@ mod tests {
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let body = format!("<Error><Code>{code}</Code><Message>the store says no</Message></Error>");
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
-        // It ends with the process.
+        // The thread ends with the process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let mut stream = stream;

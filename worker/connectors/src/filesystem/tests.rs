@@ -1,4 +1,4 @@
-//! Sources and sinks over real folders; the same ones over S3 when a server is there.
+//! Tests of sources and sinks over real folders, and over S3 if a server is configured.
 
 mod config;
 mod s3;

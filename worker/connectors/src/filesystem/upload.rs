@@ -31,7 +31,7 @@ pub(super) enum Command {
 /// The state that a writer and its uploads share.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// The number of bytes that were handed over and are not written yet.
+    /// The number of bytes that the writer has handed over and that are not written yet.
     pub(super) in_flight: AtomicU64,
     broken: Mutex<Option<Broken>>,
 }
@@ -77,7 +77,7 @@ pub(super) struct Uploads {
     pub(super) shared: Arc<Shared>,
     pub(super) waker: Arc<dyn Fn() + Send + Sync>,
     pub(super) patience: Patience,
-    /// Room for parts of objects in flight.
+    /// Limits the parts of objects in flight.
     pub(super) room: Arc<Semaphore>,
     // Changing.
     pub(super) open: BTreeMap<u64, OpenFile>,
@@ -107,7 +107,7 @@ pub(super) struct ClosedFile {
 }
 
 impl Uploads {
-    /// Works until the writer is dropped. Unfinished files then belong to no checkpoint.
+    /// Carries out requests until the writer is dropped. Unfinished files then belong to no checkpoint.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut broken = false;
         while let Some(command) = commands.recv().await {
@@ -188,7 +188,7 @@ impl Uploads {
                     let path = path.clone();
                     match blocking(move || create_on_disk(&path)).await? {
                         Some(file) => Output::Disk(Arc::new(file)),
-                        // An earlier run of the job left it, in an attempt with the same number.
+                        // An earlier run of the job left the file, in an attempt with the same number.
                         None => continue,
                     }
                 }
@@ -207,7 +207,7 @@ impl Uploads {
                     disk.sync_all().map_err(|error| failed_on_disk(format!("cannot write '{written}'"), error))
                 });
                 if let Err(error) = synced.await {
-                    // As after a failed write, free the room if possible.
+                    // This frees the room if possible, as after a failed write.
                     let _left_behind = self.store.remove(&path).await;
                     return Err(error);
                 }

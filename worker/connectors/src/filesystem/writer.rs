@@ -41,7 +41,7 @@ pub(super) struct FileWriter {
     partition_keys: Vec<String>,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
-    /// Dropped with the writer: then nobody waits for an answer of the store.
+    /// Dropped with the writer, and then no request waits for an answer of the store.
     _needs: watch::Sender<()>,
     io: tokio::runtime::Handle,
     // Changing.
@@ -184,7 +184,7 @@ impl SinkWriter for FileWriter {
         }
         let columns = &self.config.file_columns;
         let in_file = batch.project(columns).map_err(failed)?;
-        // Nullability is that of the table, not of the query.
+        // The schema has the nullability of the table, not that of the query.
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), in_file.rows().columns().to_vec()).map_err(failed)?;
         let in_file = in_file.with_columns(rows);
         if self.partition_keys.is_empty() {

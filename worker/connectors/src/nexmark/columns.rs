@@ -1,4 +1,4 @@
-//! The columns of one kind of event while a batch is made: rows of other kinds are NULL and are filled in by runs.
+//! The columns of one kind of event while a batch is made. Rows of other kinds are NULL and are filled in by runs.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Columns {
         Self { columns: fields.iter().map(column).collect(), valid: BooleanBufferBuilder::new(rows) }
     }
 
-    /// Starts an event in row `row`; the rows since the last one are NULL.
+    /// Starts an event in row `row`. The rows since the last event are NULL.
     pub(super) fn event(&mut self, row: usize) -> Event<'_> {
         self.fill(row);
         self.valid.append(true);
@@ -96,7 +96,7 @@ impl Event<'_> {
         self
     }
 
-    /// A text that `write` appends; returns its length in bytes.
+    /// Adds the text that `write` appends. Returns its length in bytes.
     pub(super) fn text(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
         let Some(Column::Text { ends, bytes }) = self.columns.next() else { return 0 };
         let begin = bytes.len();

@@ -5,31 +5,33 @@ use arrow::datatypes::{DataType, TimeUnit};
 use crate::datagen::config::parse_timestamp;
 use crate::{OptionError, OptionErrors, Options, TableDescriptor};
 
-/// 2026-03-01 23:59:00: at 1000 events a second the first 100,000 cross midnight, so queries by day see two days.
+/// The default of `start-time`: 2026-03-01 23:59:00. At 1000 events per second the first 100,000 events cross midnight,
+/// so queries by day see two days.
 const START_MS: i64 = 1_772_409_540_000;
-/// Events a second of event time when the table does not say.
+/// The default rate, in events per second of event time.
 const RATE: u64 = 10_000;
 
 /// A nexmark table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// `events.num`; `None` (0) for no end.
+    /// `events.num`. `None` (0) means no end.
     pub events: Option<u64>,
-    /// `first-event.rate`, `next-event.rate`: events in a second of event time.
+    /// `first-event.rate`, `next-event.rate`: events per second of event time.
     pub rate: u64,
-    /// `rate.limited`: make them at that rate by the clock, too; otherwise as fast as they are taken.
+    /// `rate.limited`: events are also generated at that rate by the clock. Otherwise they are generated as fast as
+    /// possible.
     pub rate_limited: bool,
-    /// `person.proportion`, `auction.proportion`, `bid.proportion`: the number of each in a round, in this order.
+    /// `person.proportion`, `auction.proportion`, `bid.proportion`: the number of each kind in a round, in this order.
     pub proportions: [u64; 3],
-    /// `person.avg-size`, `auction.avg-size`, `bid.avg-size`: bytes of an event, made up to by its column `extra`.
+    /// `person.avg-size`, `auction.avg-size`, `bid.avg-size`: the mean bytes of an event. Its column `extra` pads it.
     pub sizes: [u64; 3],
-    /// `auction.hot-ratio.sellers`: all but one in so many auctions are of a hot seller.
+    /// `auction.hot-ratio.sellers`, a number n: n - 1 of n auctions have a hot seller.
     pub hot_sellers: u64,
-    /// `bid.hot-ratio.auctions`: all but one in so many bids are for a hot auction.
+    /// `bid.hot-ratio.auctions`, a number n: n - 1 of n bids are for a hot auction.
     pub hot_auctions: u64,
-    /// `bid.hot-ratio.bidders`: all but one in so many bids are by a hot bidder.
+    /// `bid.hot-ratio.bidders`, a number n: n - 1 of n bids have a hot bidder.
     pub hot_bidders: u64,
-    /// `seed` (Eddyline's own): another number makes another set. 1 when not given.
+    /// `seed` (Eddyline's own): another seed gives other events. The default is 1.
     pub seed: u64,
     /// `start-time` (Eddyline's own): the time of the first event, in milliseconds since 1970.
     pub start_ms: i64,
@@ -94,7 +96,8 @@ impl Config {
     }
 }
 
-/// The number of an option, at least `least`. There is a most for each, so that no product of them overflows.
+/// The number of an option, which is at least `least`. Each option also has a maximum, so that no product of them
+/// overflows.
 fn at_least(options: &mut Options<'_>, key: &str, least: u64) -> Option<u64> {
     let most = if matches!(key, "events.num" | "seed") {
         u64::MAX / 4

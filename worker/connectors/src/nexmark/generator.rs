@@ -1,9 +1,10 @@
-//! What happens at event number n.
+//! Generates event number n.
 //!
-//! Events come in rounds of persons, auctions and bids. Ids count from 1000 in order of appearance. Half of all bids go to
-//! the newest auction whose number is a multiple of 100, three quarters come from one bidder in a hundred (by default);
-//! the others refer to what is recent. Prices are log-uniform from 1 to 10^6, in hundredths. Text has only letters,
-//! spaces, `_`, digits and the characters of addresses. The values are part of golden results: never change them.
+//! Events come in rounds of persons, auctions and bids. Ids count from 1000 in order of appearance. By default half of
+//! all bids are for the newest auction whose number is a multiple of 100, and three quarters are from one bidder in a
+//! hundred. The others refer to recent auctions and persons. Prices are log-uniform from 1 to 10^6, in hundredths. Text
+//! has only letters, spaces, `_`, digits and the characters of addresses. The values are part of golden results: never
+//! change them.
 
 use super::columns::Columns;
 use super::config::Config;
@@ -12,13 +13,13 @@ use crate::generated::random::Stream;
 const FIRST_ID: u64 = 1_000;
 const FIRST_CATEGORY: u64 = 10;
 const CATEGORIES: u64 = 5;
-/// One in so many sellers, bidders and auctions is hot.
+/// One in this many sellers, bidders and auctions is hot.
 const HOT: u64 = 100;
-/// Auctions that are open at a time.
+/// The number of auctions that are open at a time.
 const AUCTIONS_OPEN: u64 = 100;
-/// The newest persons, who sell and bid.
+/// The number of newest persons who sell and bid.
 const PERSONS_ACTIVE: u64 = 1_000;
-/// References may be so far ahead of what there is.
+/// The number of persons or auctions after the newest one that an event may refer to.
 const LEAD: u64 = 10;
 const CHANNELS: u64 = 10_000;
 /// The seed of the addresses of channels, which are the same in every set.
@@ -33,7 +34,7 @@ const LAST_NAMES: [&str; 10] =
     ["Abbot", "Baker", "Carter", "Dyer", "Ellis", "Fisher", "Glover", "Harper", "Ivers", "Joiner"];
 const HOT_CHANNELS: [&str; 4] = ["Google", "Facebook", "Baidu", "Apple"];
 
-/// What an event is; the value of `event_type`.
+/// The kind of an event. It is the value of `event_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Person = 0,
@@ -41,7 +42,7 @@ pub(super) enum Kind {
     Bid = 2,
 }
 
-/// Makes events.
+/// Generates events.
 pub(super) struct Events {
     config: Config,
     round: u64,
@@ -124,7 +125,7 @@ impl Events {
         let city = event.text(|out| out.extend_from_slice(pick(&CITIES, stream).as_bytes()));
         event.text(|out| out.extend_from_slice(pick(&STATES, stream).as_bytes()));
         event.time(self.time_ms(number));
-        // 54: the fields of fixed length.
+        // The fields of fixed length have 54 bytes.
         event.text(|out| write_extra(out, stream, 54 + name + city, self.config.sizes[0]));
     }
 
@@ -138,7 +139,7 @@ impl Events {
         let initial = price(stream);
         let reserve = initial + price(stream);
         let time = self.time_ms(number);
-        // On average as long as it takes for so many more auctions to open.
+        // The mean duration of an auction is the time in which AUCTIONS_OPEN further auctions open.
         let horizon = (AUCTIONS_OPEN * self.round / self.config.proportions[1] * 1000 / self.config.rate).max(1);
         let expires = time.saturating_add(1 + stream.below(2 * horizon) as i64);
         let mut event = columns.event(row);
@@ -175,7 +176,7 @@ impl Events {
     }
 }
 
-/// The addresses of all channels, the hot ones behind the others.
+/// The addresses of all channels. The hot ones come last.
 struct Channels {
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -216,7 +217,8 @@ fn price(stream: &mut Stream) -> u64 {
     (10f64.powf(stream.unit() * 6.0) * 100.0).round() as u64
 }
 
-/// Letters a to z and, one in 27, `space`. Thirteen come from one number: 27^13 is below 2^64.
+/// Writes letters from a to z. One in 27 is `space` instead. One random number gives thirteen, because 27^13 is below
+/// 2^64.
 fn write_letters(out: &mut Vec<u8>, stream: &mut Stream, count: u64, space: u8) {
     let mut left = count;
     while left > 0 {
@@ -231,7 +233,7 @@ fn write_letters(out: &mut Vec<u8>, stream: &mut Stream, count: u64, space: u8) 
     }
 }
 
-/// Makes an event of `used` bytes up to `wanted` on average, give or take a fifth.
+/// Pads an event of `used` bytes to `wanted` bytes on average. The length of the padding varies by a fifth up and down.
 fn write_extra(out: &mut Vec<u8>, stream: &mut Stream, used: u64, wanted: u64) {
     let Some(mean) = wanted.checked_sub(used).filter(|mean| *mean > 0) else { return };
     let spread = (mean / 5).max(1);

@@ -1,4 +1,4 @@
-//! Makes the batches of a nexmark table.
+//! Generates the batches of a nexmark table.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! A row as text, in the form that Flink's `Row.toString` gives it: `+I[a, 1, 2026-03-01T23:59]`. The kind is before the values; a
-//! ROW inside of a row is always `+I`.
+//! Rows as text, in the form of Flink's `Row.toString`: `+I[a, 1, 2026-03-01T23:59]`. The kind precedes the values. A
+//! ROW inside a row is always `+I`.
 
 use std::fmt::Write;
 
@@ -86,7 +86,7 @@ pub(crate) fn write_value(out: &mut String, column: &dyn Array, row: usize) {
             write_fields(out, RowKind::Insert, column.as_struct().columns().iter().map(AsRef::as_ref), row);
         }
         other => {
-            // Not one of the SQL types; the planner lets none of them through.
+            // This is not a SQL type, so the planner has refused the table.
             let _ = write!(out, "<{other}>");
         }
     }
@@ -113,8 +113,8 @@ fn write_list<T>(
     out.push(close);
 }
 
-/// Java's form: plain from 10^-3 to below 10^7, with at least one digit after the point; otherwise `1.0E10`.
-/// `scientific` is the shortest exact form that Rust gives, such as `1.25e-7`.
+/// Appends a float in Java's form: plain from 10^-3 to below 10^7, with at least one digit after the point, otherwise
+/// `1.0E10`. `scientific` is the shortest exact form that Rust gives, such as `1.25e-7`.
 fn write_float(out: &mut String, value: f64, scientific: &str) {
     if value.is_nan() {
         return out.push_str("NaN");
@@ -148,7 +148,8 @@ fn write_float(out: &mut String, value: f64, scientific: &str) {
     }
 }
 
-/// Java's `BigDecimal.toString`: plain unless the first digit is seven or more places after the point.
+/// Appends a decimal as Java's `BigDecimal.toString` does: plain unless the first digit is seven or more places after
+/// the point.
 fn write_decimal(out: &mut String, unscaled: i128, scale: i8) {
     if unscaled < 0 {
         out.push('-');
@@ -184,8 +185,8 @@ fn write_day(out: &mut String, day: NaiveDate) {
     let _ = write!(out, "{:04}-{:02}-{:02}", day.year(), day.month(), day.day());
 }
 
-/// Java leaves out seconds that are zero (`always_seconds` for an instant does not) and prints 0, 3, 6 or 9 digits
-/// behind them.
+/// Appends a time as Java does: with 0, 3, 6 or 9 digits of a second. Seconds that are zero are left out unless
+/// `always_seconds` is set, as for an instant.
 fn write_time(out: &mut String, time: NaiveTime, always_seconds: bool) {
     let _ = write!(out, "{:02}:{:02}", time.hour(), time.minute());
     let nanos = time.nanosecond();

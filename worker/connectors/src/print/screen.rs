@@ -1,4 +1,4 @@
-//! The bottom of the terminal, where a running job shows its progress while rows and log lines scroll by above it.
+//! The bottom of the terminal, where a running job shows its progress while rows and log lines scroll above it.
 //!
 //! While something is shown, everything else is written to the terminal through [`above`], so that rows and progress do
 //! not break into each other.
@@ -24,7 +24,7 @@ pub fn clear() {
     shown.clear();
 }
 
-/// Does `print` while the bottom is erased, then draws it again. What `print` writes must end with a line break.
+/// Runs `print` while the bottom is erased, then draws it again. The output of `print` must end with a line break.
 ///
 /// # Errors
 /// Those of `print`.
@@ -43,7 +43,7 @@ fn lock() -> MutexGuard<'static, Vec<String>> {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The text that erases so many lines. The cursor is in the last of them.
+/// The control sequence that erases this number of lines. The cursor is in the last of them.
 fn erasure(lines: usize) -> String {
     match lines {
         0 => String::new(),
@@ -51,7 +51,7 @@ fn erasure(lines: usize) -> String {
     }
 }
 
-/// A terminal that is gone is no reason to stop the job.
+/// Writes to standard error. An error is ignored, because a missing terminal must not stop the job.
 fn write(text: &str) {
     let mut terminal = io::stderr().lock();
     let _gone = terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush());

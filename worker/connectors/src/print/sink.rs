@@ -1,4 +1,4 @@
-//! Prints rows; each batch is one write, so lines of different subtasks do not mix.
+//! Prints rows. Each batch is one write, so lines of different subtasks do not mix.
 
 use std::io::Write;
 
@@ -16,7 +16,7 @@ pub(crate) struct PrintSink {
 }
 
 impl PrintSink {
-    /// A sink that prints as `config` says.
+    /// Makes a sink that prints according to `config`.
     pub(crate) fn new(config: Config) -> Self {
         Self { config }
     }

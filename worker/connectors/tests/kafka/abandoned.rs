@@ -1,5 +1,5 @@
-//! Checkpoints that are abandoned at any step: every sink takes rows and the next barrier without anybody having looked at
-//! what it handed over, and what it handed over goes along with the next checkpoint.
+//! Checkpoints that are abandoned at any step. Every sink accepts rows and the next barrier although nobody has awaited
+//! the committables of the abandoned checkpoint. These are committed with the next checkpoint.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use eddyline_stream::CheckpointId;
 use crate::broker::{Broker, DEADLINE, broker, broker_alone, io};
 use crate::table::{Bell, Folder, committed_values, open_sink as open_kafka_sink, open_writer, rows, table, values};
 
-/// When the coordinator looks at what an abandoned checkpoint was given.
+/// When the coordinator awaits the committables of an abandoned checkpoint.
 #[derive(Clone, Copy, Debug)]
 enum Looks {
     /// Before the next barrier: it was staged, and then the manifest could not be written.
@@ -147,16 +147,16 @@ fn rows_and_barriers_are_taken_while_acknowledgements_are_waited_for() {
         writer.write(&rows(first - 10..first)).unwrap();
         prepared.push(writer.prepare_commit(CheckpointId::new(checkpoint)));
     }
-    // Bounded all the same: this is what makes the slot wait.
+    // The number of rows is bounded all the same. This makes the slot wait.
     let mut written = 40;
     while writer.is_ready().unwrap() {
         writer.write(&rows(written..written + 10_000)).unwrap();
         written += 10_000;
-        assert!(written < 5_000_000, "rows behind a barrier are taken without a bound");
+        assert!(written < 5_000_000, "rows after a barrier are accepted without a bound");
     }
     broker.restart();
 
-    // The latest first: nobody had to look at those before it.
+    // The latest one is awaited first, so it does not depend on those before it.
     for prepared in prepared.into_iter().rev() {
         io().block_on(prepared).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Where reading ends: bounded modes, and records or topics that no longer exist.
+//! The end of reading: bounded modes, and records or topics that no longer exist.
 
 use eddyline_connectors::Error;
 use eddyline_connectors::source::Poll;

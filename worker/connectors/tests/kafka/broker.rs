@@ -21,29 +21,31 @@ pub const USER: (&str, &str) = ("reader", "a-good-password");
 /// The address of the broker, for processes that a test starts.
 pub const BOOTSTRAP_VARIABLE: &str = "EDDYLINE_TEST_KAFKA";
 
-/// The longest any test waits for anything.
+/// The longest wait of a test.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 static BROKER: OnceLock<RwLock<Broker>> = OnceLock::new();
 
-/// A running broker. Stopped, with its data removed, when this process ends.
+/// A running broker. When this process ends, the broker is stopped and its data is removed.
 pub struct Broker {
     ports: Ports,
-    /// Who signed the broker's certificate, and whose clients it trusts. `None` in a process that a test started.
+    /// The authority that signs the certificates of the broker and of clients that it trusts. `None` in a process that
+    /// a test has started.
     authority: Option<Authority>,
     data: PathBuf,
-    /// Ends with our end of its standard input: however this process ends, the broker does not outlive it.
+    /// The guard process of the broker. It stops the broker when its standard input is closed, so the broker does not
+    /// outlive this process.
     _guard: Option<Child>,
 }
 
-/// Where the broker listens.
+/// The ports on which the broker listens.
 #[derive(Clone, Copy, Default)]
 struct Ports {
     plain: u16,
     controller: u16,
-    /// TLS, for clients with a certificate.
+    /// The port of TLS for clients with a certificate.
     mutual: u16,
-    /// TLS, for users with a password.
+    /// The port of TLS for users with a password.
     scram: u16,
 }
 
@@ -65,8 +67,8 @@ pub fn io() -> &'static tokio::runtime::Runtime {
     })
 }
 
-/// A port of the loopback interface that nobody listens on, and that no connection gets by chance: those are numbered from
-/// 32 768 on, so one that is free now may not be when a server wants it again.
+/// A free port of the loopback interface below 32 768. Outgoing connections get ports from 32 768 on, so none of them
+/// can take the port before a server opens it again.
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let port = || 10_000 + (std::process::id() * 101 + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
@@ -95,7 +97,7 @@ fn start() -> RwLock<Broker> {
     let ports = Ports { plain, controller, mutual, scram };
     let mut broker = Broker { ports, authority: Some(authority), data, _guard: None };
     broker.run(&["start"]);
-    // In a session of its own, so that an interrupt meant for the tests does not end it first.
+    // It has a session of its own, so that an interrupt of the tests does not end it first.
     let mut guard = Command::new("setsid");
     guard.args(["sh", "-c", "cat >/dev/null; \"$0\" stop -9 && rm -rf \"$KAFKA_DATA\""]).arg(script());
     guard.env("KAFKA_PORT", plain.to_string()).env("KAFKA_DATA", &broker.data);
@@ -126,22 +128,22 @@ impl Broker {
         self.run(&["start"]);
     }
 
-    /// Where clients find it.
+    /// The address for clients without TLS.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.ports.plain)
     }
 
-    /// Where clients with a certificate find it.
+    /// The address for clients with a certificate.
     pub fn mutual_address(&self) -> String {
         format!("127.0.0.1:{}", self.ports.mutual)
     }
 
-    /// Where users with a password find it.
+    /// The address for users with a password.
     pub fn scram_address(&self) -> String {
         format!("127.0.0.1:{}", self.ports.scram)
     }
 
-    /// Whom the broker trusts.
+    /// The authority that the broker trusts.
     pub fn authority(&self) -> &Authority {
         self.authority.as_ref().expect("a broker that this process started")
     }
@@ -153,12 +155,12 @@ impl Broker {
         config
     }
 
-    /// For creating and deleting things.
+    /// A client that creates and deletes topics and users.
     pub fn admin(&self) -> AdminClient<DefaultClientContext> {
         self.client().create().expect("an admin client")
     }
 
-    /// Makes a topic with a name of its own.
+    /// Creates a topic with a unique name.
     pub fn topic(&self, partitions: i32) -> String {
         self.topic_with(partitions, &[])
     }
@@ -181,7 +183,7 @@ impl Broker {
         made[0].as_ref().expect("new partitions");
     }
 
-    /// Makes a user, or gives one another password; connections that are there stay.
+    /// Creates a user, or changes the password of one. Open connections stay open.
     pub fn set_password(&self, (name, password): (&str, &str)) {
         let change = format!("SCRAM-SHA-256=[password={password}]");
         let tool = ["tool", "kafka.admin.ConfigCommand", "--bootstrap-server", &self.address(), "--alter"];
@@ -195,7 +197,7 @@ impl Broker {
         gone[0].as_ref().expect("a deleted topic");
     }
 
-    /// Writes records and waits until they are there.
+    /// Writes records and waits until they are acknowledged.
     pub fn produce(&self, topic: &str, records: &[TestRecord<'_>]) {
         let producer: BaseProducer = self.client().set("linger.ms", "1").create().expect("a producer");
         for record in records {
@@ -212,13 +214,13 @@ fn admin_options() -> AdminOptions {
 /// A record to write.
 #[derive(Clone, Copy, Default)]
 pub struct TestRecord<'a> {
-    /// Where to.
+    /// The partition to write to.
     pub partition: i32,
     /// The key, if any.
     pub key: Option<&'a str>,
     /// The value.
     pub value: &'a str,
-    /// The timestamp; now if there is none.
+    /// The timestamp, in milliseconds since 1970. `None` means now.
     pub timestamp: Option<i64>,
     /// One header, if any.
     pub header: Option<(&'a str, &'a str)>,
@@ -230,7 +232,7 @@ impl<'a> TestRecord<'a> {
         Self { partition, value, ..Self::default() }
     }
 
-    /// As a record of rdkafka.
+    /// The same as a record of rdkafka.
     pub fn to(&self, topic: &'a str) -> BaseRecord<'a, str, str> {
         let mut record = BaseRecord::to(topic).payload(self.value).partition(self.partition);
         record.key = self.key;

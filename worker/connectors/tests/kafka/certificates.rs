@@ -11,7 +11,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// An authority that nobody has heard of.
+    /// Creates an authority that nothing trusts yet.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut parameters = CertificateParams::default();

@@ -1,4 +1,4 @@
-//! What a reader says of partitions that have nothing to read.
+//! Idle partitions, as a reader reports them.
 
 use eddyline_stream::SplitId;
 
@@ -20,7 +20,7 @@ fn a_partition_is_empty_by_itself_and_not_while_records_of_it_wait() {
         splits.iter().find(is_it).cloned().expect("both partitions")
     });
 
-    // All of them come with one answer of the broker.
+    // One answer of the broker has all of them.
     assert_eq!(reading.batch(7).len(), 7);
     assert!(!reading.reader.is_empty(&busy), "93 records wait");
     assert!(reading.reader.is_empty(&empty));

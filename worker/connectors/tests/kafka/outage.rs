@@ -30,7 +30,8 @@ fn reading_and_writing_go_on_when_the_broker_comes_back() {
     let mut committer = exact_sink.committer(io().handle().clone()).unwrap().expect("a committer");
 
     broker.kill();
-    // A reader has nothing to read, a writer has rows that nobody acknowledges, a commit finds nobody: none is an error.
+    // The reader gets no rows, the rows of the writer are not acknowledged, and the commit reaches no broker. None of
+    // this is an error.
     for _ in 0..50 {
         assert!(matches!(reading.reader.poll(10).unwrap(), Poll::Pending));
     }
@@ -53,7 +54,7 @@ fn reading_and_writing_go_on_when_the_broker_comes_back() {
     until(&mut reading, |trouble| trouble.is_none());
 }
 
-/// Keeps reading, without rows, until the reader says the right thing about its brokers.
+/// Keeps reading, without rows, until the reader reports the right state of its brokers.
 fn until(reading: &mut Reading, is_right: impl Fn(Option<String>) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !is_right(reading.reader.trouble()) {

@@ -1,4 +1,4 @@
-//! What records become: keys, metadata columns, records that cannot be read.
+//! The rows of records: keys, metadata columns, records that cannot be read.
 
 use std::sync::Arc;
 
@@ -110,7 +110,7 @@ fn a_paused_split_waits_and_resumes() {
     assert_eq!(reading.rows(1), ["0,p0"]);
 }
 
-/// The format of Debezium, with the key in the record's key, and an end.
+/// The options of a bounded table of Debezium messages, with the key in the record's key.
 const DEBEZIUM: [(&str, &str); 4] =
     [("format", "debezium-json"), ("key.format", "json"), ("key.fields", "id"), ("scan.bounded.mode", "latest-offset")];
 
@@ -120,7 +120,7 @@ fn a_message_with_two_rows_has_key_and_metadata_for_both_and_a_tombstone_is_none
     let topic = broker.topic(1);
     let message = |value| TestRecord { key: Some(r#"{"id":1}"#), value, ..TestRecord::default() };
     let update = message(r#"{"before":{"name":"a"},"after":{"name":"b"},"op":"u"}"#);
-    // A key that gives no row takes all rows of its message with it.
+    // If the key gives no row, the record has no rows at all.
     let without_key = TestRecord { key: None, ..update };
     broker.produce(
         &topic,

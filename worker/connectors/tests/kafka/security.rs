@@ -1,4 +1,4 @@
-//! TLS and SCRAM: which clients get in, and which error the others get.
+//! TLS and SCRAM: the clients that are accepted, and the errors of the others.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -44,7 +44,7 @@ fn mutual(broker: &Broker, topic: &str, options: &[(&str, &str)]) -> TableDescri
     table(broker, topic, &all)
 }
 
-/// What opening the table for writing ends with.
+/// The error of opening a table for writing.
 fn refused_sink(descriptor: TableDescriptor) -> Error {
     let folder = tempfile::tempdir().unwrap();
     let config = SinkConfig::parse(&descriptor).expect("valid options");
@@ -55,7 +55,7 @@ fn refused_sink(descriptor: TableDescriptor) -> Error {
     }
 }
 
-/// Fails unless `error` ends a job and says all of `parts`.
+/// Fails unless `error` ends a job and its message has all of `parts`.
 fn assert_final(error: &Error, parts: &[&str]) {
     assert!(matches!(error, Error::Unavailable { retryable: false, .. }), "{error:?}");
     let text = error.to_string();
@@ -117,7 +117,7 @@ fn a_client_with_a_certificate_gets_in_however_its_store_is_written() {
     assert_eq!(Reading::start(from_files).rows(3), ["0,n0", "1,n1", "2,n2"]);
 }
 
-/// Has `openssl` turn PEM text, certificate and key, into another file.
+/// Converts a certificate and its key from PEM text to another file with `openssl`.
 fn convert(pem: &str, arguments: &[&str]) {
     let mut command = Command::new("openssl");
     let mut openssl = command.args(arguments).stdin(Stdio::piped()).spawn().expect("openssl is there");
@@ -230,7 +230,7 @@ fn an_unknown_authority_ends_the_job_before_anything_runs() {
     let distrusting = scram(&broker, &topic, "SCRAM-SHA-256", USER, &stranger);
     assert_final(&Reading::open(distrusting.clone()).discover().unwrap_err(), &says);
     assert_final(&refused_sink(distrusting), &says);
-    // Without a trust store the system's authorities count, which are not those of this broker either.
+    // Without a trust store the system's authorities are trusted. This broker's authority is not among them.
     let mut system = scram(&broker, &topic, "SCRAM-SHA-256", USER, &stranger);
     system.options.retain(|option, _| !option.starts_with("properties.ssl.truststore."));
     assert_final(&Reading::open(system).discover().unwrap_err(), &says);
@@ -279,10 +279,10 @@ fn a_client_that_does_not_speak_the_brokers_protocol_is_told_what_to_check() {
     let plain = table(&broker, &topic, &[("properties.bootstrap.servers", &address)]);
     let mut over_tls = mutual(&broker, &topic, &[]);
     over_tls.options.insert("properties.bootstrap.servers".to_owned(), broker.address());
-    // A broker that stops can look like this, so it is waited for, and the message says what it looks like.
+    // A broker that stops can give the same error, so the client waits, and the message names the error.
     std::thread::scope(|scope| {
         for (mut descriptor, address) in [(plain, address), (over_tls, broker.address())] {
-            // A partitioner that needs an answer before anything runs.
+            // This partitioner needs an answer of the broker when the table is opened.
             descriptor.options.insert("sink.partitioner".to_owned(), "fixed".to_owned());
             scope.spawn(move || {
                 let error = refused_sink(descriptor);

@@ -1,4 +1,4 @@
-//! Writing: what is visible when, and that it is visible once.
+//! Writing: when output becomes visible, and that it becomes visible once.
 
 use std::path::Path;
 use std::process::Command;
@@ -25,7 +25,7 @@ use crate::table::{
 
 const EXACTLY_ONCE: (&str, &str) = ("sink.delivery-guarantee", "exactly-once");
 
-/// Where the process that is to crash finds its work.
+/// The variable that names the topic to the process that crashes.
 const CRASH_TOPIC_VARIABLE: &str = "EDDYLINE_TEST_CRASH_TOPIC";
 const CRASH_FOLDER_VARIABLE: &str = "EDDYLINE_TEST_CRASH_FOLDER";
 
@@ -158,7 +158,7 @@ fn exactly_once_output_is_visible_after_the_commit_and_once() {
     io().block_on(committer.commit(CheckpointId::new(3), &later)).unwrap();
     io().block_on(committer.commit(CheckpointId::new(3), &later)).unwrap();
     drop(committer);
-    // What a restart repeats, with one writer fewer: the last commit, by a new committer.
+    // A restart with one writer fewer repeats the last commit, by a new committer.
     commit(&descriptor, folder.path(), 3, &later);
     assert_eq!(committed_values(&broker, &topic), values(0..25));
 }
@@ -202,7 +202,7 @@ fn a_publication_is_found_again_after_the_group_was_forgotten() {
     assert_eq!(committed_values(&broker, &topic), values(0..6));
 }
 
-/// As if staged long enough ago for an offset to have been forgotten since.
+/// Changes committables as if they were staged so long ago that Kafka may have deleted the committed offset.
 fn staged_long_ago(staged: &mut [Committable]) {
     for committable in staged {
         let at = committable.description["staged_at_ms"].as_i64().expect("a time");
@@ -210,14 +210,14 @@ fn staged_long_ago(staged: &mut [Committable]) {
     }
 }
 
-/// Deletes the group that knows how far a slot has published.
+/// Deletes the consumer group whose offset is a slot's progress in publishing.
 fn forget_group(broker: &Broker, topic: &str) {
     let group = format!("job-sink/{topic}-0");
     let gone = io().block_on(broker.admin().delete_groups(&[&group], &AdminOptions::new())).unwrap();
     gone[0].as_ref().expect("the group was there");
 }
 
-/// Objects of five rows each, as checkpoints that were abandoned leave them, all of them for checkpoint `last`.
+/// Stages objects of five rows each, as abandoned checkpoints do. All of them belong to checkpoint `last`.
 fn several_objects(descriptor: &TableDescriptor, folder: &Path, last: u64) -> Vec<Committable> {
     let sink = open_sink(descriptor.clone(), folder);
     let (mut writer, _) = open_writer(&sink, 0, 1);
@@ -230,7 +230,7 @@ fn several_objects(descriptor: &TableDescriptor, folder: &Path, last: u64) -> Ve
     staged
 }
 
-/// Ends a commit after some objects are published, by removing the next one.
+/// Makes a commit fail after some objects are published, by removing the next object.
 fn commit_in_part(committer: &mut dyn SinkCommitter, folder: &Path, staged: &[Committable]) {
     let third = staged[2].description["objects"][0]["name"].as_str().expect("a name").replace('/', "+");
     let (there, away) = (folder.join(&third), folder.join("away"));
@@ -275,7 +275,7 @@ fn a_commit_that_its_own_attempt_repeats_finds_what_is_published_after_the_group
     let mut committer = sink.committer(io().handle().clone()).unwrap().expect("a committer");
     io().block_on(committer.abort_stale(&[])).unwrap();
     commit_in_part(committer.as_mut(), folder.path(), &staged);
-    // The broker is down for days, say, and the same attempt keeps trying.
+    // This is what a long outage of the broker looks like, after which the same attempt tries again.
     forget_group(&broker, &topic);
     io().block_on(committer.commit(CheckpointId::new(9), &staged)).unwrap();
     assert_eq!(committed_values(&broker, &topic), values(0..15));
@@ -288,7 +288,7 @@ fn an_offset_of_an_earlier_release_says_what_is_published() {
     let folder = tempfile::tempdir().unwrap();
     let descriptor = table(&broker, &topic, &[EXACTLY_ONCE]);
     let staged = several_objects(&descriptor, folder.path(), 9);
-    // Without metadata: the whole checkpoint, whatever it consisted of.
+    // An offset without metadata stands for the whole checkpoint, whatever it has staged.
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(&topic, 0, Offset::Offset(9)).unwrap();
     let mut config = broker.client();
@@ -445,7 +445,7 @@ fn crash_and_repeat(broker: &Broker, step: &str, pass: u32) {
     assert_eq!(committed_values(broker, &topic), values(0..15), "after a crash at {step}, pass {pass}");
 }
 
-/// Stages three objects, writes down what a checkpoint would hold, and commits.
+/// Stages three objects, writes what a checkpoint would hold to a file, and commits.
 fn stage_and_commit(broker: &Broker, topic: &str, folder: &Path) {
     let descriptor = table(broker, topic, &[EXACTLY_ONCE]);
     let staged = several_objects(&descriptor, folder, 3);

@@ -1,4 +1,4 @@
-//! Where reading begins: startup modes, restored positions, partitions that appear later.
+//! The start of reading: startup modes, restored positions, partitions that appear later.
 
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ fn a_partition_that_appears_later_is_read_from_its_beginning() {
     reading.discover().unwrap();
     assert_eq!(reading.rows(1), ["7,new"]);
 
-    // The same when it appeared while the job was down.
+    // The same holds when the partition appeared while the job was down.
     let mut restored = Reading::open(descriptor);
     restored.enumerator.restored(&[before[0].id.clone()]);
     restored.give(before[0].clone());

@@ -44,7 +44,7 @@ pub fn table(broker: &Broker, topic: &str, options: &[(&str, &str)]) -> TableDes
     }
 }
 
-/// Adds a metadata column that is called as its key.
+/// Adds a metadata column whose name is its key.
 pub fn with_metadata(mut table: TableDescriptor, key: &str, data_type: DataType, is_virtual: bool) -> TableDescriptor {
     table.metadata.push(MetadataColumn { name: key.to_owned(), key: key.to_owned(), data_type, is_virtual });
     table
@@ -56,7 +56,7 @@ pub struct Bell(Mutex<bool>, Condvar);
 
 impl Bell {
     fn ring(&self) {
-        // Called on a client's thread, also after a test has failed.
+        // This is called on a client's thread, also after a test has failed.
         *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = true;
         self.1.notify_all();
     }
@@ -137,7 +137,7 @@ impl Reading {
         rows
     }
 
-    /// Reads up to so many rows at once.
+    /// Reads up to `max_rows` rows at once.
     pub fn batch(&mut self, max_rows: usize) -> Vec<String> {
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -179,7 +179,7 @@ impl Reading {
     }
 }
 
-/// Rows with their columns separated by commas. A row that is no insert begins with its kind.
+/// Rows with their columns separated by commas. A row that is not an insert begins with its kind.
 pub fn as_text(batch: &Batch) -> Vec<String> {
     let rows = batch.rows();
     let cell = |column: usize, row| match rows.column(column).as_primitive_opt::<TimestampMillisecondType>() {
@@ -249,7 +249,7 @@ pub fn rows(ids: std::ops::Range<i64>) -> Batch {
     Batch::new(RecordBatch::try_new(schema, columns).expect("columns of the schema"))
 }
 
-/// What a reader of committed records finds in a topic now: (partition, key, value), partition by partition.
+/// The records that a reader of committed records finds in a topic now: (partition, key, value), by partition.
 pub fn committed(broker: &Broker, topic: &str) -> Vec<(i32, String, String)> {
     let mut config = broker.client();
     config.set("group.id", "check").set("isolation.level", "read_committed").set("enable.partition.eof", "true");

@@ -1,6 +1,5 @@
 //! Finds the parts of a message. They are only checked and skipped here, because the old row must be read before the
-//! new
-//! one.
+//! new one.
 
 use crate::json::scan::{Scan, Scanner, Text, fault};
 

@@ -48,10 +48,8 @@ impl RowReader {
     }
 
     /// Reads the objects at these places of a record into one row. The fields of later objects replace those of earlier
-    /// ones.
-    /// The objects are inside exactly one other object or array, as far as the limit of depth is concerned. After an
-    /// error
-    /// columns may have different lengths.
+    /// ones. The objects are inside exactly one other object or array, as far as the limit of depth is concerned. After
+    /// an error columns may have different lengths.
     pub(crate) fn read_row(&mut self, record: &[u8], places: &[usize], columns: &mut [Column]) -> Scan<()> {
         let mut scanner = Scanner::new(record);
         self.fields.read_objects(&mut scanner, places, columns, self.rows, &mut self.settings)?;

@@ -91,8 +91,7 @@ impl Fields {
     }
 
     /// Reads an object from its opening bracket. Adds one value to each column. `before` is the number of values in
-    /// each
-    /// column. After an error columns may have more values, which the caller removes.
+    /// each column. After an error columns may have more values, which the caller removes.
     #[inline]
     pub(crate) fn read_object(
         &mut self,
@@ -136,8 +135,7 @@ impl Fields {
     }
 
     /// Reads the fields of an object into the current row. Each column has `before` values of earlier rows. `missing`
-    /// is the
-    /// number of columns without a value of the current row. Returns that number after the object.
+    /// is the number of columns without a value of the current row. Returns that number after the object.
     #[inline(always)]
     fn read_fields(
         &mut self,
@@ -443,8 +441,7 @@ fn push_container(
 }
 
 /// Reads the entries of an object into the current map, up to the object's end. With `keep`, reads only the entries
-/// that
-/// it selects.
+/// that it selects.
 fn read_entries(
     scanner: &mut Scanner<'_>,
     maps: &mut Maps,

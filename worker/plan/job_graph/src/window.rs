@@ -60,8 +60,8 @@ pub enum WindowColumn {
     Start,
     /// `window_end`: exclusive, TIMESTAMP(3).
     End,
-    /// `window_time`: the last millisecond of the window; the time attribute of the result. Has the type of the input's time
-    /// attribute.
+    /// `window_time`: the last millisecond of the window; the time attribute of the result. Has the type of the input's
+    /// time attribute.
     Time,
 }
 

@@ -1,5 +1,5 @@
-//! The same over a real S3 server, when `EDDYLINE_TEST_S3` names its endpoint: `eval "$(e2e/services/s3/server.sh env)"`.
-//! Without one there is nothing to ask, and the test says so.
+//! Filesystem tables over a real S3 server. `EDDYLINE_TEST_S3` names its endpoint: `eval "$(e2e/services/s3/server.sh
+//! env)"`. Without the variable the tests are skipped, and they say so.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ fn parts_in_a_bucket_are_seen_once_after_the_commit_and_read_back_in_pieces() {
         assert_eq!(parts.len(), 3);
         let error = harness.discover(harness.source(&table).as_ref()).expect_err("hidden").to_string();
         assert!(error.starts_with("no files at 's3://"), "{error}");
-        // An epoch that never completes, and a first attempt that dies between two parts.
+        // The epoch never completes, and the first attempt dies between two parts.
         writer.write(&rows(&table, 5000, 5010)).expect("it takes rows");
         harness.prepare(writer.as_mut(), 2).expect("staged");
         harness.commit(sink.as_ref(), 1, &parts[..1]).expect("committed");
@@ -149,7 +149,7 @@ fn notes(harness: &Harness, table: &TableDescriptor) -> Vec<(String, Vec<u8>)> {
     harness.block_on(async {
         let mut notes = Vec::new();
         for file in store.list(&folder, |_| true).await.expect("a listing").unwrap_or_default() {
-            // It may be removed meanwhile.
+            // The note may be removed meanwhile.
             if Names::is_upload_note(&file.path)
                 && let Ok(bytes) = store.read(&file.path, 0..file.size).await
             {
@@ -168,7 +168,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Whether the bucket still knows an upload: it takes a part of it.
+/// Whether the bucket still knows an upload: it accepts a part of it.
 fn is_known(harness: &Harness, table: &TableDescriptor, note: &[u8]) -> bool {
     let (_, Store::S3(store)) = opened(table) else { panic!("a bucket") };
     let note: serde_json::Value = serde_json::from_slice(note).expect("a note");
@@ -190,7 +190,7 @@ fn unfinished_uploads_are_aborted_by_their_attempt_or_by_the_next_one() {
         let (_, note) = notes(&harness, &table).remove(0);
         assert!(is_known(&harness, &table, &note));
         if killed {
-            // Its process is gone and does not tidy up.
+            // The process of the writer is dead and removes nothing.
             std::mem::forget(writer);
             let next = harness.sink(&table, 2);
             harness.abort_stale(next.as_ref(), &[]).expect("removed");

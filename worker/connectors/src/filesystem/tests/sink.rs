@@ -1,4 +1,5 @@
-//! Writing folders: what is seen when, replayed commits, leftovers, partitions, and reading back what was written.
+//! Tests of writing folders: when output is visible, repeated commits, leftovers, partitions, and reading what was
+//! written.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +23,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path of the test")
 }
 
-/// All files below a folder, hidden ones too, as paths from there.
+/// All files below a folder, including hidden ones, as paths relative to it.
 fn files(folder: &Path) -> Vec<String> {
     fn walk(folder: &Path, out: &mut Vec<std::path::PathBuf>) {
         for entry in fs::read_dir(folder).expect("a folder") {
@@ -42,7 +43,7 @@ fn visible(folder: &Path) -> Vec<String> {
     files(folder).into_iter().filter(|name| !name.split('/').any(|part| part.starts_with('.'))).collect()
 }
 
-/// What is hidden below a folder, besides the note of the commit.
+/// The hidden files below a folder, without the note of the commit.
 fn leftovers(folder: &Path) -> Vec<String> {
     let mut hidden = files(folder);
     hidden.retain(|name| name.split('/').any(|part| part.starts_with('.')) && !name.ends_with("/commit.json"));
@@ -93,7 +94,7 @@ fn folders_are_made_by_the_writers_that_have_rows() {
         table.partition_keys = keys;
         let sink = harness.sink(&table, 1);
         let mut writers: Vec<_> = (0..3).map(|slot| harness.writer(sink.as_ref(), (slot, 3), 1)).collect();
-        // Nobody has rows, then one of three, then all.
+        // First no writer has rows, then one of three, then all.
         for (checkpoint, with_rows) in [(1, 0), (2, 1), (3, 3)] {
             let mut parts = Vec::new();
             for (slot, writer) in writers.iter_mut().enumerate() {
@@ -214,7 +215,7 @@ fn parts_that_a_reader_has_taken_away_do_not_stop_a_repeated_commit() {
     writer.write(&rows(&table, 0, 6)).expect("it takes rows");
     let parts = harness.prepare(writer.as_mut(), 1).expect("staged");
     harness.commit(sink.as_ref(), 1, &parts).expect("committed");
-    // A reader removes one partition as a whole, and of another one the part.
+    // A reader removes one whole partition, and the part of another one.
     fs::remove_dir_all(folder.path().join("name=n0")).expect("a folder");
     fs::remove_file(parts[1].description["final"].as_str().expect("a path")).expect("a part");
     let again = harness.sink(&table, 2);
@@ -223,7 +224,7 @@ fn parts_that_a_reader_has_taken_away_do_not_stop_a_repeated_commit() {
     assert_eq!(read_back(&harness, &table), [2, 5]);
     assert!(!folder.path().join("name=n0").exists(), "a folder that is gone stays so");
 
-    // The same names in another history: nothing says that these were ever visible.
+    // These are the same names in another history. No note shows that they were ever visible.
     let note = files(folder.path()).into_iter().find(|name| name.ends_with("commit.json")).expect("a note");
     let note = folder.path().join(note);
     let of_another = fs::read_to_string(&note).expect("text").replace("\"h\"", "\"another\"");
@@ -310,7 +311,7 @@ fn leftovers_of_earlier_releases_are_looked_for_once_and_then_no_more_than_the_s
     alive.write(&rows(&table, 3, 6)).expect("it takes rows");
     harness.prepare(alive.as_mut(), 2).expect("staged");
 
-    // A walk through the whole folder would now fail.
+    // A listing of the whole folder would fail because of this link.
     std::os::unix::fs::symlink(folder.path(), folder.path().join("circle")).expect("a link");
     harness.abort_stale(harness.sink(&table, 3).as_ref(), &[]).expect("only the staging folder is looked at");
     fs::remove_file(folder.path().join("circle")).expect("a link");

@@ -1,4 +1,4 @@
-//! Reading folders: order, pieces, restore, packed and partitioned files, errors.
+//! Tests of reading folders: order, pieces, restore, compressed and partitioned files, errors.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::TableDescriptor;
 use crate::harness::{Harness, metadata, table};
 use crate::source::{Poll, SourceReader, Split};
 
-/// The first column; a source without any rows left gives no batch, and so no columns.
+/// The values of the first column. A source without any rows left gives no batch, and so no columns.
 fn ids(rows: &RecordBatch) -> Vec<i64> {
     if rows.num_columns() == 0 {
         return Vec::new();
@@ -176,7 +176,7 @@ fn a_watched_folder_gives_new_files_only() {
     fs::write(folder.path().join("a.json"), lines(0, 10)).expect("a file");
     let second = harness.block_on(enumerator.discover()).expect("splits").splits;
     assert!(second.len() > 1);
-    // Files do not change once they are there: one that does is not read again, here or after a restore.
+    // Files are immutable. One that changes is not read again, neither here nor after a restore.
     fs::write(folder.path().join("a.json"), lines(0, 20)).expect("a file");
     assert_eq!(ids_of(&harness.block_on(enumerator.discover()).expect("splits").splits), ids_of(&[]));
     let mut restored = source.enumerator(harness.io()).expect("an enumerator");
@@ -209,7 +209,7 @@ fn a_paused_piece_waits() {
     assert_eq!(ids(&harness.drain(reader.as_mut(), 10).expect("rows")).len(), 10);
 }
 
-/// Reads all splits, going over to a new reader from the snapshot after each `steps` rows.
+/// Reads all splits. After each of `steps` rows a new reader continues from the snapshot.
 fn read_with_restores(harness: &Harness, source: &dyn crate::source::Source, steps: &[usize]) -> Vec<i64> {
     let mut reader: Box<dyn SourceReader> = harness.reader(source);
     for split in harness.discover(source).expect("splits") {
@@ -350,7 +350,7 @@ fn what_an_older_checkpoint_had_read_piece_by_piece_is_not_read_again() {
     };
     let (whole, begun) = (of("a.json"), of("b.json"));
     let known: Vec<Split> = read_pieces(&whole).into_iter().chain(read_pieces(&begun[..2])).collect();
-    // The table is cut in another way by now; a file that is begun is not.
+    // The table now cuts files in another way. A file that is begun keeps its cut.
     let source = harness.source(&table("100"));
     let mut blocks = Vec::new();
     for restore in ["as pieces", "as blocks"] {
@@ -414,7 +414,7 @@ fn a_file_of_which_the_last_piece_is_read_is_not_cut_across_it_when_the_table_cu
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Each run reads some pieces to their end, has others open when it stops, and cuts as the table says then.
+    /// Each run reads some pieces to their end, stops with others open, and has its own size of pieces.
     #[test]
     fn every_byte_of_a_file_is_in_one_piece_however_the_table_cuts_it_from_run_to_run(
         runs in prop::collection::vec((1u64..300, prop::collection::vec(0u8..3, 30)), 1..5),

@@ -1,6 +1,5 @@
 //! Compares the decoder with a simple model. Arbitrary documents give the same rows in both, although the decoder has
-//! seen
-//! other documents before. Arbitrary bytes are accepted exactly when they are JSON.
+//! seen other documents before. Arbitrary bytes are accepted exactly when they are JSON.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
