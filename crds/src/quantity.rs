@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Duration(std::time::Duration);
 
-/// The text is no duration.
+/// The text is not a duration.
 #[derive(Debug, thiserror::Error)]
 #[error("'{0}' is no duration; write for example 500ms, 10s, 2m, 6h or 7d")]
 pub struct InvalidDuration(String);

@@ -139,7 +139,7 @@ async fn carry_out(context: &Context, seen: &Observed, step: &Step) -> Result<()
             let request = StopRequest { savepoint: savepoint.clone(), timeout_ms };
             ask_worker(context, seen, step, |worker| worker.stop(request)).await
         }
-        Step::TakeBackStop => ask_worker(context, seen, step, |worker| worker.resume()).await,
+        Step::CancelStop => ask_worker(context, seen, step, |worker| worker.resume()).await,
         Step::CreateSavepoint(savepoint) => {
             create_savepoint(&api, savepoint, whole_seconds(context.clock.now())).await.map_err(failed)
         }

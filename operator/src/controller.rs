@@ -230,8 +230,8 @@ fn forget_what_is_gone<K: Watched>(
         }
         // Objects that were deleted while no watch ran are missing in the list with which a new watch begins.
         watcher::Event::InitDone if is_of_jobs => {
-            let is_there = |namespace: &str, name: &str| known.get(&ObjectRef::new(name).within(namespace)).is_some();
-            context.metrics.jobs_left(scope, is_there);
+            let exists = |namespace: &str, name: &str| known.get(&ObjectRef::new(name).within(namespace)).is_some();
+            context.metrics.jobs_left(scope, exists);
         }
         _ => {}
     }

@@ -135,7 +135,7 @@ impl Recorder {
         Self { client, identity: identity.to_owned() }
     }
 
-    /// Publishes events about an object. A lost event is no reason to do anything again.
+    /// Publishes events about an object. A lost event is not a reason to repeat an action.
     pub async fn publish(&self, about: &ObjectReference, events: &[Event], now: Timestamp) {
         let namespace = about.namespace.as_deref().unwrap_or_default();
         let api: Api<v1::Event> = Api::namespaced(self.client.clone(), namespace);

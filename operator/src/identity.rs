@@ -163,7 +163,7 @@ fn short(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// Valid from a day ago, because clocks of other machines may be behind.
+/// Valid from a day ago, because clocks of other machines may be slow.
 fn set_validity(certificate: &mut CertificateParams, now: Timestamp, life: Duration) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let begin = Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default()).saturating_sub(DAY);

@@ -130,10 +130,10 @@ impl Metrics {
     }
 
     /// Removes all jobs of a namespace, or of all namespaces, except these.
-    pub fn jobs_left(&self, scope: Option<&str>, is_there: impl Fn(&str, &str) -> bool) {
+    pub fn jobs_left(&self, scope: Option<&str>, exists: impl Fn(&str, &str) -> bool) {
         let known: Vec<(String, String)> = self.exported().keys().cloned().collect();
         for (namespace, job) in known {
-            if scope.is_none_or(|scope| scope == namespace) && !is_there(&namespace, &job) {
+            if scope.is_none_or(|scope| scope == namespace) && !exists(&namespace, &job) {
                 self.job_gone(&namespace, &job);
             }
         }

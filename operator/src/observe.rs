@@ -42,7 +42,7 @@ pub enum Look {
 /// Observes a job in order to decide about it.
 ///
 /// # Errors
-/// The API server does not answer. A worker that does not answer is no error but an observation.
+/// The API server does not answer. A worker that does not answer is an observation and not an error.
 pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<Look, kube::Error> {
     look(context, namespace, name, true).await
 }

@@ -167,7 +167,7 @@ pub struct End {
 /// A worker, as it was observed.
 #[derive(Clone, Debug)]
 pub enum Worker {
-    /// There is no worker to ask.
+    /// There is no worker.
     Absent,
     /// The worker does not answer, with the reason.
     Silent(String),

@@ -86,7 +86,7 @@ pub enum Step {
         timeout: Duration,
     },
     /// Asks the worker to resume instead of stopping.
-    TakeBackStop,
+    CancelStop,
     /// Creates a Savepoint object with its status.
     CreateSavepoint(Box<Savepoint>),
     /// Deletes a Savepoint object.
@@ -115,7 +115,7 @@ impl Step {
             Self::DeletePod { .. } => "delete a pod",
             Self::Rescale { .. } => "rescale",
             Self::Stop { .. } => "stop",
-            Self::TakeBackStop => "cancel the stop",
+            Self::CancelStop => "cancel the stop",
             Self::CreateSavepoint(_) => "create a Savepoint",
             Self::DeleteSavepoint { .. } => "delete a Savepoint",
             Self::CreateBatchJob(_) => "create a batch job",

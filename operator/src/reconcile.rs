@@ -84,12 +84,12 @@ async fn leave(context: &Context, namespace: &str, name: &str, lease: &str) -> R
     let found = found.map_err(|source| Error::Observe { job: format!("{namespace}/{name}"), source })?;
     let Some(job) = found else { return Ok(Next::Nothing) };
     if context.begin_leaving(job.metadata.uid.as_deref().unwrap_or_default(), lease) {
-        let story = format!(
+        let message = format!(
             "the release with the Lease {} leaves this job to the one with the Lease {lease}, which is older and serves the \
              namespace {namespace} too: give the two releases different watchNamespaces",
             context.settings.lease
         );
-        let events = [Event::new(Reason::ReleasesOverlap, story)];
+        let events = [Event::new(Reason::ReleasesOverlap, message)];
         context.recorder.publish(&job.object_ref(&()), &events, context.clock.now()).await;
     }
     Ok(Next::After(LEFT))

@@ -211,9 +211,9 @@ impl Place<'_> {
             other => other.map_err(|source| self.failed("record the status", source))?,
         };
         let Some(job) = job else { return Ok(true) };
-        if let Some((reason, story)) = decision::event(savepoint, &next) {
-            info!(savepoint = self.name, story, "transition");
-            let events = [Event::new(reason, story)];
+        if let Some((reason, message)) = decision::event(savepoint, &next) {
+            info!(savepoint = self.name, message, "transition");
+            let events = [Event::new(reason, message)];
             self.context.recorder.publish(&job.object_ref(&()), &events, self.context.clock.now()).await;
         }
         Ok(true)
@@ -237,7 +237,7 @@ impl Place<'_> {
                 let Some(refusal) = self.create(&job).await? else { return Ok(again) };
                 self.leave(savepoint, &format!("{uri} was not deleted: {refusal}")).await;
             }
-            Ending::Leave(story) => self.leave(savepoint, &story).await,
+            Ending::Leave(message) => self.leave(savepoint, &message).await,
             Ending::LetGo => {}
         }
         let released = apply::finalizer(self.api, savepoint, false).await;
@@ -270,8 +270,8 @@ impl Place<'_> {
         })
     }
 
-    async fn leave(&self, savepoint: &Savepoint, story: &str) {
-        let events = [Event::new(Reason::StateLeft, story)];
+    async fn leave(&self, savepoint: &Savepoint, message: &str) {
+        let events = [Event::new(Reason::StateLeft, message)];
         self.context.recorder.publish(&savepoint.object_ref(&()), &events, self.context.clock.now()).await;
     }
 }

@@ -14,7 +14,7 @@ use crate::clock::{Timestamp, since};
 #[derive(Clone, Debug)]
 pub struct Schedule(Cron);
 
-/// The text is no schedule.
+/// The text is not a schedule.
 #[derive(Debug, thiserror::Error)]
 #[error("savepoints.schedule '{text}' is no cron expression: {reason}")]
 pub struct Error {

@@ -84,7 +84,7 @@ pub struct Settings {
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The default storage is no CheckpointStorage.
+    /// The default storage is not a CheckpointStorage.
     #[error("the default storage '{text}' is no checkpoint storage")]
     DefaultStorage {
         /// The given text.

@@ -321,14 +321,14 @@ fn ended(pod: &Pod, end: &End) -> Failure {
         (_, 137) => "Killed",
         _ => "Crashed",
     };
-    let story = match reason {
+    let message = match reason {
         "OutOfMemory" => format!("{} needed more memory than its limit", pod.name),
         "Killed" => format!("{} was killed", pod.name),
         _ => format!("{} ended with code {}", pod.name, end.code),
     };
     // Whoever is killed has no time to say why.
     let last_words = end.last_words.as_ref().filter(|_| reason == "Crashed");
-    let message = last_words.map_or(story.clone(), |words| format!("{story}: {words}"));
+    let message = last_words.map_or(message.clone(), |words| format!("{message}: {words}"));
     Failure { at: Time(whole_seconds(end.at)), worker: pod.ordinal, reason: reason.to_owned(), message }
 }
 

@@ -1,4 +1,4 @@
-//! The client of a job's worker: its HTTP API over mutual TLS, behind a trait that tests implement too.
+//! The client of a job's worker: its HTTP API over mutual TLS. It implements a trait, so that tests can replace it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -181,9 +181,9 @@ fn trouble(name: &str, pod: &v1::Pod) -> Option<Trouble> {
                 because(TroubleKind::OutOfMemory, format!("{name} was OOM-killed repeatedly"))
             }
             Some(end) => {
-                let story = format!("{name} exits repeatedly with code {}", end.code);
+                let message = format!("{name} exits repeatedly with code {}", end.code);
                 let words = end.last_words.map(|words| format!(": {words}")).unwrap_or_default();
-                because(TroubleKind::CrashLoopBackOff, story + &words)
+                because(TroubleKind::CrashLoopBackOff, message + &words)
             }
             None => because(TroubleKind::CrashLoopBackOff, format!("{name} exits repeatedly: {why}")),
         },
@@ -272,8 +272,8 @@ mod tests {
             "message": "starting\nfailed to read worker.json\n"});
         let seen = waiting("CrashLoopBackOff", crashed);
         assert_eq!((seen.revision, seen.has_run, seen.ordinal), (Some(3), true, 0));
-        let story = seen.trouble.expect("trouble").message;
-        assert!(story.ends_with("failed to read worker.json"), "{story}");
+        let message = seen.trouble.expect("trouble").message;
+        assert!(message.ends_with("failed to read worker.json"), "{message}");
         let logged = r#"{"level":"ERROR","message":"the job has failed","error":"no topic"}"#;
         assert_eq!(
             last_words(&format!("{{\"message\":\"starting\"}}\n{logged}\n")).as_deref(),

@@ -41,7 +41,7 @@ pub(super) fn begin(pass: &mut Pass<'_>) {
 /// The state of a job that should stop.
 pub(super) enum Stopping {
     /// It is being asked, or is stopping.
-    UnderWay,
+    InProgress,
     /// It has stopped, with this savepoint if it has storage.
     Stopped(Option<String>),
     /// It has ended in another way before it could stop.
@@ -88,7 +88,7 @@ pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stoppi
                 pass.silence(false);
             }
         }
-        return Stopping::UnderWay;
+        return Stopping::InProgress;
     }
     let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
     if let Some(trouble) = pass.seen.trouble(number).filter(|trouble| trouble.kind.is_hopeless()) {
@@ -103,7 +103,7 @@ pub(super) fn stopping(pass: &mut Pass<'_>, savepoint: Option<String>) -> Stoppi
             Worker::Absent | Worker::Says(_) => format!("no worker has answered for {} s", SILENCE_MAX.as_secs()),
         });
     }
-    Stopping::UnderWay
+    Stopping::InProgress
 }
 
 /// Whether the revision has checkpoint storage.
@@ -126,11 +126,11 @@ fn attempt_of(pass: &Pass<'_>, name: &str) -> String {
 
 /// Resumes a job that should no longer stop, if it has not stopped yet. The operation lasts until the worker reads
 /// again. While it lasts, a stop is known to be the controller's, and not that of a pod that ends.
-pub(super) fn take_back_stop(pass: &mut Pass<'_>) -> bool {
+pub(super) fn cancel_stop(pass: &mut Pass<'_>) -> bool {
     if !pass.can_be_stopped() {
         return false;
     }
-    pass.step(Step::TakeBackStop);
+    pass.step(Step::CancelStop);
     if pass.worker().is_some_and(|worker| worker.phase != WorkerPhase::Stopping) {
         pass.status.operation = None;
         pass.look_again(AT_ONCE);
@@ -144,14 +144,14 @@ pub(super) fn stop(pass: &mut Pass<'_>) {
         return suspension::begin(pass);
     }
     pass.look_again(SOON);
-    if pass.wanted_change().is_none() && take_back_stop(pass) {
+    if pass.wanted_change().is_none() && cancel_stop(pass) {
         return;
     }
     let name = pass.status.operation.as_ref().and_then(|operation| operation.savepoint.clone());
     let is_stateless = pass.seen.job.spec.upgrade.mode == UpgradeMode::Stateless;
     let latest = |pass: &Pass<'_>| if is_stateless { From::Empty } else { without_savepoint(pass) };
     match stopping(pass, name) {
-        Stopping::UnderWay => {}
+        Stopping::InProgress => {}
         Stopping::Stopped(Some(uri)) => {
             pass.savepoint_taken(&uri, "a new revision takes over");
             let from = if is_stateless { From::Empty } else { From::Savepoint(uri.clone()) };
@@ -164,15 +164,15 @@ pub(super) fn stop(pass: &mut Pass<'_>) {
         Stopping::Ended(phase) => {
             let from = latest(pass);
             if !matches!(phase, WorkerPhase::Finished) {
-                let story = format!("{}: the job is {phase}", without(pass, &from));
-                pass.emit(Reason::SavepointSkipped, story);
+                let message = format!("{}: the job is {phase}", without(pass, &from));
+                pass.emit(Reason::SavepointSkipped, message);
             }
             replace(pass, from, None);
         }
         Stopping::Hopeless(why) => {
             let from = latest(pass);
-            let story = format!("{}: {why}", without(pass, &from));
-            pass.emit(Reason::SavepointSkipped, story);
+            let message = format!("{}: {why}", without(pass, &from));
+            pass.emit(Reason::SavepointSkipped, message);
             replace(pass, from, None);
         }
     }
@@ -220,7 +220,7 @@ pub(super) fn upgrade(pass: &mut Pass<'_>) {
         let from = pass.status.revision.as_ref().map(|revision| revision.from.clone()).unwrap_or_default();
         (Reason::Upgraded, format!("revision {number} runs, started from {from}"))
     }) {
-        take_back(pass, why);
+        begin_rollback(pass, why);
     }
 }
 
@@ -229,8 +229,8 @@ pub(super) fn upgrade(pass: &mut Pass<'_>) {
 fn started(pass: &mut Pass<'_>, report: impl Fn(&Pass<'_>, u64) -> (Reason, String)) -> Option<String> {
     if steady::note_ready(pass) {
         let number = pass.status.revision.as_ref().map_or(0, |revision| revision.number);
-        let (reason, story) = report(pass, number);
-        pass.emit(reason, story);
+        let (reason, message) = report(pass, number);
+        pass.emit(reason, message);
         pass.status.operation = None;
         pass.step(Step::PruneRevisions { keep: number });
         pass.look_again(AT_ONCE);
@@ -293,7 +293,7 @@ fn failure(pass: &Pass<'_>) -> Option<String> {
 }
 
 /// Returns to the previous revision.
-fn take_back(pass: &mut Pass<'_>, why: String) {
+fn begin_rollback(pass: &mut Pass<'_>, why: String) {
     let rules = &pass.seen.job.spec.upgrade.rollback;
     let (true, Some(operation), Some(failed)) =
         (rules.enabled, pass.status.operation.clone(), pass.status.revision.clone())
@@ -306,15 +306,15 @@ fn take_back(pass: &mut Pass<'_>, why: String) {
         pass.status.operation = None;
         return;
     };
-    let back = match way_back(pass, &failed) {
+    let back = match rollback_source(pass, &failed) {
         Ok(back) => back,
         Err(objection) => {
-            let story = format!(
+            let message = format!(
                 "generation {} does not work: {why}. It is not rolled back, because revision {} cannot use the state that \
                  revision {} has written: {objection}. Correct the spec: any change of it is tried",
                 failed.generation, previous.number, failed.number
             );
-            pass.emit(Reason::RollbackFailed, story);
+            pass.emit(Reason::RollbackFailed, message);
             pass.status.operation = None;
             return;
         }
@@ -332,7 +332,7 @@ fn take_back(pass: &mut Pass<'_>, why: String) {
 }
 
 /// What a rollback starts from.
-struct WayBack {
+struct RollbackSource {
     from: From,
     /// Which output is repeated, if the state is older than what the failed revision may have left.
     repeats: Option<String>,
@@ -344,7 +344,7 @@ struct WayBack {
 ///
 /// # Errors
 /// The latest checkpoint cannot be used, and no earlier one is known.
-fn way_back(pass: &Pass<'_>, failed: &Revision) -> Result<WayBack, String> {
+fn rollback_source(pass: &Pass<'_>, failed: &Revision) -> Result<RollbackSource, String> {
     let has_own = pass.has_own_checkpoint();
     let earlier = |uri: &str, why: &str| {
         Some(format!("The previous revision resumes from {uri}{why}: output that was committed since then is repeated"))
@@ -353,14 +353,14 @@ fn way_back(pass: &Pass<'_>, failed: &Revision) -> Result<WayBack, String> {
         (From::Latest, Some(objection), Some(uri)) => {
             let why =
                 format!(", because it cannot use the state that revision {} has written ({objection})", failed.number);
-            Ok(WayBack { from: From::Savepoint(uri.clone()), repeats: earlier(uri, &why) })
+            Ok(RollbackSource { from: From::Savepoint(uri.clone()), repeats: earlier(uri, &why) })
         }
         (From::Latest, Some(objection), None) if has_own => Err(objection.clone()),
         (From::Savepoint(uri), _, _) if has_own => {
             let repeats = earlier(&uri, "");
-            Ok(WayBack { from: From::Savepoint(uri), repeats })
+            Ok(RollbackSource { from: From::Savepoint(uri), repeats })
         }
-        (from, _, _) => Ok(WayBack { from, repeats: None }),
+        (from, _, _) => Ok(RollbackSource { from, repeats: None }),
     }
 }
 

@@ -226,13 +226,13 @@ fn leave_state(pass: &mut Pass<'_>, why: &str) {
         },
         None => "the job's checkpoint storage".to_owned(),
     };
-    let story = match pass.seen.job.spec.savepoints.on_delete {
+    let message = match pass.seen.job.spec.savepoints.on_delete {
         OnDelete::Final => format!(
             "no last savepoint was taken: {why}. The latest checkpoint is left in {places}{}",
             pass.status.checkpoint.as_ref().map(|latest| format!(": {}", latest.uri)).unwrap_or_default()
         ),
         OnDelete::Delete | OnDelete::Retain => format!("the state was not deleted: {why}. It is left in {places}"),
     };
-    pass.emit(Reason::StateLeft, story);
+    pass.emit(Reason::StateLeft, message);
     pass.step(Step::SetFinalizer(false));
 }

@@ -9,7 +9,7 @@ use crate::names;
 
 pub(super) fn decide(pass: &mut Pass<'_>) {
     ensure_finalizer(pass);
-    forget_what_was_taken_back(pass);
+    forget_rolled_back_spec(pass);
     if pass.status.revision.is_none() {
         start::decide(pass);
         return;
@@ -46,14 +46,14 @@ pub(super) fn decide(pass: &mut Pass<'_>) {
 fn ensure_finalizer(pass: &mut Pass<'_>) {
     let is_needed = pass.seen.job.spec.savepoints.on_delete != OnDelete::Retain;
     let finalizers = pass.seen.job.metadata.finalizers.as_deref().unwrap_or_default();
-    let is_there = finalizers.iter().any(|finalizer| finalizer == names::FINALIZER);
-    if is_needed != is_there {
+    let is_present = finalizers.iter().any(|finalizer| finalizer == names::FINALIZER);
+    if is_needed != is_present {
         pass.step(Step::SetFinalizer(is_needed));
     }
 }
 
 /// A spec that differs from the one that was rolled back is tried again.
-fn forget_what_was_taken_back(pass: &mut Pass<'_>) {
+fn forget_rolled_back_spec(pass: &mut Pass<'_>) {
     if let (Some(back), Some(accepted)) = (&pass.status.rolled_back, pass.verdict.accepted())
         && back.hash != accepted.hash
     {

@@ -130,7 +130,7 @@ impl<'a> Pass<'a> {
     pub fn parallelism(&self) -> u16 {
         match (self.verdict, &self.record) {
             (Verdict::Accepted(accepted), _) => accepted.record.spec.parallelism,
-            // Parallelism is no part of a revision. So it is followed even now, up to the maxParallelism of the running
+            // Parallelism is not part of a revision. So it is followed even now, up to the maxParallelism of the running
             // revision.
             (Verdict::Rejected(_), Some(record)) => {
                 let (asked, known) = (self.seen.job.spec.parallelism, &record.spec);
@@ -280,12 +280,12 @@ impl<'a> Pass<'a> {
             .is_some_and(|applied| applied.fingerprint == fingerprint && since(applied.at, self.now) < APPLY_AGAIN);
         let (replicas, revision) = (i32::from(inputs.replicas), inputs.revision.number);
         let stateful_set = self.seen.stateful_set.as_ref();
-        let is_there = stateful_set.is_some_and(|set| set.replicas == replicas && set.revision == Some(revision));
+        let is_present = stateful_set.is_some_and(|set| set.replicas == replicas && set.revision == Some(revision));
         let renews_identity = self.seen.identity.as_ref().is_none_or(|identity| identity.renew_after() <= self.now);
         if renews_identity {
             self.step(Step::EnsureIdentity);
         }
-        if is_applied && is_there {
+        if is_applied && is_present {
             return;
         }
         if stateful_set.is_some_and(|set| set.has_claims) {

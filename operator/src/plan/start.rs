@@ -39,7 +39,7 @@ pub(super) fn corrected(pass: &Pass<'_>) -> Option<From> {
     if !is_untried(revision) || pass.status.checkpoint.is_some() || pass.seen.wants_suspension() {
         return None;
     }
-    // Removing `restoreFrom` is no correction: a start without state needs a clearer request.
+    // Removing `restoreFrom` is not a correction: a start without state needs a clearer request.
     let from = source(pass).ok().filter(|from| matches!(from, From::Savepoint(_)))?;
     (from != From::of(revision)).then_some(from)
 }

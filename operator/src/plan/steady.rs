@@ -57,14 +57,14 @@ pub(super) fn rescale(pass: &mut Pass<'_>) {
     match worker.phase {
         WorkerPhase::Running if worker.parallelism == wanted => {
             pass.status.operation = None;
-            let story = match &worker.last_rescale {
+            let message = match &worker.last_rescale {
                 Some(last) if last.to == wanted => format!(
                     "from {} to {} slots in {} ms, of which {} ms without a running task; {} key groups moved",
                     last.from, last.to, last.duration_ms, last.pause_ms, last.moved_key_groups
                 ),
                 _ => format!("to {wanted} slots, with the start of a worker"),
             };
-            pass.emit(Reason::RescaleCompleted, story);
+            pass.emit(Reason::RescaleCompleted, message);
         }
         WorkerPhase::Running => pass.step(Step::Rescale { parallelism: wanted }),
         WorkerPhase::Finished

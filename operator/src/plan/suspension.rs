@@ -23,7 +23,7 @@ pub(super) fn begin(pass: &mut Pass<'_>) {
 /// latest checkpoint.
 pub(super) fn suspend(pass: &mut Pass<'_>) {
     pass.look_again(SOON);
-    if !pass.seen.wants_suspension() && change::take_back_stop(pass) {
+    if !pass.seen.wants_suspension() && change::cancel_stop(pass) {
         if pass.status.operation.is_none() {
             pass.emit(Reason::Resumed, "keeps running: it had not stopped yet");
         }
@@ -31,35 +31,36 @@ pub(super) fn suspend(pass: &mut Pass<'_>) {
     }
     let name = pass.status.operation.as_ref().and_then(|operation| operation.savepoint.clone());
     match change::stopping(pass, name) {
-        Stopping::UnderWay => {}
+        Stopping::InProgress => {}
         Stopping::Stopped(uri) => {
             if let Some(uri) = &uri {
                 pass.savepoint_taken(uri, "the job was suspended");
             }
-            let story = match &uri {
+            let message = match &uri {
                 Some(uri) => format!("resumes from {uri}"),
                 None if change::has_storage(pass) => "resumes from its latest checkpoint".to_owned(),
                 None => "will start without state: no checkpoint storage".to_owned(),
             };
-            suspended(pass, uri, &story);
+            suspended(pass, uri, &message);
         }
         Stopping::Ended(WorkerPhase::Finished) => steady::finish(pass),
         Stopping::Ended(phase) => {
-            let story = format!("without a savepoint, because the job is {phase}; resumes from its latest checkpoint");
-            suspended(pass, None, &story);
+            let message =
+                format!("without a savepoint, because the job is {phase}; resumes from its latest checkpoint");
+            suspended(pass, None, &message);
         }
         Stopping::Hopeless(why) => {
-            let story = format!("without a savepoint, because {why}; resumes from its latest checkpoint");
-            suspended(pass, None, &story);
+            let message = format!("without a savepoint, because {why}; resumes from its latest checkpoint");
+            suspended(pass, None, &message);
         }
     }
 }
 
-fn suspended(pass: &mut Pass<'_>, savepoint: Option<String>, story: &str) {
+fn suspended(pass: &mut Pass<'_>, savepoint: Option<String>, message: &str) {
     pass.status.operation = None;
     pass.status.phase = Phase::Suspended;
     pass.status.suspended_with = savepoint;
-    pass.emit(Reason::Suspended, story);
+    pass.emit(Reason::Suspended, message);
 }
 
 /// A job that is suspended.

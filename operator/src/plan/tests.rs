@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use eddyline_api::Phase as Said;
+use eddyline_api::Phase as WorkerPhase;
 use eddyline_crds::StreamJob;
 use eddyline_crds::status::{Operation, OperationKind, Phase, Revision};
 use eddyline_crds::stream_job::{DesiredState, UpgradeMode};
@@ -75,11 +75,11 @@ impl Case {
         seen.stateful_set = Some(StatefulSet { replicas: 1, revision: Some(1), ..StatefulSet::default() });
         seen.pods = vec![pod(1)];
         let mut case = Self { seen, verdict: Verdict::Accepted(Box::new(accepted)), now: testing::start() };
-        case.says(1, Said::Running);
+        case.says(1, WorkerPhase::Running);
         case
     }
 
-    fn says(&mut self, revision: u64, phase: Said) {
+    fn says(&mut self, revision: u64, phase: WorkerPhase) {
         let mut worker = testing::worker(revision, phase);
         worker.checkpoint = Some(testing::checkpoint(5, self.now));
         self.seen.worker = Worker::Says(Box::new(worker));
@@ -217,12 +217,12 @@ fn a_decision_made_twice_is_the_same_decision() {
 #[test]
 fn a_job_that_cannot_be_asked_right_now_is_waited_for_and_not_for_ever() {
     for (phase, silent_for, proceeds) in [
-        (Said::Starting, 0, false),
-        (Said::Restarting, 59, false),
-        (Said::Restarting, 60, true),
-        (Said::Stopping, 600, false),
-        (Said::Rescaling, 59, false),
-        (Said::Failed, 0, true),
+        (WorkerPhase::Starting, 0, false),
+        (WorkerPhase::Restarting, 59, false),
+        (WorkerPhase::Restarting, 60, true),
+        (WorkerPhase::Stopping, 600, false),
+        (WorkerPhase::Rescaling, 59, false),
+        (WorkerPhase::Failed, 0, true),
     ] {
         let mut case = Case::running();
         case.spec(|job| job.spec.workers.version = "2".to_owned());
@@ -243,7 +243,7 @@ fn a_stop_has_a_deadline() {
         case.spec(|job| job.spec.workers.version = "2".to_owned());
         case.operation(OperationKind::Stop, None);
         case.later(seconds);
-        case.says(1, Said::Stopping);
+        case.says(1, WorkerPhase::Stopping);
         let expected = if proceeds { OperationKind::Upgrade } else { OperationKind::Stop };
         assert_eq!(case.decided().0, Some(expected), "{seconds} s");
     }
@@ -255,7 +255,7 @@ fn a_worker_that_misses_one_question_late_in_a_stop_is_not_abandoned() {
     case.spec(|job| job.spec.workers.version = "2".to_owned());
     case.operation(OperationKind::Stop, None);
     case.later(90);
-    case.says(1, Said::Stopping);
+    case.says(1, WorkerPhase::Stopping);
     assert_eq!(case.plan().status.operation.and_then(|operation| operation.silent_since), None);
     case.seen.worker = Worker::Silent("timed out".to_owned());
     let first = case.plan().status.operation.expect("the stop is still in progress");
@@ -283,7 +283,7 @@ fn a_job_that_cannot_start_is_looked_at_less_and_less_often() {
     }
     // Once it runs, the controller waits for its first checkpoint again.
     case.seen.pods = vec![pod(1)];
-    let mut worker = testing::worker(1, Said::Running);
+    let mut worker = testing::worker(1, WorkerPhase::Running);
     worker.checkpoint = None;
     case.seen.worker = Worker::Says(Box::new(worker));
     let running = case.plan().status;
@@ -362,7 +362,7 @@ fn a_rollback_resumes_from_where_least_is_repeated() {
             ..revision(2, &accepted(&case.seen.job).hash)
         };
         case.job(|job| job.status.get_or_insert_default().revision = Some(failed));
-        case.says(2, Said::Failed);
+        case.says(2, WorkerPhase::Failed);
         if let (Worker::Says(worker), false) = (&mut case.seen.worker, has_own) {
             worker.checkpoint = None;
         }
@@ -477,7 +477,7 @@ fn conditions_keep_the_time_of_their_last_change() {
         first.conditions.iter().map(|c| &c.last_transition_time).collect::<Vec<_>>(),
         second.conditions.iter().map(|c| &c.last_transition_time).collect::<Vec<_>>(),
     );
-    case.says(1, Said::Restarting);
+    case.says(1, WorkerPhase::Restarting);
     let third = case.plan().status;
     let ready =
         |status: &StreamJobStatus| status.conditions.iter().find(|c| c.type_ == "Ready").cloned().expect("Ready");
@@ -505,7 +505,7 @@ fn a_checkpoint_that_neither_completes_nor_fails_is_overdue() {
 fn a_source_that_cannot_be_read_is_a_warning_and_reported_once() {
     let mut case = Case::running();
     let before = case.plan().status;
-    let mut worker = testing::worker(1, Said::Running);
+    let mut worker = testing::worker(1, WorkerPhase::Running);
     worker.progress.unreachable_sources = vec!["Source: orders: no broker answers".to_owned()];
     case.seen.worker = Worker::Says(Box::new(worker));
     let during = case.plan().status;
@@ -522,7 +522,7 @@ fn restarts_are_counted_over_processes() {
     let mut case = Case::running();
     let mut counted = Vec::new();
     for (process, restarts) in [(0, 0), (0, 2), (0, 3), (5, 0), (5, 1)] {
-        let mut worker = testing::worker(1, Said::Running);
+        let mut worker = testing::worker(1, WorkerPhase::Running);
         worker.started_at_ms += process * 1000;
         worker.restarts = restarts;
         case.seen.worker = Worker::Says(Box::new(worker));

@@ -44,7 +44,7 @@ pub(super) struct Decision {
 /// What the worker reports about a savepoint that it was asked for.
 #[derive(Debug, PartialEq)]
 pub(super) enum Writing {
-    /// It is not taking it, or there is no worker.
+    /// The worker is not taking it, or there is no worker.
     Nothing,
     /// It does not answer.
     Silence,

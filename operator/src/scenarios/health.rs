@@ -139,7 +139,7 @@ async fn a_suspended_job_and_a_finished_one_are_as_their_specs_ask() {
     assert_eq!((kstatus(&object(&scenario)), argo_cd(&object(&scenario))), (Health::Good, Health::Suspended));
 
     scenario.world.edit("orders", &json!({"state": "Running"}));
-    assert_eq!(kstatus(&object(&scenario)), Health::OnItsWay, "not seen yet");
+    assert_eq!(kstatus(&object(&scenario)), Health::InProgress, "not seen yet");
     scenario.until("ready again", is_settled).await;
     for worker in scenario.world.state().workers.values_mut() {
         worker.status.phase = WorkerPhase::Finished;
@@ -173,7 +173,7 @@ async fn a_savepoint_settles_when_it_is_complete() {
     }
     let found = |scenario: &Scenario| scenario.world.state().objects.get(SAVEPOINTS, "one").cloned().expect("one");
     scenario.passes(3).await;
-    assert_eq!(kstatus(&found(&scenario)), Health::OnItsWay, "{}", found(&scenario));
+    assert_eq!(kstatus(&found(&scenario)), Health::InProgress, "{}", found(&scenario));
     scenario.world.state().has_storage = true;
     scenario.passes(4).await;
     assert_eq!(kstatus(&found(&scenario)), Health::Good, "{}", found(&scenario));

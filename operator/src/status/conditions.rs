@@ -10,7 +10,8 @@ use eddyline_crds::status::{OperationKind, Phase};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::reasons::{
-    Accepted, Checkpoints, Pressure, Ready, Reconciling, Rest, Stalled, UnderWay, Unknown, Warning, Watermark, Workers,
+    Accepted, Checkpoints, Operations, Pressure, Ready, Reconciling, Rest, Stalled, Unknown, Warning, Watermark,
+    Workers,
 };
 use crate::clock::Timestamp;
 use crate::observed::Worker;
@@ -113,16 +114,16 @@ fn at_rest(pass: &Pass<'_>) -> Option<Said> {
 }
 
 /// The operation that is in progress.
-fn under_way(pass: &Pass<'_>) -> Option<(UnderWay, String)> {
+fn operation_in_progress(pass: &Pass<'_>) -> Option<(Operations, String)> {
     let operation = pass.status.operation.as_ref()?;
     let reason = match operation.kind {
-        OperationKind::Rescale => UnderWay::Rescaling,
-        OperationKind::Stop if operation.savepoint.is_some() => UnderWay::Savepointing,
-        OperationKind::Stop | OperationKind::Upgrade => UnderWay::Upgrading,
-        OperationKind::Rollback => UnderWay::RollingBack,
-        OperationKind::Suspend => UnderWay::Suspending,
-        OperationKind::Resume => UnderWay::Resuming,
-        OperationKind::Finalize => UnderWay::Deleting,
+        OperationKind::Rescale => Operations::Rescaling,
+        OperationKind::Stop if operation.savepoint.is_some() => Operations::Savepointing,
+        OperationKind::Stop | OperationKind::Upgrade => Operations::Upgrading,
+        OperationKind::Rollback => Operations::RollingBack,
+        OperationKind::Suspend => Operations::Suspending,
+        OperationKind::Resume => Operations::Resuming,
+        OperationKind::Finalize => Operations::Deleting,
     };
     Some((reason, format!("since {}", operation.started_at.0)))
 }
@@ -138,14 +139,14 @@ fn ready(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
         return workers;
     }
     // What runs is not yet what the observed generation asks for.
-    if let Some((reason, message)) = under_way(pass) {
+    if let Some((reason, message)) = operation_in_progress(pass) {
         return said(FALSE, reason.as_str(), message);
     }
     if !pass.is_ready() {
         return said(FALSE, Ready::WaitingForCheckpoint.as_str(), NO_CHECKPOINT_YET);
     }
-    let story = format!("revision {} runs, attempt {}", number(pass), pass.status.attempt);
-    said(TRUE, Ready::Running.as_str(), story)
+    let message = format!("revision {} runs, attempt {}", number(pass), pass.status.attempt);
+    said(TRUE, Ready::Running.as_str(), message)
 }
 
 fn number(pass: &Pass<'_>) -> u64 {
@@ -154,30 +155,30 @@ fn number(pass: &Pass<'_>) -> u64 {
 
 fn reconciling(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     let settled = || said(FALSE, Reconciling::Settled.as_str(), "nothing is in progress");
-    let on_its_way = |reason: Reconciling, message: String| said(TRUE, reason.as_str(), message);
+    let in_progress = |reason: Reconciling, message: String| said(TRUE, reason.as_str(), message);
     if pass.status.phase == Phase::Deleting {
-        return said(TRUE, UnderWay::Deleting.as_str(), "the job is being deleted");
+        return said(TRUE, Operations::Deleting.as_str(), "the job is being deleted");
     }
-    if let Some((reason, message)) = under_way(pass) {
+    if let Some((reason, message)) = operation_in_progress(pass) {
         return said(TRUE, reason.as_str(), message);
     }
     match pass.status.phase {
         Phase::Suspended | Phase::Finished | Phase::Failed => settled(),
         Phase::Pending => match (pass.verdict, waiting(pass)) {
-            (Verdict::Accepted(_), Some(story)) if !pass.seen.predecessors.is_empty() => {
-                on_its_way(Reconciling::WaitingForCleanup, story)
+            (Verdict::Accepted(_), Some(message)) if !pass.seen.predecessors.is_empty() => {
+                in_progress(Reconciling::WaitingForCleanup, message)
             }
-            (Verdict::Accepted(_), Some(story)) => on_its_way(Reconciling::WaitingForSavepoint, story),
-            (Verdict::Accepted(_), None) => on_its_way(Reconciling::Pending, "the job is about to start".into()),
+            (Verdict::Accepted(_), Some(message)) => in_progress(Reconciling::WaitingForSavepoint, message),
+            (Verdict::Accepted(_), None) => in_progress(Reconciling::Pending, "the job is about to start".into()),
             (Verdict::Rejected(_), _) => settled(),
         },
         _ if pass.is_ready() => settled(),
         _ => match worker.map(|worker| worker.phase) {
-            Some(WorkerPhase::Running) => on_its_way(Reconciling::WaitingForCheckpoint, NO_CHECKPOINT_YET.into()),
-            Some(WorkerPhase::Restarting) => on_its_way(Reconciling::Restarting, "the job is restarting".into()),
+            Some(WorkerPhase::Running) => in_progress(Reconciling::WaitingForCheckpoint, NO_CHECKPOINT_YET.into()),
+            Some(WorkerPhase::Restarting) => in_progress(Reconciling::Restarting, "the job is restarting".into()),
             // As far as is known the job runs, so nothing is starting.
             None if pass.status.phase == Phase::Running => settled(),
-            _ => on_its_way(Reconciling::Starting, "a worker is starting".into()),
+            _ => in_progress(Reconciling::Starting, "a worker is starting".into()),
         },
     }
 }
@@ -204,8 +205,8 @@ fn stalled(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
         return said(TRUE, Stalled::ChildRefused.as_str(), objection.clone());
     }
     if let Some(back) = &pass.status.rolled_back {
-        let story = format!("generation {} was rolled back: {}", back.generation, back.message);
-        return said(TRUE, Stalled::RolledBack.as_str(), story);
+        let message = format!("generation {} was rolled back: {}", back.generation, back.message);
+        return said(TRUE, Stalled::RolledBack.as_str(), message);
     }
     progressing
 }
@@ -316,8 +317,8 @@ fn checkpoint_healthy(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     by_worker(pass, worker, |worker| {
         if worker.checkpoint_failures > 0 {
             let why = worker.checkpoint_error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            let story = format!("{} abandoned since the last complete one{why}", worker.checkpoint_failures);
-            return said(FALSE, Checkpoints::Failing.as_str(), story);
+            let message = format!("{} abandoned since the last complete one{why}", worker.checkpoint_failures);
+            return said(FALSE, Checkpoints::Failing.as_str(), message);
         }
         let Some(latest) = &worker.checkpoint else {
             return said(UNKNOWN, Checkpoints::NoneYet.as_str(), "no checkpoint is complete yet");
@@ -326,15 +327,15 @@ fn checkpoint_healthy(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
         let patience = interval.millis().saturating_mul(3).max(OVERDUE_AFTER_MS);
         let now_ms = u64::try_from(pass.now.as_millisecond()).unwrap_or(0);
         if worker.phase == WorkerPhase::Running && latest.completed_at_ms.saturating_add(patience) < now_ms {
-            let story = format!(
+            let message = format!(
                 "none was completed for more than {} s although one is due every {interval}: storage or a sink does not \
                  answer",
                 patience / 1000
             );
-            return said(FALSE, Checkpoints::Overdue.as_str(), story);
+            return said(FALSE, Checkpoints::Overdue.as_str(), message);
         }
-        let story = format!("checkpoints complete, the latest in {}", folder_of(&latest.uri));
-        said(TRUE, Checkpoints::Completing.as_str(), story)
+        let message = format!("checkpoints complete, the latest in {}", folder_of(&latest.uri));
+        said(TRUE, Checkpoints::Completing.as_str(), message)
     })
 }
 
@@ -348,8 +349,8 @@ fn watermark_advancing(pass: &Pass<'_>, worker: Option<&JobStatus>) -> Said {
     by_worker(pass, worker, |worker| match (worker.progress.watermark_ms, worker.progress.watermark_stuck_since_ms) {
         (_, Some(since)) => {
             let since = super::time(since).0;
-            let story = format!("records are read, but the watermark has not advanced since {since}");
-            said(FALSE, Watermark::Stuck.as_str(), story)
+            let message = format!("records are read, but the watermark has not advanced since {since}");
+            said(FALSE, Watermark::Stuck.as_str(), message)
         }
         (Some(_), None) => said(TRUE, Watermark::Advancing.as_str(), "results become complete"),
         (None, None) => said(UNKNOWN, Watermark::NoWatermark.as_str(), "no source has a watermark"),

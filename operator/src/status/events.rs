@@ -84,7 +84,7 @@ fn started(before: &StreamJobStatus, after: &StreamJobStatus, events: &mut Vec<E
             1 => " on 1 slot".to_owned(),
             several => format!(" on {several} slots"),
         };
-        let story = format!("runs{slots}, attempt {}", after.attempt);
-        events.push(Event::new(Reason::Started, story));
+        let message = format!("runs{slots}, attempt {}", after.attempt);
+        events.push(Event::new(Reason::Started, message));
     }
 }

@@ -77,7 +77,7 @@ named! {
 
 named! {
     /// Reasons of `Reconciling` and `Ready`: operations.
-    UnderWay {
+    Operations {
         /// The number of slots is being changed.
         Rescaling = "Rescaling",
         /// The old revision takes a savepoint for a new one.
@@ -203,7 +203,7 @@ named! {
 pub fn of(kind: Type) -> Vec<&'static str> {
     let rest = || Rest::ALL.iter().map(|reason| reason.as_str());
     let workers = || Workers::ALL.iter().map(|reason| reason.as_str());
-    let under_way = || UnderWay::ALL.iter().map(|reason| reason.as_str());
+    let operations = || Operations::ALL.iter().map(|reason| reason.as_str());
     let trouble = || TroubleKind::ALL.iter().map(|reason| reason.as_str());
     let refused = || validate::Reason::ALL.iter().map(|reason| reason.as_str());
     let unknown = || Unknown::ALL.iter().map(|reason| reason.as_str());
@@ -213,11 +213,11 @@ pub fn of(kind: Type) -> Vec<&'static str> {
             .map(|reason| reason.as_str())
             .chain(rest())
             .chain(workers())
-            .chain(under_way())
+            .chain(operations())
             .chain(trouble())
             .collect(),
         Type::Stalled => Stalled::ALL.iter().map(|reason| reason.as_str()).chain(refused()).chain(trouble()).collect(),
-        Type::Reconciling => Reconciling::ALL.iter().map(|reason| reason.as_str()).chain(under_way()).collect(),
+        Type::Reconciling => Reconciling::ALL.iter().map(|reason| reason.as_str()).chain(operations()).collect(),
         Type::Accepted => Accepted::ALL.iter().map(|reason| reason.as_str()).chain(refused()).collect(),
         Type::Running | Type::WorkersReady => rest().chain(workers()).chain(trouble()).collect(),
         Type::CheckpointHealthy => Checkpoints::ALL.iter().map(|reason| reason.as_str()).chain(unknown()).collect(),

@@ -11,7 +11,7 @@ pub(crate) enum Health {
     /// Argo CD alone.
     Suspended,
     /// InProgress, Progressing.
-    OnItsWay,
+    InProgress,
     /// Failed, Degraded.
     Bad,
     /// Terminating.
@@ -35,31 +35,31 @@ pub(crate) fn kstatus(object: &Value) -> Health {
         return Health::Going;
     }
     if !is_observed(object) {
-        return Health::OnItsWay;
+        return Health::InProgress;
     }
     for (kind, status, _) in conditions(object) {
         match (kind, status) {
-            ("Reconciling", "True") => return Health::OnItsWay,
+            ("Reconciling", "True") => return Health::InProgress,
             ("Stalled", "True") => return Health::Bad,
             _ => {}
         }
     }
     match conditions(object).find(|(kind, ..)| *kind == "Ready") {
         Some((_, "True", _)) | None => Health::Good,
-        Some(_) => Health::OnItsWay,
+        Some(_) => Health::InProgress,
     }
 }
 
 /// The rules of the script in `docs/kubernetes/gitops.md`.
 pub(crate) fn argo_cd(object: &Value) -> Health {
     if object["status"]["conditions"].is_null() || !is_observed(object) {
-        return Health::OnItsWay;
+        return Health::InProgress;
     }
     let is = |kind: &str| conditions(object).find(|known| known.0 == kind && known.1 == "True").map(|known| known.2);
     match (is("Stalled"), is("Ready")) {
         (Some(_), _) => Health::Bad,
         (None, Some("Suspended")) => Health::Suspended,
         (None, Some(_)) => Health::Good,
-        (None, None) => Health::OnItsWay,
+        (None, None) => Health::InProgress,
     }
 }

@@ -1,18 +1,19 @@
-//! What an object store says to a request that it will never carry out.
+//! Recognises answers of an object store to a request that can never succeed.
 //!
-//! Its client keeps the status of an answer to itself: only the text of the error has it. The texts are pinned by tests that
-//! ask a server.
+//! The client of the store does not give access to the status of an answer. Only the text of its error has it. Tests
+//! that ask a server pin these texts.
 
 use std::error::Error;
 
-/// In front of the status of an answer.
+/// The text before the status in an error.
 const STATUS: &str = "status code: ";
-/// Answers that say "later", or "with other credentials", although their status is that of a wrong request.
+/// Codes of errors that pass after a while or with other credentials, although their status is that of an invalid
+/// request.
 const PASSING: [&str; 5] =
     ["RequestTimeout", "RequestTimeTooSkewed", "ExpiredToken", "TokenRefreshRequired", "InvalidToken"];
 
-/// Whether an error is an answer that the same request gets again, whenever it is made: a status from 400 to 499. Not
-/// those that pass: the request came too slowly, there are too many, clocks differ, credentials are refused.
+/// Whether the same request would be refused again at any time: its status is from 400 to 499. Some of these pass and
+/// do not count: a request that came too slowly, too many requests, clocks that differ, refused credentials.
 pub fn is_refusal(error: &(dyn Error + 'static)) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {

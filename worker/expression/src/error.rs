@@ -8,7 +8,7 @@ pub enum Error {
     /// The statement is wrong: types that do not fit, or a literal that can never work.
     #[error("{0}")]
     Plan(String),
-    /// A value that cannot be computed: a division by zero, a text that is no number.
+    /// A value that cannot be computed: a division by zero, a text that is not a number.
     #[error("{0}")]
     Value(String),
     /// A defect of Eddyline.

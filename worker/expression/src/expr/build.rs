@@ -65,7 +65,7 @@ impl Expr {
         }
     }
 
-    /// The opposite number or interval.
+    /// The negative of a number or interval.
     ///
     /// # Errors
     /// When the value is neither.
@@ -77,30 +77,30 @@ impl Expr {
         }
     }
 
-    /// Both conditions.
+    /// `left AND right`.
     ///
     /// # Errors
-    /// When one is no condition.
+    /// When one of them is not a condition.
     pub fn and(left: Self, right: Self) -> Result<Self> {
         condition("AND", &left)?;
         condition("AND", &right)?;
         Ok(Self::of(Kind::And(left, right), DataType::Boolean))
     }
 
-    /// One of two conditions.
+    /// `left OR right`.
     ///
     /// # Errors
-    /// When one is no condition.
+    /// When one of them is not a condition.
     pub fn or(left: Self, right: Self) -> Result<Self> {
         condition("OR", &left)?;
         condition("OR", &right)?;
         Ok(Self::of(Kind::Or(left, right), DataType::Boolean))
     }
 
-    /// The opposite condition.
+    /// `NOT value`.
     ///
     /// # Errors
-    /// When it is no condition.
+    /// When the value is not a condition.
     #[expect(clippy::should_implement_trait, reason = "it can be refused")]
     pub fn not(value: Self) -> Result<Self> {
         condition("NOT", &value)?;
@@ -137,20 +137,20 @@ impl Expr {
         Ok(Self::of(Kind::In(In { value, list, negated, set: None }), DataType::Boolean))
     }
 
-    /// `value LIKE pattern`; a backslash in the pattern escapes.
+    /// `value LIKE pattern`. A backslash in the pattern escapes.
     ///
     /// # Errors
-    /// When one is no string.
+    /// When one of them is not a string.
     pub fn like(value: Self, pattern: Self, negated: bool) -> Result<Self> {
         text("LIKE", &value)?;
         text("LIKE", &pattern)?;
         Ok(Self::of(Kind::Like { value, pattern, negated }, DataType::Boolean))
     }
 
-    /// `value SIMILAR TO pattern`, where `regex` says what the pattern means.
+    /// `value SIMILAR TO pattern`. `regex` is the pattern as a regular expression.
     ///
     /// # Errors
-    /// When the value is no string or the pattern is none.
+    /// When the value is not a string, or the pattern is not valid.
     pub fn similar(value: Self, pattern: String, regex: &str, negated: bool) -> Result<Self> {
         text("SIMILAR TO", &value)?;
         match Regex::new(regex) {
@@ -169,10 +169,10 @@ impl Expr {
         Self::of(Kind::IsNotNull(value), DataType::Boolean)
     }
 
-    /// The value as another type, as Arrow's kernel casts it; with `or_null` what cannot be cast becomes NULL.
+    /// A cast by Arrow's kernel. With `or_null` a value that cannot be cast becomes NULL.
     ///
     /// # Errors
-    /// When there is no such cast.
+    /// When Arrow does not support the cast.
     pub fn cast(value: Self, to: &DataType, or_null: bool) -> Result<Self> {
         if value.data_type() == to {
             return Ok(value);
@@ -198,10 +198,10 @@ impl Expr {
         }
     }
 
-    /// The element of an array at a position, counted from 1, or of a map under a key.
+    /// The element of an array at a position, counted from 1, or of a map with a key.
     ///
     /// # Errors
-    /// When it is neither, or the position is no whole number.
+    /// When the value is neither an array nor a map, or the position or key has the wrong type.
     pub fn element(of: Self, at: Self) -> Result<Self> {
         let data_type = nested::element_type(of.data_type(), at.data_type())?;
         Ok(Self::of(Kind::Element { of, at }, data_type))
