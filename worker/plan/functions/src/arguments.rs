@@ -42,7 +42,7 @@ where
 }
 
 impl<'a> Arguments<'a> {
-    /// Takes a call apart.
+    /// Splits a call into its parts.
     pub(crate) fn new(invocation: Invocation<'a>) -> Self {
         Self {
             columns: invocation.values,

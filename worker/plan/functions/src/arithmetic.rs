@@ -2,7 +2,7 @@
 //!
 //! Conventions: functions that compute in DOUBLE take any number and return DOUBLE; `ABS` and `SIGN` keep their
 //! argument's type; `MOD` returns the divisor's type for integers and Flink's remainder type for DECIMAL. Rounding is
-//! in [`crate::rounding`]. Operators (`+`, `/`, `%`) are no functions.
+//! in [`crate::rounding`]. Operators (`+`, `/`, `%`) are not functions.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::decimal::Computation;
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
-/// Evaluates a body for the primitive type of a number, bound to `$native` type name `$T`.
+/// Evaluates `$body` with `$T` as the Arrow type of an integer or floating point number, or `$decimal` for a DECIMAL.
 macro_rules! for_number {
     ($data_type:expr, $T:ident => $body:expr, decimal $D:ident => $decimal:expr) => {
         match $data_type {
@@ -142,7 +142,7 @@ fn doubles() -> Vec<Arc<dyn ScalarFunction>> {
     functions
 }
 
-/// Java's `Math.pow`: unlike C's, 1 to an infinite or unknown power is unknown.
+/// Java's `Math.pow`. Unlike C's `pow`, 1 to the power of NaN or an infinity is NaN.
 fn power(base: f64, exponent: f64) -> f64 {
     let unknown = exponent.is_nan() || (base.abs() == 1.0 && exponent.is_infinite());
     if unknown { f64::NAN } else { base.powf(exponent) }
@@ -155,7 +155,7 @@ fn abs(args: &Arguments) -> Result<ArrayRef> {
     macro_rules! magnitude {
         ($($native:ty: $compute:expr),*) => { $(impl Magnitude for $native { fn magnitude(self) -> Self { $compute(self) } })* };
     }
-    // Java's Math.abs leaves the least integer as it is.
+    // Java's Math.abs returns the smallest integer unchanged.
     magnitude!(i8: i8::wrapping_abs, i16: i16::wrapping_abs, i32: i32::wrapping_abs, i64: i64::wrapping_abs);
     magnitude!(f32: f32::abs, f64: f64::abs);
     for_number!(args.data_type(0),
@@ -248,7 +248,7 @@ fn remainder(args: &Arguments) -> Result<ArrayRef> {
             _ => Ok(None),
         }
     };
-    // A remainder is smaller than the divisor, so it fits the divisor's type. Java still narrows by cutting bits.
+    // A remainder is smaller than the divisor, so it fits the divisor's type. Java narrows it by cutting bits.
     match args.return_type {
         DataType::Int8 => args.try_write::<Int8Type>(|row| Ok(compute(row)?.map(|value| value as i8))),
         DataType::Int16 => args.try_write::<Int16Type>(|row| Ok(compute(row)?.map(|value| value as i16))),

@@ -1,10 +1,10 @@
 //! Flink's CAST and TRY_CAST, where Arrow's cast kernel differs.
 //!
-//! [`flink_cast`] gives a function of one argument for a pair of types, or `None` when Arrow's kernel has Flink's
-//! semantics. Numbers narrow as in Java (integers cut bits, floating point numbers saturate); a DECIMAL that does not
-//! fit is NULL; strings are read without the blanks around them. A string that cannot be read is an error, and so are
-//! NaN and the infinities as a DECIMAL (NULL for TRY_CAST). Lengths and digits, as of `VARCHAR(n)` and `TIME(p)`, are
-//! cut on top, in [`crate::declared`].
+//! [`flink_cast`] gives a function of one argument for a pair of types, or `None` if Arrow's kernel has Flink's
+//! semantics. Numbers narrow as in Java: integers cut bits, and floating point numbers saturate. A DECIMAL that does
+//! not fit is NULL. Blanks around a string are ignored. A string that cannot be read is an error. NaN and the
+//! infinities cannot become a DECIMAL: CAST fails and TRY_CAST gives NULL. Lengths and digits, as in `VARCHAR(n)` and
+//! `TIME(p)`, are cut afterwards, in [`crate::declared`].
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ fn is_moment(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Time32(_) | DataType::Timestamp(..))
 }
 
-/// Between DATE, TIME, TIMESTAMP and TIMESTAMP_LTZ.
+/// Casts between DATE, TIME, TIMESTAMP and TIMESTAMP_LTZ.
 fn moment(args: &Arguments, zone: Zone) -> Result<ArrayRef> {
     let moments = args.moments(0)?;
     let to_instant = is_instant(&args.return_type);
@@ -168,7 +168,7 @@ fn parse_moments(args: &Arguments, zone: Zone, try_: bool) -> Result<ArrayRef> {
     })
 }
 
-/// A value that could be read, or the reason it could not.
+/// The value that was read. If there is none, an error, or NULL for TRY_CAST.
 fn or_refuse<T>(parsed: Option<T>, text: &str, try_: bool, to: &DataType) -> Result<Option<T>> {
     match parsed {
         Some(value) => Ok(Some(value)),

@@ -94,7 +94,7 @@ fn entries_type(args: &[Expr], side: usize) -> Result<DataType> {
     Ok(list_type(&entry_type(argument_type(args, 0)?, side)?))
 }
 
-/// The columns at `positions`, interleaved by row.
+/// The arguments at `positions`, interleaved by row.
 fn woven(args: &Arguments, positions: impl Iterator<Item = usize>) -> Result<ArrayRef> {
     let columns = positions.map(|position| args.spread(position)).collect::<Result<Vec<_>>>()?;
     let columns: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
@@ -124,7 +124,7 @@ fn map(args: &Arguments) -> Result<ArrayRef> {
     with_one_entry_a_key(&MapArray::try_new(Arc::clone(entries), offsets, pairs, None, false)?)
 }
 
-/// The map with the last value of each key, at the place of the key's first.
+/// The map with one entry for each key. It has the last value, at the place of the first one.
 pub(crate) fn with_one_entry_a_key(map: &MapArray) -> Result<ArrayRef> {
     let converter = RowConverter::new(vec![SortField::new(map.keys().data_type().clone())])?;
     let keys = converter.convert_columns(&[Arc::clone(map.keys())])?;

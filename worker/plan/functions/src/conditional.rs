@@ -1,7 +1,7 @@
 //! Conditions: `IF`, `IFNULL`, `NULLIF`, `COALESCE`, `GREATEST`, `LEAST`.
 //!
-//! Conventions: the arguments take their common type, which is the result's. `IF`, `IFNULL` and `COALESCE` compute only the
-//! arguments that a row needs. `GREATEST` and `LEAST` are NULL when an argument is.
+//! Conventions: the arguments take their common type, which is the result's. `IF`, `IFNULL` and `COALESCE` compute only
+//! the arguments that a row needs. `GREATEST` and `LEAST` are NULL if an argument is NULL.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     ]
 }
 
-/// NULL answers count as FALSE.
+/// A mask in which NULL counts as FALSE.
 fn prep_null_mask(mask: BooleanArray) -> BooleanArray {
     if mask.null_count() > 0 { prep_null_mask_filter(&mask) } else { mask }
 }
@@ -60,7 +60,8 @@ fn first_valid(args: &Arguments) -> Result<ArrayRef> {
     Ok(result)
 }
 
-/// `CASE WHEN first IS NOT NULL THEN first … ELSE last END`, where it matters that a later argument is not computed.
+/// `CASE WHEN first IS NOT NULL THEN first … ELSE last END`. `None` if it makes no difference that later arguments are
+/// not computed.
 fn case_first_valid(args: &[Expr]) -> Option<Expr> {
     let (last, before) = args.split_last()?;
     let matters = args.iter().skip(1).any(Expr::can_fail) && !before.iter().any(Expr::is_volatile);

@@ -32,7 +32,7 @@ impl Clock {
 /// The shared context of the functions of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FunctionContext {
-    /// The session time zone (`table.local-time-zone`): how TIMESTAMP_LTZ is read and printed.
+    /// The session time zone (`table.local-time-zone`), in which TIMESTAMP_LTZ is read and printed.
     pub time_zone: TimeZone,
     /// The source of the time.
     pub clock: Clock,

@@ -1,8 +1,8 @@
 //! Conversions between points in time, strings and numbers: `DATE_FORMAT`, `TO_TIMESTAMP`, `TO_TIMESTAMP_LTZ`,
 //! `TO_DATE`, `FROM_UNIXTIME`, `UNIX_TIMESTAMP`, `CONVERT_TZ`.
 //!
-//! A text that does not fit its pattern gives NULL (`UNIX_TIMESTAMP`: the least BIGINT, as in Flink). A literal pattern
-//! with an unknown letter is refused while planning. Session time zone: `FROM_UNIXTIME`, `UNIX_TIMESTAMP`, and
+//! A text that does not fit its pattern gives NULL (`UNIX_TIMESTAMP`: the smallest BIGINT, as in Flink). A literal
+//! pattern with an unknown letter is refused while planning. Session time zone: `FROM_UNIXTIME`, `UNIX_TIMESTAMP`, and
 //! TIMESTAMP_LTZ.
 
 use std::cell::RefCell;
@@ -27,7 +27,7 @@ const SQL_PATTERN: &str = "yyyy-MM-dd HH:mm:ss";
 /// '0000-01-01 00:00:00' and '9999-12-31 23:59:59.999' UTC, in milliseconds: the range of TO_TIMESTAMP_LTZ.
 const EPOCH_MS_RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
-/// The pattern used last: nearly always the one of the next row.
+/// The pattern of the previous row. The next row nearly always has the same one.
 struct LastPattern {
     dialect: Dialect,
     last: RefCell<Option<(String, Arc<Pattern>)>>,
@@ -159,13 +159,14 @@ fn check_precision(args: &[Expr]) -> Result<()> {
     }
 }
 
-/// TIMESTAMP_LTZ(3), with microseconds when the number has more digits than milliseconds.
+/// TIMESTAMP_LTZ(3), or TIMESTAMP_LTZ(6) if the number is finer than milliseconds.
 fn instant_of_precision(args: &[Expr]) -> Result<DataType> {
     let is_finer = literal_integer(args, 1).is_some_and(|precision| precision > 3);
     Ok(if is_finer { DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())) } else { instant_type() })
 }
 
-/// From a number of seconds (precision 0), milliseconds (3), microseconds (6), or of a precision between them.
+/// TO_TIMESTAMP_LTZ(number, precision). The number counts seconds (precision 0), milliseconds (3), microseconds (6), or
+/// a unit between them.
 fn to_timestamp_ltz(args: &Arguments) -> Result<ArrayRef> {
     if *args.data_type(0) == DataType::Utf8 {
         return to_timestamp_ltz_from_text(args);
@@ -214,7 +215,7 @@ fn to_timestamp_ltz(args: &Arguments) -> Result<ArrayRef> {
     }
 }
 
-/// TO_TIMESTAMP_LTZ(text[, pattern[, zone]]): UTC unless a zone is given.
+/// TO_TIMESTAMP_LTZ(text[, pattern[, zone]]). The zone is UTC by default.
 fn to_timestamp_ltz_from_text(args: &Arguments) -> Result<ArrayRef> {
     let text = args.text(0)?;
     let pattern = if args.len() > 1 { Some(args.text(1)?) } else { None };

@@ -1,5 +1,6 @@
-//! `+ - * / %` of decimals, exactly as Flink computes them: the exact result rounded half away from zero to the scale of the
-//! result type; NULL when that does not fit its precision. A quotient is rounded twice: to 38 digits first.
+//! `+ - * / %` of decimals as Flink computes them. The exact result is rounded to the scale of the result type, and
+//! halves are rounded away from zero. It is NULL if it does not fit the precision. A quotient is rounded to 38 digits
+//! first.
 //!
 //! Arrow's kernels fail if an intermediate value does not fit 128 bits, which happens long before the result is too
 //! large: 5.0 divided by 2.0, both DECIMAL(38, 18), needs 40 digits in between. Here intermediate values have up to 256
@@ -17,7 +18,7 @@ use eddyline_stream::sql_type;
 use crate::arguments::Arguments;
 use crate::function::{Returns, function};
 
-/// Precision and scale of DECIMAL; the scale is between 0 and the precision, which is at most 38.
+/// The precision and the scale of a DECIMAL. The precision is at most 38, and the scale is between 0 and the precision.
 pub type DecimalType = (u8, i8);
 
 /// The function of two decimals of these types that gives a decimal of the type `result`. Division by zero is an error.
@@ -85,10 +86,10 @@ impl Computation {
         narrow.or_else(wide).filter(|value| value.unsigned_abs() < self.bound.unsigned_abs())
     }
 
-    /// The quotient, if it is the same however often it is rounded and is found with 128 bits.
+    /// The quotient, if one rounding gives the same result as two and 128 bits are enough. Otherwise `None`.
     fn narrow_quotient(&self, left: i128, right: i128) -> Option<i128> {
-        /// Of a smaller dividend, what is left differs from half of the divisor by more than the last of 38 digits of the
-        /// quotient: rounded to 38 digits it is on the same side.
+        /// For a smaller dividend the remainder differs from half of the divisor by more than the last of the
+        /// quotient's 38 digits. So rounding to 38 digits keeps it on the same side of one half.
         const DIVIDEND_MAX: u128 = 10_u128.pow(37);
         let (up, down) = (self.result + self.right, self.left);
         let raised = |value: i128, digits: u32| value.checked_mul(10_i128.checked_pow(digits)?);
@@ -102,7 +103,7 @@ impl Computation {
         const DIGITS: u32 = 38;
         let power = |digits: u32| i256::from_i128(10).checked_pow(digits);
         let digits_of = |value: i128| value.unsigned_abs().checked_ilog10().map_or(0, |digits| digits + 1);
-        // The quotient of numbers with so many digits has 38 or 39 of them, so it fits 256 bits.
+        // The quotient of numbers with this many digits has 38 or 39 digits, so it fits 256 bits.
         let mut raised = (DIGITS + digits_of(right)).saturating_sub(digits_of(left));
         let (left, right) = (i256::from_i128(left), i256::from_i128(right));
         let whole = left.checked_mul(power(raised)?)?.checked_div(right)?;
@@ -112,14 +113,15 @@ impl Computation {
         let rounded = half_up(left.checked_mul(power(raised)?)?, right)?;
         let scale = i64::from(raised) + i64::from(self.left) - i64::from(self.right);
         match scale - i64::from(self.result) {
-            // Nothing of 38 digits is left.
+            // No digit is left.
             dropped if dropped > i64::from(DIGITS) => Some(0),
             dropped @ 0.. => half_up(rounded, power(u32::try_from(dropped).ok()?)?)?.to_i128(),
             missing => rounded.checked_mul(power(u32::try_from(-missing).ok()?)?)?.to_i128(),
         }
     }
 
-    /// The result in integers of some width; `None` if that is not enough on the way, as it never is with 256 bits.
+    /// The result, computed with integers of type `T`. `None` if an intermediate value does not fit, which cannot
+    /// happen with 256 bits.
     fn rounded<T: ArrowNativeTypeOp>(&self, left: T, right: T, ten: T) -> Option<T> {
         let scaled = |value: T, digits: u32| match digits {
             0 => Some(value),
@@ -139,7 +141,7 @@ impl Computation {
     }
 }
 
-/// The quotient, rounded half away from zero.
+/// The quotient. Halves are rounded away from zero.
 fn half_up<T: ArrowNativeTypeOp>(dividend: T, divisor: T) -> Option<T> {
     if divisor.is_eq(T::ONE) {
         return Some(dividend);
@@ -169,7 +171,7 @@ mod tests {
     const OPERATORS: [Arithmetic; 5] =
         [Arithmetic::Plus, Arithmetic::Minus, Arithmetic::Multiply, Arithmetic::Divide, Arithmetic::Modulo];
 
-    /// The same by numbers without bounds: as a fraction that is rounded; a quotient to 38 digits before.
+    /// The same result with numbers of any size: a fraction that is rounded. A quotient is rounded to 38 digits first.
     fn exact(of: &Computation, left: i128, right: i128) -> Option<i128> {
         let power = |digits: u32| BigInt::from(10).pow(digits);
         let (a, b) = (BigInt::from(left), BigInt::from(right));
@@ -211,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_quotient_is_rounded_to_38_digits_first() {
-        // The quotient has 18 digits in front of its point. 0.4999… behind it is 0.5 with 20 digits more, and that is 1.
+        // The quotient has 18 digits before its point. Rounded to 20 digits after it, 0.4999… becomes 0.5, which
+        // becomes 1.
         let of = Computation::new(Arithmetic::Divide, (38, 0), (38, 0), (38, 0));
         let (whole, divisor) = (10_i128.pow(17), 10_i128.pow(20) + 1);
         let below_half = whole * divisor + divisor / 2;
@@ -221,7 +224,7 @@ mod tests {
     }
 
     fn decimal() -> impl Strategy<Value = (i128, i8)> {
-        // As many small numbers as large ones.
+        // This gives numbers of all lengths equally often.
         (0..39u32, any::<i128>(), 0..39i8).prop_map(|(digits, value, scale)| (value % 10_i128.pow(digits), scale))
     }
 

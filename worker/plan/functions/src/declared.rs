@@ -31,7 +31,7 @@ pub struct Declared {
 /// A constraint of a declared type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Nothing.
+    /// No constraint.
     Plain,
     /// `CHAR(n)`: exactly n characters.
     Char(u32),
@@ -47,9 +47,9 @@ pub enum Shape {
     Array(Box<Declared>),
     /// `MAP<…>`: the declared types of the keys and of the values.
     Map {
-        /// Of the keys.
+        /// The declared type of the keys.
         key: Box<Declared>,
-        /// Of the values.
+        /// The declared type of the values.
         value: Box<Declared>,
     },
     /// `ROW<…>`: names and declared types of the fields.
@@ -71,7 +71,7 @@ pub enum Reach {
 /// What a sink does with a value that is longer or shorter than declared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lengths {
-    /// It is written as it is.
+    /// It is written unchanged.
     #[default]
     Ignore,
     /// It is trimmed, or padded with blanks or zeros.
@@ -112,7 +112,7 @@ impl Shape {
         matches!(self, Self::Digits(_)) || self.parts(Reach::Collections).iter().any(|part| part.shape.has_digits())
     }
 
-    /// What is declared of the parts of a value, where they are within reach.
+    /// The declared types of the parts of a value that are within reach.
     fn parts(&self, reach: Reach) -> Vec<&Declared> {
         match self {
             Self::Array(element) if reach == Reach::Collections => vec![element],
@@ -122,7 +122,7 @@ impl Shape {
         }
     }
 
-    /// The name of the type that has this shape and a value's type.
+    /// The SQL name of the type with this shape and Arrow type.
     fn sql(&self, data_type: &DataType) -> String {
         match (self, data_type) {
             (Self::Digits(digits), DataType::Timestamp(_, Some(_))) => format!("TIMESTAMP_LTZ({digits})"),
@@ -263,10 +263,10 @@ fn misfits(array: &ArrayRef, declared: &Declared, reach: Reach, place: &str) -> 
     find(array, declared, reach, place, &test)
 }
 
-/// What is found in an array whose place has a name, by row.
+/// A test of an array. The text names the array's place. The result has the rows with a finding.
 type Test<'t, T> = dyn Fn(&ArrayRef, &Declared, &str) -> Vec<(usize, T)> + 't;
 
-/// What `test` finds in a column and in its parts within reach, by the column's row.
+/// The findings of `test` in a column and in its parts within reach, by row of the column.
 fn find<T>(array: &ArrayRef, declared: &Declared, reach: Reach, place: &str, test: &Test<'_, T>) -> Vec<(usize, T)> {
     let mut found = test(array, declared, place);
     match &declared.shape {
@@ -293,7 +293,7 @@ fn find<T>(array: &ArrayRef, declared: &Declared, reach: Reach, place: &str, tes
     found
 }
 
-/// What was found in elements, by the rows that the elements are in.
+/// Converts findings in elements to findings in the rows that have these elements.
 fn of_rows<T>(found: Vec<(usize, T)>, offsets: &[i32], rows: &ArrayRef) -> Vec<(usize, T)> {
     let row_of = |element: usize| {
         let element = i32::try_from(element).ok()?;
@@ -338,7 +338,7 @@ fn fitted(array: &ArrayRef, shape: &Shape, reach: Reach) -> Result<ArrayRef> {
             let columns = vec![fitted(map.keys(), &key.shape, reach)?, fitted(map.values(), &value.shape, reach)?];
             let entries = StructArray::try_new(map.entries().fields().clone(), columns, None)?;
             let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
-            // Keys that were different may have become one.
+            // Different keys may have become equal.
             with_one_entry_a_key(&MapArray::try_new(Arc::clone(field), offsets, entries, nulls, *sorted)?)?
         }
         _ => Arc::clone(array),
@@ -383,7 +383,7 @@ fn fitted_bytes(array: &ArrayRef, length: usize, fills: bool) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-/// Cuts the fraction of a second to some of the digits that there are.
+/// Cuts the fraction of a second from `digits_given` digits to `digits`.
 fn cut_fraction<T: ArrowPrimitiveType>(array: &ArrayRef, digits_given: u32, digits: u32) -> ArrayRef
 where
     T::Native: Into<i64> + TryFrom<i64> + Default,

@@ -1,6 +1,6 @@
 //! One scalar function: names, overloads, result type, body.
 //!
-//! Each module of this crate describes its functions with [`function`]; nothing else implements `ScalarFunction`.
+//! Each module of this crate describes its functions with [`function`]. Nothing else implements `ScalarFunction`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,12 +45,13 @@ pub(crate) struct Function {
     rewrite: Option<Rewrite>,
     /// What distinguishes two functions with the same name: context, cast types.
     identity: String,
-    /// The part of it that results depend on, for people.
+    /// The part of the identity that results depend on, for people.
     detail: String,
     body: Body,
 }
 
-/// A function of `overloads` that returns `returns`. A call no overload fits is refused at planning.
+/// Describes a function with these overloads and this result type. A call that fits no overload is refused while
+/// planning.
 pub(crate) fn function(
     name: &'static str,
     overloads: &'static [&'static [Parameter]],
@@ -88,7 +89,7 @@ impl Function {
         self
     }
 
-    /// The function gives another result each time: never folded, never shared.
+    /// The function may give another result at each call, so calls are never folded and never shared.
     pub(crate) fn volatile(mut self) -> Self {
         self.is_volatile = true;
         self
@@ -110,7 +111,7 @@ impl Function {
     /// The function takes exactly these types.
     pub(crate) fn exactly(mut self, types: Vec<DataType>, identity: String) -> Self {
         self.exact = Some(types);
-        // Too much would distinguish equal functions, too little would confuse different ones.
+        // The detail must not distinguish equal functions, and it must distinguish different ones.
         self.detail.clone_from(&identity);
         self.identity = identity;
         self
@@ -122,13 +123,13 @@ impl Function {
         self
     }
 
-    /// The expression that computes only the needed arguments. `None` if that makes no difference.
+    /// `rewrite` gives an expression that computes only the needed arguments, or `None` if that makes no difference.
     pub(crate) fn rewrite(mut self, rewrite: Rewrite) -> Self {
         self.rewrite = Some(rewrite);
         self
     }
 
-    /// Every call has a value.
+    /// No call fails.
     pub(crate) fn never_fails(mut self) -> Self {
         self.can_fail = false;
         self
@@ -140,7 +141,7 @@ impl Function {
         self
     }
 
-    /// The function as expressions call it.
+    /// The finished function.
     pub(crate) fn build(self) -> Arc<dyn ScalarFunction> {
         Arc::new(self)
     }

@@ -1,7 +1,7 @@
 //! Flink's scalar functions, with Flink's names, types and results.
 //!
 //! [`scalar_functions`] lists them, [`scalar_function`] finds one, [`flink_cast`] gives CAST where Arrow's differs.
-//! Each module describes how SQL forms that are no plain calls arrive (`EXTRACT`, `POSITION`, `JSON_VALUE … ON EMPTY`).
+//! Each module describes how SQL forms that are not plain calls arrive (`EXTRACT`, `POSITION`, `JSON_VALUE … ON EMPTY`).
 //!
 //! - Strings are Utf8, never Utf8View; a result has exactly the declared type.
 //! - Functions of the current time or of random numbers are volatile; all others are pure.
@@ -68,7 +68,8 @@ pub fn scalar_functions(context: &FunctionContext) -> Vec<Arc<dyn ScalarFunction
     .collect()
 }
 
-/// The scalar function of a name or alias, in any case. A planner that asks often keeps [`scalar_functions`] in a map.
+/// The scalar function with a name or alias, in upper or lower case. For many look-ups, keep [`scalar_functions`] in a
+/// map.
 pub fn scalar_function(name: &str, context: &FunctionContext) -> Option<Arc<dyn ScalarFunction>> {
     let name = name.to_lowercase();
     scalar_functions(context).into_iter().find(|function| function.name() == name || function.aliases().contains(&name))

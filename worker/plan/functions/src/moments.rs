@@ -43,7 +43,7 @@ impl Moments<'_> {
         Some(if self.is_instant { zone.local(raw) } else { raw })
     }
 
-    /// The instant; wall-clock times are read in a zone.
+    /// The instant. A wall-clock time is read in `zone`.
     pub(crate) fn instant(&self, row: usize, zone: Zone) -> Option<i64> {
         let raw = self.raw(row)?;
         Some(if self.is_instant { raw } else { zone.instant(raw, Overlap::Earlier) })
@@ -67,7 +67,7 @@ impl Arguments<'_> {
         Ok(Moments { values, is_instant: is_instant(self.data_type(position)) })
     }
 
-    /// A result of the declared DATE, TIME or TIMESTAMP type, from microseconds; finer digits are cut.
+    /// A result of the declared DATE, TIME or TIMESTAMP type, from microseconds. Finer digits are cut.
     pub(crate) fn write_moments(&self, mut compute: impl FnMut(usize) -> Option<i64>) -> Result<ArrayRef> {
         self.try_write_moments(|row| Ok(compute(row)))
     }

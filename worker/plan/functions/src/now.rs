@@ -33,7 +33,7 @@ pub(crate) fn functions(context: &FunctionContext) -> Vec<Arc<dyn ScalarFunction
         tell("proctime", &[], instant_type(), |instant, _| instant),
         tell("localtimestamp", &[], timestamp_type(), |instant, zone| zone.local(instant)),
         tell("current_date", &[], DataType::Date32, |instant, zone| zone.local(instant)),
-        // TIME(0): whole seconds.
+        // The type is TIME(0), which has whole seconds.
         tell("localtime", &["current_time"], time_type, |instant, zone| {
             zone.local(instant).rem_euclid(DAY) / SECOND * SECOND
         }),

@@ -119,7 +119,7 @@ fn push(array: &ArrayRef, row: usize, out: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// Takes bytes off the front.
+/// Removes and returns the first `count` bytes.
 fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8]> {
     match bytes.split_at_checked(count) {
         Some((taken, rest)) => {
@@ -136,7 +136,7 @@ fn take_length(bytes: &mut &[u8]) -> Result<usize> {
     Ok(u32::from_le_bytes(length) as usize)
 }
 
-/// Takes a whole value off the front.
+/// Removes and returns the bytes of the first value.
 fn take_value<'a>(bytes: &mut &'a [u8], data_type: &DataType) -> Result<&'a [u8]> {
     let whole = *bytes;
     if take(bytes, 1)? == [1] {
@@ -170,7 +170,7 @@ fn take_value<'a>(bytes: &mut &'a [u8], data_type: &DataType) -> Result<&'a [u8]
     Ok(&whole[..whole.len() - bytes.len()])
 }
 
-/// Takes the fields of a ROW, or the key and value of a MAP, off the front.
+/// Removes and returns the bytes of each field of a ROW, or of the key and the value of a MAP entry.
 fn take_fields<'a>(bytes: &mut &'a [u8], row: &DataType) -> Result<Vec<&'a [u8]>> {
     let DataType::Struct(fields) = row else { return internal_err!("{row} has no fields") };
     fields.iter().map(|field| take_value(bytes, field.data_type())).collect()

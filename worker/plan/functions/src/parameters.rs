@@ -1,7 +1,8 @@
 //! The parameters of a function, and which argument types each one takes.
 //!
-//! Coercion here is what Flink does implicitly: integers widen, DECIMAL and integers become DOUBLE where a function computes
-//! in DOUBLE, a bare NULL takes the parameter's type. Everything else is an error that names function, position and type.
+//! Coercion is Flink's implicit conversion: integers widen, DECIMAL and integers become DOUBLE if a function computes
+//! in DOUBLE, and a bare NULL takes the parameter's type. Any other argument is an error that names function, position
+//! and type.
 
 use std::sync::Arc;
 
@@ -95,7 +96,7 @@ fn common_type(parameters: &[Parameter], types: &[DataType]) -> Option<DataType>
     Some(if common == DataType::Null { DataType::Utf8 } else { plain(&common) })
 }
 
-/// The type that both convert to without loss, by Flink's rules: what CASE, COALESCE, IN, UNION and comparisons take.
+/// The type to which both convert without loss, by Flink's rules. CASE, COALESCE, IN, UNION and comparisons use it.
 pub fn common(left: &DataType, right: &DataType) -> Option<DataType> {
     use DataType::{Date32, List, Null, Struct, Timestamp};
     if left == right {
@@ -128,8 +129,8 @@ pub fn common(left: &DataType, right: &DataType) -> Option<DataType> {
     }
 }
 
-/// The type of two numbers side by side, by Flink's rules: DOUBLE beside DECIMAL is DOUBLE, DECIMALs and whole numbers become
-/// a DECIMAL that holds both. `None` if one of them is no number.
+/// The common type of two numbers, by Flink's rules. DOUBLE and DECIMAL have DOUBLE. DECIMALs and whole numbers have a
+/// DECIMAL that holds both. `None` if one of them is not a number.
 fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
     let rank = |data_type: &DataType| {
         [DataType::Int8, DataType::Int16, DataType::Int32, DataType::Int64].iter().position(|known| known == data_type)
@@ -151,7 +152,7 @@ fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
     Some(DataType::Decimal128(u8::try_from(digits.clamp(1, 38)).unwrap_or(38), scale))
 }
 
-/// Precision and scale of a number that is exact.
+/// The precision and the scale of an exact number type.
 pub fn exact(data_type: &DataType) -> Option<(u8, i8)> {
     match data_type {
         DataType::Int8 => Some((3, 0)),

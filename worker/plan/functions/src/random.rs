@@ -1,7 +1,7 @@
 //! Random values: `RAND`, `RAND_INTEGER`, `UUID`.
 //!
-//! Conventions: all are volatile. With a seed they give the numbers of `java.util.Random`; calls with the same seed in one
-//! session continue one sequence. The sequence is not part of a checkpoint, as it is not in Flink.
+//! Conventions: all are volatile. With a seed they give the numbers of `java.util.Random`. Calls with the same seed in
+//! one session continue one sequence. As in Flink, the sequence is not part of a checkpoint.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::arguments::Arguments;
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
-/// Seeds whose sequences are kept; a query with more starts the oldest over.
+/// The number of seeds whose sequences are kept. If a query has more, the oldest sequence starts again.
 const SEQUENCES_MAX: usize = 1_024;
 
 /// Java's linear congruential generator.
@@ -56,7 +56,7 @@ impl JavaRandom {
     }
 }
 
-/// The sequences of one function: one for each seed, one without.
+/// The sequences of one function: one for each seed, and one for calls without a seed.
 #[derive(Debug, Default)]
 struct Sequences(Mutex<BTreeMap<Option<i32>, JavaRandom>>);
 

@@ -1,9 +1,10 @@
 //! Rounding: `ROUND`, `TRUNCATE`, `CEIL`, `FLOOR`.
 //!
-//! Conventions: integers and floating point numbers keep their type. DECIMAL gets Flink's result type: with a literal number
-//! of places `r`, `DECIMAL(1 + p - s + r, r)`; `CEIL` and `FLOOR` give `DECIMAL(p, 0)`. Halves round away from zero, on the
-//! shortest decimal form of a DOUBLE as Java prints it; a FLOAT is widened first. Where `ROUND` and `TRUNCATE` need digits,
-//! NaN and the infinities have none: they end the job.
+//! Conventions: integers and floating point numbers keep their type. DECIMAL gets Flink's result type: with a literal
+//! number of places `r` it is `DECIMAL(1 + p - s + r, r)`, and `CEIL` and `FLOOR` give `DECIMAL(p, 0)`. Halves round
+//! away from zero. A DOUBLE is rounded by the shortest decimal form, as Java prints it. A FLOAT is widened first. NaN
+//! and the infinities have no digits, so the job fails where `ROUND` and `TRUNCATE` need digits.
+//!
 //! `CEIL`/`FLOOR` of a point in time to a unit are `ceil_to`/`floor_to`, in [`crate::temporal`].
 
 use std::sync::Arc;
@@ -50,7 +51,7 @@ fn rounded_type(args: &[Expr]) -> Result<DataType> {
     let places = match (args.len(), literal_integer(args, 1)) {
         (1, _) => 0,
         (_, Some(places)) => places,
-        // Without a literal the scale cannot shrink.
+        // The scale shrinks only for a literal number of places.
         (_, None) => return Ok(number.data_type().clone()),
     };
     if places >= i64::from(scale) {
@@ -119,7 +120,7 @@ fn round_to(args: &Arguments, mode: Mode) -> Result<ArrayRef> {
             args.write::<Decimal128Type>(|row| {
                 let kept = places(row)?.min(from);
                 let rounded = drop_digits(number.get(row)?, from - kept, mode);
-                // Of 38 digits, all nines, ROUND makes one digit too many.
+                // ROUND of 38 nines needs 39 digits.
                 fits(rounded.checked_mul(power_of_ten(to - kept)?)?, precision)
             })
         }
@@ -171,7 +172,8 @@ fn round_integer(number: i128, places: i64, mode: Mode) -> i128 {
     }
 }
 
-/// The digits of a number, rounded; `None` when it stays as it is, but for the sign of zero, which Java's digits have not.
+/// The digits of a rounded number. `None` if rounding does not change it. Negative zero is not kept, because Java's
+/// digits have no sign of zero.
 fn round_shortest(number: f64, places: i64, mode: Mode) -> Result<Option<String>> {
     if !number.is_finite() {
         return value_err!("{} of {number}: it has no digits", if mode == Mode::Down { "TRUNCATE" } else { "ROUND" });

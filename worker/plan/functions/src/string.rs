@@ -1,6 +1,6 @@
 //! String functions.
 //!
-//! Conventions: positions count characters (Unicode code points) from 1; a function returns NULL when an argument is NULL
+//! Conventions: positions count characters (Unicode code points) from 1. A function returns NULL if an argument is NULL
 //! unless its text says otherwise. `POSITION(a IN b)` arrives as `position(a, b)`, `SUBSTRING(s FROM i FOR n)` as
 //! `substring(s, i, n)`, `TRIM(LEADING c FROM s)` as `ltrim(s, c)`, `OVERLAY(s PLACING r FROM i FOR n)` as
 //! `overlay(s, r, i, n)`, `a || b` as `concat(a, b)`.

@@ -4,7 +4,7 @@
 //! `extract('U', x)` (also `date_part`), `FLOOR(x TO u)` as `floor_to('U', x)`, `CEIL(x TO u)` as `ceil_to('U', x)`,
 //! `TIMESTAMPADD(u, n, x)` as `timestampadd('U', n, x)`, `TIMESTAMPDIFF(u, a, b)` as `timestampdiff('U', a, b)`.
 //! TIMESTAMP_LTZ is read in the session time zone by everything but `timestampadd` and `timestampdiff`, which count in
-//! UTC as Flink does. Functions that tell the time are in [`crate::now`]; patterns are Java's, in
+//! UTC as Flink does. Functions of the current time are in [`crate::now`]. Patterns are Java's, in
 //! [`crate::time::pattern`].
 
 use std::sync::Arc;
@@ -103,7 +103,7 @@ fn round_to(args: &Arguments, zone: Zone, round: fn(Unit, i64) -> i64) -> Result
     })
 }
 
-/// The type of the point in time; a DATE becomes a TIMESTAMP(6) when the unit is shorter than a day.
+/// The type of the point in time. A DATE becomes a TIMESTAMP(6) if the unit is shorter than a day.
 fn added_type(args: &[Expr]) -> Result<DataType> {
     let Some(moment) = args.get(2) else {
         return plan_err!("TIMESTAMPADD takes a unit, a number and a point in time");
@@ -125,7 +125,7 @@ fn timestampadd(args: &Arguments) -> Result<ArrayRef> {
     args.try_write_moments(|row| {
         let (Some(count), Some(moment)) = (count.get(row), moments.raw(row)) else { return Ok(None) };
         match unit.add(moment, count) {
-            // A time of day goes round the clock.
+            // A time of day wraps around at midnight.
             Some(moved) if is_time => Ok(Some(moved.rem_euclid(crate::time::DAY))),
             Some(moved) => Ok(Some(moved)),
             None => value_err!("TIMESTAMPADD: {count} {unit:?} exceed the range of a timestamp"),
@@ -133,7 +133,7 @@ fn timestampadd(args: &Arguments) -> Result<ArrayRef> {
     })
 }
 
-/// A time without what it has behind its milliseconds.
+/// A time in microseconds, cut to milliseconds.
 fn to_millisecond(moment: i64) -> i64 {
     moment - moment.rem_euclid(crate::time::MILLISECOND)
 }
@@ -141,7 +141,7 @@ fn to_millisecond(moment: i64) -> i64 {
 fn timestampdiff(args: &Arguments) -> Result<ArrayRef> {
     let (unit, from, to) = (unit(args)?, args.moments(1)?, args.moments(2)?);
     args.try_write::<Int32Type>(|row| match (from.raw(row), to.raw(row)) {
-        // Flink counts in milliseconds, whatever a TIMESTAMP has behind them.
+        // Flink counts in milliseconds, although a TIMESTAMP can be finer.
         (Some(from), Some(to)) => match unit.between(to_millisecond(from), to_millisecond(to)) {
             // Java narrows by cutting bits.
             Some(count) => Ok(Some(count as i32)),

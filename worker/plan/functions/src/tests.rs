@@ -85,7 +85,7 @@ fn call(udf: &Arc<dyn ScalarFunction>, args: Vec<Scalar>) -> Result<Outcome> {
     for position in 0..args.len() {
         let mut with_null = args.to_vec();
         with_null[position] = Scalar::null(&args[position].data_type())?;
-        // It may be refused, but it must not panic.
+        // The call may be refused, but it must not panic.
         let _ = call_once(udf, &with_null);
     }
     Ok(result)

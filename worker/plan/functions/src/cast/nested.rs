@@ -15,13 +15,13 @@ use crate::parameters::plain;
 
 /// How to convert the values of an array to another type.
 pub(crate) enum Caster {
-    /// They stay as they are.
+    /// They stay unchanged.
     Same,
-    /// They have no type but NULL.
+    /// All of them are NULL.
     Null(DataType),
-    /// By a function of this crate, to a type.
+    /// A function of this crate casts them to a type.
     Function(Arc<dyn ScalarFunction>, DataType),
-    /// By Arrow's kernel.
+    /// Arrow's kernel casts them.
     Kernel(DataType, CastOptions<'static>),
     /// The elements of an ARRAY.
     Elements(Box<Caster>, FieldRef),
@@ -32,7 +32,7 @@ pub(crate) enum Caster {
 }
 
 impl Caster {
-    /// `None` when there is no such cast.
+    /// How to convert between two types. `None` if there is no such cast.
     pub(crate) fn of(from: &DataType, to: &DataType, try_: bool, context: &FunctionContext) -> Option<Self> {
         let inner = |from: &DataType, to: &DataType| Self::of(from, to, try_, context);
         match (from, to) {
@@ -104,7 +104,7 @@ impl Caster {
     }
 }
 
-/// A field of a row without the values it has where the row is NULL: nothing is said about those.
+/// A field of a row, with NULL where the row is NULL. The values there are undefined and must not be cast.
 fn masked(column: &ArrayRef, of_rows: Option<&NullBuffer>) -> Result<ArrayRef> {
     if of_rows.is_none() || *column.data_type() == DataType::Null {
         return Ok(Arc::clone(column));

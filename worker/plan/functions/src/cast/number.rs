@@ -10,12 +10,12 @@ use eddyline_stream::sql_type;
 use super::text::push_double;
 use crate::arguments::Arguments;
 
-/// What Java's `String.trim` leaves.
+/// The text without the characters that Java's `String.trim` removes.
 fn java_trim(text: &str) -> &str {
     text.trim_matches(|character| character <= ' ')
 }
 
-/// An integer; a fraction is allowed and cut off, and blanks around it are; tabs and newlines are not.
+/// Reads an integer. A fraction is allowed and cut off. Blanks around it are allowed, but not tabs and newlines.
 pub(crate) fn parse_integer(text: &str) -> Option<i64> {
     let text = text.trim_matches(' ');
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -24,7 +24,7 @@ pub(crate) fn parse_integer(text: &str) -> Option<i64> {
     }
     let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
     if digits.is_empty() {
-        // Flink reads ".5", "-.5" and even "." as 0; a lone sign or nothing at all is no number.
+        // Flink reads ".5", "-.5" and even "." as 0. A sign alone and an empty text are not numbers.
         return text.contains('.').then_some(0);
     }
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -33,11 +33,11 @@ pub(crate) fn parse_integer(text: &str) -> Option<i64> {
     whole.parse().ok()
 }
 
-/// Whether Java's `Double.parseDouble` takes the text, and the text without the suffix Java allows.
+/// The text without the suffix that Java allows. `None` if Java's `Double.parseDouble` refuses the text.
 fn java_number(text: &str) -> Option<&str> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     match unsigned {
-        // Its sign says nothing.
+        // A sign before NaN is accepted and has no meaning.
         "NaN" => return Some(unsigned),
         "Infinity" => return Some(text),
         _ => {}
@@ -66,8 +66,8 @@ pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// A DECIMAL of a precision and scale, halves rounded away from zero; there may be blanks, tabs and newlines around it. `None` when the text is no number, `Some(None)` when
-/// the number does not fit.
+/// Reads a DECIMAL of a precision and scale. Halves are rounded away from zero. Blanks, tabs and newlines around it are
+/// allowed. `None` if the text is not a number, `Some(None)` if the number does not fit.
 pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<Option<i128>> {
     let text = text.trim_matches([' ', '\t', '\n']);
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -82,7 +82,7 @@ pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<Opti
     if !is_number {
         return None;
     }
-    // The digits that stay are those up to `scale` places after the point.
+    // The digits up to `scale` places after the point are kept.
     let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).map(|byte| byte - b'0').collect();
     let kept = i64::try_from(whole.len()).ok()? + i64::from(exponent) + i64::from(scale);
     let mut value: i128 = 0;
@@ -103,7 +103,7 @@ pub(crate) fn parse_decimal(text: &str, precision: u8, scale: i8) -> Option<Opti
     Some(fits(if negative { -value } else { value }, precision))
 }
 
-/// The value, if a DECIMAL of the precision holds it.
+/// The value, if a DECIMAL of the precision can hold it.
 pub(crate) fn fits(value: i128, precision: u8) -> Option<i128> {
     let limit = 10_i128.checked_pow(u32::from(precision))?;
     (value.unsigned_abs() < limit.unsigned_abs()).then_some(value)
@@ -128,12 +128,12 @@ pub(crate) fn differs_from_arrow(from: &DataType, to: &DataType) -> bool {
 /// The largest precision of a DECIMAL that Flink holds as a BIGINT.
 const COMPACT: u8 = 18;
 
-/// A number between two types.
+/// A number that is converted from one type to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Number {
     Integer(i64),
     Floating(f64),
-    /// The shortest text that reads as this FLOAT counts, not its exact value.
+    /// A FLOAT. Its value is the shortest text that reads as this FLOAT, and not its exact binary value.
     Single(f32),
     Decimal {
         unscaled: i128,
@@ -148,12 +148,12 @@ impl Number {
             Self::Integer(value) => value,
             Self::Floating(value) => value as i64,
             Self::Single(value) => value as i64,
-            // BigDecimal.longValue: the fraction goes, then the bits above 64.
+            // As BigDecimal.longValue: cuts the fraction, then the bits above 64.
             Self::Decimal { unscaled, scale, .. } => (unscaled / 10_i128.pow(u32::from(scale))) as i64,
         }
     }
 
-    /// The type from which narrower integers are cut: Java converts floating-point numbers through INT.
+    /// The INT from which narrower integers are cut, because Java converts floating-point numbers through INT.
     fn to_int(self) -> i32 {
         match self {
             Self::Floating(value) => value as i32,
@@ -167,14 +167,14 @@ impl Number {
             Self::Integer(value) => value as f64,
             Self::Floating(value) => value,
             Self::Single(value) => f64::from(value),
-            // Flink divides where all values of the type fit a BIGINT, although that rounds twice where one has many
-            // digits.
+            // If all values of the type fit a BIGINT, Flink divides doubles. That rounds a value with many digits
+            // twice.
             Self::Decimal { unscaled, precision, scale }
                 if precision <= COMPACT || (unscaled.unsigned_abs() <= 1 << 53 && scale <= 22) =>
             {
                 unscaled as f64 / 10_f64.powi(i32::from(scale))
             }
-            // Through the text, which rounds once.
+            // The conversion through the text rounds once.
             Self::Decimal { unscaled, scale, .. } => format!("{unscaled}e-{scale}").parse().unwrap_or(f64::NAN),
         }
     }
@@ -201,14 +201,14 @@ impl Number {
     }
 }
 
-/// NaN and the infinities are no DECIMAL.
-fn no_decimal(value: f64, to: &DataType) -> Result<Option<i128>> {
+/// The error of NaN and the infinities as a DECIMAL.
+fn not_a_decimal(value: f64, to: &DataType) -> Result<Option<i128>> {
     let mut text = String::new();
     push_double(value, &mut text);
     value_err!("cannot cast {text} to {}; TRY_CAST gives NULL instead", sql_type(to))
 }
 
-/// Casts between numbers and BOOLEAN. With `or_null` a value that is no DECIMAL is NULL.
+/// Casts between numbers and BOOLEAN. With `or_null` a value that cannot be a DECIMAL is NULL.
 pub(crate) fn convert(args: &Arguments, or_null: bool) -> Result<ArrayRef> {
     fn read<'a, T: ArrowPrimitiveType>(
         args: &'a Arguments,
@@ -244,10 +244,12 @@ pub(crate) fn convert(args: &Arguments, or_null: bool) -> Result<ArrayRef> {
         DataType::Float64 => args.write::<Float64Type>(|row| Some(number(row)?.to_double())),
         DataType::Decimal128(precision, scale) => {
             args.try_write::<Decimal128Type>(|row| match number(row) {
-                // Java's BigDecimal has neither.
-                Some(Number::Floating(value)) if !value.is_finite() && !or_null => no_decimal(value, &args.return_type),
+                // Java's BigDecimal has neither NaN nor infinities.
+                Some(Number::Floating(value)) if !value.is_finite() && !or_null => {
+                    not_a_decimal(value, &args.return_type)
+                }
                 Some(Number::Single(value)) if !value.is_finite() && !or_null => {
-                    no_decimal(value.into(), &args.return_type)
+                    not_a_decimal(value.into(), &args.return_type)
                 }
                 number => Ok(number.and_then(|number| number.to_decimal(precision, scale.unsigned_abs()))),
             })

@@ -1,7 +1,7 @@
 //! Values as strings, in the forms of Flink's CAST.
 //!
-//! A TIMESTAMP prints as many digits of its fraction as its precision: 3 for Arrow milliseconds, 6 for microseconds. A TIME
-//! prints a fraction only when the value has milliseconds.
+//! A TIMESTAMP prints as many digits of its fraction as its precision: 3 for Arrow milliseconds, 6 for microseconds. A
+//! TIME prints a fraction only when the value has milliseconds.
 
 use std::fmt::Write;
 
@@ -28,7 +28,7 @@ pub(crate) fn print(args: &Arguments, zone: Zone) -> Result<ArrayRef> {
     args.write_text(|row, out| push_value(argument.array().as_ref(), argument.index(row), None, zone, out))
 }
 
-/// Appends a value; `None` when it is NULL.
+/// Appends a value. `None` if it is NULL.
 pub(crate) fn push_value(
     array: &dyn Array,
     index: usize,
@@ -91,7 +91,7 @@ pub(crate) fn push_timestamp(local: i64, precision: usize, out: &mut String) {
     push_time(local.rem_euclid(DAY), precision, out);
 }
 
-/// Flink prints the fraction of a TIME without the zeros at its end, but at least one digit of it.
+/// Appends a time. As in Flink, its fraction has no trailing zeros but at least one digit.
 fn push_time_of_day(of_day: i64, precision: Option<usize>, out: &mut String) {
     let default = if of_day % SECOND == 0 { 0 } else { 3 };
     let digits = precision.unwrap_or(default).min(3);
@@ -151,7 +151,7 @@ pub(crate) fn push_double(value: f64, out: &mut String) {
     push_floating(value, &format!("{value:e}"), out);
 }
 
-/// `shortest` is the value in the form `d.dde-x`.
+/// Appends a number as Java prints it. `shortest` is the value in the form `d.dde-x`.
 fn push_floating(value: f64, shortest: &str, out: &mut String) {
     if value.is_nan() {
         return out.push_str("NaN");
@@ -169,7 +169,7 @@ fn push_floating(value: f64, shortest: &str, out: &mut String) {
     let digits = format!("{whole}{fraction}");
     match usize::try_from(exponent) {
         _ if value == 0.0 => out.push_str("0.0"),
-        // From one thousandth to ten million the number is written out.
+        // From 0.001 to below 10 000 000 there is no exponent.
         Ok(before) if before < 7 => {
             let (whole, fraction) = digits.split_at(digits.len().min(before + 1));
             let zeros = (before + 1).saturating_sub(digits.len());

@@ -1,7 +1,7 @@
 //! Writing JSON: `JSON_STRING`, `JSON_OBJECT`, `JSON_ARRAY`.
 //!
-//! The result of one of these given to another is nested as JSON, not as a string. The members of an object are sorted by
-//! key, as Flink sorts them.
+//! If the result of one of these is an argument of another, it is nested as JSON and not as a string. The members of an
+//! object are sorted by key, as in Flink.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ fn is_null(array: &dyn Array, index: usize) -> bool {
     *array.data_type() == DataType::Null || array.is_null(index)
 }
 
-/// Appends the argument at a position; `None` when it is NULL.
+/// Appends the argument at a position. `None` if it is NULL.
 fn push_argument(args: &Arguments, position: usize, row: usize, out: &mut String) -> Option<()> {
     let argument = &args.columns[position];
     let index = argument.index(row);
@@ -148,7 +148,7 @@ fn push_json(array: &dyn Array, index: usize, out: &mut String) {
             let digits = if *unit == TimeUnit::Microsecond { 6 } else { 3 };
             push_value(array, index, Some(digits), utc, &mut text);
             let short = text.trim_end_matches('0').trim_end_matches('.').len();
-            // Zeros of the fraction go; those of the seconds stay.
+            // Trailing zeros of the fraction are removed, but not those of the seconds.
             let text = text[..short.max(19)].replacen(' ', "T", 1);
             push_text(&if instant.is_some() { format!("{text}Z") } else { text }, out);
         }

@@ -1,9 +1,9 @@
-//! A JSON text as a tree. Numbers stay as they were written; objects keep the order of their members.
+//! A JSON text as a tree. Numbers keep their text, and objects keep the order of their members.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// How deep a document may nest: a bound on the reader's recursion.
+/// The maximum nesting of a document. It bounds the recursion of the reader.
 const DEPTH_MAX: usize = 256;
 
 /// A JSON value.
@@ -19,7 +19,7 @@ pub(super) enum Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// Reads a text that holds one JSON value and nothing else.
+    /// Reads a text that is one JSON value.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let mut reader = Reader { text, at: 0 };
         let value = reader.value(0)?;
@@ -27,12 +27,12 @@ impl<'a> Json<'a> {
         (reader.at == text.len()).then_some(value)
     }
 
-    /// Whether this is neither array nor object.
+    /// Whether this is neither an array nor an object.
     pub(super) fn is_scalar(&self) -> bool {
         !matches!(self, Self::Array(_) | Self::Object(_))
     }
 
-    /// The member of a name; the last one when there are more.
+    /// The member with a name. If there are several, the last one.
     pub(super) fn member(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Object(members) => members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value),
@@ -104,7 +104,7 @@ pub(super) fn push_exact_number(number: &str, out: &mut String) {
     } else if scale == 0 {
         out.push_str(digits);
     } else {
-        // The zeros in front: at most six, as the magnitude is not smaller.
+        // The number of leading zeros. It is at most six, because the magnitude is not smaller.
         let zeros = usize::try_from(scale + 1 - length).unwrap_or(0);
         let padded = format!("{}{digits}", "0".repeat(zeros));
         let (whole, fraction) = padded.split_at(padded.len() - usize::try_from(scale).unwrap_or(0));
@@ -134,7 +134,7 @@ pub(super) fn push_text(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Of a name that is there more than once, the last value at the first place, as Jackson keeps it.
+/// The members with each name once. As in Jackson, a repeated name has its last value at its first place.
 fn unique<'a>(members: Vec<(Cow<'a, str>, Json<'a>)>) -> Vec<(Cow<'a, str>, Json<'a>)> {
     let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
     names.sort_unstable();
@@ -284,7 +284,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands after a backslash.
+    /// Reads the rest of an escape, after its backslash.
     fn escape(&mut self) -> Option<char> {
         let escaped = self.peek()?;
         self.at += 1;

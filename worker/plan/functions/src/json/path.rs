@@ -1,13 +1,13 @@
-//! SQL/JSON paths: the part of the language that names places in a document.
+//! SQL/JSON paths, without filters and methods.
 
 use super::document::Json;
 
 /// How a path treats a missing place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Nothing is found.
+    /// The path finds nothing.
     Lax,
-    /// An error.
+    /// It is an error.
     Strict,
 }
 
@@ -29,20 +29,20 @@ pub(super) struct Path {
 /// The result of a path.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Found<'a> {
-    /// A value; for a path with wildcards the array of all matches.
+    /// A value. For a path with wildcards it is the array of all matches.
     Value(Json<'a>),
-    /// Nothing.
+    /// No value.
     Nothing,
 }
 
 impl Path {
-    /// Compiles a path; the error says what is not supported.
+    /// Compiles a path. The error says what is not supported.
     pub(super) fn compile(text: &str) -> Result<Self, String> {
         let trimmed = text.trim();
         let (mode, rest) = match trimmed.split_once(char::is_whitespace) {
             Some((word, rest)) if word.eq_ignore_ascii_case("strict") => (Mode::Strict, rest.trim()),
             Some((word, rest)) if word.eq_ignore_ascii_case("lax") => (Mode::Lax, rest.trim()),
-            // As in Flink: the standard would have it lax.
+            // This is Flink's default. The standard's default is lax.
             _ => (Mode::Strict, trimmed),
         };
         let Some(mut rest) = rest.strip_prefix('$') else {
@@ -59,7 +59,7 @@ impl Path {
         Ok(Self { mode, steps })
     }
 
-    /// Follows the path. `Err` is a missing place, in strict mode.
+    /// Follows the path. `Err` is a missing place in strict mode.
     pub(super) fn find<'a>(&self, document: &Json<'a>) -> Result<Found<'a>, ()> {
         let many = self.steps.contains(&Step::All);
         let mut places = vec![document];

@@ -58,7 +58,7 @@ fn returned_type(args: &[Expr]) -> Result<DataType> {
     })
 }
 
-/// The path used last: nearly always the one of the next row.
+/// The path of the previous row. The next row nearly always has the same one.
 #[derive(Default)]
 struct LastPath(RefCell<Option<(String, Arc<Path>)>>);
 
@@ -79,7 +79,7 @@ impl LastPath {
     }
 }
 
-/// What a document has at a path.
+/// The result of a path in a document.
 enum Outcome<'a> {
     Value(Json<'a>),
     Empty,
@@ -90,13 +90,13 @@ fn look_up<'a>(document: &'a str, path: &Path) -> Outcome<'a> {
     match Json::parse(document).map(|document| path.find(&document)) {
         Some(Ok(Found::Value(value))) => Outcome::Value(value),
         Some(Ok(Found::Nothing)) => Outcome::Empty,
-        // In lax mode a text that is no JSON has nothing in it.
+        // In lax mode a text that is not JSON counts as empty.
         None if path.mode == Mode::Lax => Outcome::Empty,
         Some(Err(())) | None => Outcome::Error,
     }
 }
 
-/// What JSON_VALUE gives for one row before its type is applied.
+/// The result of JSON_VALUE for one row, before it is converted to the returned type.
 fn scalar(document: &str, path: &Path) -> Outcome<'static> {
     match (look_up(document, path), path.mode) {
         (Outcome::Value(value), _) if value.is_scalar() => Outcome::Value(match value {
@@ -137,7 +137,7 @@ fn json_value(args: &Arguments) -> Result<ArrayRef> {
     }
 }
 
-/// The value of each row as text. One that `fits` refuses is an error of the row.
+/// The value of each row as text. If `fits` refuses it, the ON ERROR clause gives the value.
 fn scalars(args: &Arguments, fits: impl Fn(&str) -> bool) -> Result<Vec<Option<String>>> {
     let (document, path, last) = (args.text(0)?, args.text(1)?, LastPath::default());
     let mut values = Vec::with_capacity(args.rows);
@@ -163,7 +163,7 @@ fn scalars(args: &Arguments, fits: impl Fn(&str) -> bool) -> Result<Vec<Option<S
     Ok(values)
 }
 
-/// What the ON EMPTY or ON ERROR clause at `position` gives; the default stands after it.
+/// The value of the ON EMPTY or ON ERROR clause at `position`. Its default is the next argument.
 fn otherwise(args: &Arguments, row: usize, position: usize, what: &str, path: &str) -> Result<Option<String>> {
     let behaviour =
         if args.len() > position { args.text(position)?.get(row).map(str::to_ascii_uppercase) } else { None };
@@ -175,7 +175,7 @@ fn otherwise(args: &Arguments, row: usize, position: usize, what: &str, path: &s
             let mut out = String::new();
             let index = default.index(row);
             let printed = text::push_value(default.array(), index, None, Zone::UTC, &mut out);
-            // A BOOLEAN default reads as JSON writes it.
+            // A BOOLEAN default is written as in JSON.
             let lower = *default.array().data_type() == DataType::Boolean;
             Ok(printed.map(|()| if lower { out.to_ascii_lowercase() } else { out }))
         }

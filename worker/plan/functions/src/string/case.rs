@@ -59,7 +59,7 @@ pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
         .build(),
         function("ascii", TEXT, Returns::Type(DataType::Int32), |args| {
             let text = args.text(0)?;
-            // Flink reads the first byte as Java does: signed.
+            // Flink reads the first byte as a signed one, as Java does.
             args.write::<Int32Type>(|row| Some(text.get(row)?.bytes().next().map_or(0, |byte| i32::from(byte as i8))))
         })
         .build(),
@@ -77,7 +77,7 @@ pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     ]
 }
 
-/// A word is a run of ASCII letters and digits; its first character goes upper, the rest lower.
+/// Appends a text with each word capitalised. A word is a sequence of ASCII letters and digits.
 fn capitalise(text: &str, out: &mut String) {
     let mut starts = true;
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! Questions about a string: `IS_ALPHA`, `IS_DIGIT`, `IS_DECIMAL`, `STARTSWITH`, `ENDSWITH`.
+//! Tests of a string: `IS_ALPHA`, `IS_DIGIT`, `IS_DECIMAL`, `STARTSWITH`, `ENDSWITH`.
 //!
 //! `IS_ALPHA`, `IS_DIGIT` and `IS_DECIMAL` are FALSE for NULL and for the empty string.
 
@@ -12,9 +12,9 @@ use crate::cast::number::parse_double;
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
-/// `Character.isLetter` of Java: neither marks nor numbers that are written with letters.
+/// Java's `Character.isLetter`, which accepts neither marks nor letter-like numbers.
 static LETTERS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\A\p{L}+\z").expect("a pattern"));
-/// `Character.isDigit` of Java: no fractions and no Roman numbers.
+/// Java's `Character.isDigit`, which accepts neither fractions nor Roman numerals.
 static DIGITS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\A\p{Nd}+\z").expect("a pattern"));
 
 fn is_all(pattern: &Regex, text: &str) -> bool {

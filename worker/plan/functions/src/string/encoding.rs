@@ -13,8 +13,7 @@ use crate::arguments::Arguments;
 use crate::function::{Returns, function, literal_text};
 use crate::parameters::Parameter;
 
-/// Base64 with padding when written, with or without it when read, as Java's decoder takes it; bits behind the last byte mean
-/// nothing.
+/// Base64 as Java's: written with padding, read with or without it. The unused bits after the last byte are ignored.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -108,7 +107,7 @@ pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
             let text = args.text(0)?;
             args.write_text(|row, out| {
                 let text = text.get(row)?;
-                // Padding that is there must be whole.
+                // Padding may be missing, but not incomplete.
                 let bytes = if text.ends_with('=') && text.len() % 4 != 0 { None } else { BASE64.decode(text).ok() }?;
                 Some(out.push_str(&String::from_utf8_lossy(&bytes)))
             })

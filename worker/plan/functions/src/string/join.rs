@@ -10,7 +10,7 @@ use crate::arguments::Arguments;
 use crate::function::{Returns, function};
 use crate::parameters::Parameter;
 
-/// The longest string a function builds, in bytes: Java's limit, and a bound on what one row may cost.
+/// The longest string that a function builds, in bytes. This is Java's limit, and it bounds the memory of one row.
 pub(crate) const TEXT_BYTES_MAX: usize = i32::MAX as usize;
 
 /// The functions of this module.

@@ -1,6 +1,7 @@
 //! Blanks and padding: `TRIM`, `BTRIM`, `LTRIM`, `RTRIM`, `LPAD`, `RPAD`.
 //!
-//! `trim(s)` removes blanks (only the space character); with a second argument any of its characters.
+//! `trim(s)` removes blanks, which are only the space character. With a second argument it removes any of its
+//! characters.
 
 use std::sync::Arc;
 

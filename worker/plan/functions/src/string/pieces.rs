@@ -1,7 +1,8 @@
 //! Parts of a string: `SUBSTRING`, `LEFT`, `RIGHT`, `OVERLAY`, `SPLIT_INDEX`, `SPLIT`, `REPLACE`, `TRANSLATE`.
 //!
-//! `SUBSTRING` from a negative position counts from the end; from 0 it starts at the first character; a negative length is
-//! NULL. `SPLIT_INDEX` counts pieces from 0, is NULL outside them, and takes an INT separator as a character code.
+//! `SUBSTRING` from a negative position counts from the end. From 0 it starts at the first character. With a negative
+//! length it is NULL. `SPLIT_INDEX` counts pieces from 0 and is NULL outside them. An INT separator is a character
+//! code.
 
 use std::sync::Arc;
 
@@ -59,7 +60,7 @@ fn substring(args: &Arguments) -> Result<ArrayRef> {
     })
 }
 
-/// The piece of at most `length` characters from a position that counts from 1, or from the end when it is negative.
+/// At most `length` characters from a position. It counts from 1, or from the end if it is negative.
 fn piece(text: &str, start: i64, length: usize) -> &str {
     let skipped = if start > 0 {
         usize::try_from(start - 1).unwrap_or(usize::MAX)
@@ -114,7 +115,7 @@ fn split_index(args: &Arguments) -> Result<ArrayRef> {
         let piece = if text.is_empty() {
             None
         } else if separator.is_empty() {
-            // An empty separator means blanks.
+            // An empty separator means white space.
             text.split(is_java_whitespace).nth(index)
         } else {
             text.split(separator).nth(index)
@@ -123,7 +124,7 @@ fn split_index(args: &Arguments) -> Result<ArrayRef> {
     })
 }
 
-/// `Character.isWhitespace`: blanks that do not break are none.
+/// Java's `Character.isWhitespace`, which does not accept non-breaking spaces.
 fn is_java_whitespace(character: char) -> bool {
     match character {
         '\u{1C}'..='\u{1F}' => true,
@@ -167,7 +168,7 @@ fn replace(args: &Arguments) -> Result<ArrayRef> {
     })
 }
 
-/// Each character of the second string becomes the one at its place in the third, or goes.
+/// Replaces each character of the second string by the one at its place in the third, or removes it if there is none.
 fn translate(args: &Arguments) -> Result<ArrayRef> {
     let (text, from, to) = (args.text(0)?, args.text(1)?, args.text(2)?);
     args.write_text(|row, out| {

@@ -1,10 +1,10 @@
 //! Java regular expressions: `REGEXP`, `REGEXP_REPLACE`, `REGEXP_EXTRACT`, `REGEXP_COUNT`, `STR_TO_MAP`.
 //!
-//! Patterns are Java's, translated: `\d`, `\w`, `\s` and `\b` are ASCII, `.` stops at every line end. Look-around,
-//! backreferences and possessive quantifiers are not supported; a literal pattern that has them is refused while
-//! planning, one that comes with the data fails its row's batch. A pattern that is wrong in Java too gives Flink's NULL
-//! (FALSE for `REGEXP`), and so does a group that the pattern does not have, whether literals or data. Only as a
-//! delimiter of `STR_TO_MAP` is it an error, as in Flink.
+//! Patterns are Java's and are translated: `\d`, `\w`, `\s` and `\b` are ASCII, and `.` stops at every line end.
+//! Look-around, backreferences and possessive quantifiers are not supported. A literal pattern with one of them is
+//! refused while planning. If such a pattern comes with the data, the job fails. A pattern that is malformed in Java
+//! too gives Flink's NULL (FALSE for `REGEXP`), and so does a group that the pattern does not have, whether it is a
+//! literal or not. A malformed delimiter of `STR_TO_MAP` is an error, as in Flink.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,24 +18,24 @@ use crate::arguments::Arguments;
 use crate::function::{Returns, function, literal_text};
 use crate::parameters::Parameter;
 
-/// Compiled patterns that a function keeps; a query whose patterns come with the data may have many more.
+/// The number of compiled patterns that a function keeps. If patterns come with the data, a query may have many more.
 const PATTERNS_MAX: usize = 128;
 
 /// Why a pattern cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Refusal {
-    /// Java has it, we do not.
+    /// Java supports it, and Eddyline does not.
     Unsupported(&'static str),
-    /// It is not a regular expression, in Java neither.
+    /// It is not a regular expression in Java either.
     Malformed,
 }
 
-/// The patterns one function has compiled.
+/// The patterns that one function has compiled.
 #[derive(Debug, Default)]
 struct Patterns(Mutex<BTreeMap<String, std::result::Result<Arc<Regex>, Refusal>>>);
 
 impl Patterns {
-    /// The compiled pattern; `None` when it is malformed; an error when Java knows it and we do not.
+    /// The compiled pattern. `None` if it is malformed, an error if only Java supports it.
     fn get(&self, pattern: &str) -> Result<Option<Arc<Regex>>> {
         let mut patterns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !patterns.contains_key(pattern) {
@@ -106,7 +106,7 @@ fn translate(pattern: &str) -> std::result::Result<String, Refusal> {
     Ok(out)
 }
 
-/// Refuses the groups the `regex` crate lacks. The opening parenthesis has been read.
+/// Refuses the kinds of groups that the `regex` crate does not support. The opening parenthesis has been read.
 fn translate_group(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> std::result::Result<(), Refusal> {
     let mut ahead = chars.clone();
     if ahead.next() != Some('?') {
@@ -205,7 +205,7 @@ fn check_pattern_at(args: &[Expr], position: usize) -> Result<()> {
         Err(Refusal::Unsupported(what)) => {
             plan_err!("regular expression '{pattern}' uses {what}, which is not supported")
         }
-        // As with one that comes with the data: NULL, or FALSE.
+        // The result is NULL or FALSE, as for a pattern that comes with the data.
         Err(Refusal::Malformed) => Ok(()),
     }
 }
@@ -277,7 +277,7 @@ fn regexp(args: &Arguments, patterns: &Patterns) -> Result<ArrayRef> {
     args.write_boolean(|row| answers[row])
 }
 
-/// Reads the pattern of a row: a constant one is looked up once.
+/// The pattern of each row. A constant one is looked up once.
 fn each_pattern<'a>(
     args: &'a Arguments,
     patterns: &'a Patterns,
@@ -291,14 +291,14 @@ fn each_pattern<'a>(
     })
 }
 
-/// The matches of Java's `Matcher.find`: behind an empty one the search begins a character further, and behind another one
-/// there can be an empty one.
+/// The matches of Java's `Matcher.find`. After an empty match the search continues one character later. After another
+/// match there can be an empty one at its end.
 fn matches<'t>(regex: &Regex, text: &'t str) -> impl Iterator<Item = regex::Match<'t>> {
     let mut from = Some(0);
     std::iter::from_fn(move || {
         let found = regex.find_at(text, from?)?;
         from = if found.is_empty() {
-            // Behind the end of the text nothing is sought.
+            // The search ends at the end of the text.
             text[found.end()..].chars().next().map(|skipped| found.end() + skipped.len_utf8())
         } else {
             Some(found.end())
@@ -307,7 +307,7 @@ fn matches<'t>(regex: &Regex, text: &'t str) -> impl Iterator<Item = regex::Matc
     })
 }
 
-/// The pieces of Java's `String.split`, at most so many. An empty match at the start separates nothing.
+/// The pieces of Java's `String.split`, at most `pieces_max`. An empty match at the start separates nothing.
 fn split<'t>(regex: &Regex, text: &'t str, pieces_max: usize) -> Vec<&'t str> {
     let (mut pieces, mut from) = (Vec::new(), 0);
     for found in matches(regex, text).filter(|found| found.end() > 0) {
@@ -370,7 +370,7 @@ fn str_to_map(args: &Arguments, patterns: &Patterns) -> Result<ArrayRef> {
     let delimiters = if args.len() > 1 { Some((args.text(1)?, args.text(2)?)) } else { None };
     let delimiter = |pattern: &str| match patterns.get(pattern)? {
         Some(regex) => Ok(regex),
-        // Flink fails too; the other functions of patterns do not.
+        // Flink fails too here, unlike in other functions of patterns.
         None => value_err!("{}", no_delimiter(pattern)),
     };
     let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
@@ -384,7 +384,7 @@ fn str_to_map(args: &Arguments, patterns: &Patterns) -> Result<ArrayRef> {
             builder.append(false)?;
             continue;
         };
-        // A later pair replaces an earlier one of the same key; the map's order is that of its keys.
+        // A later pair replaces an earlier one with the same key. The map is sorted by key.
         let mut entries = BTreeMap::new();
         if !text.is_empty() {
             let (between_pairs, in_pair) = (delimiter(between_pairs)?, delimiter(in_pair)?);

@@ -23,13 +23,13 @@ pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     ]
 }
 
-/// The position of `sought` in `text` at or after position `from`; 0 if it is missing. What is empty is at the start,
+/// The position of `sought` in `text` at or after position `from`. 0 if it is missing. An empty `sought` is at the start,
 /// wherever the search begins.
 fn find(text: &str, sought: &str, from: i32) -> i32 {
     if sought.is_empty() {
         return 1;
     }
-    // As in Java the least position wraps around, to one beyond the end.
+    // As in Java the smallest INT wraps around to a position after the end.
     let start = first_characters(text, usize::try_from(from.wrapping_sub(1)).unwrap_or(0)).len();
     match text[start..].find(sought) {
         Some(offset) => i32::try_from(text[..start + offset].chars().count()).map_or(0, |before| before + 1),
@@ -63,7 +63,7 @@ fn instr(args: &Arguments) -> Result<ArrayRef> {
         if from >= 0 {
             return Ok(Some(find_nth(text, sought, from, nth)));
         }
-        // From the end: search the reversed strings.
+        // A search from the end searches the reversed strings.
         let reverse = |text: &str| text.chars().rev().collect::<String>();
         Ok(Some(match find_nth(&reverse(text), &reverse(sought), from.saturating_neg(), nth) {
             0 => 0,

@@ -1,4 +1,4 @@
-//! `PARSE_URL(url, part[, key])`: parts as `java.net.URL` names them; NULL for a URL it would not take.
+//! `PARSE_URL(url, part[, key])`. The parts are those of `java.net.URL`. A URL that Java refuses gives NULL.
 
 use std::sync::Arc;
 
@@ -28,10 +28,10 @@ pub(crate) fn functions() -> Vec<Arc<dyn ScalarFunction>> {
     ]
 }
 
-/// Schemes Java has a handler for; it refuses a URL with any other.
+/// The schemes that Java accepts in a URL.
 const SCHEMES: [&str; 6] = ["http", "https", "ftp", "file", "jar", "mailto"];
 
-/// A URL cut into Java's parts.
+/// A URL, split into Java's parts.
 struct Url<'a> {
     protocol: String,
     authority: Option<&'a str>,
@@ -91,8 +91,8 @@ impl<'a> Url<'a> {
     }
 }
 
-/// What is in front of `@`, and the host behind it without its port. `None` for a port that is no number, and for an address
-/// of version 6 that does not end. An authority with several `@` has neither a user nor a host.
+/// The user before `@`, and the host after it without its port. `None` if the port is not a number or an address of
+/// version 6 does not end. An authority with several `@` has neither a user nor a host.
 fn user_and_host(authority: &str) -> Option<(Option<&str>, &str)> {
     let (user, host) = match authority.split_once('@') {
         Some((_, rest)) if rest.contains('@') => return Some((None, "")),
@@ -113,7 +113,7 @@ fn user_and_host(authority: &str) -> Option<(Option<&str>, &str)> {
     is_port.then_some((user, host))
 }
 
-/// A path without `.` and `..` between its names, as far as there is something in front of them.
+/// The path with its `.` and `..` resolved. A `..` without a name before it stays.
 fn without_dots(path: &str) -> String {
     let mut path = path.to_owned();
     while let Some(at) = path.find("/./") {

@@ -63,7 +63,7 @@ fn rounding_drops_halves_away_from_zero() {
         ("round", args![-0.0], "0.0"),
         ("round", args![-0.4], "0.0"),
         ("round", args![None::<f64>, 2], "NULL"),
-        // A FLOAT is widened: this one is 2.674999952316284.
+        // A FLOAT is widened. This one becomes 2.674999952316284.
         ("round", args![2.675_f32, 2], "2.67"),
         ("round", args![646.646, -2], "600.0"),
         ("round", args![1549, -2], "1500"),

@@ -103,7 +103,7 @@ fn a_string_that_cannot_be_read_fails_cast_and_is_null_for_try_cast() {
         ("", DataType::Int64, "BIGINT"),
         ("2147483648", DataType::Int32, "INT"),
         ("1x", DataType::Float64, "DOUBLE"),
-        // Which blanks may stand around a number depends on its type.
+        // The white space that is allowed around a number depends on its type.
         ("\t42", DataType::Int32, "INT"),
         ("42\n", DataType::Int64, "BIGINT"),
         ("\r1.5", DataType::Decimal128(5, 2), "DECIMAL(5, 2)"),

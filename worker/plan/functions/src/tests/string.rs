@@ -177,7 +177,7 @@ fn regular_expressions_are_those_of_java() {
         ("regexp_extract", args!["foothebar", "x(.)", 1], "NULL"),
         ("regexp_extract", args!["abc", "(x)?abc", 1], "NULL"),
         ("regexp_count", args!["aXbXc", "X"], "2"),
-        // Behind a match there can be an empty one.
+        // There can be an empty match after another one.
         ("regexp_count", args!["aab", "a*"], "3"),
         ("regexp_replace", args!["aab", "a*", "-"], "--b-"),
         ("str_to_map", args!["ab", "", "="], "{a=NULL, b=NULL}"),

@@ -51,7 +51,7 @@ fn times_with_a_local_zone_are_read_in_the_session_zone() {
             ("localtime", args![], "20:34:56"),
         ],
     );
-    // A day of 23 hours.
+    // This day has 23 hours.
     expect_in(
         &in_zone(Tz::Europe__Berlin),
         vec![

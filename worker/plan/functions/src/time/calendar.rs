@@ -13,7 +13,8 @@ pub(crate) struct Civil {
 impl Civil {
     /// The date of a day.
     pub(crate) fn of(days: i64) -> Self {
-        // Years start in March here, so that the leap day is the last of its year; 719 468 days lie before 1970.
+        // Years start in March here, so that the leap day is the last day of its year. There are 719 468 days before
+        // 1970.
         let shifted = days.saturating_add(719_468);
         let era = shifted.div_euclid(146_097);
         let day_of_era = shifted.rem_euclid(146_097);
@@ -25,7 +26,7 @@ impl Civil {
         Self { year: year_of_era + era * 400 + i64::from(month <= 2), month, day }
     }
 
-    /// The day of this date. Months and days may lie outside their range and carry over.
+    /// The day of this date. Months and days may be out of their range and carry over.
     pub(crate) fn days(self) -> i64 {
         let months = self.year * 12 + self.month - 1;
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
@@ -48,7 +49,7 @@ pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// The day `months` later; the day of the month shrinks to the month's last.
+/// The day `months` later. A day that the month does not have becomes its last day.
 pub(crate) fn add_months(days: i64, months: i64) -> i64 {
     let date = Civil::of(days);
     let count = (date.year * 12 + date.month - 1).saturating_add(months);
@@ -61,7 +62,7 @@ pub(crate) fn months_between(from: i64, to: i64) -> i64 {
     let (from_days, to_days) = (from.div_euclid(super::DAY), to.div_euclid(super::DAY));
     let months =
         if to_days < from_days { -months_of_days(to_days, from_days) } else { months_of_days(from_days, to_days) };
-    // As Flink has it, also backwards: there the last day counts as a month more when it is not full.
+    // As in Flink, the same rule applies backwards, where an incomplete last day counts as a month more.
     let is_short = add_months(from_days, months) == to_days && to.rem_euclid(super::DAY) < from.rem_euclid(super::DAY);
     if is_short { months - 1 } else { months }
 }

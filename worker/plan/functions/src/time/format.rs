@@ -10,7 +10,7 @@ use super::zone::Zone;
 use super::{DAY, HOUR, MILLISECOND, MINUTE, SECOND};
 
 impl Pattern {
-    /// Appends a local time (microseconds). `zone` and the instant serve the letters that print a zone.
+    /// Appends a local time in microseconds. `zone` is for the letters that print a zone.
     pub(crate) fn format(&self, local: i64, zone: Zone, out: &mut String) {
         let instant = zone.instant(local, super::zone::Overlap::Earlier);
         let moment = Moment::new(local, zone.offset_seconds(instant), zone);

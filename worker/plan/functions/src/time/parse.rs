@@ -1,4 +1,4 @@
-//! Reading a date and time: by a compiled Java pattern, and in the forms SQL knows without one.
+//! Reads dates and times by a compiled Java pattern, and in SQL's forms without a pattern.
 
 use super::calendar::{Civil, days_in_month};
 use super::pattern::{Dialect, Item, MONTHS, Pattern, WEEKDAYS};
@@ -25,7 +25,7 @@ struct Found {
 }
 
 impl Pattern {
-    /// The local time that a text holds, with 1970-01-01 00:00:00 for what it leaves out; `None` when it does not match.
+    /// The local time of a text. Missing fields are those of 1970-01-01 00:00:00. `None` if the text does not match.
     pub(crate) fn parse_local(&self, text: &str) -> Option<i64> {
         let (rest, found) = parse_items(&self.items, self.dialect, text, Found::default())?;
         if self.dialect == Dialect::Formatter && !rest.is_empty() {
@@ -34,7 +34,7 @@ impl Pattern {
         found.local(self.dialect)
     }
 
-    /// The instant that a text holds; its own zone wins over `zone`.
+    /// The instant of a text. If the text has a zone, that is used instead of `zone`.
     pub(crate) fn parse_instant(&self, text: &str, zone: Zone) -> Option<i64> {
         let (rest, found) = parse_items(&self.items, self.dialect, text, Found::default())?;
         if self.dialect == Dialect::Formatter && !rest.is_empty() {
@@ -64,7 +64,7 @@ impl Found {
             if !in_range {
                 return None;
             }
-            // Java's smart resolution: 31 April is 30 April.
+            // As in Java's smart resolution, 31 April is 30 April.
             day.min(days_in_month(year, month))
         } else {
             day
@@ -156,7 +156,7 @@ fn number(letter: char, count: usize, adjacent: bool, dialect: Dialect, text: &s
         return None;
     }
     let taken = available.min(most);
-    // No field has more digits than nine that count; larger numbers would overflow the calendar.
+    // A field has at most nine significant digits. Larger numbers would overflow the calendar.
     let value = body[..taken].parse::<i64>().ok().filter(|value| *value <= 999_999_999)?;
     Some((if signed { -value } else { value }, taken, &body[taken..]))
 }
@@ -164,7 +164,8 @@ fn number(letter: char, count: usize, adjacent: bool, dialect: Dialect, text: &s
 fn store(letter: char, count: usize, value: i64, digits: usize, dialect: Dialect, found: &mut Found) {
     match letter {
         'y' | 'Y' if count == 2 && digits == 2 => {
-            // SimpleDateFormat takes two digits as within 80 years back and 20 ahead; DateTimeFormatter as 2000 to 2099.
+            // SimpleDateFormat reads two digits as a year from 80 years ago to 20 years ahead, DateTimeFormatter as
+            // 2000 to 2099.
             found.year = Some(if dialect == Dialect::Simple && value > 46 { 1900 + value } else { 2000 + value });
         }
         'y' | 'Y' => found.year = Some(value),
@@ -211,7 +212,7 @@ fn parse_zone<'a>(letter: char, text: &'a str, found: &mut Found) -> Option<&'a 
     Some(&text[end..])
 }
 
-/// Microseconds of the digits of a fraction of a second; digits after the sixth are cut.
+/// The microseconds of the digits of a fraction of a second. Digits after the sixth are cut.
 fn fraction_micros(digits: &str) -> i64 {
     let mut micros = 0;
     for position in 0..6 {
@@ -220,14 +221,14 @@ fn fraction_micros(digits: &str) -> i64 {
     micros
 }
 
-/// A timestamp as SQL writes it: `yyyy-[M]M-[d]d[ [H]H:[m]m:[s]s[.fraction]]`, in microseconds. A day that the month does
-/// not have is its last.
+/// A timestamp as SQL writes it: `yyyy-[M]M-[d]d[ [H]H:[m]m:[s]s[.fraction]]`, in microseconds. A day that the month
+/// does not have is its last.
 pub(crate) fn timestamp(text: &str) -> Option<i64> {
     sql_fields(text)?.local(Dialect::Formatter)
 }
 
-/// What Flink reads when a text does not fit the pattern: a timestamp as SQL writes it, but a day up to 31 that the month
-/// does not have is one of the next month.
+/// Flink's reading of a text that does not fit the pattern: a timestamp as SQL writes it, but a day up to 31 that the
+/// month does not have is a day of the next month.
 pub(crate) fn lenient_timestamp(text: &str) -> Option<i64> {
     let found = sql_fields(text.trim())?;
     let day_too_many = found.day? - found.day?.min(days_in_month(found.year?, found.month?));
@@ -261,7 +262,7 @@ fn sql_fields(text: &str) -> Option<Found> {
     Some(found)
 }
 
-/// A date as SQL writes it: `yyyy[-M[-d]]`; what follows the first blank is ignored. Days since 1970-01-01.
+/// A date as SQL writes it: `yyyy[-M[-d]]`, in days since 1970-01-01. The text after the first blank is ignored.
 pub(crate) fn date(text: &str) -> Option<i64> {
     let text = match text.find(' ') {
         Some(blank) if blank > 0 => &text[..blank],

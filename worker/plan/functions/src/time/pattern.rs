@@ -1,14 +1,14 @@
 //! Date patterns as Java writes them (`yyyy-MM-dd HH:mm:ss.SSS`), compiled to fields.
 //!
-//! Java has two dialects: `SimpleDateFormat` (FROM_UNIXTIME, UNIX_TIMESTAMP, TO_DATE, DATE_FORMAT of a DATE or STRING) and
-//! `DateTimeFormatter` (TO_TIMESTAMP, DATE_FORMAT of a TIMESTAMP). They differ in `S`, `u`, widths and leniency.
+//! Java has two dialects: `SimpleDateFormat` (FROM_UNIXTIME, UNIX_TIMESTAMP, TO_DATE, DATE_FORMAT of a DATE or STRING)
+//! and `DateTimeFormatter` (TO_TIMESTAMP, DATE_FORMAT of a TIMESTAMP). They differ in `S`, `u`, widths and leniency.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
 use eddyline_expression::{Result, value_err};
 
-/// Which of Java's two pattern languages.
+/// One of Java's two pattern languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Dialect {
     /// `java.text.SimpleDateFormat`: lenient, `S` is milliseconds.
@@ -22,9 +22,9 @@ pub(crate) enum Dialect {
 pub(crate) enum Item {
     /// Literal text.
     Literal(String),
-    /// A pattern letter and how often it is repeated.
+    /// A pattern letter and the number of its repetitions.
     Field { letter: char, count: usize },
-    /// A part in brackets, which may be missing when read. Only for `DateTimeFormatter`.
+    /// A part in brackets, which may be missing in a text that is read. Only `DateTimeFormatter` has it.
     Optional(Vec<Item>),
 }
 
@@ -35,12 +35,12 @@ pub(crate) struct Pattern {
     pub(crate) items: Vec<Item>,
 }
 
-/// The letters that are understood, by dialect.
+/// The supported letters, by dialect.
 const SIMPLE_LETTERS: &str = "GyYMLwWDdFEuaHkKhmsSzZX";
 const FORMATTER_LETTERS: &str = "GuyYDMLdQqwEeaHkKhmsSAnNVzOXxZ";
 
 impl Pattern {
-    /// Compiles a pattern; the error names it and the letter that is not understood.
+    /// Compiles a pattern. The error names it and the letter that is not supported.
     pub(crate) fn compile(pattern: &str, dialect: Dialect) -> Result<Self> {
         let mut chars = pattern.chars().peekable();
         let items = compile_items(pattern, &mut chars, dialect, false)?;

@@ -30,7 +30,7 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// The unit of a name, in any case; `SQL_TSI_` spellings and plurals too.
+    /// The unit with a name, in upper or lower case. `SQL_TSI_` spellings and plurals are accepted.
     pub(crate) fn named(name: &str) -> Result<Self> {
         let upper = name.trim().to_ascii_uppercase();
         let short = upper.strip_prefix("SQL_TSI_").unwrap_or(&upper);
@@ -62,7 +62,7 @@ impl Unit {
         })
     }
 
-    /// The unit's fixed length in microseconds; `None` for calendar units and parts.
+    /// The unit's fixed length in microseconds. `None` for calendar units and parts.
     pub(crate) fn length_us(self) -> Option<i64> {
         match self {
             Self::Week => Some(7 * DAY),
@@ -76,7 +76,7 @@ impl Unit {
         }
     }
 
-    /// The unit's length in months; `None` for units shorter than a month and for parts.
+    /// The unit's length in months. `None` for units shorter than a month and for parts.
     pub(crate) fn length_months(self) -> Option<i64> {
         match self {
             Self::Millennium => Some(12_000),
@@ -125,7 +125,7 @@ impl Unit {
         }
     }
 
-    /// The start of this unit at a local time. Weeks start on Sunday, as Flink's do.
+    /// The start of the unit that contains a local time. Weeks start on Sunday, as in Flink.
     pub(crate) fn floor(self, local: i64) -> i64 {
         let days = local.div_euclid(DAY);
         let date = Civil::of(days);
@@ -158,7 +158,7 @@ impl Unit {
         }
     }
 
-    /// A local time moved by `count` units; `None` when it leaves the range of a timestamp or the unit is only a part.
+    /// A local time moved by `count` units. `None` if it leaves the range of a timestamp or the unit is only a part.
     pub(crate) fn add(self, local: i64, count: i64) -> Option<i64> {
         if let Some(length) = self.length_us() {
             return local.checked_add(count.checked_mul(length)?);
@@ -170,7 +170,7 @@ impl Unit {
         calendar::add_months(local.div_euclid(DAY), months).checked_mul(DAY)?.checked_add(local.rem_euclid(DAY))
     }
 
-    /// Whole units from one local time to another; `None` for units that are only parts.
+    /// The number of whole units from one local time to another. `None` for units that are only parts.
     pub(crate) fn between(self, from: i64, to: i64) -> Option<i64> {
         match self.length_us() {
             Some(length) => Some(to.checked_sub(from)? / length),

@@ -1,4 +1,4 @@
-//! Time zones: from wall-clock time to instants and back, with Java's rules for gaps and overlaps.
+//! Time zones: conversions between wall-clock times and instants, with Java's rules for gaps and overlaps.
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta};
 use eddyline_stream::TimeZone;
@@ -9,25 +9,25 @@ use super::SECOND;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Zone(pub(crate) TimeZone);
 
-/// Which instant a wall-clock time that occurs twice means.
+/// The instant of a wall-clock time that occurs twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overlap {
-    /// The first, as `java.time` takes it.
+    /// The first one, as in `java.time`.
     Earlier,
-    /// The second, as `java.text.SimpleDateFormat` takes it.
+    /// The second one, as in `java.text.SimpleDateFormat`.
     Later,
 }
 
 impl Zone {
-    /// Greenwich.
+    /// UTC.
     pub(crate) const UTC: Self = Self(TimeZone::UTC);
 
-    /// The zone Java's `TimeZone.getTimeZone` gives for an id: UTC when it does not know the id.
+    /// The zone that Java's `TimeZone.getTimeZone` gives for an id. It is UTC if Java does not know the id.
     pub(crate) fn of_java_id(id: &str) -> Self {
         Self::parse(id).unwrap_or(Self::UTC)
     }
 
-    /// The zone of an id.
+    /// The zone with an id.
     pub(crate) fn parse(id: &str) -> Option<Self> {
         id.parse().ok().map(Self)
     }
@@ -60,7 +60,8 @@ impl Zone {
         local.saturating_sub(i64::from(offset) * SECOND)
     }
 
-    /// Gaps are an hour or two; Samoa once left out a whole day.
+    /// The offset before the gap that a wall-clock time is in. Gaps have an hour or two, but Samoa once skipped a whole
+    /// day.
     fn offset_before_gap(self, wall: NaiveDateTime) -> i32 {
         [3, 26]
             .into_iter()
