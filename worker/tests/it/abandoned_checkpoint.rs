@@ -1,4 +1,5 @@
-//! A checkpoint that is abandoned while one sink has its barrier and another one, whose broker is down, has not.
+//! A checkpoint that is abandoned after one sink has received its barrier and before another one has, whose broker is
+//! down.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -8,8 +9,9 @@ use crate::running::{Running, pause};
 
 const ROWS: u64 = 30_000;
 
-/// Two sinks behind exchanges. The client of the first has room for few records, so its tasks stop reading at once while its
-/// broker is down, and no barrier reaches them; the second has a row each second and takes its barriers.
+/// A job with an exchange before each of its two sinks. The client of the first sink has room for few records. While
+/// its broker is down, its tasks stop reading at once and no barrier reaches them. The second sink gets a row each
+/// second and receives its barriers.
 fn job(far: &str, near: &str) -> String {
     format!(
         "SET 'execution.checkpointing.timeout' = '2 s';
@@ -29,7 +31,7 @@ END;
     )
 }
 
-/// Waits for an abandoned checkpoint, for a while.
+/// Waits for an abandoned checkpoint for a limited time. Returns whether there is one.
 fn is_abandoned(running: &mut Running) -> bool {
     let deadline = Instant::now() + Duration::from_secs(15);
     while Instant::now() < deadline {
@@ -54,7 +56,8 @@ fn sinks_behind_an_exchange_continue_after_a_checkpoint_that_only_some_of_them_t
 
     far.freeze();
     let mut running = Running::start_with(Running::eddyline(), &job_file, &checkpoints, &log, &["--parallelism", "2"]);
-    // A barrier that comes while the client has room is waited for. Then the broker is back for as long as that takes.
+    // If the barrier arrives while the client has room, the checkpoint is not abandoned. Then the broker answers again
+    // for a while, and the next checkpoint is a new try.
     let mut tries = 0;
     while !is_abandoned(&mut running) {
         tries += 1;
@@ -67,7 +70,7 @@ fn sinks_behind_an_exchange_continue_after_a_checkpoint_that_only_some_of_them_t
     }
     far.thaw();
 
-    // It ends by itself with its last checkpoint, which no sink may delay.
+    // The job ends by itself with its last checkpoint, which no sink may delay.
     assert!(running.ended().success(), "{}", running.log());
     let numbers: BTreeSet<String> = far.all_committed("each", 1).into_iter().collect();
     assert_eq!(numbers, (1..=ROWS).map(|n| format!("{{\"n\":{n},\"c\":1}}")).collect::<BTreeSet<_>>());

@@ -1,8 +1,8 @@
-//! Answers: scripts whose rows are written down by hand, as Flink gives them: for what the reference executor does not judge,
-//! and for what it could have misread too. Each runs with one, two and three slots.
+//! Scripts with handwritten expected rows, as Flink gives them. They test what the reference executor does not support,
+//! and what it may get wrong in the same way. Each runs with one, two and three slots.
 //!
-//! A file in `tests/answers` says in comments what is read (`-- in FOLDER`, then rows), what must come out (`-- out FOLDER`,
-//! then rows) or with which words the job must fail (`-- fails WORDS`). `@IN@` and `@OUT@` are the folders.
+//! Comments in a file of `tests/answers` list the input (`-- in FOLDER`, then rows), and the expected output (`-- out
+//! FOLDER`, then rows) or the text of the expected error (`-- fails TEXT`). `@IN@` and `@OUT@` are the folders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn every_answer_is_asked_for() {
 struct Answer {
     name: String,
     script: String,
-    /// Rows to read and rows to find, by folder.
+    /// The rows to read, by folder.
     inputs: BTreeMap<String, Vec<String>>,
     outputs: BTreeMap<String, Vec<String>>,
     failure: Option<String>,
@@ -114,7 +114,7 @@ impl Answer {
     }
 
     fn outcome(&self, folder: &Path, parallelism: u16) -> Result<Outcome, String> {
-        // Where a sink's folder stands exists before.
+        // The parent of a sink's folder exists before the job starts.
         std::fs::create_dir_all(folder.join("out")).expect("a folder");
         let graph = self.planned(folder);
         let config = Run { parallelism, rows_per_read: 64, ..Run::default() }.config(&self.name);
@@ -130,7 +130,7 @@ impl Answer {
     }
 }
 
-/// A row with its fields in the order of their names.
+/// A row with its fields sorted by name.
 fn canonical(row: &str) -> String {
     let row: BTreeMap<String, Value> = serde_json::from_str(row).unwrap_or_else(|error| panic!("{row}: {error}"));
     serde_json::to_string(&row).expect("JSON")

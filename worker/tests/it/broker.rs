@@ -27,8 +27,8 @@ fn script() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../e2e/services/kafka/broker.sh")
 }
 
-/// A port of the loopback interface that nobody listens on, and that no connection gets by chance: those are numbered from
-/// 32 768 on, so one that is free now may not be when a server wants it again.
+/// A free port of the loopback interface below 32 768. Outgoing connections get ports from 32 768 on, so none of them
+/// can take the port before a server opens it again.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let port = || 10_000 + (std::process::id() * 101 + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
@@ -36,24 +36,24 @@ pub fn free_port() -> u16 {
     tried.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
-/// The broker, started at the first call.
+/// The broker. It is started at the first call.
 pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(Broker::start)
 }
 
 impl Broker {
-    /// A broker of its own. It is ended by a watchdog process when this process is gone.
+    /// Starts a separate broker. A watchdog process ends it when this process is gone.
     pub fn start() -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let (port, controller_port) = (free_port(), free_port());
-        // Statics are not dropped: a child that waits for this process to end stops the broker then.
+        // Statics are not dropped, so a child process waits for the end of this process and then stops the broker.
         let watch = format!(
             "while kill -0 {} 2>/dev/null; do sleep 1; done; '{}' wipe",
             std::process::id(),
             script().display()
         );
-        // Outlives this process on purpose.
+        // The watchdog outlives this process on purpose.
         let mut watchdog = Command::new("setsid");
         watchdog
             .args(["bash", "-c", &watch])
@@ -88,22 +88,22 @@ impl Broker {
         assert!(sent.success(), "{signal}");
     }
 
-    /// Lets it hang: connections stay and nobody answers.
+    /// Suspends the broker: connections stay open and it does not answer.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it resume.
+    /// Resumes the broker.
     pub fn thaw(&self) {
         self.signal("-CONT");
     }
 
-    /// Ends it as a crash would.
+    /// Kills the broker as a crash would.
     pub fn kill(&self) {
         self.run(&["stop", "-9"]);
     }
 
-    /// Starts it again, with its data.
+    /// Starts the broker again, with its data.
     pub fn restart(&self) {
         self.run(&["start"]);
     }
@@ -113,7 +113,7 @@ impl Broker {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Makes a topic.
+    /// Creates a topic.
     pub fn create_topic(&self, name: &str, partitions: u16) {
         self.run(&["topic", name, &partitions.to_string()]);
     }
@@ -121,7 +121,7 @@ impl Broker {
     /// Writes records, each to its partition, and waits until they are stored.
     pub fn produce(&self, topic: &str, records: impl IntoIterator<Item = (i32, String)>) {
         let producer = self.producer.get_or_init(|| {
-            // A record that a slow broker has taken must not be sent again.
+            // A record that a slow broker has stored must not be sent again.
             ClientConfig::new()
                 .set("enable.idempotence", "true")
                 .set("bootstrap.servers", self.address())
@@ -139,7 +139,7 @@ impl Broker {
         producer.flush(Duration::from_secs(90)).expect("the broker stores the records");
     }
 
-    /// Reads what is committed, from the beginning, until `is_done` says so of all records so far, or for `patience`.
+    /// Reads the committed records from the beginning until `is_done` accepts those read so far, or for `patience`.
     pub fn consume_committed(
         &self,
         topic: &str,
@@ -159,7 +159,7 @@ impl Broker {
         records
     }
 
-    /// All that is committed now.
+    /// All records that are committed now.
     pub fn all_committed(&self, topic: &str, partitions: i32) -> Vec<String> {
         let consumer = self.reader(topic, partitions);
         let deadline = std::time::Instant::now() + Duration::from_secs(60);
@@ -194,7 +194,7 @@ impl Broker {
 }
 
 impl Drop for Broker {
-    /// The data folder goes next, and with it the way for the watchdog to find the process.
+    /// Stops the broker before its data folder is removed, because the watchdog finds the process by that folder.
     fn drop(&mut self) {
         let environment = Self::environment(self.port, self.controller_port, self.data.path());
         let _stopped = Command::new(script()).args(["stop", "-9"]).envs(environment).output();

@@ -1,4 +1,4 @@
-//! A real S3 server of one test, behind a gate that closes when the test wants it.
+//! A real S3 server for one test. A proxy before it, the gate, can stop answering.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,16 +7,16 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What becomes of the request at which the gate closes.
+/// What happens to the request at which the gate closes.
 #[derive(Clone, Copy, Debug)]
 pub enum Last {
-    /// The server never sees it.
+    /// The server does not receive it.
     Refused,
-    /// The server does what it asks, and nobody hears of it.
+    /// The server carries it out, and the answer is lost.
     Unanswered,
 }
 
-/// Whether a request, such as `PUT /bucket/key?partNumber=1 HTTP/1.1`, is meant.
+/// Selects requests by their first line, such as `PUT /bucket/key?partNumber=1 HTTP/1.1`.
 pub type Meant = fn(&str) -> bool;
 
 #[derive(Default)]
@@ -25,12 +25,12 @@ struct Gate {
     closes_at: Mutex<Option<(Meant, Last)>>,
 }
 
-/// A server with a bucket `eddyline`; it stops at the end of its test.
+/// A server with a bucket `eddyline`. It stops at the end of the test.
 pub struct Bucket {
     port: u16,
     data: tempfile::TempDir,
     gate: Arc<Gate>,
-    /// Where the server is reached through the gate.
+    /// The address of the gate.
     endpoint: String,
 }
 
@@ -50,7 +50,7 @@ impl Bucket {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let gate = Arc::clone(&guard);
-                // A connection that breaks is the client's to notice.
+                // The client notices if the connection breaks, so the error is ignored here.
                 std::thread::spawn(move || drop(pass(client, port, &gate)));
             }
         });
@@ -77,22 +77,23 @@ impl Bucket {
         )
     }
 
-    /// Closes the gate at the next request of a kind, for this one and all that follow, until it is opened.
+    /// Closes the gate at the next request that `meant` selects. That request and all later ones fail until the gate is
+    /// opened.
     pub fn close_at(&self, meant: Meant, last: Last) {
         *self.gate.closes_at.lock().expect("no panic") = Some((meant, last));
     }
 
-    /// Whether the server cannot be reached.
+    /// Whether the gate is closed.
     pub fn is_closed(&self) -> bool {
         self.gate.is_closed.load(Ordering::SeqCst)
     }
 
-    /// Lets everybody in again.
+    /// Opens the gate.
     pub fn open(&self) {
         self.gate.is_closed.store(false, Ordering::SeqCst);
     }
 
-    /// Where the server keeps the objects of the bucket, as plain files.
+    /// The folder in which the server has the objects of the bucket as files.
     pub fn objects(&self) -> PathBuf {
         self.data.path().join("files/eddyline")
     }
@@ -104,7 +105,7 @@ impl Drop for Bucket {
     }
 }
 
-/// Passes on the one request of a connection, and its answer.
+/// Forwards the one request of a connection, and its answer.
 fn pass(mut client: TcpStream, server: u16, gate: &Gate) -> std::io::Result<()> {
     let mut request = Vec::new();
     let head = loop {
@@ -138,7 +139,7 @@ fn pass(mut client: TcpStream, server: u16, gate: &Gate) -> std::io::Result<()> 
         return Ok(());
     }
     let mut upstream = TcpStream::connect(("127.0.0.1", server))?;
-    // The server ends the connection behind its answer, so that is where the answer ends.
+    // The server closes the connection after its answer, which shows where the answer ends.
     upstream.write_all(&request[..head - 2])?;
     upstream.write_all(b"Connection: close\r\n\r\n")?;
     upstream.write_all(&request[head..])?;

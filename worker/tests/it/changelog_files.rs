@@ -1,5 +1,5 @@
-//! Changelogs in files, through whole jobs: what is read in one format of change data capture and written in another
-//! describes the table that a list of rows says, at parallelism 1, 2 and 3.
+//! Whole jobs over changelogs in files. A changelog that is read in one format of change data capture and written in
+//! another one still describes the same table, at parallelism 1, 2 and 3.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::file_sinks::{lines_below, run};
 
-/// Id and balance of each account.
+/// The balance of each account, by id.
 type Table = BTreeMap<i64, i64>;
 
-/// Changes of accounts as Debezium reports them, and the table that is there at the end. A balance may cross 50 with each.
+/// Changes of accounts as Debezium reports them, and the final table. Each change may move a balance across 50.
 fn accounts(count: i64) -> (String, Table) {
     let (mut lines, mut table) = (String::new(), Table::new());
     let row = |id: i64, balance: i64| json!({"id": id, "branch": balance % 3, "balance": balance});
@@ -38,7 +38,7 @@ fn accounts(count: i64) -> (String, Table) {
     (lines, table)
 }
 
-/// The rows of messages: whether each is taken out, and its content.
+/// The rows of messages: whether each is a retraction, and its content.
 fn rows(format: &str, lines: &[String]) -> Vec<(bool, Value)> {
     let one = |line: &String| {
         let message: Value = serde_json::from_str(line).expect("JSON");
@@ -56,7 +56,7 @@ fn rows(format: &str, lines: &[String]) -> Vec<(bool, Value)> {
     lines.iter().map(one).collect()
 }
 
-/// How often each row is there at the end. The order of files is not known: only sums count.
+/// The number of times that the final table has each row. The order of files is not known, so this is the sum over all.
 fn fold(format: &str, lines: &[String]) -> BTreeMap<String, i64> {
     let mut counts = BTreeMap::new();
     for (is_delete, row) in rows(format, lines) {

@@ -1,4 +1,4 @@
-//! The `eddyline` binary as a user meets it.
+//! The `eddyline` binary as a user runs it.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -139,7 +139,7 @@ fn a_stopped_job_says_how_to_resume_and_the_resumed_job_gives_each_result_once()
     assert!(inspected.status.success(), "{}", text(&inspected.stderr));
     assert!(text(&inspected.stdout).contains("window-aggregate"), "{}", text(&inspected.stdout));
 
-    // The rest arrives, and the job resumes from its savepoint, as a bounded one, in one slot.
+    // The rest of the input arrives. The job resumes from its savepoint in one slot, and its input is bounded now.
     std::fs::write(folder.path().join("in/2.json"), r#"{"key":"b","value":7,"ts":"2026-03-01 09:00:12.000"}"#)
         .expect("a file");
     let bounded = job.replace(", 'source.monitor-interval' = '50 ms'", "");
@@ -156,7 +156,7 @@ fn wait_for(mut condition: impl FnMut() -> bool) {
     let (_sender, receiver) = std::sync::mpsc::channel::<()>();
     while !condition() {
         assert!(std::time::Instant::now() < deadline, "not in time");
-        // A pause without a wish to be punctual: nobody sends.
+        // This is only a pause, because nothing is ever sent.
         let _timeout = receiver.recv_timeout(Duration::from_millis(10));
     }
 }

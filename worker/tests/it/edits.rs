@@ -1,6 +1,5 @@
-//! Edits of queries whose jobs have state: for each, what the comparison of both scripts says before anything is
-//! stopped is what a restore does, and a restore gives exactly the rows that the edited query gives over all of its
-//! input.
+//! Edits of queries whose jobs have state. For each edit, the comparison of both scripts predicts whether a restore
+//! succeeds. A restore gives exactly the rows that the edited query gives over the whole input.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,10 +18,10 @@ use crate::golden::{Run, decode, difference, rows_of, rows_read, sorted, until};
 use crate::memory_tables::MemoryTables;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How many of the rows of each table the job has read when it is edited.
+/// The number of rows of each table that the job has read before the edit.
 const BEFORE: usize = 30;
 
-/// No window fires and no row leaves an OVER before the end: what comes out goes through the restored state.
+/// No window fires and no OVER emits a row before the end of the input, so all results depend on the restored state.
 const TABLES: &str = "
 CREATE TABLE readings (k STRING, v INT, w INT, n BIGINT, x DOUBLE, ts TIMESTAMP(3), at TIMESTAMP_LTZ(3),
   WATERMARK FOR ts AS ts - INTERVAL '1' DAY)
@@ -147,25 +146,25 @@ INSERT INTO more SELECT * FROM per_minute;
 ";
 const TO_FALSE: &str = "'false'";
 const TO_TRUE: &str = "'true'";
-/// Without what is shared.
+/// An edit after which no sub-plan is shared.
 const ALONE: (&str, &str) = ("CREATE VIEW", "SET 'table.optimizer.reuse-sub-plan-enabled' = 'false';\nCREATE VIEW");
 const OWN_SOURCES: (&str, &str) = ("CREATE VIEW", "SET 'table.optimizer.reuse-source-enabled' = 'false';\nCREATE VIEW");
 
-/// What is to be thought of an edit.
+/// The expected outcome of an edit.
 enum Verdict {
     /// The state is restored.
     Fits,
-    /// The state is restored, and what was added begins with the rest of the input.
+    /// The state is restored, and the operators that were added begin with the rest of the input.
     FitsBeside,
-    /// It is refused, and these words say why.
+    /// The restore is refused, with an error that has this text.
     Refused(&'static str),
 }
 use Verdict::{Fits, FitsBeside, Refused};
 
-/// A query, what is replaced in it and in the tables, and the verdict.
+/// A query, the replacements in it and in the tables, and the outcome.
 type Edit = (&'static str, &'static [(&'static str, &'static str)], Verdict);
 
-/// What is computed from windows of one kind.
+/// Edits of queries with window aggregates.
 const WINDOWS: &[Edit] = &[
     (TUMBLE, &[], Fits),
     (TUMBLE, &[("GROUP BY k", "-- a remark\n  GROUP   BY k")], Fits),
@@ -251,7 +250,7 @@ const WINDOWS: &[Edit] = &[
     ),
 ];
 
-/// What is computed over the rows before.
+/// Edits of queries with OVER.
 const OVERS: &[Edit] = &[
     (OVER_ROWS, &[("SELECT k, ts, v,", "SELECT k AS a, ts AS b, v AS c,")], Fits),
     (OVER_ROWS, &[("SUM(v) OVER last, MAX(w) OVER last", "MAX(w) OVER last, SUM(v) OVER last")], Fits),
@@ -272,7 +271,7 @@ const OVERS: &[Edit] = &[
     (OVER_ALL, &[("FROM readings", "FROM readings WHERE v > 2")], Refused("where: none -> (v INT > 2)")),
 ];
 
-/// The tables beside and below.
+/// Edits of queries with several tables, nested windows or several statements.
 const SCRIPTS: &[Edit] = &[
     (NESTED, &[("total", "subtotal")], Fits),
     (
@@ -290,7 +289,7 @@ const SCRIPTS: &[Edit] = &[
     (UNION, &[(" UNION ALL SELECT k, v, ts FROM others", "")], Refused("from: filesystem data/others.json -> none")),
     (UNION, &[("FROM others", "FROM others WHERE v > 0")], Refused("where (v INT > 0)")),
     (UNION, &[("SELECT k, v, ts FROM readings", "SELECT k, w AS v, ts FROM readings")], Refused("SUM(")),
-    // Other statements.
+    // These add, remove or reorder statements.
     (TUMBLE, &[("INSERT INTO sums", INSERT_MORE)], FitsBeside),
     (TUMBLE, &[("INSERT INTO sums", INSERT_SUMS)], FitsBeside),
     (TWO, &[(TWO, TWO_TURNED)], Fits),
@@ -299,7 +298,7 @@ const SCRIPTS: &[Edit] = &[
     (TWO, &[("SUM(v), SUM(w)", "SUM(w), SUM(v)"), ("MAX(v), MAX(w)", "MAX(w), MAX(v)")], Fits),
 ];
 
-/// What several inserts share.
+/// Edits of operators that several inserts share.
 const SHARED: &[Edit] = &[
     (VIEW, &[(FIRST, "INSERT INTO sums SELECT * FROM per_minute;\nINSERT INTO more SELECT * FROM per_minute;")], Fits),
     (VIEW, &[(FIRST, "INSERT INTO more SELECT * FROM per_minute;\nINSERT INTO sums SELECT * FROM per_minute;")], Fits),
@@ -369,7 +368,7 @@ fn planned(text: String) -> JobGraph {
     }
 }
 
-/// The same rows for every table, in the columns that it has.
+/// The same rows for every table, in the columns of that table.
 fn inputs(graph: &JobGraph) -> BTreeMap<String, Batch> {
     let tables = graph.nodes.iter().filter_map(|node| match &node.kind {
         NodeKind::Source(source) => Some(&source.table),
@@ -377,7 +376,7 @@ fn inputs(graph: &JobGraph) -> BTreeMap<String, Batch> {
     });
     let lines: Vec<String> = (0..2 * BEFORE)
         .map(|row| {
-            // Out of order, so that windows have rows of before and after the edit.
+            // The rows are out of order, so that windows have rows from before and after the edit.
             let second = (row * 37) % 360;
             let time = format!("2026-05-01 10:{:02}:{:02}", second / 60, second % 60);
             let (k, v, w, n) = (["a", "b", "c"][row % 3], row % 7, row % 5, row % 11);
@@ -388,7 +387,7 @@ fn inputs(graph: &JobGraph) -> BTreeMap<String, Batch> {
     tables.map(|table| (table.name.clone(), decode(&table.schema, rows.as_bytes()))).collect()
 }
 
-/// Runs a job over what is released, to its end or until `stop_at` rows have been read: then with a savepoint.
+/// Runs a job over the released rows to its end. With `stop_at`, stops it with a savepoint after that number of rows.
 fn run(
     graph: &JobGraph,
     tables: &MemoryTables,
@@ -420,7 +419,7 @@ fn run(
     })
 }
 
-/// A savepoint in the middle of the input, from which nothing has come out yet.
+/// A savepoint in the middle of the input, before the first result.
 fn savepoint(graph: &JobGraph, folder: &Path) -> String {
     let inputs = inputs(graph);
     let tables = MemoryTables::new(inputs.clone());
@@ -433,7 +432,7 @@ fn savepoint(graph: &JobGraph, folder: &Path) -> String {
     savepoint
 }
 
-/// What a graph gives over all of its input.
+/// The results of a graph over its whole input.
 fn reference(graph: &JobGraph) -> BTreeMap<String, Vec<String>> {
     let tables = inputs(graph).into_iter().map(|(table, rows)| (table, vec![rows])).collect();
     let rows = eddyline_harness::execute(graph, &tables).expect("the reference executor runs");

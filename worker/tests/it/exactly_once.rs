@@ -1,6 +1,6 @@
-//! Kafka in, Kafka and files out, exactly once: the worker dies repeatedly, at random moments and at every named
-//! step between barrier and commit, and comes back with another parallelism. A reader of committed records sees each result
-//! once, and none is missing.
+//! Exactly-once output from Kafka to Kafka and to files. The worker is killed repeatedly, at random moments and at
+//! every named step between barrier and commit, and starts again with another parallelism. A reader of committed
+//! records sees each result once, and none is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use crate::broker::{Broker, broker};
 
 const PARTITIONS: u16 = 4;
 const KEYS: u64 = 20;
-/// Deaths at random moments; those at named steps come on top.
+/// The number of kills at random moments. Those at named steps come in addition.
 const RANDOM_KILLS: usize = 30;
 const WINDOW_MS: i64 = 1_000;
 /// 2026-03-01 00:00:00.
 const START_MS: i64 = 1_772_323_200_000;
 
-/// A sequence of numbers that looks random and is the same for one seed (splitmix64).
+/// A pseudorandom sequence of numbers (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -70,18 +70,18 @@ fn crash_points() -> BTreeSet<String> {
     }
     let mut points = BTreeSet::new();
     walk(Path::new(env!("CARGO_MANIFEST_DIR")), &mut points);
-    // Those lie on paths that this job does not take.
+    // This job does not reach these.
     points.retain(|point| !point.starts_with("savepoint."));
     points
 }
 
 struct Load {
     records: Vec<(i32, String)>,
-    /// For each key and window: count and sum.
+    /// The count and the sum of each key and window.
     expected: BTreeMap<(String, i64), (i64, i64)>,
 }
 
-/// Rows of one millisecond of event time each, a little out of order, over all partitions.
+/// Rows that are one millisecond of event time apart, slightly out of order, distributed over all partitions.
 fn load(seconds: i64, per_second: i64) -> Load {
     let mut random = Random(42);
     let mut load = Load { records: Vec::new(), expected: BTreeMap::new() };
@@ -101,7 +101,7 @@ fn time_text(time_ms: i64) -> String {
     chrono::DateTime::from_timestamp_millis(time_ms).expect("a time").format("%Y-%m-%d %H:%M:%S%.3f").to_string()
 }
 
-/// The last rows: they move every partition's watermark past all windows of the load, and their own window never fires.
+/// The last rows. They move every partition's watermark past all windows of the load. Their own window never fires.
 fn closing_records() -> Vec<(i32, String)> {
     let far = time_text(START_MS + 86_400_000);
     (0..i32::from(PARTITIONS)).map(|partition| (partition, format!(r#"{{"k":"end","v":0,"ts":"{far}"}}"#))).collect()
@@ -135,7 +135,7 @@ impl Worker {
         Self { child: command.spawn().expect("the eddyline binary") }
     }
 
-    /// Whether it is gone by `deadline`.
+    /// Whether the process has ended by `deadline`.
     fn is_gone_by(&mut self, deadline: Instant) -> bool {
         let (_sender, receiver) = std::sync::mpsc::channel::<()>();
         while Instant::now() < deadline {
@@ -192,7 +192,7 @@ fn each_result_is_visible_once_through_kills_at_every_step_and_changes_of_parall
     compare("files", &expected, files_of(&files), &checkpoints);
 }
 
-/// Keeps writing until the kills are over, then writes the rest at once.
+/// Writes records slowly until the kills are over, then writes the rest at once.
 fn produce_slowly(broker: &Broker, records: &[(i32, String)], done: &AtomicBool) {
     let (_sender, receiver) = std::sync::mpsc::channel::<()>();
     for chunk in records.chunks(100) {
@@ -209,7 +209,7 @@ fn kill_again_and_again(job: &Path, checkpoints: &Path) -> usize {
     for point in crash_points() {
         let at = format!("{point}:{}", 1 + random.next(3));
         let mut worker = Worker::start(job, checkpoints, 1 + random.next(3), Some(&at));
-        // Not every point is passed in every life: a commit that is replayed at the start has no barrier before it.
+        // A process does not reach every point: a commit that is repeated at the start has no barrier before it.
         if !worker.is_gone_by(Instant::now() + Duration::from_secs(4)) {
             worker.kill();
         }

@@ -1,4 +1,4 @@
-//! File sinks of whole jobs: folders that do not exist yet, at any parallelism, and names of partition folders.
+//! Whole jobs with file sinks: folders that do not exist yet, at any parallelism, and names of partition folders.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ pub fn run(folder: &Path, name: &str, script: &str, parallelism: u16) {
     assert!(running.ended().success(), "{name} at parallelism {parallelism}: {}", running.log());
 }
 
-/// Runs a script that ends with an error: its log.
+/// Runs a script that ends with an error. Returns its log.
 pub fn fails(folder: &Path, name: &str, script: &str) -> String {
     let mut running = start(folder, name, script, 1);
     assert!(!running.ended().success(), "{name}: {}", running.log());
@@ -26,7 +26,7 @@ fn start(folder: &Path, name: &str, script: &str, parallelism: u16) -> Running {
     Running::start_with(Running::eddyline(), &job_file, &folder.join("checkpoints"), &log, &more)
 }
 
-/// The lines of all visible files below a folder, sorted, and the folders they are in.
+/// The sorted lines of all visible files below a folder, and the folders that have these files.
 pub fn lines_below(folder: &Path) -> (Vec<String>, BTreeSet<String>) {
     fn walk(root: &Path, folder: &Path, lines: &mut Vec<String>, folders: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {

@@ -1,4 +1,4 @@
-//! Disks that are full: what a job reports, and that it continues to the exact result when there is room again.
+//! Full disks: a job reports them, and it continues to the exact result when there is room again.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -19,20 +19,20 @@ INSERT INTO results SELECT n FROM numbers;
     )
 }
 
-/// A file system of one megabyte, in a mount namespace of its own, which lives as long as the process that holds it.
+/// A file system of one megabyte in its own mount namespace. It exists as long as the process that holds the namespace.
 struct SmallDisk {
     holder: Child,
     folder: PathBuf,
-    /// How to enter its namespaces.
+    /// The arguments of `nsenter` that enter its namespaces.
     enter: &'static [&'static str],
 }
 
 impl SmallDisk {
-    /// Mounts one on a folder. Nobody else sees it there.
+    /// Mounts a file system on a folder. Processes outside the namespace do not see it.
     fn at(folder: &Path) -> Self {
         std::fs::create_dir(folder).expect("a folder");
         let mut refusals = String::new();
-        // As root, or as anyone where users may make namespaces.
+        // This works for root, and for other users where they may create namespaces.
         for (flags, enter) in
             [("--mount", &["--mount"][..]), ("-Urm", &["--user", "--preserve-credentials", "--mount"][..])]
         {
@@ -58,13 +58,13 @@ impl SmallDisk {
         );
     }
 
-    /// A path on it, as seen from outside.
+    /// The path of a file on the disk, for processes outside the namespace.
     fn seen(&self, path: &Path) -> PathBuf {
         let inside = path.strip_prefix("/").expect("an absolute path");
         Path::new(&format!("/proc/{}/root", self.holder.id())).join(inside)
     }
 
-    /// The binary, where the disk is seen.
+    /// The binary, run in the namespace of the disk.
     fn eddyline(&self) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.holder.id().to_string()]).args(self.enter).arg("--");
@@ -76,7 +76,7 @@ impl SmallDisk {
         self.seen(&self.folder.join("ballast"))
     }
 
-    /// Takes all room that is left.
+    /// Fills the disk.
     fn fill(&self) {
         let mut file = std::fs::File::options().append(true).create(true).open(self.ballast()).expect("a file");
         loop {
@@ -88,7 +88,7 @@ impl SmallDisk {
         }
     }
 
-    /// Gives it back.
+    /// Makes room again.
     fn make_room(&self) {
         std::fs::remove_file(self.ballast()).expect("it was filled");
     }
@@ -101,13 +101,13 @@ impl Drop for SmallDisk {
     }
 }
 
-/// The lines that say that a disk is full and name this folder.
+/// The number of log lines that report a full disk and name this folder.
 fn complaints(log: &str, folder: &Path) -> usize {
     let folder = folder.display().to_string();
     log.lines().filter(|line| line.contains("the disk is full, make room on it") && line.contains(&folder)).count()
 }
 
-/// Paths of files below a folder that are not for readers, but for the note of the latest commit.
+/// The paths of the hidden files below a folder, without the note of the latest commit.
 fn hidden_files(folder: &Path) -> Vec<String> {
     fn walk(folder: &Path, is_hidden: bool, hidden: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -137,7 +137,7 @@ fn a_job_whose_output_disk_is_full_says_so_and_resumes_when_there_is_room() {
     let mut running = Running::start(disk.eddyline(), &job_file, &checkpoints, &log);
     running.until("results", |_| !numbers_in(&visible).is_empty());
     disk.fill();
-    // Two attempts have failed: the second has met the full disk from its start.
+    // Two attempts have failed. The disk was full from the start of the second one.
     running.until("the disk is full", |log| complaints(log, &out) >= 2);
     let before = assert_gapless(&numbers_in(&visible));
     assert!(before < ROWS);
@@ -164,7 +164,7 @@ fn a_job_whose_checkpoint_disk_is_full_says_so_and_publishes_nothing_until_there
     running.until("results", |_| !numbers_in(&out).is_empty());
     disk.fill();
     running.until("the disk is full", |log| complaints(log, &checkpoints) >= 1);
-    // What is in files now belongs to checkpoints that are complete, or whose record could just be written.
+    // The rows in files belong to checkpoints that are complete, or whose record could still be written.
     running.until("the disk is full", |log| complaints(log, &checkpoints) >= 3);
     let before = assert_gapless(&numbers_in(&out));
     assert!(before < ROWS);

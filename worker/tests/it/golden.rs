@@ -1,6 +1,6 @@
-//! Golden SQL: every query runs plain, at batch sizes 1 and 8192, checkpointed all the time, in pieces of a few rows, restored
-//! after a crash, and rescaled 1→3→2 through savepoints. All give what the row-at-a-time reference executor gives. Over splits that fall idle
-//! each runs at parallelism 1, 2 and 3.
+//! Golden queries. Every query runs in several ways: at batch sizes 1 and 8192, with frequent checkpoints, with pieces
+//! of a few rows, restored after a crash, and rescaled 1→3→2 through savepoints. All results are those of the
+//! row-at-a-time reference executor. Each query also runs over splits that become idle, at parallelism 1, 2 and 3.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ fn what_is_shared_gives_the_rows_that_it_gives_alone() {
 }
 
 const ALL: usize = usize::MAX;
-/// How long a run may take.
+/// The time limit of a run.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 fn folder() -> PathBuf {
@@ -79,30 +79,30 @@ fn folder() -> PathBuf {
 
 /// A query over the tables of `tables.sql`.
 pub struct Case {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     sql: String,
-    /// The query as it is planned.
+    /// The planned query.
     pub graph: JobGraph,
     /// The rows of each source table, over its physical columns.
     pub inputs: BTreeMap<String, Batch>,
-    /// Rows of each sink table.
+    /// The expected rows of each sink table.
     expected: BTreeMap<String, Vec<String>>,
 }
 
-/// How a job is run once.
+/// The settings of one run.
 pub struct Run<'a> {
-    /// On so many slots.
+    /// The number of slots.
     pub parallelism: u16,
-    /// In batches of so many rows.
+    /// The number of rows that a source reads at a time.
     pub rows_per_read: usize,
-    /// Operators emit pieces of so many rows.
+    /// The number of rows of a piece of output.
     pub rows_per_piece: usize,
-    /// With checkpoints so often.
+    /// The interval between checkpoints. `None` for none.
     pub checkpoint_interval: Option<Duration>,
-    /// Which go into this folder.
+    /// The folder of checkpoints.
     pub checkpoint_dir: Option<&'a Path>,
-    /// From where it resumes.
+    /// The state to restore.
     pub restore: Restore,
 }
 
@@ -120,7 +120,7 @@ impl Default for Run<'_> {
 }
 
 impl Run<'_> {
-    /// How the job is configured for it.
+    /// The configuration of the job for this run.
     pub fn config(&self, name: &str) -> Config {
         Config {
             name: name.to_owned(),
@@ -153,7 +153,7 @@ impl Case {
         Self::of(name, &sql)
     }
 
-    /// A query that is no golden one.
+    /// A query that is not in a golden file.
     pub fn of(name: &str, sql: &str) -> Self {
         let graph = planned(name, sql, "");
         let inputs = inputs(&graph);
@@ -161,7 +161,7 @@ impl Case {
         Self { name: name.to_owned(), sql: sql.to_owned(), graph, inputs, expected }
     }
 
-    /// The query as it is planned behind these settings.
+    /// The query, planned with these SET statements before it.
     pub fn graph_with(&self, settings: &str) -> JobGraph {
         planned(&self.name, &self.sql, settings)
     }
@@ -246,7 +246,7 @@ impl Case {
             let outcome = self.start(&tables, rows, &run, move |view, requests| {
                 Box::pin(async move {
                     if rows != ALL {
-                        // At least some rows of each source are in the savepoint; which ones does not matter.
+                        // The savepoint has at least some rows of each source. Their number does not matter.
                         until(|| rows_read(view) >= sources).await;
                         let savepoint = SavepointOrder { name: "middle".to_owned(), folder: savepoints };
                         requests
@@ -296,7 +296,7 @@ impl Case {
         self.check("rescaled in place 1→3→2", &tables);
     }
 
-    /// How many rows are a number of thirds of the inputs.
+    /// The number of rows in `count` thirds of the inputs.
     fn thirds(&self, count: usize) -> usize {
         self.inputs.values().map(Batch::num_rows).max().unwrap_or(0) * count / 3
     }
@@ -350,8 +350,8 @@ impl Case {
     }
 }
 
-/// Waits until the subtasks of sources that have no split no longer hold back any watermark: only then it is certain what
-/// is late. A savepoint goes through all channels behind what these subtasks have sent last.
+/// Waits until the subtasks of sources without a split no longer hold back any watermark, because only then it is known
+/// which rows are late. The savepoint's barriers follow everything that these subtasks have sent through all channels.
 async fn only_splits_count(view: &View, requests: &UnboundedSender<Request>, without_split: usize) {
     if without_split == 0 {
         return;
@@ -378,7 +378,7 @@ fn sources_ended(view: &View) -> usize {
     operators.iter().filter(|metrics| metrics.role == Role::Source && metrics.watermark() == Watermark::MAX).count()
 }
 
-/// Waits until a condition holds; the caller has the deadline.
+/// Waits until a condition holds. The caller has a deadline.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     let mut turns = tokio::time::interval(Duration::from_millis(1));
     while !condition() {
@@ -386,7 +386,7 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// What the reference executor gives, sorted.
+/// The sorted results of the reference executor.
 fn reference(graph: &JobGraph, inputs: &BTreeMap<String, Batch>) -> BTreeMap<String, Vec<String>> {
     let tables = inputs.iter().map(|(table, rows)| (table.clone(), vec![rows.clone()])).collect();
     let rows = eddyline_harness::execute(graph, &tables).expect("the reference executor runs");
@@ -417,7 +417,7 @@ pub fn rows_of(batch: &Batch) -> Vec<Written> {
     changes.iter().flat_map(Change::rows).map(|(kind, row)| (kind, row.clone())).collect()
 }
 
-/// Rows as text, in order. A row that is no insert begins with its kind.
+/// Rows as sorted text. A row that is not an insert begins with its kind.
 pub fn sorted(rows: Vec<Written>) -> Vec<String> {
     let text = |(kind, row): &Written| {
         let values = row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ");

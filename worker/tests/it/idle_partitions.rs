@@ -1,4 +1,4 @@
-//! Kafka partitions that fall silent in the middle of a window, at parallelism 1, 2 and 3.
+//! Kafka partitions that become idle in the middle of a window, at parallelism 1, 2 and 3.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -34,7 +34,7 @@ fn rows(partition: i32, seconds: impl IntoIterator<Item = i64>) -> Vec<(i32, Str
     seconds.into_iter().flat_map(|second| (0..KEYS).map(move |k| row(second, k))).collect()
 }
 
-/// In how many slots the windows' event time has come to this second.
+/// The number of slots in which the event time of the windows has reached this second.
 fn windows_at(port: u16, second: i64) -> usize {
     let mut text = String::new();
     if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) {
@@ -47,7 +47,7 @@ fn windows_at(port: u16, second: i64) -> usize {
     lags.filter(|lag| lag.parse::<i64>().expect("a whole number") <= lag_max).count()
 }
 
-/// Of the visible files: the sum of counts by second of window start, and how many rows that is.
+/// The sum of the counts in visible files by second of the window start, and the number of rows.
 fn results(folder: &Path) -> BTreeMap<i64, (i64, usize)> {
     let mut results: BTreeMap<i64, (i64, usize)> = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -81,12 +81,12 @@ fn one_partition_continues_when_all_were_silent_in_the_middle_of_a_window() {
         let more = ["--parallelism", slots.as_str(), "--metrics-addr", &address];
         let mut running = Running::start_with(Running::eddyline(), &job_file, &checkpoints, &log, &more);
 
-        // Both are silent in the middle of the first window: event time stands where the furthest has been.
+        // Both are idle in the middle of the first window. Event time is that of the partition furthest ahead.
         broker.produce(&topic, rows(0, 1..6).into_iter().chain(rows(1, 4..9)));
         running.until("silence", |_| windows_at(port, 8) == parallelism);
         broker.produce(&topic, rows(0, [25]));
         running.until("the first window", |_| results(&out).contains_key(&0));
-        // All are silent again, and checkpoints pass. One alone resumes.
+        // All are idle again, and checkpoints are taken. Only one partition resumes.
         for second in [45, 65, 85] {
             broker.produce(&topic, rows(0, [second]));
             let window = (second - 20) / 10 * 10;

@@ -1,7 +1,7 @@
-//! Sources whose splits fall idle, at parallelism 1, 2 and 3.
+//! Sources whose splits become idle, at parallelism 1, 2 and 3.
 //!
-//! Golden queries run over splits that speak in turn: after each word all splits are idle, a barrier passes, and what is
-//! committed has to be what the reference executor has written up to there, so that event time is exactly where it says.
+//! Golden queries run over splits that get rows in turn. After each turn all splits become idle and a barrier passes.
+//! The committed rows must be those of the reference executor up to this point, which shows that event time is exact.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use crate::golden::{Case, PATIENCE, Run, difference, rows_of, sorted, until};
 use crate::split_tables::SplitTables;
 
-/// The last one never has a row, and the one before it has its first ones late.
+/// The number of splits. The last one never has a row, and the one before it gets its first rows late.
 const SPLITS: usize = 4;
-/// Into so many parts the rows of a table are cut. The splits get them in turn.
+/// The number of parts into which the rows of a table are cut. The splits get them in turn.
 const PARTS: usize = 7;
 
-/// A job that runs, as its test sees it.
+/// A running job, as the test sees it.
 struct Running<'a> {
     tables: &'a SplitTables,
     view: &'a View,
@@ -39,7 +39,7 @@ impl Running<'_> {
         until(|| self.tables.are_idle()).await;
     }
 
-    /// Waits until a barrier has passed behind all that has been sent.
+    /// Waits until a barrier has passed after everything that was sent.
     async fn barrier(&mut self) {
         self.barriers += 1;
         let name = format!("barrier-{}", self.barriers);
@@ -50,10 +50,10 @@ impl Running<'_> {
         until(|| status.savepoint(&name).is_some_and(|savepoint| savepoint.state == SavepointState::Completed)).await;
     }
 
-    /// Waits until so many rows of a table are committed, and gives them.
+    /// Waits until a table has this number of committed rows. Returns the committed rows.
     async fn committed(&self, table: &str, rows: usize) -> Vec<String> {
         let count = || self.tables.sinks.committed(table).iter().map(Batch::num_rows).sum::<usize>();
-        // What is missing is said by whoever compares.
+        // The caller compares the rows and reports those that are missing.
         let _late = tokio::time::timeout(PATIENCE / 3, until(|| count() >= rows)).await;
         committed(self.tables, table)
     }
@@ -92,14 +92,14 @@ fn run(
     });
 }
 
-/// A golden query over splits that fall idle.
+/// Runs a golden query over splits that become idle.
 pub fn run_golden(case: &Case) {
     let graph = case.graph_with("SET 'table.exec.source.idle-timeout' = '1 ms';");
     for parallelism in 1..=3 {
         let mut reference = Reference::new(&graph, SPLITS).expect("the reference runs");
         let tables = SplitTables::new(reference.sources().len(), SPLITS);
         run((&case.name, &graph), parallelism, 16, &tables, async |running| {
-            speak(case, parallelism, running, &mut reference).await;
+            take_turns(case, parallelism, running, &mut reference).await;
         });
         for (table, expected) in reference.written() {
             check(case, parallelism, (table, "at the end"), &sorted(expected.clone()), &committed(&tables, table));
@@ -107,8 +107,8 @@ pub fn run_golden(case: &Case) {
     }
 }
 
-/// Lets splits speak in turn, and compares after each word.
-async fn speak(case: &Case, parallelism: u16, mut running: Running<'_>, reference: &mut Reference<'_>) {
+/// Gives rows to the splits in turn, and compares the results after each turn.
+async fn take_turns(case: &Case, parallelism: u16, mut running: Running<'_>, reference: &mut Reference<'_>) {
     let sources = reference.sources();
     for source in 0..sources.len() {
         (0..SPLITS).for_each(|split| reference.idle(source, split).expect("nothing has come yet"));
@@ -172,7 +172,7 @@ fn clicks(case: &Case, seconds: impl IntoIterator<Item = u32>) -> Batch {
     case.decode("clicks", lines.as_bytes())
 }
 
-/// How often each window start and count comes in sorted lines of user, start, count.
+/// The number of times that each window start and count occurs in lines of user, start, count.
 fn by_window(lines: &[String]) -> BTreeMap<(String, String), usize> {
     let mut windows = BTreeMap::new();
     for line in lines {
@@ -193,14 +193,14 @@ fn rows_before_silence_in_the_middle_of_a_window_count_and_one_split_alone_conti
             tables.give(0, 0, clicks(&case, given(0)));
             tables.give(0, 1, clicks(&case, given(1)));
             running.idle().await;
-            // No barrier has passed. One resumes, and the window is over.
+            // No barrier has passed. One split resumes, and the window ends.
             tables.give(0, 0, clicks(&case, [25]));
             running.idle().await;
             running.barrier().await;
             let windows = by_window(&running.committed("results", 3).await);
             assert_eq!(windows.values().collect::<Vec<_>>(), [&3], "parallelism {parallelism}: {windows:?}");
             assert!(windows.keys().all(|(_, count)| count == "10"), "parallelism {parallelism}: {windows:?}");
-            // After each checkpoint too.
+            // The same holds after each checkpoint.
             for (round, second) in [45, 65, 85].into_iter().enumerate() {
                 tables.give(0, 0, clicks(&case, [second]));
                 running.idle().await;
@@ -217,7 +217,7 @@ fn rows_before_silence_in_the_middle_of_a_window_count_and_one_split_alone_conti
 fn an_empty_split_does_not_hold_back_a_busy_one_of_its_reader() {
     let case = counts();
     for parallelism in 1..=2 {
-        // At parallelism 2, the reader of splits 0 and 2 is the busy one.
+        // At parallelism 2 the reader of splits 0 and 2 is busy.
         let tables = SplitTables::new(1, 3);
         run((&case.name, &case.graph), parallelism, 1, &tables, async |mut running| {
             let mut seconds = (1..86_400).cycle();

@@ -56,7 +56,7 @@ INSERT INTO res SELECT id, CAST(stamp AS STRING), ttype, DECODE(headers['source'
         }
         lines.sort();
         let expected = [
-            // Not at 00:00:00.000: the client takes 0 for the time of writing.
+            // The time is not 00:00:00.000, because the client replaces 0 by the time of writing.
             r#"{"id":1,"stamp":"1970-01-01 00:00:00.001","ttype":"CreateTime","h":"file"}"#,
             r#"{"id":2,"stamp":"2026-01-01 00:00:00.123","ttype":"CreateTime","h":"file"}"#,
         ];

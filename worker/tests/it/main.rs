@@ -1,4 +1,4 @@
-//! Whole-process and whole-job tests, in one binary because linking it takes longer than most of them.
+//! Tests of whole processes and whole jobs. They are in one binary, because linking takes longer than most of them.
 
 mod abandoned_checkpoint;
 mod answers;

@@ -1,4 +1,4 @@
-//! Files of very many pieces: what a checkpoint holds of those that are read has a bound, and nothing is read twice.
+//! Files of very many pieces. The record of read pieces in a checkpoint is bounded, and nothing is read twice.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::parallelism::{planned, run};
 use crate::running::{assert_gapless, numbers_in};
 
 const FILES: u64 = 20;
-/// A piece has two.
+/// The number of lines of a file. A piece has two lines.
 const LINES_PER_FILE: u64 = 2_000;
 
 fn write_lines(file: &Path, numbers: std::ops::RangeInclusive<u64>) {
@@ -19,7 +19,7 @@ fn write_lines(file: &Path, numbers: std::ops::RangeInclusive<u64>) {
     std::fs::rename(hidden, file).expect("renamed");
 }
 
-/// Waits until a condition holds that takes its time to find out; the caller has the deadline.
+/// Waits until a condition holds that is expensive to test. The caller has a deadline.
 async fn until(mut condition: impl FnMut() -> bool) {
     let mut turns = tokio::time::interval(Duration::from_millis(50));
     while !condition() {
@@ -27,7 +27,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The bytes of the largest manifest that is kept.
+/// The size of the largest manifest, in bytes.
 fn largest_manifest(checkpoints: &Path) -> u64 {
     let folders = std::fs::read_dir(checkpoints.join("job/chk")).expect("checkpoints").flatten();
     let sizes = folders.filter_map(|folder| Some(folder.path().join("manifest").metadata().ok()?.len()));
@@ -66,7 +66,7 @@ INSERT INTO results SELECT n FROM events;",
     run(&graph, &checkpoints, 4, |view, _| {
         Box::pin(async move {
             until(move || all(view)).await;
-            // It comes last and its name is the first.
+            // This file is the last one to arrive, and its name is the first one.
             write_lines(&input.join("a-late-one.json"), rows + 1..=rows + 2);
             until(move || more(view)).await;
         })

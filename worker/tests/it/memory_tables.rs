@@ -1,4 +1,4 @@
-//! Tables in memory: a source that gives as many rows as the test lets it, a sink whose rows count when committed.
+//! Tables in memory: a source that reads as many rows as the test releases, and a sink whose rows count once committed.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,23 +17,23 @@ use eddyline_worker::runtime::connectors::{Connectors, OpenError};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 
-/// How long the opening of a source waits for the test.
+/// The longest time that the opening of a source waits for the test.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Rows by table; shared by all attempts and runs of a test.
+/// Rows by table. All attempts and runs of a test share them.
 #[derive(Clone, Default)]
 pub struct MemoryTables {
     /// Rows of each source table, over its physical columns.
     pub inputs: Arc<BTreeMap<String, Batch>>,
-    /// How many rows of each table may be read so far.
+    /// The number of rows of each table that may be read so far.
     pub released: Arc<AtomicUsize>,
-    /// How many of the next commits fail.
+    /// The number of next commits that fail.
     pub failing_commits: Arc<AtomicUsize>,
-    /// How many of the next times that a source is opened nobody answers.
+    /// The number of next opens of a source that fail because nothing answers.
     pub failing_opens: Arc<AtomicUsize>,
-    /// The next time that a source is opened, this is waited for.
+    /// The next open of a source waits for this.
     pub held_open: Arc<Mutex<Option<Receiver<()>>>>,
-    /// Whether sinks also keep something in the staging area of the job, as Kafka's does.
+    /// Whether sinks also use the staging area of the job, as Kafka's sink does.
     pub stages: Arc<AtomicBool>,
     /// Whether commits wait.
     pub held_commits: Arc<AtomicBool>,
@@ -48,17 +48,17 @@ struct Committed {
 }
 
 impl MemoryTables {
-    /// Tables with these inputs, of which nothing may be read yet.
+    /// Tables with these inputs, without any released row.
     pub fn new(inputs: BTreeMap<String, Batch>) -> Self {
         Self { inputs: Arc::new(inputs), ..Self::default() }
     }
 
-    /// Lets sources read up to this row of each table, and to the end of the update that it is in.
+    /// Lets sources read up to this row of each table, or to the end of the update that the row belongs to.
     pub fn release(&self, rows: usize) {
         self.released.store(rows, Ordering::SeqCst);
     }
 
-    /// What is visible in a sink table.
+    /// The committed rows of a sink table.
     pub fn committed(&self, table: &str) -> Vec<Batch> {
         self.committed.lock().expect("no panic").get(table).map(|committed| committed.rows.clone()).unwrap_or_default()
     }
@@ -172,7 +172,7 @@ impl SourceReader for MemoryReader {
     }
 }
 
-/// Whether there was still something to count down.
+/// Decrements a counter. Returns whether it was above 0.
 fn counted_down(left: &AtomicUsize) -> bool {
     left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
 }

@@ -1,4 +1,4 @@
-//! A job that copies numbers from one table in memory to another, and somebody who looks on and asks.
+//! A job that copies numbers from one table in memory to another, with a test that observes it and sends requests.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use crate::golden::Run;
 use crate::memory_tables::MemoryTables;
 
-/// How many numbers there are.
+/// The number of rows.
 pub const ROWS: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,14 +36,14 @@ pub fn tables(released: usize) -> MemoryTables {
     tables
 }
 
-/// Settings of the job; it takes no checkpoints by itself.
+/// The settings of the job. It takes no checkpoints by itself.
 pub fn config(checkpoints: &Path, restore: Restore) -> Config {
     let run = Run { rows_per_read: 5, checkpoint_dir: Some(checkpoints), restore, ..Run::default() };
     let restart = RestartStrategy { backoff_initial: Duration::from_millis(1), ..RestartStrategy::default() };
     Config { restart, ..run.config("numbers") }
 }
 
-/// Runs the job to its end, which is a good one, with somebody who looks and asks.
+/// Runs the job, with a test that observes it and sends requests. The job must not fail.
 pub async fn run<F: Future<Output = ()>>(
     tables: &MemoryTables,
     config: &Config,
@@ -53,7 +53,7 @@ pub async fn run<F: Future<Output = ()>>(
     try_run(tables, config, view, outside).await.expect("the job does not fail")
 }
 
-/// Runs the job to its end, with somebody who looks and asks.
+/// Runs the job to its end, with a test that observes it and sends requests.
 pub async fn try_run<F: Future<Output = ()>>(
     tables: &MemoryTables,
     config: &Config,
@@ -70,7 +70,7 @@ pub async fn try_run<F: Future<Output = ()>>(
     both.await.expect("in time")
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub async fn until(mut condition: impl FnMut() -> bool) {
     let mut turns = tokio::time::interval(Duration::from_millis(1));
     while !condition() {
@@ -78,7 +78,7 @@ pub async fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until the running attempt has read so many rows.
+/// Waits until the running attempt has read this number of rows.
 pub async fn until_read(view: &View, rows: u64) {
     use eddyline_worker::runtime::metrics::Role;
     until(|| {
@@ -89,7 +89,7 @@ pub async fn until_read(view: &View, rows: u64) {
     .await;
 }
 
-/// The numbers that are visible, which must be those from 1 on, each once.
+/// The count of visible numbers. They must be the numbers from 1 on, each once.
 pub fn visible(tables: &MemoryTables) -> usize {
     let rows = tables.committed("results");
     let mut numbers: Vec<i64> =

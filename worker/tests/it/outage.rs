@@ -1,4 +1,4 @@
-//! An outage of the broker for a minute, under a job that reads from it and writes to it exactly once.
+//! An outage of the broker of one minute. A job reads from the broker and writes to it exactly once.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::broker::Broker;
 use crate::running::{Running, pause};
 
-/// Longer than the timeouts of requests, shorter than that of a publication.
+/// The duration of the outage. It is longer than the timeouts of requests and shorter than that of a publication.
 const OUTAGE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -43,7 +43,7 @@ fn survive(go_away: fn(&Broker), come_back: fn(&Broker)) {
     let seen = broker.consume_committed("out", 2, PATIENCE, |seen| seen.len() >= 5_000);
     assert!(seen.len() >= 5_000, "{} of 5000; the log: {}", seen.len(), running.log());
 
-    // Some of these are read, or staged, or in a transaction when the broker goes.
+    // Some of these are read, staged, or in a transaction when the outage begins.
     produce(&broker, 5_001..=20_000);
     go_away(&broker);
     let back = Instant::now() + OUTAGE;
@@ -57,7 +57,7 @@ fn survive(go_away: fn(&Broker), come_back: fn(&Broker)) {
     let wanted = wanted(1..=25_000);
     let seen = broker.consume_committed("out", 2, PATIENCE, |seen| seen.len() >= wanted.len());
     assert!(seen.len() >= wanted.len(), "{} of {}; the log: {}", seen.len(), wanted.len(), running.log());
-    // What is stopped commits nothing more: what is there now is all that ever is.
+    // A stopped job commits nothing more, so the output is complete now.
     running.terminate();
     assert!(running.ended().success(), "{}", running.log());
     let seen = broker.all_committed("out", 2);
@@ -67,7 +67,7 @@ fn survive(go_away: fn(&Broker), come_back: fn(&Broker)) {
 
 #[test]
 fn results_are_exact_after_a_minute_without_a_broker_frozen_or_dead() {
-    // Side by side, so that it takes a minute and not two.
+    // Both run at the same time, so that the test takes one minute and not two.
     std::thread::scope(|scope| {
         let frozen = scope.spawn(|| survive(Broker::freeze, Broker::thaw));
         let dead = scope.spawn(|| survive(Broker::kill, Broker::restart));

@@ -1,4 +1,5 @@
-//! `scan.parallelism` and `sink.parallelism`: how many subtasks read and write a table, whatever the number of slots.
+//! `scan.parallelism` and `sink.parallelism`: the number of subtasks that read and write a table, at any number of
+//! slots.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -28,7 +29,7 @@ pub fn planned(text: String) -> JobGraph {
     }
 }
 
-/// Runs a job, from its latest checkpoint if it has one, until it ends or `until` does; then it is dropped.
+/// Runs a job, from its latest checkpoint if it has one, until it or `until` ends. Then it is dropped.
 pub fn run(
     graph: &JobGraph,
     checkpoints: &Path,
@@ -58,7 +59,7 @@ pub fn run(
     })
 }
 
-/// Waits until a condition holds; the caller has the deadline.
+/// Waits until a condition holds. The caller has a deadline.
 async fn until(mut condition: impl FnMut() -> bool) {
     let mut turns = tokio::time::interval(Duration::from_millis(1));
     while !condition() {
@@ -66,7 +67,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The slots in which sources read, and those in which sinks write.
+/// The slots with sources, and the slots with sinks.
 fn slots(view: &View) -> (Vec<usize>, Vec<usize>) {
     let of = |role| {
         let operators = view.operators();
@@ -75,7 +76,7 @@ fn slots(view: &View) -> (Vec<usize>, Vec<usize>) {
     (of(Role::Source), of(Role::Sink))
 }
 
-/// Of each visible part in a folder: the slot that wrote it, and the checkpoint it belongs to.
+/// The slot and the checkpoint of each visible part in a folder.
 fn parts(folder: &Path) -> Vec<(u64, u64)> {
     let mut parts = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {

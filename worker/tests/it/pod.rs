@@ -1,4 +1,4 @@
-//! `eddyline worker` as a controller meets it: mounted files in, an API with mutual TLS out.
+//! `eddyline worker` as the controller uses it: with mounted files, and an API over mutual TLS.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,14 +16,14 @@ use serde::de::DeserializeOwned;
 use crate::broker::free_port;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Numbers one after the other, each in a file once its checkpoint is complete.
+/// A job that writes ascending numbers to files.
 const JOB: &str = "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '2000',
   'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '100000000');
 CREATE TABLE results (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{out}', 'format' = 'csv');
 INSERT INTO results SELECT n FROM numbers;
 ";
 
-/// A certificate authority, and what it has signed.
+/// A certificate authority, and the certificates that it has signed.
 struct Authority {
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
@@ -95,7 +95,7 @@ impl Pod {
         self.write("identity/ca.crt", &authority.certificate);
     }
 
-    /// Starts a process of the pod, to carry out a decision.
+    /// Starts a process of the pod that carries out a decision.
     fn start(&self, token: &str, from: StartFrom) -> Worker {
         let config = WorkerConfig {
             job: "numbers".to_owned(),
@@ -149,7 +149,7 @@ impl Pod {
         numbers
     }
 
-    /// Every number up to the greatest is there, once.
+    /// Checks that every number up to the largest one is there once.
     fn assert_exactly_once(&self) {
         let results = self.results();
         assert!(!results.is_empty(), "no results; the log: {}", self.log());
@@ -177,7 +177,7 @@ fn numbers_below(folder: &Path, numbers: &mut Vec<u64>) {
     }
 }
 
-/// A process of the pod; killed when dropped.
+/// A process of the pod. It is killed when dropped.
 struct Worker {
     process: Child,
     api: u16,
@@ -186,7 +186,7 @@ struct Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // A process that is stopped is killed all the same; one that has ended needs no more.
+        // A suspended process is also killed. The call has no effect on one that has ended.
         let _ended = self.process.kill();
         let _ended = self.process.wait();
     }
@@ -211,7 +211,7 @@ impl Worker {
     }
 }
 
-/// Talks to a worker with the certificates of one authority.
+/// A client of workers with the certificates of one authority.
 struct Client {
     http: reqwest::Client,
 }
@@ -265,7 +265,7 @@ impl Client {
         (code, answer.json::<Problem>().await.expect("a problem").message)
     }
 
-    /// The status as soon as it is as wanted.
+    /// Waits until the status fulfils a condition. Returns that status.
     async fn until(&self, worker: &Worker, what: &str, is_so: impl Fn(&JobStatus) -> bool) -> JobStatus {
         let deadline = Instant::now() + PATIENCE;
         let mut last = None;
@@ -345,14 +345,14 @@ async fn a_job_is_watched_rescaled_saved_and_stopped_through_the_api() {
     let stopped = client.until(&worker, "stopped", |status| status.phase == Phase::Stopped).await;
     let last = stopped.stopped_with.expect("the savepoint it was stopped with");
     assert_eq!((last.name.as_str(), last.state), ("last", SavepointState::Completed));
-    // Several readers share a sequence, so it has no end of its own to compare with; but nothing is there twice.
+    // Several readers share a sequence, so the results can have gaps at the end. But no number is there twice.
     let results = pod.results();
     assert!(results.windows(2).all(|pair| pair[0] < pair[1]), "a number is there twice, of {}", results.len());
     let (code, _) = client.refused(&worker, endpoint::SAVEPOINTS, &savepoint("late")).await;
     assert_eq!(code, 409);
     drop(worker);
 
-    // What a controller cleans up with.
+    // This is the command with which the controller cleans up.
     let cleanup =
         Command::new(env!("CARGO_BIN_EXE_eddyline")).args(["cleanup", "--uri", &uri]).output().expect("eddyline");
     assert!(cleanup.status.success(), "{}", String::from_utf8_lossy(&cleanup.stderr));
@@ -377,9 +377,10 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Windows over generated rows that come all the time.
+/// Windows over rows that are generated all the time.
 ///
-/// Several rows can have one time. So the watermark stays below the time of the last row: those beside it are not late.
+/// Several rows can have one time. So the watermark stays below the time of the last row, and other rows with that time
+/// are not late.
 const WINDOWS: &str = "CREATE TABLE numbers (
   n BIGINT, ts AS CURRENT_TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '0.001' SECOND
 ) WITH (
@@ -436,7 +437,7 @@ async fn a_decision_to_start_is_carried_out_once() {
     let before = pod.results().len();
     assert!(before > 0, "a last checkpoint makes results visible; the log: {}", pod.log());
 
-    // The same decision again: the job resumes, although the decision was to start from nothing.
+    // The same decision is carried out again, so the job resumes, although the decision was to start without state.
     let second = pod.start("uid/1", StartFrom::Empty);
     let status = client.until_running(&second).await;
     assert!(status.restored_from.is_some(), "{status:?}");
@@ -446,7 +447,7 @@ async fn a_decision_to_start_is_carried_out_once() {
     pod.assert_exactly_once();
     drop(second);
 
-    // Another decision, carried out by two processes: the second resumes where the first was killed.
+    // Two processes carry out another decision. The second one resumes where the first one was killed.
     let from = StartFrom::Savepoint { uri: uri.clone() };
     let third = pod.start("uid/2", from.clone());
     let status = client.until_running(&third).await;
@@ -509,7 +510,7 @@ async fn the_description_of_the_api_names_what_is_served() {
     let mut found = 0;
     for (method, path) in openapi::operations() {
         let path = path.replace("{name}", "nobody");
-        // An empty body is refused where one is wanted, which shows that the path is served.
+        // An empty body is refused where one is required, which shows that the path is served.
         let request =
             client.http.request(method.to_uppercase().parse().expect("a method"), Client::url(&worker, &path));
         let answer = request.send().await.expect("an answer");

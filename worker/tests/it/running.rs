@@ -1,25 +1,25 @@
-//! `eddyline run` as a process of its own, whose log a test can read while it runs.
+//! `eddyline run` as a separate process, whose log a test can read while it runs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The longest any test waits for one thing.
+/// The longest wait for one condition.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A process; killed when dropped.
+/// A process. It is killed when dropped.
 pub struct Running {
     process: Child,
     log: PathBuf,
 }
 
 impl Running {
-    /// Starts a program with these arguments of `eddyline run`. Its log goes to a new file.
+    /// Starts `eddyline run` by this program. Its log is written to a new file.
     pub fn start(program: Command, job: &Path, checkpoints: &Path, log: &Path) -> Self {
         Self::start_with(program, job, checkpoints, log, &[])
     }
 
-    /// As [`Running::start`], with further arguments.
+    /// Does the same as [`Running::start`], with further arguments.
     pub fn start_with(mut program: Command, job: &Path, checkpoints: &Path, log: &Path, more: &[&str]) -> Self {
         let file = std::fs::File::create(log).expect("a log file");
         program.arg("run").arg(job).arg("--checkpoint-dir").arg(checkpoints);
@@ -33,12 +33,12 @@ impl Running {
         Command::new(env!("CARGO_BIN_EXE_eddyline"))
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("a log file")
     }
 
-    /// Waits until something is true of its log, which it must live to see.
+    /// Waits until its log fulfils a condition. Fails if the process ends before that.
     pub fn until(&mut self, what: &str, mut condition: impl FnMut(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition(&self.log()) {
@@ -59,13 +59,13 @@ impl Running {
         assert!(sent.success());
     }
 
-    /// Ends it as a crash would.
+    /// Kills it as a crash would.
     pub fn kill(&mut self) {
         self.process.kill().expect("a signal");
         self.process.wait().expect("a child");
     }
 
-    /// Waits for its end. No panic is ever part of it.
+    /// Waits for its end. Fails if its log has a panic.
     pub fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -86,13 +86,13 @@ impl Drop for Running {
     }
 }
 
-/// A pause without a wish to be punctual: nobody sends.
+/// A short pause.
 pub fn pause() {
     let (_sender, receiver) = std::sync::mpsc::channel::<()>();
     let _timeout = receiver.recv_timeout(Duration::from_millis(20));
 }
 
-/// The numbers in the visible files of a folder, sorted, one a line.
+/// The sorted numbers in the visible files of a folder, which have one on each line.
 pub fn numbers_in(folder: &Path) -> Vec<u64> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -106,7 +106,7 @@ pub fn numbers_in(folder: &Path) -> Vec<u64> {
     numbers
 }
 
-/// Fails unless these are the numbers from 1 on, each once; says how many there are.
+/// Fails unless these are the numbers from 1 on, each once. Returns their count.
 pub fn assert_gapless(numbers: &[u64]) -> u64 {
     let wrong = numbers.iter().zip(1..).find(|(found, wanted)| **found != *wanted);
     assert_eq!(wrong, None, "a number is missing or there twice, of {}", numbers.len());

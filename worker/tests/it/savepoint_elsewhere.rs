@@ -1,5 +1,5 @@
-//! Output that was staged and not made visible when its job died, and is met by another start: nothing is lost and nothing comes
-//! twice.
+//! Output that was staged and not visible when its job died, and that another start finds. Nothing is lost, and nothing
+//! is there twice.
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The numbers in a topic, sorted, as soon as there are so many.
+/// The sorted numbers in a topic, once it has `wanted` of them.
 fn published(broker: &Broker, topic: &str, wanted: usize) -> Vec<u64> {
     let rows = broker.consume_committed(topic, 1, Duration::from_secs(60), |rows| rows.len() >= wanted);
     let mut numbers: Vec<u64> = rows.iter().map(|row| row.trim().parse().expect("a number")).collect();
@@ -43,7 +43,8 @@ fn published(broker: &Broker, topic: &str, wanted: usize) -> Vec<u64> {
     numbers
 }
 
-/// Stops a job with a savepoint, which dies at a point on the way, and resumes from that savepoint without anything else.
+/// Stops a job with a savepoint and kills it at a crash point of the stop. Then resumes from the savepoint without any
+/// other files of the job.
 fn dies_at(point: &str, topic: &str) {
     let broker = broker();
     broker.create_topic(topic, 1);
@@ -87,7 +88,7 @@ fn a_savepoint_that_was_committed_without_being_told_so_gives_its_output_once() 
     dies_at("savepoint.before-mark", "elsewhere-committed");
 }
 
-/// Numbers into files, and a second time into others, so that each has output of its own.
+/// A job whose inserts write numbers, each to its own folder.
 fn two_inserts(folder: &Path, inserts: &[&str]) -> String {
     let mut script = "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '2000',
   'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '1000000');
@@ -119,14 +120,14 @@ fn output_of_a_checkpoint_is_not_lost_because_its_insert_is_gone() {
     let mut first = Running::start(program, &job, &checkpoints, &log("first"));
     assert!(!first.ended().success(), "it dies between storing and committing: {}", first.log());
 
-    // Without the second insert nobody could make its output visible.
+    // Without the second insert its output could not be made visible.
     write(&["kept"]);
     let mut second = Running::start(Running::eddyline(), &job, &checkpoints, &log("second"));
     assert!(!second.ended().success(), "{}", second.log());
     let said = second.log();
     assert!(said.contains("holds output of sink/removed that is not visible yet"), "{said}");
 
-    // The SQL that wrote it finishes what was begun; afterwards the insert can go.
+    // The SQL that wrote the output commits it. After that the insert can be removed.
     write(&["kept", "removed"]);
     let before = numbers_of("removed").len();
     let mut third = Running::start(Running::eddyline(), &job, &checkpoints, &log("third"));
@@ -155,7 +156,7 @@ fn open_output_of_another_job_comes_along_with_a_copy_and_never_gets_lost() {
     let mut first = Running::start(program, &job, &checkpoints, &log("first"));
     assert!(!first.ended().success(), "it dies between storing and committing: {}", first.log());
 
-    // The same job in another folder is another job.
+    // A job with the same SQL in another folder is another job.
     let (other, latest) = (folder.path().join("other"), checkpoints.join("job").display().to_string());
     let restore = ["--restore", latest.as_str()];
     let mut second = Running::start_with(Running::eddyline(), &job, &other, &log("second"), &restore);
@@ -207,7 +208,7 @@ fn output_that_a_start_has_skipped_is_there_for_one_that_goes_back_to_it() {
     };
     let mut first = start("first", "coordinator.stored:2", "latest");
     assert!(!first.ended().success(), "it dies between storing and committing: {}", first.log());
-    // Starts without state, and ends before it has a result.
+    // This process starts without state and dies before it has a result.
     let mut second = start("second", "coordinator.acknowledged:1", "none");
     assert!(!second.ended().success(), "it dies before its first checkpoint: {}", second.log());
 
@@ -219,7 +220,7 @@ fn output_that_a_start_has_skipped_is_there_for_one_that_goes_back_to_it() {
     assert_gapless(&numbers_in(&folder.path().join("out")));
 }
 
-/// How often each number is there; fails unless they are the numbers from 1 on without a gap.
+/// The number of times that each number occurs. Fails unless they are the numbers from 1 on without a gap.
 fn counted(numbers: &[u64]) -> std::collections::BTreeMap<u64, usize> {
     let mut counted = std::collections::BTreeMap::new();
     numbers.iter().for_each(|number| *counted.entry(*number).or_insert(0) += 1);
@@ -227,8 +228,8 @@ fn counted(numbers: &[u64]) -> std::collections::BTreeMap<u64, usize> {
     counted
 }
 
-/// Fails unless the numbers are those of one run from 1 on without a gap, and of a second one that started without state and ended
-/// earlier or later.
+/// Fails unless the numbers are those of one run from 1 on without a gap, and those of a second run that started
+/// without state and ended earlier or later.
 fn assert_two_runs(what: &str, numbers: &[u64]) {
     let counted = counted(numbers);
     let twice = counted.values().take_while(|times| **times == 2).count();
@@ -261,7 +262,7 @@ fn a_savepoint_with_open_output_is_whole_after_a_start_that_skipped_it_has_gone_
     let saved = std::fs::read_dir(checkpoints.join("savepoints")).expect("a folder").flatten().next();
     let saved = saved.expect("a savepoint").path().display().to_string();
 
-    // Starts without state, and goes beyond the number of the checkpoint that it has skipped.
+    // This process starts without state and passes the number of the checkpoint that it has skipped.
     let mut second = start("second", Running::eddyline(), "none");
     until_more(&mut second);
     second.terminate();

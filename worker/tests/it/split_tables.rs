@@ -1,4 +1,4 @@
-//! Tables in memory whose sources have several splits. The test gives each split its rows, when it wants to.
+//! Tables in memory whose sources have several splits. The test decides when each split gets its rows.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,10 +18,10 @@ use futures::future::{BoxFuture, ready};
 
 use crate::memory_tables::MemoryTables;
 
-/// Sources of one job, in the order of its graph, each with so many splits.
+/// The sources of one job, in the order of its graph. Each has the same number of splits.
 #[derive(Clone)]
 pub struct SplitTables {
-    /// What is written.
+    /// The sinks of the job.
     pub sinks: MemoryTables,
     state: Arc<Mutex<State>>,
     opened: Arc<AtomicUsize>,
@@ -37,7 +37,7 @@ struct State {
 struct SplitState {
     waiting: VecDeque<Batch>,
     read: usize,
-    /// Whether its reader has been asked since its last rows, and has said that nothing waits: then the split is idle.
+    /// Whether the reader has reported after its last rows that the split is empty. The split is idle then.
     idle: bool,
 }
 
@@ -65,20 +65,20 @@ impl SplitTables {
         state.wake();
     }
 
-    /// How many rows of a split wait to be read.
+    /// The number of rows of a split that wait to be read.
     pub fn waiting(&self, source: usize, split: usize) -> usize {
         self.state().sources[source][split].waiting.iter().map(Batch::num_rows).sum()
     }
 
-    /// Whether every split has been read up to what it was given, and has fallen idle since. Wakes the readers, which would
-    /// see by themselves later that the time is up.
+    /// Whether all rows of every split are read and every split has become idle. Wakes the readers, so that they notice
+    /// the idle timeout at once.
     pub fn are_idle(&self) -> bool {
         let state = self.state();
         state.wake();
         state.sources.iter().flatten().all(|split| split.idle)
     }
 
-    /// What was given is all.
+    /// Ends all splits.
     pub fn end(&self) {
         let mut state = self.state();
         state.ended = true;
@@ -160,7 +160,8 @@ impl SourceReader for Reader {
         Ok(())
     }
 
-    /// One split after the other, each as long as it has rows: what is behind it may wait for ever.
+    /// Reads one split as long as it has rows, and then the next one. A split with a backlog can make the others wait
+    /// for ever.
     fn poll(&mut self, max_rows: usize) -> Result<Poll, Error> {
         let mut state = self.tables.state();
         let ended = state.ended;

@@ -1,4 +1,4 @@
-//! Stopping a job: what it is stopped with, and that it keeps running if it cannot be stopped.
+//! Stopping a job, with a checkpoint or a savepoint. A job that cannot be stopped keeps running.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,7 +29,7 @@ async fn a_commit_that_fails_is_repeated_and_the_job_ends_with_the_savepoint_tha
         until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains("the table is down"))).await;
         let open = view.status.savepoint(&order.name).expect("it was asked for");
         assert_eq!((open.state, open.uri), (SavepointState::InProgress, None), "stored, and not yet visible");
-        // Asked again under the same name, as one does who has had no answer.
+        // The request is repeated with the same name, as after a lost answer.
         requests.send(stop(Some(order.clone()))).expect("the job runs");
     })
     .await;

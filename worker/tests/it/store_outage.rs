@@ -1,5 +1,5 @@
-//! An outage of the object store while files are written to it and read from it: no attempt ends, and nothing is lost or
-//! there twice.
+//! An outage of the object store while files are written to it and read from it. No attempt ends, nothing is lost, and
+//! nothing is there twice.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,11 +14,11 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::bucket::{Bucket, Last, Meant};
 use crate::numbers::{config, until};
 
-/// So many rows of a thousand bytes are several parts of an upload.
+/// The number of rows. Each has a thousand bytes, so together they are several parts of an upload.
 const ROWS: u64 = 60_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs a script to its end, with somebody who looks on; none of its attempts may fail.
+/// Runs a script to its end, together with the future `outside`. None of its attempts may fail.
 async fn run(script: &str, config: &Config, view: &View, outside: impl Future<Output = ()>) {
     let script = Script { name: "outage.sql".to_owned(), text: script.to_owned() };
     let planned = plan(&script, &PlanOptions::default()).expect("a job");
@@ -53,7 +53,7 @@ INSERT INTO results SELECT n, REPEAT('x', 1000) FROM numbers;
     )
 }
 
-/// All files below a folder with their sizes, and the numbers at the beginnings of the lines of those that readers see.
+/// All files below a folder with their sizes, and the first number of each line of the visible ones.
 fn found(folder: &Path, files: &mut Vec<(String, u64)>, numbers: &mut Vec<u64>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
@@ -106,7 +106,7 @@ async fn a_bucket_that_is_away_while_a_file_is_uploaded_ends_no_attempt() {
         let view = View::default();
         bucket.close_at(meant, last);
         run(&written(&bucket, "out", "csv", 1_000_000), &no_restarts(folder.path()), &view, async {
-            // The client of the store has reported a failure by then.
+            // Then the client of the store has reported a failure.
             until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains(".staging-"))).await;
             assert!(bucket.is_closed(), "{what}");
             bucket.open();
@@ -126,7 +126,7 @@ async fn a_bucket_that_is_away_at_a_checkpoint_holds_up_rows_and_not_the_job() {
     config.first_checkpoint_after = Duration::from_millis(200);
     run(&written(&bucket, "out", "csv", 10_000), &config, &view, async {
         until(|| view.status.snapshot().checkpoints_completed >= 2).await;
-        // Small files have no parts.
+        // Small files are not uploaded in parts.
         bucket.close_at(|request| request.starts_with("PUT") && request.contains("/.staging-"), Last::Unanswered);
         until(|| view.status.snapshot().checkpoint_error.is_some_and(|why| why.contains(".staging-"))).await;
         assert!(bucket.is_closed());

@@ -8,12 +8,12 @@ fn lines(numbers: std::ops::RangeInclusive<u64>) -> String {
     numbers.map(|number| format!("{number}\n")).collect()
 }
 
-/// Removes a folder that others write to, at one moment: what they write afterwards stays. If files were removed one by one,
-/// a job could end in the middle of that, and what it leaves for its next start would be removed too.
+/// Removes a folder that another process writes to, atomically, so that what it writes afterwards stays. If the files were
+/// removed one by one, a job could end in the middle, and its files for the next start would be removed too.
 fn remove_at_once(folder: &Path) {
     let aside = folder.with_extension("removed");
     std::fs::rename(folder, &aside).expect("a folder that can be moved");
-    std::fs::remove_dir_all(&aside).expect("nobody knows where it is now");
+    std::fs::remove_dir_all(&aside).expect("no other process uses it");
 }
 
 #[test]
@@ -75,7 +75,8 @@ INSERT INTO results SELECT n FROM numbers;
     assert!(said.contains(&format!("{}/job have vanished", checkpoints.display())), "{said}");
     let before = assert_gapless(&numbers_in(&out));
 
-    // Started again as it was, it may resume from what it has written since. Whatever it does, nothing comes twice.
+    // If the job is started again, it may resume from a checkpoint that it has written since. In any case nothing is
+    // there twice.
     let mut running = Running::start(Running::eddyline(), &job_file, &checkpoints, &log);
     if running.ended().success() {
         assert_eq!(assert_gapless(&numbers_in(&out)), rows);

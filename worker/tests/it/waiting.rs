@@ -1,4 +1,4 @@
-//! An outage is waited out, however long it takes: rows flow on as far as they can, and the status says why.
+//! A job waits out an outage of any length. Rows are processed as far as possible, and the status names the reason.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use eddyline_worker::coordinator::request::Request;
 use crate::memory_tables::MemoryTables;
 use crate::numbers::{ROWS, config, run, tables, try_run, until, until_read, visible};
 
-/// Runs a job, none of whose attempts may fail, while its storage breaks and is mended again. `place` is what the reason
-/// in its status names.
+/// Runs a job while its storage fails and recovers. None of its attempts may fail. The reason in its status must have
+/// the text `place`.
 async fn assert_waits_for(
     place: &str,
     tables: &MemoryTables,
@@ -69,7 +69,7 @@ async fn a_control_record_that_cannot_be_appended_fails_no_attempt() {
     std::fs::create_dir_all(checkpoints.join("numbers")).expect("a folder");
     std::fs::create_dir(&control).expect("a folder");
     std::fs::write(&no_folder, "").expect("a file");
-    // What the name leads to is exchanged in one step: no request meets half of it.
+    // The link is replaced atomically, so no request sees an intermediate state.
     let lead_to = |target: &std::path::Path| {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(target, &link).expect("a link");
@@ -102,7 +102,8 @@ async fn a_job_that_finds_nobody_at_its_start_waits_and_spends_no_restart_on_it(
     assert_eq!(visible(&tables), ROWS);
 }
 
-/// All on one thread: whoever holds it up while tables are opened keeps everybody else from being answered.
+/// The job and the test run on one thread. So an open that blocked the thread would keep all requests from being
+/// answered.
 #[tokio::test]
 async fn tables_that_take_their_time_to_open_hold_up_nobody() {
     let folder = tempfile::tempdir().expect("a temporary folder");

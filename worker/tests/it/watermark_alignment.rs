@@ -1,4 +1,4 @@
-//! Two sources whose event time passes at very different speeds, in one alignment group.
+//! Two sources in one alignment group whose event time advances at very different speeds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -10,15 +10,15 @@ use crate::running::Running;
 /// 2026-03-01 00:00:00, in seconds.
 const START: i64 = 1_772_323_200;
 const HOUR: i64 = 3_600;
-/// The slow source gives a row every 200 seconds of event time, and 50 of them a second.
+/// The slow source has a row every 200 seconds of event time and gives 50 rows per second.
 const SLOW_ROWS: i64 = 1_000;
 const SLOW_STEP: i64 = 200;
-/// The fast source gives a row a second, as fast as it is read, and begins so much later.
+/// The fast source has a row every second of event time and is read at full speed. It begins later.
 const FAST_ROWS: i64 = 100_000;
 const FAST_BEGIN: i64 = 20 * HOUR;
-/// How far a source may be ahead, in seconds.
+/// The maximum drift, in seconds.
 const DRIFT: i64 = 600;
-/// What one read may take.
+/// The most rows of one read.
 const READ_ROWS: i64 = 8_192;
 
 fn job(folder: &Path) -> String {
@@ -48,7 +48,7 @@ fn text(time: i64) -> String {
     chrono::DateTime::from_timestamp_secs(time).expect("a time").format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// Puts a file of times into a folder that is watched, at once.
+/// Moves a complete file of times into a watched folder.
 fn put(folder: &Path, name: &str, times: impl Iterator<Item = i64>) {
     let lines: String = times.map(|time| format!("{time}\n")).collect();
     let hidden = folder.join(format!(".{name}"));
@@ -56,13 +56,13 @@ fn put(folder: &Path, name: &str, times: impl Iterator<Item = i64>) {
     std::fs::rename(hidden, folder.join(name)).expect("a file");
 }
 
-/// What a job serves of its metrics.
+/// The metrics that a job serves.
 struct Metrics {
     port: u16,
 }
 
 impl Metrics {
-    /// The number behind the first line that begins with a name and has a label's text in it; 0 without one.
+    /// The value of the first line that begins with `name` and contains `label`. 0 if there is none.
     fn number(&self, name: &str, label: &str) -> i64 {
         let mut text = String::new();
         if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", self.port)) {
@@ -78,7 +78,7 @@ impl Metrics {
     }
 }
 
-/// The rows of the visible files: hour and count.
+/// The rows of the visible files: the count of each hour.
 fn results(folder: &Path) -> BTreeMap<String, i64> {
     let mut results = BTreeMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -106,12 +106,12 @@ fn a_source_whose_event_time_runs_ahead_waits_for_the_other_of_its_group_and_res
     let more = ["--metrics-addr", &address];
     let mut running = Running::start_with(Running::eddyline(), &job_file, &checkpoints, &log, &more);
 
-    // The slow one goes first: a source that has not said yet what time it is holds nobody back.
+    // The slow source starts first, because a source without a watermark does not hold back others.
     running.until("rows of the slow source", |_| metrics.rows_of("slow") > 0);
     put(&fast, "1", (0..FAST_ROWS).map(|row| START + FAST_BEGIN + row));
     let mut steps = BTreeSet::new();
     running.until("all rows of the fast source", |_| {
-        // In this order: the slow one may be further by now, and never further back.
+        // The fast source is asked first. The slow one may have advanced meanwhile, which only allows more.
         let (fast, slow) = (metrics.rows_of("fast"), metrics.rows_of("slow"));
         let reached = (slow * SLOW_STEP - FAST_BEGIN).max(0);
         let allowed = reached + DRIFT + 1 + READ_ROWS;
@@ -120,7 +120,7 @@ fn a_source_whose_event_time_runs_ahead_waits_for_the_other_of_its_group_and_res
         fast == FAST_ROWS
     });
     assert!(steps.len() > 5, "it advances step by step: {steps:?}");
-    // Behind all that is counted.
+    // This row is after all counted rows.
     put(&fast, "2", std::iter::once(START + 1000 * HOUR));
 
     let mut expected: BTreeMap<String, i64> = BTreeMap::new();
