@@ -61,7 +61,7 @@ pub struct Arguments {
 /// Runs the job until SIGTERM.
 ///
 /// # Errors
-/// When the mounted files cannot be used or an address cannot be bound. A job that cannot run is no error: the API says
+/// When the mounted files cannot be used or an address cannot be bound. A job that cannot run is not an error: the API says
 /// why.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

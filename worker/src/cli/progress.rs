@@ -204,7 +204,7 @@ pub fn summary(job: &str, totals: &Totals, elapsed: Duration) -> String {
     text
 }
 
-/// The text, cut to at most so many characters.
+/// The text, cut to at most this number of characters.
 fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

@@ -273,7 +273,7 @@ impl Running {
         Some(rounds::Event::SavepointRequested { stop: true })
     }
 
-    /// Cancels a stop, and the job resumes. A change of parallelism is not canceled, because it is no request to stop.
+    /// Cancels a stop, and the job resumes. A change of parallelism is not canceled, because it is not a request to stop.
     fn take_back_stop(&mut self, reason: &str) -> Option<rounds::Event> {
         let stop = self.stop.take_if(|stop| matches!(stop, Stop::With { .. }))?;
         warn!(reason, "the stop is canceled and the job keeps running");

@@ -14,7 +14,7 @@ use crate::diagnostics::{Diagnostic, Result, join};
 pub(crate) struct CreateTable {
     /// Its name.
     pub name: Vec<Ident>,
-    /// Whether an existing table of this name is no error.
+    /// `IF NOT EXISTS`: an existing table of this name is not an error.
     pub if_not_exists: bool,
     /// Its columns.
     pub columns: Vec<ColumnDefinition>,
@@ -123,7 +123,7 @@ pub(crate) enum LikeStrategy {
 pub(crate) struct CreateView {
     /// Its name.
     pub name: Vec<Ident>,
-    /// Whether an existing view of this name is no error.
+    /// `IF NOT EXISTS`: an existing view of this name is not an error.
     pub if_not_exists: bool,
     /// New names for its columns.
     pub columns: Vec<Ident>,

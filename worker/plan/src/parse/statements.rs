@@ -32,7 +32,7 @@ pub(crate) enum Statement {
 pub(crate) struct Drop {
     /// Whether it is a view.
     pub view: bool,
-    /// Whether an unknown name is no error.
+    /// `IF EXISTS`: an unknown name is not an error.
     pub if_exists: bool,
     /// The name of the table or view.
     pub name: Vec<Ident>,
