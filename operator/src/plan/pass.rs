@@ -111,8 +111,8 @@ impl<'a> Pass<'a> {
     /// The accepted spec, unless it was rolled back.
     pub fn wanted(&self) -> Option<&'a Accepted> {
         let accepted = self.verdict.accepted()?;
-        let is_taken_back = self.status.rolled_back.as_ref().is_some_and(|back| back.hash == accepted.hash);
-        (!is_taken_back).then_some(accepted)
+        let is_rolled_back = self.status.rolled_back.as_ref().is_some_and(|back| back.hash == accepted.hash);
+        (!is_rolled_back).then_some(accepted)
     }
 
     /// The accepted spec, if it needs a new revision.

@@ -299,7 +299,7 @@ fn a_job_that_cannot_start_is_looked_at_less_and_less_often() {
 }
 
 #[test]
-fn a_new_revision_gets_its_time_and_is_then_taken_back() {
+fn a_new_revision_is_rolled_back_after_its_deadline() {
     for (seconds, enabled, expected) in [
         (299, true, (Some(OperationKind::Upgrade), 2)),
         (300, true, (Some(OperationKind::Rollback), 3)),

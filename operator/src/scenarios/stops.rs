@@ -45,7 +45,7 @@ async fn a_stop_that_cannot_end_is_abandoned_after_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_change_that_is_taken_back_before_the_job_has_stopped_leaves_it_running() {
+async fn a_change_that_is_reverted_before_the_job_has_stopped_leaves_it_running() {
     for (change, back) in
         [(other_sql(), json!({"sql": testing::SQL})), (json!({"state": "Suspended"}), json!({"state": "Running"}))]
     {
@@ -70,7 +70,7 @@ async fn a_change_that_is_taken_back_before_the_job_has_stopped_leaves_it_runnin
 }
 
 #[tokio::test]
-async fn a_job_that_has_stopped_already_starts_again_when_the_change_is_taken_back() {
+async fn a_job_that_has_stopped_already_starts_again_when_the_change_is_reverted() {
     let mut scenario = Scenario::ready(|_| {}).await;
     scenario.world.edit("orders", &other_sql());
     scenario.passes(1).await;

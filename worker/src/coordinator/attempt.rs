@@ -165,7 +165,7 @@ struct Running {
     /// Savepoints of the checkpoint that is stored and not yet committed. They are complete when the checkpoint is.
     written: Written,
     /// The checkpoint that was in flight when a stop was canceled. A later stop does not end with its savepoint.
-    taken_back: Option<CheckpointId>,
+    canceled_stop: Option<CheckpointId>,
     /// The state that the job was stopped with, to continue with other slots.
     held: Option<HeldState>,
     /// The location of the savepoint that the job was stopped with.
@@ -204,7 +204,7 @@ pub async fn run(
         orders: Vec::new(),
         stop: None,
         written: Written::new(),
-        taken_back: None,
+        canceled_stop: None,
         held: None,
         stopped_with: None,
         undiscovered: attempt_sources,
@@ -259,7 +259,7 @@ impl Running {
                 self.orders.push(order);
                 return Some(rounds::Event::SavepointRequested { stop: false });
             }
-            Request::Resume => return self.take_back_stop("the stop was canceled before the savepoint was complete"),
+            Request::Resume => return self.cancel_stop("the stop was canceled before the savepoint was complete"),
             Request::Stop { savepoint, deadline } => Stop::With { order: savepoint, deadline },
             Request::Rescale { parallelism } => Stop::Rescale { parallelism, requested: Instant::now() },
         };
@@ -274,21 +274,21 @@ impl Running {
     }
 
     /// Cancels a stop, and the job resumes. A change of parallelism is not canceled, because it is not a request to stop.
-    fn take_back_stop(&mut self, reason: &str) -> Option<rounds::Event> {
+    fn cancel_stop(&mut self, reason: &str) -> Option<rounds::Event> {
         let stop = self.stop.take_if(|stop| matches!(stop, Stop::With { .. }))?;
         warn!(reason, "the stop is canceled and the job keeps running");
         if let Some(order) = stop.order() {
             self.attempt.status.savepoint_ended(&order.name, None, Err(reason.to_owned()));
         }
-        self.taken_back = self.rounds.in_flight();
+        self.canceled_stop = self.rounds.in_flight();
         self.attempt.status.enter(Phase::Running, None);
         self.send_to_sources(SourceCommand::Resume);
-        Some(rounds::Event::StopTakenBack { savepoint: !self.orders.is_empty() })
+        Some(rounds::Event::StopCanceled { savepoint: !self.orders.is_empty() })
     }
 
     fn tick(&mut self) -> Option<rounds::Event> {
         if self.stop.as_ref().is_some_and(|stop| stop.is_overdue(Instant::now())) {
-            return self.take_back_stop("the job did not stop within the time limit of the request");
+            return self.cancel_stop("the job did not stop within the time limit of the request");
         }
         Some(rounds::Event::Tick)
     }
@@ -364,7 +364,7 @@ impl Running {
             // checkpoint is complete.
             self.send_to_sources(SourceCommand::Resume);
             let again = rounds::Event::SavepointRequested { stop: true };
-            for event in [rounds::Event::StopTakenBack { savepoint: !self.orders.is_empty() }, again] {
+            for event in [rounds::Event::StopCanceled { savepoint: !self.orders.is_empty() }, again] {
                 let commands = self.rounds.step(event, self.started.elapsed());
                 debug_assert!(commands.is_empty(), "nothing else begins while a checkpoint is in progress");
             }
@@ -533,7 +533,7 @@ impl Running {
                 *result = Err(reason.clone());
             }
         }
-        if self.taken_back == Some(checkpoint) {
+        if self.canceled_stop == Some(checkpoint) {
             written.retain(|(order, _)| self.orders.contains(order));
         }
         self.orders.retain(|order| written.iter().all(|(done, _)| done != order));

@@ -44,7 +44,7 @@ pub enum Event {
         stop: bool,
     },
     /// A stop was canceled.
-    StopTakenBack {
+    StopCanceled {
         /// Whether somebody still waits for a savepoint.
         savepoint: bool,
     },
@@ -150,7 +150,7 @@ impl Rounds {
         let mut commands = Vec::new();
         match (event, self.phase) {
             (Event::SavepointRequested { stop }, _) => self.ask(stop),
-            (Event::StopTakenBack { savepoint }, _) => self.take_back_stop(savepoint),
+            (Event::StopCanceled { savepoint }, _) => self.cancel_stop(savepoint),
             (Event::TaskEnded, _) => self.tasks_ended += 1,
             (Event::Acknowledged(checkpoint), Phase::Aligning { barrier, since, acknowledged })
                 if checkpoint == barrier.checkpoint =>
@@ -214,7 +214,7 @@ impl Rounds {
     }
 
     /// Turns a stop that is in flight or requested into an ordinary checkpoint or savepoint.
-    fn take_back_stop(&mut self, savepoint: bool) {
+    fn cancel_stop(&mut self, savepoint: bool) {
         let stop = BarrierKind::Savepoint { stop: true };
         if self.savepoint == Some(stop) {
             self.savepoint = savepoint.then_some(BarrierKind::Savepoint { stop: false });
@@ -403,8 +403,8 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_that_is_taken_back_leaves_a_checkpoint_like_any_other() {
-        let resumed = Event::StopTakenBack { savepoint: false };
+    fn a_canceled_stop_leaves_a_checkpoint_like_any_other() {
+        let resumed = Event::StopCanceled { savepoint: false };
         for (events, commits) in [
             (vec![resumed, Event::Acknowledged(id(1)), Event::Stored(id(1)), Event::Committed(id(1))], 1),
             (vec![Event::Acknowledged(id(1)), resumed, Event::Stored(id(1)), Event::Committed(id(1))], 1),
@@ -421,7 +421,7 @@ mod tests {
         }
         let mut rounds = rounds(1);
         rounds.step(Event::SavepointRequested { stop: true }, SECOND);
-        rounds.step(Event::StopTakenBack { savepoint: true }, SECOND);
+        rounds.step(Event::StopCanceled { savepoint: true }, SECOND);
         let kept = barrier(1, BarrierKind::Savepoint { stop: false });
         assert_eq!(rounds.step(Event::Acknowledged(id(1)), SECOND), [Command::Store(kept)]);
     }

@@ -100,7 +100,7 @@ fn a_savepoint_of_the_same_name_from_before_is_not_what_a_job_is_stopped_with() 
 }
 
 /// Stops a job whose sink does not commit, has the stop canceled, and reads further rows.
-async fn taken_back(deadline: Option<Duration>) {
+async fn cancel_stop(deadline: Option<Duration>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tables = tables(10);
     tables.held_commits.store(true, Ordering::SeqCst);
@@ -132,13 +132,13 @@ async fn taken_back(deadline: Option<Duration>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_that_is_taken_back_lets_sources_read_on() {
-    taken_back(None).await;
+async fn a_canceled_stop_lets_sources_read_on() {
+    cancel_stop(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_that_does_not_end_in_its_time_is_taken_back_by_itself() {
-    taken_back(Some(Duration::from_millis(20))).await;
+async fn a_stop_that_exceeds_its_time_limit_is_canceled() {
+    cancel_stop(Some(Duration::from_millis(20))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
