@@ -145,7 +145,7 @@ impl Rounds {
         }
     }
 
-    /// The only place that decides about checkpoints.
+    /// Decides what to do after an event. Nothing else decides about checkpoints.
     pub fn step(&mut self, event: Event, now: Now) -> Vec<Command> {
         let mut commands = Vec::new();
         match (event, self.phase) {

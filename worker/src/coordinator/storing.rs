@@ -41,7 +41,7 @@ pub(super) enum StoreError {
 
 /// Everything that tasks have handed over for a checkpoint.
 pub(super) struct Parts {
-    /// Behind which it was handed over.
+    /// The barrier at which they were handed over.
     pub(super) barrier: Barrier,
     pub(super) frozen: Vec<(OperatorUid, SlotIndex, Frozen)>,
     pub(super) splits: BTreeMap<OperatorUid, Vec<serde_json::Value>>,

@@ -56,7 +56,7 @@ fn of_checkpoint(error: &eddyline_checkpoint::Error) -> Verdict {
 
 pub(super) fn of_connector(error: &eddyline_connectors::Error) -> Verdict {
     match error {
-        eddyline_connectors::Error::Unavailable { retryable: true, .. } => match storage_behind(error) {
+        eddyline_connectors::Error::Unavailable { retryable: true, .. } => match storage_error_of(error) {
             Some(storage) => of_checkpoint(storage),
             None if error.is_outage() => Verdict::Outage,
             None => Verdict::Failure,
@@ -65,8 +65,8 @@ pub(super) fn of_connector(error: &eddyline_connectors::Error) -> Verdict {
     }
 }
 
-/// The error of the checkpoint storage behind the error of a connector that has staged output there.
-fn storage_behind(error: &eddyline_connectors::Error) -> Option<&eddyline_checkpoint::Error> {
+/// The error of the checkpoint storage that caused the error of a connector. Connectors stage output there.
+fn storage_error_of(error: &eddyline_connectors::Error) -> Option<&eddyline_checkpoint::Error> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<eddyline_checkpoint::Error>() {
@@ -91,7 +91,7 @@ pub fn cause(error: &Error, graph: &JobGraph) -> FailureCause {
             | attempt::Error::Commit { sink: operator, source, .. }
             | attempt::Error::Discover { operator, source }
             | attempt::Error::Task(task::Error::Connector { operator, source }) => {
-                match (&**source, storage_behind(source)) {
+                match (&**source, storage_error_of(source)) {
                     (eddyline_connectors::Error::BadRecord { .. }, _) => FailureCause::Record,
                     (_, Some(error)) => cause_of_checkpoint(error),
                     (_, None) => cause_of_operator(graph, operator),
