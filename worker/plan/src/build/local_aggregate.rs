@@ -1,18 +1,18 @@
-//! The first phase of an aggregation, in front of its exchange.
+//! The first phase of a window aggregation, before its exchange.
 
 use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, WindowAggregate};
 use eddyline_stream::OperatorUid;
 
 use super::window;
 
-/// Puts a local aggregation in front of each exchange into an aggregation that can be computed in parts. It has no state, so a
-/// checkpoint fits a job with and without it.
+/// Adds a local aggregation before each exchange whose aggregation can have two phases. A local aggregation has no
+/// state, so a checkpoint fits a job with and without it.
 pub(super) fn add_to(graph: JobGraph) -> JobGraph {
     if !graph.settings.two_phase_aggregation {
         return graph;
     }
     let mut nodes: Vec<Node> = Vec::with_capacity(graph.nodes.len());
-    // Where the nodes of the graph are now.
+    // The new index of each node of the graph.
     let mut places: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     for mut node in graph.nodes {
         for edge in &mut node.inputs {
