@@ -8,30 +8,30 @@ use eddyline_stream::{Batch, Element, SplitId, Watermark};
 use super::WatermarkGenerator;
 use crate::Result;
 
-/// What a source sends for a batch.
+/// A part of what a source sends for a batch.
 #[derive(Debug)]
 pub enum Piece {
     /// Rows.
     Rows(Batch),
-    /// The watermark of a split has risen behind the rows before.
+    /// The watermark of a split has risen after the preceding rows.
     Watermark(SplitId, Watermark),
 }
 
-/// Makes the watermarks of splits whose rows come in common batches.
+/// Generates the watermarks of splits whose rows share batches.
 #[derive(Debug)]
 pub struct SplitGenerators {
-    /// `None` for a table without watermarks.
+    /// The watermark definition. `None` for a table without watermarks.
     spec: Option<WatermarkSpec>,
     generators: BTreeMap<SplitId, WatermarkGenerator>,
 }
 
 impl SplitGenerators {
-    /// For a table with these watermarks, if any; without splits.
+    /// Makes generators without any split.
     pub fn new(spec: Option<WatermarkSpec>) -> Self {
         Self { spec, generators: BTreeMap::new() }
     }
 
-    /// Whether there are watermarks at all.
+    /// Whether the table has watermarks.
     pub fn has_watermarks(&self) -> bool {
         self.spec.is_some()
     }
@@ -43,17 +43,18 @@ impl SplitGenerators {
         }
     }
 
-    /// Forgets a split.
+    /// Removes a split.
     pub fn remove(&mut self, split: &SplitId) {
         self.generators.remove(split);
     }
 
-    /// Takes the next rows of some splits: `parts` says whose they are, in order. If a split's own watermark makes none of
-    /// its rows late, the batch stays whole, and the watermarks follow behind it. Otherwise rows and watermarks come split by
-    /// split, as [`WatermarkGenerator::process`] cuts them. `now_ms` is the clock, in milliseconds since the epoch.
+    /// Processes a batch with the next rows of some splits. `parts` has the splits in order, with the number of rows of
+    /// each. If no split's own watermark makes one of its rows late, the batch stays whole and the watermarks follow
+    /// it. Otherwise rows and watermarks come split by split, cut as in [`WatermarkGenerator::process`]. `now_ms` is
+    /// the clock, in milliseconds since the epoch.
     ///
     /// # Errors
-    /// When the watermark expression fails on a row, or its columns are no timestamps.
+    /// When the watermark expression fails on a row, or its columns are not timestamps.
     pub fn process(&mut self, batch: Batch, parts: &[(SplitId, usize)], now_ms: i64) -> Result<Vec<Piece>> {
         let mut pieces = Vec::with_capacity(parts.len() + 1);
         let mut elements = Vec::new();
@@ -90,13 +91,13 @@ mod tests {
 
     use super::*;
 
-    /// Watermarks at the time of a row.
+    /// Watermarks that equal the time of a row.
     fn spec() -> WatermarkSpec {
         let time = Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true);
         WatermarkSpec { column: 0, expression: Expr::column(0, &time), delay_ms: Some(0), future_skew_max: None }
     }
 
-    /// What comes of rows with these times, of splits `a` and `b`.
+    /// The output for a batch with rows of these times of the splits `a` and `b`.
     fn pieces(spec: Option<WatermarkSpec>, a: &[i64], b: &[i64]) -> Vec<String> {
         let (a_split, b_split) = (SplitId::new("a"), SplitId::new("b"));
         let mut generators = SplitGenerators::new(spec);
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn rows_of_several_splits_stay_one_batch_with_the_watermarks_behind_it() {
-        // Those of `b` are behind those of `a`: each split has its own event time.
+        // The rows of `b` are older than those of `a` and not late, because each split has its own event time.
         assert_eq!(pieces(Some(spec()), &[7, 8], &[1, 2, 3]), ["[7, 8, 1, 2, 3]", "a at 8", "b at 3"]);
         assert_eq!(pieces(Some(spec()), &[7], &[]), ["[7]", "a at 7"]);
     }

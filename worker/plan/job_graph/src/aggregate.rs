@@ -76,10 +76,10 @@ pub struct AggregateCall {
 }
 
 impl AggregateCall {
-    /// Whether results of parts of the rows, merged in any order, give the result of all rows.
+    /// Whether the results of parts of the rows can be merged in any order to the result of all rows.
     pub fn is_mergeable(&self) -> bool {
         match self.function {
-            // An argument that repeats changes nothing.
+            // A repeated argument does not change the result.
             AggregateFunction::Min | AggregateFunction::Max => true,
             AggregateFunction::FirstValue | AggregateFunction::LastValue | AggregateFunction::ListAgg { .. } => false,
             _ => !self.distinct,

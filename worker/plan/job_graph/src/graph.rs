@@ -99,9 +99,9 @@ pub enum NodeKind {
     Calc(Calc),
     /// Adds window columns to every row, without state.
     WindowAssign(WindowAssign),
-    /// Aggregates the rows of a subtask in front of the exchange, for the [`NodeKind::WindowAggregate`] of the same
-    /// configuration behind it, which is its only receiver and merges the results. Keeps nothing over a barrier. Gives rows as
-    /// they are while their keys hardly repeat, so the columns are those of its input. A job in one slot runs without it.
+    /// Aggregates the rows of a subtask before the exchange. Its only receiver is the [`NodeKind::WindowAggregate`]
+    /// with the same configuration, which merges the results. It has no state at a barrier. While keys rarely repeat it
+    /// passes rows on unchanged, so its columns are those of its input. A job in one slot runs without it.
     LocalWindowAggregate(WindowAggregate),
     /// Aggregates per key and window.
     WindowAggregate(WindowAggregate),

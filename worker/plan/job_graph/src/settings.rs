@@ -32,7 +32,7 @@ pub struct Settings {
     pub reuse_sub_plans: bool,
     /// `table.optimizer.reuse-source-enabled`: all places that read a table share one source.
     pub reuse_sources: bool,
-    /// `table.optimizer.agg-phase-strategy`: subtasks aggregate their own rows in front of the exchange where they can.
+    /// `table.optimizer.agg-phase-strategy`: subtasks aggregate their own rows before the exchange, if possible.
     pub two_phase_aggregation: bool,
     /// `table.exec.sink.*-enforcer`.
     pub sink_constraints: SinkConstraints,

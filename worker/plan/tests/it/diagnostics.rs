@@ -1,13 +1,13 @@
-//! Scripts with something wrong in them: the message, and the exact place it points at.
+//! Scripts with errors: the message of each, and the exact place that it points to.
 //!
-//! In each script the place is marked: «like this».
+//! The place is marked in each script: «like this».
 
 use eddyline_plan::{PlanOptions, Script, plan};
 
-/// What the scripts can use; on one line, so that places below are in line 2 and after.
+/// The tables that the scripts use. They are on one line, so that the script begins at line 2.
 const TABLES: &str = "CREATE TABLE kv (k STRING, v INT, r ROW<a INT, b STRING>, ts TIMESTAMP(3), p AS PROCTIME(), WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'json'); CREATE TABLE plain (k STRING, ts TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'json'); CREATE TABLE out (a STRING) WITH ('connector' = 'print'); CREATE TABLE numbers (n INT) WITH ('connector' = 'print'); CREATE TABLE counts (s TIMESTAMP(3), n BIGINT) WITH ('connector' = 'print'); CREATE TABLE accounts (id BIGINT, owner STRING, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'debezium-json'); CREATE TABLE jsons (a STRING) WITH ('connector' = 'filesystem', 'path' = '/out', 'format' = 'json');\n";
 
-/// Script, message, and a part of the advice.
+/// The script, the message, and a part of the help.
 const CASES: &[(&str, &str, &str)] = &[
     // Changelogs.
     (

@@ -1,4 +1,4 @@
-//! EXPLAIN of whole scripts: what the planner makes of Flink SQL.
+//! EXPLAIN of whole scripts.
 
 use eddyline_plan::{PlanOptions, Script, explain, plan};
 
@@ -45,7 +45,7 @@ fn the_kinds_of_rows_are_shown_where_there_are_others_than_inserts() {
          INSERT INTO strings SELECT owner FROM accounts WHERE id > 1 UNION ALL SELECT `key` FROM kv;",
     );
     let modes: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("changelog: ")).collect();
-    // The two sources, the branches of the union, and what is behind it.
+    // The two sources, the branches of the union, and the operators after it.
     let all = "[I,UB,UA,D]";
     assert_eq!(modes, [all, "insert-only", all, "insert-only", all, all, all], "{text}");
 }
@@ -73,7 +73,7 @@ fn rows_are_aggregated_in_front_of_an_exchange_if_that_can_be_merged_and_is_want
     let strategy = |strategy: &str| format!("SET 'table.optimizer.agg-phase-strategy' = '{strategy}';");
     assert!(!is_local(&format!("{}{}", strategy("ONE_PHASE"), windows("COUNT(*)"))));
     assert!(is_local(&format!("{}{}", strategy("two_phase"), windows("COUNT(*)"))));
-    // The rows of the second level are where their key is: there is no exchange.
+    // The second level has the same key, so there is no exchange.
     let levels = "CREATE VIEW seconds AS
            SELECT `key`, COUNT(*) AS n, window_time AS wt FROM TABLE(TUMBLE(TABLE kv, DESCRIPTOR(ts), INTERVAL '10' SECOND))
            GROUP BY `key`, window_start, window_end, window_time;

@@ -1,4 +1,4 @@
-//! From a script to a job graph: plans, meanings and diagnostics.
+//! Tests of the planner: plans, meanings and diagnostics of scripts.
 
 mod diagnostics;
 mod explain;

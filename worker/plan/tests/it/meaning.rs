@@ -1,5 +1,5 @@
-//! What operators with state compute, as the planner states it: equal for queries that compute the same, readable where
-//! they do not.
+//! The meanings of operators with state. They are equal for queries that compute the same, and readable where they
+//! differ.
 
 use eddyline_plan::{PlanOptions, Script, objection_to_state, plan};
 

@@ -1,10 +1,10 @@
-//! The stages of the planner use each other in one direction.
+//! Checks that each stage of the planner uses only earlier stages.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each stage, and those that it may use.
+/// Each stage, and the stages that it may use.
 const STAGES: [(&str, &[&str]); 5] = [
     ("parse", &[]),
     ("bind", &["parse"]),
@@ -13,21 +13,21 @@ const STAGES: [(&str, &[&str]); 5] = [
     ("explain", &[]),
 ];
 
-/// What all stages may use: it uses no stage.
-const FLOOR: [&str; 3] = ["diagnostics", "duration", "suggestion"];
+/// The modules that all stages may use. They use no stage.
+const SHARED_MODULES: [&str; 3] = ["diagnostics", "duration", "suggestion"];
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// The file of a module, and those below it.
+/// The file of a module, and the files below it.
 fn files(module: &str) -> Vec<PathBuf> {
     let folder = fs::read_dir(source().join(module)).into_iter().flatten();
     let below = folder.map(|entry| entry.expect("an entry of a folder").path());
     below.chain([source().join(format!("{module}.rs"))]).collect()
 }
 
-/// The modules of the crate that a file names, the root's own items left out.
+/// The modules of the crate that a file uses, without items of the crate's root.
 fn modules_used(file: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -44,7 +44,7 @@ fn a_stage_uses_only_those_before_it() {
     for (stage, allowed) in STAGES {
         for file in files(stage) {
             for module in modules_used(&file) {
-                let is_allowed = FLOOR.contains(&module.as_str()) || allowed.contains(&module.as_str());
+                let is_allowed = SHARED_MODULES.contains(&module.as_str()) || allowed.contains(&module.as_str());
                 assert!(is_allowed || module == stage, "{} uses {module}", file.display());
             }
         }
@@ -53,9 +53,9 @@ fn a_stage_uses_only_those_before_it() {
 
 #[test]
 fn what_all_stages_share_uses_no_stage() {
-    for module in FLOOR {
+    for module in SHARED_MODULES {
         for used in files(module).iter().flat_map(|file| modules_used(file)) {
-            assert!(FLOOR.contains(&used.as_str()), "{module} uses {used}");
+            assert!(SHARED_MODULES.contains(&used.as_str()), "{module} uses {used}");
         }
     }
 }
@@ -67,6 +67,6 @@ fn every_module_belongs_to_a_stage_or_to_what_they_share() {
         let path = entry.expect("an entry of a folder").path();
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
         let is_stage = STAGES.iter().any(|(stage, _)| *stage == name);
-        assert!(is_stage || FLOOR.contains(&name.as_str()) || roots.contains(&name.as_str()), "{name}");
+        assert!(is_stage || SHARED_MODULES.contains(&name.as_str()) || roots.contains(&name.as_str()), "{name}");
     }
 }

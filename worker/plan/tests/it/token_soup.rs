@@ -1,4 +1,4 @@
-//! Whatever the text, planning gives a plan or errors with a place in it, and never panics.
+//! Planning of arbitrary text gives a plan, or errors with a place in the text, and never panics.
 
 use eddyline_plan::{Diagnostics, PlanOptions, Script, explain, plan};
 use proptest::prelude::*;
@@ -163,7 +163,7 @@ const TABLES: &str = "CREATE TABLE kv (k STRING, v INT, r ROW<a INT, b STRING>, 
   WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' = 'filesystem', 'path' = '/in', 'format' = 'json');
 CREATE TABLE out (a STRING) WITH ('connector' = 'print');\n";
 
-/// What the tests ask of any text.
+/// Plans a text and checks the result.
 fn check(text: String) -> Result<(), TestCaseError> {
     let script = Script { name: "soup.sql".to_owned(), text };
     match plan(&script, &PlanOptions::default()) {
@@ -180,7 +180,7 @@ fn check(text: String) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Expressions that have a meaning often: they come further than the grammar.
+/// Expressions that are often valid, so they get further than the parser.
 fn expression() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
         "k",
