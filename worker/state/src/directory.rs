@@ -1,12 +1,12 @@
-//! From key hash to group: open addressing over 8-byte buckets, eight to a cache line.
+//! Finds the group of a key hash, by open addressing over buckets of 8 bytes. A cache line has eight of them.
 //!
-//! The bucket is chosen by the low bits of the hash; the top bits choose the key group, so all keys of one slot share
-//! them. A bucket has a tag of 32 bits from the middle of the hash: two keys of one tag in one bucket are so rare that
-//! comparing their packed rows in vain costs less than the memory of whole hashes.
+//! The low bits of the hash select the bucket. The top bits select the key group, so all keys of a slot share them. A
+//! bucket has a tag of 32 bits from the middle of the hash. Two keys with the same tag in the same bucket are so rare
+//! that an unnecessary comparison of their packed rows costs less than the memory of whole hashes.
 
 use crate::prefetch::prefetch;
 
-/// No group: an empty bucket, or a key that is not in the table.
+/// No group: the bucket is empty, or the key is not in the table.
 pub(crate) const NONE: u32 = u32::MAX;
 
 const BUCKETS_MIN: usize = 16;
@@ -25,7 +25,7 @@ fn tag_of(hash: u64) -> u32 {
     (hash >> 24) as u32
 }
 
-/// The buckets. Their number is a power of two, and at least three eighths of them are empty.
+/// A hash table of groups. The number of buckets is a power of two, and at least three eighths of them are empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
     buckets: Vec<Bucket>,
@@ -33,13 +33,13 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// The first group that may have this hash, or [`NONE`]. The caller compares the keys.
+    /// The first group that may have this hash, or [`NONE`]. The caller must compare the keys.
     #[inline(always)]
     pub(crate) fn candidate(&self, hash: u64) -> u32 {
         self.find(hash, |_| true)
     }
 
-    /// The group with the tag of this hash for which `is_key` holds, or [`NONE`].
+    /// The group with the tag of this hash that `is_key` accepts, or [`NONE`].
     #[inline(always)]
     pub(crate) fn find(&self, hash: u64, mut is_key: impl FnMut(u32) -> bool) -> u32 {
         if self.buckets.is_empty() {
@@ -63,7 +63,7 @@ impl Directory {
         prefetch(&self.buckets, hash as usize & self.buckets.len().wrapping_sub(1));
     }
 
-    /// Adds a group that is not in the directory yet. `hashes` are those of all groups, in order, the new one last.
+    /// Adds a group that is not in the directory. `hashes` has the hashes of all groups in order, the new one last.
     pub(crate) fn insert(&mut self, group: u32, hashes: &[u64]) {
         if (self.used + 1) * 8 > self.buckets.len() * 5 {
             self.rebuild(hashes, (self.buckets.len() * 2).max(BUCKETS_MIN));
@@ -72,8 +72,8 @@ impl Directory {
         }
     }
 
-    /// Removes all groups. A directory that was mostly empty gives its memory back, so that one large window does not
-    /// make all small ones after it slow.
+    /// Removes all groups. A directory that is mostly empty releases its memory, so that one large window does not slow
+    /// down all small windows after it.
     pub(crate) fn clear(&mut self) {
         if self.used * 8 < self.buckets.len() && self.buckets.len() > 1024 {
             self.buckets = Vec::new();
@@ -83,7 +83,7 @@ impl Directory {
         self.used = 0;
     }
 
-    /// Bytes held.
+    /// The size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.buckets.capacity() * size_of::<Bucket>()
     }

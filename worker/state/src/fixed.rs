@@ -1,4 +1,4 @@
-//! Values of fixed width as `i64` images: one form for keys, minima, first values and distinct sets of all small types.
+//! Values of fixed width as `i64` images. Keys, minima, first values and distinct sets of all small types use them.
 //!
 //! Images keep the order of the values. Floats are ordered as by Java's `Double.compare`: `-0.0` before `0.0`, and one
 //! NaN after everything.
@@ -13,7 +13,7 @@ use arrow::datatypes::{
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
 };
 
-/// How many bytes an image needs, or `None` for types that have no image (strings, decimals, nested types).
+/// The number of bytes of an image. `None` for types without images: strings, decimals, nested types.
 pub fn width(data_type: &DataType) -> Option<usize> {
     Some(match data_type {
         DataType::Boolean | DataType::Int8 => 1,
@@ -41,7 +41,7 @@ pub fn f64_of_image(image: i64) -> f64 {
     f64::from_bits((image ^ (((image >> 63) as u64) >> 1) as i64) as u64)
 }
 
-/// The images of a column; those of NULL rows mean nothing. `None` if the type has no [`width`].
+/// The images of a column. Those of NULL rows are undefined. `None` if the type has no [`width`].
 pub fn images(column: &dyn Array) -> Option<Cow<'_, [i64]>> {
     Some(match column.data_type() {
         DataType::Boolean => column.as_boolean().values().iter().map(i64::from).collect::<Vec<_>>().into(),
@@ -69,7 +69,7 @@ pub fn images(column: &dyn Array) -> Option<Cow<'_, [i64]>> {
 /// The column that has these images.
 ///
 /// # Panics
-/// When the type has no [`width`]; callers have asked for it before they made images.
+/// When the type has no [`width`]. Callers check that before they make images.
 pub fn column(images: Vec<i64>, nulls: Option<NullBuffer>, data_type: &DataType) -> ArrayRef {
     match data_type {
         DataType::Boolean => Arc::new(BooleanArray::new(images.iter().map(|image| *image != 0).collect(), nulls)),

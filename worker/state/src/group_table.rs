@@ -1,11 +1,11 @@
 //! Groups of rows with equal keys, each with one packed row of accumulators.
 //!
-//! A lookup of many keys runs in two passes over a block of rows, so that cache misses overlap: the first finds the
-//! bucket of every row by its hash and starts loading the packed row of the group, the second compares keys and adds the
-//! groups that are new. Keys are compared in the packed rows, next to the accumulators that are needed anyway.
+//! A lookup of many keys makes two passes over a block of rows, so that cache misses overlap. The first pass finds the
+//! bucket of every row by its hash and starts loading the packed row of the group. The second one compares keys and
+//! adds new groups. Keys are compared in the packed rows, next to the accumulators that are needed anyway.
 //!
-//! Groups are numbered from 0 in order of first arrival. Invariants: the packed rows and the directory have an entry for
-//! every group; a group is never removed alone, only all together.
+//! Groups are numbered from 0 in order of first arrival. Invariants: the packed rows and the directory have an entry
+//! for every group. A group is never removed alone, but only together with all others.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use crate::keys::Keys;
 use crate::packed_rows::{Form, INLINE_MAX, PackedRows, view_of};
 use crate::prefetch::prefetch;
 
-/// Up to so many groups a table stays in the second-level cache: 16 bytes of directory and a packed row each.
+/// The most groups of a table that fits in the second-level cache. Each has 16 bytes of directory and a packed row.
 const CACHED_GROUPS: usize = 8 * 1024;
-/// How far ahead of the lookup buckets are loaded, in rows.
+/// The number of rows by which the loading of buckets is ahead of the lookup.
 const AHEAD: usize = 12;
 
 /// Packed rows by key.
@@ -31,12 +31,12 @@ pub struct GroupTable {
     initial: Box<[u64]>,
     // Changing.
     directory: Directory,
-    /// Shared with what has been frozen; copied by the first change after it.
+    /// Shared with frozen state. The first change after a freeze copies it.
     packed: Arc<PackedRows>,
 }
 
 impl GroupTable {
-    /// An empty table for keys of these types. `initial` are the accumulators of a new group.
+    /// Makes an empty table for keys of these types. `initial` has the accumulators of a new group.
     ///
     /// # Errors
     /// When a type cannot be a key.
@@ -44,8 +44,8 @@ impl GroupTable {
         Ok(Self::of_form(Form::of(key_types)?, initial))
     }
 
-    /// An empty table whose keys are bytes that only the caller understands; they come as [`Keys::Encoded`] and are read
-    /// with [`PackedRows::key_bytes`].
+    /// Makes an empty table whose keys are bytes in a format of the caller. They are given as [`Keys::Encoded`] and
+    /// read with [`PackedRows::key_bytes`].
     pub fn of_bytes(initial: &[u64]) -> Self {
         Self::of_form(Form::Opaque, initial)
     }
@@ -55,7 +55,7 @@ impl GroupTable {
         Self { initial: initial.into(), directory: Directory::default(), packed }
     }
 
-    /// How many groups there are.
+    /// The number of groups.
     pub fn len(&self) -> usize {
         self.packed.len()
     }
@@ -65,7 +65,7 @@ impl GroupTable {
         self.packed.is_empty()
     }
 
-    /// Removes all groups and keeps the memory for the next ones, unless most of it was not used.
+    /// Removes all groups. Keeps the memory for the next ones unless most of it was unused.
     pub fn clear(&mut self) {
         self.directory.clear();
         match Arc::get_mut(&mut self.packed) {
@@ -74,30 +74,31 @@ impl GroupTable {
         }
     }
 
-    /// Bytes held, used or not.
+    /// The allocated bytes, used or not.
     pub fn bytes(&self) -> usize {
         self.directory.bytes() + self.packed.bytes()
     }
 
-    /// The groups, to read.
+    /// The groups, for reading.
     pub fn packed(&self) -> &PackedRows {
         &self.packed
     }
 
-    /// The groups as they are now. Takes no time: what changes the table afterwards changes a copy, if these are still held.
+    /// The groups at this moment. This takes no time: a later change copies the rows if the returned ones still exist.
     pub fn freeze(&self) -> Arc<PackedRows> {
         Arc::clone(&self.packed)
     }
 
-    /// All packed rows, for updates: the words; how many make one row; where in a row the accumulators begin.
+    /// All packed rows, for updates: the words, the number of words of a row, and the index of the accumulators in a
+    /// row.
     pub fn rows_mut(&mut self) -> (&mut [u64], usize, usize) {
         let PackedRows { words, stride, key_words, .. } = Arc::make_mut(&mut self.packed);
         (words, *stride, *key_words)
     }
 
-    /// Appends to `groups` the group of each of these rows; keys that are new become groups.
+    /// Appends the group of each of these rows to `groups`. New keys become new groups.
     ///
-    /// `keys` and `hashes` are those of the whole batch. The keys must have the form that this table's types have.
+    /// `keys` and `hashes` are those of the whole batch. The keys must have the form that the table's types require.
     pub fn find_or_insert(&mut self, keys: &Keys<'_>, hashes: &[u64], rows: Range<usize>, groups: &mut Vec<u32>) {
         let mut finder = self.finder();
         match keys {
@@ -137,7 +138,8 @@ impl GroupTable {
         }
     }
 
-    /// Appends to `groups` this table's group for each of the groups `of_other` in another table with the same key types.
+    /// Appends to `groups` this table's group for each of the groups `of_other` of another table with the same key
+    /// types. New keys become new groups.
     pub fn adopt(&mut self, other: &PackedRows, of_other: &[u32], groups: &mut Vec<u32>) {
         let mut finder = self.finder();
         let start = groups.len();
@@ -162,7 +164,7 @@ impl GroupTable {
     }
 }
 
-/// A table whose packed rows can be changed.
+/// The parts of a table during a lookup that may add groups.
 struct Finder<'a> {
     initial: &'a [u64],
     directory: &'a mut Directory,
@@ -170,7 +172,7 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// The first group with this hash, whose packed row begins to be loaded.
+    /// The first group that may have this hash. Starts loading its packed row.
     #[inline(always)]
     fn candidate(&self, hash: u64) -> u32 {
         let candidate = self.directory.candidate(hash);
@@ -185,7 +187,7 @@ impl Finder<'_> {
         let start = groups.len();
         groups.reserve(rows.len());
         if self.packed.len() <= CACHED_GROUPS {
-            // What is in the cache need not be asked for early.
+            // A small table is in the cache, so nothing is loaded ahead.
             let directory = &*self.directory;
             groups.extend(hashes[rows.clone()].iter().map(|hash| directory.candidate(*hash)));
         } else {
@@ -223,10 +225,10 @@ impl Finder<'_> {
     }
 }
 
-/// Keys of rows that are looked up.
+/// The keys of rows that are looked up.
 trait RowKeys {
     fn is_null(&self, row: usize) -> bool;
-    /// Whether the key of `group` is that of `row`.
+    /// Whether `group` has the key of `row`.
     fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool;
     /// Appends the key's words to the packed rows.
     fn store(&self, table: &mut PackedRows, row: usize);
@@ -310,7 +312,7 @@ impl<S: Fn(usize) -> (usize, usize), N: Fn(usize) -> bool> RowKeys for ByteKeys<
     }
 }
 
-/// The keys of another table's groups.
+/// The keys of another table's groups, as keys to look up.
 struct StoredKeys<'a> {
     of: &'a PackedRows,
 }

@@ -1,7 +1,8 @@
-//! Several key columns as one run of bytes: equal keys have equal bytes, and the columns can be read back.
+//! Encodes several key columns as bytes. Equal keys have equal bytes, and the columns can be decoded.
 //!
-//! A bitmap of NULLs, then the values that are not NULL in order of columns: images of fixed-width values in their width,
-//! decimals in 16 bytes, strings with their length in four bytes before them. All little-endian.
+//! A key is a bitmap of NULLs, and then the values that are not NULL in the order of the columns. Fixed-width values
+//! are images in their width, decimals have 16 bytes, and strings follow their length in four bytes. All are
+//! little-endian.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use eddyline_stream::key_hash::UnsupportedKey;
 use crate::strings::Strings;
 use crate::{fixed, keys};
 
-/// How one column is written.
+/// The encoding of one column.
 #[derive(Clone, Debug)]
 enum Form {
     Fixed(usize),
@@ -23,7 +24,7 @@ enum Form {
     Bytes,
 }
 
-/// How rows of these columns are written.
+/// The encoding of rows with these columns.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyEncoding {
     columns: Vec<(Form, DataType)>,
@@ -47,7 +48,7 @@ impl KeyEncoding {
         Ok(Self { bitmap_bytes: columns.len().div_ceil(8), columns })
     }
 
-    /// Writes rows one behind the other. Row `i` is `bytes[offsets[i]..offsets[i + 1]]`.
+    /// Encodes rows one after the other. Row `i` is `bytes[offsets[i]..offsets[i + 1]]`.
     pub(crate) fn encode(&self, columns: &[&dyn Array], num_rows: usize) -> (Vec<usize>, Vec<u8>) {
         let mut lengths = vec![self.bitmap_bytes; num_rows];
         for ((form, _), column) in self.columns.iter().zip(columns) {
@@ -73,7 +74,7 @@ impl KeyEncoding {
         (offsets, bytes)
     }
 
-    /// Reads columns back. `row(i)` is the bytes of the i-th of `num_rows` rows.
+    /// Decodes columns. `row(i)` gives the bytes of the i-th of `num_rows` rows.
     pub(crate) fn decode<'a>(
         &self,
         num_rows: usize,
@@ -119,7 +120,7 @@ impl KeyEncoding {
 fn read_image(bytes: &[u8]) -> i64 {
     let mut word = [0u8; 8];
     word[..bytes.len()].copy_from_slice(bytes);
-    // Sign-extends: images narrower than a word are signed.
+    // The image is sign-extended, because images narrower than a word are signed.
     let unused = 64 - 8 * bytes.len() as u32;
     (i64::from_le_bytes(word) << unused) >> unused
 }

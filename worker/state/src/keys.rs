@@ -13,7 +13,7 @@ use crate::key_encoding::KeyEncoding;
 /// The keys of the rows of a batch.
 #[derive(Debug)]
 pub enum Keys<'a> {
-    /// No key columns: all rows are one group.
+    /// There are no key columns, so all rows are one group.
     Global,
     /// One column of fixed width, as [images](fixed).
     Fixed {
@@ -31,7 +31,7 @@ pub enum Keys<'a> {
         /// Which rows are NULL.
         nulls: Option<&'a NullBuffer>,
     },
-    /// One column of strings as a dictionary: each entry is looked up once.
+    /// One column of strings as a dictionary. Each entry is looked up once.
     Dictionary {
         /// The entry of each row.
         indices: &'a [i32],
@@ -42,7 +42,7 @@ pub enum Keys<'a> {
         /// All entries.
         bytes: &'a [u8],
     },
-    /// Several columns, or any other form, written as bytes; NULLs are part of them.
+    /// Several columns, or a column of any other type, encoded as bytes. They include NULLs.
     Encoded {
         /// Row `i` is `bytes[offsets[i]..offsets[i + 1]]`.
         offsets: Vec<usize>,
@@ -52,8 +52,8 @@ pub enum Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// How many rows are best looked up in one call, so that what is loaded is still in the cache when accumulators are
-    /// updated. Dictionaries take a whole batch.
+    /// The best number of rows for one lookup: loaded rows are still in the cache when their accumulators are updated.
+    /// For a dictionary it is the whole batch.
     pub fn block_rows(&self) -> usize {
         if matches!(self, Keys::Dictionary { .. }) { usize::MAX } else { 1024 }
     }
@@ -116,7 +116,7 @@ fn without_dictionary(column: &dyn Array) -> Result<Option<arrow::array::ArrayRe
     }
 }
 
-/// Images of a key column: like [`fixed::images`], but `-0.0` and `0.0` are one key.
+/// The images of a key column. Unlike in [`fixed::images`], `-0.0` and `0.0` are one key.
 ///
 /// # Panics
 /// When the type has no [`fixed::width`].

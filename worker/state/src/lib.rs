@@ -1,13 +1,14 @@
-//! Keyed state: how operators keep it, and the form in which it leaves and enters them.
+//! Keyed state: the data structures of operators, and the form in which checkpoints and restores exchange it.
 //!
-//! [`GroupTable`] holds one packed row of accumulators for every distinct key it has seen. What the accumulators mean is
-//! the operator's business; this crate finds the row of a key.
+//! [`GroupTable`] has one packed row of accumulators for every distinct key. This crate finds the row of a key. The
+//! operator defines what the accumulators mean.
 //!
-//! [`Frozen`] is the state of a subtask at a barrier, shared rather than copied. Gathered, it is a [`Snapshot`]: one subtask's
-//! part of a checkpoint, and also what a subtask restores from. Operators give and take whole rows with their key hashes.
-//! The `checkpoint` crate decides how rows become files, and which rows a subtask gets after a change of parallelism.
+//! [`Frozen`] is the state of a subtask at a barrier. It is shared and not copied. Gathered, it is a [`Snapshot`]: the
+//! subtask's part of a checkpoint. A subtask also restores from a `Snapshot`. Operators hand over and restore whole
+//! rows with their key hashes. The `checkpoint` crate decides how rows are stored in files, and which rows a subtask
+//! restores after a change of parallelism.
 //!
-//! A [`Meaning`] says which computation state belongs to, and whether another query can restore it.
+//! A [`Meaning`] describes the computation that state belongs to, and so whether another query can restore it.
 
 mod directory;
 pub mod fixed;

@@ -1,9 +1,9 @@
-//! What state means: the computation that an operator's state belongs to, and whether another query can restore it.
+//! Meanings: the computation that an operator's state belongs to, and whether another query can restore it.
 //!
-//! State belongs to a computation, not to a name or to a place in a script. Each operator with state states its
-//! [`Meaning`] in a canonical form, which checkpoints keep beside the state. [`compare`] finds for each operator of a job
-//! the recorded one that computes the same, and says readably what differs where there is none. It is pure, so that the
-//! controller can ask before it stops anything and gets the answer that a restore would give.
+//! State belongs to a computation, and not to a name or to a place in a script. Each operator with state has a
+//! [`Meaning`] in a canonical form, which checkpoints record beside the state. [`compare`] finds for each operator of a
+//! job the recorded operator that computes the same. If there is none, it describes the difference to people. It is
+//! pure, so the controller can call it before it stops a job, and gets the same answer as a restore.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,15 +11,15 @@ use std::fmt;
 use eddyline_stream::OperatorUid;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The kind of a source: an operator whose state are positions in what it reads.
+/// The kind of a source: its state is a set of positions in its input.
 pub const SOURCE: &str = "source";
 
 /// What an operator with state computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meaning {
-    /// What it is, such as `window-aggregate`.
+    /// The kind of operator, such as `window-aggregate`.
     pub kind: String,
-    /// What it computes, one aspect after the other.
+    /// The computation, one aspect after the other.
     pub facts: Vec<Fact>,
     /// The sources that its rows come from.
     pub sources: Vec<OperatorUid>,
@@ -28,26 +28,26 @@ pub struct Meaning {
 /// One aspect of a meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// What it is about, such as `window` or `keys`.
+    /// The name of the aspect, such as `window` or `keys`.
     pub aspect: String,
-    /// What is said about it.
+    /// The values of the aspect.
     pub values: Vec<String>,
-    /// How the values may differ from those that the state was made with.
+    /// How the values may differ from the recorded ones.
     pub rule: Rule,
 }
 
-/// How the values of a fact may differ from the recorded ones while the state stays valid. Decided by the job that
-/// restores; not recorded.
+/// How the values of a fact may differ from the recorded ones while the state stays valid. The job that restores
+/// decides this. It is not recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rule {
-    /// Not at all.
+    /// They must be the same.
     #[default]
     Same,
-    /// In order.
+    /// They may have another order.
     AnyOrder,
-    /// In order, and some may be gone: what was kept for them is left behind.
+    /// They may have another order, and some may be missing. The state of missing ones is dropped.
     Fewer,
-    /// As long as one is in both.
+    /// At least one value must be the same.
     OneInCommon,
 }
 
@@ -62,7 +62,7 @@ impl Fact {
         Self { aspect: aspect.to_owned(), values, rule }
     }
 
-    /// The values in an order that does not depend on the query where their order means nothing.
+    /// The values. If their order has no meaning they are sorted, so that they do not depend on the query.
     fn canonical(&self) -> Vec<&str> {
         let mut values: Vec<&str> = self.values.iter().map(String::as_str).collect();
         if self.rule != Rule::Same {
@@ -73,7 +73,8 @@ impl Fact {
 }
 
 impl Meaning {
-    /// A short name of exactly this computation: the same in every process and release that spells meanings the same way.
+    /// A short name of exactly this computation. It is the same in every process and release with the same form of
+    /// meanings.
     pub fn digest(&self) -> String {
         let mut text = self.kind.clone();
         for fact in &self.facts {
@@ -87,13 +88,13 @@ impl Meaning {
         short_digest(&text)
     }
 
-    /// Whether nothing that the other has kept would be left behind.
+    /// Whether a restore would drop no part of the recorded state.
     fn says_as_much_as(&self, recorded: &Meaning) -> bool {
         let values = |meaning: &Meaning| meaning.facts.iter().map(|fact| fact.values.len()).sum::<usize>();
         values(self) == values(recorded)
     }
 
-    /// Whether both were recorded of the same computation over the rows of the same sources.
+    /// Whether both describe the same computation over the same sources.
     fn is_as(&self, other: &Meaning) -> bool {
         // Rules are not recorded.
         let facts = |meaning: &'_ Meaning| -> Vec<(String, Vec<String>)> {
@@ -102,7 +103,7 @@ impl Meaning {
         self.kind == other.kind && facts(self) == facts(other) && self.sources == other.sources
     }
 
-    /// How state with the meaning `recorded` differs from this one. Empty if it can be restored.
+    /// The differences of the recorded meaning of state from this one. Empty if the state can be restored.
     pub fn differences(&self, recorded: &Meaning) -> Vec<Difference> {
         if self.kind != recorded.kind {
             let (recorded, job) = (recorded.kind.clone(), self.kind.clone());
@@ -122,7 +123,7 @@ impl Meaning {
     }
 }
 
-/// Eight hexadecimal digits that stand for a text.
+/// A digest of a text, as eight hexadecimal digits.
 pub fn short_digest(text: &str) -> String {
     format!("{:08x}", xxh3_64(text.as_bytes()) >> 32)
 }
@@ -145,7 +146,7 @@ fn difference(aspect: &str, rule: Rule, recorded: &[String], job: &[String]) -> 
         Rule::AnyOrder if gone.is_empty() && new.is_empty() => return None,
         Rule::Fewer if new.is_empty() => return None,
         Rule::OneInCommon if gone.len() < recorded.len() || recorded == job => return None,
-        // What is in both is not worth a word, unless only the order differs.
+        // Values that are in both are listed only if nothing but the order differs.
         Rule::Same if gone.is_empty() && new.is_empty() => (recorded.to_vec(), job.to_vec()),
         Rule::Same | Rule::AnyOrder | Rule::Fewer => (gone, new),
         Rule::OneInCommon => (recorded.to_vec(), job.to_vec()),
@@ -154,14 +155,14 @@ fn difference(aspect: &str, rule: Rule, recorded: &[String], job: &[String]) -> 
     Some(Difference { aspect: aspect.to_owned(), recorded: listed(before), job: listed(after) })
 }
 
-/// An aspect in which two meanings differ, as a person reads it.
+/// An aspect in which two meanings differ, as text for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The aspect.
     pub aspect: String,
-    /// What the state was made with.
+    /// The recorded values.
     pub recorded: String,
-    /// What the job has now.
+    /// The values of the job.
     pub job: String,
 }
 
@@ -174,9 +175,9 @@ impl fmt::Display for Difference {
 /// State that no operator of the job can restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The operator that the state was recorded of.
+    /// The operator of the checkpoint.
     pub recorded: OperatorUid,
-    /// The operator of the job that is most like it, and what it differs in; `None` if there is nothing like it.
+    /// The most similar operator of the job, and the differences. `None` if no operator is of the same kind.
     pub nearest: Option<(OperatorUid, Vec<Difference>)>,
 }
 
@@ -192,25 +193,25 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Which state each operator of a job restores.
+/// The state that each operator of a job restores.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// For each operator of the job that has state: the operator it was recorded of.
+    /// The recorded operator of each operator of the job that restores state.
     pub restored: BTreeMap<OperatorUid, OperatorUid>,
-    /// State that no operator can restore, in the order of its operators.
+    /// State that no operator can restore, in the order of the recorded operators.
     pub refusals: Vec<Refusal>,
     /// Operators of the job that start empty.
     pub added: Vec<OperatorUid>,
 }
 
 impl Comparison {
-    /// What cannot be restored and may not be left behind either.
+    /// The state that cannot be restored and must not be dropped.
     pub fn refused<'a>(&'a self, may_be_left: &'a BTreeSet<OperatorUid>) -> impl Iterator<Item = &'a Refusal> {
         self.refusals.iter().filter(|refusal| !may_be_left.contains(&refusal.recorded))
     }
 }
 
-/// What can be done about state of these operators that fits nobody.
+/// Describes what a user can do about state of these operators that no operator of the job can restore.
 pub fn ways_out<'a>(operators: impl IntoIterator<Item = &'a OperatorUid>) -> String {
     let unique: BTreeSet<&OperatorUid> = operators.into_iter().collect();
     let names: Vec<&str> = unique.into_iter().map(OperatorUid::as_str).collect();
@@ -227,12 +228,13 @@ pub fn ways_out<'a>(operators: impl IntoIterator<Item = &'a OperatorUid>) -> Str
 /// An operator and what it computes.
 pub type Operator = (OperatorUid, Meaning);
 
-/// Finds for each operator of a job the recorded one whose state it can restore. Operators that compute the same are
-/// distinguished by their names first, then by their order.
+/// Finds for each operator of a job the recorded operator whose state it can restore. Operators that compute the same
+/// are distinguished first by their names and then by their order.
 ///
-/// Operators that compute the same have the same state, so how many there are does not matter: one that is left restores
-/// what another restores too, and recorded state that is there twice is needed once. Of sources that holds for those of one
-/// table that is read more often than before: each of several has positions of its own.
+/// Operators that compute the same have the same state, so their number does not matter. An operator without a recorded
+/// one of its own restores the state that an equal operator restores. Recorded state that exists twice is needed only
+/// once. A source shares recorded state only with other sources of the same table, because each source has its own
+/// positions.
 pub fn compare(recorded: &[Operator], job: &[Operator]) -> Comparison {
     let mut matching = Matching {
         recorded: recorded.iter().collect(),
@@ -241,7 +243,7 @@ pub fn compare(recorded: &[Operator], job: &[Operator]) -> Comparison {
         restored: BTreeMap::new(),
     };
     matching.recorded.sort_by(|(one, _), (two, _)| one.cmp(two));
-    // Rows come from sources, so which source is which is settled first.
+    // Sources are matched first, because the meanings of other operators refer to them.
     for is_source in [true, false] {
         let of_kind = |(_, meaning): &Operator| (meaning.kind == SOURCE) == is_source;
         matching.pair(|operator, recorded| of_kind(operator) && operator.0 == recorded.0);
@@ -253,12 +255,12 @@ pub fn compare(recorded: &[Operator], job: &[Operator]) -> Comparison {
 }
 
 struct Matching<'a> {
-    /// Those that are not paired yet.
+    /// The recorded operators that are not paired.
     recorded: Vec<&'a Operator>,
     job: Vec<&'a Operator>,
-    /// The recorded ones that are.
+    /// The recorded operators that are paired.
     paired: Vec<&'a Operator>,
-    /// The recorded operator of each of the job.
+    /// The recorded operator of each paired operator of the job.
     restored: BTreeMap<OperatorUid, OperatorUid>,
 }
 
@@ -281,7 +283,8 @@ impl<'a> Matching<'a> {
         self.job = left;
     }
 
-    /// Has those that are left restore what is restored already, and leaves out recorded state that is there twice.
+    /// Lets unpaired operators restore state that another operator restores too. Drops recorded state that exists
+    /// twice.
     fn share(&mut self, of_kind: impl Fn(&Operator) -> bool) {
         let mut left = Vec::new();
         for operator in std::mem::take(&mut self.job) {
@@ -304,7 +307,7 @@ impl<'a> Matching<'a> {
         self.recorded.retain(|recorded| !of_kind(recorded) || !is_there_twice(recorded));
     }
 
-    /// What the state of `recorded` differs in from what `operator` computes; the sources that rows come from included.
+    /// The differences between a recorded operator and an operator of the job, including those of their sources.
     fn differences(&self, operator: &Operator, recorded: &Operator) -> Vec<Difference> {
         let mut differences = operator.1.differences(&recorded.1);
         let now = |source: &OperatorUid| self.restored.get(source).unwrap_or(source).to_string();
@@ -333,7 +336,7 @@ impl<'a> Matching<'a> {
     }
 }
 
-/// The table that a source reads: of several sources of one, all but the first have a number.
+/// The table that a source reads. If a table has several sources, all but the first one have a number.
 fn table_of(source: &OperatorUid) -> &str {
     let text = source.as_str();
     let numbered = text.rsplit_once('#').filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));

@@ -1,7 +1,8 @@
-//! Keys and accumulators of groups, one packed row each: a [`GroupTable`](crate::GroupTable) without its directory.
+//! The keys and accumulators of groups in one packed row each. This is a [`GroupTable`](crate::GroupTable) without its
+//! directory.
 //!
-//! A packed row begins with the key: none, an image of 8 bytes, or two words for bytes, of which up to 12 are in the row and
-//! longer ones in an arena. Behind it are the accumulators, of which this crate knows only how many words they are.
+//! A packed row begins with the key: no word, an image of 8 bytes, or two words for bytes. Up to 12 bytes are in the
+//! row, and longer ones in an arena. The accumulators follow. This crate knows only their number of words.
 
 use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
@@ -14,10 +15,10 @@ use crate::fixed;
 use crate::key_encoding::KeyEncoding;
 use crate::strings::Strings;
 
-/// Bytes of a string that are kept in the packed row itself.
+/// The most bytes of a string that is stored in the packed row.
 pub(crate) const INLINE_MAX: usize = 12;
 
-/// How keys are kept in packed rows.
+/// The form of keys in packed rows.
 #[derive(Clone, Debug)]
 pub(crate) enum Form {
     Global,
@@ -62,7 +63,7 @@ pub struct PackedRows {
 }
 
 impl Clone for PackedRows {
-    /// With the original's room for more groups: who copies rows that are shared is about to change them.
+    /// Keeps the capacity of the original, because shared rows are copied in order to change them.
     fn clone(&self) -> Self {
         Self {
             form: self.form.clone(),
@@ -81,7 +82,7 @@ fn clone_with_room<T: Copy>(items: &Vec<T>) -> Vec<T> {
 }
 
 impl PackedRows {
-    /// No groups, with keys of this form and so many words of accumulators.
+    /// Makes an empty table with keys of this form and this number of words of accumulators.
     pub(crate) fn new(form: Form, accumulator_words: usize) -> Self {
         let key_words = form.key_words();
         Self {
@@ -95,12 +96,12 @@ impl PackedRows {
         }
     }
 
-    /// No groups, with keys and accumulators like these.
+    /// Makes an empty table with the same form of keys and accumulators.
     pub(crate) fn empty_like(&self) -> Self {
         Self::new(self.form.clone(), self.stride - self.key_words)
     }
 
-    /// How many groups there are.
+    /// The number of groups.
     pub fn len(&self) -> usize {
         self.hashes.len()
     }
@@ -110,7 +111,7 @@ impl PackedRows {
         self.hashes.is_empty()
     }
 
-    /// Removes all groups and keeps the memory for the next ones, unless most of it was not used.
+    /// Removes all groups. Keeps the memory for the next ones unless most of it was unused.
     pub(crate) fn clear(&mut self) {
         let groups = self.len();
         clear_or_free(&mut self.hashes, groups);
@@ -120,7 +121,7 @@ impl PackedRows {
         self.null_group = NONE;
     }
 
-    /// Bytes held, used or not.
+    /// The allocated bytes, used or not.
     pub(crate) fn bytes(&self) -> usize {
         8 * (self.hashes.capacity() + self.words.capacity()) + self.arena.capacity()
     }
@@ -130,7 +131,7 @@ impl PackedRows {
         &self.hashes
     }
 
-    /// All packed rows: the words; how many make one row; where in a row the accumulators begin.
+    /// All packed rows: the words, the number of words of a row, and the index of the accumulators in a row.
     pub fn rows(&self) -> (&[u64], usize, usize) {
         (&self.words, self.stride, self.key_words)
     }
@@ -211,13 +212,14 @@ fn clear_or_free<T>(items: &mut Vec<T>, used: usize) {
     }
 }
 
-/// The two words that stand for a string in a packed row: length, first 4 bytes, then the next 8. For strings longer than
-/// [`INLINE_MAX`] the second word is replaced by the position in the arena.
+/// The two words of a string in a packed row: the length, the first 4 bytes, and the next 8 bytes. For strings longer
+/// than [`INLINE_MAX`] the caller replaces the second word by the position in the arena.
 #[inline(always)]
 pub(crate) fn view_of(bytes: &[u8], start: usize, length: usize) -> [u64; 2] {
     let kept = length.min(INLINE_MAX);
     let value = match bytes.get(start..start + 16) {
-        // Reads past the end of the string and masks; much cheaper than a copy of unknown length.
+        // This reads past the end of the string and masks the rest, which is much cheaper than a copy of unknown
+        // length.
         Some(chunk) => {
             let chunk = u128::from_le_bytes(chunk.try_into().expect("16 bytes"));
             chunk & ((1u128 << (8 * kept)) - 1)

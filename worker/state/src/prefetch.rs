@@ -1,6 +1,6 @@
-//! Loads memory before it is needed. This is a hint: without it the results are the same, but later.
+//! Loads memory into the cache before it is needed. This is only a hint and does not change results.
 
-/// Starts loading the cache line that holds `items[index]`; does nothing when there is no such item.
+/// Starts loading the cache line of `items[index]`. Does nothing if there is no such item.
 #[inline(always)]
 pub(crate) fn prefetch<T>(items: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -1,31 +1,31 @@
-//! What an operator gives to a checkpoint and gets back from it.
+//! The state that an operator hands over for a checkpoint and restores from it.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use eddyline_stream::{Barrier, CheckpointId};
 
-/// The bucket of rows that belong to no period of time.
+/// The bucket of rows that do not belong to a period of time.
 pub const NO_BUCKET: i64 = i64::MIN;
 
-/// In how many parts state is handed over again although it has not changed.
+/// The number of parts in which unchanged state is handed over again.
 pub const PARTS: u8 = 8;
 
-/// What a snapshot is asked for.
+/// The request for a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotRequest {
     /// The checkpoint whose barrier this is.
     pub checkpoint: CheckpointId,
-    /// The last checkpoint of this attempt that has completed with this subtask's part in it: rows that have changed since
-    /// its barrier are enough. `None`: all rows.
+    /// The last completed checkpoint of this attempt. Rows that have changed since its barrier are enough. `None`: all
+    /// rows are needed.
     pub since: Option<CheckpointId>,
-    /// Which of [`PARTS`] parts of the state is handed over besides what has changed. It moves on by one with each checkpoint
-    /// that completes, so that after [`PARTS`] of them nothing older is needed.
+    /// The part of the state, of [`PARTS`], that is handed over in addition to the changed rows. Each completed
+    /// checkpoint takes the next part, so after [`PARTS`] of them nothing older is needed.
     pub part: u8,
 }
 
 impl SnapshotRequest {
-    /// All rows.
+    /// A request for all rows.
     pub fn all(checkpoint: CheckpointId) -> Self {
         Self { checkpoint, since: None, part: 0 }
     }
@@ -37,86 +37,86 @@ impl From<Barrier> for SnapshotRequest {
     }
 }
 
-/// A table of keyed state, by name and columns. The types of the columns are part of the savepoint format: a restore is
-/// refused when they differ. Their names are for people.
+/// A table of keyed state. The types of its columns are part of the savepoint format: a restore is refused if they
+/// differ. Their names are only for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateTable {
     /// The name, unique within the operator.
     pub name: String,
     /// The columns of its rows.
     pub schema: SchemaRef,
-    /// What each column holds, in terms of the operator's input; canonical, so that it is found again in another place.
-    /// Empty: columns are found by their place.
+    /// What each column holds, in terms of the operator's input. The form is canonical, so a restore finds the column
+    /// at another index. If this is empty, columns are found by their index.
     pub contents: Vec<String>,
-    /// So many columns at the beginning identify a row within its bucket. 0: nothing does, and the rows of a bucket are only
-    /// handed over as a whole.
+    /// The number of leading columns that identify a row within its bucket. 0: rows have no identity, so the rows of a
+    /// bucket are only handed over as a whole.
     pub identity: usize,
 }
 
 impl StateTable {
-    /// A table whose columns are found by their place, and whose rows are not identified.
+    /// A table whose columns are found by their index and whose rows have no identity.
     pub fn new(name: impl Into<String>, schema: SchemaRef) -> Self {
         Self { name: name.into(), schema, contents: Vec::new(), identity: 0 }
     }
 
-    /// The same with rows that are identified by so many columns at the beginning.
+    /// The same table, with rows that are identified by the first `identity` columns.
     pub fn identified_by(self, identity: usize) -> Self {
         debug_assert!(identity <= self.schema.fields().len(), "only columns that the table has");
         Self { identity, ..self }
     }
 
-    /// The same with what its columns hold.
+    /// The same table, with what its columns hold.
     pub fn holding(self, contents: Vec<String>) -> Self {
         debug_assert_eq!(contents.len(), self.schema.fields().len(), "one text for each column");
         Self { contents, ..self }
     }
 }
 
-/// The types of the columns of a table. State is restored where these are the same; names and nullability may differ.
+/// The types of a table's columns. State is restored if these are the same. Names and nullability may differ.
 pub fn column_types(schema: &Schema) -> Vec<DataType> {
     schema.fields().iter().map(|field| field.data_type().clone()).collect()
 }
 
-/// What a column of an operator's input is. `inputs` are the columns as the job graph spells them; without them, their
-/// places.
+/// Describes a column of an operator's input. `inputs` has the descriptions of the job graph. Without them, the column
+/// is described by its index.
 pub fn input_column(inputs: &[String], index: usize) -> String {
     inputs.get(index).cloned().unwrap_or_else(|| format!("#{index}"))
 }
 
 /// Rows of one table in one time bucket, in no particular order.
 ///
-/// A bucket can come in several pieces. Within a snapshot all pieces of a bucket have the same `is_whole`, and no row is in
-/// two of them.
+/// A bucket can have several pieces. Within a snapshot all pieces of a bucket have the same `is_whole`, and no row is
+/// in two of them.
 #[derive(Clone, Debug)]
 pub struct TableRows {
     /// The table's name, unique within the operator.
     pub table: String,
-    /// The period the rows belong to, such as the end of a slice in milliseconds; [`NO_BUCKET`] if none.
+    /// The period that the rows belong to, such as the end of a slice in milliseconds. [`NO_BUCKET`] if there is none.
     pub bucket: i64,
-    /// Whether these are, with the other pieces of the bucket, all rows that the subtask has in it: what it handed over for it
-    /// earlier is out of date. Otherwise each row takes the place of the one with the same
-    /// [identity](StateTable::identity), or is added. Without meaning in what is restored.
+    /// Whether the pieces of the bucket have all of its rows in the subtask. Then they replace everything that was
+    /// handed over for the bucket before. Otherwise each row replaces the one with the same
+    /// [identity](StateTable::identity), or is added. It has no meaning in restored rows.
     pub is_whole: bool,
-    /// [Key hash v1](eddyline_stream::key_hash) of each row; it says to which key group the row belongs.
+    /// The [key hash v1](eddyline_stream::key_hash) of each row. It determines the row's key group.
     pub key_hashes: Vec<u64>,
     /// The rows. The schema is that of the [`StateTable`].
     pub rows: RecordBatch,
 }
 
-/// One subtask's state as it was at a barrier, not yet gathered into rows.
+/// The state of a subtask at a barrier, not yet gathered into rows.
 ///
-/// A barrier waits only until it is taken. It shares its rows with the operator, which copies them before it changes them.
-/// Gathering takes time and happens on another thread.
+/// The barrier waits only until the state is frozen. Frozen state shares its rows with the operator, which copies them
+/// before it changes them. Gathering takes time and happens on another thread.
 #[must_use = "a snapshot is taken to be gathered"]
 pub struct Frozen(Box<dyn FnOnce() -> Result<Snapshot, ArrowError> + Send>);
 
 impl Frozen {
-    /// State that this function gathers.
+    /// Makes frozen state that this function gathers.
     pub fn new(gather: impl FnOnce() -> Result<Snapshot, ArrowError> + Send + 'static) -> Self {
         Self(Box::new(gather))
     }
 
-    /// The state in rows.
+    /// Gathers the state into rows.
     ///
     /// # Errors
     /// When rows do not fit in columns.
@@ -126,7 +126,8 @@ impl Frozen {
 }
 
 impl From<Snapshot> for Frozen {
-    /// For state that is small, or that only the operator can gather.
+    /// Makes frozen state of a finished snapshot. This is for small state, and for state that only the operator can
+    /// gather.
     fn from(snapshot: Snapshot) -> Self {
         Self::new(|| Ok(snapshot))
     }
@@ -143,29 +144,31 @@ impl std::fmt::Debug for Frozen {
 pub struct Bucket {
     /// The table's name.
     pub table: String,
-    /// The period, as in [`TableRows::bucket`].
+    /// The bucket, as in [`TableRows::bucket`].
     pub bucket: i64,
-    /// How many rows it has.
+    /// The number of its rows.
     pub rows: u64,
 }
 
-/// One subtask's state at a barrier; or what a subtask restores: the rows of the key groups it owns now, from every
-/// former subtask. Of a bucket that was handed over in several snapshots it gets the rows of the oldest first, so that the
-/// last row of an identity counts.
+/// The state of a subtask at a barrier, or the state that a subtask restores. A subtask restores the rows of its key
+/// groups from all former subtasks. If a bucket was handed over in several snapshots, the rows of the oldest one are
+/// first, and the last row with an identity is valid.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// Keyed rows: all of them, or as much of them as a [`SnapshotRequest`] asks for.
+    /// Keyed rows: all of them, or those that a [`SnapshotRequest`] asks for.
     pub keyed: Vec<TableRows>,
-    /// Every bucket that the subtask has, also those of which `keyed` has no rows because they have not changed. A bucket that
-    /// is not listed is gone, and what was handed over for it earlier is out of date. Empty in what is restored.
+    /// Every bucket that the subtask has, including buckets without rows in `keyed` because they have not changed. A
+    /// bucket that is not listed no longer exists, and what was handed over for it is obsolete. Empty in restored
+    /// state.
     pub buckets: Vec<Bucket>,
-    /// Small values that belong to no key, by name. A restoring subtask gets those of *every* former subtask, so a name
-    /// can occur several times; the operator says what that means (a watermark restores as the smallest).
+    /// Small values that belong to no key, by name. A restored subtask gets those of *all* former subtasks, so a name
+    /// can occur several times. The operator decides how to combine them. For example, it restores the smallest
+    /// watermark.
     pub union: Vec<(String, Vec<u8>)>,
 }
 
 impl Snapshot {
-    /// A snapshot with all rows that the subtask has.
+    /// Makes a snapshot with all rows of the subtask.
     pub fn of_all_rows(keyed: Vec<TableRows>, union: Vec<(String, Vec<u8>)>) -> Self {
         let mut buckets: Vec<Bucket> = Vec::new();
         for part in &keyed {
@@ -178,12 +181,12 @@ impl Snapshot {
         Self { keyed, buckets, union }
     }
 
-    /// All values stored under a name, one for each former subtask that had it.
+    /// All values with a name, one for each former subtask that had it.
     pub fn union_values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.union.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_slice())
     }
 
-    /// Whether there is nothing to keep.
+    /// Whether there is no state.
     pub fn is_empty(&self) -> bool {
         self.keyed.is_empty() && self.buckets.is_empty() && self.union.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Building columns of strings from runs of bytes.
+//! Builds columns of strings from bytes.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, BinaryArray, StringArray};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::error::ArrowError;
 
-/// Builds a string or binary column from runs of bytes.
+/// Builds a string or binary column from bytes.
 #[derive(Debug, Default)]
 pub struct Strings {
     offsets: Vec<i32>,
@@ -14,22 +14,22 @@ pub struct Strings {
 }
 
 impl Strings {
-    /// An empty column with room for so many short values.
+    /// Makes an empty column with room for `rows` short values.
     pub fn with_capacity(rows: usize) -> Self {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
         Self { offsets, bytes: Vec::with_capacity(rows * 8) }
     }
 
-    /// Appends a value; for a NULL an empty one.
+    /// Appends a value. Append an empty one for NULL.
     #[inline]
     pub fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
-        // An overflow shows as a falling offset, which `finish` refuses.
+        // After an overflow the offset is smaller than the one before it, which `finish` refuses.
         self.offsets.push(self.bytes.len() as i32);
     }
 
-    /// The column: `Utf8` or `Binary`.
+    /// Returns the column: `Utf8` or `Binary`.
     ///
     /// # Errors
     /// When the values do not fit in 2 GiB, or are text and not UTF-8.

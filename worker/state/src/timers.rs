@@ -1,7 +1,7 @@
-//! Timers: the moments at which an operator has something to do for a key.
+//! Timers: the times at which an operator has something to do for a key.
 //!
-//! A timer goes by event time or by the clock. An operator keeps its timers here, takes those that are due when it learns the
-//! time, and puts them into its snapshots: they are rows of a table, and move with the key group of their key.
+//! A timer is in event time or in processing time. An operator sets its timers here and takes those that are due when
+//! it learns the time. Snapshots contain the timers as rows of a table, so they move with the key group of their key.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use crate::snapshot::{NO_BUCKET, StateTable, TableRows, column_types};
 /// The state table of timers.
 pub const TIMERS: &str = "timers";
 
-/// What a timer goes by.
+/// The time domain of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeDomain {
-    /// The watermark.
+    /// The timer is due when the watermark reaches its time.
     Event,
-    /// The clock of the machine.
+    /// The timer is due when the machine's clock reaches its time.
     Processing,
 }
 
-/// A moment of a key. In order of time.
+/// A timer of a key. Timers are ordered by time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timer {
-    /// Milliseconds since the epoch.
+    /// The time, in milliseconds since the epoch.
     pub time_ms: i64,
-    /// The key hash of the key; it says to which key group the timer belongs.
+    /// The key hash of the key. It determines the timer's key group.
     pub key_hash: u64,
-    /// The key, in a form that is the operator's own.
+    /// The key, in a format of the operator.
     pub key: Box<[u8]>,
 }
 
-/// The timers of a subtask. A key has at most one of a domain and time.
+/// The timers of a subtask. A key has at most one timer for each domain and time.
 #[derive(Clone, Debug, Default)]
 pub struct Timers {
     event: BTreeSet<Timer>,
@@ -59,14 +59,14 @@ impl Timers {
         is_new
     }
 
-    /// Takes a timer back. `false` if it was not set.
+    /// Cancels a timer. `false` if it was not set.
     pub fn cancel(&mut self, domain: TimeDomain, timer: &Timer) -> bool {
         let was_set = self.of(domain).remove(timer);
         self.key_bytes -= if was_set { timer.key.len() } else { 0 };
         was_set
     }
 
-    /// The time of the first timer.
+    /// The time of the earliest timer.
     pub fn next(&self, domain: TimeDomain) -> Option<i64> {
         let timers = match domain {
             TimeDomain::Event => &self.event,
@@ -75,7 +75,7 @@ impl Timers {
         timers.first().map(|timer| timer.time_ms)
     }
 
-    /// Takes the first timer if its time has come.
+    /// Removes and returns the earliest timer, if it is due.
     pub fn take_due(&mut self, domain: TimeDomain, now_ms: i64) -> Option<Timer> {
         let timers = self.of(domain);
         if timers.first()?.time_ms > now_ms {
@@ -86,7 +86,7 @@ impl Timers {
         Some(timer)
     }
 
-    /// How many timers are set.
+    /// The number of timers.
     pub fn len(&self) -> usize {
         self.event.len() + self.processing.len()
     }
@@ -96,18 +96,18 @@ impl Timers {
         self.event.is_empty() && self.processing.is_empty()
     }
 
-    /// Bytes held, as an estimate.
+    /// The estimated size in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.len() * size_of::<Timer>() + self.key_bytes
     }
 
-    /// The table that timers are kept in.
+    /// The state table of timers.
     pub fn table() -> StateTable {
         let contents = vec!["by clock".to_owned(), "time".to_owned(), "key".to_owned()];
         StateTable::new(TIMERS, schema()).holding(contents)
     }
 
-    /// All timers as rows of [`Self::table`]; none if there are no timers.
+    /// All timers as rows of [`Self::table`]. `None` if there are no timers.
     ///
     /// # Errors
     /// When the keys do not fit in a column.

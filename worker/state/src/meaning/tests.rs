@@ -68,7 +68,7 @@ fn of_two_that_compute_the_same_each_gets_the_state_of_its_own_source() {
         aggregate("out/1", "1 min", &["SUM(v)"], "source/a"),
         aggregate("out/1#2", "1 min", &["SUM(v)"], "source/b"),
     ];
-    // The inserts stand the other way round, so the numbers have changed.
+    // The inserts are in another order, so the numbers have changed.
     let job = [
         source("source/b", "t", &["x"]),
         source("source/a", "t", &["x"]),
@@ -174,7 +174,7 @@ fn what_may_be_left_behind_is_named_by_the_recorded_operator() {
 }
 
 proptest! {
-    /// The order of statements, and of what has no order within them, means nothing.
+    /// The order of statements has no meaning, nor has the order of aggregates and the like within them.
     #[test]
     fn order_does_not_matter(picked in prop::collection::vec((0..3usize, 0..4usize), 1..6), turn in 0..6usize) {
         let calls = [vec!["SUM(v)", "MAX(v)"], vec!["SUM(w)"], vec!["COUNT(*)", "SUM(v)"], vec!["MIN(v)"]];
