@@ -1,7 +1,8 @@
-//! Nanoseconds a row in the tumbling window operator: SUM and AVG per key, batches of 8 192 rows, ten windows a round.
+//! Measures nanoseconds per row in the tumbling window operator: SUM and AVG per key, batches of 8 192 rows, ten
+//! windows in each round.
 //!
-//! `cargo bench -p eddyline-windows`. Prints the best of several rounds, with and without key hashes on the batches, and
-//! what a snapshot of a full window costs.
+//! Run it with `cargo bench -p eddyline-windows`. It prints the best of several rounds, with and without key hashes on
+//! the batches, and the cost of a snapshot of a full window.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,7 +49,7 @@ fn config() -> WindowAggregate {
     }
 }
 
-/// Batches over so many keys, all windows long; keys by a fixed mix of the row number.
+/// Batches with `keys` keys that cover all windows. The key is a hash of the row number.
 fn batches(keys: u64, is_text: bool, is_hashed: bool) -> (SchemaRef, Vec<Batch>) {
     let schema = schema(if is_text { DataType::Utf8 } else { DataType::Int64 });
     let rows = (BATCHES * BATCH_ROWS) as i64;
@@ -86,7 +87,7 @@ fn measure(keys: u64, is_text: bool, is_hashed: bool) {
     let (mut best_add, mut best_fire, mut groups) = (f64::MAX, f64::MAX, 0);
     let (mut freeze_ms, mut gather_ms) = (0.0, 0.0);
     for round in 0..ROUNDS as i64 {
-        // Every round is later than the one before: times are moved by an offset, outside what is measured.
+        // Each round has later times than the one before. The times are moved outside the measurement.
         let moved: Vec<Batch> = batches.iter().map(|batch| later(batch, round * WINDOW_MS * WINDOWS as i64)).collect();
         let (mut add, mut fire) = (0.0, 0.0);
         for (number, batch) in moved.into_iter().enumerate() {

@@ -1,11 +1,11 @@
-//! Accumulators: what is kept of the rows of a group for each aggregate.
+//! Accumulators: the state of each aggregate for a group.
 //!
-//! A [`Slot`] is a piece of state that one or more aggregates read: `SUM(x)` and `AVG(x)` share one. Slots of small values
-//! live in the packed row of the group, at a fixed offset; strings and distinct sets live beside it in [`Sides`], at the
-//! group's number.
+//! A [`Slot`] is a piece of state that one or more aggregates read: `SUM(x)` and `AVG(x)` share one. Slots of small
+//! values are stored in the packed row of the group, at a fixed offset. Strings and distinct sets are stored beside it
+//! in [`Sides`], at the group's number.
 //!
-//! Rules: a slot that has seen no value is all zero words, so that zeroed rows are empty accumulators. Merging takes the
-//! older rows on the left. Slots of DISTINCT calls are updated with the values that are new to their set.
+//! Rules: a slot without any value has only zero words, so zeroed rows are empty accumulators. A merge has the older
+//! rows on the left. Slots of DISTINCT calls are updated with the values that are new to their set.
 
 pub(crate) mod columns;
 mod merge;
@@ -16,7 +16,7 @@ use eddyline_state::PackedRows;
 
 use crate::distinct::DistinctSet;
 
-/// What a slot computes, and with that the words of its cell.
+/// The computation of a slot. It determines the words of the slot's cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// `[count]`
@@ -29,26 +29,26 @@ pub(crate) enum Kind {
     SumFloat,
     /// `[sum of 192 bits in three words, count]`
     SumDecimal,
-    /// `[image, whether there is one]`
+    /// `[image, whether it exists]`
     Extreme { max: bool },
-    /// `[value in two words, whether there is one]`
+    /// `[value in two words, whether it exists]`
     ExtremeDecimal { max: bool },
     /// A string beside the row.
     ExtremeBytes { max: bool },
-    /// `[image, whether there is one]`, the first or the last that arrived.
+    /// `[image, whether it exists]`: the first or the last value to arrive.
     Edge { last: bool },
-    /// `[value in two words, whether there is one]`, the first or the last that arrived.
+    /// `[value in two words, whether it exists]`: the first or the last value to arrive.
     EdgeDecimal { last: bool },
-    /// A string beside the row, the first or the last that arrived.
+    /// A string beside the row: the first or the last value to arrive.
     EdgeBytes { last: bool },
     /// `[count, mean, sum of squared differences from the mean]`
     Moments,
-    /// Strings put together, beside the row.
+    /// Concatenated strings, beside the row.
     Join { separator: String },
 }
 
 impl Kind {
-    /// How many words of the packed row the slot takes.
+    /// The number of words of the slot in the packed row.
     pub(crate) fn words(&self) -> usize {
         match self {
             Kind::Count => 1,
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// Whether rows can be taken out again without loss.
+    /// Whether rows can be subtracted exactly.
     pub(crate) fn is_invertible(&self) -> bool {
         matches!(self, Kind::Count | Kind::SumInt | Kind::SumDecimal)
     }
@@ -69,44 +69,44 @@ impl Kind {
         matches!(self, Kind::Edge { .. } | Kind::EdgeDecimal { .. } | Kind::EdgeBytes { .. } | Kind::Join { .. })
     }
 
-    /// Whether the state is kept beside the row.
+    /// Whether the state is stored beside the row.
     pub(crate) fn is_beside(&self) -> bool {
         self.words() == 0
     }
 }
 
-/// One piece of state of a group.
+/// A piece of state of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Slot {
-    /// What it computes.
+    /// Its computation.
     pub(crate) kind: Kind,
-    /// The input column; `None` counts rows.
+    /// The input column. `None` counts rows.
     pub(crate) argument: Option<usize>,
     /// The type of that column.
     pub(crate) argument_type: Option<DataType>,
-    /// The input column that says which rows take part.
+    /// The input column of the FILTER condition.
     pub(crate) filter: Option<usize>,
-    /// The distinct set that says which values are new.
+    /// The distinct set that determines which values are new.
     pub(crate) distinct: Option<usize>,
     /// The first word in the accumulators of a row.
     pub(crate) offset: usize,
-    /// The position in [`Sides::cells`], if the state is kept beside the row.
+    /// The index in [`Sides::cells`], if the state is stored beside the row.
     pub(crate) side: usize,
 }
 
-/// What of groups does not fit in packed rows; entries are by group number.
+/// The state of groups that does not fit in packed rows. Entries are by group number.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sides {
-    /// For each slot beside the row, a value for each group.
+    /// A value for each group, for each slot beside the row.
     pub(crate) cells: Vec<Vec<Option<Box<[u8]>>>>,
-    /// Bytes of all values in `cells`.
+    /// The number of bytes of all values in `cells`.
     pub(crate) cell_bytes: usize,
     /// A set for each distinct argument.
     pub(crate) distinct: Vec<DistinctSet>,
 }
 
 impl Sides {
-    /// Makes room for so many groups.
+    /// Adds entries up to this number of groups.
     pub(crate) fn grow(&mut self, groups: usize) {
         for cells in &mut self.cells {
             if cells.len() < groups {
@@ -126,7 +126,7 @@ impl Sides {
         cells + self.cell_bytes + self.distinct.iter().map(DistinctSet::bytes).sum::<usize>()
     }
 
-    /// Puts a value in place of another.
+    /// Replaces a value.
     pub(crate) fn set(&mut self, side: usize, group: u32, value: &[u8]) {
         let cell = &mut self.cells[side][group as usize];
         self.cell_bytes += value.len();
@@ -134,7 +134,7 @@ impl Sides {
     }
 }
 
-/// Packed rows to change: `words` in rows of `stride`, whose accumulators begin at `first`.
+/// Packed rows for changes: `words` in rows of `stride` words, whose accumulators begin at word `first`.
 pub(crate) struct Cells<'a> {
     pub(crate) words: &'a mut [u64],
     pub(crate) stride: usize,
@@ -142,7 +142,7 @@ pub(crate) struct Cells<'a> {
     pub(crate) sides: &'a mut Sides,
 }
 
-/// Packed rows to read.
+/// Packed rows for reading.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) words: &'a [u64],
@@ -172,8 +172,8 @@ pub(crate) fn cell_mut<const WORDS: usize>(words: &mut [u64], at: usize) -> &mut
     words[at..at + WORDS].as_mut_array().expect("the range has this length")
 }
 
-/// The sum of a [`Kind::SumDecimal`]: 192 bits hold 2^64 of the largest decimals, so that neither order nor taking rows out
-/// again can lose anything.
+/// The sum of a [`Kind::SumDecimal`]. 192 bits hold the sum of 2^64 of the largest decimals, so the sum is exact in any
+/// order and after subtractions.
 pub(crate) mod wide {
     /// Adds a decimal.
     #[inline(always)]
@@ -200,7 +200,7 @@ pub(crate) mod wide {
         cell[2] = cell[2].wrapping_sub(other[2]).wrapping_sub(u64::from(borrow));
     }
 
-    /// The sum, if it is a DECIMAL of 38 digits.
+    /// The sum, if it fits a DECIMAL of 38 digits.
     pub(crate) fn value(cell: &[u64; 4]) -> Option<i128> {
         const MAX: i128 = 10i128.pow(38) - 1;
         let low = (u128::from(cell[0]) | u128::from(cell[1]) << 64) as i128;

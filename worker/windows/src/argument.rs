@@ -18,7 +18,7 @@ pub(crate) enum Values<'a> {
     Bytes { offsets: &'a [i32], bytes: &'a [u8] },
 }
 
-/// The values of a column, and which rows take part: those that are not NULL and pass the filter.
+/// The values of a column, and the rows that are aggregated: those that are not NULL and pass the filter.
 pub(crate) struct Argument<'a> {
     pub(crate) values: Values<'a>,
     pub(crate) mask: Option<BooleanBuffer>,
@@ -32,12 +32,12 @@ impl<'a> Argument<'a> {
         Self { values, mask: mask(column, slot.filter.map(|filter| columns[filter].as_ref())) }
     }
 
-    /// The argument of a slot from a column of values that all take part.
+    /// The argument of a slot from a column whose values are all aggregated.
     pub(crate) fn of_column(slot: &Slot, column: &'a dyn Array) -> Self {
         Self { values: values(&slot.kind, column), mask: mask(Some(column), None) }
     }
 
-    /// The values that a distinct set of this column keeps.
+    /// The values that a distinct set of this column stores.
     pub(crate) fn of_distinct(column: &'a dyn Array, filter: Option<&dyn Array>) -> Self {
         Self { values: exact(column), mask: mask(Some(column), filter) }
     }

@@ -1,4 +1,4 @@
-//! Adding window columns to rows, without state.
+//! Adds window columns to rows, without state.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::shape::{LOCAL_TIME, check_time};
 use crate::slice::{Grid, Run, Slice, runs_of_times, times};
 use crate::zone::Zone;
 
-/// Adds `window_start`, `window_end` and `window_time` to every row; repeats rows that are in several windows. Rows are
-/// never late here: the next operator decides that.
+/// Adds `window_start`, `window_end` and `window_time` to every row. Repeats rows that are in several windows. No row
+/// is late here. The next operator decides that.
 #[derive(Debug)]
 pub struct WindowAssignOperator {
     // Fixed at start.
@@ -38,18 +38,18 @@ pub struct WindowAssignOperator {
 #[derive(Debug)]
 struct Rest {
     rows: RecordBatch,
-    /// Without what has been emitted.
+    /// The runs that are not yet emitted.
     runs: VecDeque<Run>,
-    /// In how many of its windows the first row has been emitted.
+    /// The number of windows in which the first row has been emitted.
     window: usize,
 }
 
 impl WindowAssignOperator {
-    /// An operator for rows with the columns `input`.
+    /// Makes an operator for rows with the columns `input`.
     ///
     /// # Errors
-    /// When sizes do not fit, the time attribute is not one in milliseconds, the time zone is unknown, or the assigner is
-    /// one that cannot be assigned row by row (sessions, and windows that rows already carry).
+    /// When sizes do not fit, the time attribute is not in milliseconds, the time zone is unknown, or windows cannot be
+    /// assigned row by row. That is the case for sessions, and for windows that rows already have.
     pub fn new(config: WindowAssign, input: SchemaRef) -> std::result::Result<Self, Error> {
         check_sizes(&config.assigner)?;
         check_time(&config.time, &input)?;
@@ -80,8 +80,8 @@ impl WindowAssignOperator {
         })
     }
 
-    /// Emits batches with this schema, which must have the same types as [`Self::output_schema`]; names and nullability may
-    /// differ.
+    /// Emits batches with this schema. It must have the same types as [`Self::output_schema`]. Names and nullability
+    /// may differ.
     pub fn with_output_schema(mut self, schema: SchemaRef) -> Self {
         self.schema = schema;
         self
@@ -111,7 +111,7 @@ impl WindowAssignOperator {
         }
     }
 
-    /// The next `count` of the rows as they are repeated, with the window of each.
+    /// The next `count` of the repeated rows, with the window of each.
     fn repeat(&self, rest: &mut Rest, count: usize) -> Vec<(u32, Slice)> {
         let mut order: Vec<(u32, Slice)> = Vec::new();
         while let Some(run) = rest.runs.front_mut().filter(|_| order.len() < count) {
@@ -171,7 +171,7 @@ impl Operator for WindowAssignOperator {
         self.resume(out)
     }
 
-    /// A row is in as many windows as the slide or step divides the size: rows are repeated a piece at a time.
+    /// Emits repeated rows piece by piece, because a row is in as many windows as the size has slides or steps.
     fn resume(&mut self, out: &mut Collector) -> Result<Progress> {
         let Some(mut rest) = self.rest.take() else { return Ok(Progress::Done) };
         while !rest.runs.is_empty() {

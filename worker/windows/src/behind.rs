@@ -1,8 +1,9 @@
-//! Keys that are behind the watermark: not all the windows that it has passed have been given for them.
+//! Keys that are behind the watermark: the operator has not emitted all windows for them that the watermark has passed.
 //!
-//! A barrier can pass while a window is half given out. Where windows share slices, the slices of a key do not say which of
-//! its windows are out. So the snapshot names the keys of the subtask with the next window of each. After a restore these
-//! windows are given out first, and only for those keys; the other keys of a subtask can come from one that had done.
+//! A barrier can pass while a window is partly emitted. If windows share slices, the slices of a key do not show which
+//! of its windows are emitted. So the snapshot lists the keys of the subtask with the next window of each. After a
+//! restore these windows are emitted first, and only for these keys. Other keys of the restored subtask may come from a
+//! former subtask that was not behind.
 
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, TimestampMillisecondType};
@@ -15,22 +16,22 @@ use crate::groups::{FrozenGroups, Input, Rows, has_rows};
 use crate::layout::Layout;
 use crate::shape::LOCAL_TIME;
 
-/// The table of keys that are behind, in snapshots.
+/// The name of the table of keys that are behind, in snapshots.
 pub(crate) const BEHIND: &str = "behind";
 
-/// Of a key that is not behind.
+/// The next window of a key that is not behind.
 const NEVER: i64 = i64::MAX;
 
 /// The next window of each key that is behind.
 #[derive(Clone, Debug)]
 pub(crate) struct Behind {
     keys: GroupTable,
-    /// For each key the end of its next window, or [`NEVER`].
+    /// The end of the next window of each key, or [`NEVER`].
     next: Vec<i64>,
 }
 
 impl Behind {
-    /// No keys.
+    /// Makes an empty table.
     ///
     /// # Errors
     /// When a type cannot be a key.
@@ -38,12 +39,12 @@ impl Behind {
         Ok(Self { keys: GroupTable::new(key_types, &[])?, next: Vec::new() })
     }
 
-    /// The end of the window that has to be given out first; `None` if no key is behind.
+    /// The end of the window that must be emitted first. `None` if no key is behind.
     pub(crate) fn first(&self) -> Option<i64> {
         self.next.iter().copied().min().filter(|end| *end != NEVER)
     }
 
-    /// Says the next window of these groups, unless one is known that comes before.
+    /// Records the next window of these groups, unless an earlier one is known.
     pub(crate) fn add(&mut self, groups: &PackedRows, which: &[u32], next_end: i64) {
         let mut numbers = Vec::with_capacity(which.len());
         self.keys.adopt(groups, which, &mut numbers);
@@ -54,7 +55,7 @@ impl Behind {
         }
     }
 
-    /// Whether the window that ends here has not been given for a group yet.
+    /// Whether the window that ends at `window_end` has not been emitted for a group.
     pub(crate) fn wants(&mut self, groups: &PackedRows, group: u32, window_end: i64) -> bool {
         let mut number = Vec::with_capacity(1);
         self.keys.adopt(groups, &[group], &mut number);
@@ -62,7 +63,7 @@ impl Behind {
         self.next[number[0] as usize] <= window_end
     }
 
-    /// The keys that are behind, with the next window of each; and the hashes of the keys.
+    /// The keys that are behind, with the next window of each, and the hashes of the keys.
     pub(crate) fn rows(&self) -> std::result::Result<(Vec<ArrayRef>, Vec<u64>), ArrowError> {
         let behind: Vec<u32> =
             (0..self.next.len() as u32).filter(|number| self.next[*number as usize] != NEVER).collect();
@@ -73,7 +74,7 @@ impl Behind {
         Ok((columns, behind.iter().map(|number| hashes[*number as usize]).collect()))
     }
 
-    /// Restores what [`Self::rows`] gave.
+    /// Restores the rows of [`Self::rows`].
     pub(crate) fn restore(&mut self, columns: &[ArrayRef], hashes: &[u64]) -> Result<()> {
         let Some((ends, keys)) = columns.split_last() else { return Ok(()) };
         let ends = ends.as_primitive::<TimestampMillisecondType>().values();
@@ -88,7 +89,7 @@ impl Behind {
     }
 }
 
-/// After a restore: windows up to some time are given out for the keys that are behind, and for no others.
+/// Decides after a restore for which keys a window is emitted: up to some time only for the keys that are behind.
 #[derive(Clone, Debug)]
 pub(crate) struct CatchUp {
     behind: Behind,
@@ -96,37 +97,38 @@ pub(crate) struct CatchUp {
 }
 
 impl CatchUp {
-    /// Catches up to the window that ends at `until`.
+    /// Windows that end at `until` or before are emitted only for the keys in `behind`.
     pub(crate) fn new(behind: Behind, until: i64) -> Self {
         Self { behind, until }
     }
 
-    /// The window to begin with.
+    /// The end of the first window to emit.
     pub(crate) fn first(&self) -> Option<i64> {
         self.behind.first()
     }
 
-    /// Whether a window is to be given out for a group.
+    /// Whether a window must be emitted for a group.
     pub(crate) fn wants(&mut self, groups: &PackedRows, group: u32, window_end: i64) -> bool {
         window_end > self.until || self.behind.wants(groups, group, window_end)
     }
 }
 
-/// A window that is half given out at a barrier.
+/// A window that is partly emitted at a barrier.
 #[derive(Debug)]
 pub(crate) struct HalfGiven {
     /// Its groups.
     pub(crate) groups: FrozenGroups,
-    /// So many of them are out.
+    /// The number of groups that are emitted.
     pub(crate) given: u32,
     pub(crate) end: i64,
-    /// The next window ends so much later.
+    /// The time from the end of this window to the end of the next one.
     pub(crate) step_ms: i64,
     pub(crate) catch_up: Option<CatchUp>,
 }
 
 impl HalfGiven {
-    /// The keys that are behind: those whose group is not out, with this window; all others of the state, with the next one.
+    /// The keys that are behind. A key whose group is not emitted has this window. All other keys of the state have the
+    /// next one.
     pub(crate) fn behind<'a>(
         mut self,
         layout: &Layout,

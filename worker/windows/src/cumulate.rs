@@ -1,8 +1,8 @@
 //! `CUMULATE`: windows that share a start and grow by a step.
 //!
-//! A cycle is the longest of such windows. Its table collects the slices whose own window has fired; each step merges
-//! one slice into it and emits all of it. Rows that are late for their slice, but not for the cycle, are added to the
-//! cycle's table at once, so that every later step contains them.
+//! A cycle is the longest of these windows. Its table contains the slices whose own window has fired. Each step merges
+//! one slice into it and emits the whole table. Rows that are late for their slice, but not for the cycle, are added to
+//! the cycle's table, so that every later step contains them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::slice::{Grid, Slice};
 use crate::slice_tables::SliceTables;
 use crate::zone::Zone;
 
-/// The window that is being given out; its last slice is merged into its cycle.
+/// The window that is being emitted. Its last slice is merged into its cycle.
 #[derive(Clone, Copy, Debug)]
 struct Shown {
     end: i64,
     cycle_end: i64,
-    /// How many groups are out.
+    /// The number of emitted groups.
     given: u32,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Cumulate {
     offset_ms: i64,
     // Changing.
     pub(crate) tables: SliceTables,
-    /// By the end of the cycle.
+    /// The tables of cycles, by the end of the cycle.
     pub(crate) cycles: BTreeMap<i64, Groups>,
     /// The last window end that has fired.
     fired_until: i64,
@@ -88,8 +88,8 @@ impl Cumulate {
         self.cycles.entry(cycle_end).or_insert_with(|| tables.table())
     }
 
-    /// Says what has fired before a restore. Keys in `behind` have windows that the watermark has passed and that are still to be
-    /// given out.
+    /// Restores which windows have fired. Keys in `behind` have windows that the watermark has passed and that are not
+    /// emitted.
     pub(crate) fn resume(&mut self, zone: &mut Zone, watermark: Watermark, behind: Behind) {
         self.fired_until = zone.last_fired(self.step_ms, self.offset_ms, watermark);
         let catch_up = CatchUp::new(behind, self.fired_until);
@@ -97,7 +97,7 @@ impl Cumulate {
             self.fired_until = self.fired_until.min(first - self.step_ms);
             self.catch_up = Some(catch_up);
         }
-        // Of keys that are not as far behind as others there can be a cycle whose last window is out.
+        // Keys that are less far behind than others can have a cycle whose last window is emitted.
         let fired_until = self.fired_until;
         self.cycles.retain(|end, _| *end > fired_until);
     }
@@ -144,7 +144,7 @@ impl Cumulate {
         Ok(())
     }
 
-    /// Gives out what there is room for of the window.
+    /// Emits groups of the window as far as there is room.
     fn show(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
         let Some(Shown { end, cycle_end, given }) = &mut self.shown else { return Ok(Progress::Done) };
         let Some(cycle) = self.cycles.get(cycle_end) else { return Ok(Progress::Done) };
@@ -156,7 +156,7 @@ impl Cumulate {
         firing.emit(window, cycle, given, is_wanted)
     }
 
-    /// A window is out.
+    /// Ends a window that is completely emitted.
     fn finish(&mut self) {
         if let Some(Shown { end, cycle_end, .. }) = self.shown.take()
             && end == cycle_end
@@ -166,7 +166,7 @@ impl Cumulate {
         }
     }
 
-    /// The window that is half given out, if one is.
+    /// The window that is partly emitted, if there is one.
     pub(crate) fn freeze_shown(&self) -> Option<HalfGiven> {
         let Shown { end, cycle_end, given } = *self.shown.as_ref()?;
         let groups = self.cycles.get(&cycle_end)?.freeze();

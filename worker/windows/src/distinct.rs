@@ -1,8 +1,8 @@
-//! The different values that the groups of a table have seen, for DISTINCT aggregates.
+//! The distinct values of the groups of a table, for DISTINCT aggregates.
 //!
-//! One table for all groups, keyed by group and value, with the entries of a group linked from the newest to the
-//! oldest. Order of arrival is kept, so that merging feeds values to order-dependent aggregates in the same order every
-//! time.
+//! One table has the values of all groups. Its key is the group and the value. The entries of a group are a linked list
+//! from the newest to the oldest one. The order of arrival is kept, so that a merge always passes values to
+//! order-dependent aggregates in the same order.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::argument::{Argument, Values};
 /// No entry: the end of a list.
 const END: u64 = u64::MAX;
 
-/// Values by group. The key of an entry is the group's number in 4 bytes and the value.
+/// The values of groups. The key of an entry is the group's number in 4 bytes, followed by the value.
 #[derive(Clone, Debug)]
 pub(crate) struct DistinctSet {
     entries: GroupTable,
@@ -35,8 +35,8 @@ impl Default for DistinctSet {
 }
 
 impl DistinctSet {
-    /// Adds row `start + i` to group `groups[i]` where the argument's mask lets it through. Bit `i` of the result says
-    /// whether its value was new.
+    /// Adds row `start + i` to group `groups[i]`, if it is in the argument's mask. Bit `i` of the result is set if its
+    /// value was new.
     pub(crate) fn insert(&mut self, groups: &[u32], argument: &Argument<'_>, start: usize) -> BooleanBuffer {
         let takes_part = |i: usize| argument.mask.as_ref().is_none_or(|mask| mask.value(start + i));
         let rows: Vec<usize> = (0..groups.len()).filter(|i| takes_part(*i)).collect();
@@ -57,7 +57,7 @@ impl DistinctSet {
         BooleanBuffer::new(Buffer::from_vec(fresh), 0, groups.len())
     }
 
-    /// Adds the values of group `from[i]` in `source` to group `into[i]`. Gives the values that were new, with their
+    /// Adds the values of group `from[i]` in `source` to group `into[i]`. Returns the values that were new, with their
     /// groups.
     pub(crate) fn merge(
         &mut self,
@@ -166,7 +166,7 @@ impl DistinctSet {
     }
 }
 
-/// Keys of entries, one behind the other.
+/// Builds the keys of entries.
 struct KeyBuilder {
     offsets: Vec<usize>,
     bytes: Vec<u8>,
@@ -186,7 +186,7 @@ impl KeyBuilder {
     }
 }
 
-/// Makes the sides of an empty table.
+/// Makes the [`Sides`] of an empty table.
 pub(crate) fn sides(cells: usize, distinct: usize) -> Sides {
     Sides {
         cells: (0..cells).map(|_| Vec::new()).collect(),

@@ -1,9 +1,9 @@
-//! What can be wrong with a window aggregation before it runs.
+//! Errors of the configuration of a window aggregation.
 
 use arrow::datatypes::DataType;
 use eddyline_stream::key_hash::UnsupportedKey;
 
-/// A configuration that cannot run. The planner lets none of these through for SQL it accepts.
+/// A configuration that cannot run. The planner refuses SQL that would lead to one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A function that is not defined for the type of its argument.
@@ -23,15 +23,15 @@ pub enum Error {
     /// A key that cannot be hashed.
     #[error(transparent)]
     Key(#[from] UnsupportedKey),
-    /// A column position beyond the input.
+    /// A column index that the input does not have.
     #[error("column {position} is not among the {columns} columns of the input")]
     NoSuchColumn {
         /// The position.
         position: usize,
-        /// How many columns the input has.
+        /// The number of columns of the input.
         columns: usize,
     },
-    /// Windows are not cut by a time attribute in milliseconds.
+    /// The time column of the windows is not a time attribute in milliseconds.
     #[error("windows cannot be cut by {column} of type {found}; they need TIMESTAMP(3) or TIMESTAMP_LTZ(3)")]
     NotATimeAttribute {
         /// The column.
@@ -45,7 +45,7 @@ pub enum Error {
     /// The results of parts of the rows cannot be merged.
     #[error("sessions, and aggregates that are DISTINCT or depend on the order of rows, cannot be computed in parts")]
     NotInParts,
-    /// Sizes that do not make windows.
+    /// Sizes that are not valid for windows.
     #[error("{0}")]
     InvalidWindow(String),
 }

@@ -15,9 +15,9 @@ use crate::accumulator::{Cells, Sides, View, update::Mask};
 use crate::argument::Argument;
 use crate::layout::Layout;
 
-/// What is added to groups.
+/// The values to add to groups.
 pub(crate) enum Input<'a> {
-    /// Raw rows: an argument for each slot, then one for each distinct set.
+    /// Rows of the input: an argument for each slot, then one for each distinct set.
     Raw { slots: Vec<Argument<'a>>, distinct: Vec<Argument<'a>> },
     /// Accumulator columns of all slots.
     Partial(&'a [ArrayRef]),
@@ -61,7 +61,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Rows to be added: their keys, the hashes of these, and what is added.
+/// Rows to add: their keys, the hashes of the keys, and the values.
 pub(crate) struct Rows<'a> {
     pub(crate) keys: Keys<'a>,
     pub(crate) hashes: Cow<'a, [u64]>,
@@ -69,7 +69,7 @@ pub(crate) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Prepares keys. `hashes` are taken over if they are known.
+    /// Prepares keys. Uses `hashes` if they are known.
     pub(crate) fn new(
         keys: &'a [ArrayRef],
         hashes: Option<&'a [u64]>,
@@ -86,20 +86,20 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A column's type cannot be a key.
+/// The error that a column's type cannot be a key.
 pub(crate) fn key_error(error: &UnsupportedKey) -> operators::Error {
     operators::Error::InvalidRow(error.to_string())
 }
 
-/// Keys with their accumulators, numbered in order of first arrival.
+/// Keys and their accumulators. Groups are numbered in order of first arrival.
 #[derive(Debug)]
 pub(crate) struct Groups {
     table: GroupTable,
-    /// Shared with what has been frozen, like the rows in the table.
+    /// Shared with frozen state, like the rows in the table.
     sides: Arc<Sides>,
 }
 
-/// Groups as they were at a barrier.
+/// The groups at a barrier.
 #[derive(Debug)]
 pub(crate) struct FrozenGroups {
     pub(crate) packed: Arc<PackedRows>,
@@ -113,7 +113,7 @@ impl FrozenGroups {
 }
 
 impl Groups {
-    /// No groups, for keys of these types.
+    /// Makes an empty table for keys of these types.
     pub(crate) fn new(key_types: &[DataType], layout: &Layout) -> Result<Self, UnsupportedKey> {
         Ok(Self { table: GroupTable::new(key_types, &layout.initial)?, sides: Arc::new(layout.sides()) })
     }
@@ -138,7 +138,7 @@ impl Groups {
         }
     }
 
-    /// The groups as they are now; takes no time.
+    /// The groups at this moment. This takes no time.
     pub(crate) fn freeze(&self) -> FrozenGroups {
         FrozenGroups { packed: self.table.freeze(), sides: Arc::clone(&self.sides) }
     }
@@ -148,7 +148,7 @@ impl Groups {
         (0..self.len() as u32).collect()
     }
 
-    /// Keys and accumulators, to read.
+    /// Keys and accumulators, for reading.
     pub(crate) fn packed(&self) -> &PackedRows {
         self.table.packed()
     }
@@ -173,7 +173,7 @@ impl Groups {
         Cells { words, stride, first, sides }
     }
 
-    /// Adds rows. `scratch` is only for reuse.
+    /// Adds rows. `scratch` is a reusable buffer.
     pub(crate) fn add(&mut self, layout: &Layout, rows: &Rows<'_>, range: Range<usize>, scratch: &mut Vec<u32>) {
         let block = rows.keys.block_rows();
         let mut start = range.start;
@@ -192,7 +192,7 @@ impl Groups {
         Arc::make_mut(&mut self.sides).grow(self.table.len());
     }
 
-    /// Adds values to a distinct set and to nothing else: the accumulators that go by it are restored on their own.
+    /// Adds values only to a distinct set. The accumulators that depend on it are restored separately.
     pub(crate) fn restore_distinct(&mut self, set: usize, groups: &[u32], values: &Argument<'_>) {
         Arc::make_mut(&mut self.sides).distinct[set].insert(groups, values, 0);
     }
@@ -208,8 +208,7 @@ impl Groups {
         Ok(())
     }
 
-    /// Takes the groups of another table, which are part of this one, out again. Groups stay, if only with no rows
-    /// left.
+    /// Subtracts the groups of another table, which this one contains. A group without rows stays in the table.
     pub(crate) fn subtract(&mut self, layout: &Layout, other: &Groups) {
         let mut groups = Vec::new();
         for block in other.all().chunks(1024) {
@@ -222,14 +221,14 @@ impl Groups {
         }
     }
 
-    /// The groups that have rows, in a layout that counts them.
+    /// The groups that have rows. The layout must count rows.
     pub(crate) fn alive(&self, layout: &Layout) -> Vec<u32> {
         let has_rows = has_rows(layout, self.view());
         (0..self.len() as u32).filter(|group| has_rows(*group)).collect()
     }
 }
 
-/// Whether groups have rows; all have in a layout that does not count them.
+/// A test whether a group has rows. In a layout that does not count rows, every group has some.
 pub(crate) fn has_rows<'a>(layout: &'a Layout, view: View<'a>) -> impl Fn(u32) -> bool {
     let rows = layout.rows_slot.map(|slot| &layout.slots[slot]);
     move |group| rows.is_none_or(|rows| rows.word(view, group, 0) != 0)

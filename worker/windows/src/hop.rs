@@ -1,16 +1,16 @@
-//! `HOP`: windows of several slices, one every slide.
+//! `HOP`: windows of several slices. A window ends with every slice.
 //!
-//! Slices stay in their tables until the last of their windows has fired. What a window adds up to comes from one of:
+//! Slices stay in their tables until the last of their windows has fired. A window is computed in one of two ways:
 //!
-//! - a *running total*, when rows can be taken out again exactly (counts, sums of whole numbers and decimals): add the
-//!   newest slice, subtract the oldest. Two merges a window, however long it is.
-//! - *two stacks* otherwise (minima, floats, distinct): `back` is the merge of all slices since the last flip, `front` has
-//!   merges of older slices: each from one slice up to the flip. A window is the `front` that begins with its oldest slice,
-//!   and `back`; when the front is used up, it is rebuilt from the slices. With few slices in a window every slice has
-//!   its merge in the front, and a window costs two merges. With many that would be as many copies of all keys, so that
-//!   only every √n-th slice has one, and up to √n slices before it are merged each time.
+//! - A *running total*, if rows can be subtracted exactly (counts, sums of whole numbers and decimals): add the newest
+//!   slice and subtract the oldest one. A window of any length costs two merges.
+//! - *Two stacks* otherwise (minima, floats, distinct): `back` is the merge of all slices since the last flip. `front`
+//!   has merges of older slices, each from one slice up to the flip. A window is the `front` that begins with its oldest
+//!   slice, merged with `back`. When the front is used up, it is rebuilt from the slices. If a window has few slices,
+//!   every slice has a merge in the front, and a window costs two merges. With many slices that would be many copies of
+//!   all keys. Then only every √n-th slice has a merge, and up to √n slices before it are merged for each window.
 //!
-//! Both are derived from the slices and so are no part of a snapshot.
+//! Both are derived from the slices, so they are not part of a snapshot.
 
 use std::sync::Arc;
 
@@ -27,29 +27,29 @@ use crate::slice::{Run, Slice};
 use crate::slice_tables::SliceTables;
 use crate::zone::Zone;
 
-/// Windows of up to so many slices have a merge for each in the front.
+/// The most slices of a window for which the front has a merge for each slice.
 const SLICES_MERGED_EACH_MAX: usize = 8;
 
-/// A total is rebuilt when it has more groups without rows than with, and more than this.
+/// A total is rebuilt when it has more groups without rows than with rows, and more than this number.
 const DEAD_GROUPS_MIN: usize = 1024;
 
 #[derive(Debug)]
 enum Merged {
     Total(Groups),
     Stacks {
-        /// By the end of the slice they begin with; the oldest slice last.
+        /// The merges, with the end of the slice that each begins with. The one with the oldest slice is last.
         front: Vec<(i64, Groups)>,
         /// The end of the newest slice in `front`.
         flipped_at: i64,
         back: Groups,
         /// The end of the oldest slice in `back`.
         back_oldest: Option<i64>,
-        /// A slice that is already merged has got more rows.
+        /// Whether a slice that is already merged has received more rows.
         is_stale: bool,
     },
 }
 
-/// Where the groups of a window are.
+/// The place of a window's groups.
 #[derive(Debug)]
 enum Place {
     Total,
@@ -70,16 +70,16 @@ impl Place {
     }
 }
 
-/// The window that is being given out. It is added up, and its slices have not expired.
+/// The window that is being emitted. It is computed, and its slices have not expired.
 #[derive(Debug)]
 struct Shown {
     window: Slice,
     place: Place,
-    /// How many groups are out.
+    /// The number of emitted groups.
     given: u32,
 }
 
-/// Open slices and what is merged of them.
+/// Open slices and their merges.
 #[derive(Debug)]
 pub(crate) struct Hop {
     // Fixed at start.
@@ -89,7 +89,7 @@ pub(crate) struct Hop {
     // Changing.
     pub(crate) tables: SliceTables,
     merged: Merged,
-    /// The last window end that has fired; slices up to here are merged.
+    /// The last window end that has fired. Slices up to it are merged.
     fired_until: i64,
     shown: Option<Shown>,
     catch_up: Option<CatchUp>,
@@ -113,7 +113,7 @@ impl Hop {
         Ok(Self { size_ms, slide_ms, offset_ms, tables, merged, fired_until: i64::MIN, shown, catch_up })
     }
 
-    /// Adds a run of rows; `false` if they are late for all their windows.
+    /// Adds a run of rows. `false` if they are late for all their windows.
     pub(crate) fn add(
         &mut self,
         layout: &Layout,
@@ -135,8 +135,8 @@ impl Hop {
         true
     }
 
-    /// Merges the slices that had fired before a restore. Keys in `behind` have windows that the watermark has passed and that
-    /// are still to be given out.
+    /// Merges the slices whose windows had fired before a restore. Keys in `behind` have windows that the watermark has
+    /// passed and that are not emitted.
     pub(crate) fn resume(
         &mut self,
         layout: &Layout,
@@ -150,7 +150,7 @@ impl Hop {
             self.fired_until = self.fired_until.min(first - self.slide_ms);
             self.catch_up = Some(catch_up);
         }
-        // Of keys that are not as far behind as others there can be slices whose last window is out.
+        // Keys that are less far behind than others can have slices whose last window is emitted.
         let in_no_later = self.fired_until.saturating_sub(self.size_ms - self.slide_ms);
         self.tables.slices.retain(|slice, _| slice.end > in_no_later);
         match &mut self.merged {
@@ -186,7 +186,7 @@ impl Hop {
         Ok(Progress::Done)
     }
 
-    /// Adds up a window.
+    /// Computes a window.
     fn begin(&mut self, end: i64, layout: &Layout) -> Result<()> {
         self.fired_until = end;
         let window = Slice { end, start: end - self.size_ms };
@@ -215,7 +215,7 @@ impl Hop {
         Ok(())
     }
 
-    /// Adds up a window of two stacks.
+    /// Computes a window from two stacks.
     fn merge(&mut self, window: Slice, layout: &Layout) -> Result<Place> {
         let Merged::Stacks { front, flipped_at, back, .. } = &mut self.merged else { return Ok(Place::Total) };
         while front.last().is_some_and(|(slice_end, _)| *slice_end <= window.start) {
@@ -223,7 +223,7 @@ impl Hop {
             self.tables.recycle(table);
         }
         let mut merged = self.tables.table();
-        // Slices of the window that are older than the oldest merge in the front.
+        // These slices of the window are older than the oldest merge in the front.
         let until = front.last().map_or(*flipped_at, |(slice_end, _)| slice_end - 1);
         let is_alone = |slice: &Slice| slice.end > window.start && slice.end <= until;
         let alone = self.tables.slices.iter().filter(|(slice, _)| is_alone(slice));
@@ -243,7 +243,7 @@ impl Hop {
         Ok(Place::Merged(merged))
     }
 
-    /// Gives out what there is room for of the window.
+    /// Emits groups of the window as far as there is room.
     fn show(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
         let Some(shown) = &mut self.shown else { return Ok(Progress::Done) };
         let groups = shown.place.groups(&self.tables, &self.merged);
@@ -257,7 +257,7 @@ impl Hop {
         firing.emit(shown.window, groups, &mut shown.given, is_wanted)
     }
 
-    /// A window is out.
+    /// Ends a window that is completely emitted.
     fn finish(&mut self, layout: &Layout) -> Result<()> {
         let Some(Shown { window, place, .. }) = self.shown.take() else { return Ok(()) };
         if let Place::Merged(merged) = place {
@@ -266,7 +266,7 @@ impl Hop {
         self.expire(window.start + self.slide_ms, layout)
     }
 
-    /// The window that is half given out, if one is.
+    /// The window that is partly emitted, if there is one.
     pub(crate) fn freeze_shown(&self) -> Option<HalfGiven> {
         let Shown { window, place, given } = self.shown.as_ref()?;
         let groups = place.groups(&self.tables, &self.merged).freeze();
@@ -274,7 +274,7 @@ impl Hop {
         Some(HalfGiven { groups, given: *given, end, step_ms, catch_up })
     }
 
-    /// Drops the slices that are in no later window: those that end here or before.
+    /// Drops the slices that end at `until` or before, which are in no later window.
     fn expire(&mut self, until: i64, layout: &Layout) -> Result<()> {
         while let Some(entry) = self.tables.slices.first_entry().filter(|entry| entry.key().end <= until) {
             let groups = entry.remove();
@@ -304,7 +304,7 @@ impl Hop {
         Ok(())
     }
 
-    /// Bytes held and groups, with what is merged.
+    /// The size in bytes including merges, and the number of groups.
     pub(crate) fn size(&self) -> (usize, usize) {
         let (bytes, groups) = self.tables.size();
         let merged = match &self.merged {

@@ -1,4 +1,4 @@
-//! From aggregate calls to accumulator slots and back to result columns.
+//! Converts aggregate calls to accumulator slots, and slots to result columns.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::Error;
 use crate::accumulator::{Kind, Sides, Slot, View, wide};
 use crate::distinct;
 
-/// A set of distinct values that some slots go by.
+/// A set of distinct values that some slots depend on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Distinct {
     pub(crate) argument: usize,
@@ -23,14 +23,14 @@ pub(crate) struct Distinct {
 }
 
 impl Distinct {
-    /// What the column of values holds. `inputs` spell the columns of the input.
+    /// What the column of values holds. `inputs` describes the columns of the input.
     pub(crate) fn content(&self, inputs: &[String]) -> String {
         let filter = self.filter.map_or("*".to_owned(), |filter| input_column(inputs, filter));
         format!("value of {} if {filter}", input_column(inputs, self.argument))
     }
 }
 
-/// How a result column comes out of a slot.
+/// How a result column is computed from a slot.
 #[derive(Clone, Debug, PartialEq)]
 enum Finish {
     Count,
@@ -47,21 +47,22 @@ struct Output {
     result_type: DataType,
 }
 
-/// What a group keeps, for all aggregates together.
+/// The state of a group for all aggregates.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) slots: Vec<Slot>,
     pub(crate) distinct: Vec<Distinct>,
     /// The accumulators of a new group.
     pub(crate) initial: Vec<u64>,
-    /// The slot that counts all rows of a group, if one was asked for.
+    /// The slot that counts all rows of a group, if there is one.
     pub(crate) rows_slot: Option<usize>,
     outputs: Vec<Output>,
     sides: usize,
 }
 
 impl Layout {
-    /// The layout for these calls over input columns of this schema. With `count_rows` there is a slot that counts rows.
+    /// Makes the layout for these calls over input columns of this schema. With `count_rows` it has a slot that counts
+    /// rows.
     pub(crate) fn new(calls: &[AggregateCall], input: &SchemaRef, count_rows: bool) -> Result<Self, Error> {
         let mut layout = Self {
             slots: Vec::new(),
@@ -131,7 +132,7 @@ impl Layout {
         self.slots.len() - 1
     }
 
-    /// The sides of an empty table.
+    /// The [`Sides`] of an empty table.
     pub(crate) fn sides(&self) -> Sides {
         distinct::sides(self.sides, self.distinct.len())
     }
@@ -141,7 +142,7 @@ impl Layout {
         self.distinct.is_empty() && !self.is_ordered()
     }
 
-    /// Whether slices can be taken out of a running total.
+    /// Whether slices can be subtracted from a running total.
     pub(crate) fn is_invertible(&self) -> bool {
         self.distinct.is_empty() && self.slots.iter().all(|slot| slot.kind.is_invertible())
     }
@@ -156,13 +157,13 @@ impl Layout {
         self.slots.iter().enumerate().flat_map(|(index, slot)| slot.fields(index)).collect()
     }
 
-    /// Which of the columns of all slots counts rows, if one was asked for.
+    /// The index of the column that counts rows among the columns of all slots, if there is one.
     pub(crate) fn rows_column(&self) -> Option<usize> {
         let before = &self.slots[..self.rows_slot?];
         Some(before.iter().map(|slot| slot.fields(0).len()).sum())
     }
 
-    /// What the columns of all slots hold. `inputs` spell the columns of the input.
+    /// What the columns of all slots hold. `inputs` describes the columns of the input.
     pub(crate) fn contents(&self, inputs: &[String]) -> Vec<String> {
         self.slots.iter().flat_map(|slot| slot.contents(inputs)).collect()
     }
@@ -295,12 +296,13 @@ fn result(output: &Output, slot: &Slot, view: View<'_>, groups: &[u32]) -> Resul
     }
 }
 
-/// The value with the one NaN that there is: that of infinities added up has a sign, by which Arrow would order it.
+/// The value, with every NaN replaced by the same NaN. The NaN of a sum of infinities has a sign, by which Arrow would
+/// order it.
 fn one_nan(value: f64) -> f64 {
     if value.is_nan() { f64::NAN } else { value }
 }
 
-/// Whole numbers as the result type, wrapped as Java narrows them.
+/// Whole numbers as the result type. They wrap around as in Java.
 fn integers(values: Vec<i64>, nulls: Option<NullBuffer>, result_type: &DataType) -> ArrayRef {
     if result_type.is_signed_integer() {
         fixed::column(values, nulls, result_type)
@@ -319,7 +321,7 @@ fn decimals(output: &Output, slot: &Slot, view: View<'_>, groups: &[u32]) -> Res
         _ => (38, argument_scale),
     };
     let largest = 10i128.pow(u32::from(precision)) - 1;
-    // Neither SUM nor AVG gives fewer digits after the point than its argument has.
+    // The results of SUM and AVG have at least as many digits after the point as the argument.
     let added_digits = u32::try_from(i32::from(scale) - i32::from(argument_scale)).unwrap_or(0);
     let value = |group: &u32| {
         let cell: &[u64; 4] = view.cell(*group, slot.offset);

@@ -1,11 +1,11 @@
 //! Windowed aggregation by event time.
 //!
-//! Rows are collected in *slices*, the pieces that windows are made of: one table of groups for each slice, dropped whole
-//! when the last window that contains the slice has fired. A tumbling window is one slice; hopping and cumulating windows
-//! are made of several; sessions are kept per key. A row is late only when every window it belongs to has fired.
+//! Windows consist of *slices*. Each slice has one table of groups, which is dropped when the last window that contains
+//! the slice has fired. A tumbling window is one slice. Hopping and cumulating windows consist of several. Sessions are
+//! stored per key. A row is late only when every window it belongs to has fired.
 //!
-//! [`LocalWindowAggregate`] aggregates in front of the exchange, [`WindowAggregateOperator`] behind it or alone;
-//! [`WindowAssignOperator`] only adds window columns. None of them reads a clock, and none does I/O.
+//! [`LocalWindowAggregate`] aggregates before the exchange. [`WindowAggregateOperator`] aggregates after it, or alone.
+//! [`WindowAssignOperator`] only adds window columns. None of them reads a clock or does I/O.
 
 mod accumulator;
 mod argument;

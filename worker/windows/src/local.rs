@@ -1,8 +1,8 @@
-//! Aggregation in front of the exchange: fewer rows to send when keys repeat, no loss of time when they do not.
+//! Aggregation before the exchange. It reduces the rows to send if keys repeat, and is switched off if they do not.
 //!
-//! A slice is sent before the watermark that passes it. Everything is sent before a barrier and before the subtask falls idle:
-//! so there is no state to snapshot, and no row waits for a watermark that does not come. Rows of slices that the watermark
-//! has passed already are sent at once, because the receiver may be about to fire them.
+//! A slice is sent before the watermark that passes it. Everything is sent before a barrier and before the subtask
+//! becomes idle. So there is no state to snapshot, and no row waits for a watermark that does not come. Rows of slices
+//! that the watermark has already passed are sent at once, because the receiver may be about to fire them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,34 +24,34 @@ use crate::slice::{Slice, gather, reorder};
 use crate::slice_tables::SliceTables;
 use crate::zone::Zone;
 
-/// The most groups that are held; when there are more, all are sent.
+/// The most groups in memory. If there are more, all are sent.
 const GROUPS_MAX: usize = 65_536;
-/// After so many rows it is judged whether aggregating pays.
+/// The number of rows after which the operator decides whether aggregation is worthwhile.
 const SAMPLE_ROWS: usize = 20_000;
-/// It pays while there are less groups than this share of the rows, in percent.
+/// Aggregation is worthwhile if the number of groups is at most this percentage of the number of rows.
 const GROUPS_PERCENT_MAX: usize = 50;
-/// For so many rows nothing is aggregated when it does not pay; then it is tried again.
+/// The number of rows that are passed on without aggregation when it is not worthwhile. After that it is tried again.
 const BYPASS_ROWS: usize = 5_000_000;
 
-/// Whether rows are aggregated at the moment.
+/// Whether rows are currently aggregated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// They are: so many rows have become so many groups since the last judgement.
+    /// Rows are aggregated. The fields count the rows and the groups made of them since the last decision.
     Aggregate { rows: usize, groups: usize },
-    /// They are passed on as they are, for so many rows more.
+    /// This number of further rows is passed on without aggregation.
     Bypass { rows_left: usize },
 }
 
-/// Which slices are being sent.
+/// The slices that are being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sending {
-    /// Those that the watermark has passed.
+    /// The slices that the watermark has passed.
     Passed,
     All,
 }
 
-/// Aggregates rows of a subtask's own input and emits partial accumulators, keyed; or passes the rows on, keyed, while
-/// aggregating them gains too little.
+/// Aggregates the rows of a subtask and emits partial accumulators with their key hashes. If aggregation is not
+/// worthwhile, it passes the rows on with their key hashes.
 #[derive(Debug)]
 pub struct LocalWindowAggregate {
     // Fixed at start.
@@ -64,18 +64,18 @@ pub struct LocalWindowAggregate {
     tables: SliceTables,
     watermark: Watermark,
     sending: Sending,
-    /// How many groups of the first slice are sent.
+    /// The number of groups of the first slice that are sent.
     sent: usize,
     phase: Phase,
     scratch: Vec<u32>,
 }
 
 impl LocalWindowAggregate {
-    /// The operator for a configuration, over rows with the columns `input`.
+    /// Makes the operator for a configuration, over rows with the columns `input`.
     ///
     /// # Errors
-    /// When [`WindowAggregateOperator::new`](crate::WindowAggregateOperator::new) has one, or when the aggregation cannot be
-    /// computed in parts: [`WindowAggregate::has_two_phases`].
+    /// The errors of [`WindowAggregateOperator::new`](crate::WindowAggregateOperator::new). Also if the aggregation
+    /// cannot be computed in parts, see [`WindowAggregate::has_two_phases`].
     pub fn new(config: &WindowAggregate, input: &SchemaRef) -> std::result::Result<Self, Error> {
         let (_, shape, cut, zone) = prepare(config, input)?;
         let layout = partial_layout(config, input)?;
@@ -99,13 +99,13 @@ impl LocalWindowAggregate {
         })
     }
 
-    /// The columns of partial accumulators: keys, `slice_end` (with `slice_start` before it for windows that rows carry),
-    /// accumulators.
+    /// The columns of partial accumulators: keys, `slice_end`, accumulators. If rows already have a window,
+    /// `slice_start` is before `slice_end`.
     pub fn output_schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// Adds rows to the tables; gives how many groups were new.
+    /// Adds rows to the tables. Returns the number of new groups.
     fn aggregate(&mut self, batch: &Batch) -> Result<usize> {
         let columns = batch.inserts()?.columns();
         let (runs, order) = gather(runs(self.cut, &self.shape, &mut self.zone, columns)?);
@@ -113,7 +113,8 @@ impl LocalWindowAggregate {
             Some(order) => Cow::Owned(reorder(columns, &self.shape.used, order)?),
             None => Cow::Borrowed(columns),
         };
-        // An edge into this operator is not keyed by its keys, except by chance: hash here, once for both sides.
+        // The input is usually not distributed by these keys, so the keys are hashed here, once for this operator and
+        // the receiver.
         let known = hashes(batch, order.as_ref());
         let keys = self.shape.key_columns(&columns);
         let rows = Rows::new(&keys, known.as_deref(), batch.num_rows(), Input::raw(&self.layout, &columns))?;
@@ -127,7 +128,7 @@ impl LocalWindowAggregate {
         Ok(new)
     }
 
-    /// Emits rows as they are. They are hashed here, for the exchange and for the receiver.
+    /// Emits rows without aggregation. Their keys are hashed here, for the exchange and for the receiver.
     fn pass(&self, batch: Batch, out: &mut Collector) -> Result<()> {
         let hashes = batch.key_hashes_by(&self.shape.keys).map_err(|error| key_error(&error))?;
         out.emit(batch.with_key_hashes(hashes));
@@ -158,7 +159,7 @@ impl LocalWindowAggregate {
         self.resume(out)
     }
 
-    /// Sends all slices, whether there is room or not: [`GROUPS_MAX`] groups and those of a batch at most.
+    /// Sends all slices, even if there is no room. These are at most [`GROUPS_MAX`] groups and those of one batch.
     fn send_all(&mut self, out: &mut Collector) -> Result<()> {
         self.sending = Sending::All;
         while let Some(slice) = self.tables.first() {
@@ -167,7 +168,7 @@ impl LocalWindowAggregate {
         Ok(())
     }
 
-    /// Sends up to so many groups of the first slice, with which it is gone if they were the last ones.
+    /// Sends up to `count` groups of a slice, the first one. Removes the slice after its last group.
     fn send_groups(&mut self, slice: Slice, count: usize, out: &mut Collector) -> Result<()> {
         let Some(groups) = self.tables.slices.remove(&slice) else { return Ok(()) };
         let end = groups.len().min(self.sent.saturating_add(count));
@@ -187,7 +188,8 @@ impl LocalWindowAggregate {
         Ok(())
     }
 
-    /// Counts rows and new groups, and decides how the next rows are handled. Says whether all groups have to be sent first.
+    /// Counts rows and new groups, and decides how the next rows are handled. Returns whether all groups must be sent
+    /// first.
     fn judge(&mut self, num_rows: usize, new_groups: usize) -> bool {
         let mut gives_up = false;
         self.phase = match self.phase {

@@ -1,4 +1,4 @@
-//! The window aggregation operator: cuts batches into slices, judges lateness, fires windows.
+//! The window aggregation operator: it splits batches into slices, drops late rows, and fires windows.
 
 mod state;
 
@@ -42,9 +42,9 @@ pub(crate) enum Cut {
     Session { time: usize },
 }
 
-/// Aggregates per key and window. Emits a window when the watermark comes to its last millisecond.
+/// Aggregates per key and window. Emits a window when the watermark reaches its last millisecond.
 ///
-/// Takes rows of the input, and what [`LocalWindowAggregate`](crate::LocalWindowAggregate) makes of them, in any mixture.
+/// The input may mix rows with partial accumulators of [`LocalWindowAggregate`](crate::LocalWindowAggregate).
 #[derive(Debug)]
 pub struct WindowAggregateOperator {
     // Fixed at start.
@@ -52,7 +52,7 @@ pub struct WindowAggregateOperator {
     layout: Arc<Layout>,
     cut: Cut,
     partial: SchemaRef,
-    /// Which column of partial accumulators says of how many rows they are.
+    /// The index of the column in partial accumulators that has the number of rows in them.
     partial_rows: usize,
     // Changing.
     zone: Zone,
@@ -63,14 +63,14 @@ pub struct WindowAggregateOperator {
     scratch: Vec<u32>,
 }
 
-/// What a configuration means: the slots, the columns, how slices are cut, and in which time.
+/// Derives from a configuration the slots, the columns, how slices are cut, and the time zone.
 pub(crate) fn prepare(
     config: &WindowAggregate,
     input: &SchemaRef,
 ) -> std::result::Result<(Layout, Shape, Cut, Zone), Error> {
     check_sizes(&config.assigner)?;
     let layout = Layout::new(&config.aggregates, input, false)?;
-    // A hopping window that keeps a running total has to know which keys have rows left.
+    // A hopping window with a running total must know which keys still have rows.
     let counts_rows = matches!(config.assigner, WindowAssigner::Hop { .. }) && layout.is_invertible();
     let layout = if counts_rows { Layout::new(&config.aggregates, input, true)? } else { layout };
     let shape = Shape::new(config, input, &layout)?;
@@ -87,13 +87,13 @@ pub(crate) fn prepare(
     Ok((layout, shape, cut, zone))
 }
 
-/// The layout of partial accumulators: the slots of the aggregation, then one that counts rows. The global aggregation needs
-/// that count, because it is the one that finds rows late.
+/// The layout of partial accumulators: the slots of the aggregation, then one that counts rows. The global aggregation
+/// needs that count, because it counts late rows.
 pub(crate) fn partial_layout(config: &WindowAggregate, input: &SchemaRef) -> std::result::Result<Layout, Error> {
     Layout::new(&config.aggregates, input, true)
 }
 
-/// Checks that sizes are positive and fit each other.
+/// Checks that sizes are positive and match each other.
 pub(crate) fn check_sizes(assigner: &WindowAssigner) -> std::result::Result<(), Error> {
     let (kind, size, part) = match *assigner {
         WindowAssigner::Tumble { size_ms, .. } => ("TUMBLE", size_ms, size_ms),
@@ -111,12 +111,12 @@ pub(crate) fn check_sizes(assigner: &WindowAssigner) -> std::result::Result<(), 
 }
 
 impl WindowAggregateOperator {
-    /// An operator without state. `input` are the columns that the configuration's positions refer to; batches of partial
-    /// accumulators have other ones.
+    /// Makes an operator without state. The configuration's column indices refer to `input`. Batches of partial
+    /// accumulators have other columns.
     ///
     /// # Errors
-    /// When the configuration cannot run: a function that does not take its argument's type, a key that cannot be hashed,
-    /// sizes that do not fit, an unknown time zone.
+    /// When the configuration cannot run: a function does not accept its argument's type, a key cannot be hashed, sizes
+    /// do not match, or the time zone is unknown.
     pub fn new(config: WindowAggregate, input: SchemaRef) -> std::result::Result<Self, Error> {
         let (layout, shape, cut, zone) = prepare(&config, &input)?;
         let partial_layout = partial_layout(&config, &input)?;
@@ -151,8 +151,8 @@ impl WindowAggregateOperator {
         })
     }
 
-    /// Emits batches with this schema, which must have the same types as [`Self::output_schema`]; names and nullability may
-    /// differ.
+    /// Emits batches with this schema. It must have the same types as [`Self::output_schema`]. Names and nullability
+    /// may differ.
     pub fn with_output_schema(mut self, schema: SchemaRef) -> Self {
         self.output.set_schema(schema);
         self
@@ -231,7 +231,7 @@ impl WindowAggregateOperator {
     }
 }
 
-/// Cuts a batch of the input into runs of rows of one slice.
+/// Splits a batch of the input into runs of rows of one slice.
 pub(crate) fn runs(cut: Cut, shape: &Shape, zone: &mut Zone, columns: &[ArrayRef]) -> Result<Vec<Run>> {
     match cut {
         Cut::Grid { grid, time } => runs_of_times(grid, zone, times(columns[time].as_ref(), &shape.time_name)?),
@@ -254,7 +254,7 @@ pub(crate) fn hashes<'a>(batch: &'a Batch, order: Option<&arrow::array::UInt32Ar
 }
 
 impl Windows {
-    /// Adds runs of rows; gives those that were late.
+    /// Adds runs of rows. Returns the number of late rows.
     fn add_runs(
         &mut self,
         layout: &Layout,
@@ -326,7 +326,7 @@ impl Operator for WindowAggregateOperator {
     }
 
     fn on_watermark(&mut self, watermark: Watermark, out: &mut Collector) -> Result<Progress> {
-        // After a restore the first watermarks can be behind what had been reached.
+        // After a restore the first watermarks can be smaller than the restored one.
         self.watermark = self.watermark.max(watermark);
         self.resume(out)
     }

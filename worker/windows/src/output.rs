@@ -1,4 +1,4 @@
-//! Results of windows as batches.
+//! Collects the results of windows into batches.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::shape::Shape;
 use crate::slice::Slice;
 use crate::zone::Zone;
 
-/// The most rows of a batch that is emitted.
+/// The most rows of an emitted batch.
 pub(crate) const BATCH_ROWS_MAX: usize = 8192;
 
-/// Collects results of windows in order; small windows share a batch.
+/// Collects the results of windows in order. Small windows share a batch.
 #[derive(Debug)]
 pub(crate) struct Output {
     // Fixed at start.
@@ -46,8 +46,8 @@ impl Output {
         self.schema = schema;
     }
 
-    /// Adds up to [`BATCH_ROWS_MAX`] rows: key columns and results, then what is asked for about the window of each row. Key
-    /// hashes go along.
+    /// Adds up to [`BATCH_ROWS_MAX`] rows: key columns and results, then the requested window columns of each row. The
+    /// key hashes are also added.
     fn push(
         &mut self,
         mut columns: Vec<ArrayRef>,
@@ -74,12 +74,12 @@ impl Output {
         Ok(())
     }
 
-    /// How many rows are collected.
+    /// The number of collected rows.
     pub(crate) fn rows(&self) -> usize {
         self.pending_rows
     }
 
-    /// Emits what is collected.
+    /// Emits the collected rows.
     pub(crate) fn flush(&mut self, out: &mut Collector) -> Result<()> {
         match self.pending.as_slice() {
             [] => {}
@@ -95,7 +95,7 @@ impl Output {
     }
 }
 
-/// The last millisecond of each window, as an instant. Most rows have the window of the row before.
+/// The last millisecond of each window, as an instant. Most rows have the same window as the row before.
 fn last_instants(windows: &[Slice], zone: &Zone) -> Vec<i64> {
     let mut known = (i64::MIN, i64::MIN);
     let instant = |window: &Slice| {
@@ -107,7 +107,7 @@ fn last_instants(windows: &[Slice], zone: &Zone) -> Vec<i64> {
     windows.iter().map(instant).collect()
 }
 
-/// What it takes to fire windows.
+/// The context for firing windows.
 pub(crate) struct Firing<'a> {
     pub(crate) layout: &'a Arc<Layout>,
     pub(crate) zone: &'a mut Zone,
@@ -117,18 +117,18 @@ pub(crate) struct Firing<'a> {
 }
 
 impl Firing<'_> {
-    /// Whether the watermark has come to the last millisecond of a window that ends here.
+    /// Whether the watermark has reached the last millisecond of a window that ends at `window_end`.
     pub(crate) fn is_due(&self, window_end: i64) -> bool {
         self.zone.is_fired(window_end, self.watermark)
     }
 
-    /// How many more rows belong into this piece, up to a batch.
+    /// The number of further rows that fit in this piece, at most a batch.
     pub(crate) fn room(&self) -> usize {
         self.out.room().saturating_sub(self.output.rows()).min(BATCH_ROWS_MAX)
     }
 
-    /// Emits the groups of a window that are not out yet, of those that are to be shown, as many as there is room for. The
-    /// first `given` groups are out; it is counted on.
+    /// Emits the next groups of a window as far as there is room. `is_shown` selects the groups. `given` is the number
+    /// of groups that are done, and is increased.
     pub(crate) fn emit(
         &mut self,
         window: Slice,
@@ -161,7 +161,7 @@ impl Firing<'_> {
         Ok(Progress::Done)
     }
 
-    /// Emits rows that have each their own window, with their key hashes.
+    /// Emits rows, each with its own window, and their key hashes.
     pub(crate) fn emit_rows(
         &mut self,
         columns: Vec<ArrayRef>,

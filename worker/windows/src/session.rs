@@ -1,10 +1,10 @@
-//! `SESSION`: windows per key that end a gap after their last row.
+//! `SESSION`: windows of a key that end a gap after their last row.
 //!
-//! Sessions of a key are a linked list; the accumulators of a session are in a packed row of their own, by session number.
-//! Two sessions that touch become one. A batch without late rows is sorted by key and time first, so that each burst of
-//! rows meets the state once; aggregates still see rows in order of arrival.
+//! The sessions of a key are a linked list. The accumulators of a session have their own packed row, by session number.
+//! Two sessions that touch become one. A batch without late rows is first sorted by key and time, so that each sequence
+//! of rows of one session is looked up once. Aggregates still see rows in order of arrival.
 //!
-//! Invariant: an open session is in `ends` once, at or before its end, or it is being given out; ends only grow.
+//! Invariant: an open session is in `ends` once, at its end or before, or it is being emitted. Ends only grow.
 
 mod ends;
 pub(crate) mod state;
@@ -26,7 +26,7 @@ use crate::zone::Zone;
 /// No session: the end of a list.
 const END: u64 = u64::MAX;
 
-/// State is rebuilt without its closed sessions when these are more than the open ones and more than this.
+/// State is rebuilt without closed sessions when there are more of them than open ones, and more than this number.
 const CLOSED_MIN: usize = 1024;
 
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ pub(crate) struct Sessions {
     sessions: Vec<Session>,
     store: Store,
     ends: Ends,
-    /// Sessions that are being given out, and how many of them are out.
+    /// The sessions that are being emitted. The first `given` of them are done.
     due: Vec<u32>,
     given: usize,
     open: usize,
@@ -110,7 +110,7 @@ impl Sessions {
         })
     }
 
-    /// Adds rows with these local times; gives how many were late.
+    /// Adds rows with these local times. Returns the number of late rows.
     pub(crate) fn add(
         &mut self,
         layout: &Layout,
@@ -136,7 +136,7 @@ impl Sessions {
         Ok(late)
     }
 
-    /// Row by row, in order of arrival: which rows are late, and what order-dependent aggregates see, depends on it.
+    /// Adds rows one by one in order of arrival. Lateness and order-dependent aggregates depend on that order.
     fn add_one_by_one(
         &mut self,
         layout: &Layout,
@@ -211,7 +211,7 @@ impl Sessions {
         })
     }
 
-    /// The session of a key that covers a window: grown, merged of several, or new.
+    /// Makes a session of a key cover a window: extends one, merges several, or opens a new one. Returns its number.
     fn cover(&mut self, layout: &Layout, key: u32, window: Slice, arrival: u64) -> Result<u32> {
         let two = {
             let mut touching = self.touching(key, window);
@@ -228,7 +228,7 @@ impl Sessions {
         Ok(covering)
     }
 
-    /// Makes one of all sessions of a key that touch a window; the earliest stays.
+    /// Merges all sessions of a key that touch a window into the earliest one.
     fn merge_touching(&mut self, layout: &Layout, key: u32, window: Slice) -> Result<u32> {
         let mut touching: Vec<u32> = self.touching(key, window).collect();
         touching.sort_unstable_by_key(|session| self.sessions[*session as usize].window.start);
@@ -255,7 +255,7 @@ impl Sessions {
         number
     }
 
-    /// Takes a session out of the list of its key.
+    /// Removes a session from the list of its key.
     fn close(&mut self, number: u32) {
         let Session { key, next, .. } = self.sessions[number as usize];
         self.sessions[number as usize].is_open = false;
@@ -300,7 +300,7 @@ impl Sessions {
         Ok(Progress::Done)
     }
 
-    /// Takes the sessions that the watermark has passed, in the order in which they are given out.
+    /// Removes and returns the sessions that the watermark has passed, in the order in which they are emitted.
     fn take_due(&mut self, firing: &Firing<'_>) -> Vec<u32> {
         let sessions = &self.sessions;
         let end_of =
@@ -313,7 +313,7 @@ impl Sessions {
         due
     }
 
-    /// Rebuilds the state without what is closed, when that is most of it.
+    /// Rebuilds the state without closed sessions, if most sessions are closed.
     fn compact(&mut self, layout: &Layout) -> Result<()> {
         let dead_keys = self.keys.len().saturating_sub(self.open);
         let closed = self.sessions.len() - self.open;
@@ -341,7 +341,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Bytes held and open sessions.
+    /// The size in bytes, and the number of open sessions.
     pub(crate) fn size(&self) -> (usize, usize) {
         let store = self.store.words.capacity() * 8 + self.store.sides.bytes();
         let sessions = self.sessions.capacity() * size_of::<Session>();

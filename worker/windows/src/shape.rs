@@ -1,4 +1,4 @@
-//! The columns that go into a window aggregation, come out of it, and are kept by it.
+//! The columns of a window aggregation: those of its input, its output and its state.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use eddyline_stream::key_hash;
 use crate::Error;
 use crate::layout::Layout;
 
-/// Marks a schema of partial accumulators: rows that were not worth aggregating cross the same edge as they are.
+/// The metadata key of a schema of partial accumulators. The same edge also carries rows that were not aggregated.
 const PARTIAL: &str = "eddyline.partial";
 
-/// Whether a batch with this schema holds partial accumulators.
+/// Whether a batch with this schema has partial accumulators.
 pub(crate) fn is_partial(schema: &Schema) -> bool {
     schema.metadata().contains_key(PARTIAL)
 }
 
-/// Columns of the window in state.
+/// The window columns in state.
 const WINDOW_START: &str = "window_start";
 const WINDOW_END: &str = "window_end";
 
 /// TIMESTAMP(3).
 pub(crate) const LOCAL_TIME: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 
-/// Columns of one aggregation.
+/// The columns of one aggregation.
 #[derive(Debug)]
 pub(crate) struct Shape {
     /// The input columns of the keys.
@@ -35,11 +35,11 @@ pub(crate) struct Shape {
     key_fields: Vec<FieldRef>,
     /// The type of `window_time`.
     time_type: DataType,
-    /// The name of the column that windows are cut by, for messages.
+    /// The name of the time column, for messages.
     pub(crate) time_name: String,
-    /// Which of the input columns are read at all.
+    /// Which input columns are read.
     pub(crate) used: Vec<bool>,
-    /// Whether rows carry their window: then a slice needs its start to be known, too.
+    /// Whether rows already have their window. Then the start of a slice does not follow from its end.
     pub(crate) is_attached: bool,
     pub(crate) output: SchemaRef,
 }
@@ -94,7 +94,8 @@ impl Shape {
         Arc::new(Schema::new_with_metadata(fields, [(PARTIAL.to_owned(), String::new())].into()))
     }
 
-    /// The columns of the state of groups: keys, the start of the window where it is not given by the end, accumulators.
+    /// The columns of the state of groups: keys, the start of the window if it does not follow from the end,
+    /// accumulators.
     pub(crate) fn state(&self, layout: &Layout) -> SchemaRef {
         self.state_of(layout.fields())
     }
@@ -113,7 +114,7 @@ impl Shape {
         Arc::new(Schema::new(fields))
     }
 
-    /// The columns of the state of sessions: keys, window, and what is given.
+    /// The columns of the state of sessions: keys, window, and `values`.
     pub(crate) fn session_state(&self, with_end: bool, values: Vec<Field>) -> SchemaRef {
         let mut fields = self.key_fields.clone();
         fields.push(Arc::new(Field::new(WINDOW_START, LOCAL_TIME, false)));
@@ -124,7 +125,8 @@ impl Shape {
         Arc::new(Schema::new(fields))
     }
 
-    /// What the columns of [`Self::state`] and [`Self::distinct_state`] hold: keys, the start where there is one, `values`.
+    /// What the columns of [`Self::state`] and [`Self::distinct_state`] hold: keys, the start if there is one,
+    /// `values`.
     pub(crate) fn contents(&self, inputs: &[String], values: Vec<String>) -> Vec<String> {
         let start = self.is_attached.then(|| WINDOW_START.to_owned());
         self.key_contents(inputs).chain(start).chain(values).collect()
@@ -136,7 +138,7 @@ impl Shape {
         self.key_contents(inputs).chain(window.map(str::to_owned)).chain(values).collect()
     }
 
-    /// The columns of the keys that are behind: with the end of the next window of each.
+    /// The columns of keys that are behind: the key, and the end of its next window.
     pub(crate) fn behind(&self) -> SchemaRef {
         let end = Arc::new(Field::new("next_window_end", LOCAL_TIME, false));
         Arc::new(Schema::new(self.key_fields.iter().cloned().chain([end]).collect::<Vec<FieldRef>>()))

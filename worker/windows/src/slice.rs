@@ -1,4 +1,4 @@
-//! Which slice a row belongs to. Slices are the pieces that windows are made of; each row is in one.
+//! Slices. Windows consist of slices, and each row is in one slice.
 
 use std::ops::Range;
 
@@ -9,14 +9,14 @@ use eddyline_operators as operators;
 
 use crate::zone::Zone;
 
-/// A slice, or a window, in local time: `start` inclusive, `end` exclusive. In order of their ends.
+/// A slice or a window in local time, in milliseconds. `start` is inclusive and `end` is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slice {
     pub(crate) end: i64,
     pub(crate) start: i64,
 }
 
-/// A grid of slices: one every `step_ms`, moved by `offset_ms` from the epoch.
+/// A grid of slices: each has `step_ms`, and one begins `offset_ms` after the epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
     pub(crate) step_ms: i64,
@@ -24,7 +24,7 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// The slice that holds a local time; `None` at the very ends of time.
+    /// The slice that contains a local time. `None` if its bounds would overflow.
     #[inline]
     pub(crate) fn slice_of(&self, local_ms: i64) -> Option<Slice> {
         let into = local_ms.checked_sub(self.offset_ms)?.rem_euclid(self.step_ms);
@@ -33,14 +33,14 @@ impl Grid {
     }
 }
 
-/// Rows of one slice that stand side by side.
+/// Consecutive rows of one slice.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) slice: Slice,
     pub(crate) rows: Range<usize>,
 }
 
-/// Time values of a column that holds no NULL.
+/// The time values of a column. It must not have a NULL.
 pub(crate) fn times<'a>(column: &'a dyn Array, name: &str) -> operators::Result<&'a [i64]> {
     if let Some(row) = column.nulls().and_then(|nulls| (0..nulls.len()).find(|row| nulls.is_null(*row))) {
         return Err(operators::Error::InvalidRow(format!(
@@ -56,10 +56,10 @@ pub(crate) fn times<'a>(column: &'a dyn Array, name: &str) -> operators::Result<
     }
 }
 
-/// Cuts rows into runs by the slices of a grid.
+/// Splits rows into runs by the slices of a grid.
 pub(crate) fn runs_of_times(grid: Grid, zone: &mut Zone, times: &[i64]) -> operators::Result<Vec<Run>> {
     let mut runs: Vec<Run> = Vec::new();
-    // Empty, so that the first row starts a run.
+    // The slice is empty, so that the first row starts a run.
     let mut current = Slice { start: 0, end: 0 };
     let is_utc = zone.is_utc();
     for (row, time) in times.iter().enumerate() {
@@ -77,7 +77,7 @@ pub(crate) fn runs_of_times(grid: Grid, zone: &mut Zone, times: &[i64]) -> opera
     Ok(runs)
 }
 
-/// Cuts rows into runs by the windows they carry.
+/// Splits rows into runs by the windows that they have.
 pub(crate) fn runs_of_windows(starts: &[i64], ends: &[i64]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for (row, (start, end)) in starts.iter().zip(ends).enumerate() {
@@ -90,10 +90,10 @@ pub(crate) fn runs_of_windows(starts: &[i64], ends: &[i64]) -> Vec<Run> {
     runs
 }
 
-/// Puts the rows of a slice side by side when they are scattered over many short runs. Keeps their order within the slice.
-/// The indices say which row comes where; `None` if nothing moved.
+/// Gathers the rows of each slice if they are scattered over many short runs. Keeps their order within the slice. The
+/// indices are the new order of the rows. `None` if it has not changed.
 pub(crate) fn gather(runs: Vec<Run>) -> (Vec<Run>, Option<UInt32Array>) {
-    /// Runs shorter than this on average are worth a copy.
+    /// Runs with a shorter mean length than this are gathered.
     const ROWS_PER_RUN_MIN: usize = 64;
     let rows = runs.last().map_or(0, |run| run.rows.end);
     if runs.len() <= 4 || rows / runs.len() >= ROWS_PER_RUN_MIN {
@@ -117,7 +117,7 @@ pub(crate) fn gather(runs: Vec<Run>) -> (Vec<Run>, Option<UInt32Array>) {
     (gathered, Some(UInt32Array::from(indices)))
 }
 
-/// The columns with their rows moved, where they are used at all.
+/// The columns with their rows in a new order. Unused columns are not reordered.
 pub(crate) fn reorder(columns: &[ArrayRef], used: &[bool], order: &UInt32Array) -> operators::Result<Vec<ArrayRef>> {
     columns
         .iter()

@@ -1,4 +1,4 @@
-//! The tables of the slices that are open, and a few empty ones to use next.
+//! The tables of open slices, and a few empty ones for reuse.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::groups::Groups;
 use crate::layout::Layout;
 use crate::slice::Slice;
 
-/// How many cleared tables are kept.
+/// The number of cleared tables that are kept.
 const SPARE_MAX: usize = 2;
 
-/// Groups by slice. Tables are used again, so that a job that opens and fires windows all day neither allocates nor
+/// Groups by slice. Tables are reused, so that a job that opens and fires windows for a long time neither allocates nor
 /// grows.
 #[derive(Debug)]
 pub(crate) struct SliceTables {
@@ -27,7 +27,7 @@ pub(crate) struct SliceTables {
 
 impl SliceTables {
     /// # Errors
-    /// When a key type cannot be a key; after that, tables can always be made.
+    /// When a type cannot be a key. If this succeeds, tables can always be made.
     pub(crate) fn new(key_types: &[DataType], layout: Arc<Layout>) -> Result<Self, Error> {
         let spare = vec![Groups::new(key_types, &layout)?];
         Ok(Self { key_types: key_types.to_vec(), layout, slices: BTreeMap::new(), spare })
@@ -42,7 +42,7 @@ impl SliceTables {
         self.slices.get_mut(&slice).expect("it has just been inserted if it was missing")
     }
 
-    /// An empty table.
+    /// Returns an empty table, a reused one if there is one.
     pub(crate) fn table(&mut self) -> Groups {
         self.spare.pop().unwrap_or_else(|| {
             Groups::new(&self.key_types, &self.layout)
@@ -50,7 +50,7 @@ impl SliceTables {
         })
     }
 
-    /// Takes a table back.
+    /// Keeps a table for reuse.
     pub(crate) fn recycle(&mut self, mut table: Groups) {
         if self.spare.len() < SPARE_MAX {
             table.clear(&self.layout);
@@ -63,7 +63,7 @@ impl SliceTables {
         self.slices.keys().next().copied()
     }
 
-    /// Bytes held and groups.
+    /// The size in bytes, and the number of groups.
     pub(crate) fn size(&self) -> (usize, usize) {
         let bytes = self.slices.values().chain(&self.spare).map(Groups::bytes).sum();
         (bytes, self.slices.values().map(Groups::len).sum())

@@ -1,4 +1,4 @@
-//! Operators against a naive model, under arbitrary disorder, batch boundaries, watermarks and restarts.
+//! Compares operators with a naive model, with arbitrary disorder, batch boundaries, watermarks and restarts.
 
 mod aggregates;
 mod behaviour;

@@ -1,4 +1,4 @@
-//! Windows that are one slice each: `TUMBLE`, and windows that rows carry with them.
+//! Windows of one slice: `TUMBLE`, and windows that rows already have.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::zone::Zone;
 #[derive(Debug)]
 pub(crate) struct Tumble {
     pub(crate) tables: SliceTables,
-    /// How many groups of the first window are out, while it is being given out.
+    /// The number of emitted groups of the first window, while it is being emitted.
     given: u32,
 }
 
@@ -27,7 +27,7 @@ impl Tumble {
         Ok(Self { tables: SliceTables::new(key_types, layout)?, given: 0 })
     }
 
-    /// The table that rows of a slice go to; `None` if they are late.
+    /// The table for rows of a slice. `None` if they are late.
     pub(crate) fn admit(&mut self, slice: Slice, zone: &Zone, watermark: Watermark) -> Option<&mut Groups> {
         (!zone.is_fired(slice.end, watermark)).then(|| self.tables.open(slice))
     }
@@ -44,13 +44,13 @@ impl Tumble {
         Ok(Progress::Done)
     }
 
-    /// The tables with the number of the first group that is not out yet.
+    /// The tables, each with the number of the first group that is not emitted.
     pub(crate) fn open(&self) -> impl Iterator<Item = (&Slice, &Groups, u32)> {
         let given = std::iter::once(self.given).chain(std::iter::repeat(0));
         self.tables.slices.iter().zip(given).map(|((slice, groups), given)| (slice, groups, given))
     }
 
-    /// Bytes held and groups.
+    /// The size in bytes, and the number of groups.
     pub(crate) fn size(&self) -> (usize, usize) {
         let (bytes, groups) = self.tables.size();
         (bytes, groups - self.given as usize)

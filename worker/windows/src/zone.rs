@@ -1,7 +1,7 @@
-//! Event time and local time.
+//! Conversions between event time and local time.
 //!
-//! Windows are cut in local time: that of the session time zone for TIMESTAMP_LTZ, the time as it is for TIMESTAMP.
-//! Watermarks are instants. Local times are milliseconds as if they were UTC.
+//! Windows are cut in local time. For TIMESTAMP_LTZ that is the session time zone, for TIMESTAMP the time itself.
+//! Watermarks are instants. Local times are milliseconds, counted as in UTC.
 
 use chrono::{DateTime, NaiveDateTime};
 use eddyline_stream::{TimeZone, Watermark};
@@ -10,18 +10,18 @@ use crate::Error;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// How instants and local times relate.
+/// The relation between instants and local times.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
     // Fixed at start.
     zone: Option<TimeZone>,
-    // Changing: the hour of the last instant and its offset, if that is one for the whole hour.
+    // Changing: the hour of the last instant, and its offset if the whole hour has the same one.
     hour: i64,
     offset_ms: Option<i64>,
 }
 
 impl Zone {
-    /// `None` and UTC need no conversion.
+    /// The relation in a time zone. `None` and UTC need no conversion.
     pub(crate) fn new(name: Option<&str>) -> Result<Self, Error> {
         let parse = |name: &str| name.parse().map_err(|_| Error::UnknownTimeZone(name.to_owned()));
         let zone = name.map(parse).transpose()?;
@@ -46,8 +46,8 @@ impl Zone {
         instant_ms.saturating_add(self.offset_ms.unwrap_or_else(|| offset_ms(zone, instant_ms)))
     }
 
-    /// The instant at which a local time is over: of a time that occurs twice the later one, of a time that is skipped
-    /// the moment of the change.
+    /// The instant at which a local time has passed. For a time that occurs twice this is the later instant. For a
+    /// skipped time it is the instant of the change.
     pub(crate) fn instant(&self, local_ms: i64) -> i64 {
         let Some(zone) = self.zone else { return local_ms };
         let Some(local) = naive(local_ms) else { return local_ms };
@@ -69,12 +69,12 @@ impl Zone {
         }
     }
 
-    /// Whether a window that ends at this local time has fired: the watermark has come to its last millisecond.
+    /// Whether a window that ends at this local time has fired: the watermark has reached its last millisecond.
     pub(crate) fn is_fired(&self, window_end: i64, watermark: Watermark) -> bool {
         self.instant(window_end.saturating_sub(1)) <= watermark.time_ms()
     }
 
-    /// The last window end of a grid that has fired; `i64::MIN` before the first watermark.
+    /// The last window end of a grid that has fired. `i64::MIN` before the first watermark.
     pub(crate) fn last_fired(&mut self, step: i64, offset: i64, watermark: Watermark) -> i64 {
         match watermark {
             Watermark::MIN => return i64::MIN,
@@ -83,7 +83,7 @@ impl Zone {
         }
         let local = self.local(watermark.time_ms()).saturating_add(1);
         let mut end = local.saturating_sub(local.saturating_sub(offset).rem_euclid(step));
-        // Where clocks change, the guess can be off by the change.
+        // If the clocks change, the guess can be wrong by the amount of the change.
         while self.is_fired(end.saturating_add(step), watermark) && end < i64::MAX - step {
             end += step;
         }

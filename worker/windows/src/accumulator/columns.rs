@@ -1,4 +1,4 @@
-//! Accumulators as columns: in snapshots, and between local and global aggregation.
+//! Accumulators as columns, for snapshots and between local and global aggregation.
 //!
 //! The columns are typed so that a savepoint can be read with any Arrow tool. They are part of the savepoint format.
 
@@ -48,7 +48,7 @@ impl Slot {
         }
     }
 
-    /// What each of these columns holds. `inputs` spell the columns of the input.
+    /// What each of these columns holds. `inputs` describes the columns of the input.
     pub(crate) fn contents(&self, inputs: &[String]) -> Vec<String> {
         let column = |column: Option<usize>| column.map_or("*".to_owned(), |column| input_column(inputs, column));
         let separator = match &self.kind {
@@ -57,7 +57,8 @@ impl Slot {
         };
         let distinct = if self.distinct.is_some() { "distinct " } else { "" };
         let of = format!("of {distinct}{} if {}", column(self.argument), column(self.filter));
-        // Names end in the slot's number, which says nothing in another query. Sums and moments of one argument both count.
+        // The slot's number at the end of a name has no meaning in another query. Sums and moments of one argument both
+        // have a count.
         let whole = if self.kind == Kind::Moments { "moments " } else { "" };
         let part = |field: &Field| field.name().rsplit_once('_').map_or("", |(part, _)| part).to_owned();
         let fields = self.fields(0);
@@ -111,7 +112,7 @@ impl Slot {
         Ok(())
     }
 
-    /// The values of a slot that keeps a value of its argument (or text), NULL where there is none.
+    /// The values of a slot that stores a value of its argument or a text. NULL if there is none.
     pub(crate) fn values(&self, view: View<'_>, groups: &[u32]) -> Result<ArrayRef, ArrowError> {
         let nulls = |present: &dyn Fn(u32) -> bool| {
             let has_null = groups.iter().any(|group| !present(*group));
@@ -147,8 +148,8 @@ impl Slot {
         view.words[group as usize * view.stride + view.first + self.offset + word]
     }
 
-    /// Merges rows `start..` of columns that have the form of [`Slot::columns`] into groups, whose rows are older. Takes
-    /// its columns off the front.
+    /// Merges rows `start..` of columns that have the form of [`Slot::columns`] into groups, whose rows are older.
+    /// Removes its columns from the front of `columns`.
     pub(crate) fn merge_columns(&self, cells: &mut Cells<'_>, groups: &[u32], columns: &mut &[ArrayRef], start: usize) {
         let (stride, offset) = (cells.stride, cells.first + self.offset);
         let rows = groups.iter().map(|group| *group as usize * stride + offset).zip(start..);

@@ -1,4 +1,4 @@
-//! Accumulators into accumulators of the same layout, and out of them again.
+//! Merges accumulators into accumulators of the same layout, and subtracts them again.
 
 use super::update::read_i128;
 use super::{Cells, Kind, Sides, Slot, View, cell_mut, wide};
@@ -74,7 +74,7 @@ impl Slot {
         }
     }
 
-    /// Takes group `from[i]` of `source` out of group `into[i]`, of which it is a part. Only for kinds that are
+    /// Subtracts group `from[i]` of `source` from group `into[i]`, which contains it. Only for kinds that are
     /// [invertible](Kind::is_invertible).
     pub(crate) fn subtract(&self, cells: &mut Cells<'_>, into: &[u32], source: View<'_>, from: &[u32]) {
         for (group, from) in into.iter().zip(from) {

@@ -1,11 +1,11 @@
-//! Rows into accumulators: one tight loop for each kind.
+//! Adds rows to accumulators, with one tight loop for each kind.
 
 use arrow::buffer::BooleanBuffer;
 
 use super::{Cells, Kind, Slot, cell_mut, wide};
 use crate::argument::Values;
 
-/// Which rows take part: bit `start + i` for the i-th group. `None` is all.
+/// The rows that are added: bit `start + i` for the i-th group. `None` means all.
 #[derive(Clone, Copy)]
 pub(crate) struct Mask<'a> {
     pub(crate) bits: Option<&'a BooleanBuffer>,
@@ -13,7 +13,7 @@ pub(crate) struct Mask<'a> {
 }
 
 impl Slot {
-    /// Adds row `start + i` to group `groups[i]`, for every `i` that the mask lets through.
+    /// Adds row `start + i` to group `groups[i]`, for every `i` in the mask.
     pub(crate) fn update(
         &self,
         cells: &mut Cells<'_>,
@@ -105,7 +105,7 @@ impl Slot {
         }
     }
 
-    /// Adds one value to a slot that is kept beside the row.
+    /// Adds one value to a slot that is stored beside the row.
     pub(super) fn update_beside(&self, sides: &mut super::Sides, group: u32, value: &[u8]) {
         let cell = &mut sides.cells[self.side][group as usize];
         match (&self.kind, cell) {

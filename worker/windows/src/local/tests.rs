@@ -1,9 +1,9 @@
-//! What tests need of the aggregation beside the sender.
+//! Access to local aggregation for tests.
 
 use super::*;
 
 impl LocalWindowAggregate {
-    /// Passes the next rows on, or aggregates them, whatever was judged.
+    /// Passes the next rows on or aggregates them, whatever was decided.
     pub(crate) fn set_bypass(&mut self, bypass: bool, out: &mut Collector) -> Result<()> {
         self.send_all(out)?;
         self.phase = match bypass {

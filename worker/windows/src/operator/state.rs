@@ -1,12 +1,13 @@
 //! Snapshots of the window aggregation operator.
 //!
-//! Tables: `groups` with the groups of open slices, the bucket being the slice's end in local time; `cycles` with what
-//! cumulating windows have merged, by the end of the cycle; `sessions`; and one table for each distinct set of these.
-//! Tables of slices and cycles are frozen at the barrier, which shares them; they are gathered on another thread.
-//! The watermark goes along, so that rows that were late before a failure are late after it.
+//! Tables: `groups` has the groups of open slices. Its bucket is the slice's end in local time. `cycles` has the cycles
+//! of cumulating windows, by the end of the cycle. `sessions` has open sessions. Each distinct set of these has one
+//! more table. The tables of slices and cycles are frozen at the barrier, which only shares them, and gathered on
+//! another thread. The watermark is stored too, so that rows that were late before a failure are late after it.
 //!
-//! A barrier can pass while windows that the watermark has passed are being given out. Of tumbling windows and sessions the
-//! snapshot has what is not out yet; of windows that share slices it has `behind`, the keys for which some are not.
+//! A barrier can pass while windows are being emitted that the watermark has passed. For tumbling windows and sessions
+//! the snapshot has only what is not emitted. For windows that share slices it has `behind`, the keys with windows that
+//! are not emitted.
 
 use std::sync::Arc;
 
@@ -28,14 +29,14 @@ use crate::shape::{LOCAL_TIME, Shape};
 use crate::slice::{Slice, runs_of_windows};
 use crate::slice_tables::SliceTables;
 
-/// The tables that groups are written to: theirs, and what the names of those of their distinct sets begin with.
+/// The names of the tables of groups: their own table, and the prefix of the tables of their distinct sets.
 type TableNames = (&'static str, &'static str);
 
 const SLICES: TableNames = ("groups", DISTINCT);
 const CYCLES: TableNames = ("cycles", "cycle_distinct_");
 const WATERMARK: &str = "watermark";
 
-/// Rows of a snapshot's batch.
+/// The most rows of a batch in a snapshot.
 const ROWS_MAX: usize = 65_536;
 
 impl WindowAggregateOperator {
@@ -95,7 +96,7 @@ impl WindowAggregateOperator {
         for rows in &snapshot.keyed {
             check(&tables, rows)?;
         }
-        // Values of distinct sets belong to groups, which come first.
+        // Groups are restored before the values of their distinct sets.
         let is_distinct = |rows: &&TableRows| rows.table.contains("distinct");
         let (behind, groups): (Vec<_>, Vec<_>) =
             snapshot.keyed.iter().filter(|rows| !is_distinct(rows)).partition(|rows| rows.table == BEHIND);
@@ -166,7 +167,7 @@ impl WindowAggregateOperator {
         Ok(())
     }
 
-    /// The tables; `inputs` spell the columns of the input.
+    /// The state tables. `inputs` describes the columns of the input.
     pub(super) fn tables_of_state(&self, inputs: &[String]) -> Vec<StateTable> {
         let (layout, shape) = (&self.layout, &self.shape);
         let of_groups = |(name, distinct): TableNames| {
@@ -201,7 +202,7 @@ impl WindowAggregateOperator {
     }
 }
 
-/// Gathers the groups of a slice from a number on, and the values of their distinct sets.
+/// Gathers the groups of a slice from a given number on, and the values of their distinct sets.
 fn write(
     shape: &Shape,
     layout: &Layout,

@@ -1,29 +1,29 @@
-//! Which sessions can have ended.
+//! Finds the sessions that can have ended.
 //!
-//! Ends that are far away lie in buckets of a quarter of the gap. When event time reaches a bucket, its sessions go over into a
-//! heap, ordered by their ends. So a watermark looks at the sessions that end, at those that have grown since they were put
-//! where they are, and at those of buckets that it reaches; not at all that will end soon.
+//! Ends in the far future are in buckets of a quarter of the gap. When event time reaches a bucket, its sessions move
+//! to a heap that is ordered by end. So a watermark examines the sessions that end, sessions that have grown since they
+//! were added, and the sessions of buckets that it reaches. It does not examine all sessions that will end soon.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// Sessions by number, each at its end or before: ends only grow.
+/// Session numbers, each at its end or at an earlier one, because ends only grow.
 #[derive(Debug)]
 pub(super) struct Ends {
     // Fixed at start.
     bucket_ms: i64,
     // Changing.
     far: BTreeMap<i64, Vec<u32>>,
-    /// Of buckets up to this one.
+    /// The sessions of buckets that event time has reached.
     near: BinaryHeap<Reverse<(i64, u32)>>,
     reached: i64,
-    /// How many sessions watermarks have looked at.
+    /// The number of sessions that watermarks have examined.
     #[cfg(test)]
     pub(super) looks: u64,
 }
 
 impl Ends {
-    /// No sessions.
+    /// Makes an empty collection.
     pub(super) fn new(gap_ms: i64) -> Self {
         Self {
             bucket_ms: (gap_ms / 4).max(1),
@@ -35,7 +35,7 @@ impl Ends {
         }
     }
 
-    /// Adds a session that ends here, or later if it grows.
+    /// Adds a session that ends at `end`, or later if it grows.
     pub(super) fn add(&mut self, number: u32, end: i64) {
         let bucket = end.div_euclid(self.bucket_ms);
         if bucket <= self.reached {
@@ -45,8 +45,8 @@ impl Ends {
         }
     }
 
-    /// Takes the sessions that have ended. `end_of` says where an open session ends now, `is_due` whether event time has come to
-    /// an end.
+    /// Removes and returns the sessions that have ended. `end_of` gives the current end of an open session. `is_due`
+    /// tests whether event time has reached an end.
     pub(super) fn take_due(&mut self, end_of: impl Fn(u32) -> Option<i64>, is_due: impl Fn(i64) -> bool) -> Vec<u32> {
         while let Some(entry) = self.far.first_entry() {
             if !is_due(entry.key().saturating_mul(self.bucket_ms)) {
@@ -77,13 +77,13 @@ impl Ends {
         due
     }
 
-    /// Forgets all sessions.
+    /// Removes all sessions.
     pub(super) fn clear(&mut self) {
         self.far.clear();
         self.near.clear();
     }
 
-    /// Bytes held.
+    /// The size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let far: usize = self.far.values().map(|numbers| numbers.capacity() * 4 + 48).sum();
         far + self.near.capacity() * size_of::<(i64, u32)>()

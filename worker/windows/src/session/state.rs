@@ -1,4 +1,4 @@
-//! Sessions into snapshots and back.
+//! Snapshots of sessions, and their restore.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMillisecondType;
@@ -15,10 +15,10 @@ use crate::slice::Slice;
 /// The state table of sessions.
 pub(crate) const SESSIONS: &str = "sessions";
 
-/// What the names of the state tables of distinct sets begin with; their numbers follow.
+/// The prefix of the names of the state tables of distinct sets. Their numbers follow.
 pub(crate) const DISTINCT: &str = "distinct_";
 
-/// Rows of a snapshot's batch.
+/// The most rows of a batch in a snapshot.
 const ROWS_MAX: usize = 65_536;
 
 impl Sessions {
@@ -56,7 +56,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// Keys and starts of sessions, and the hashes of the keys.
+    /// The keys and starts of sessions, and the hashes of the keys.
     fn identity(&self, numbers: &[u32]) -> Result<(Vec<ArrayRef>, Vec<u64>)> {
         let keys: Vec<u32> = numbers.iter().map(|number| self.sessions[*number as usize].key).collect();
         let mut columns = self.keys.packed().key_columns(&keys)?;

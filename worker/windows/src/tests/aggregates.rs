@@ -1,4 +1,4 @@
-//! Aggregate calls with their naive definitions.
+//! Aggregate calls with naive implementations.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use eddyline_job_graph::{AggregateCall, AggregateFunction};
 
 use super::rows::{DECIMAL, DOUBLE, FLAG, INT, LONG, Row, TEXT, schema};
 
-/// The result of an aggregate over rows in order, as text; empty for NULL.
+/// Computes an aggregate over rows in order. The result is text, which is empty for NULL.
 pub(super) type Naive = fn(&[&Row]) -> String;
 
 pub(super) type Call = (AggregateCall, Naive);
@@ -53,7 +53,7 @@ fn hundredths(value: i64) -> String {
     format!("{}{}.{:02}", if value < 0 { "-" } else { "" }, value.abs() / 100, value.abs() % 100)
 }
 
-/// `sum / count` with six digits behind the point, half away from zero.
+/// `sum / count` with six digits after the point. Halves are rounded away from zero.
 fn decimal_average(values: &[i64]) -> String {
     let (sum, count) = (i128::from(total(values)) * 25 * 10_000, values.len() as i128);
     let rounded = (2 * sum.abs() + count) / (2 * count);
@@ -66,7 +66,7 @@ fn variance(values: &[i64]) -> f64 {
     values.iter().map(|value| (*value as f64 - mean).powi(2)).sum::<f64>() / values.len() as f64
 }
 
-/// Counts and sums that can be taken out of a running total.
+/// Counts and sums that can be subtracted from a running total.
 pub(super) fn invertible() -> Vec<Call> {
     vec![
         (call(AggregateFunction::CountStar, None, DataType::Int64), |rows| rows.len().to_string()),
@@ -91,7 +91,7 @@ pub(super) fn invertible() -> Vec<Call> {
     ]
 }
 
-/// Extremes, floats and moments: mergeable, but not invertible.
+/// Extremes, floats and moments, which are mergeable but not invertible.
 pub(super) fn mergeable() -> Vec<Call> {
     vec![
         (call(AggregateFunction::Min, Some(INT), DataType::Int32), |rows| {

@@ -1,4 +1,4 @@
-//! Single facts about windows, each with the rows that show it.
+//! Single properties of windows, each with rows that show it.
 
 use std::sync::Arc;
 
@@ -179,7 +179,7 @@ fn memory_stays_flat_over_many_windows() {
             let mut job = Job::new(config(assigner.clone(), &[NAME], calls), 1, false);
             let mut largest = [0; 2];
             for window in 0..240 {
-                // Keys change all the time: what is gone must not stay in the tables.
+                // Keys change all the time. Keys without rows must not stay in the tables.
                 let rows: Vec<Row> = (0..300).map(|i| row(window * 200 + i, window * 12 + i % 8, i)).collect();
                 job.rows(&rows);
                 job.watermark(window * 12 + 11);
@@ -218,7 +218,7 @@ fn repeated_keys_are_aggregated_locally_until_the_watermark() {
     let batches: Vec<Batch> = out.drain().collect();
     assert_eq!(batches.iter().map(Batch::num_rows).sum::<usize>(), 5);
     assert!(batches[0].key_hashes().is_some());
-    // The receiver can be about to fire this window: nothing may wait here.
+    // The receiver may be about to fire this window, so nothing may wait here.
     local.process(InputIndex::FIRST, Batch::new(super::rows::batch(&rows[..1])), &mut out).expect("rows");
     assert_eq!(out.drain().map(|batch| batch.num_rows()).sum::<usize>(), 1);
     local.before_barrier(&mut out).expect("flushes");

@@ -1,4 +1,4 @@
-//! Drives operators: several subtasks behind an exchange, with restarts at another parallelism.
+//! Drives operators: several subtasks after an exchange, with restarts at another parallelism.
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
@@ -27,17 +27,17 @@ pub(super) fn config(assigner: WindowAssigner, keys: &[usize], calls: &[Call]) -
     }
 }
 
-/// All of an operator's state, frozen.
+/// Freezes all state of an operator.
 fn freeze(operator: &mut impl Operator) -> Frozen {
     operator.snapshot(SnapshotRequest::all(CheckpointId::NONE)).expect("state").expect("it has some")
 }
 
-/// The state of an operator, in rows.
+/// The state of an operator as rows.
 pub(super) fn snapshot_of(operator: &mut impl Operator) -> Snapshot {
     freeze(operator).gather().expect("rows")
 }
 
-/// What an operator does after a barrier does not show in what was frozen there.
+/// Checks that frozen state has not changed after the barrier.
 fn assert_unchanged(frozen: Vec<(Frozen, Snapshot)>) {
     for (frozen, snapshot) in frozen {
         let parts = |snapshot: Snapshot| -> Vec<_> {
@@ -47,11 +47,12 @@ fn assert_unchanged(frozen: Vec<(Frozen, Snapshot)>) {
     }
 }
 
-/// In pieces of how many rows subtasks speak, and in the middle of which of them a barrier passes.
+/// The number of rows of a piece of output, and the piece in the middle of a window at which a barrier passes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pieces {
     pub(super) rows: usize,
-    /// Before this piece, counted from the first: a restart with so many subtasks, from pieces of so many rows of state.
+    /// A restart: the number of the piece before which it happens, the new number of subtasks, and the number of rows
+    /// of a piece of restored state.
     pub(super) cut: Option<(usize, u16, usize)>,
 }
 
@@ -64,10 +65,10 @@ pub(super) struct Job {
     config: WindowAggregate,
     local: Option<LocalWindowAggregate>,
     subtasks: Vec<WindowAggregateOperator>,
-    /// The event time that subtasks have come to by their state, until they have received it.
+    /// The restored event time of each subtask, until it has received that watermark.
     restored: Vec<Option<Watermark>>,
     pieces: Pieces,
-    /// How many have been said after the first of a watermark.
+    /// The number of pieces after the first one of a watermark.
     said: usize,
     assignment: Assignment,
     late: u64,
@@ -100,7 +101,7 @@ impl Job {
         WindowAggregateOperator::new(self.config.clone(), schema()).expect("a valid configuration")
     }
 
-    /// What every subtask's state is: frozen, and gathered at once.
+    /// The state of every subtask: frozen, and the same state gathered at once.
     fn freeze(&mut self) -> Vec<(Frozen, Snapshot)> {
         self.subtasks.iter_mut().map(|subtask| (freeze(subtask), snapshot_of(subtask))).collect()
     }
@@ -120,13 +121,13 @@ impl Job {
             return self.exchange(out);
         }
         self.local_in_pieces(|local, out| {
-            // Either is right at any time; which it is follows from the rows alone.
+            // Both modes are correct at any time. The rows alone determine which one is used.
             local.set_bypass(rows.num_rows().is_multiple_of(3), out).expect("flushes");
             local.process(InputIndex::FIRST, Batch::new(rows), out).expect("valid rows")
         });
     }
 
-    /// Has the aggregation in front of the exchange do something, until it has said all.
+    /// Calls the local aggregation and resumes it until it has emitted everything.
     fn local_in_pieces(&mut self, act: impl FnOnce(&mut LocalWindowAggregate, &mut Collector) -> Progress) {
         let Some(mut local) = self.local.take() else { return };
         let mut out = Collector::with_room(self.pieces.rows);
@@ -163,7 +164,7 @@ impl Job {
         let watermark = Watermark::new(time);
         self.local_in_pieces(|local, out| local.on_watermark(watermark, out).expect("sends"));
         if self.pieces.cut.is_some() {
-            // A barrier that is to pass in the middle of a window is behind everything that was sent before it.
+            // A barrier in the middle of a window follows everything that was sent before it.
             self.flush_local();
         }
         let begins = vec![Some(watermark); self.subtasks.len()];
@@ -187,7 +188,7 @@ impl Job {
         }
     }
 
-    /// Passes subtasks an event time.
+    /// Gives the subtasks a watermark.
     fn begin(&mut self, watermarks: &[Option<Watermark>]) -> Vec<bool> {
         let received = watermarks.iter().enumerate();
         received
@@ -200,7 +201,7 @@ impl Job {
             .collect()
     }
 
-    /// Lets a subtask say a piece. What it had frozen before stays as it was.
+    /// Resumes a subtask for one piece. Checks that its frozen state has not changed.
     fn piece(
         &mut self,
         slot: usize,
@@ -225,7 +226,7 @@ impl Job {
         self.exchange(out);
     }
 
-    /// Stops with a snapshot and starts with another number of subtasks, from pieces of `chunk` rows.
+    /// Stops with a snapshot and starts with another number of subtasks. They restore pieces of `chunk` rows.
     pub(super) fn rescale(&mut self, subtasks: u16, chunk: usize) {
         self.flush_local();
         self.late = self.late_rows();
@@ -274,7 +275,7 @@ impl Job {
         self.subtasks.iter().map(|subtask| subtask.counters().state_rows).sum()
     }
 
-    /// Handles events, then the end of the input; restarts before event `restart.0`.
+    /// Handles all events, then the end of the input. Restarts before event `restart.0`.
     pub(super) fn run(mut self, events: &[Event], restart: Option<(usize, u16, usize)>) -> (Vec<String>, u64) {
         for (position, event) in events.iter().enumerate() {
             if let Some((_, subtasks, chunk)) = restart.filter(|(at, ..)| *at == position) {
@@ -303,7 +304,7 @@ fn pick(rows: &TableRows, which: &[u32]) -> TableRows {
     }
 }
 
-/// The rows of a batch as text, each column followed by a bar.
+/// The rows of a batch as text. A bar follows each column.
 pub(super) fn lines(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default();
     let texts: Vec<Vec<String>> = batch

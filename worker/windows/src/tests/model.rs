@@ -1,4 +1,4 @@
-//! What windows mean, as simply as it can be said: every row goes to each of its windows that has not fired.
+//! A simple model of windows: every row is added to each of its windows that has not fired.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use eddyline_job_graph::WindowAssigner;
 use super::aggregates::Call;
 use super::rows::{Event, Row};
 
-/// The windows a time is in.
+/// The windows that contain a time.
 fn windows_of(assigner: &WindowAssigner, time: i64) -> Vec<(i64, i64)> {
     let floor = |step: i64, offset: i64| (time - offset).div_euclid(step) * step + offset;
     match *assigner {
@@ -41,7 +41,7 @@ struct Model {
     late: u64,
 }
 
-/// Lines of output, sorted, and how many rows were late.
+/// The sorted lines of output, and the number of late rows.
 pub(super) fn run(
     assigner: &WindowAssigner,
     calls: &[Call],

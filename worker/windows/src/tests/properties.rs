@@ -1,6 +1,6 @@
-//! Every assigner with every family of aggregates gives what the model gives: however rows are cut into batches, wherever
-//! the job restarts and at whatever parallelism, with and without aggregation in front of the exchange, in pieces of however
-//! many rows, and wherever a barrier passes between two of them.
+//! Every assigner with every family of aggregates gives the results of the model. That holds for any batches, any piece
+//! size, a restart at any place and any parallelism, with and without aggregation before the exchange, and for a
+//! barrier between any two pieces.
 
 use eddyline_job_graph::WindowAssigner;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn hop() -> WindowAssigner {
     WindowAssigner::Hop { size_ms: WINDOW_MS, slide_ms: 3, offset_ms: -2 }
 }
 
-/// More slices in a window than have a merge each.
+/// Windows with so many slices that not every slice has a merge.
 fn long_hop() -> WindowAssigner {
     WindowAssigner::Hop { size_ms: 36, slide_ms: 2, offset_ms: 0 }
 }

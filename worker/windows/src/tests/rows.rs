@@ -1,4 +1,4 @@
-//! Rows of the tests, and batches of them.
+//! The rows of the tests, and batches of them.
 
 use std::sync::Arc;
 
@@ -34,12 +34,12 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The key as a string; some are too long to be kept in a packed row.
+    /// The key as a string. Some strings are too long for a packed row.
     pub(super) fn name(&self) -> Option<String> {
         self.key.map(|key| if key % 2 == 0 { format!("k{key}") } else { format!("a key of more than 12 bytes {key}") })
     }
 
-    /// The tumbling window, for windows that rows carry.
+    /// The start of the row's tumbling window, for rows that already have a window.
     pub(super) fn start(&self) -> i64 {
         self.time.div_euclid(WINDOW_MS) * WINDOW_MS
     }
@@ -85,14 +85,14 @@ pub(super) fn batch(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).expect("columns fit the schema")
 }
 
-/// What happens to an operator.
+/// An event for an operator.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
     Rows(Vec<Row>),
     Watermark(i64),
 }
 
-/// Rows around a time that moves on, in batches, with watermarks that some of them are behind.
+/// Batches of rows around an advancing time, with watermarks that are later than some of the rows.
 pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
     let row = (
         prop::option::weighted(0.9, 0i64..6),
