@@ -1,8 +1,8 @@
 //! Turns a job graph into tasks and runs them on slot threads.
 //!
-//! A slot is one thread; it owns at most one subtask of every operator and steps them in turn, those nearest to the sinks first,
-//! so that rows leave before others come in. Nothing here waits for I/O: what must wait runs on the I/O runtime and wakes
-//! the slot when it is done.
+//! A slot is one thread. It has at most one subtask of every operator and steps them in turn. Those closest to the
+//! sinks are first, so that rows leave before others come in. Nothing here waits for I/O. Work that must wait runs on
+//! the I/O runtime and wakes the slot when it is done.
 
 pub mod alignment_group;
 pub mod build;

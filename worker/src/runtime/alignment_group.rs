@@ -1,4 +1,4 @@
-//! Watermark alignment: splits that run far ahead of the slowest one of their group wait for it.
+//! Watermark alignment: splits that are far ahead of the slowest split of their group wait for it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -6,22 +6,22 @@ use std::time::Duration;
 use eddyline_job_graph::Alignment;
 use eddyline_stream::Watermark;
 
-/// What readers know of each other's watermarks: those of one source, or of all sources of a group.
+/// The watermarks of the readers of an alignment group. The group is one source or several.
 #[derive(Debug, Default)]
 pub struct AlignmentGroup {
     minima: Mutex<Vec<Option<Watermark>>>,
 }
 
 impl AlignmentGroup {
-    /// Adds a reader, which has said nothing yet; gives its place.
+    /// Adds a reader without a watermark. Returns its index.
     fn join(&self) -> usize {
         let mut minima = self.minima.lock().expect("no holder of the minima panics");
         minima.push(None);
         minima.len() - 1
     }
 
-    /// Reports the smallest watermark of a reader's active splits, and returns that of all readers. `None` for a reader that
-    /// holds no other back.
+    /// Reports the smallest watermark of a reader's active splits, and returns the smallest one of all readers. `None`
+    /// if the reader does not hold back others.
     fn report(&self, reader: usize, minimum: Option<Watermark>) -> Watermark {
         let mut minima = self.minima.lock().expect("no holder of the minima panics");
         minima[reader] = minimum;
@@ -29,23 +29,23 @@ impl AlignmentGroup {
     }
 }
 
-/// A reader's place in its group.
+/// A reader of a group.
 #[derive(Debug)]
 pub struct Member {
     group: Arc<AlignmentGroup>,
     reader: usize,
-    /// How far a split may be ahead of the slowest one, in event time.
+    /// The maximum drift of a split from the slowest one, in event time.
     pub drift_max: Duration,
     update_interval_ms: i64,
 
     reported_at_ms: Option<i64>,
-    /// The smallest watermark of the group, as far as it was known. It does not fall: a split that is only just opened knows
-    /// no time yet, and that is no reason to let the others go.
+    /// The smallest known watermark of the group. It does not decrease, so a split that was just opened and has no
+    /// watermark does not stop the others.
     pub minimum: Watermark,
 }
 
 impl Member {
-    /// A further reader of a group.
+    /// Adds a reader to a group.
     pub fn new(group: Arc<AlignmentGroup>, alignment: &Alignment) -> Self {
         let reader = group.join();
         let update_interval_ms = i64::try_from(alignment.update_interval.as_millis()).unwrap_or(i64::MAX);
@@ -53,7 +53,7 @@ impl Member {
         Self { group, reader, drift_max, update_interval_ms, reported_at_ms: None, minimum: Watermark::MIN }
     }
 
-    /// Compares with the other readers if that is due, and says whether it was.
+    /// Compares with the other readers if that is due. Returns whether it was.
     pub fn update(&mut self, minimum: Option<Watermark>, now_ms: i64) -> bool {
         let is_due = self.reported_at_ms.is_none_or(|at| now_ms >= at.saturating_add(self.update_interval_ms));
         if is_due {

@@ -1,4 +1,4 @@
-//! Builds the tasks of an attempt from a job graph: one for each chain and slot that it runs in.
+//! Builds the tasks of an attempt from a job graph: one for each chain in each slot that it runs in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ pub enum Error {
         /// Why.
         source: Box<OpenError>,
     },
-    /// An operator could not be made or does not accept its state.
+    /// An operator could not be created or refuses its state.
     #[error("failed to start {operator}")]
     Operator {
         /// The operator.
@@ -53,45 +53,45 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The system has no thread left.
+    /// The system could not start a thread.
     #[error("failed to start the thread of a slot")]
     Thread(#[from] std::io::Error),
 }
 
-/// What an attempt is built from besides the graph.
+/// The inputs from which an attempt is built, besides the graph.
 pub struct Context {
     /// The job's name.
     pub job: String,
     /// The history that its checkpoint numbers belong to.
     pub history: String,
-    /// Which attempt this is.
+    /// The number of the attempt.
     pub attempt: Attempt,
-    /// Who owns which key group; says also how many slots there are.
+    /// The slot of each key group. It also has the number of slots.
     pub assignment: Arc<Assignment>,
     /// Opens the job's tables.
     pub connectors: Arc<dyn Connectors>,
-    /// How many rows sources read at a time.
+    /// The number of rows that sources read at a time.
     pub rows_per_read: usize,
-    /// How many rows operators emit before their task looks at barriers, and at room downstream.
+    /// The number of rows that operators emit before their task checks for barriers and for room downstream.
     pub rows_per_piece: usize,
     /// The I/O runtime.
     pub io: tokio::runtime::Handle,
-    /// Where sinks stage what is not yet committed.
+    /// The staging area of sinks for output that is not yet committed.
     pub staging: Arc<dyn Staging>,
     /// Receives the errors of outages that sinks wait out.
     pub waits: Arc<dyn Fn(&eddyline_connectors::Error) + Send + Sync>,
-    /// The way from tasks to the coordinator.
+    /// Sends the events of tasks to the coordinator.
     pub events: EventSender,
 }
 
-/// State to start from.
+/// The state to start from.
 #[derive(Default)]
 pub struct Restored {
-    /// State of an operator's subtask, for the key groups it owns now.
+    /// The state of each subtask of an operator, for its key groups.
     pub operators: BTreeMap<(OperatorUid, SlotIndex), Snapshot>,
-    /// Splits of a source.
+    /// The splits of each source.
     pub splits: BTreeMap<OperatorUid, Vec<Split>>,
-    /// What of a source has been read to its end, in its connector's form.
+    /// The parts of each source that have been read to their end, in the connector's format.
     pub finished: BTreeMap<OperatorUid, Vec<Bytes>>,
 }
 
@@ -101,41 +101,42 @@ pub struct RunningSource {
     pub uid: OperatorUid,
     /// Finds its splits.
     pub enumerator: Box<dyn SplitEnumerator>,
-    /// How often to look for new ones.
+    /// The interval between two discoveries. `None`: only one.
     pub discovery_interval: Option<Duration>,
     /// The splits that no reader has.
     pub pool: Arc<Mutex<SplitPool>>,
-    /// Holds back splits that run ahead, if asked for.
+    /// Holds back splits that are ahead, if watermark alignment is configured.
     pub alignment: Option<Arc<AlignmentGroup>>,
-    /// The way to each of its tasks.
+    /// The mailboxes of its tasks.
     pub mailboxes: Vec<Mailbox>,
 }
 
 /// The threads and handles of an attempt.
 pub struct Deployment {
-    /// The slot threads; dropping them ends the attempt.
+    /// The slot threads. Dropping them ends the attempt.
     pub slots: Vec<Slot>,
     /// The sources.
     pub sources: Vec<RunningSource>,
-    /// What makes staged output visible, by sink.
+    /// The committers of sinks.
     pub committers: BTreeMap<OperatorUid, Box<dyn SinkCommitter>>,
-    /// Everything that counts.
+    /// The metrics of all subtasks.
     pub metrics: Vec<Arc<OperatorMetrics>>,
-    /// How many tasks acknowledge each barrier.
+    /// The number of tasks that acknowledge each barrier.
     pub tasks: usize,
 }
 
 impl Drop for Deployment {
-    /// Slots end together: each closes its connections, and that takes its time.
+    /// Ends all slots at the same time, because each one closes its connections and that takes time.
     fn drop(&mut self) {
         self.slots.iter().for_each(Slot::request_stop);
     }
 }
 
-/// What every operator of a job computes and keeps, for checkpoints and to find its state in one.
+/// Describes what every operator of a job computes and which state it has. Checkpoints record that, and a restore
+/// compares it.
 ///
 /// # Errors
-/// When an operator cannot be made of its configuration.
+/// When an operator cannot be created from its configuration.
 pub fn job_operators(graph: &JobGraph) -> Result<Vec<JobOperator>, Error> {
     let of = |node: &Node| {
         let inputs = node.inputs.first().map_or(&[][..], |edge| &graph.nodes[edge.from].origins);
@@ -163,14 +164,14 @@ struct Builder<'a> {
     graph: &'a JobGraph,
     context: &'a Context,
     wakers: Vec<SlotWaker>,
-    /// Chains in an order in which rows pass them.
+    /// The chains, in the order in which rows pass them.
     chains: Vec<ChainLayout>,
-    /// For each chain and subtask: the channels into it and the edges out of it.
+    /// The channels into each subtask of each chain.
     inputs: Vec<Vec<Vec<Input>>>,
     edges: Vec<Vec<Vec<OutputEdge>>>,
     distributions: Vec<Option<Vec<usize>>>,
 
-    /// Of watermark alignment, by name.
+    /// The groups of watermark alignment, by name.
     alignment_groups: BTreeMap<String, Arc<AlignmentGroup>>,
     tasks: Vec<Vec<Box<dyn Task>>>,
     deployment: Deployment,
@@ -215,7 +216,7 @@ impl<'a> Builder<'a> {
                     .position(|chain| chain.nodes.last() == Some(&edge.from))
                     .expect("the sender of an edge between chains ends its chain");
                 let is_hashed = self.runs(edge.from) && is_local_aggregate(&self.graph.nodes[edge.from]);
-                // What is united is one stream.
+                // All inputs of a union are one input.
                 let input = if matches!(head.kind, NodeKind::Union) { 0 } else { place };
                 let input = InputIndex::new(u8::try_from(input).expect("an operator has one input or two"));
                 self.connect_edge(sender, (receiver, input), (&edge.partitioning, is_hashed));
@@ -223,7 +224,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Connects two chains. `is_hashed`: the sender has hashed its rows by the key of the edge.
+    /// Connects two chains. `is_hashed`: the sender's rows have hashes of the edge's key.
     fn connect_edge(
         &mut self,
         sender: usize,
@@ -255,7 +256,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The source readers that wake a subtask, each with a number of its own. Its inputs are connected.
+    /// The numbers of the source readers that wake a subtask. Its inputs must be connected.
     fn woken_by(&self, chain: usize, subtask: usize) -> BTreeSet<usize> {
         let inputs = &self.inputs[chain][subtask];
         if inputs.is_empty() {
@@ -264,7 +265,7 @@ impl<'a> Builder<'a> {
         inputs.iter().flat_map(|input| input.woken_by.iter().copied()).collect()
     }
 
-    /// Whether a node runs. Rows that do not change slots are not aggregated twice.
+    /// Whether a node runs. A local aggregation does not run in a job with one slot, because its rows do not change slots.
     fn runs(&self, node: NodeId) -> bool {
         self.slots() > 1 || !is_local_aggregate(&self.graph.nodes[node])
     }
@@ -312,7 +313,8 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let Some(mut operator) = operator(self.graph, node, self.distributions[id].is_some())? else { continue };
-            // In front of a chain, the exchange has seen to it. Rows in front of the exchange have hashes of another key.
+            // Before a chain, the exchange has hashed rows by the right key. Rows before an exchange have hashes of
+            // another key.
             let takes_hashes = !is_local_aggregate(node)
                 && (id == nodes[0] || node.inputs.iter().all(|edge| edge.partitioning == Partitioning::Forward));
             let event_time = match restored.operators.remove(&(node.uid.clone(), slot)) {
@@ -465,7 +467,7 @@ fn failed_to_open(node: &Node, source: OpenError) -> Error {
     Error::Open { operator: node.uid.clone(), source: Box::new(source) }
 }
 
-/// The columns a source's reader gives: the projected physical ones, then the metadata ones.
+/// The columns of a source's reader: the projected physical ones, then the metadata ones.
 fn reader_schema(source: &eddyline_job_graph::SourceNode) -> SchemaRef {
     let physical = source.projection.iter().map(|&column| source.table.schema.field(column).clone());
     let metadata = source.metadata.iter().map(|&column| {
@@ -475,8 +477,8 @@ fn reader_schema(source: &eddyline_job_graph::SourceNode) -> SchemaRef {
     Arc::new(arrow::datatypes::Schema::new(physical.chain(metadata).collect::<Vec<_>>()))
 }
 
-/// The operator of a node; sources, sinks and unions have none. `keeps_key`: key hashes that its rows carry are those of
-/// columns that it gives.
+/// The operator of a node. Sources, sinks and unions have none. `keeps_key`: the key hashes of its input rows are those
+/// of columns that it emits.
 fn operator(graph: &JobGraph, node: &Node, keeps_key: bool) -> Result<Option<Box<dyn Operator>>, Error> {
     let Some(edge) = node.inputs.first() else { return Ok(None) };
     let input = Arc::clone(&graph.nodes[edge.from].schema);

@@ -1,10 +1,11 @@
-//! A chain: operators that call each other directly, without a channel between them. Only the first one can have several
-//! inputs.
+//! Chains. The operators of a chain call each other directly, without a channel between them. Only the first one can
+//! have several inputs.
 //!
-//! A batch passes all operators before the next one is taken; a watermark too, and the rows that an operator emits for it pass
-//! those behind it before the watermark does. Operators speak in pieces ([`Progress::More`]). So a call can return in the
-//! middle: then the chain knows which operators have more to say, and where the watermark stands. Those nearest to the end are
-//! asked first: what they have left came before what the others have.
+//! A batch passes all operators before the next one is read, and so does a watermark. The rows that an operator emits
+//! for a watermark pass the operators after it before the watermark does. Operators emit in pieces
+//! ([`Progress::More`]), so a call can return in the middle. The chain then knows which operators have more to emit,
+//! and which operator gets the watermark next. Operators closest to the end are resumed first, because their remaining
+//! rows are older than those of the others.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,18 +17,18 @@ use eddyline_stream::{Batch, OperatorUid, Watermark};
 use super::metrics::OperatorMetrics;
 use super::task::Error;
 
-/// Takes what comes out of a chain.
+/// Receives the output of a chain.
 pub type End<'a> = &'a mut dyn FnMut(Batch) -> Result<(), Error>;
 
 struct Link {
     operator: Box<dyn Operator>,
     metrics: Arc<OperatorMetrics>,
-    /// What it has emitted and the next one has not got yet.
+    /// The output that the next operator has not received.
     out: Collector,
     has_more: bool,
-    /// Whether the key hashes that a batch carries are those of its key.
+    /// Whether the key hashes of a batch are those of its key.
     takes_hashes: bool,
-    /// The event time that its state had come to, until the operators behind it have it.
+    /// The event time of its restored state, until the operators after it have received it.
     restored: Option<Watermark>,
 }
 
@@ -37,26 +38,26 @@ impl Link {
     }
 }
 
-/// What passes all operators, besides rows.
+/// A signal that passes all operators. Rows are not signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// Event time has come this far.
+    /// The watermark.
     Watermark(Watermark),
-    /// The clock says this time, in milliseconds since the epoch. Only operators with a timer that is due receive it.
+    /// The time of the clock, in milliseconds since the epoch. Only operators with a timer that is due receive it.
     Clock(i64),
-    /// The input is idle: operators emit what must not wait until it resumes.
+    /// The input is idle. Operators emit the rows that must not wait until it resumes.
     Idle,
 }
 
-/// Operators of one subtask, in the order in which rows pass them.
+/// The operators of one subtask, in the order in which rows pass them.
 pub struct Chain {
     // Fixed at start.
     piece_rows: usize,
-    /// Whether there is no other subtask of it.
+    /// Whether this is the only subtask of the chain.
     is_alone: bool,
     // Changing.
     links: Vec<Link>,
-    /// The signal in flight, and the link that gets it next.
+    /// The current signal, and the index of the link that gets it next.
     signal: Option<(Signal, usize)>,
 }
 
@@ -67,13 +68,14 @@ impl Default for Chain {
 }
 
 impl Chain {
-    /// No operators; they are to speak in pieces of so many rows. `is_alone`: their subtask is the only one.
+    /// Makes an empty chain whose operators emit pieces of `piece_rows` rows. `is_alone`: this is the only subtask of
+    /// the chain.
     pub fn new(piece_rows: usize, is_alone: bool) -> Self {
         Self { piece_rows, is_alone, links: Vec::new(), signal: None }
     }
 
-    /// Adds an operator at the end; `restored` is what its [`Operator::restore`] has returned. `takes_hashes`: key hashes that
-    /// batches carry are those of its key, or of no concern to it.
+    /// Adds an operator at the end. `restored` is the result of its [`Operator::restore`]. `takes_hashes`: the key
+    /// hashes of batches are those of its key, or it ignores them.
     pub fn push(
         &mut self,
         operator: Box<dyn Operator>,
@@ -86,8 +88,9 @@ impl Chain {
         self.links.push(Link { operator, metrics, out, has_more: false, takes_hashes, restored });
     }
 
-    /// Begins to pass on the event time of restored operators, to themselves and to those behind them: they may have
-    /// been in the middle of it. Returns what the last operator is going to receive.
+    /// Begins to pass the event time of restored operators to themselves and to the operators after them, because the
+    /// barrier may have passed in the middle of that watermark. Returns the watermark that the last operator will
+    /// receive.
     pub fn begin_restored(&mut self) -> Option<Watermark> {
         let first = self.links.iter().position(|link| link.restored.is_some())?;
         let last = self.links.iter().filter_map(|link| link.restored).max();
@@ -95,7 +98,7 @@ impl Chain {
         last
     }
 
-    /// Passes rows through all operators; `end` gets what comes out. They come from an input of the first one.
+    /// Passes rows from an input of the first operator through all operators. `end` gets the output.
     pub fn process(&mut self, input: InputIndex, batch: Batch, end: End<'_>) -> Result<Progress, Error> {
         debug_assert!(self.is_done(), "a chain takes nothing while it has more to say");
         self.pass(0, input, batch, end)?;
@@ -109,24 +112,25 @@ impl Chain {
         self.run(false, end)
     }
 
-    /// Continues with the next piece of what the last call has left.
+    /// Continues the last call with the next piece.
     pub fn resume(&mut self, end: End<'_>) -> Result<Progress, Error> {
         self.run(true, end)
     }
 
-    /// The time of the first timer of any operator that goes by the clock.
+    /// The time of the earliest processing-time timer of any operator.
     pub fn next_timer(&self) -> Option<i64> {
         self.links.iter().filter_map(|link| link.operator.next_timer()).min()
     }
 
-    /// Whether everything that was taken has been passed on.
+    /// Whether everything that the chain has received is passed on.
     pub fn is_done(&self) -> bool {
         self.signal.is_none() && !self.links.iter().any(Link::is_busy)
     }
 
-    /// Whether a barrier may pass now: when everything is passed on, or between two pieces of one operator that keeps the rest
-    /// in its state. Operators behind it that keep event time do not have it yet, in other subtasks they can have it: all of
-    /// them restore the smallest event time, so that it has to be one for all.
+    /// Whether a barrier may pass now. It may if everything is passed on, or between two pieces of one operator that
+    /// has the rest in its state. Operators after it that store event time do not have the watermark yet, while they
+    /// may have it in other subtasks. All subtasks of an operator restore the smallest event time, so that must be the
+    /// same in all of them.
     pub fn may_be_cut(&self) -> bool {
         let Some(at) = self.links.iter().position(Link::is_busy) else { return self.signal.is_none() };
         let (link, behind) = (&self.links[at], &self.links[at + 1..]);
@@ -135,7 +139,8 @@ impl Chain {
         is_only && all_have_it && link.out.is_empty() && link.operator.may_be_cut()
     }
 
-    /// Works until nothing is left, or until an operator would have to be resumed: a second time, if it `may_resume`.
+    /// Works until nothing is left or an operator must be resumed. With `may_resume`, until one must be resumed a
+    /// second time.
     fn run(&mut self, mut may_resume: bool, end: End<'_>) -> Result<Progress, Error> {
         loop {
             if let Some(at) = self.links.iter().rposition(Link::is_busy) {
@@ -156,7 +161,7 @@ impl Chain {
         }
     }
 
-    /// Gives rows to a link, or to the end.
+    /// Passes rows to a link or to the end.
     fn pass(&mut self, at: usize, input: InputIndex, mut batch: Batch, end: End<'_>) -> Result<(), Error> {
         let Some(link) = self.links.get(at) else { return end(batch) };
         link.metrics.rows_in.add(batch.num_rows() as u64);
@@ -166,7 +171,7 @@ impl Chain {
         self.call(at, |operator, out| operator.process(input, batch, out))
     }
 
-    /// Gives the signal to the next link; `false` if there is none, or no signal.
+    /// Passes the signal to the next link. `false` if there is no link or no signal.
     fn pass_signal(&mut self) -> Result<bool, Error> {
         let Some((signal, at)) = &mut self.signal else { return Ok(false) };
         let Some(link) = self.links.get_mut(*at) else {
@@ -203,7 +208,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Has every operator emit what must not wait behind a barrier.
+    /// Makes every operator emit the rows that must precede the barrier.
     pub fn before_barrier(&mut self, end: End<'_>) -> Result<(), Error> {
         for at in 0..self.links.len() {
             let link = &mut self.links[at];
@@ -220,7 +225,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Has the links from `first` on pass on what they have been given: a barrier is behind it.
+    /// Makes the links from `first` on pass on everything they have received, before the barrier.
     fn finish_behind(&mut self, first: usize, end: End<'_>) -> Result<(), Error> {
         while let Some(at) = self.links.iter().rposition(Link::is_busy).filter(|at| *at >= first) {
             match self.links[at].out.take() {
@@ -234,7 +239,7 @@ impl Chain {
         Ok(())
     }
 
-    /// The state of every operator that has some, as it is asked for.
+    /// The requested state of every operator with state.
     pub fn snapshot(&mut self, request: SnapshotRequest) -> Result<Vec<(OperatorUid, Frozen)>, Error> {
         let mut snapshots = Vec::new();
         for link in &mut self.links {
@@ -245,7 +250,7 @@ impl Chain {
         Ok(snapshots)
     }
 
-    /// Copies the operators' own totals into their metrics.
+    /// Copies the operators' own counters to their metrics.
     pub fn publish_counters(&self) {
         for link in &self.links {
             let counters = link.operator.counters();

@@ -1,4 +1,4 @@
-//! A source task of a test: the test says what its reader gives, steps it, and reads what it says.
+//! A source task under test: the test scripts its reader, steps it, and reads its output.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -33,7 +33,7 @@ pub(super) fn metrics(name: &str, role: Role) -> Arc<OperatorMetrics> {
     OperatorMetrics::new(OperatorUid::new(name), name.to_owned(), role, SlotIndex::new(0))
 }
 
-/// An output into one channel, and its end.
+/// An output to one channel, and the channel's receiver.
 pub(super) fn output() -> (Output, Receiver) {
     let (sender, receiver) = channel(SlotWaker::default(), SlotWaker::default(), 1);
     let assignment = Arc::new(Assignment::even(MaxParallelism::DEFAULT, 1));
@@ -68,12 +68,12 @@ pub(super) fn barrier(number: u64) -> Barrier {
     Barrier::of_all_state(CheckpointId::new(number), BarrierKind::Checkpoint)
 }
 
-/// What splits still have to give: times of rows, a batch each; and whether they end then.
+/// The remaining rows of splits: the times of the rows of each batch, and whether the split ends after them.
 type Words = BTreeMap<String, (VecDeque<Vec<i64>>, bool)>;
 
-/// Reads what a test puts into its script.
+/// A reader that reads what a test adds to its script.
 struct Scripted {
-    /// Their positions are the rows that they have given.
+    /// The position of a split is the number of rows that were read.
     splits: Vec<Split>,
     script: Arc<Mutex<Words>>,
 }
@@ -120,7 +120,7 @@ impl SourceReader for Scripted {
     }
 }
 
-/// A source task, what it reads, and what it sends.
+/// A source task, its input, and its output.
 pub(super) struct Source {
     pub(super) task: SourceTask,
     script: Arc<Mutex<Words>>,
@@ -132,12 +132,12 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// A source over `t (ts)` with a watermark at `ts`, that hands on each read.
+    /// A source of `t (ts)` with a watermark at `ts`. It hands on each read at once.
     pub(super) fn new(placement: Placement, idle_timeout: Duration, chain: Chain) -> Self {
         Self::with(placement, idle_timeout, chain, |_| ())
     }
 
-    /// The same, with some of its parts changed.
+    /// The same source, with changed parts.
     pub(super) fn with(
         placement: Placement,
         idle_timeout: Duration,
@@ -181,30 +181,31 @@ impl Source {
         self.pool.lock().expect("no panic").discovered(discovery);
     }
 
-    /// Lets a split give batches with rows of these times, and then end or be silent.
+    /// Sets the batches of a split, with rows of these times. After them it ends or has no rows.
     pub(super) fn script(&self, split: &str, batches: &[&[i64]], ends: bool) {
         let batches = batches.iter().map(|times| times.to_vec()).collect();
         self.script.lock().expect("no panic").insert(split.to_owned(), (batches, ends));
     }
 
-    /// Asks for something.
+    /// Sends a command.
     pub(super) fn command(&self, command: Command) {
         self.mailbox.lock().expect("no panic").push_back(command);
     }
 
-    /// How many rows of all splits the next acknowledged checkpoint has as read; `None` if none was acknowledged.
+    /// The number of rows of all splits that the next acknowledged checkpoint has as read. `None` if none was
+    /// acknowledged.
     pub(super) fn acknowledged(&mut self) -> Option<u64> {
         let Ok(Event::Acknowledged { snapshot, .. }) = self.reports.try_recv() else { return None };
         let (_, splits) = snapshot.splits.expect("those of a source");
         Some(splits.iter().map(|split| split.position.as_u64().expect("a number of rows")).sum())
     }
 
-    /// Lets a split give further batches with rows of these times.
+    /// Adds batches with rows of these times to a split.
     pub(super) fn add_to_script(&self, split: &str, batches: impl IntoIterator<Item = Vec<i64>>) {
         self.script.lock().expect("no panic").entry(split.to_owned()).or_default().0.extend(batches);
     }
 
-    /// Steps until nothing comes of it, and gives what it has said.
+    /// Steps until the task has nothing to do. Returns its output.
     pub(super) fn step(&mut self) -> Vec<String> {
         let mut said = Vec::new();
         while self.task.step().expect("nothing fails") == Progress::Worked {
@@ -214,7 +215,7 @@ impl Source {
         said
     }
 
-    /// Steps until it has said this, and gives what it has said up to then.
+    /// Steps until the output has the text `last`. Returns the output so far.
     pub(super) fn until(&mut self, last: &str) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         loop {

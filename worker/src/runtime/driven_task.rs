@@ -1,4 +1,4 @@
-//! A task of a test: the test sends into its channels, steps it, and reads what it says.
+//! A task under test: the test sends to its channels, steps it, and reads its output.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use crate::exchange::channel::{Receiver, Sender, channel};
 use crate::exchange::partitioner::Partitioner;
 use crate::runtime::waker::SlotWaker;
 
-/// A row for each number.
+/// A batch with a row for each number.
 pub(super) fn numbers(range: std::ops::Range<i64>) -> Batch {
     let column = Arc::new(Int64Array::from_iter_values(range));
     Batch::new(RecordBatch::try_from_iter([("n", column as _)]).expect("one column"))
 }
 
-/// A task, and all its ends.
+/// A task, and the other ends of its channels.
 pub(super) struct Driven {
     pub(super) task: OperatorTask,
     channels: Vec<Sender>,
@@ -35,17 +35,17 @@ pub(super) struct Driven {
 }
 
 impl Driven {
-    /// A task over two channels of one input.
+    /// A task with two channels of one input.
     pub(super) fn of_two_channels(chain: Chain) -> Self {
         Self::new(chain, &[InputIndex::FIRST; 2])
     }
 
-    /// A task over a channel, whose operators see this clock.
+    /// A task with one channel and this clock.
     pub(super) fn with_clock(chain: Chain, clock: Clock) -> Self {
         Self::of(chain, &[InputIndex::FIRST], Some(clock))
     }
 
-    /// A task over a channel for each of these, which belongs to that input of the chain's first operator.
+    /// A task with one channel for each of these inputs of the chain's first operator.
     pub(super) fn new(chain: Chain, inputs: &[InputIndex]) -> Self {
         Self::of(chain, inputs, None)
     }
@@ -78,7 +78,7 @@ impl Driven {
         elements.into_iter().for_each(|element| self.channels[channel].send(element));
     }
 
-    /// Steps until it has nothing to do, and gives what it has sent.
+    /// Steps until the task has nothing to do. Returns its output as text.
     pub(super) fn said(&mut self) -> Vec<String> {
         let mut said: Vec<Element> = Vec::new();
         while self.task.step().expect("nothing fails") == Step::Worked || !said.is_empty() {

@@ -1,4 +1,4 @@
-//! When a source task hands on what it has read, by a clock that shows what a test says.
+//! When a source task hands on what it has read. The test sets the clock.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::exchange::channel::ROWS_MAX;
 
 const TIMEOUT: Duration = Duration::from_millis(5);
 
-/// A clock that stands until it is moved.
+/// A clock that only the test advances.
 #[derive(Clone)]
 struct Clock(Arc<Mutex<Instant>>);
 
@@ -35,7 +35,7 @@ impl Clock {
     }
 }
 
-/// A source over the splits `a` and `b`, of batches of 10 rows.
+/// A source with the splits `a` and `b` and batches of 10 rows.
 fn source(buffer_timeout: Option<Duration>, idle_timeout: Duration) -> (Source, Clock) {
     with_chain(buffer_timeout, idle_timeout, Chain::default())
 }
@@ -104,7 +104,7 @@ fn a_split_is_not_idle_before_its_rows_are_handed_on() {
 #[test]
 fn a_barrier_waits_for_what_was_read_and_for_nothing_that_can_still_be_read() {
     let (mut source, _) = source(None, Duration::ZERO);
-    // More than a source reads in any number of steps that this test makes.
+    // These are more rows than the source reads in all steps of this test.
     let reads: Vec<[i64; 3]> = (0..10_000).map(|time| [time; 3]).collect();
     source.script("a", &reads.iter().map(<[i64; 3]>::as_slice).collect::<Vec<_>>(), false);
     source.task.step().expect("nothing fails");
@@ -138,7 +138,7 @@ fn rows_received(source: &Source) -> u64 {
     rows.sum()
 }
 
-/// Passes rows on in pieces, and says so.
+/// Passes rows on in pieces.
 #[derive(Default)]
 struct InPieces {
     rest: Option<Batch>,
@@ -161,12 +161,12 @@ impl Operator for InPieces {
 
 #[derive(Clone, Debug)]
 enum Act {
-    /// Reads of so many rows come.
+    /// Adds reads with these numbers of rows to a split.
     Give(usize, Vec<usize>),
     Barrier,
     Pass(u64),
     Step,
-    /// The receiver takes so many elements.
+    /// The receiver reads this number of elements.
     Receive(usize),
 }
 
@@ -181,7 +181,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// Whatever waits in the buffer, between two pieces or for room.
+    /// Rows may wait in the buffer, between two pieces, or for room.
     #[test]
     fn a_barrier_is_behind_the_rows_that_its_positions_say_and_in_front_of_all_others(
         acts in prop::collection::vec(act(), 1..120),
@@ -204,7 +204,7 @@ proptest! {
             rows
         };
         let mut acts: std::collections::VecDeque<Act> = acts.into();
-        // At the end everything is read and taken.
+        // In the end everything is read and received.
         acts.push_back(Act::Barrier);
         acts.extend((0..2_000).flat_map(|_| [Act::Step, Act::Receive(100), Act::Pass(7)]));
         for act in acts {

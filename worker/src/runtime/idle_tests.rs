@@ -1,4 +1,4 @@
-//! What tasks say, and in which order, when their splits or channels fall idle and wake.
+//! The output of tasks, and its order, when their splits or channels become idle and active again.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::task::Task;
 use crate::exchange::channel::{Receiver, Sender, channel};
 use crate::runtime::waker::SlotWaker;
 
-/// Holds rows back as local pre-aggregation does: until it must not.
+/// Holds rows back as long as it may, as local aggregation does.
 #[derive(Default)]
 struct Holding {
     held: Vec<Batch>,
@@ -46,7 +46,7 @@ impl Operator for Holding {
     }
 }
 
-/// Two operators, of which the first one holds rows back.
+/// Two operators. The first one holds rows back.
 fn chain() -> Chain {
     let mut chain = Chain::default();
     for name in ["first", "second"] {
@@ -67,7 +67,7 @@ fn a_source_sends_what_it_holds_before_it_is_idle_and_its_watermark_before_its_n
         let woken = if time == 3 { MIN } else { "at 3" };
         let at = format!("at {time}");
         assert_eq!(source.until(&at), [woken, &at]);
-        // Both operators of the chain held them, one after the other.
+        // Both operators of the chain have held the rows back, one after the other.
         assert_eq!(source.until("idle"), ["2 rows", "idle"]);
         source.command(Command::Barrier(barrier(time.unsigned_abs())));
         assert_eq!(source.until("barrier"), ["barrier"]);
@@ -128,7 +128,7 @@ fn a_reader_is_idle_between_two_pieces_only_if_none_waits_for_it() {
     assert_eq!(source.until("idle"), ["at 1", "1 rows", "at 2", "1 rows", "1 rows", "at 7", "idle"]);
 }
 
-/// A task with two inputs, each from a source reader of its own.
+/// A task with two inputs, each from its own source reader.
 fn two_inputs() -> (OperatorTask, [Sender; 2], Receiver) {
     let ends = [0, 1].map(|_| channel(SlotWaker::default(), SlotWaker::default(), 1));
     let (mut senders, mut inputs) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Lays a job graph out over slots: which operators run together, and how many subtasks they have.
+//! Distributes a job graph over slots: which operators run together, and how many subtasks they have.
 //!
 //! Operators that pass rows to a single consumer in the same slot share a chain. There is a channel only where rows
 //! change slots, where a stream has several consumers, or where several streams meet.
@@ -14,11 +14,11 @@ use eddyline_job_graph::{Edge, JobGraph, Node, NodeId, NodeKind, Partitioning};
 pub struct ChainLayout {
     /// In the order in which rows pass them.
     pub nodes: Vec<NodeId>,
-    /// How many subtasks there are: one in each of so many slots, from the first on.
+    /// The number of subtasks. They run in the first slots, one in each.
     pub subtasks: usize,
 }
 
-/// Cuts the graph into chains, in an order in which rows pass them.
+/// Splits the graph into chains, in the order in which rows pass them.
 pub fn chains(graph: &JobGraph, slots: usize) -> Vec<ChainLayout> {
     let (consumers, subtasks) = (graph.consumers(), subtasks(graph, slots));
     let stays_in_slot = |edge: &Edge, receiver: NodeId| {
@@ -41,7 +41,7 @@ pub fn chains(graph: &JobGraph, slots: usize) -> Vec<ChainLayout> {
     chains
 }
 
-/// How many subtasks each node has.
+/// The number of subtasks of each node.
 fn subtasks(graph: &JobGraph, slots: usize) -> Vec<usize> {
     let mut subtasks: Vec<usize> = Vec::with_capacity(graph.nodes.len());
     for node in &graph.nodes {
@@ -51,7 +51,7 @@ fn subtasks(graph: &JobGraph, slots: usize) -> Vec<usize> {
     subtasks
 }
 
-/// How many subtasks an edge can bring rows to. Nodes come after their inputs.
+/// The number of subtasks that can receive rows over an edge. Nodes come after their inputs.
 fn reached(edge: &Edge, subtasks: &[usize], slots: usize) -> usize {
     match edge.partitioning {
         Partitioning::Forward => subtasks[edge.from],
@@ -87,7 +87,7 @@ CREATE TABLE wide (n BIGINT) WITH ('connector' = 'print', 'sink.parallelism' = '
 CREATE TABLE whole (n BIGINT) WITH ('connector' = 'blackhole');
 ";
 
-    /// Each chain as the kinds of its operators and its subtasks.
+    /// Each chain as text: the kinds of its operators, and the number of its subtasks.
     fn laid_out(inserts: &str, slots: usize) -> Vec<String> {
         let script = Script { name: "job.sql".to_owned(), text: format!("{TABLES}{inserts}") };
         let graph = match plan(&script, &PlanOptions::default()) {

@@ -1,25 +1,25 @@
-//! The clock by which splits fall idle.
+//! The clock of idle timeouts.
 
 use std::time::{Duration, Instant};
 
-/// Measures for how long a reader has been able to read. It stands while there is no room downstream and while the job is
-/// being stopped: a split is not idle because its reader may not read.
+/// Measures the time in which a reader was able to read. It stops while there is no room downstream and while the job
+/// is being stopped, because a split is not idle if its reader may not read.
 #[derive(Debug)]
 pub struct ListeningClock {
     started: Instant,
 
-    /// For how long it stood, until it last ran again.
+    /// The total time for which it was stopped, without the current stop.
     held_up: Duration,
     held_up_since: Option<Instant>,
 }
 
 impl ListeningClock {
-    /// A clock that runs from now on.
+    /// Makes a clock that runs.
     pub fn new(now: Instant) -> Self {
         Self { started: now, held_up: Duration::ZERO, held_up_since: None }
     }
 
-    /// Lets it stand, or run, from now on.
+    /// Starts or stops the clock.
     pub fn set_running(&mut self, runs: bool, now: Instant) {
         if !runs {
             self.held_up_since.get_or_insert(now);
@@ -28,7 +28,7 @@ impl ListeningClock {
         }
     }
 
-    /// Milliseconds for which it has run.
+    /// The time for which it has run, in milliseconds.
     pub fn now_ms(&self, now: Instant) -> i64 {
         let until = self.held_up_since.unwrap_or(now);
         let ran = until.duration_since(self.started).saturating_sub(self.held_up);

@@ -1,4 +1,4 @@
-//! What tasks count. Written by slot threads at each batch, read by the progress line and the metrics endpoint.
+//! The counters of tasks. Slot threads write them at each batch. The progress line and the metrics endpoint read them.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,17 +8,17 @@ use eddyline_stream::{OperatorUid, SlotIndex, Watermark};
 
 use super::task::Progress;
 
-/// A number that only one thread writes and any may read.
+/// A number that one thread writes and any thread may read.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds to it.
+    /// Adds a number.
     pub fn add(&self, amount: u64) {
         self.0.fetch_add(amount, Ordering::Relaxed);
     }
 
-    /// Sets it to a total counted elsewhere.
+    /// Sets it to a total that is counted elsewhere.
     pub fn set(&self, total: u64) {
         self.0.store(total, Ordering::Relaxed);
     }
@@ -28,24 +28,24 @@ impl Counter {
         self.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Reads it.
+    /// The current value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What kind of operator counts, where the difference matters to a reader.
+/// The role of an operator in the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Reads from outside.
+    /// Reads from an external system.
     Source,
-    /// Works inside.
+    /// Processes rows inside the job.
     Operator,
-    /// Writes to the outside.
+    /// Writes to an external system.
     Sink,
 }
 
-/// One subtask of one operator.
+/// The counters of one subtask of one operator.
 #[derive(Debug)]
 pub struct OperatorMetrics {
     /// The operator.
@@ -57,17 +57,17 @@ pub struct OperatorMetrics {
     /// The slot it runs in.
     pub slot: SlotIndex,
 
-    /// Rows taken in.
+    /// Rows received.
     pub rows_in: Counter,
-    /// Rows given.
+    /// Rows emitted.
     pub rows_out: Counter,
-    /// Bytes read from or written to the outside.
+    /// Bytes read from or written to an external system.
     pub bytes: Counter,
-    /// Nanoseconds at work.
+    /// The time spent working, in nanoseconds.
     pub busy_ns: Counter,
-    /// Nanoseconds without input.
+    /// The time without input, in nanoseconds.
     pub idle_ns: Counter,
-    /// Nanoseconds waiting for room downstream.
+    /// The time spent waiting for room downstream, in nanoseconds.
     pub backpressured_ns: Counter,
     /// Rows dropped as late.
     pub late_rows: Counter,
@@ -75,14 +75,14 @@ pub struct OperatorMetrics {
     pub bad_records: Counter,
     /// Bytes of state.
     pub state_bytes: Counter,
-    /// Records known and not yet read; `u64::MAX` where unknown.
+    /// Records that exist and are not yet read. `u64::MAX` if that is unknown.
     pub source_lag: Counter,
     watermark_ms: AtomicI64,
     trouble: Mutex<Option<String>>,
 }
 
 impl OperatorMetrics {
-    /// Nothing counted yet.
+    /// Makes counters that are 0.
     pub fn new(uid: OperatorUid, label: String, role: Role, slot: SlotIndex) -> Arc<Self> {
         let metrics = Self {
             uid,
@@ -106,7 +106,7 @@ impl OperatorMetrics {
         Arc::new(metrics)
     }
 
-    /// Counts time in which the task did nothing, for the reason its last step gave.
+    /// Counts time in which the task did nothing. `progress` is the result of its last step, which is the reason.
     pub fn account(&self, progress: Progress, time: Duration) {
         match progress {
             Progress::Worked => {}
@@ -115,7 +115,7 @@ impl OperatorMetrics {
         }
     }
 
-    /// Event time has come this far here.
+    /// Records the watermark of the subtask.
     pub fn set_watermark(&self, watermark: Watermark) {
         self.watermark_ms.store(watermark.time_ms(), Ordering::Relaxed);
     }
@@ -130,13 +130,13 @@ impl OperatorMetrics {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How far event time has come here.
+    /// The watermark of the subtask.
     pub fn watermark(&self) -> Watermark {
         Watermark::new(self.watermark_ms.load(Ordering::Relaxed))
     }
 }
 
-/// What a job has done so far, over all subtasks of the running attempt.
+/// The totals of a job over all subtasks of the running attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Rows read by sources.
@@ -151,14 +151,14 @@ pub struct Totals {
     pub late_rows: u64,
     /// Records skipped as unreadable.
     pub bad_records: u64,
-    /// Records known and not yet read, if any source can tell.
+    /// Records that exist and are not yet read, if any source knows.
     pub source_lag: Option<u64>,
     /// The smallest watermark of the sources that have one.
     pub watermark: Option<Watermark>,
 }
 
 impl Totals {
-    /// Adds up what the subtasks count.
+    /// Adds up the counters of the subtasks.
     pub fn of(operators: &[Arc<OperatorMetrics>]) -> Self {
         let mut totals = Self::default();
         operators.iter().for_each(|metrics| totals.add(metrics));

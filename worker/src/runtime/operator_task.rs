@@ -1,7 +1,8 @@
-//! A task that reads from channels: aligns barriers, merges watermarks, drives a chain.
+//! A task that reads from channels. It aligns barriers, merges watermarks, and drives a chain.
 //!
-//! The channels belong to one input of the chain's first operator, or to several. Barriers are aligned over all of them, and
-//! the watermark is the smallest of all that are not idle. Inputs are read in turn, however many channels each has.
+//! The channels belong to one input of the chain's first operator, or to several inputs. Barriers are aligned over all
+//! of them. The watermark is the smallest one of all channels that are not idle. Inputs are read in turn, whatever the
+//! number of channels of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,23 +16,23 @@ use super::task::{Error, Progress, Task};
 use crate::exchange::alignment::Alignment;
 use crate::exchange::channel::Receiver;
 
-/// Elements handled in one step before the slot looks at its other tasks.
+/// The most elements that one step handles before the slot steps its other tasks.
 const ELEMENTS_PER_STEP: usize = 16;
 
 /// A channel into a task.
 pub struct Input {
-    /// Which input of the first operator it belongs to.
+    /// The input of the first operator that it belongs to.
     pub index: InputIndex,
-    /// What is read.
+    /// The channel.
     pub channel: Receiver,
-    /// Which source readers wake its sender.
+    /// The source readers that wake its sender.
     pub woken_by: BTreeSet<usize>,
 }
 
 /// A subtask of a chain whose first operator reads from channels.
 pub struct OperatorTask {
     channels: Vec<Receiver>,
-    /// For each channel the input it belongs to.
+    /// The input that each channel belongs to.
     input_of: Vec<InputIndex>,
     pipeline: Pipeline,
 
@@ -41,10 +42,10 @@ pub struct OperatorTask {
     turns: Turns,
 }
 
-/// Which channel is read next: inputs take turns, and so do the channels of each.
+/// Decides which channel is read next. Inputs take turns, and so do the channels of an input.
 #[derive(Debug)]
 struct Turns {
-    /// The channels of each input; none is without.
+    /// The channels of each input. Each input has at least one.
     inputs: Vec<Vec<usize>>,
     next_input: usize,
     next_channel: Vec<usize>,
@@ -60,7 +61,7 @@ impl Turns {
         Self { next_channel: vec![0; inputs.len()], inputs, next_input: 0 }
     }
 
-    /// The first channel in turn for which `read` gives something, and what it gives.
+    /// The first channel in turn for which `read` returns something, and the result.
     fn next<T>(&mut self, mut read: impl FnMut(usize) -> Option<T>) -> Option<(usize, T)> {
         for input_offset in 0..self.inputs.len() {
             let input = (self.next_input + input_offset) % self.inputs.len();
@@ -79,7 +80,7 @@ impl Turns {
 }
 
 impl OperatorTask {
-    /// A task that reads these channels.
+    /// Makes a task that reads these channels.
     pub fn new(inputs: Vec<Input>, pipeline: Pipeline) -> Self {
         let input_of: Vec<InputIndex> = inputs.iter().map(|input| input.index).collect();
         let (channels, woken_by): (Vec<_>, Vec<_>) =
@@ -95,7 +96,7 @@ impl OperatorTask {
         }
     }
 
-    /// The next element of a channel that may be read, fairly in turn.
+    /// Reads the next element of a channel that may be read. Channels take turns.
     fn receive(&mut self) -> Option<(usize, Element)> {
         let (alignment, channels) = (&self.alignment, &self.channels);
         self.turns.next(|channel| if alignment.is_blocked(channel) { None } else { channels[channel].receive() })
@@ -121,7 +122,7 @@ impl OperatorTask {
         self.pipeline.run()
     }
 
-    /// Passes on what the channels together say about event time, if it has changed.
+    /// Passes on the combined watermark or idleness of the channels, if it has changed.
     fn advance(&mut self, combined: Option<Element>) {
         if let Some(combined) = combined {
             self.pipeline.time(self.watermarks.watermark(), combined);
@@ -135,8 +136,8 @@ impl OperatorTask {
         self.pipeline.checkpoint(barrier, None, alignment)
     }
 
-    /// Between two pieces: takes the barriers that come next in their channels. What is in front of a barrier has been taken
-    /// then, so that the last one may pass.
+    /// Reads only barriers, between two pieces: those that are next in their channels. Everything before such a barrier
+    /// has been read, so the barrier may pass once it is aligned.
     fn barriers_only(&mut self) -> Result<(), Error> {
         for channel in 0..self.channels.len() {
             if self.alignment.is_blocked(channel) {

@@ -1,4 +1,4 @@
-//! Where the rows of a task go: into channels, or into a sink.
+//! The output of a task: channels or a sink.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,16 +13,16 @@ use super::task::Error;
 use crate::exchange::channel::Sender;
 use crate::exchange::partitioner::Partitioner;
 
-/// A stream to every subtask of a receiver.
+/// An edge to all subtasks of a receiver.
 #[derive(Debug)]
 pub struct OutputEdge {
     partitioner: Partitioner,
-    /// A channel for each slot; for a forward edge only the own slot has one.
+    /// The channel to each slot. A forward edge has only the channel to its own slot.
     channels: Vec<Option<Sender>>,
 }
 
 impl OutputEdge {
-    /// An edge over these channels, one place a slot.
+    /// Makes an edge with these channels, one entry for each slot.
     pub fn new(partitioner: Partitioner, channels: Vec<Option<Sender>>) -> Self {
         Self { partitioner, channels }
     }
@@ -30,18 +30,18 @@ impl OutputEdge {
 
 /// The end of a chain.
 pub enum Output {
-    /// Channels into other tasks.
+    /// Channels to other tasks.
     Channels(Vec<OutputEdge>),
     /// A table.
     Sink {
         /// Writes the rows.
         writer: Box<dyn SinkWriter>,
-        /// What it counts.
+        /// The metrics of the sink.
         metrics: Arc<OperatorMetrics>,
     },
 }
 
-/// The committables of a sink's subtask, ready when everything is staged.
+/// The committables of a sink's subtask. They are ready when everything is staged.
 pub type Staged = BoxFuture<'static, Result<Vec<Committable>, eddyline_connectors::Error>>;
 
 impl Output {
@@ -55,7 +55,7 @@ impl Output {
         }
     }
 
-    /// Sends rows to whom they belong.
+    /// Sends rows to their receivers, or writes them to the sink.
     pub fn send_batch(&mut self, batch: Batch) -> Result<(), Error> {
         match self {
             Output::Channels(edges) => {
@@ -76,7 +76,7 @@ impl Output {
         }
     }
 
-    /// Sends an element that is not rows into every channel. A sink needs none of them.
+    /// Sends an element without rows to every channel. A sink ignores it.
     pub fn broadcast(&mut self, element: &Element) {
         if let Output::Channels(edges) = self {
             for channel in edges.iter().flat_map(|edge| edge.channels.iter().flatten()) {
@@ -85,7 +85,7 @@ impl Output {
         }
     }
 
-    /// Has a sink stage what it was given before this barrier.
+    /// Makes a sink stage the rows that it received before this barrier.
     pub fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Option<(Arc<OperatorMetrics>, Staged)> {
         match self {
             Output::Channels(_) => None,

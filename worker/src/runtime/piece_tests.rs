@@ -1,4 +1,4 @@
-//! What tasks do between two pieces of what an operator says.
+//! Tasks between two pieces of an operator's output.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use super::metrics::{OperatorMetrics, Role};
 use super::task::{Progress as Step, Task};
 use crate::exchange::channel::ROWS_MAX;
 
-/// Counts rows, and at a watermark emits as many, numbered from 0.
+/// Counts rows. At a watermark it emits the same number of rows, numbered from 0.
 struct Counting {
     waiting: i64,
-    /// Of those that a watermark has released, the next one and the number behind the last one.
+    /// The rows that a watermark has released and that are not emitted.
     due: std::ops::Range<i64>,
     watermark: Watermark,
     keeps_rest: bool,
@@ -77,7 +77,7 @@ impl Operator for Counting {
     }
 }
 
-/// Repeats each row so many times, in pieces.
+/// Repeats each row a number of times, in pieces.
 struct Repeating {
     times: usize,
     rest: Vec<i64>,
@@ -181,7 +181,7 @@ fn a_restored_chain_tells_the_time_of_its_state_to_the_operators_behind() {
         chain.push(operator, metrics, time, true);
     }
     let mut driven = Driven::of_two_channels(chain);
-    // The row of the first one is counted by the second one before it receives the watermark.
+    // The second operator counts the row of the first one before it receives the watermark.
     assert_eq!(driven.said(), ["0 1", "at 7"]);
 }
 

@@ -1,13 +1,14 @@
-//! What a task does with what it has read: it drives its chain, a piece at a time, and sends on what comes out.
+//! Processes what a task has read: drives its chain piece by piece, and sends the output.
 //!
-//! Between two pieces the task may take a barrier, if what is in the middle is state:
+//! Between two pieces the task may handle a barrier, if the rest of the output is in state:
 //!
-//! - Everything that the task has taken is with the operators: no rows and no watermark of it wait for their turn.
-//! - Only one operator has more to say, it is in the middle of a watermark, and it keeps the rest in its state.
-//! - The barrier does not stop the job: a stop waits until everything is said, because no rows may follow it.
+//! - The operators have received everything that the task has read. No rows and no watermark wait in the task.
+//! - Only one operator has more to emit. It is in the middle of a watermark, and has the rest in its state.
+//! - The barrier does not stop the job. A stop waits until everything is emitted, because no rows may follow it.
 //!
-//! The snapshot then has that operator in the middle. A restored task first has it say the rest, then passes the watermark to
-//! those behind it and sends it on; only then it reads. For this reason each task that restores event time says it first.
+//! The snapshot has that operator in the middle of its output. After a restore the operator first emits the rest. Then
+//! the watermark passes the operators after it and is sent to the next task. Only then the task reads. For this reason
+//! each task that restores event time sends it first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use super::metrics::OperatorMetrics;
 use super::output::Output;
 use super::task::{Error, Event, EventSender, TaskSnapshot};
 
-/// What is still to be done, in order.
+/// A pending action.
 #[derive(Debug)]
 enum Step {
     Rows(InputIndex, Batch),
@@ -32,27 +33,28 @@ enum Step {
     End,
 }
 
-/// A chain, its output, and what they still have to do.
+/// A chain, its output, and the pending actions.
 pub struct Pipeline {
     slot: SlotIndex,
     events: EventSender,
-    /// The time in milliseconds since the epoch, for timers.
+    /// The clock of timers.
     clock: Clock,
 
     chain: Chain,
     output: Output,
-    /// The greatest watermark that the chain has received, or receives by a step.
+    /// The largest watermark that the chain has received, including that of a pending action.
     watermark: Watermark,
     steps: VecDeque<Step>,
-    /// No timer may fire: the input has ended, or a barrier that stops the job has passed and nothing has come since.
+    /// Whether timers must not fire: the input has ended, or a barrier that stops the job has passed and nothing was
+    /// received after it.
     is_silent: bool,
 }
 
-/// Says the time in milliseconds since the epoch.
+/// Returns the time in milliseconds since the epoch.
 pub type Clock = Box<dyn Fn() -> i64 + Send>;
 
 impl Pipeline {
-    /// Drives a chain. What its operators have restored is said first.
+    /// Makes a pipeline of a chain. It first emits what the operators have restored.
     pub fn new(slot: SlotIndex, mut chain: Chain, output: Output, events: EventSender) -> Self {
         let restored = chain.begin_restored();
         let said = restored.filter(|watermark| *watermark < Watermark::MAX);
@@ -67,13 +69,14 @@ impl Pipeline {
         Self { clock, ..self }
     }
 
-    /// Rows that have been read from an input.
+    /// Adds rows of an input.
     pub fn rows(&mut self, input: InputIndex, batch: Batch) {
         self.is_silent = false;
         self.steps.push_back(Step::Rows(input, batch));
     }
 
-    /// The inputs together have come to `reached`, and say `combined`, which is a watermark or that they are idle.
+    /// Adds the event time of the inputs: their watermark `reached`, and `combined`, which is a watermark or that they
+    /// are idle.
     pub fn time(&mut self, reached: Watermark, combined: Element) {
         self.is_silent = false;
         let risen = self.rise(reached);
@@ -83,7 +86,7 @@ impl Pipeline {
                 self.steps.extend([Step::Signal(Signal::Idle), Step::Send(Element::Idle)]);
             }
             Element::Watermark(watermark) => {
-                // A restored task can be ahead of its inputs.
+                // The watermark of a restored task can be larger than that of its inputs.
                 let watermark = watermark.max(self.watermark);
                 self.steps.push_back(Step::Send(Element::Watermark(watermark)));
             }
@@ -91,14 +94,14 @@ impl Pipeline {
         }
     }
 
-    /// All inputs have ended.
+    /// Adds the end of all inputs.
     pub fn end(&mut self) {
         self.rise(Watermark::MAX);
         self.steps.push_back(Step::End);
         self.is_silent = true;
     }
 
-    /// Looks at the clock, if an operator has a timer for it.
+    /// Reads the clock if an operator has a processing-time timer.
     pub fn look_at_clock(&mut self) {
         if !self.is_silent
             && self.is_done()
@@ -120,7 +123,7 @@ impl Pipeline {
         Some(watermark)
     }
 
-    /// The greatest watermark that has been read.
+    /// The largest watermark that was read.
     pub fn watermark(&self) -> Watermark {
         self.watermark
     }
@@ -130,12 +133,12 @@ impl Pipeline {
         self.steps.is_empty() && self.chain.is_done()
     }
 
-    /// Whether another piece may be said.
+    /// Whether there is room for another piece.
     pub fn has_room(&mut self) -> Result<bool, Error> {
         self.output.has_room()
     }
 
-    /// Does what is to be done, up to the next place between two pieces.
+    /// Executes pending actions up to the end of the next piece.
     pub fn run(&mut self) -> Result<(), Error> {
         let output = &mut self.output;
         let mut progress = self.chain.resume(&mut |batch| output.send_batch(batch))?;
@@ -155,14 +158,14 @@ impl Pipeline {
             Step::Send(element) => output.broadcast(&element),
             Step::End => {
                 output.broadcast(&Element::EndOfInput);
-                // The coordinator outlives its tasks; when it is gone, so is the job.
+                // The coordinator outlives its tasks. If it is gone, the job has ended.
                 let _gone = self.events.send(Event::Ended);
             }
         }
         Ok(Progress::Done)
     }
 
-    /// Whether a barrier may pass now: see the module.
+    /// Whether a barrier may pass now, see the module's description.
     pub fn may_be_cut(&self, kind: BarrierKind) -> bool {
         let is_taken =
             |step: &Step| matches!(step, Step::Send(_) | Step::Signal(Signal::Idle | Signal::Clock(_)) | Step::End);
@@ -172,7 +175,7 @@ impl Pipeline {
                 && self.chain.may_be_cut()
     }
 
-    /// Takes the state at a barrier, forwards the barrier, and reports the state. `splits` are those of a source.
+    /// Freezes the state at a barrier, forwards the barrier, and reports the state. `splits` are those of a source.
     pub fn checkpoint(
         &mut self,
         barrier: Barrier,
@@ -192,7 +195,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Copies the operators' own totals into their metrics.
+    /// Copies the operators' own counters to their metrics.
     pub fn publish_counters(&self) {
         self.chain.publish_counters();
     }

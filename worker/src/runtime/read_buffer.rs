@@ -1,11 +1,11 @@
-//! What a source has read and not yet handed on, and the rule by which it hands it on: one for all sources.
+//! Gathers the small reads of a source to batches.
 //!
-//! Readers give what is there and wait for nothing. Each of their reads would be a batch, and a source that is not busy would
-//! make its chain work on a few rows at a time. So small reads are gathered, those of several splits too. They are handed on
-//! when they are a whole batch, and otherwise when the first of them has waited for the buffer timeout. A read that is large
-//! by itself is never copied: it is handed on at once, behind what was gathered before.
+//! A reader returns the rows that are available and waits for nothing. If each read were a batch, a source with few
+//! rows would make its chain work on a few rows at a time. So small reads are gathered, even those of several splits.
+//! They are handed on when they fill a batch, or when the first of them has waited for the buffer timeout. A large read
+//! is never copied. It is handed on at once, after the reads that were gathered before it.
 //!
-//! The time is a parameter.
+//! All sources use this. The time is a parameter.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,40 +13,41 @@ use std::time::{Duration, Instant};
 use arrow::error::ArrowError;
 use eddyline_stream::{Batch, SplitId};
 
-/// Gathered rows are handed on when they take so much memory, however few they are.
+/// The memory of gathered rows, in bytes, from which they are handed on, whatever their number.
 const BYTES_MAX: usize = 16 << 20;
 
 /// Rows that are handed on together.
 #[derive(Debug)]
 pub struct Gathered {
-    /// The rows, those of each split side by side and in order.
+    /// The rows. Those of one split are consecutive and in order.
     pub rows: Batch,
-    /// Whose they are, and how many of each: first those of the first split.
+    /// The splits in the order of the rows, with the number of rows of each.
     pub parts: Vec<(SplitId, usize)>,
 }
 
-/// Gathers what a source task reads.
+/// Gathers the reads of a source task.
 #[derive(Debug)]
 pub struct ReadBuffer {
     // Fixed at start.
-    /// So many rows are a whole batch.
+    /// The number of rows of a full batch.
     rows_max: usize,
-    /// `None` for no limit.
+    /// The longest wait of a row. `None`: no limit.
     timeout: Option<Duration>,
     // Changing.
     gathered: BTreeMap<SplitId, Vec<Batch>>,
     rows: usize,
     bytes: usize,
-    /// When the first of the gathered rows came.
+    /// When the first gathered rows were read.
     since: Option<Instant>,
-    /// A read that needs no others, behind the gathered ones.
+    /// A large read, which follows the gathered ones.
     large: Option<(SplitId, Batch)>,
-    /// Everything is due, until nothing is left.
+    /// Whether everything is due, until nothing is left.
     flushed: bool,
 }
 
 impl ReadBuffer {
-    /// An empty one. `rows_max` rows are a whole batch, fewer wait for `timeout` at most; `None` is for ever.
+    /// Makes an empty buffer. `rows_max` rows are a full batch. Fewer rows wait for `timeout` at most. `None`: no
+    /// limit.
     pub fn new(rows_max: usize, timeout: Option<Duration>) -> Self {
         Self {
             rows_max,
@@ -60,7 +61,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Takes in what was read now. What is due then has to be taken before the next read.
+    /// Adds a read. The caller must take the rows that are due before the next read.
     pub fn push(&mut self, split: SplitId, rows: Batch, now: Instant) {
         if rows.num_rows() == 0 {
             return;
@@ -76,30 +77,30 @@ impl ReadBuffer {
         self.gathered.entry(split).or_default().push(rows);
     }
 
-    /// Whether no rows wait here.
+    /// Whether the buffer has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows == 0 && self.large.is_none()
     }
 
-    /// Whether rows of a split wait here.
+    /// Whether the buffer has rows of a split.
     pub fn holds(&self, split: &SplitId) -> bool {
         self.gathered.contains_key(split) || self.large.as_ref().is_some_and(|(of, _)| of == split)
     }
 
-    /// When the rows here are due by the timeout, if there are some.
+    /// When the rows are due by the timeout, if there are rows.
     pub fn due_at(&self) -> Option<Instant> {
         self.since?.checked_add(self.timeout?)
     }
 
-    /// Makes everything due that is here now.
+    /// Makes all rows in the buffer due.
     pub fn flush(&mut self) {
         self.flushed = true;
     }
 
-    /// What is due now. To be called until nothing is.
+    /// Removes and returns rows that are due. Call it until it returns `None`.
     ///
     /// # Errors
-    /// When the values of a column do not fit in one.
+    /// When the values of a column do not fit in one array.
     pub fn take(&mut self, now: Instant) -> Result<Option<Gathered>, ArrowError> {
         let is_due = self.flushed
             || self.large.is_some()
@@ -140,7 +141,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_millis(5);
 
-    /// A buffer of batches of 100 rows, and times since it was made.
+    /// A buffer with batches of 100 rows, and the start of its clock.
     struct Setup {
         buffer: ReadBuffer,
         started: Instant,
@@ -161,7 +162,7 @@ mod tests {
             self.buffer.push(SplitId::new(split), Batch::new(rows), self.at(micros));
         }
 
-        /// All that is due, as texts such as `a: 0..5, b: 7..9`.
+        /// The batches that are due, as texts such as `a: 0..5, b: 7..9`.
         fn due(&mut self, micros: u64) -> Vec<String> {
             let now = self.at(micros);
             let mut due = Vec::new();
@@ -187,13 +188,13 @@ mod tests {
         assert_eq!(setup.buffer.due_at(), None);
         setup.push("a", 0..10, 1_000);
         assert_eq!(setup.due(1_000), [""; 0]);
-        // Later rows do not put it off.
+        // Later rows do not postpone it.
         setup.push("a", 10..15, 5_000);
         assert_eq!(setup.buffer.due_at(), Some(setup.at(6_000)));
         assert_eq!(setup.due(5_999), [""; 0]);
         assert_eq!(setup.due(6_000), ["a: 0..15"]);
         assert_eq!(setup.buffer.due_at(), None);
-        // The next batch has a first row of its own.
+        // The next batch waits from its own first row on.
         setup.push("a", 15..20, 9_000);
         assert_eq!(setup.due(13_999), [""; 0]);
         assert_eq!(setup.due(14_000), ["a: 15..20"]);
@@ -207,7 +208,7 @@ mod tests {
             let full = if read == 3 { vec!["a: 0..120"] } else { vec![] };
             assert_eq!(setup.due(0), full);
         }
-        // What is large by itself waits for nothing.
+        // A large read does not wait.
         setup.push("a", 120..220, 0);
         assert_eq!(setup.due(0), ["a: 120..220"]);
     }

@@ -11,8 +11,8 @@ use eddyline_stream::SlotIndex;
 use super::task::{Error, Event, EventSender, Progress, Task};
 use super::waker::SlotWaker;
 
-/// How long a slot sleeps at most when none of its tasks has work. It bounds the delay of events for which nothing wakes the
-/// slot, such as idle timeouts.
+/// The longest sleep of a slot whose tasks have no work. It bounds the delay of events that do not wake the slot, such
+/// as idle timeouts.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
 
 /// A running slot thread.
@@ -27,7 +27,7 @@ impl Slot {
     /// Starts the thread. `tasks` are in the order in which rows pass them.
     ///
     /// # Errors
-    /// When the system has no thread left to give.
+    /// When the system cannot start a thread.
     pub fn start(
         slot: SlotIndex,
         tasks: Vec<Box<dyn Task>>,
@@ -51,12 +51,12 @@ impl Slot {
         Ok(Self { thread: Some(thread), stop, waker })
     }
 
-    /// Wakes the thread, because something was put into a mailbox.
+    /// Wakes the thread after a command was added to a mailbox.
     pub fn wake(&self) {
         self.waker.wake();
     }
 
-    /// Asks the thread to end at its next turn, wherever its tasks are.
+    /// Asks the thread to end after its current turn, whatever its tasks have left to do.
     pub fn request_stop(&self) {
         self.stop.store(true, Ordering::Release);
         self.waker.wake();
@@ -67,7 +67,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.request_stop();
         if let Some(thread) = self.thread.take() {
-            // A panic has been reported as an event.
+            // A panic was reported as an event.
             let _reported = thread.join();
         }
     }
@@ -83,7 +83,7 @@ fn run(mut tasks: Vec<Box<dyn Task>>, waker: &SlotWaker, stop: &AtomicBool) -> R
     let mut turn_began = Instant::now();
     while !stop.load(Ordering::Acquire) {
         let mut worked = false;
-        // Those nearest to the sinks first: rows leave before others come in.
+        // Tasks closest to the sinks are stepped first, so that rows leave before others come in.
         for (task, progress) in tasks.iter_mut().zip(&mut progress).rev() {
             *progress = task.step()?;
             worked |= *progress == Progress::Worked;
@@ -91,7 +91,7 @@ fn run(mut tasks: Vec<Box<dyn Task>>, waker: &SlotWaker, stop: &AtomicBool) -> R
         if !worked {
             waker.sleep(sleep_until_due(&tasks, &progress, Instant::now()));
         }
-        // A task that has nothing to do is idle also while its neighbours work.
+        // A task without work is idle while the other tasks work.
         let turn_ended = Instant::now();
         let turn = turn_ended.duration_since(turn_began);
         tasks.iter().zip(&progress).for_each(|(task, progress)| task.account(*progress, turn));
@@ -100,7 +100,8 @@ fn run(mut tasks: Vec<Box<dyn Task>>, waker: &SlotWaker, stop: &AtomicBool) -> R
     Ok(())
 }
 
-/// How long the slot may sleep when it is not woken: until the first of its idle tasks is due. Others wait for room.
+/// The longest sleep without a wake-up: until the first of the idle tasks is due, but at most [`SLEEP_MAX`]. Tasks that
+/// are not idle wait for room.
 fn sleep_until_due(tasks: &[Box<dyn Task>], progress: &[Progress], now: Instant) -> Duration {
     let idle = tasks.iter().zip(progress).filter(|(_, progress)| **progress == Progress::Idle);
     let due_at = idle.filter_map(|(task, _)| task.due_at()).min();
@@ -113,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// Makes the same progress at every step, and records the times that are reported to it.
+    /// A task with the same progress at every step. It records the times that are reported to it.
     struct Steady {
         progress: Progress,
         steps_left: u32,

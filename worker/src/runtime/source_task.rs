@@ -1,4 +1,5 @@
-//! A task that reads a source: splits, computed columns, watermarks per split, barriers on demand.
+//! A task that reads a source. It reads splits, computes columns, makes a watermark for each split, and sends barriers
+//! on request.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,67 +21,67 @@ use super::read_buffer::{Gathered, ReadBuffer};
 use super::splits::{Outlook, SplitPool};
 use super::task::{Error, Progress, Task};
 
-/// Reads in one step before the slot looks at its other tasks.
+/// The most reads of one step before the slot steps its other tasks.
 const READS_PER_STEP: usize = 32;
 
-/// Reads that hand rows on, and pieces, in one step.
+/// The most reads that hand rows on, and the most pieces, of one step.
 const BATCHES_PER_STEP: usize = 4;
 
-/// What a read did.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Read {
-    /// There was nothing.
+    /// There were no rows.
     Nothing,
-    /// Rows wait for others.
+    /// The rows wait for further rows.
     Gathered,
-    /// The chain has something to do.
+    /// Rows were handed to the chain.
     HandedOn,
 }
 
-/// What the coordinator asks of source tasks.
+/// A command of the coordinator to source tasks.
 #[derive(Clone, Copy, Debug)]
 pub enum Command {
-    /// Send this barrier behind the last row read.
+    /// Send this barrier after the last row that was read.
     Barrier(Barrier),
-    /// This checkpoint is complete.
+    /// A checkpoint is complete.
     Completed(CheckpointId),
-    /// Read on behind a barrier that was to stop the job.
+    /// Continue to read after a barrier that should have stopped the job.
     Resume,
 }
 
-/// The way from the coordinator to a source task.
+/// The commands of the coordinator to a source task.
 pub type Mailbox = Arc<Mutex<VecDeque<Command>>>;
 
-/// Shows the time.
+/// Returns the time.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// What a source task is made of.
+/// The parts of a source task.
 pub struct Parts {
     /// The slot it runs in.
     pub slot: SlotIndex,
     /// Reads the splits.
     pub reader: Box<dyn SourceReader>,
-    /// Makes the table's columns of what the reader gives.
+    /// Computes the table's columns from those of the reader.
     pub columns: CalcOperator,
-    /// How watermarks are made, if at all.
+    /// How watermarks are made. `None` if the table has no watermark.
     pub watermark: Option<WatermarkSpec>,
-    /// How many rows are read at a time.
+    /// The number of rows that are read at a time.
     pub rows_per_read: usize,
-    /// How long rows wait for others before they are handed on; `None` is for ever.
+    /// The longest time that rows wait for further rows before they are handed on. `None`: no limit.
     pub buffer_timeout: Option<Duration>,
-    /// Decides what is due and what is idle.
+    /// The clock of the buffer timeout and of idleness.
     pub clock: Clock,
-    /// After which time without rows a split is idle, if nothing of it waits to be read; zero is never.
+    /// The time without rows after which a split is idle, unless rows of it wait to be read. Zero: never.
     pub idle_timeout: Duration,
     /// The splits that no reader has yet.
     pub pool: Arc<Mutex<SplitPool>>,
-    /// Holds back splits that run ahead, if asked for.
+    /// Holds back splits that are ahead, if watermark alignment is configured.
     pub alignment: Option<Member>,
-    /// What the coordinator asks.
+    /// The commands of the coordinator.
     pub mailbox: Mailbox,
-    /// What the source counts.
+    /// The metrics of the source.
     pub metrics: Arc<OperatorMetrics>,
-    /// The operators behind it, and where rows go.
+    /// The operators after it, and the output.
     pub pipeline: Pipeline,
 }
 
@@ -95,17 +96,17 @@ pub struct SourceTask {
     generators: SplitGenerators,
     watermarks: SplitWatermarks,
     columns_out: Collector,
-    /// Splits being read.
+    /// The number of open splits.
     open: usize,
     ended: bool,
-    /// No rows may follow, unless the stop is canceled: a savepoint that stops the job has passed.
+    /// Whether a barrier that stops the job has passed. No rows may follow unless the stop is canceled.
     stopped: bool,
     /// Whether the last read found nothing.
     waits: bool,
 }
 
 impl SourceTask {
-    /// A task made of these parts.
+    /// Makes a task of these parts.
     pub fn new(parts: Parts) -> Self {
         let watermarks = SplitWatermarks::new(parts.idle_timeout);
         let started = (parts.clock)();
@@ -132,7 +133,7 @@ impl SourceTask {
         i64::try_from(self.now().duration_since(self.started).as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// For how long it could read, by the clock of idleness.
+    /// The time for which it could read, by the clock of idleness.
     pub(super) fn listening_ms(&self) -> i64 {
         self.listening.now_ms(self.now())
     }
@@ -160,7 +161,8 @@ impl SourceTask {
         loop {
             let is_barrier_next = matches!(self.mailbox().front(), Some(Command::Barrier(_)));
             if is_barrier_next && !self.buffer.is_empty() && self.parts.pipeline.is_done() {
-                // Positions are behind what was read, so it goes before the barrier, whether or not there is room.
+                // Positions are after everything that was read. So all of it is sent before the barrier, even if there
+                // is no room.
                 self.hand_on_all()?;
                 self.parts.pipeline.run()?;
             }
@@ -180,13 +182,13 @@ impl SourceTask {
     }
 
     fn checkpoint(&mut self, barrier: Barrier) -> Result<(), Error> {
-        // A split that was dealt to this reader belongs to its snapshot, even if nothing of it has been read.
+        // A split that was assigned to this reader is in its snapshot, even if nothing of it was read.
         let splits = self.parts.reader.snapshot().map_err(|source| self.failed(source))?;
         self.stopped |= barrier.kind == BarrierKind::Savepoint { stop: true };
         self.parts.pipeline.checkpoint(barrier, Some((self.parts.metrics.uid.clone(), splits)), Duration::ZERO)
     }
 
-    /// Takes splits from the pool: one at a time on demand, all of this reader's otherwise. Says whether more can come.
+    /// Takes splits from the pool: one at a time on demand, or all of this reader's. Returns whether more can come.
     ///
     /// Both are looked up under one lock. Otherwise a split that is discovered in between would make this reader report
     /// idle, and the watermark could reach the end of the input before that split is read.
@@ -215,7 +217,7 @@ impl SourceTask {
         Ok(outlook)
     }
 
-    /// Gives the chain what is due by now, and says whether there was something.
+    /// Hands rows that are due to the chain. Returns whether there were any.
     fn hand_on(&mut self) -> Result<bool, Error> {
         let mut is_due = false;
         while let Some(gathered) =
@@ -225,13 +227,13 @@ impl SourceTask {
             is_due = true;
         }
         if is_due {
-            // At once: until the next comparison a split could run ahead by any number of batches.
+            // This is done at once, because a split could get any number of batches ahead before the next comparison.
             self.hold_back();
         }
         Ok(is_due)
     }
 
-    /// Gives the chain everything that was read.
+    /// Hands everything that was read to the chain.
     fn hand_on_all(&mut self) -> Result<(), Error> {
         self.buffer.flush();
         self.hand_on().map(|_| ())
@@ -258,7 +260,7 @@ impl SourceTask {
             pieces.extend(of_batch.map_err(|source| operator_failed(&metrics, source))?);
         }
         metrics.busy_ns.add_time(started.elapsed());
-        // Of watermarks that follow one another the last one says it all.
+        // Only the last of successive watermarks is sent.
         let mut combined = None;
         for piece in pieces {
             match piece {
@@ -275,7 +277,7 @@ impl SourceTask {
         Ok(())
     }
 
-    /// Passes on what the splits together say about event time, if it has changed.
+    /// Passes on the combined watermark or idleness of the splits, if it has changed.
     fn advance(&mut self, combined: Option<Element>) {
         let Some(combined) = combined else { return };
         let reached = self.watermarks.watermark();
@@ -283,7 +285,7 @@ impl SourceTask {
         self.parts.pipeline.time(reached, combined);
     }
 
-    /// Finds splits that have fallen silent. Each counts for itself, whether or not others have rows.
+    /// Finds splits that have become idle. Each is judged alone, whether or not others have rows.
     fn find_idle_splits(&mut self) -> Result<(), Error> {
         let now = self.listening_ms();
         let (reader, buffer) = (&mut self.parts.reader, &self.buffer);
@@ -296,7 +298,7 @@ impl SourceTask {
         if held { self.hand_on_all() } else { Ok(()) }
     }
 
-    /// Compares the splits with those of the other readers, now and then.
+    /// Compares the splits with those of the other readers, at intervals.
     fn align(&mut self) {
         if self.parts.alignment.is_none() {
             return;
@@ -308,7 +310,7 @@ impl SourceTask {
         }
     }
 
-    /// Pauses splits that are too far ahead of the known progress of the others, and resumes those that no longer are.
+    /// Pauses splits that are too far ahead of the group's known watermark, and resumes those that are not.
     fn hold_back(&mut self) {
         let Some(member) = &self.parts.alignment else { return };
         let now = self.listening_ms();
@@ -391,7 +393,7 @@ fn operator_failed(metrics: &OperatorMetrics, source: eddyline_operators::Error)
     Error::Operator { operator: metrics.uid.clone(), label: metrics.label.clone(), source: Box::new(source) }
 }
 
-/// The wall clock, for the check of times that lie in the future.
+/// The time of the wall clock in milliseconds, for the check of times in the future.
 fn wall_clock_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
 }

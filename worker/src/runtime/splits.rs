@@ -1,4 +1,4 @@
-//! Deals the splits of a source to its readers.
+//! Assigns the splits of a source to its readers.
 //!
 //! Readers report the splits they hold. If no reader has reported a split, no reader held it at the barrier, and
 //! nothing of it has been read since the attempt began. [`SplitPool::complete`] adds it to the checkpoint at its
@@ -14,9 +14,9 @@ use eddyline_stream::SplitId;
 /// Whether a reader will get more splits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlook {
-    /// Nobody knows: nothing has been discovered yet.
+    /// Unknown, because nothing has been discovered.
     Unknown,
-    /// Perhaps, when they are discovered.
+    /// Perhaps, if more splits are discovered.
     Later,
     /// No.
     Never,
@@ -27,7 +27,7 @@ pub enum Outlook {
 pub struct SplitPool {
     placement: Placement,
 
-    /// Splits from the checkpoint that are not dealt yet, at their restored positions.
+    /// Splits from the checkpoint that are not assigned yet, at their restored positions.
     restored: BTreeMap<SplitId, Split>,
     /// Splits that were found and are not finished.
     known: BTreeSet<SplitId>,
@@ -45,8 +45,8 @@ pub struct SplitPool {
 }
 
 impl SplitPool {
-    /// A pool for `readers` readers, with what the checkpoint knew: splits that are not at their end, and those that
-    /// are.
+    /// Makes a pool for `readers` readers. `restored` has the splits of the checkpoint that are not at their end, and
+    /// `finished` those that are.
     pub fn new(placement: Placement, readers: usize, restored: Vec<Split>, finished: Box<dyn Finished>) -> Self {
         let queues = match placement {
             Placement::OnDemand => 1,
@@ -66,7 +66,7 @@ impl SplitPool {
         }
     }
 
-    /// Takes in what the enumerator found. Returns how many splits are new.
+    /// Adds discovered splits. Returns the number of new ones.
     pub fn discovered(&mut self, discovery: Discovery) -> usize {
         self.complete = discovery.complete;
         self.discovered = true;
@@ -94,7 +94,7 @@ impl SplitPool {
         count
     }
 
-    /// Takes over a split that a reader has reported as finished.
+    /// Records a split that a reader has reported as finished.
     ///
     /// # Errors
     /// When its position is not one of its source.
@@ -104,13 +104,13 @@ impl SplitPool {
         self.finished.add(split)
     }
 
-    /// What is read to its end, for a checkpoint.
+    /// The finished splits, for a checkpoint.
     pub fn finished(&self) -> FinishedSplits {
         self.finished.snapshot()
     }
 
-    /// Adds to what all readers together have reported for a checkpoint what none of them had at its barrier. A reader
-    /// that has reported a split once does so at every barrier, so this ends after a few checkpoints.
+    /// Adds the splits that no reader had at a checkpoint's barrier to those that all readers have reported. A reader
+    /// that has reported a split once does so at every barrier, so there is nothing to add after a few checkpoints.
     pub fn complete(&mut self, reported: &mut Vec<Split>) {
         for split in &*reported {
             self.unreported.remove(&split.id);
@@ -124,7 +124,7 @@ impl SplitPool {
         self.queues.get_mut(queue)?.pop_front()
     }
 
-    /// What a reader can expect that has taken all splits that wait for it.
+    /// Whether a reader that has taken all of its waiting splits will get more.
     pub fn outlook(&self, reader: usize) -> Outlook {
         let is_waited_for = self.queues.get(self.queue_of(reader)).is_some_and(|queue| !queue.is_empty());
         match (self.discovered, self.complete && !is_waited_for) {
@@ -141,12 +141,12 @@ impl SplitPool {
         }
     }
 
-    /// How splits come to readers.
+    /// How splits are assigned to readers.
     pub fn placement(&self) -> Placement {
         self.placement
     }
 
-    /// Whether the first discovery has come in.
+    /// Whether there was a discovery.
     pub fn is_discovered(&self) -> bool {
         self.discovered
     }
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(pool.next(1), Some(split("d", 0, false)));
     }
 
-    /// What a checkpoint holds for which readers have reported this.
+    /// The splits of a checkpoint for which readers have reported these splits.
     fn completed(pool: &mut SplitPool, reported: &[Split]) -> Vec<Split> {
         let (finished, mut splits): (Vec<_>, Vec<_>) = reported.iter().cloned().partition(|split| split.finished);
         finished.into_iter().for_each(|split| pool.finish(split).expect("it is kept"));

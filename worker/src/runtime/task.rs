@@ -1,4 +1,4 @@
-//! What all tasks have in common: how a slot steps them, and what they report to the coordinator.
+//! The common interface of tasks: how a slot steps them, and what they report to the coordinator.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::output::Staged;
 
-/// Why a task, and with it the attempt, failed.
+/// Why a task has failed, and so the attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An operator failed on its input.
@@ -17,7 +17,7 @@ pub enum Error {
     Operator {
         /// Which operator.
         operator: OperatorUid,
-        /// What it does.
+        /// Its label in EXPLAIN.
         label: String,
         /// Why.
         source: Box<eddyline_operators::Error>,
@@ -30,10 +30,10 @@ pub enum Error {
         /// Why.
         source: Box<eddyline_connectors::Error>,
     },
-    /// Rows could not be dealt to the subtasks of a receiver.
+    /// Rows could not be distributed to the subtasks of a receiver.
     #[error("failed to partition rows by key")]
     Partition(#[source] crate::exchange::partitioner::Error),
-    /// The slot thread ended by a panic: a defect, reported with what it said.
+    /// The slot thread panicked, which is a defect.
     #[error("slot {slot} stopped: {message}; this is a defect of eddyline, please report it")]
     Panicked {
         /// Which slot.
@@ -43,28 +43,28 @@ pub enum Error {
     },
 }
 
-/// One task's part of a checkpoint.
+/// The part of one task in a checkpoint.
 #[derive(Default)]
 pub struct TaskSnapshot {
     /// State of the operators in the chain.
     pub operators: Vec<(OperatorUid, Frozen)>,
-    /// How far each split of a source has been read.
+    /// The splits of a source, with their positions.
     pub splits: Option<(OperatorUid, Vec<Split>)>,
-    /// What a sink has staged; ready when the future is.
+    /// The staged output of a sink.
     pub staged: Option<(OperatorUid, Staged)>,
 }
 
-/// What a task reports to the coordinator.
+/// An event that a task reports to the coordinator.
 pub enum Event {
-    /// The barrier has passed; this is the task's part.
+    /// A barrier has passed.
     Acknowledged {
-        /// Which checkpoint.
+        /// The checkpoint.
         checkpoint: CheckpointId,
-        /// In which slot.
+        /// The slot of the task.
         slot: SlotIndex,
-        /// The part.
+        /// The task's part of the checkpoint.
         snapshot: TaskSnapshot,
-        /// How long channels were blocked for alignment.
+        /// The time for which channels were blocked for alignment.
         alignment: Duration,
     },
     /// All inputs have ended and everything has been sent on. Barriers still pass.
@@ -73,15 +73,15 @@ pub enum Event {
     Failed(Error),
 }
 
-/// The way from tasks to the coordinator.
+/// Sends events to the coordinator.
 pub type EventSender = UnboundedSender<Event>;
 
-/// What a step did.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Work was done; there may be more.
+    /// Work was done, and there may be more.
     Worked,
-    /// Nothing to do at the moment.
+    /// There is nothing to do at the moment.
     Idle,
     /// There is no room downstream.
     Backpressured,
@@ -89,14 +89,14 @@ pub enum Progress {
 
 /// A subtask of a chain, stepped by its slot thread.
 pub trait Task: Send {
-    /// Does a bounded piece of work, if there is some.
+    /// Does a bounded amount of work, if there is some.
     fn step(&mut self) -> Result<Progress, Error>;
 
-    /// When it has something to do although nothing wakes its slot, if it is idle until then.
+    /// When an idle task has something to do again, although nothing wakes its slot. `None` if there is no such time.
     fn due_at(&self) -> Option<Instant> {
         None
     }
 
-    /// Counts time in which the task did nothing, for the reason its last step gave.
+    /// Counts time in which the task did nothing. `progress` is the result of its last step, which is the reason.
     fn account(&self, progress: Progress, time: Duration);
 }

@@ -1,4 +1,4 @@
-//! Timers of operators: by event time, by the clock, over a restore.
+//! Timers of operators: in event time, in processing time, and after a restore.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,7 +13,7 @@ use super::chain::Chain;
 use super::driven_task::{Driven, at, barrier, numbers};
 use super::metrics::{OperatorMetrics, Role};
 
-/// Gives each number out when its time has come: by event time, and again by the clock, with a minus in front.
+/// Emits each number when its time is due in event time, and its negative when it is due in processing time.
 #[derive(Default)]
 struct Delaying {
     timers: Timers,

@@ -15,7 +15,7 @@ use super::metrics::{OperatorMetrics, Role};
 const LEFT: InputIndex = InputIndex::FIRST;
 const RIGHT: InputIndex = InputIndex::SECOND;
 
-/// Joins the numbers of both inputs. A pair goes out when event time has come to its number, which is its time.
+/// Joins the numbers of both inputs. A number is also its time. A pair is emitted when the watermark reaches it.
 #[derive(Default)]
 struct Joining {
     waiting: [Vec<i64>; 2],
@@ -51,7 +51,7 @@ impl Operator for Joining {
     }
 }
 
-/// Passes rows on at once, with the input that they have come from in front: 1003 is 3 from the second input.
+/// Passes rows on at once and adds the number of their input: 1003 is 3 from the second input.
 struct Naming;
 
 impl Operator for Naming {
@@ -84,7 +84,7 @@ fn rows(range: std::ops::Range<i64>) -> Element {
     Element::Data(numbers(range))
 }
 
-/// A join over two channels of the left input and one of the right input, and an operator behind it.
+/// A join with two channels of the left input and one of the right input, and an operator after it.
 fn joined() -> Driven {
     Driven::new(chain(vec![Box::<Joining>::default(), Box::new(Naming)]), &[LEFT, LEFT, RIGHT])
 }

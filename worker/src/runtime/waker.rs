@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// A handle on a slot thread; clones wake the same one. Waking before the thread sleeps is not lost.
+/// A handle of a slot thread. Clones wake the same thread. A wake-up before the sleep is not lost.
 #[derive(Clone, Debug, Default)]
 pub struct SlotWaker(Arc<State>);
 
@@ -16,9 +16,9 @@ struct State {
 }
 
 impl SlotWaker {
-    /// Binds the handle to the current thread, which is the one that will [`SlotWaker::sleep`].
+    /// Binds the handle to the current thread, which will call [`SlotWaker::sleep`].
     pub fn bind(&self) {
-        // A second binding would be a second thread for one slot; the first one stays.
+        // A second binding would mean a second thread for the slot. The first one stays.
         let _already_bound = self.0.thread.set(std::thread::current());
     }
 
@@ -31,16 +31,16 @@ impl SlotWaker {
         }
     }
 
-    /// Sleeps until woken, or for `timeout` at most.
+    /// Sleeps until it is woken, at most for `timeout`.
     pub fn sleep(&self, timeout: Duration) {
         if !self.0.awake.swap(false, Ordering::AcqRel) {
             std::thread::park_timeout(timeout);
-            // A swap: what a second waker did before it found the flag set is seen from here on.
+            // This is a swap, so that everything is visible that a second waker did before it found the flag set.
             self.0.awake.swap(false, Ordering::AcqRel);
         }
     }
 
-    /// The waking as a function, for those who do not know slots.
+    /// The wake-up as a function, for code that does not know slots.
     pub fn as_function(&self) -> Arc<dyn Fn() + Send + Sync> {
         let waker = self.clone();
         Arc::new(move || waker.wake())
