@@ -13,8 +13,8 @@ use arrow::util::display::FormatOptions;
 
 use crate::schema::map_fields;
 
-/// The type to ask the file reader for instead of `file`, so that it decodes to `table` at once where it can: INT96 and
-/// texts without the mark of a text.
+/// The type in which the file reader decodes a column of type `file`. It is `table` if the reader can decode to that
+/// directly: for INT96, and for strings that are not marked as such.
 pub(crate) fn read_as(file: &DataType, is_int96: bool, table: &DataType) -> DataType {
     match (file, table) {
         (DataType::Timestamp(TimeUnit::Nanosecond, None), DataType::Timestamp(unit, _)) if is_int96 => {
@@ -57,7 +57,7 @@ pub(crate) fn fits(file: &DataType, table: &DataType) -> bool {
     }
 }
 
-/// Turns a column of a file into the table's type, which [`fits`].
+/// Converts a column of a file to the table's type. The file's type must be one that [`fits`].
 pub(crate) fn convert(array: &ArrayRef, to: &Field) -> Result<ArrayRef, ArrowError> {
     let table = to.data_type();
     if array.data_type() == table {
@@ -113,7 +113,7 @@ fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(array, to, &CastOptions { safe: false, format_options: FormatOptions::default() })
 }
 
-/// Changes the unit. Finer digits are cut off towards the past.
+/// Changes the unit. Finer digits are cut off towards earlier times.
 fn convert_timestamps(
     array: &ArrayRef,
     from: TimeUnit,
@@ -140,7 +140,7 @@ fn convert_timestamps(
                 .ok_or_else(|| ArrowError::ComputeError(format!("the time {value} is out of range for its column")))
         })?
     };
-    // The kernel that casts between time zones wants to know them; here only the type changes.
+    // Arrow's cast kernel requires known time zones. Here only the type changes, so it is not used.
     Ok(match to {
         TimeUnit::Millisecond => {
             Arc::new(converted.reinterpret_cast::<TimestampMillisecondType>().with_data_type(data_type.clone()))

@@ -9,7 +9,7 @@ use crate::schema::{is_scalar, map_fields};
 /// How the pages of a file are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     Uncompressed,
     /// Snappy.
     #[default]
@@ -22,8 +22,8 @@ pub enum Compression {
     Zstd,
 }
 
-/// The options of `parquet`. Timestamps are written as whole numbers of the column's unit, never as INT96; INT96 is
-/// read.
+/// The options of `parquet`. Timestamps are written as whole numbers of the column's unit and never as INT96. INT96 can
+/// be read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `parquet.compression`.

@@ -1,4 +1,4 @@
-//! The pages of a row group that two readers read side by side: pages that both need are decompressed once.
+//! Shares the pages of a row group between two readers. Pages that both need are decompressed once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +16,16 @@ use parquet::file::serialized_reader::SerializedPageReader;
 pub struct SharedPages {
     /// The first row of the second part. None if one reader reads all rows.
     boundary: Option<u64>,
-    /// By column and place in it.
+    /// The pages by column, and by index in the column.
     pages: Mutex<BTreeMap<(usize, usize), SharedPage>>,
 }
 
-/// Locked while it is decompressed: the second reader waits, which is cheaper than doing it too.
+/// A page that is locked while it is decompressed. The second reader waits, which is cheaper than to decompress it
+/// again.
 type SharedPage = Arc<Mutex<Option<Page>>>;
 
 impl SharedPages {
-    /// No pages yet, of a row group whose second part begins with this row.
+    /// Makes an empty store for a row group whose second part begins with this row.
     pub fn divided_at(row: u64) -> Self {
         Self { boundary: Some(row), pages: Mutex::default() }
     }
@@ -34,7 +35,7 @@ impl SharedPages {
     }
 }
 
-/// A panic of a holder leaves nothing half done.
+/// Locks a mutex, even if a holder has panicked. That cannot leave an inconsistent value.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -95,7 +96,7 @@ struct SharingReader<R: ChunkReader> {
     is_nested: bool,
     // Changing.
     pages: SerializedPageReader<R>,
-    /// The number of pages read so far, and of rows.
+    /// The number of pages read so far.
     place: usize,
     rows: u64,
 }
@@ -213,7 +214,7 @@ mod tests {
                 let read = |skip| reader.read(file.clone(), 0, skip, 64, Arc::clone(&pages)).expect("a reader");
                 let (mut first, mut second) = (read(0), read(boundary));
                 let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
-                // By turns; the first one stops at the boundary.
+                // The readers take turns. The first one stops at the boundary.
                 loop {
                     let rows_read: usize = firsts.iter().map(RecordBatch::num_rows).sum();
                     let left = boundary as usize - rows_read;
@@ -229,7 +230,8 @@ mod tests {
                 let read = concat_batches(reader.schema(), firsts.iter().chain(&seconds)).expect("one schema");
                 assert_eq!(read.columns(), rows().columns(), "{rows_of_page} rows in a page, divided at {boundary}");
                 let kept = lock(&pages.pages).len();
-                // A dictionary each for `few`, `number` and `list`, and the pages with rows of both halves.
+                // These are a dictionary for each of `few`, `number` and `list`, and the pages with rows of both
+                // halves.
                 assert!((3..=6).contains(&kept), "{kept} pages, divided at {boundary}");
             }
         }

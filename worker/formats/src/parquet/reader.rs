@@ -21,7 +21,7 @@ use crate::parquet::columns::{convert, fits, read_as};
 use crate::parquet::config::Config;
 use crate::parquet::pages::{RowGroupPages, SharedPages};
 
-/// The number of bytes at the end of a file that mostly hold all of its metadata: a good first read.
+/// The size of the first read from the end of a file, in bytes. It usually contains all metadata.
 pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;
 
 /// Byte ranges with at most this many bytes between them are fetched as one.
@@ -52,16 +52,16 @@ pub fn footer(name: &str, tail: &Bytes, file_bytes: u64) -> Result<Footer, Error
     }
 }
 
-/// How a file is read: its metadata, and which of its columns give which columns of the table.
+/// How a file is read: its metadata, and the columns of the file for the columns of the table.
 #[derive(Clone, Debug)]
 pub struct FileReader {
     name: String,
     metadata: ArrowReaderMetadata,
     /// The columns of the file that are read, in the file's order.
     mask: ProjectionMask,
-    /// The same, with the types in which they are read.
+    /// The same columns, with the types in which they are read.
     levels: Arc<FieldLevels>,
-    /// For each column of the output, its place among those read.
+    /// The index of each output column among the columns that are read.
     places: Vec<usize>,
     schema: SchemaRef,
 }
@@ -155,7 +155,7 @@ impl FileReader {
         start..end.max(start)
     }
 
-    /// The bytes of the file that reading a row group needs, in order, near ones joined.
+    /// The byte ranges that a row group needs, in order. Ranges that are close to each other are joined.
     ///
     /// # Panics
     /// There is no such row group.
@@ -183,8 +183,8 @@ impl FileReader {
         joined
     }
 
-    /// Starts to read a row group without the first `skip_rows` rows, in batches of `batch_rows`. Pages of skipped rows
-    /// only are not unpacked; `pages` has those that another reader of the row group may need too.
+    /// Starts to read a row group without the first `skip_rows` rows, in batches of `batch_rows`. Pages with only
+    /// skipped rows are not decompressed. `pages` has the pages that another reader of the row group may need too.
     ///
     /// # Errors
     /// The file cannot be read.

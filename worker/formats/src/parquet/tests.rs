@@ -1,4 +1,4 @@
-//! Files written and read back, and files of others.
+//! Tests of files that are written and read again, and of files of other writers.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn event_batch(rows: std::ops::Range<i32>) -> RecordBatch {
     RecordBatch::try_new(events(), columns).expect("a batch")
 }
 
-/// A file of somebody else.
+/// A file of another writer.
 fn foreign(columns: Vec<(&str, ArrayRef)>) -> Bytes {
     let batch = RecordBatch::try_from_iter(columns).expect("a batch");
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("a writer");

@@ -40,7 +40,7 @@ impl FileWriter {
             .set_dictionary_page_size_limit(config.dictionary_bytes_max)
             .set_created_by(concat!("eddyline ", env!("CARGO_PKG_VERSION")).to_owned())
             .build();
-        // The types of the file itself say everything; Arrow's schema beside them is for Arrow's own types.
+        // Arrow's schema is not stored. The Parquet types of the file are sufficient for SQL's types.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), SchemaRef::clone(schema), options)
             .map_err(Error::WriteFile)?;
