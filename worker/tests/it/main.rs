@@ -14,6 +14,7 @@ mod golden;
 mod idle_partitions;
 mod idle_splits;
 mod kafka_metadata;
+mod large_epoch;
 mod many_pieces;
 mod memory_tables;
 mod numbers;
