@@ -202,6 +202,20 @@ impl JobStore {
         })
     }
 
+    /// Checks that no other process has taken over from this one.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when one has. When storage fails, it is not known.
+    pub async fn check_led(&self) -> Result<()> {
+        let led = self.led.load(Ordering::Relaxed);
+        match control_log::newest(&self.storage).await? {
+            Some(newest) if led != 0 && newest.process != self.process => {
+                Err(control_log::fenced(&self.job, led, newest.id.attempt))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The latest checkpoint of a record, unless a later decision starts the job without it.
     fn latest_that_counts<'a>(&self, record: &'a Record) -> Option<&'a CheckpointRef> {
         let is_carried_out = record.start == *self.start;

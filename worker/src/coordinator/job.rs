@@ -197,7 +197,7 @@ pub async fn run(
                 rescaling = Some(wanted);
                 continue;
             }
-            Err(error) => error,
+            Err(error) => runner.or_fenced(error).await,
         };
         let wait = match runner.after(&error, &mut restarts) {
             Some(wait) => wait,
@@ -230,6 +230,21 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
+    /// The reason for a failure. If another process has taken over, that is the reason, whatever failed: the new attempt removes
+    /// what this one had staged, for example.
+    async fn or_fenced(&self, error: Error) -> Error {
+        if verdict::verdict(&error) != Verdict::Mistake || error.is_fenced() {
+            return error;
+        }
+        match self.store.check_led().await {
+            Err(fenced @ eddyline_checkpoint::Error::Fenced { .. }) => {
+                warn!(error = %crate::chain_of(&error), "attempt failed after another process had taken over");
+                Error::Checkpoint(fenced)
+            }
+            _ => error,
+        }
+    }
+
     /// The wait between a failed attempt and the next one. `None` if the job has failed.
     fn after(&self, error: &Error, restarts: &mut Restarts) -> Option<Duration> {
         let status = &self.view.status;

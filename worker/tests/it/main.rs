@@ -26,6 +26,7 @@ mod savepoint_elsewhere;
 mod split_tables;
 mod stopping;
 mod store_outage;
+mod taken_over;
 mod vanished_folders;
 mod waiting;
 mod watermark_alignment;
