@@ -6,6 +6,8 @@
 //!
 //! Groups are numbered from 0 in order of first arrival. Invariants: the packed rows and the directory have an entry
 //! for every group. A group is never removed alone, but only together with all others.
+//!
+//! At a barrier a table [hands over](crate::handover) its groups, or those that have changed.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use eddyline_stream::key_hash::UnsupportedKey;
 
+use crate::changes::Changes;
 use crate::directory::{Directory, NONE};
 use crate::keys::Keys;
 use crate::packed_rows::{Form, INLINE_MAX, PackedRows, view_of};
@@ -33,6 +36,7 @@ pub struct GroupTable {
     directory: Directory,
     /// Shared with frozen state. The first change after a freeze copies it.
     packed: Arc<PackedRows>,
+    pub(crate) changes: Changes,
 }
 
 impl GroupTable {
@@ -52,7 +56,7 @@ impl GroupTable {
 
     fn of_form(form: Form, initial: &[u64]) -> Self {
         let packed = Arc::new(PackedRows::new(form, initial.len()));
-        Self { initial: initial.into(), directory: Directory::default(), packed }
+        Self { initial: initial.into(), directory: Directory::default(), packed, changes: Changes::default() }
     }
 
     /// The number of groups.
@@ -72,11 +76,17 @@ impl GroupTable {
             Some(packed) => packed.clear(),
             None => self.packed = Arc::new(self.packed.empty_like()),
         }
+        self.changes.clear();
+    }
+
+    /// Forgets what earlier checkpoints got: the next one gets all groups.
+    pub fn forget_changes(&mut self) {
+        self.changes.clear();
     }
 
     /// The allocated bytes, used or not.
     pub fn bytes(&self) -> usize {
-        self.directory.bytes() + self.packed.bytes()
+        self.directory.bytes() + self.packed.bytes() + self.changes.bytes()
     }
 
     /// The groups, for reading.
@@ -89,11 +99,22 @@ impl GroupTable {
         Arc::clone(&self.packed)
     }
 
-    /// All packed rows, for updates: the words, the number of words of a row, and the index of the accumulators in a
-    /// row.
-    pub fn rows_mut(&mut self) -> (&mut [u64], usize, usize) {
+    /// All packed rows, to change the accumulators of `groups` and of no others: the words, the number of words of a row,
+    /// and the index of the accumulators in a row.
+    pub fn rows_mut(&mut self, groups: &[u32]) -> (&mut [u64], usize, usize) {
+        self.changes.note(groups);
         let PackedRows { words, stride, key_words, .. } = Arc::make_mut(&mut self.packed);
         (words, *stride, *key_words)
+    }
+
+    /// Gives these groups the accumulators of new ones.
+    pub fn reset(&mut self, groups: &[u32]) {
+        let initial = self.initial.clone();
+        let (words, stride, first) = self.rows_mut(groups);
+        for group in groups {
+            let start = *group as usize * stride + first;
+            words[start..start + initial.len()].copy_from_slice(&initial);
+        }
     }
 
     /// Appends the group of each of these rows to `groups`. New keys become new groups.
@@ -159,7 +180,7 @@ impl GroupTable {
     }
 
     fn finder(&mut self) -> Finder<'_> {
-        let Self { initial, directory, packed } = self;
+        let Self { initial, directory, packed, .. } = self;
         Finder { initial, directory, packed: Arc::make_mut(packed) }
     }
 }

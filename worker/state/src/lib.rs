@@ -1,7 +1,7 @@
 //! Keyed state: the data structures of operators, and the form in which checkpoints and restores exchange it.
 //!
-//! [`GroupTable`] has one packed row of accumulators for every distinct key. This crate finds the row of a key. The
-//! operator defines what the accumulators mean.
+//! [`GroupTable`] has one packed row of accumulators for every distinct key. This crate finds the row of a key, and
+//! knows which rows have changed since a barrier. The operator defines what the accumulators mean.
 //!
 //! [`Frozen`] is the state of a subtask at a barrier. It is shared and not copied. Gathered, it is a [`Snapshot`]: the
 //! subtask's part of a checkpoint. A subtask also restores from a `Snapshot`. Operators hand over and restore whole
@@ -10,9 +10,11 @@
 //!
 //! A [`Meaning`] describes the computation that state belongs to, and so whether another query can restore it.
 
+mod changes;
 mod directory;
 pub mod fixed;
 pub mod group_table;
+pub mod handover;
 mod key_encoding;
 pub mod keys;
 pub mod meaning;
@@ -23,6 +25,7 @@ pub mod strings;
 pub mod timers;
 
 pub use group_table::GroupTable;
+pub use handover::Handover;
 pub use keys::{Keys, encode_keys};
 pub use meaning::Meaning;
 pub use packed_rows::PackedRows;

@@ -13,10 +13,14 @@ use eddyline_stream::key_hash::UnsupportedKey;
 use crate::directory::NONE;
 use crate::fixed;
 use crate::key_encoding::KeyEncoding;
+use crate::prefetch::prefetch;
 use crate::strings::Strings;
 
 /// The most bytes of a string that is stored in the packed row.
 pub(crate) const INLINE_MAX: usize = 12;
+
+/// How far ahead of a copy rows are loaded, in rows.
+const COPIED_AHEAD: usize = 12;
 
 /// The form of keys in packed rows.
 #[derive(Clone, Debug)]
@@ -101,6 +105,36 @@ impl PackedRows {
         Self::new(self.form.clone(), self.stride - self.key_words)
     }
 
+    /// Copies of these groups, each once and in ascending order; numbered from 0.
+    pub fn copy(&self, groups: &[u32]) -> Self {
+        let (mut copy, stride) = (self.empty_like(), self.stride);
+        copy.hashes.reserve_exact(groups.len());
+        copy.words.reserve_exact(groups.len() * stride);
+        let mut next = 0;
+        for run in groups.chunk_by(|one, next| one + 1 == *next) {
+            next += run.len();
+            if let Some(ahead) = groups.get(next + COPIED_AHEAD) {
+                prefetch(&self.hashes, *ahead as usize);
+                prefetch(&self.words, *ahead as usize * stride);
+            }
+            let (start, end) = (run[0] as usize, run[0] as usize + run.len());
+            copy.hashes.extend_from_slice(&self.hashes[start..end]);
+            copy.words.extend_from_slice(&self.words[start * stride..end * stride]);
+        }
+        if self.key_words == 2 && !self.arena.is_empty() {
+            for row in copy.words.chunks_exact_mut(stride) {
+                let length = row[0] as u32 as usize;
+                if length > INLINE_MAX {
+                    let bytes = row[1] as usize..row[1] as usize + length;
+                    row[1] = copy.arena.len() as u64;
+                    copy.arena.extend_from_slice(&self.arena[bytes]);
+                }
+            }
+        }
+        copy.null_group = groups.binary_search(&self.null_group).map_or(NONE, |place| place as u32);
+        copy
+    }
+
     /// The number of groups.
     pub fn len(&self) -> usize {
         self.hashes.len()
@@ -173,7 +207,8 @@ impl PackedRows {
         self.with_key_bytes(group as usize, |bytes| into.extend_from_slice(bytes));
     }
 
-    pub(crate) fn with_key_bytes<R>(&self, group: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+    /// Reads the bytes of a group's key, for a table [of bytes](crate::GroupTable::of_bytes).
+    pub fn with_key_bytes<R>(&self, group: usize, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
         let [head, tail] = self.view(group);
         let length = head as u32 as usize;
         if length <= INLINE_MAX {

@@ -121,6 +121,22 @@ impl Sides {
         self.distinct.iter_mut().for_each(DistinctSet::clear);
     }
 
+    /// Removes what these groups have beside their rows, but not from distinct sets.
+    pub(crate) fn reset(&mut self, groups: &[u32]) {
+        for cells in &mut self.cells {
+            let old = groups.iter().filter_map(|group| cells[*group as usize].take());
+            self.cell_bytes -= old.map(|old| old.len()).sum::<usize>();
+        }
+    }
+
+    /// Copies of what these groups have beside their rows, numbered from 0. Without distinct sets.
+    pub(crate) fn copy(&self, groups: &[u32]) -> Self {
+        let copy = |cells: &Vec<Option<Box<[u8]>>>| {
+            groups.iter().map(|group| cells.get(*group as usize).cloned().flatten()).collect()
+        };
+        Self { cells: self.cells.iter().map(copy).collect(), cell_bytes: 0, distinct: Vec::new() }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         let cells: usize = self.cells.iter().map(|cells| cells.capacity() * size_of::<Option<Box<[u8]>>>()).sum();
         cells + self.cell_bytes + self.distinct.iter().map(DistinctSet::bytes).sum::<usize>()

@@ -5,6 +5,8 @@
 //! restore these windows are emitted first, and only for these keys. Other keys of the restored subtask may come from a
 //! former subtask that was not behind.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, TimestampMillisecondType};
 use arrow::error::ArrowError;
@@ -12,7 +14,7 @@ use eddyline_operators::Result;
 use eddyline_state::{GroupTable, PackedRows, fixed};
 use eddyline_stream::key_hash::UnsupportedKey;
 
-use crate::groups::{FrozenGroups, Input, Rows, has_rows};
+use crate::groups::{Input, Rows, has_rows};
 use crate::layout::Layout;
 use crate::shape::LOCAL_TIME;
 
@@ -117,7 +119,7 @@ impl CatchUp {
 #[derive(Debug)]
 pub(crate) struct HalfGiven {
     /// Its groups.
-    pub(crate) groups: FrozenGroups,
+    pub(crate) groups: Arc<PackedRows>,
     /// The number of groups that are emitted.
     pub(crate) given: u32,
     pub(crate) end: i64,
@@ -133,23 +135,22 @@ impl HalfGiven {
         mut self,
         layout: &Layout,
         key_types: &[DataType],
-        state: impl Iterator<Item = &'a FrozenGroups>,
+        state: impl Iterator<Item = &'a PackedRows>,
     ) -> std::result::Result<Behind, ArrowError> {
         let mut behind = Behind::new(key_types).map_err(|error| ArrowError::InvalidArgumentError(error.to_string()))?;
         let next_end = self.end.saturating_add(self.step_ms);
-        let mut wanted = |groups: &FrozenGroups, first: u32, window_end: i64| -> Vec<u32> {
-            let has_rows = has_rows(layout, groups.view());
+        let mut wanted = |groups: &PackedRows, first: u32, window_end: i64| -> Vec<u32> {
+            let has_rows = has_rows(layout, groups);
             let is_wanted = |group: &u32| match &mut self.catch_up {
-                Some(catch_up) => catch_up.wants(&groups.packed, *group, window_end),
+                Some(catch_up) => catch_up.wants(groups, *group, window_end),
                 None => true,
             };
-            (first..groups.packed.len() as u32).filter(|group| has_rows(*group)).filter(is_wanted).collect()
+            (first..groups.len() as u32).filter(|group| has_rows(*group)).filter(is_wanted).collect()
         };
         for groups in state {
-            behind.add(&groups.packed, &wanted(groups, 0, next_end), next_end);
+            behind.add(groups, &wanted(groups, 0, next_end), next_end);
         }
-        let rest = wanted(&self.groups, self.given, self.end);
-        behind.add(&self.groups.packed, &rest, self.end);
+        behind.add(&self.groups, &wanted(&self.groups, self.given, self.end), self.end);
         Ok(behind)
     }
 }

@@ -131,12 +131,13 @@ impl Cumulate {
         self.fired_until = end;
         let cycle_end = self.cycle_end(end);
         let slice = Slice { end, start: end - self.step_ms };
-        if let Some(groups) = self.tables.slices.remove(&slice) {
+        if let Some(mut groups) = self.tables.slices.remove(&slice) {
             // The first slice of a cycle becomes the cycle.
             if let Some(cycle) = self.cycles.get_mut(&cycle_end) {
                 cycle.absorb(layout, &groups, &groups.all())?;
                 self.tables.recycle(groups);
             } else {
+                groups.forget_changes();
                 self.cycles.insert(cycle_end, groups);
             }
         }

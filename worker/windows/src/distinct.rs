@@ -12,7 +12,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::util::bit_util;
 use eddyline_state::strings::Strings;
-use eddyline_state::{GroupTable, Keys, fixed};
+use eddyline_state::{GroupTable, Handover, Keys, PackedRows, SnapshotRequest, fixed};
 use eddyline_stream::key_hash::hash_bytes;
 
 use crate::accumulator::Sides;
@@ -31,6 +31,52 @@ pub(crate) struct DistinctSet {
 impl Default for DistinctSet {
     fn default() -> Self {
         Self { entries: GroupTable::of_bytes(&[END]), newest: Vec::new() }
+    }
+}
+
+/// Values as they were at a barrier: all of a set, or those that a checkpoint asks for.
+#[derive(Debug)]
+pub(crate) struct FrozenSet {
+    entries: Handover,
+    /// Rows with the keys of the groups that have these values.
+    owners: Arc<PackedRows>,
+    /// The groups of these rows, in ascending order; `None` if they have the numbers of the groups.
+    of_groups: Option<Vec<u32>>,
+}
+
+impl FrozenSet {
+    /// Whether all values are handed over.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.entries.is_whole
+    }
+
+    /// How many values there are at the barrier, in groups from a number on.
+    pub(crate) fn len(&self, first: u32) -> usize {
+        if first == 0 { self.entries.len } else { self.entries(first).1.len() }
+    }
+
+    /// The values that are handed over, in order of arrival: the row of the group of each among the owners, and its entry.
+    /// Without those of groups with smaller numbers.
+    pub(crate) fn entries(&self, first: u32) -> (Vec<u32>, Vec<u32>) {
+        let owner = |group: u32| match &self.of_groups {
+            None => Some(group),
+            Some(groups) => groups.binary_search(&group).ok().map(|row| row as u32),
+        };
+        let entries = self.entries.rows().filter_map(|entry| {
+            let group = group_of(&self.entries.packed, entry);
+            (group >= first).then_some((owner(group)?, entry))
+        });
+        entries.unzip()
+    }
+
+    /// Rows with the keys of groups.
+    pub(crate) fn owners(&self) -> &PackedRows {
+        &self.owners
+    }
+
+    /// These values as a column.
+    pub(crate) fn values(&self, entries: &[u32], data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+        values(&self.entries.packed, entries, data_type)
     }
 }
 
@@ -83,19 +129,31 @@ impl DistinctSet {
         let first_new = self.entries.len() as u32;
         self.add(keys, |key| groups[key], |key| fresh.push(groups[key]));
         let new: Vec<u32> = (first_new..self.entries.len() as u32).collect();
-        Ok((fresh, self.values(&new, data_type)?))
+        Ok((fresh, values(self.entries.packed(), &new, data_type)?))
     }
 
     /// The groups of all entries, in order of arrival, and the values.
     pub(crate) fn all(&self, data_type: &DataType) -> Result<(Vec<u32>, ArrayRef), ArrowError> {
-        let entries: Vec<u32> = (0..self.entries.len() as u32).collect();
-        let mut bytes = Vec::new();
-        let group = |entry: &u32| {
-            bytes.clear();
-            self.entries.packed().key_bytes(*entry, &mut bytes);
-            u32::from_le_bytes(bytes[..4].try_into().expect("a key begins with 4 bytes of group"))
-        };
-        Ok((entries.iter().map(group).collect(), self.values(&entries, data_type)?))
+        let (packed, entries) = (self.entries.packed(), 0..self.entries.len() as u32);
+        let groups = entries.clone().map(|entry| group_of(packed, entry)).collect();
+        Ok((groups, values(packed, &entries.collect::<Vec<u32>>(), data_type)?))
+    }
+
+    /// What a checkpoint gets of these values. `groups` are those that have them, and are handed over with them or not.
+    pub(crate) fn hand_over(&mut self, request: SnapshotRequest, bucket: i64, groups: &GroupTable) -> FrozenSet {
+        let entries = self.entries.hand_over(request, bucket);
+        if entries.is_whole {
+            return FrozenSet { entries, owners: groups.freeze(), of_groups: None };
+        }
+        let mut of: Vec<u32> = entries.rows().map(|entry| group_of(&entries.packed, entry)).collect();
+        of.sort_unstable();
+        of.dedup();
+        FrozenSet { entries, owners: Arc::new(groups.packed().copy(&of)), of_groups: Some(of) }
+    }
+
+    /// Forgets what earlier checkpoints got: the next one gets all values.
+    pub(crate) fn forget_changes(&mut self) {
+        self.entries.forget_changes();
     }
 
     pub(crate) fn clear(&mut self) {
@@ -125,7 +183,8 @@ impl DistinctSet {
         let mut next = self.entries.len() as u32;
         let mut entries = Vec::with_capacity(hashes.len());
         self.entries.find_or_insert(&Keys::Encoded { offsets, bytes }, &hashes, 0..hashes.len(), &mut entries);
-        let (words, stride, first) = self.entries.rows_mut();
+        // Only entries that are new change.
+        let (words, stride, first) = self.entries.rows_mut(&[]);
         for (key, entry) in entries.into_iter().enumerate() {
             if entry == next {
                 next += 1;
@@ -139,31 +198,39 @@ impl DistinctSet {
             }
         }
     }
+}
 
-    fn values(&self, entries: &[u32], data_type: &DataType) -> Result<ArrayRef, ArrowError> {
-        let mut bytes = Vec::new();
-        let mut read = |entry: u32| {
-            bytes.clear();
-            self.entries.packed().key_bytes(entry, &mut bytes);
-            bytes.split_off(4)
-        };
-        Ok(match data_type {
-            DataType::Decimal128(..) => {
-                let value = |entry: &u32| i128::from_le_bytes(read(*entry).try_into().expect("16 bytes were written"));
-                let values: Vec<i128> = entries.iter().map(value).collect();
-                Arc::new(Decimal128Array::new(values.into(), None).with_data_type(data_type.clone()))
-            }
-            DataType::Utf8 | DataType::Binary => {
-                let mut strings = Strings::with_capacity(entries.len());
-                entries.iter().for_each(|entry| strings.push(&read(*entry)));
-                strings.finish(None, *data_type == DataType::Utf8)?
-            }
-            _ => {
-                let image = |entry: &u32| i64::from_le_bytes(read(*entry).try_into().expect("8 bytes were written"));
-                fixed::column(entries.iter().map(image).collect(), None, data_type)
-            }
-        })
-    }
+/// The group that an entry belongs to.
+fn group_of(packed: &PackedRows, entry: u32) -> u32 {
+    packed.with_key_bytes(entry as usize, |key| {
+        u32::from_le_bytes(key[..4].try_into().expect("a key begins with 4 bytes of group"))
+    })
+}
+
+/// The values of entries as a column.
+fn values(packed: &PackedRows, entries: &[u32], data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    let mut bytes = Vec::new();
+    let mut read = |entry: u32| {
+        bytes.clear();
+        packed.key_bytes(entry, &mut bytes);
+        bytes.split_off(4)
+    };
+    Ok(match data_type {
+        DataType::Decimal128(..) => {
+            let value = |entry: &u32| i128::from_le_bytes(read(*entry).try_into().expect("16 bytes were written"));
+            let values: Vec<i128> = entries.iter().map(value).collect();
+            Arc::new(Decimal128Array::new(values.into(), None).with_data_type(data_type.clone()))
+        }
+        DataType::Utf8 | DataType::Binary => {
+            let mut strings = Strings::with_capacity(entries.len());
+            entries.iter().for_each(|entry| strings.push(&read(*entry)));
+            strings.finish(None, *data_type == DataType::Utf8)?
+        }
+        _ => {
+            let image = |entry: &u32| i64::from_le_bytes(read(*entry).try_into().expect("8 bytes were written"));
+            fixed::column(entries.iter().map(image).collect(), None, data_type)
+        }
+    })
 }
 
 /// Builds the keys of entries.

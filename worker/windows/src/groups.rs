@@ -8,11 +8,13 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use eddyline_operators as operators;
-use eddyline_state::{GroupTable, Keys, PackedRows, encode_keys};
+use eddyline_state::{GroupTable, Keys, PackedRows, SnapshotRequest, encode_keys};
 use eddyline_stream::key_hash::{UnsupportedKey, hash_columns};
 
 use crate::accumulator::{Cells, Sides, View, update::Mask};
 use crate::argument::Argument;
+use crate::distinct::DistinctSet;
+use crate::frozen_groups::FrozenGroups;
 use crate::layout::Layout;
 
 /// The values to add to groups.
@@ -99,19 +101,6 @@ pub(crate) struct Groups {
     sides: Arc<Sides>,
 }
 
-/// The groups at a barrier.
-#[derive(Debug)]
-pub(crate) struct FrozenGroups {
-    pub(crate) packed: Arc<PackedRows>,
-    pub(crate) sides: Arc<Sides>,
-}
-
-impl FrozenGroups {
-    pub(crate) fn view(&self) -> View<'_> {
-        View::of(&self.packed, &self.sides)
-    }
-}
-
 impl Groups {
     /// Makes an empty table for keys of these types.
     pub(crate) fn new(key_types: &[DataType], layout: &Layout) -> Result<Self, UnsupportedKey> {
@@ -138,9 +127,37 @@ impl Groups {
         }
     }
 
-    /// The groups at this moment. This takes no time.
-    pub(crate) fn freeze(&self) -> FrozenGroups {
-        FrozenGroups { packed: self.table.freeze(), sides: Arc::clone(&self.sides) }
+    /// What a checkpoint gets of these groups, which are those of `bucket`.
+    pub(crate) fn hand_over(&mut self, layout: &Layout, request: SnapshotRequest, bucket: i64) -> FrozenGroups {
+        // The order in which values came is kept only where all of them are handed over together.
+        let since = request.since.filter(|_| !layout.has_ordered_sets());
+        let request = SnapshotRequest { since, ..request };
+        let handover = self.table.hand_over(request, bucket);
+        let distinct = match layout.distinct.is_empty() {
+            true => Vec::new(),
+            false => {
+                let sets = &mut Arc::make_mut(&mut self.sides).distinct;
+                sets.iter_mut().map(|set| set.hand_over(request, bucket, &self.table)).collect()
+            }
+        };
+        let sides = match handover.is_whole {
+            true => Arc::clone(&self.sides),
+            false => Arc::new(self.sides.copy(&handover.groups)),
+        };
+        FrozenGroups { handover, sides, distinct, left_out: 0 }
+    }
+
+    /// Says that these are groups of another bucket now: the next checkpoint gets all of them.
+    pub(crate) fn forget_changes(&mut self) {
+        self.table.forget_changes();
+        if !self.sides.distinct.is_empty() {
+            Arc::make_mut(&mut self.sides).distinct.iter_mut().for_each(DistinctSet::forget_changes);
+        }
+    }
+
+    /// Keys and accumulators as they are now, to read later; takes no time.
+    pub(crate) fn freeze(&self) -> Arc<PackedRows> {
+        self.table.freeze()
     }
 
     /// All groups, in order.
@@ -166,10 +183,11 @@ impl Groups {
         View::of(self.table.packed(), &self.sides)
     }
 
-    fn cells(&mut self) -> Cells<'_> {
+    /// The accumulators, to change those of `groups`.
+    fn cells(&mut self, groups: &[u32]) -> Cells<'_> {
         let sides = Arc::make_mut(&mut self.sides);
         sides.grow(self.table.len());
-        let (words, stride, first) = self.table.rows_mut();
+        let (words, stride, first) = self.table.rows_mut(groups);
         Cells { words, stride, first, sides }
     }
 
@@ -181,20 +199,47 @@ impl Groups {
             let end = start.saturating_add(block).min(range.end);
             scratch.clear();
             self.table.find_or_insert(&rows.keys, &rows.hashes, start..end, scratch);
-            rows.input.add(layout, &mut self.cells(), scratch, start);
+            rows.input.add(layout, &mut self.cells(scratch), scratch, start);
             start = end;
         }
     }
 
-    /// The groups of rows. Adds missing ones. Accumulators of existing groups do not change.
-    pub(crate) fn find_or_insert(&mut self, rows: &Rows<'_>, range: Range<usize>, groups: &mut Vec<u32>) {
-        self.table.find_or_insert(&rows.keys, &rows.hashes, range, groups);
-        Arc::make_mut(&mut self.sides).grow(self.table.len());
+    /// Restores rows of a snapshot. A row replaces what the table has of its key, so that the last row counts.
+    pub(crate) fn restore(&mut self, layout: &Layout, rows: &Rows<'_>, range: Range<usize>, scratch: &mut Vec<u32>) {
+        let block = rows.keys.block_rows();
+        let mut start = range.start;
+        while start < range.end {
+            let end = start.saturating_add(block).min(range.end);
+            let before = self.len();
+            scratch.clear();
+            self.table.find_or_insert(&rows.keys, &rows.hashes, start..end, scratch);
+            match known_of_different(scratch, before) {
+                Some(known) => self.replace(layout, rows, (start, scratch), &known),
+                None => {
+                    for (row, group) in (start..).zip(scratch.iter()) {
+                        self.replace(layout, rows, (row, &[*group]), &[*group]);
+                    }
+                }
+            }
+            start = end;
+        }
     }
 
-    /// Adds values only to a distinct set. The accumulators that depend on it are restored separately.
-    pub(crate) fn restore_distinct(&mut self, set: usize, groups: &[u32], values: &Argument<'_>) {
-        Arc::make_mut(&mut self.sides).distinct[set].insert(groups, values, 0);
+    /// Adds rows from `start` on to groups, of which some are made empty first.
+    fn replace(&mut self, layout: &Layout, rows: &Rows<'_>, (start, groups): (usize, &[u32]), known: &[u32]) {
+        self.table.reset(known);
+        let mut cells = self.cells(groups);
+        cells.sides.reset(known);
+        rows.input.add(layout, &mut cells, groups, start);
+    }
+
+    /// Restores values of a distinct set and nothing else: its accumulators are restored with the groups.
+    pub(crate) fn restore_distinct(&mut self, set: usize, rows: &Rows<'_>, range: Range<usize>, values: &Argument<'_>) {
+        let mut groups = Vec::with_capacity(range.len());
+        self.table.find_or_insert(&rows.keys, &rows.hashes, range, &mut groups);
+        let sides = Arc::make_mut(&mut self.sides);
+        sides.grow(self.table.len());
+        sides.distinct[set].insert(&groups, values, 0);
     }
 
     /// Merges groups of another table into this one, whose rows are older.
@@ -203,7 +248,7 @@ impl Groups {
         for block in of_other.chunks(1024) {
             groups.clear();
             self.table.adopt(other.table.packed(), block, &mut groups);
-            merge_cells(layout, &mut self.cells(), &groups, other.view(), block)?;
+            merge_cells(layout, &mut self.cells(&groups), &groups, other.view(), block)?;
         }
         Ok(())
     }
@@ -214,7 +259,7 @@ impl Groups {
         for block in other.all().chunks(1024) {
             groups.clear();
             self.table.adopt(other.table.packed(), block, &mut groups);
-            let mut cells = self.cells();
+            let mut cells = self.cells(&groups);
             for slot in &layout.slots {
                 slot.subtract(&mut cells, &groups, other.view(), block);
             }
@@ -223,15 +268,31 @@ impl Groups {
 
     /// The groups that have rows. The layout must count rows.
     pub(crate) fn alive(&self, layout: &Layout) -> Vec<u32> {
-        let has_rows = has_rows(layout, self.view());
+        let has_rows = has_rows(layout, self.packed());
         (0..self.len() as u32).filter(|group| has_rows(*group)).collect()
     }
 }
 
-/// A test whether a group has rows. In a layout that does not count rows, every group has some.
-pub(crate) fn has_rows<'a>(layout: &'a Layout, view: View<'a>) -> impl Fn(u32) -> bool {
-    let rows = layout.rows_slot.map(|slot| &layout.slots[slot]);
-    move |group| rows.is_none_or(|rows| rows.word(view, group, 0) != 0)
+/// Whether groups have rows; all have in a layout that does not count them.
+pub(crate) fn has_rows<'a>(layout: &Layout, packed: &'a PackedRows) -> impl Fn(u32) -> bool + use<'a> {
+    let (words, stride, first) = packed.rows();
+    let count = layout.rows_slot.map(|slot| first + layout.slots[slot].offset);
+    move |group| count.is_none_or(|count| words[group as usize * stride + count] != 0)
+}
+
+/// Those of some groups that a table had when it had `before`; `None` if a group comes twice.
+fn known_of_different(groups: &[u32], before: usize) -> Option<Vec<u32>> {
+    let mut next = before as u32;
+    let mut known = Vec::new();
+    for group in groups {
+        match *group {
+            group if (group as usize) < before => known.push(group),
+            group if group == next => next += 1,
+            _ => return None,
+        }
+    }
+    known.sort_unstable();
+    known.is_sorted_by(|one, other| one < other).then_some(known)
 }
 
 /// Merges cells `from[i]` of `source` into cells `into[i]`, whose rows are older.

@@ -248,7 +248,7 @@ impl Hop {
         let Some(shown) = &mut self.shown else { return Ok(Progress::Done) };
         let groups = shown.place.groups(&self.tables, &self.merged);
         let layout = Arc::clone(firing.layout);
-        let has_rows = has_rows(&layout, groups.view());
+        let has_rows = has_rows(&layout, groups.packed());
         let end = shown.window.end;
         let is_wanted = |group| match &mut self.catch_up {
             Some(catch_up) => has_rows(group) && catch_up.wants(groups.packed(), group, end),

@@ -193,7 +193,7 @@ impl Sessions {
     }
 
     fn set_head(&mut self, key: u32, head: u64) {
-        let (words, stride, first) = self.keys.rows_mut();
+        let (words, stride, first) = self.keys.rows_mut(&[key]);
         words[key as usize * stride + first] = head;
     }
 

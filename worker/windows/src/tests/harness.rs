@@ -11,6 +11,7 @@ use eddyline_stream::key_hash::hash_columns;
 use eddyline_stream::{Assignment, Batch, CheckpointId, MaxParallelism, Watermark};
 
 use super::aggregates::Call;
+use super::chain::Chain;
 use super::rows::{Event, Row, batch, schema, time_column};
 use crate::{LocalWindowAggregate, WindowAggregateOperator};
 
@@ -27,14 +28,14 @@ pub(super) fn config(assigner: WindowAssigner, keys: &[usize], calls: &[Call]) -
     }
 }
 
-/// Freezes all state of an operator.
-fn freeze(operator: &mut impl Operator) -> Frozen {
-    operator.snapshot(SnapshotRequest::all(CheckpointId::NONE)).expect("state").expect("it has some")
+/// Freezes the state of an operator.
+fn freeze(operator: &mut impl Operator, request: SnapshotRequest) -> Frozen {
+    operator.snapshot(request).expect("state").expect("it has some")
 }
 
-/// The state of an operator as rows.
+/// All state of an operator that takes no other checkpoints, as rows.
 pub(super) fn snapshot_of(operator: &mut impl Operator) -> Snapshot {
-    freeze(operator).gather().expect("rows")
+    freeze(operator, SnapshotRequest::all(CheckpointId::NONE)).gather().expect("rows")
 }
 
 /// Checks that frozen state has not changed after the barrier.
@@ -68,10 +69,15 @@ pub(super) struct Job {
     /// The restored event time of each subtask, until it has received that watermark.
     restored: Vec<Option<Watermark>>,
     pieces: Pieces,
+    /// Before each event and each piece: whether a checkpoint is taken, and whether it completes. The list is repeated.
+    checkpoints: Vec<Option<bool>>,
     /// The number of pieces after the first one of a watermark.
     said: usize,
     assignment: Assignment,
     late: u64,
+    checkpoint: CheckpointId,
+    /// What completed checkpoints have of each subtask.
+    chains: Vec<Chain>,
     pub(super) output: Vec<RecordBatch>,
 }
 
@@ -84,17 +90,59 @@ impl Job {
             subtasks: Vec::new(),
             restored: Vec::new(),
             pieces: Pieces::WHOLE,
+            checkpoints: Vec::new(),
             said: 0,
             assignment: Assignment::even(MaxParallelism::DEFAULT, subtasks),
             late: 0,
+            checkpoint: CheckpointId::NONE,
+            chains: Vec::new(),
             output: Vec::new(),
         };
-        job.subtasks = (0..subtasks).map(|_| job.subtask()).collect();
+        job.start((0..subtasks).map(|_| job.subtask()).collect());
         job
     }
 
     pub(super) fn in_pieces(self, pieces: Pieces) -> Self {
         Self { pieces, ..self }
+    }
+
+    fn start(&mut self, subtasks: Vec<WindowAggregateOperator>) {
+        self.chains = subtasks.iter().map(|subtask| Chain::new(subtask.state_tables(&[]))).collect();
+        self.subtasks = subtasks;
+    }
+
+    fn all_rows(&mut self) -> SnapshotRequest {
+        self.checkpoint = self.checkpoint.next();
+        SnapshotRequest::all(self.checkpoint)
+    }
+
+    /// A checkpoint of what has changed, which completes or not.
+    pub(super) fn checkpoint(&mut self, completes: bool) {
+        self.checkpoint = self.checkpoint.next();
+        for (subtask, chain) in self.subtasks.iter_mut().zip(&mut self.chains) {
+            let snapshot = freeze(subtask, chain.request(self.checkpoint)).gather().expect("rows");
+            if completes {
+                chain.complete(self.checkpoint, snapshot);
+            }
+        }
+    }
+
+    /// The checkpoint that is due before an event or a piece, if one is.
+    fn due_checkpoint(&mut self, position: usize) {
+        match self.checkpoints.get(position % self.checkpoints.len().max(1)).copied().flatten() {
+            Some(true) => self.checked_checkpoint(),
+            Some(false) => self.checkpoint(false),
+            None => {}
+        }
+    }
+
+    /// A checkpoint that completes. What checkpoints have handed over is then the whole state.
+    pub(super) fn checked_checkpoint(&mut self) {
+        let all = self.all_rows();
+        let whole: Vec<Snapshot> =
+            self.subtasks.iter_mut().map(|subtask| freeze(subtask, all).gather().expect("rows")).collect();
+        self.checkpoint(true);
+        self.chains.iter().zip(&whole).for_each(|(chain, whole)| chain.check(whole));
     }
 
     fn subtask(&self) -> WindowAggregateOperator {
@@ -103,7 +151,12 @@ impl Job {
 
     /// The state of every subtask: frozen, and the same state gathered at once.
     fn freeze(&mut self) -> Vec<(Frozen, Snapshot)> {
-        self.subtasks.iter_mut().map(|subtask| (freeze(subtask), snapshot_of(subtask))).collect()
+        let (first, second) = (self.all_rows(), self.all_rows());
+        let frozen = self.subtasks.iter_mut().map(|subtask| {
+            let frozen = freeze(subtask, first);
+            (frozen, freeze(subtask, second).gather().expect("rows"))
+        });
+        frozen.collect()
     }
 
     pub(super) fn rows(&mut self, rows: &[Row]) {
@@ -112,7 +165,7 @@ impl Job {
         assert_unchanged(frozen);
     }
 
-    fn add(&mut self, rows: RecordBatch) {
+    pub(super) fn add(&mut self, rows: RecordBatch) {
         if self.local.is_none() {
             let mut out = Collector::default();
             let keys: Vec<&dyn Array> = self.config.keys.iter().map(|key| rows.column(*key).as_ref()).collect();
@@ -170,6 +223,7 @@ impl Job {
         let begins = vec![Some(watermark); self.subtasks.len()];
         let mut has_more = self.begin(&begins);
         while has_more.contains(&true) {
+            self.due_checkpoint(self.said);
             match self.pieces.cut.take_if(|(at, ..)| *at == self.said) {
                 Some((_, subtasks, chunk)) => {
                     self.rescale(subtasks, chunk);
@@ -230,7 +284,8 @@ impl Job {
     pub(super) fn rescale(&mut self, subtasks: u16, chunk: usize) {
         self.flush_local();
         self.late = self.late_rows();
-        let snapshots: Vec<Snapshot> = self.subtasks.iter_mut().map(snapshot_of).collect();
+        self.checked_checkpoint();
+        let snapshots: Vec<Snapshot> = self.chains.iter().map(Chain::restored).collect();
         for (table, rows) in self.subtasks[0]
             .state_tables(&[])
             .iter()
@@ -260,11 +315,16 @@ impl Job {
             self.restored.push(subtask.restore(part).expect("its own state"));
             restored.push(subtask);
         }
-        self.subtasks = restored;
+        self.start(restored);
     }
 
     pub(super) fn late_rows(&self) -> u64 {
         self.late + self.subtasks.iter().map(|subtask| subtask.counters().late_rows).sum::<u64>()
+    }
+
+    /// How many rows of a table the last complete checkpoint got.
+    pub(super) fn last_rows(&self, table: &str) -> usize {
+        self.chains.iter().map(|chain| chain.last_rows(table)).sum()
     }
 
     pub(super) fn state_bytes(&self) -> usize {
@@ -275,9 +335,16 @@ impl Job {
         self.subtasks.iter().map(|subtask| subtask.counters().state_rows).sum()
     }
 
-    /// Handles all events, then the end of the input. Restarts before event `restart.0`.
-    pub(super) fn run(mut self, events: &[Event], restart: Option<(usize, u16, usize)>) -> (Vec<String>, u64) {
+    /// Handles events, then the end of the input; restarts before event `restart.0`.
+    pub(super) fn run(
+        mut self,
+        events: &[Event],
+        checkpoints: &[Option<bool>],
+        restart: Option<(usize, u16, usize)>,
+    ) -> (Vec<String>, u64) {
+        self.checkpoints = checkpoints.to_vec();
         for (position, event) in events.iter().enumerate() {
+            self.due_checkpoint(position);
             if let Some((_, subtasks, chunk)) = restart.filter(|(at, ..)| *at == position) {
                 self.rescale(subtasks, chunk);
             }
