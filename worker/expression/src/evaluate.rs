@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, NullArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::boolean;
-use arrow::compute::{CastOptions, FilterBuilder, cast_with_options, filter, is_not_null, is_null, like, nlike};
+use arrow::compute::{FilterBuilder, filter, is_not_null, is_null, like, nlike};
+use eddyline_stream::cast::{cast, cast_or_null};
 
 use crate::{Call, Comparison, Expr, Invocation, Kind, Result, Rows, Value};
 
@@ -100,8 +101,8 @@ impl Expr {
             Kind::IsNull(value) => value.of_rows(rows)?.mapped(|array| Ok(Arc::new(is_null(array)?))),
             Kind::IsNotNull(value) => value.of_rows(rows)?.mapped(|array| Ok(Arc::new(is_not_null(array)?))),
             Kind::Cast { value, or_null } => {
-                let options = CastOptions { safe: *or_null, ..CastOptions::default() };
-                value.of_rows(rows)?.mapped(|array| Ok(cast_with_options(array, self.data_type(), &options)?))
+                let cast = if *or_null { cast_or_null } else { cast };
+                value.of_rows(rows)?.mapped(|array| Ok(cast(array, self.data_type())?))
             }
             Kind::Field { row, index, .. } => row.of_rows(rows)?.mapped(|array| nested::field(array, *index)),
             Kind::Element { of, at } => nested::element(&of.of_rows(rows)?, &at.of_rows(rows)?),

@@ -38,6 +38,8 @@ pub use config::{ConfigError, FormatConfig, FormatOptions, Framing, OnBadRecord}
 pub use decode::{BATCH_BYTES_MAX, BadRecord, Lines, RECORD_BYTES_MAX, RecordDecoder};
 #[cfg(feature = "io")]
 pub use encode::{EncodedRecords, RecordEncoder};
+#[cfg(feature = "io")]
+pub use text::read_text;
 
 /// An error of a format, other than a record that cannot be read.
 #[cfg(feature = "io")]

@@ -1,8 +1,8 @@
 //! Texts as values: the meaning of JSON strings and CSV fields in a column of a type, and values written as text.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
     Time32MillisecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
 };
 use base64::Engine as _;
@@ -62,6 +62,13 @@ pub(crate) fn push_text(column: &mut Column, text: &str, timestamps: TimestampSt
         Column::Struct(_) => return Err(Mismatch("expected a ROW")),
     }
     Ok(true)
+}
+
+/// The value that a text means in a column, as an array of one row; none if it means no value of the column's type.
+pub fn read_text(text: &str, field: &Field) -> Option<ArrayRef> {
+    let mut column = Column::new(field, 1, "text").ok()?;
+    push_text(&mut column, text, TimestampStyle::SQL).ok()?;
+    column.finish(field.data_type()).ok()
 }
 
 fn timestamp_mismatch(style: TimestampStyle, utc: bool) -> Mismatch {

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::{CastOptions, and, cast_with_options, prep_null_mask_filter};
+use arrow::compute::{and, prep_null_mask_filter};
 use arrow::datatypes::SchemaRef;
 use eddyline_expression::{Expr, Value};
 use eddyline_job_graph::Calc;
 use eddyline_stream::Batch;
+use eddyline_stream::cast::cast;
 
 use crate::{Collector, Error, InputIndex, Operator, Progress, Result};
 
@@ -89,8 +90,7 @@ impl CalcOperator {
             if array.data_type() == field.data_type() {
                 return Ok(array);
             }
-            let strict = CastOptions { safe: false, ..CastOptions::default() };
-            cast_with_options(&array, field.data_type(), &strict).map_err(|source| failed(expression, source.into()))
+            cast(&array, field.data_type()).map_err(|source| failed(expression, source.into()))
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));

@@ -110,7 +110,9 @@ fn encode<'a>(columns: &[&dyn Array], num_rows: usize) -> Result<Keys<'a>, Unsup
 fn without_dictionary(column: &dyn Array) -> Result<Option<arrow::array::ArrayRef>, UnsupportedKey> {
     match column.data_type() {
         DataType::Dictionary(_, value) => {
-            arrow::compute::cast(column, value).map(Some).map_err(|_| UnsupportedKey(column.data_type().clone()))
+            let dictionary = column.as_any_dictionary();
+            let plain = arrow::compute::take(dictionary.values(), dictionary.keys(), None);
+            plain.map(Some).map_err(|_| UnsupportedKey(value.as_ref().clone()))
         }
         _ => Ok(None),
     }

@@ -1,12 +1,13 @@
 //! What flows through a job, and the ids of its parts.
 //!
-//! Batches, kinds of rows, watermarks, barriers, key hashes, key groups, ids, names of types, time zones. All other
-//! crates use this one, and it uses none of them. It has no I/O, no clock and no randomness: everything is a value or a
-//! pure function. The exception is [`crash`], which ends the process in tests.
+//! Batches, kinds of rows, watermarks, barriers, key hashes, key groups, ids, types and their conversions, time zones.
+//! All other crates use this one, and it uses none of them. It has no I/O, no clock and no randomness: everything is a
+//! value or a pure function. The exception is [`crash`], which ends the process in tests.
 
 pub mod assignment;
 pub mod barrier;
 pub mod batch;
+pub mod cast;
 pub mod crash;
 pub mod element;
 pub mod ids;

@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
 use eddyline_operators::decimals::divide_half_up;
 use eddyline_state::{fixed, input_column};
+use eddyline_stream::cast::cast;
 
 use crate::Error;
 use crate::accumulator::{Kind, Sides, Slot, View, wide};
@@ -294,11 +295,7 @@ fn result(output: &Output, slot: &Slot, view: View<'_>, groups: &[u32]) -> Resul
         }
         _ => slot.values(view, groups)?,
     };
-    if *column.data_type() == output.result_type {
-        Ok(column)
-    } else {
-        arrow::compute::cast(&column, &output.result_type)
-    }
+    if *column.data_type() == output.result_type { Ok(column) } else { cast(&column, &output.result_type) }
 }
 
 /// The value, with every NaN replaced by the same NaN. The NaN of a sum of infinities has a sign, by which Arrow would

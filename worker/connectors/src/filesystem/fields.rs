@@ -6,10 +6,10 @@ use arrow::array::{
     ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMillisecondArray, UInt32Array,
     new_null_array,
 };
-use arrow::compute::{CastOptions, cast_with_options, take};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::util::display::FormatOptions;
-use eddyline_stream::Batch;
+use eddyline_formats::read_text;
+use eddyline_stream::{Batch, sql_type};
 
 use super::config::Config;
 use super::partition;
@@ -92,10 +92,9 @@ impl Fields {
         if *value == self.default_partition && field.is_nullable() {
             return Ok(new_null_array(field.data_type(), 1));
         }
-        let text: ArrayRef = Arc::new(StringArray::from(vec![value.as_str()]));
-        let options = CastOptions { safe: false, format_options: FormatOptions::default() };
-        cast_with_options(&text, field.data_type(), &options)
-            .map_err(|_| bad(format!("its folder '{key}={value}' does not fit column '{key}', {}", field.data_type())))
+        read_text(value, field).ok_or_else(|| {
+            bad(format!("its folder '{key}={value}' does not fit column '{key}', {}", sql_type(field.data_type())))
+        })
     }
 }
 

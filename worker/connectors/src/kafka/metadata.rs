@@ -6,8 +6,8 @@ use arrow::array::{
     ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, MapBuilder, MapFieldNames, StringBuilder,
     TimestampMillisecondBuilder,
 };
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
+use eddyline_stream::cast::cast;
 
 use super::partition_queue::Message;
 use crate::{Error, MetadataColumn};

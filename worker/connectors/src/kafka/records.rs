@@ -1,11 +1,11 @@
 //! Converts rows to records: keys, values, partitions, timestamps and headers.
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_formats::{EncodedRecords, RecordEncoder};
 use eddyline_stream::Batch;
+use eddyline_stream::cast::cast;
 
 use super::config::{Partitioner, SinkConfig};
 use crate::{Error, TableDescriptor};

@@ -12,6 +12,7 @@ use arrow::compute::kernels::numeric;
 use arrow::compute::{binary, try_binary, unary};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
+use eddyline_stream::cast::cast;
 
 use super::equality::Canonical;
 use crate::{Arithmetic, Result, Value, internal_err};
@@ -35,12 +36,38 @@ pub(crate) fn calculate(operator: Arithmetic, left: &Value, right: &Value) -> Re
         (DataType::Int32, Modulo) => divided::<Int32Type>(left, right, i32::wrapping_rem)?,
         (DataType::Int64, Modulo) => divided::<Int64Type>(left, right, i64::wrapping_rem)?,
         (DataType::Decimal128(..), _) => return internal_err!("{operator} of DECIMAL is a function"),
-        (_, Plus) => numeric::add_wrapping(left, right)?,
-        (_, Minus) => numeric::sub_wrapping(left, right)?,
+        (_, Plus) => moved(left, right, |left, right| numeric::add_wrapping(left, right))?,
+        (_, Minus) => moved(left, right, |left, right| numeric::sub_wrapping(left, right))?,
         (_, Multiply) => numeric::mul_wrapping(left, right)?,
         (other, Divide | Modulo) => return internal_err!("{operator} of {other}"),
     };
     Ok(Value::made_of(&[left, right], result))
+}
+
+/// Computes points in time and intervals. A point in a time zone is one of UTC, and stands for one without a zone meanwhile:
+/// Arrow needs a database for the rules of zones.
+fn moved(
+    left: &Value,
+    right: &Value,
+    compute: impl Fn(&Value, &Value) -> std::result::Result<ArrayRef, ArrowError>,
+) -> Result<ArrayRef> {
+    let zone = |value: &Value| match value.array().data_type() {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    let Some(zone) = zone(left).or_else(|| zone(right)) else { return Ok(compute(left, right)?) };
+    let without_zone = |value: &Value| match value.array().data_type() {
+        DataType::Timestamp(unit, Some(_)) => {
+            let unit = *unit;
+            value.clone().mapped(|array| Ok(cast(array, &DataType::Timestamp(unit, None))?))
+        }
+        _ => Ok(value.clone()),
+    };
+    let result = compute(&without_zone(left)?, &without_zone(right)?)?;
+    Ok(match result.data_type() {
+        DataType::Timestamp(unit, None) => cast(&result, &DataType::Timestamp(*unit, Some(zone)))?,
+        _ => result,
+    })
 }
 
 fn floats<T: ArrowPrimitiveType>(operator: Arithmetic, left: &Value, right: &Value) -> Result<ArrayRef>

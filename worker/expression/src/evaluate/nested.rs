@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array, make_array};
 use arrow::buffer::NullBuffer;
-use arrow::compute::{cast, take};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Int64Type};
 use arrow::row::{RowConverter, SortField};
+use eddyline_stream::cast::cast;
 use eddyline_stream::sql_type;
 
 use crate::{Result, Value, internal_err, plan_err};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::new_empty_array;
-use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, Field};
+use eddyline_stream::cast::can_cast;
 use eddyline_stream::sql_type;
 use regex::Regex;
 
@@ -169,15 +169,15 @@ impl Expr {
         Self::of(Kind::IsNotNull(value), DataType::Boolean)
     }
 
-    /// A cast by Arrow's kernel. With `or_null` a value that cannot be cast becomes NULL.
+    /// A cast as [`eddyline_stream::cast`] converts values. With `or_null` a value that does not fit becomes NULL.
     ///
     /// # Errors
-    /// When Arrow does not support the cast.
+    /// When there is no such conversion.
     pub fn cast(value: Self, to: &DataType, or_null: bool) -> Result<Self> {
         if value.data_type() == to {
             return Ok(value);
         }
-        if !can_cast_types(value.data_type(), to) {
+        if !can_cast(value.data_type(), to) {
             return plan_err!("{} cannot be converted to {}", sql_type(value.data_type()), sql_type(to));
         }
         Ok(Self::of(Kind::Cast { value, or_null }, to.clone()))

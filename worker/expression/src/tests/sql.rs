@@ -42,7 +42,7 @@ fn nodes_are_written_as_sql() {
         (Expr::like(s(), lit("a%"), false), "s LIKE 'a%'"),
         (Expr::like(s(), lit("a\\%"), true), "s NOT LIKE 'a\\%' ESCAPE '\\'"),
         (Expr::similar(s(), "a|b".to_owned(), "^(?s:a|b)$", false), "s SIMILAR TO 'a|b'"),
-        (Expr::cast(s(), &DataType::Int64, true), "TRY_CAST(s AS BIGINT)"),
+        (Expr::cast(column("a"), &DataType::Int64, true), "TRY_CAST(a AS BIGINT)"),
         (Ok(probe().1), "PROBE(a)"),
         (Ok(named("two words")), "`two words`"),
         (Ok(named("COUNT(*)")), "COUNT(*)"),

@@ -3,13 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, PrimitiveArray, StructArray};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{
-    DataType, Field, Fields, Int64Type, Time32MillisecondType, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType,
-};
+use arrow::datatypes::{DataType, Field, Fields, Time32MillisecondType, Time32SecondType, TimeUnit};
 use arrow::error::ArrowError;
-use arrow::util::display::FormatOptions;
+use eddyline_stream::cast::{cast, whole_numbers};
 
 use crate::schema::map_fields;
 
@@ -64,19 +60,17 @@ pub(crate) fn convert(array: &ArrayRef, to: &Field) -> Result<ArrayRef, ArrowErr
         return Ok(Arc::clone(array));
     }
     match (array.data_type(), table) {
-        (DataType::Timestamp(from, _), DataType::Timestamp(unit, _)) => convert_timestamps(array, *from, *unit, table),
         (DataType::Time32(TimeUnit::Second), _) => {
-            let seconds = arrow::compute::cast(array, &DataType::Int32)?;
-            let ms = seconds
-                .as_primitive::<arrow::datatypes::Int32Type>()
+            let ms = array
+                .as_primitive::<Time32SecondType>()
                 .unary::<_, Time32MillisecondType>(|value| value.saturating_mul(1_000));
             Ok(Arc::new(ms))
         }
         (DataType::Time64(from), _) => {
             let per_ms = if *from == TimeUnit::Nanosecond { 1_000_000 } else { 1_000 };
-            let ticks = arrow::compute::cast(array, &DataType::Int64)?;
+            let ticks = whole_numbers(array).ok_or_else(|| ArrowError::CastError(format!("{from:?} of a TIME")))?;
             let ms: PrimitiveArray<Time32MillisecondType> =
-                ticks.as_primitive::<Int64Type>().unary(|value| i32::try_from(value / per_ms).unwrap_or(0));
+                ticks.unary(|value| i32::try_from(value / per_ms).unwrap_or(0));
             Ok(Arc::new(ms))
         }
         (DataType::List(_), DataType::List(element)) => {
@@ -107,44 +101,4 @@ pub(crate) fn convert(array: &ArrayRef, to: &Field) -> Result<ArrayRef, ArrowErr
 
 fn convert_fields(columns: &[ArrayRef], fields: &Fields) -> Result<Vec<ArrayRef>, ArrowError> {
     columns.iter().zip(fields).map(|(column, field)| convert(column, field)).collect()
-}
-
-fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
-    cast_with_options(array, to, &CastOptions { safe: false, format_options: FormatOptions::default() })
-}
-
-/// Changes the unit. Finer digits are cut off towards earlier times.
-fn convert_timestamps(
-    array: &ArrayRef,
-    from: TimeUnit,
-    to: TimeUnit,
-    data_type: &DataType,
-) -> Result<ArrayRef, ArrowError> {
-    let per_second = |unit: TimeUnit| match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
-    };
-    let (from, to_ticks): (i64, i64) = (per_second(from), per_second(to));
-    let ticks = arrow::compute::cast(array, &DataType::Int64)?;
-    let ticks = ticks.as_primitive::<Int64Type>();
-    let converted: PrimitiveArray<Int64Type> = if from >= to_ticks {
-        let divisor = from / to_ticks;
-        ticks.unary(|value| value.div_euclid(divisor))
-    } else {
-        let factor = to_ticks / from;
-        ticks.try_unary(|value| {
-            value
-                .checked_mul(factor)
-                .ok_or_else(|| ArrowError::ComputeError(format!("the time {value} is out of range for its column")))
-        })?
-    };
-    // Arrow's cast kernel requires known time zones. Here only the type changes, so it is not used.
-    Ok(match to {
-        TimeUnit::Millisecond => {
-            Arc::new(converted.reinterpret_cast::<TimestampMillisecondType>().with_data_type(data_type.clone()))
-        }
-        _ => Arc::new(converted.reinterpret_cast::<TimestampMicrosecondType>().with_data_type(data_type.clone())),
-    })
 }

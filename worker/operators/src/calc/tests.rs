@@ -38,8 +38,9 @@ fn compare(left: Expr, operator: Comparison, right: Expr) -> Expr {
     Expr::compare(operator, left, right).expect("types agree")
 }
 
-fn text_as_number() -> Expr {
-    Expr::cast(column("text"), &DataType::Int32, false).expect("a cast that exists")
+/// Fails for ids above 127.
+fn narrow_id() -> Expr {
+    Expr::cast(column("id"), &DataType::Int8, false).expect("a cast that exists")
 }
 
 fn operator(filter: Option<Expr>, columns: &[(&str, Expr, DataType)]) -> CalcOperator {
@@ -118,8 +119,8 @@ fn rows_keep_their_kinds_where_nothing_is_filtered() {
 #[test]
 fn a_filter_that_keeps_nothing_computes_no_columns() {
     let above = compare(column("id"), Comparison::Gt, lit(9i32));
-    let mut calc = operator(Some(above), &[("number", text_as_number(), DataType::Int32)]);
-    assert_eq!(run(&mut calc, rows(&[Some(1)], &[Some("no number")])).expect("nothing is cast"), []);
+    let mut calc = operator(Some(above), &[("number", narrow_id(), DataType::Int8)]);
+    assert_eq!(run(&mut calc, rows(&[Some(-300)], &[None])).expect("nothing is cast"), []);
 }
 
 #[test]
@@ -132,22 +133,23 @@ fn results_get_the_declared_types() {
 }
 
 #[test]
-fn text_that_is_no_number_fails_the_job_and_names_the_expression() {
-    let mut calc = operator(None, &[("number", text_as_number(), DataType::Int32)]);
-    let error = run(&mut calc, rows(&[Some(1)], &[Some("seven")])).expect_err("text cannot be cast");
-    assert!(error.to_string().contains("CAST(text AS INT)"), "{error}");
+fn a_number_that_does_not_fit_fails_the_job_and_names_the_expression() {
+    let mut calc = operator(None, &[("number", narrow_id(), DataType::Int8)]);
+    let error = run(&mut calc, rows(&[Some(300)], &[None])).expect_err("300 is no TINYINT");
+    assert!(error.to_string().contains("CAST(id AS TINYINT)"), "{error}");
     assert!(matches!(error, Error::Evaluate { .. }));
 }
 
 #[test]
 fn a_later_part_of_an_and_does_not_see_rows_that_an_earlier_part_dropped() {
     let known = compare(column("text"), Comparison::NotEq, lit(""));
-    let big = compare(text_as_number(), Comparison::Gt, lit(5i32));
+    let big = compare(narrow_id(), Comparison::Gt, lit(5i8));
     let both = Expr::and(known, big).expect("conditions");
     let mut calc = operator(Some(both), &[("id", column("id"), DataType::Int32)]);
-    let ids: Vec<Option<i32>> = (0..4).map(Some).collect();
-    let out = run(&mut calc, rows(&ids, &[Some("7"), Some(""), None, Some("3")])).expect("the empty text is not cast");
-    assert_eq!(out[0].column(0).as_ref(), &Int32Array::from(vec![0]) as &dyn arrow::array::Array);
+    let ids = [Some(7), Some(300), Some(301), Some(3)];
+    let texts = [Some("a"), Some(""), None, Some("b")];
+    let out = run(&mut calc, rows(&ids, &texts)).expect("rows that are dropped are not cast");
+    assert_eq!(out[0].column(0).as_ref(), &Int32Array::from(vec![7]) as &dyn arrow::array::Array);
 }
 
 #[test]

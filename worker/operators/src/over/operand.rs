@@ -2,12 +2,12 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::buffer::BooleanBuffer;
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 use std::sync::Arc;
 
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
+use eddyline_stream::cast::cast;
 
 use crate::{Error, Result};
 

@@ -6,10 +6,11 @@
 //! watermark. Ordered and slightly unordered input is never cut. A cut never separates the two rows of an update: the
 //! watermark advances after both.
 
-use arrow::array::{Array, AsArray, PrimitiveArray};
-use arrow::compute::{CastOptions, cast_with_options, max, min};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
+use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use eddyline_job_graph::WatermarkSpec;
+use eddyline_stream::cast::cast;
 use eddyline_stream::{Batch, Element, Watermark};
 
 use crate::calc::failed;
@@ -48,7 +49,7 @@ impl WatermarkGenerator {
             return Ok(());
         }
         let rows = batch.rows();
-        let times = milliseconds(rows.columns().get(self.spec.column).map(AsRef::as_ref), "the event-time column")?;
+        let times = milliseconds(rows.columns().get(self.spec.column), "the event-time column")?;
         let time_max = self
             .spec
             .future_skew_max
@@ -67,7 +68,7 @@ impl WatermarkGenerator {
                 let expression = &self.spec.expression;
                 let value = expression.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()));
                 let value = value.map_err(|source| failed(expression, source))?;
-                let watermarks = milliseconds(Some(value.as_ref()), "the watermark")?;
+                let watermarks = milliseconds(Some(&value), "the watermark")?;
                 let watermark_of = |row: usize| watermarks.is_valid(row).then(|| watermarks.values()[row]);
                 scan(self.watermark_ms, &batch, time_max, time_of, watermark_of)
             }
@@ -143,14 +144,13 @@ fn ordered_enough(times: &Times, delay_ms: i64, time_max: i64) -> Option<i64> {
     (first > watermark && last <= time_max).then_some(watermark)
 }
 
-fn milliseconds(column: Option<&dyn Array>, what: &str) -> Result<Times> {
+fn milliseconds(column: Option<&ArrayRef>, what: &str) -> Result<Times> {
     let column = column.ok_or_else(|| Error::InvalidRow(format!("{what} is not among the columns of the source")))?;
     match column.data_type() {
         DataType::Timestamp(TimeUnit::Millisecond, _) => Ok(column.as_primitive::<TimestampMillisecondType>().clone()),
         DataType::Timestamp(..) => {
-            let strict = CastOptions { safe: false, ..CastOptions::default() };
-            let cast = cast_with_options(column, &DataType::Timestamp(TimeUnit::Millisecond, None), &strict)?;
-            Ok(cast.as_primitive::<TimestampMillisecondType>().clone())
+            let milliseconds = cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))?;
+            Ok(milliseconds.as_primitive::<TimestampMillisecondType>().clone())
         }
         other => Err(Error::InvalidRow(format!("{what} is of type {other}, not a timestamp"))),
     }

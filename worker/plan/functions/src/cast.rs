@@ -1,6 +1,6 @@
-//! Flink's CAST and TRY_CAST, where Arrow's cast kernel differs.
+//! Flink's CAST and TRY_CAST, where the plain conversions of [`eddyline_stream::cast`] differ.
 //!
-//! [`flink_cast`] gives a function of one argument for a pair of types, or `None` if Arrow's kernel has Flink's
+//! [`flink_cast`] gives a function of one argument for a pair of types, or `None` if the plain conversion has Flink's
 //! semantics. Numbers narrow as in Java: integers cut bits, and floating point numbers saturate. A DECIMAL that does
 //! not fit is NULL. Blanks around a string are ignored. A string that cannot be read is an error. NaN and the
 //! infinities cannot become a DECIMAL: CAST fails and TRY_CAST gives NULL. Lengths and digits, as in `VARCHAR(n)` and
@@ -26,7 +26,7 @@ mod nested;
 pub(crate) mod number;
 pub(crate) mod text;
 
-/// The function that casts `from` to `to` as Flink does, or `None` when Arrow's cast kernel does the same.
+/// The function that casts `from` to `to` as Flink does, or `None` when the plain conversion does the same.
 ///
 /// With `try_` a value that cannot be cast becomes NULL; without it the call fails with an error that names the value.
 /// The function takes exactly one argument, of type `from`, and returns exactly `to`.

@@ -14,6 +14,7 @@ use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type};
 use arrow::row::{RowConverter, SortField};
 use eddyline_expression::{Expr, Result, ScalarFunction, equality, internal_err, plan_err, value_err};
+use eddyline_stream::cast::cast;
 use eddyline_stream::sql_type;
 
 use crate::arguments::Arguments;
@@ -204,7 +205,7 @@ fn array_contains(args: &Arguments) -> Result<ArrayRef> {
     }
     let extents = extents(&container)?;
     let elements = container.as_list::<i32>().values();
-    let sought = arrow::compute::cast(&args.spread(1)?, elements.data_type())?;
+    let sought = cast(&args.spread(1)?, elements.data_type())?;
     let equal = equality(elements, &sought)?;
     args.write_boolean(|row| Some(range(&extents, row)?.any(|element| equal(element, row))))
 }

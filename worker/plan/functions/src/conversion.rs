@@ -11,6 +11,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimeUnit};
 use eddyline_expression::{Expr, Result, ScalarFunction, plan_err, value_err};
+use eddyline_stream::cast::cast;
 
 use crate::arguments::Arguments;
 use crate::arithmetic::as_double;
@@ -203,7 +204,7 @@ fn to_timestamp_ltz(args: &Arguments) -> Result<ArrayRef> {
             })
         }
         _ => {
-            let widened = arrow::compute::cast(args.columns[0].array(), &DataType::Int64)?;
+            let widened = cast(args.columns[0].array(), &DataType::Int64)?;
             let widened = widened.as_any().downcast_ref::<arrow::array::Int64Array>();
             let constant = args.columns[0].is_constant();
             let number = |row: usize| {

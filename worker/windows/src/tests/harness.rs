@@ -1,8 +1,10 @@
 //! Drives operators: several subtasks after an exchange, with restarts at another parallelism.
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
-use arrow::datatypes::{DataType, Float64Type, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMillisecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use eddyline_job_graph::{TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
 use eddyline_operators::{Collector, InputIndex, Operator, Progress, Result};
@@ -378,11 +380,17 @@ pub(super) fn lines(batch: &RecordBatch) -> Vec<String> {
         .columns()
         .iter()
         .map(|column| {
-            let formatter = ArrayFormatter::try_new(column.as_ref(), &options).expect("printable");
+            // A time is printed as its number; Arrow cannot print one in a time zone.
+            let printed: ArrayRef = match column.data_type() {
+                DataType::Timestamp(..) => {
+                    Arc::new(column.as_primitive::<TimestampMillisecondType>().reinterpret_cast::<Int64Type>())
+                }
+                _ => Arc::clone(column),
+            };
+            let formatter = ArrayFormatter::try_new(printed.as_ref(), &options).expect("printable");
             let text = |row: usize| match column.data_type() {
                 _ if column.is_null(row) => String::new(),
                 DataType::Float64 => format!("{:.6}", column.as_primitive::<Float64Type>().value(row)),
-                DataType::Timestamp(..) => column.as_primitive::<TimestampMillisecondType>().value(row).to_string(),
                 _ => formatter.value(row).to_string(),
             };
             (0..batch.num_rows()).map(text).collect()

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array};
-use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
+use eddyline_stream::cast::cast;
 
 use super::of_key;
 use crate::Result;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, make_array, new_null_array};
 use arrow::buffer::NullBuffer;
-use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
 use arrow::datatypes::{DataType, FieldRef, Fields};
 use eddyline_expression::{Invocation, Result, ScalarFunction, Value, internal_err};
+use eddyline_stream::cast::{can_cast, cast, cast_or_null};
 
 use super::flink_cast;
 use crate::collection::with_one_entry_a_key;
@@ -21,8 +21,8 @@ pub(crate) enum Caster {
     Null(DataType),
     /// A function of this crate casts them to a type.
     Function(Arc<dyn ScalarFunction>, DataType),
-    /// Arrow's kernel casts them.
-    Kernel(DataType, CastOptions<'static>),
+    /// A plain conversion to a type. With `true` a value that does not fit becomes NULL.
+    Plain(DataType, bool),
     /// The elements of an ARRAY.
     Elements(Box<Caster>, FieldRef),
     /// The keys and values of a MAP.
@@ -55,8 +55,8 @@ impl Caster {
             }
             (from, to) => match flink_cast(from, to, try_, context) {
                 Some(function) => Some(Self::Function(function, to.clone())),
-                None if !from.is_nested() && !to.is_nested() && can_cast_types(&plain(from), to) => {
-                    Some(Self::Kernel(to.clone(), CastOptions { safe: try_, ..CastOptions::default() }))
+                None if !from.is_nested() && !to.is_nested() && can_cast(&plain(from), to) => {
+                    Some(Self::Plain(to.clone(), try_))
                 }
                 None => None,
             },
@@ -74,7 +74,8 @@ impl Caster {
                 return_type: to,
                 arguments: &[],
             })?,
-            Self::Kernel(to, options) => cast_with_options(array, to, options)?,
+            Self::Plain(to, true) => cast_or_null(array, to)?,
+            Self::Plain(to, false) => cast(array, to)?,
             Self::Elements(element, field) => {
                 let list = array.as_list::<i32>();
                 let values = element.cast(list.values())?;
