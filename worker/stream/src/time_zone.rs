@@ -1,18 +1,64 @@
 //! Time zones with Java's names. All code that parses such names uses this module.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
-use chrono::{FixedOffset, LocalResult, NaiveDateTime, Offset, TimeZone as _};
-use chrono_tz::Tz;
+use chrono::{Datelike, FixedOffset, LocalResult, NaiveDateTime, Timelike};
+use jiff::tz::{AmbiguousOffset, TimeZoneDatabase};
+use jiff::{Timestamp, civil};
 
 /// A time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimeZone {
+    /// Greenwich.
+    Utc,
     /// A zone of the time zone database.
-    Named(Tz),
+    Named(&'static Zone),
     /// A fixed offset from UTC, such as `GMT+08:00`.
     Fixed(FixedOffset),
+}
+
+/// A zone of the time zone database, which the program contains. Its rules apply from the year -9999 to 9999; before and
+/// after, the first and the last offset do.
+#[derive(Debug)]
+pub struct Zone {
+    name: String,
+    rules: jiff::tz::TimeZone,
+}
+
+impl Zone {
+    /// The zone of a name, spelled as in the database. Read once, and kept as long as the process.
+    fn find(name: &str) -> Option<&'static Self> {
+        static KNOWN: LazyLock<Mutex<BTreeMap<String, &'static Zone>>> = LazyLock::new(Mutex::default);
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(zone) = known.get(name) {
+            return Some(zone);
+        }
+        let rules = TimeZoneDatabase::bundled().get(name).ok()?;
+        if rules.iana_name() != Some(name) {
+            return None;
+        }
+        let zone: &'static Self = Box::leak(Box::new(Self { name: name.to_owned(), rules }));
+        known.insert(name.to_owned(), zone);
+        Some(zone)
+    }
+}
+
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Zone {}
+
+impl Hash for Zone {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
 }
 
 /// A text that is not the name of a time zone.
@@ -37,13 +83,17 @@ const SHORT_NAMES: [(&str, &str); 12] = [
 ];
 
 impl TimeZone {
-    /// Coordinated Universal Time.
-    pub const UTC: Self = Self::Named(Tz::UTC);
+    /// Greenwich.
+    pub const UTC: Self = Self::Utc;
 
     /// Seconds east of UTC at an instant, given as the time in UTC.
     pub fn offset_at(self, utc: &NaiveDateTime) -> i32 {
         match self {
-            Self::Named(zone) => zone.offset_from_utc_datetime(utc).fix().local_minus_utc(),
+            Self::Utc => 0,
+            Self::Named(zone) => {
+                let seconds = utc.and_utc().timestamp().clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+                zone.rules.to_offset(Timestamp::from_second(seconds).unwrap_or_default()).seconds()
+            }
             Self::Fixed(offset) => offset.local_minus_utc(),
         }
     }
@@ -51,7 +101,12 @@ impl TimeZone {
     /// Seconds east of UTC at a local time: none if the zone skips that time, two values if the time occurs twice.
     pub fn offset_of_local(self, wall: &NaiveDateTime) -> LocalResult<i32> {
         match self {
-            Self::Named(zone) => zone.offset_from_local_datetime(wall).map(|offset| offset.fix().local_minus_utc()),
+            Self::Utc => LocalResult::Single(0),
+            Self::Named(zone) => match zone.rules.to_ambiguous_timestamp(civil(wall)).offset() {
+                AmbiguousOffset::Unambiguous { offset } => LocalResult::Single(offset.seconds()),
+                AmbiguousOffset::Gap { .. } => LocalResult::None,
+                AmbiguousOffset::Fold { before, after } => LocalResult::Ambiguous(before.seconds(), after.seconds()),
+            },
             Self::Fixed(offset) => LocalResult::Single(offset.local_minus_utc()),
         }
     }
@@ -67,7 +122,10 @@ impl FromStr for TimeZone {
             None if matches!(id, "Z" | "UT") => "UTC",
             None => id,
         };
-        if let Ok(zone) = Tz::from_str(named) {
+        if named == "UTC" {
+            return Ok(Self::Utc);
+        }
+        if let Some(zone) = Zone::find(named) {
             return Ok(Self::Named(zone));
         }
         let offset = ["GMT", "UTC", "UT"].iter().find_map(|prefix| id.strip_prefix(prefix)).unwrap_or(id);
@@ -82,13 +140,23 @@ impl FromStr for TimeZone {
 impl fmt::Display for TimeZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named(zone) => f.write_str(zone.name()),
+            Self::Utc => f.write_str("UTC"),
+            Self::Named(zone) => f.write_str(&zone.name),
             Self::Fixed(offset) => write!(f, "GMT{}", offset_text(i64::from(offset.local_minus_utc()), true)),
         }
     }
 }
 
-/// Parses an offset such as `+08`, `+0800`, `+08:00` or `-8` into seconds east of UTC.
+/// A local time to the second, in the years that the database knows.
+fn civil(wall: &NaiveDateTime) -> civil::DateTime {
+    let year = wall.year().clamp(-9_999, 9_999) as i16;
+    let (month, day) = (wall.month() as i8, wall.day() as i8);
+    // The 29th of February is none in a year that stands for another.
+    let date = civil::Date::new(year, month, day).unwrap_or_else(|_| civil::date(year, 3, 1));
+    date.at(wall.hour() as i8, wall.minute() as i8, wall.second() as i8, 0)
+}
+
+/// Seconds east of UTC of `+08`, `+0800`, `+08:00`, `-8`.
 pub fn parse_offset(text: &str) -> Option<i32> {
     let sign = match text.as_bytes().first()? {
         b'+' => 1,
@@ -120,6 +188,9 @@ pub fn offset_text(seconds: i64, colon: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, NaiveDate, Offset as _, TimeZone as _};
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -152,5 +223,66 @@ mod tests {
             let error = id.parse::<TimeZone>().expect_err(id);
             assert_eq!(error.to_string(), format!("{id} is not a time zone"));
         }
+    }
+
+    #[test]
+    fn names_are_spelled_as_in_the_database() {
+        for id in ["europe/berlin", "Europe/berlin", "utc"] {
+            assert!(id.parse::<TimeZone>().is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn rules_go_on_for_ever() {
+        let berlin: TimeZone = "Europe/Berlin".parse().expect("a zone");
+        let noon = |year, month| {
+            NaiveDate::from_ymd_opt(year, month, 1).and_then(|day| day.and_hms_opt(12, 0, 0)).expect("a time")
+        };
+        let offsets = |year| [1, 7].map(|month| berlin.offset_at(&noon(year, month)));
+        assert_eq!(offsets(2024), [3_600, 7_200]);
+        assert_eq!(offsets(2150), [3_600, 7_200]);
+        assert_eq!(offsets(9_990), [3_600, 7_200]);
+        // Outside of what the database knows, nothing fails.
+        let far =
+            |year: i32| NaiveDate::from_ymd_opt(year, 2, 28).and_then(|day| day.and_hms_opt(0, 0, 0)).expect("a time");
+        for time in [far(-200_000), far(200_000), NaiveDateTime::MIN, NaiveDateTime::MAX] {
+            assert!(berlin.offset_of_local(&time).earliest().is_some());
+            berlin.offset_at(&time);
+        }
+    }
+
+    proptest! {
+        /// The other implementation has another copy of the database, so the years are those that no longer change.
+        #[test]
+        fn offsets_are_those_of_another_implementation(
+            zone in proptest::sample::select(chrono_tz::TZ_VARIANTS.as_slice()),
+            seconds in 946_684_800_i64..1_640_000_000,
+            near in proptest::option::of(-7_200_i64..7_200),
+        ) {
+            let found: TimeZone = zone.name().parse().map_err(|error: UnknownTimeZone| TestCaseError::fail(error.to_string()))?;
+            // At an hour of a year at which offsets change, or anywhere.
+            let seconds = near.map_or(seconds, |near| change_after(zone, seconds).saturating_add(near).max(0));
+            let time = DateTime::from_timestamp(seconds, 0).expect("in range").naive_utc();
+            let offset = |offset: chrono_tz::TzOffset| offset.fix().local_minus_utc();
+            prop_assert_eq!(found.offset_at(&time), offset(zone.offset_from_utc_datetime(&time)));
+            prop_assert_eq!(found.offset_of_local(&time), zone.offset_from_local_datetime(&time).map(offset));
+        }
+    }
+
+    /// A time, as if it were local, near which the offset of a zone changes next; or the time itself.
+    fn change_after(zone: chrono_tz::Tz, seconds: i64) -> i64 {
+        let offset = |seconds: i64| {
+            let time = DateTime::from_timestamp(seconds, 0).expect("in range").naive_utc();
+            i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc())
+        };
+        let (mut low, mut high) = (seconds, seconds + 200 * 86_400);
+        if offset(low) == offset(high) {
+            return seconds;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if offset(middle) == offset(low) { low = middle } else { high = middle }
+        }
+        high + offset(low)
     }
 }

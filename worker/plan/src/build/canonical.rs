@@ -4,11 +4,14 @@
 //! seem to belong to another computation. So the spelling is independent of the SQL that EXPLAIN shows. It is compared
 //! and read, never parsed.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Decimal128Type, DecimalType};
+use arrow::datatypes::{DataType, Decimal128Type, DecimalType, FieldRef};
 use arrow::util::display::array_value_to_string;
 use eddyline_expression::{Comparison, Kind, Scalar, has_floats};
 use eddyline_state::meaning::short_digest;
+use eddyline_stream::cast::cast;
 use eddyline_stream::sql_type;
 
 use crate::bind::relation::Expression;
@@ -130,10 +133,30 @@ fn plain(value: &Scalar) -> String {
         | Scalar::DurationMillisecond(Some(value))
         | Scalar::DurationMicrosecond(Some(value)) => value.to_string(),
         Scalar::Binary(Some(bytes)) => bytes.iter().map(|byte| format!("{byte:02X}")).collect(),
-        Scalar::Nested(array) if reads_as_one(array) => plain_nested(array),
-        Scalar::Nested(array) => format!("{} #{}", plain_nested(array), short_digest(&exactly(array, 0))),
+        Scalar::Nested(array) => {
+            let array = &in_offset(array);
+            match reads_as_one(array) {
+                true => plain_nested(array),
+                false => format!("{} #{}", plain_nested(array), short_digest(&exactly(array, 0))),
+            }
+        }
         other => array_value_to_string(&other.to_array(), 0).unwrap_or_default(),
     }
+}
+
+/// The values with an offset in place of the time zone UTC: Arrow prints both alike, and this without a database of zones.
+fn in_offset(array: &ArrayRef) -> ArrayRef {
+    fn of(data_type: &DataType) -> DataType {
+        let field = |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(of(field.data_type())));
+        match data_type {
+            DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, Some("+00:00".into())),
+            DataType::List(element) => DataType::List(field(element)),
+            DataType::Map(entries, is_sorted) => DataType::Map(field(entries), *is_sorted),
+            DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
+            plain => plain.clone(),
+        }
+    }
+    cast(array, &of(array.data_type())).unwrap_or_else(|_| Arc::clone(array))
 }
 
 fn plain_nested(array: &ArrayRef) -> String {
