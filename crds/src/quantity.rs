@@ -1,4 +1,4 @@
-//! Durations as manifests spell them.
+//! Durations and sizes as manifests spell them.
 
 use std::fmt;
 
@@ -13,6 +13,36 @@ pub struct Duration(std::time::Duration);
 #[derive(Debug, thiserror::Error)]
 #[error("'{0}' is no duration; write for example 500ms, 10s, 2m, 6h or 7d")]
 pub struct InvalidDuration(String);
+
+/// The units of sizes. Those with `i` are powers of 1024, the others of 1000.
+const BYTES: [(&str, u64); 10] = [
+    ("Ki", 1 << 10),
+    ("Mi", 1 << 20),
+    ("Gi", 1 << 30),
+    ("Ti", 1 << 40),
+    ("Pi", 1 << 50),
+    ("k", 1_000),
+    ("M", 1_000_000),
+    ("G", 1_000_000_000),
+    ("T", 1_000_000_000_000),
+    ("P", 1_000_000_000_000_000),
+];
+
+/// The number of bytes of a size such as `512Mi`, `1.5Gi` or `1000000`, rounded down. `None` if the text is no size.
+pub fn bytes(text: &str) -> Option<u64> {
+    let with_unit = BYTES.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, unit) = with_unit.unwrap_or((text, 1));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if [whole, fraction].iter().any(|digits| digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
+    // Further digits are less than a byte of any unit.
+    let fraction = &fraction[..fraction.len().min(18)];
+    let scale = (0..fraction.len()).fold(1u128, |scale, _| scale * 10);
+    let part = u128::from(fraction.parse::<u64>().ok()?) * u128::from(unit) / scale;
+    let whole = whole.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(unit);
+    Some(whole.saturating_add(u64::try_from(part).ok()?))
+}
 
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 
@@ -89,6 +119,19 @@ impl schemars::JsonSchema for Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_read_as_kubernetes_reads_it() {
+        let read = |text: &str| bytes(text);
+        assert_eq!((read("0"), read("17"), read("1k"), read("1Ki")), (Some(0), Some(17), Some(1000), Some(1024)));
+        assert_eq!((read("5Gi"), read("1.5Gi"), read("0.25M")), (Some(5 << 30), Some(3 << 29), Some(250_000)));
+        assert_eq!(read("1.0000000000000000000001Ki"), Some(1024));
+        assert_eq!(read("0.3Ki"), Some(307), "rounded down");
+        assert_eq!(read("99999999999999999999Pi"), Some(u64::MAX));
+        for text in ["", "Gi", "-1Gi", "1.Gi", ".5Gi", "1.2.3", "1e3", "5 Gi", "5GB", "\u{661}k"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_duration_is_read_and_written_in_its_largest_whole_unit() {

@@ -147,7 +147,8 @@ pub struct Workers {
     /// The resources of each worker, as in a container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<k8s_openapi::api::core::v1::ResourceRequirements>,
-    /// Local storage for caches and spilled state. Unset: an emptyDir.
+    /// A volume of each worker, for copies of the latest checkpoint. A container that restarts reads its state from there, and
+    /// not from the checkpoint storage. The volume is created and deleted with the pod. Unset: no copies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<LocalStorage>,
     /// A PodTemplateSpec. It is merged over the generated one.
@@ -160,12 +161,17 @@ pub(crate) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema 
     schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// A volume of a worker.
+/// A generic ephemeral volume of a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct LocalStorage {
-    /// The size of the volume, as a quantity such as `5Gi`.
+    /// The size of the volume, as a quantity such as `5Gi`. Three times the size of a checkpoint is enough.
     #[schemars(length(max = 20), extend("pattern" = r"^[0-9]+(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$"))]
     pub size: String,
+    /// The StorageClass of the volume. Unset: the cluster's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
 }
 
 /// When checkpoints are taken, and where they are stored.

@@ -80,6 +80,7 @@ pub(crate) fn worker(revision: u64, phase: Phase) -> JobStatus {
         checkpoint_failures: 0,
         checkpoint_error: None,
         progress: Progress::default(),
+        last_restore: None,
         last_rescale: None,
         last_failure: None,
         stopped_with: None,

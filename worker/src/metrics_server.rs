@@ -122,6 +122,39 @@ impl JobCollector {
             ),
             ("eddyline_checkpoints_failed", "Checkpoints abandoned by this process.", number(state.checkpoints_failed)),
         ];
+        if let Some(copies) = &state.local_copies {
+            gauges.extend([
+                (
+                    "eddyline_local_copy_bytes",
+                    "Copies of the latest checkpoint on a local disk.",
+                    number(copies.bytes()),
+                ),
+                (
+                    "eddyline_local_copy_failures",
+                    "Copies that this process could not write.",
+                    number(copies.failures()),
+                ),
+            ]);
+        }
+        if let Some(last) = &state.last_restore {
+            gauges.extend([
+                (
+                    "eddyline_restore_local_bytes",
+                    "State that the last restore has read from local copies.",
+                    number(last.bytes_from_local_copies),
+                ),
+                (
+                    "eddyline_restore_storage_bytes",
+                    "State that the last restore has read from storage.",
+                    number(last.bytes_from_storage),
+                ),
+                (
+                    "eddyline_restore_duration_milliseconds",
+                    "Time until operators had their state.",
+                    number(last.duration_ms),
+                ),
+            ]);
+        }
         if let Some(last) = status.last_checkpoint() {
             let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
             gauges.extend([

@@ -47,6 +47,9 @@ pub struct Arguments {
     /// The folder with the credentials of the checkpoint storage.
     #[arg(long, default_value = mounts::STORAGE)]
     storage_dir: PathBuf,
+    /// The folder for copies of the latest checkpoint, if the job has a volume for them.
+    #[arg(long, default_value = mounts::DATA)]
+    data_dir: PathBuf,
     /// The folder with the worker's certificate, its key, and the authority that signs the controller's.
     #[arg(long, default_value = mounts::IDENTITY)]
     identity_dir: PathBuf,
@@ -66,8 +69,12 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
-    let mounts =
-        Mounts { config: arguments.config_dir, secrets: arguments.secrets_dir, storage: arguments.storage_dir };
+    let mounts = Mounts {
+        config: arguments.config_dir,
+        secrets: arguments.secrets_dir,
+        storage: arguments.storage_dir,
+        data: arguments.data_dir,
+    };
     let settings = Settings::read(&mounts)?;
     let identity = tls::Identity::watch(arguments.identity_dir)?;
     let supervisor = Arc::new(Supervisor::start(settings, mounts.secrets));

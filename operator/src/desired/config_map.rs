@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use eddyline_api::{Start, WorkerConfig, config, mounts};
+use eddyline_crds::quantity;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Serialize;
 
@@ -62,6 +63,11 @@ pub fn worker_config(inputs: Inputs<'_>) -> WorkerConfig {
             backoff_initial_ms: ms(spec.restart.backoff.initial),
             backoff_max_ms: ms(spec.restart.backoff.max),
         },
+        local_storage: spec
+            .workers
+            .storage
+            .as_ref()
+            .and_then(|volume| Some(config::LocalStorage { bytes: quantity::bytes(&volume.size)? })),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use eddyline_api::mounts;
-use eddyline_crds::stream_job::CheckpointStorage;
+use eddyline_crds::stream_job::{CheckpointStorage, LocalStorage};
 use k8s_openapi::DeepMerge as _;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
@@ -58,7 +58,7 @@ pub(super) fn stateful_set(inputs: Inputs<'_>) -> StatefulSet {
 }
 
 /// A volume that is created and deleted with the pod, so a new pod on another node does not wait for it.
-fn ephemeral_volume(size: &str) -> Volume {
+fn ephemeral_volume(storage: &LocalStorage) -> Volume {
     Volume {
         name: DATA_VOLUME.to_owned(),
         ephemeral: Some(EphemeralVolumeSource {
@@ -67,9 +67,10 @@ fn ephemeral_volume(size: &str) -> Volume {
                 spec: PersistentVolumeClaimSpec {
                     access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
                     resources: Some(VolumeResourceRequirements {
-                        requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(size.to_owned()))])),
+                        requests: Some(BTreeMap::from([("storage".to_owned(), Quantity(storage.size.clone()))])),
                         ..VolumeResourceRequirements::default()
                     }),
+                    storage_class_name: storage.storage_class_name.clone(),
                     ..PersistentVolumeClaimSpec::default()
                 },
             }),
@@ -248,7 +249,7 @@ fn volumes(inputs: Inputs<'_>) -> Vec<Volume> {
     let mut volumes =
         vec![config_volume(inputs), secret_volume("identity", names::identity(inputs.name()), Some(items.collect()))];
     let storage = inputs.record.spec.workers.storage.as_ref();
-    volumes.push(storage.map_or_else(data_volume, |storage| ephemeral_volume(&storage.size)));
+    volumes.push(storage.map_or_else(data_volume, ephemeral_volume));
     for (index, secret) in validate::secrets(inputs.record.sql()).into_iter().enumerate() {
         volumes.push(secret_volume(&format!("secret-{index}"), secret, None));
     }

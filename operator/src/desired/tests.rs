@@ -210,7 +210,7 @@ fn a_worker_knows_how_long_its_pod_has_to_end() {
 
 #[test]
 fn local_storage_comes_and_goes_with_the_pod() {
-    let storage = LocalStorage { size: "5Gi".to_owned() };
+    let storage = LocalStorage { size: "5Gi".to_owned(), storage_class_name: Some("fast".to_owned()) };
     let children = with(|job| job.spec.workers.storage = Some(storage), Children::of);
     let spec = children.stateful_set.spec;
     assert_eq!(spec.volume_claim_templates, None, "a claim of the StatefulSet outlives pods, sizes and the job");
@@ -220,6 +220,23 @@ fn local_storage_comes_and_goes_with_the_pod() {
     let claim = data[0].ephemeral.as_ref().and_then(|volume| volume.volume_claim_template.as_ref()).expect("a claim");
     let requests = claim.spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()).expect("requests");
     assert_eq!(requests["storage"].0, "5Gi");
+    assert_eq!(claim.spec.storage_class_name.as_deref(), Some("fast"));
+}
+
+#[test]
+fn a_worker_keeps_copies_only_on_a_volume_of_its_own_and_knows_its_size() {
+    let bytes = |storage: Option<LocalStorage>| {
+        let children = with(|job| job.spec.workers.storage = storage, Children::of);
+        let data = children.config_map.data.expect("data");
+        let config: eddyline_api::WorkerConfig = serde_json::from_str(&data["worker.json"]).expect("a config");
+        config.local_storage.map(|volume| volume.bytes)
+    };
+    assert_eq!(bytes(None), None);
+    let storage = |size: &str| Some(LocalStorage { size: size.to_owned(), storage_class_name: None });
+    assert_eq!((bytes(storage("5Gi")), bytes(storage("1.5G"))), (Some(5 << 30), Some(1_500_000_000)));
+    // Manifests of earlier releases have only the size.
+    let read: LocalStorage = serde_json::from_value(json!({"size": "10Gi"})).expect("a volume");
+    assert_eq!(Some(read), storage("10Gi"));
 }
 
 #[test]

@@ -26,6 +26,17 @@ pub struct WorkerConfig {
     pub checkpoint: Checkpoint,
     /// How often a failing job may restart.
     pub restart: Restart,
+    /// The volume at [`DATA`](crate::mounts::DATA), if the job has one of its own. Unset: nothing is kept there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_storage: Option<LocalStorage>,
+}
+
+/// A volume of a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalStorage {
+    /// Its size in bytes.
+    pub bytes: u64,
 }
 
 /// A decision to run a job from a given state. It is carried out once, however often the process starts: once the job

@@ -12,7 +12,7 @@ pub const SECRETS: &str = "/etc/eddyline/secrets";
 pub const STORAGE: &str = "/etc/eddyline/storage";
 /// The worker's identity: `tls.crt`, `tls.key`, and `ca.crt` which signed it and the controller's.
 pub const IDENTITY: &str = "/etc/eddyline/identity";
-/// The folder that the worker may write to. Nothing in it is needed after a restart.
+/// The folder that the worker may write to. Nothing in it is needed after a restart, but a restart may be faster with it.
 pub const DATA: &str = "/var/lib/eddyline";
 
 /// The environment variable with the termination grace period of the pod in seconds, if it is not Kubernetes' 30.

@@ -44,6 +44,9 @@ pub struct JobStatus {
     pub checkpoint_error: Option<String>,
     /// The progress of the job.
     pub progress: Progress,
+    /// The last time that this process restored state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_restore: Option<Restore>,
     /// The last change of parallelism by this process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rescale: Option<Rescale>,
@@ -185,6 +188,22 @@ pub struct Rescale {
     /// The time during which no task ran.
     pub pause_ms: u64,
     /// When the change was done.
+    pub at_ms: u64,
+}
+
+/// State that was restored from a checkpoint or savepoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Restore {
+    /// The checkpoint or savepoint.
+    pub from: String,
+    /// The number of bytes of state that were read from copies on a local disk.
+    pub bytes_from_local_copies: u64,
+    /// The number of bytes of state that were read from the checkpoint storage.
+    pub bytes_from_storage: u64,
+    /// The time from its manifest until operators had their state.
+    pub duration_ms: u64,
+    /// When that was done.
     pub at_ms: u64,
 }
 

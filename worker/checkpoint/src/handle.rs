@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -22,6 +23,7 @@ use crate::envelope;
 use crate::error::{Error, Result};
 use crate::fit::{self, Fit};
 use crate::history;
+use crate::local_copy::LocalCopies;
 use crate::manifest::{Manifest, Run, Table};
 use crate::operators::JobOperator;
 use crate::paths;
@@ -31,8 +33,9 @@ use crate::run_file::reader::{BlockRows, RunFile};
 use crate::staged;
 use crate::storage::Storage;
 
-/// The approximate size of the batches in which rows of one bucket are returned, in bytes.
-const PIECE_BYTES: u64 = 64 << 20;
+/// Blocks of a bucket are concatenated up to this size, in bytes, because each batch costs an operator something. Larger
+/// blocks are returned as they are.
+const PIECE_BYTES: u64 = 256 << 10;
 /// The most requests for state that are in flight or whose blocks are being decoded. Each is at most 8 MiB or one
 /// block.
 const REQUESTS: usize = 16;
@@ -51,15 +54,50 @@ struct Inner {
     manifest: Manifest,
     /// The folder that the names of run files are relative to.
     base: Storage,
+    /// Of the run files of the job that this is a checkpoint of.
+    copies: Option<LocalCopies>,
     files: Vec<OnceCell<RunFile>>,
+    reads: Reads,
+}
+
+/// The requests for state: their limit, and the bytes read.
+#[derive(Debug)]
+pub(crate) struct Reads {
     /// Limits the requests: each holds a permit.
-    turns: Semaphore,
+    pub turns: Semaphore,
+    from_copies: AtomicU64,
+    from_storage: AtomicU64,
+}
+
+impl Reads {
+    fn new() -> Self {
+        let none = AtomicU64::default;
+        Self { turns: Semaphore::new(REQUESTS), from_copies: none(), from_storage: none() }
+    }
+
+    pub(crate) fn add(&self, is_copy: bool, bytes: u64) {
+        let counter = if is_copy { &self.from_copies } else { &self.from_storage };
+        counter.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// How much of the run files has been read, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BytesRead {
+    /// From copies on a local disk.
+    pub from_copies: u64,
+    /// From storage.
+    pub from_storage: u64,
 }
 
 impl CheckpointHandle {
-    /// Opens the manifest in a folder. `job` is the folder of the job. The file names of a checkpoint are relative to
-    /// it.
-    pub(crate) async fn open(folder: Storage, job: Option<Storage>, manifest_crc: Option<u32>) -> Result<Self> {
+    /// Opens the manifest in a folder. `job` is the folder of the job, and the local copies of its run files. The file
+    /// names of a checkpoint are relative to the folder.
+    pub(crate) async fn open(
+        folder: Storage,
+        job: Option<(Storage, Option<LocalCopies>)>,
+        manifest_crc: Option<u32>,
+    ) -> Result<Self> {
         let object = folder.name_of(paths::MANIFEST);
         let Some(bytes) = folder.get(paths::MANIFEST).await? else {
             return Err(Error::MissingManifest { object });
@@ -69,18 +107,17 @@ impl CheckpointHandle {
             return Err(Error::corrupt(object, "manifest", "it is not the one that the control record names"));
         }
         let uri = folder.uri();
-        let base = match (manifest.is_savepoint, job) {
-            (true, _) => folder,
+        let (base, copies) = match (manifest.is_savepoint, job) {
+            (true, _) => (folder, None),
             (false, Some(job)) => job,
             (false, None) => {
                 // {job}/chk/{checkpoint}
                 let job = uri.rsplitn(3, '/').nth(2).unwrap_or_default();
-                folder.open_beside(job)?
+                (folder.open_beside(job)?, None)
             }
         };
         let files = manifest.files.iter().map(|_| OnceCell::new()).collect();
-        let turns = Semaphore::new(REQUESTS);
-        Ok(Self { inner: Arc::new(Inner { uri, manifest, base, files, turns }) })
+        Ok(Self { inner: Arc::new(Inner { uri, manifest, base, copies, files, reads: Reads::new() }) })
     }
 
     /// Opens a savepoint or a checkpoint by the location of its folder or its manifest, or the latest checkpoint of a
@@ -99,7 +136,7 @@ impl CheckpointHandle {
                 let newest = control_log::newest(&folder).await?;
                 let latest = newest.as_ref().and_then(Record::latest).ok_or(Error::MissingManifest { object })?;
                 let of_latest = folder.under(&paths::checkpoint_folder(latest.checkpoint, latest.attempt));
-                Self::open(of_latest, Some(folder), Some(latest.manifest_crc)).await
+                Self::open(of_latest, Some((folder, None)), Some(latest.manifest_crc)).await
             }
             other => other,
         }
@@ -223,6 +260,13 @@ impl CheckpointHandle {
         if self.is_savepoint() { staged::mark_committed(&self.inner.base).await } else { Ok(()) }
     }
 
+    /// How much has been read through this handle and its clones.
+    pub fn bytes_read(&self) -> BytesRead {
+        let Reads { from_copies, from_storage, .. } = &self.inner.reads;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        BytesRead { from_copies: read(from_copies), from_storage: read(from_storage) }
+    }
+
     /// The folder that the names of run files are relative to.
     pub(crate) fn base(&self) -> &Storage {
         &self.inner.base
@@ -294,7 +338,7 @@ impl CheckpointHandle {
     /// Reads the rows of these key groups in a run.
     pub(crate) async fn read_run(&self, table: &Table, run: &Run, key_groups: &KeyGroupSet) -> Result<Vec<BlockRows>> {
         let entries = self.entries(table, run, key_groups).await?;
-        self.file(run.file).await?.read_blocks(entries, &self.inner.turns).await
+        self.file(run.file).await?.read_blocks(entries, &self.inner.reads).await
     }
 
     /// The blocks of these key groups in a run.
@@ -342,8 +386,8 @@ impl CheckpointHandle {
             let file = if listed.name.is_empty() {
                 RunFile::from_bytes(&self.file_name(index), listed.inline.clone())?
             } else {
-                let (bytes, crc) = (listed.bytes, listed.footer_crc32c);
-                RunFile::open(&self.inner.base, &listed.name, manifest.checkpoint, bytes, crc).await?
+                let (storage, copies) = (&self.inner.base, self.inner.copies.as_ref());
+                RunFile::open(storage, copies, listed, manifest.checkpoint, &self.inner.reads).await?
             };
             file.check_keys(manifest.max_parallelism, manifest.key_hash_version)?;
             Ok(file)
@@ -358,7 +402,7 @@ pub(crate) fn folder_of(uri: &str) -> &str {
     trimmed.strip_suffix("/manifest").unwrap_or(trimmed)
 }
 
-/// Concatenates the blocks of a table by bucket, to batches of about [`PIECE_BYTES`].
+/// Concatenates the small blocks of a table by bucket, see [`PIECE_BYTES`]. Within a bucket, rows keep their order.
 fn join_blocks(operator: &str, table: &str, schema: &SchemaRef, blocks: Vec<BlockRows>) -> Result<Vec<TableRows>> {
     #[derive(Default)]
     struct Open {
@@ -380,12 +424,16 @@ fn join_blocks(operator: &str, table: &str, schema: &SchemaRef, blocks: Vec<Bloc
     let mut pieces = Vec::new();
     let mut buckets: BTreeMap<i64, Open> = BTreeMap::new();
     for block in blocks {
-        let open = buckets.entry(block.entry.bucket).or_default();
+        let (bucket, bytes) = (block.entry.bucket, u64::from(block.entry.raw_bytes));
+        let open = buckets.entry(bucket).or_default();
+        if bytes >= PIECE_BYTES && !open.rows.is_empty() {
+            pieces.push(close(bucket, std::mem::take(open))?);
+        }
         open.key_hashes.extend(block.key_hashes);
         open.rows.push(block.rows);
-        open.bytes += u64::from(block.entry.raw_bytes);
+        open.bytes += bytes;
         if open.bytes >= PIECE_BYTES {
-            pieces.push(close(block.entry.bucket, std::mem::take(open))?);
+            pieces.push(close(bucket, std::mem::take(open))?);
         }
     }
     for (bucket, open) in buckets {

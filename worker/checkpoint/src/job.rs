@@ -12,6 +12,7 @@ use crate::contents::{CompletedCheckpoint, JobIdentity};
 use crate::control_log;
 use crate::error::{Error, Result};
 use crate::handle::CheckpointHandle;
+use crate::local_copy::LocalCopies;
 use crate::operators::JobOperator;
 use crate::paths;
 use crate::record::{CheckpointRef, Leader, Record};
@@ -31,6 +32,8 @@ pub struct JobStore {
     begins_anew: bool,
     /// Distinguishes this process from others that lead the job.
     process: u64,
+    /// Where run files are copied to.
+    copies: Option<LocalCopies>,
 
     /// The latest attempt that this process has started; 0 before the first.
     led: Arc<AtomicU64>,
@@ -80,6 +83,7 @@ impl JobStore {
             start,
             begins_anew: false,
             process,
+            copies: None,
             led: Arc::default(),
             staged: Arc::default(),
         }
@@ -107,6 +111,12 @@ impl JobStore {
         self
     }
 
+    /// Keeps copies of the run files of the latest checkpoint, and reads them where it would read storage.
+    pub fn with_local_copies(mut self, copies: LocalCopies) -> Self {
+        self.copies = Some(copies);
+        self
+    }
+
     /// The job's name.
     pub fn job(&self) -> &str {
         &self.job
@@ -119,6 +129,10 @@ impl JobStore {
 
     pub(crate) fn storage(&self) -> &Storage {
         &self.storage
+    }
+
+    pub(crate) fn local_copies(&self) -> Option<&LocalCopies> {
+        self.copies.as_ref()
     }
 
     pub(crate) fn plan_fingerprint(&self) -> &str {
@@ -258,8 +272,7 @@ impl JobStore {
     }
 
     pub(crate) async fn open_retained(&self, kept: &CheckpointRef) -> Result<CheckpointHandle> {
-        let folder = paths::checkpoint_folder(kept.checkpoint, kept.attempt);
-        CheckpointHandle::open(self.storage.under(&folder), Some(self.storage.clone()), Some(kept.manifest_crc)).await
+        self.open_checkpoint((kept.checkpoint, kept.attempt), Some(kept.manifest_crc)).await
     }
 
     /// The name of this folder's first history. It is drawn at random at the first call and stays the same.
@@ -292,8 +305,17 @@ impl JobStore {
 
     /// A completed checkpoint of this job, such as one of [`Started::uncommitted`].
     pub async fn read(&self, completed: &CompletedCheckpoint) -> Result<CheckpointHandle> {
-        let folder = paths::checkpoint_folder(completed.id, completed.attempt);
-        CheckpointHandle::open(self.storage.under(&folder), Some(self.storage.clone()), None).await
+        self.open_checkpoint((completed.id, completed.attempt), None).await
+    }
+
+    async fn open_checkpoint(
+        &self,
+        (checkpoint, attempt): (CheckpointId, Attempt),
+        manifest_crc: Option<u32>,
+    ) -> Result<CheckpointHandle> {
+        let folder = self.storage.under(&paths::checkpoint_folder(checkpoint, attempt));
+        let job = Some((self.storage.clone(), self.copies.clone()));
+        CheckpointHandle::open(folder, job, manifest_crc).await
     }
 
     /// Opens a savepoint or a checkpoint, of this job or another, by its location.

@@ -50,7 +50,8 @@ pub(crate) async fn merge(
     let (sender, batches) = mpsc::channel(BATCHES_WAITING);
     let handle = source.clone();
     let encode = move |emit: Emit<'_>| encode(&handle, batches, emit);
-    let (written, read) = futures::future::join(upload::upload(target, name, 0, encode), read(source, sender)).await;
+    let (written, read) =
+        futures::future::join(upload::upload(target, name, 0, None, encode), read(source, sender)).await;
     read?;
     let (merged, file) = written?;
     for (table, merged) in tables.iter_mut().zip(merged) {

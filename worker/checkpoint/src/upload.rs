@@ -1,9 +1,10 @@
-//! Uploads a run file while it is encoded.
+//! Uploads a run file while it is encoded, and copies it to a local disk meanwhile.
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
+use crate::local_copy::{Copying, LocalCopies};
 use crate::manifest::FileProto;
 use crate::run_file::writer::Finished;
 use crate::storage::{Abandoned, Part, Storage};
@@ -16,12 +17,13 @@ const STOPPED: &str = "the upload has stopped";
 /// Takes the parts of a run file, all of which have [`PART_BYTES`](crate::storage::PART_BYTES).
 pub(crate) type Emit<'a> = &'a mut dyn FnMut(Vec<u8>) -> std::result::Result<(), String>;
 
-/// Encodes a run file on a blocking thread and uploads what is ready meanwhile. A file below `inline_bytes` is given back
-/// instead, as part of the manifest.
+/// Encodes a run file on a blocking thread and uploads what is ready meanwhile, with a copy if there is a place for it. A file
+/// below `inline_bytes` is given back instead, as part of the manifest.
 pub(crate) async fn upload<T: Send + 'static>(
     storage: &Storage,
     name: &str,
     inline_bytes: u64,
+    copies: Option<&LocalCopies>,
     encode: impl FnOnce(Emit<'_>) -> Result<(T, Option<Finished>)> + Send + 'static,
 ) -> Result<(T, Option<FileProto>)> {
     let (sender, mut parts) = mpsc::channel::<Part>(PARTS_WAITING);
@@ -42,12 +44,17 @@ pub(crate) async fn upload<T: Send + 'static>(
     });
     let first = parts.recv().await;
     if let Some(first) = first {
+        let mut copy = copies.map(LocalCopies::begin);
         let (sender, uploaded) = mpsc::channel::<Part>(1);
         let forward = async {
             let mut next = Some(first);
             while let Some(part) = next {
+                let copied = part.as_ref().ok().cloned();
                 if sender.send(part).await.is_err() {
                     break;
+                }
+                if let (Some(copy), Some(part)) = (&mut copy, copied) {
+                    copy.part(part).await;
                 }
                 next = parts.recv().await;
             }
@@ -63,7 +70,9 @@ pub(crate) async fn upload<T: Send + 'static>(
             _ => {}
         }
         let (encoded, file) = encoded?;
-        return Ok((encoded, file.map(|file| file_proto(name, &file))));
+        let proto = file.map(|file| file_proto(name, &file));
+        finish(copy, proto.as_ref()).await;
+        return Ok((encoded, proto));
     }
     let (encoded, file) = encoding.await??;
     let Some(file) = file else { return Ok((encoded, None)) };
@@ -72,8 +81,20 @@ pub(crate) async fn upload<T: Send + 'static>(
         return Ok((encoded, Some(proto)));
     }
     let proto = file_proto(name, &file);
-    storage.put_once(name, file.rest.into()).await?;
+    let content = Bytes::from(file.rest);
+    storage.put_once(name, content.clone()).await?;
+    let mut copy = copies.map(LocalCopies::begin);
+    if let Some(copy) = &mut copy {
+        copy.part(content).await;
+    }
+    finish(copy, Some(&proto)).await;
     Ok((encoded, Some(proto)))
+}
+
+async fn finish(copy: Option<Copying>, file: Option<&FileProto>) {
+    if let (Some(copy), Some(file)) = (copy, file) {
+        copy.finish(file).await;
+    }
 }
 
 fn file_proto(name: &str, file: &Finished) -> FileProto {

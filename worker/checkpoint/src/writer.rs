@@ -22,6 +22,7 @@ use crate::handle::CheckpointHandle;
 use crate::history;
 use crate::job::JobStore;
 use crate::kept::{Asked, Kept, Next, Referred};
+use crate::local_copy::LocalCopies;
 use crate::manifest::{self, FileProto, ManifestProto, UnionValueProto};
 use crate::paths;
 use crate::record::{CheckpointRef, Record};
@@ -76,16 +77,29 @@ enum End {
 struct Written {
     last_tried: CheckpointId,
     kept: Kept,
-    /// The checkpoint whose record is being appended, the next state of `kept`, and what the manifest names.
-    pending: Option<(CheckpointRef, Next, Contents)>,
+    pending: Option<Pending>,
+}
+
+/// The checkpoint whose record is being appended.
+#[derive(Debug)]
+struct Pending {
+    completed: CheckpointRef,
+    /// The next state of `kept`.
+    next: Next,
+    /// What the manifest names.
+    contents: Contents,
+    files: Vec<FileProto>,
 }
 
 impl Written {
     /// Makes the pending checkpoint the latest one, because its record was appended.
-    fn pending_counts(&mut self, notes: &mut Notes) {
-        if let Some((completed, next, contents)) = self.pending.take() {
+    fn pending_counts(&mut self, notes: &mut Notes, copies: Option<&LocalCopies>) {
+        if let Some(Pending { completed, next, contents, files }) = self.pending.take() {
             self.kept.completed(next);
             notes.completed.push((completed.checkpoint, contents));
+            if let Some(copies) = copies {
+                copies.keep(&files);
+            }
         }
     }
 }
@@ -154,7 +168,9 @@ impl Writer {
         let folder = paths::checkpoint_folder(checkpoint, inner.attempt);
         let manifest = format!("{folder}/{}", paths::MANIFEST);
         inner.notes().written.extend([name.clone(), manifest.clone()]);
-        let (encoded, file) = store_run(storage, &name, &identity, snapshots, earlier, inline_bytes).await?;
+        let (encoded, file) =
+            store_run((storage, inner.store.local_copies()), &name, &identity, snapshots, earlier, inline_bytes)
+                .await?;
         if file.as_ref().is_none_or(|file| file.name.is_empty()) {
             inner.notes().written.remove(&name);
         }
@@ -177,10 +193,10 @@ impl Writer {
         let history = inner.head.lock().await.history;
         let completed =
             CheckpointRef { checkpoint, attempt: inner.attempt, manifest_crc, bytes, history, is_skipped: false };
-        written.pending = Some((completed, next, contents));
+        written.pending = Some(Pending { completed, next, contents, files: proto.files });
         inner.append(|record| record.with_checkpoint(completed, inner.retain)).await?;
         crash_point("checkpoint.after-control-record");
-        written.pending_counts(&mut inner.notes());
+        written.pending_counts(&mut inner.notes(), inner.store.local_copies());
         Ok(inner.store.completed(&completed))
     }
 
@@ -193,12 +209,12 @@ impl Writer {
     pub async fn resolve(&self, checkpoint: CheckpointId) -> Result<CompletedCheckpoint> {
         let inner = &*self.inner;
         let mut written = inner.written.lock().await;
-        let pending = written.pending.as_ref().map(|(pending, ..)| *pending);
+        let pending = written.pending.as_ref().map(|pending| pending.completed);
         let Some(completed) = pending.filter(|pending| pending.checkpoint == checkpoint) else {
             return Err(Error::InvalidCheckpoint { checkpoint, reason: "its record is not being appended".to_owned() });
         };
         inner.append_again().await?;
-        written.pending_counts(&mut inner.notes());
+        written.pending_counts(&mut inner.notes(), inner.store.local_copies());
         Ok(inner.store.completed(&completed))
     }
 
@@ -238,7 +254,8 @@ impl Writer {
         crash_point("savepoint.noted");
         let union_values = union_values(&contents.snapshots);
         let snapshots = Arc::clone(&contents.snapshots);
-        let (encoded, file) = store_run(&storage, "state.run", &identity, snapshots, BTreeMap::new(), 0).await?;
+        let (encoded, file) =
+            store_run((&storage, None), "state.run", &identity, snapshots, BTreeMap::new(), 0).await?;
         let asked = Asked { checkpoint, since: None, part: contents.part };
         let Referred { files, tables, .. } = Kept::default().refer(asked, encoded, file, &inner.store)?;
         let mut proto = manifest_proto(inner, &identity, manifest::SAVEPOINT);
@@ -449,10 +466,10 @@ fn union_values(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Vec<UnionVa
     snapshots.iter().flat_map(of_snapshot).collect()
 }
 
-/// Encodes and uploads the snapshots of subtasks. A file smaller than `inline_bytes` is returned instead, as part of
-/// the manifest.
+/// Encodes and uploads the snapshots of subtasks, with a copy if there is a place for it. A file smaller than
+/// `inline_bytes` is returned instead, as part of the manifest.
 async fn store_run(
-    storage: &Storage,
+    (storage, copies): (&Storage, Option<&LocalCopies>),
     name: &str,
     identity: &RunIdentity,
     snapshots: Arc<Snapshots>,
@@ -464,5 +481,5 @@ async fn store_run(
         let Encoded { tables, file } = encode::encode(&snapshots, &identity, &earlier, PART_BYTES, emit)?;
         Ok((tables, file))
     };
-    upload::upload(storage, name, inline_bytes, encode).await
+    upload::upload(storage, name, inline_bytes, copies, encode).await
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eddyline_connectors::print::screen;
+use eddyline_crds::quantity;
 use eddyline_operators::PIECE_ROWS;
 use eddyline_plan::Planned;
 use eddyline_stream::OperatorUid;
@@ -17,7 +18,7 @@ use tracing::info;
 
 use super::progress::{self, Progress};
 use super::{EXIT_INVALID_JOB, LAST_ANSWERS_WAIT, LogFormat, start_logging};
-use crate::coordinator::job::{self, Config, Outcome, Restore, View};
+use crate::coordinator::job::{self, Config, LocalDirectory, Outcome, Restore, View};
 use crate::coordinator::request::{Request, SavepointOrder};
 use crate::job_file::JobFile;
 use crate::runtime::connectors::{BuiltIn, Connectors};
@@ -40,6 +41,12 @@ pub struct Arguments {
     /// crash.
     #[arg(long)]
     checkpoint_dir: Option<String>,
+    /// A folder on a local disk for copies of the latest checkpoint. A restart reads its state from there if it can.
+    #[arg(long)]
+    local_directory: Option<PathBuf>,
+    /// The most bytes that the job may have in the local directory, such as 5Gi [default: no limit].
+    #[arg(long, value_parser = bytes, requires = "local_directory")]
+    local_directory_size: Option<u64>,
     /// The time between two checkpoints, such as 10s [default: from the file, or 10s].
     #[arg(long, value_parser = duration)]
     checkpoint_interval: Option<Duration>,
@@ -69,6 +76,10 @@ pub struct Arguments {
 
 fn duration(text: &str) -> Result<Duration, String> {
     eddyline_connectors::table::parse_duration(text)
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    quantity::bytes(text).ok_or_else(|| "expected a size such as 512Mi or 5Gi".to_owned())
 }
 
 fn restore(text: &str) -> Result<Restore, String> {
@@ -214,6 +225,10 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Co
         rows_per_piece: PIECE_ROWS,
         checkpoint_dir,
         storage_options,
+        local_directory: arguments
+            .local_directory
+            .clone()
+            .map(|path| LocalDirectory { path, bytes_max: arguments.local_directory_size.unwrap_or(u64::MAX) }),
         checkpoint_interval: Some(interval.unwrap_or(CHECKPOINT_INTERVAL)),
         first_checkpoint_after: Duration::MAX,
         start: None,
@@ -234,6 +249,9 @@ fn resume_command(arguments: &Arguments, savepoint: &str) -> String {
     let mut command = format!("eddyline run {} --restore {savepoint}", arguments.file.display());
     if let Some(dir) = &arguments.checkpoint_dir {
         command.push_str(&format!(" --checkpoint-dir {dir}"));
+    }
+    if let Some(directory) = &arguments.local_directory {
+        command.push_str(&format!(" --local-directory {}", directory.display()));
     }
     if let Some(parallelism) = arguments.parallelism {
         command.push_str(&format!(" --parallelism {parallelism}"));

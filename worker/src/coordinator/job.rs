@@ -1,13 +1,14 @@
 //! Runs a job: one attempt after the other, until one succeeds or another one would not help.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use eddyline_api::Phase;
-use eddyline_api::status::Rescale;
+use eddyline_api::status::{self, Rescale};
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointHandle, JobIdentity, JobOperator, JobStore, Storage};
+use eddyline_checkpoint::{BytesRead, CheckpointHandle, JobIdentity, JobOperator, JobStore, LocalCopies, Storage};
 use eddyline_job_graph::JobGraph;
 use eddyline_stream::{Assignment, CheckpointId, OperatorUid, key_hash};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -48,6 +49,8 @@ pub struct Config {
     pub checkpoint_interval: Option<Duration>,
     /// When an attempt takes its first checkpoint, see [`rounds::Config::first_after`].
     pub first_checkpoint_after: Duration,
+    /// Where run files of the latest checkpoint are copied to, for faster restores. Not used without `checkpoint_dir`.
+    pub local_directory: Option<LocalDirectory>,
     /// The start token, for [`JobStore::with_start`]. Without it each process is a start of its own.
     pub start: Option<String>,
     /// What to start from.
@@ -58,6 +61,15 @@ pub struct Config {
     pub allow_non_restored: BTreeSet<OperatorUid>,
     /// How often and when the job restarts after a failure.
     pub restart: RestartStrategy,
+}
+
+/// A folder on a disk of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalDirectory {
+    /// The folder. Several jobs may use the same.
+    pub path: PathBuf,
+    /// The most bytes that the job may have there.
+    pub bytes_max: u64,
 }
 
 /// What the first attempt starts from.
@@ -172,6 +184,10 @@ pub async fn run(
     };
     let operators = build::job_operators(graph)?;
     let mut store = JobStore::open(storage, &config.name).with_operators(operators.clone(), &graph.fingerprint());
+    if let Some(copies) = local_copies(config, &store).await {
+        view.status.copies_to(copies.clone());
+        store = store.with_local_copies(copies);
+    }
     if let Some(token) = &config.start {
         store = store.with_start(token);
     }
@@ -215,6 +231,14 @@ pub async fn run(
             }
         }
     }
+}
+
+/// The copies of run files that the job has on a local disk, if there is a place for them.
+async fn local_copies(config: &Config, store: &JobStore) -> Option<LocalCopies> {
+    let LocalDirectory { path, bytes_max } =
+        config.local_directory.clone().filter(|_| config.checkpoint_dir.is_some())?;
+    let (job, uri) = (store.job().to_owned(), store.uri());
+    tokio::task::spawn_blocking(move || LocalCopies::open(&path, bytes_max, &job, &uri)).await.ok()
 }
 
 /// Runs the attempts of a job.
@@ -325,6 +349,7 @@ impl Runner<'_> {
         let last = started.last_checkpoint.max(handle.as_ref().map(CheckpointHandle::id)).unwrap_or(CheckpointId::NONE);
         let assignment = assignment(handle.as_ref(), graph, self.parallelism);
         let held = rescaling.as_mut().and_then(|rescaling| rescaling.held.take());
+        let restoring = Instant::now();
         let restored =
             recovery::restore(graph, operators, config, handle.as_ref(), held, (&assignment, started.attempt)).await?;
         view.status.restored(handle.as_ref().map(|handle| handle.uri().to_owned()));
@@ -345,6 +370,9 @@ impl Runner<'_> {
             events: events_sender,
         };
         let mut deployment = deploy(JobGraph::clone(graph), context, restored).await?;
+        if let Some(handle) = &handle {
+            view.status.state_restored(restore_status(handle, restoring));
+        }
         *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
 
         // Recovery first commits what was complete. Sources get no splits until this is done.
@@ -402,6 +430,20 @@ fn waits_reported_to(status: &Arc<Status>) -> Arc<dyn Fn(&eddyline_connectors::E
 async fn deploy(graph: JobGraph, context: Context, restored: Restored) -> Result<Deployment, Error> {
     let built = tokio::task::spawn_blocking(move || build::deploy(&graph, &context, restored));
     Ok(built.await.map_err(|_| attempt::Error::Lost)??)
+}
+
+/// What a restore that began then has read, now that it is done.
+fn restore_status(handle: &CheckpointHandle, began: Instant) -> status::Restore {
+    let BytesRead { from_copies, from_storage } = handle.bytes_read();
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    info!(from_copies, from_storage, duration_ms, "operators have their state");
+    status::Restore {
+        from: handle.uri().to_owned(),
+        bytes_from_local_copies: from_copies,
+        bytes_from_storage: from_storage,
+        duration_ms,
+        at_ms: now_ms(),
+    }
 }
 
 /// A change of parallelism that the attempt completes as soon as it runs.

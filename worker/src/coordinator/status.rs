@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use eddyline_api::Phase;
 use eddyline_api::savepoint::{Savepoint, SavepointState};
-use eddyline_api::status::{CheckpointStatus, Failure, FailureCause, Rescale};
-use eddyline_checkpoint::CompletedCheckpoint;
+use eddyline_api::status::{CheckpointStatus, Failure, FailureCause, Rescale, Restore};
+use eddyline_checkpoint::{CompletedCheckpoint, LocalCopies};
 
 /// The number of checkpoints and of savepoints that are remembered.
 const REMEMBERED: usize = 32;
@@ -52,6 +52,10 @@ pub struct State {
     pub consecutive_failures: u32,
     /// Why the last one was abandoned.
     pub checkpoint_error: Option<String>,
+    /// The last time that this process restored state.
+    pub last_restore: Option<Restore>,
+    /// The copies of run files on a local disk, if there is a place for them.
+    pub local_copies: Option<LocalCopies>,
     /// The last change of parallelism.
     pub last_rescale: Option<Rescale>,
     /// The last failed attempt.
@@ -79,6 +83,8 @@ impl Default for State {
             checkpoints_failed: 0,
             consecutive_failures: 0,
             checkpoint_error: None,
+            last_restore: None,
+            local_copies: None,
             last_rescale: None,
             last_failure: None,
             savepoints: VecDeque::new(),
@@ -170,9 +176,19 @@ impl Status {
         }
     }
 
+    /// Run files are copied to a local disk.
+    pub fn copies_to(&self, copies: LocalCopies) {
+        self.state().local_copies = Some(copies);
+    }
+
     /// Records what the attempt restores.
     pub fn restored(&self, from: Option<String>) {
         self.state().restored_from = from;
+    }
+
+    /// The operators of the attempt have their state.
+    pub fn state_restored(&self, restore: Restore) {
+        self.state().last_restore = Some(restore);
     }
 
     /// The running attempt has failed.

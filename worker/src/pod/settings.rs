@@ -20,6 +20,8 @@ pub struct Mounts {
     pub secrets: PathBuf,
     /// Credentials of the checkpoint storage. The folder need not exist.
     pub storage: PathBuf,
+    /// Where the worker may write.
+    pub data: PathBuf,
 }
 
 /// The content of the files.
@@ -31,6 +33,8 @@ pub struct Settings {
     pub script: Script,
     /// Options of the checkpoint storage.
     pub storage_options: BTreeMap<String, String>,
+    /// Where the worker may write.
+    pub data_folder: PathBuf,
 }
 
 /// Why the files cannot be used.
@@ -72,7 +76,12 @@ impl Settings {
         if let Some(endpoint) = &config.checkpoint.endpoint {
             storage_options.insert("s3.endpoint".to_owned(), endpoint.clone());
         }
-        Ok(Self { script: Script { name: mounts::SQL_FILE.to_owned(), text }, config, storage_options })
+        Ok(Self {
+            script: Script { name: mounts::SQL_FILE.to_owned(), text },
+            config,
+            storage_options,
+            data_folder: mounts.data.clone(),
+        })
     }
 }
 

@@ -18,13 +18,15 @@ use tracing::{error, info};
 use super::progress::Sampler;
 use super::secrets::WithSecrets;
 use super::settings::Settings;
-use crate::coordinator::job::{self, Config, RestartStrategy, Restore, View};
+use crate::coordinator::job::{self, Config, LocalDirectory, RestartStrategy, Restore, View};
 use crate::coordinator::request::{Request, SavepointOrder};
 use crate::coordinator::status::now_ms;
 use crate::job_file;
 use crate::runtime::connectors::{BuiltIn, Connectors};
 use crate::runtime::metrics::Role;
 
+/// The share of its volume that copies of a checkpoint may have. File systems need some of it themselves.
+const COPIES_OF_VOLUME: (u64, u64) = (9, 10);
 /// How soon an attempt takes its first checkpoint.
 const FIRST_CHECKPOINT_AFTER: Duration = Duration::from_secs(1);
 
@@ -109,6 +111,7 @@ impl Supervisor {
             checkpoint_failures: state.consecutive_failures,
             checkpoint_error: state.checkpoint_error,
             progress: self.sampler.progress(&self.view),
+            last_restore: state.last_restore,
             last_rescale: state.last_rescale,
             last_failure: state.last_failure,
             stopped_with: state.stopped_with,
@@ -302,6 +305,10 @@ fn job_config(settings: &Settings, planned: &Planned) -> Config {
         // A job is Ready with its first checkpoint.
         first_checkpoint_after: FIRST_CHECKPOINT_AFTER,
         start: Some(config.start.token.clone()),
+        local_directory: config.local_storage.as_ref().map(|volume| LocalDirectory {
+            path: settings.data_folder.clone(),
+            bytes_max: volume.bytes / COPIES_OF_VOLUME.1 * COPIES_OF_VOLUME.0,
+        }),
         restore,
         restore_first: None,
         allow_non_restored: config.start.allow_non_restored_state.iter().map(OperatorUid::new).collect(),

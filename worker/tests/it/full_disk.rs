@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::local_copies;
 use crate::running::{Running, assert_gapless, numbers_in, pause};
 
 const ROWS: u64 = 60_000;
@@ -181,4 +182,30 @@ fn a_job_whose_checkpoint_disk_is_full_says_so_and_publishes_nothing_until_there
     assert_eq!(hidden_files(&out), Vec::<String>::new());
     assert_eq!(hidden_files(&disk.seen(&checkpoints)), Vec::<String>::new(), "unfinished files are removed");
     pause();
+}
+
+#[test]
+fn a_full_disk_for_copies_of_checkpoints_costs_the_copies_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let disk = SmallDisk::at(&folder.path().join("disk"));
+    let (out, checkpoints) = (folder.path().join("out"), folder.path().join("checkpoints"));
+    let (job_file, log) = (folder.path().join("job.sql"), folder.path().join("log"));
+    // Its state is larger than the disk.
+    std::fs::write(&job_file, local_copies::job(&out)).expect("a file");
+    let local = folder.path().join("disk").display().to_string();
+    let warnings = |log: &str| log.lines().filter(|line| line.contains("checkpoints have no local copy")).count();
+    for parallelism in ["1", "2"] {
+        let more = ["--local-directory", &local, "--parallelism", parallelism];
+        let mut running = Running::start_with(disk.eddyline(), &job_file, &checkpoints, &log, &more);
+        running.until("the disk is full", |log| warnings(log) >= 1);
+        disk.fill();
+        running.kill();
+        disk.make_room();
+    }
+    let more = ["--local-directory", &local];
+    let mut running = Running::start_with(disk.eddyline(), &job_file, &checkpoints, &log, &more);
+    assert!(running.ended().success(), "{}", running.log());
+    let lines = running.log();
+    assert!(warnings(&lines) >= 1 && !lines.contains("checkpoint abandoned"), "{lines}");
+    assert_eq!(assert_gapless(&numbers_in(&out)), local_copies::ROWS);
 }

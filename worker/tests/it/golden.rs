@@ -16,7 +16,7 @@ use eddyline_job_graph::{JobGraph, NodeKind};
 use eddyline_operators::PIECE_ROWS;
 use eddyline_plan::{PlanOptions, Script, plan};
 use eddyline_stream::{Batch, RowKind, Watermark};
-use eddyline_worker::coordinator::job::{self, Config, Outcome, RestartStrategy, Restore, View};
+use eddyline_worker::coordinator::job::{self, Config, LocalDirectory, Outcome, RestartStrategy, Restore, View};
 use eddyline_worker::coordinator::request::{Request, SavepointOrder};
 use eddyline_worker::runtime::connectors::Connectors;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -102,6 +102,8 @@ pub struct Run<'a> {
     pub checkpoint_interval: Option<Duration>,
     /// The folder of checkpoints.
     pub checkpoint_dir: Option<&'a Path>,
+    /// With copies of their run files in this folder.
+    pub local_directory: Option<&'a Path>,
     /// The state to restore.
     pub restore: Restore,
 }
@@ -114,6 +116,7 @@ impl Default for Run<'_> {
             rows_per_piece: PIECE_ROWS,
             checkpoint_interval: None,
             checkpoint_dir: None,
+            local_directory: None,
             restore: Restore::None,
         }
     }
@@ -129,6 +132,9 @@ impl Run<'_> {
             rows_per_piece: self.rows_per_piece,
             checkpoint_dir: self.checkpoint_dir.map(|path| path.display().to_string()),
             storage_options: BTreeMap::new(),
+            local_directory: self
+                .local_directory
+                .map(|path| LocalDirectory { path: path.to_owned(), bytes_max: u64::MAX }),
             checkpoint_interval: self.checkpoint_interval,
             first_checkpoint_after: Duration::MAX,
             start: None,

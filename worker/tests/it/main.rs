@@ -16,6 +16,7 @@ mod idle_partitions;
 mod idle_splits;
 mod kafka_metadata;
 mod large_epoch;
+mod local_copies;
 mod many_pieces;
 mod memory_tables;
 mod numbers;

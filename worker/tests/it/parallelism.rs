@@ -36,15 +36,19 @@ pub fn run(
     parallelism: u16,
     until: impl for<'v> FnOnce(&'v View, UnboundedSender<Request>) -> Pin<Box<dyn Future<Output = ()> + 'v>>,
 ) -> Option<Outcome> {
-    let config = Run {
-        parallelism,
-        rows_per_read: 64,
-        checkpoint_interval: Some(Duration::from_millis(5)),
-        checkpoint_dir: Some(checkpoints),
-        restore: Restore::Latest,
-        ..Run::default()
-    }
-    .config("job");
+    let run = Run { parallelism, checkpoint_dir: Some(checkpoints), ..Run::default() };
+    run_as(graph, run, until)
+}
+
+/// As [`run`], with checkpoints all the time and small batches.
+pub fn run_as(
+    graph: &JobGraph,
+    run: Run<'_>,
+    until: impl for<'v> FnOnce(&'v View, UnboundedSender<Request>) -> Pin<Box<dyn Future<Output = ()> + 'v>>,
+) -> Option<Outcome> {
+    let config =
+        Run { rows_per_read: 64, checkpoint_interval: Some(Duration::from_millis(5)), restore: Restore::Latest, ..run }
+            .config("job");
     let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);
     let view = View::default();
     let runtime =
@@ -60,7 +64,7 @@ pub fn run(
 }
 
 /// Waits until a condition holds. The caller has a deadline.
-async fn until(mut condition: impl FnMut() -> bool) {
+pub async fn until(mut condition: impl FnMut() -> bool) {
     let mut turns = tokio::time::interval(Duration::from_millis(1));
     while !condition() {
         turns.tick().await;

@@ -69,7 +69,7 @@ struct Pod {
 impl Pod {
     fn new() -> Self {
         let pod = Self { folder: tempfile::tempdir().expect("a temporary folder"), authority: Authority::new() };
-        for name in ["config", "secrets", "storage", "identity"] {
+        for name in ["config", "secrets", "storage", "identity", "data"] {
             std::fs::create_dir(pod.path(name)).expect("a folder");
         }
         pod.write(
@@ -117,6 +117,7 @@ impl Pod {
                 backoff_initial_ms: 10,
                 backoff_max_ms: 1_000,
             },
+            local_storage: Some(config::LocalStorage { bytes: 1 << 30 }),
         };
         let text = serde_json::to_string_pretty(&config).expect("plain data");
         self.write(&format!("config/{}", mounts::CONFIG_FILE), &text);
@@ -125,7 +126,7 @@ impl Pod {
         let process = Command::new(env!("CARGO_BIN_EXE_eddyline"))
             .arg("worker")
             .args(
-                ["config", "secrets", "storage", "identity"]
+                ["config", "secrets", "storage", "identity", "data"]
                     .iter()
                     .flat_map(|name| [format!("--{name}-dir"), self.path(name).display().to_string()]),
             )
@@ -288,6 +289,53 @@ impl Client {
         };
         self.until(worker, "running with a checkpoint", has_checkpoint).await
     }
+}
+
+/// The value of a metric without labels.
+async fn metric(worker: &Worker, name: &str) -> Option<f64> {
+    let answer = reqwest::get(format!("http://127.0.0.1:{}/metrics", worker.health)).await.expect("an answer");
+    let text = answer.text().await.expect("a text");
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[tokio::test]
+async fn a_container_that_restarts_reads_its_state_from_the_volume_of_its_pod() {
+    let pod = Pod::new();
+    pod.write(
+        &format!("config/{}", mounts::SQL_FILE),
+        &format!(
+            "CREATE TABLE numbers (n BIGINT, ts AS TO_TIMESTAMP_LTZ(n, 3), WATERMARK FOR ts AS ts) WITH (
+  'connector' = 'datagen', 'rows-per-second' = '10000',
+  'fields.n.kind' = 'sequence', 'fields.n.start' = '1', 'fields.n.end' = '80000000');
+CREATE TABLE results (n BIGINT) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = 'csv');
+INSERT INTO results SELECT n FROM TABLE(TUMBLE(TABLE numbers, DESCRIPTOR(ts), INTERVAL '1' DAY))
+  GROUP BY n, window_start, window_end;",
+            pod.path("out").display()
+        ),
+    );
+    let client = pod.client();
+    let worker = pod.start("a", StartFrom::Latest);
+    let deadline = Instant::now() + PATIENCE;
+    while !metric(&worker, "eddyline_local_copy_bytes").await.is_some_and(|bytes| bytes > 0.0) {
+        assert!(Instant::now() < deadline, "no copies; the log: {}", pod.log());
+    }
+    let status = client.until_running(&worker).await;
+    assert_eq!((status.last_restore, metric(&worker, "eddyline_restore_local_bytes").await), (None, None));
+    drop(worker);
+
+    let worker = pod.start("a", StartFrom::Latest);
+    let restore = client.until_running(&worker).await.last_restore.expect("a restore");
+    assert!(restore.bytes_from_local_copies > 0 && restore.bytes_from_storage == 0, "{restore:?}");
+    let bytes = restore.bytes_from_local_copies as f64;
+    assert_eq!(metric(&worker, "eddyline_restore_local_bytes").await, Some(bytes));
+    assert_eq!(metric(&worker, "eddyline_local_copy_failures").await, Some(0.0));
+    drop(worker);
+
+    // A new pod has a new volume.
+    std::fs::remove_dir_all(pod.path("data")).expect("a folder");
+    let worker = pod.start("a", StartFrom::Latest);
+    let restore = client.until_running(&worker).await.last_restore.expect("a restore");
+    assert!(restore.bytes_from_local_copies == 0 && restore.bytes_from_storage > 0, "{restore:?}");
 }
 
 fn stop_with(name: &str) -> StopRequest {

@@ -1,4 +1,7 @@
 //! Reads run files: the footer first, then blocks by coalesced ranges.
+//!
+//! Where a run file has a copy on a local disk, each read is tried there first. A copy whose content differs from what the
+//! manifest and the footer say is not read again.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,11 +10,13 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use eddyline_stream::{CheckpointId, KeyGroup, MaxParallelism};
 use futures::{StreamExt, TryStreamExt};
-use tokio::sync::Semaphore;
 
 use super::{BlockEntry, Footer, LZ4, MAGIC, TRAILER};
 use crate::block;
 use crate::error::{Error, Result};
+use crate::handle::Reads;
+use crate::local_copy::{Copy, LocalCopies};
+use crate::manifest::FileProto;
 use crate::storage::{self, Storage};
 
 /// The size of the first read, in bytes, from the end of a file. It reads smaller files completely.
@@ -34,7 +39,16 @@ pub(crate) struct RunFile {
 #[derive(Debug)]
 enum Source {
     Whole(Bytes),
-    Object { storage: Storage, name: String, checkpoint: CheckpointId },
+    Object { stored: Stored, copy: Option<Arc<Copy>> },
+}
+
+/// A run file in storage.
+#[derive(Debug)]
+struct Stored {
+    storage: Storage,
+    name: String,
+    /// Which refers to it.
+    checkpoint: CheckpointId,
 }
 
 /// The rows of a block.
@@ -56,36 +70,39 @@ impl RunFile {
         Ok(Self { object: object.to_owned(), footer, source: Source::Whole(bytes) })
     }
 
-    /// Opens a run file in storage. The manifest has its size and its footer checksum.
+    /// Opens a run file that a manifest lists, or its local copy. The manifest has its size and its footer checksum.
     pub(crate) async fn open(
         storage: &Storage,
-        name: &str,
+        copies: Option<&LocalCopies>,
+        listed: &FileProto,
         checkpoint: CheckpointId,
-        bytes: u64,
-        footer_crc: u32,
+        reads: &Reads,
     ) -> Result<Self> {
-        let object = storage.name_of(name);
-        let file = if bytes <= FIRST_READ_BYTES {
-            let content = read(storage, name, checkpoint, 0..bytes).await?;
+        let stored = Stored { storage: storage.clone(), name: listed.name.clone(), checkpoint };
+        if let Some(copies) = copies
+            && let Some((copy, footer, bytes)) = open_copy(copies, listed).await?
+        {
+            reads.add(true, bytes);
+            let object = stored.object();
+            return Ok(Self { object, footer, source: Source::Object { stored, copy: Some(Arc::new(copy)) } });
+        }
+        let object = stored.object();
+        let (bytes, footer_crc) = (listed.bytes, listed.footer_crc32c);
+        if bytes <= FIRST_READ_BYTES {
+            let content = stored.read(0..bytes).await?;
+            reads.add(false, bytes);
             let file = Self::from_bytes(&object, content.clone())?;
             check_footer_crc(&object, &content, footer_crc)?;
-            file
-        } else {
-            let tail_start = bytes - FIRST_READ_BYTES;
-            let mut tail = read(storage, name, checkpoint, tail_start..bytes).await?;
-            if let (None, _, footer_bytes) = locate_footer(&object, &tail, bytes)? {
-                let start = bytes - TRAILER as u64 - footer_bytes;
-                tail = read(storage, name, checkpoint, start..bytes).await?;
-            }
-            check_footer_crc(&object, &tail, footer_crc)?;
-            let (Some(start), footer, _) = locate_footer(&object, &tail, bytes)? else {
-                return Err(Error::corrupt(object, "trailer", "it changed between two reads"));
-            };
-            let footer = Arc::new(Footer::decode(&object, footer, start)?);
-            let source = Source::Object { storage: storage.clone(), name: name.to_owned(), checkpoint };
-            Self { object, footer, source }
-        };
-        Ok(file)
+            return Ok(file);
+        }
+        let mut tail = stored.read(bytes - FIRST_READ_BYTES..bytes).await?;
+        if let (None, _, footer_bytes) = locate_footer(&object, &tail, bytes)? {
+            let start = bytes - TRAILER as u64 - footer_bytes;
+            tail = stored.read(start..bytes).await?;
+        }
+        reads.add(false, tail.len() as u64);
+        let footer = Arc::new(footer_of(&object, &tail, bytes, footer_crc)?);
+        Ok(Self { object, footer, source: Source::Object { stored, copy: None } })
     }
 
     pub(crate) fn footer(&self) -> &Footer {
@@ -106,40 +123,45 @@ impl RunFile {
     }
 
     /// Reads blocks that are given in the order of the index, and the small gaps between them. Each request holds a
-    /// permit of `turns` from its start until its blocks are decoded. This bounds the memory of blocks that are read
+    /// permit of `reads` from its start until its blocks are decoded. This bounds the memory of blocks that are read
     /// and not decoded.
-    pub(crate) async fn read_blocks(&self, entries: Vec<BlockEntry>, turns: &Semaphore) -> Result<Vec<BlockRows>> {
+    pub(crate) async fn read_blocks(&self, entries: Vec<BlockEntry>, reads: &Reads) -> Result<Vec<BlockRows>> {
         let requests = coalesce(&entries);
-        let reads = requests.into_iter().map(|(range, members)| async move {
-            let _turn = turns.acquire().await.expect("nobody closes it");
-            let (content, start) = self.fetch(range).await?;
-            let decoder = Decoder { object: self.object.clone(), footer: Arc::clone(&self.footer), verify: true };
-            tokio::task::spawn_blocking(move || decoder.decode_all(&content, start, &members)).await?
+        let requests = requests.into_iter().map(|(range, members)| async move {
+            let _turn = reads.turns.acquire().await.expect("nobody closes it");
+            self.request(range, members, reads).await
         });
         // Collected, because the compiler cannot infer a lifetime for closures that are held over an await.
-        let reads: Vec<_> = reads.collect();
-        let decoded: Vec<Vec<BlockRows>> = futures::stream::iter(reads).buffered(REQUESTS).try_collect().await?;
+        let requests: Vec<_> = requests.collect();
+        let decoded: Vec<Vec<BlockRows>> = futures::stream::iter(requests).buffered(REQUESTS).try_collect().await?;
         Ok(decoded.into_iter().flatten().collect())
     }
 
-    /// Reads a range of blocks. Returns the bytes and the offset of the first one in the file.
-    async fn fetch(&self, range: Range<u64>) -> Result<(Bytes, u64)> {
-        match &self.source {
+    /// Reads and decodes the blocks in a range.
+    async fn request(&self, range: Range<u64>, members: Vec<BlockEntry>, reads: &Reads) -> Result<Vec<BlockRows>> {
+        let decoder = Decoder { object: self.object.clone(), footer: Arc::clone(&self.footer), verify: true };
+        let (stored, copy) = match &self.source {
             Source::Whole(bytes) => {
-                let slice = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-                let (start, end) = slice.expect("the index lies within the bytes at hand");
-                Ok((bytes.slice(start..end), range.start))
+                let bytes = bytes.clone();
+                return tokio::task::spawn_blocking(move || decoder.decode_all(&bytes, 0, &members)).await?;
             }
-            Source::Object { storage, name, checkpoint } => {
-                // The range that holds the first block also reads the magic before it.
-                let start = if range.start == MAGIC.len() as u64 { 0 } else { range.start };
-                let content = read(storage, name, *checkpoint, start..range.end).await?;
-                if start == 0 {
-                    check_magic(&self.object, &content)?;
-                }
-                Ok((content, start))
+            Source::Object { stored, copy } => (stored, copy),
+        };
+        // The range that holds the first block also reads the magic before it.
+        let start = if range.start == MAGIC.len() as u64 { 0 } else { range.start };
+        let (range, bytes) = (start..range.end, range.end - start);
+        if let Some(copy) = copy.as_ref().filter(|copy| copy.is_whole()) {
+            let (copy, range) = (Arc::clone(copy), range.clone());
+            let (decoder, members) = (Decoder { object: copy.object(), ..decoder.clone() }, members.clone());
+            let decoded = tokio::task::spawn_blocking(move || decoder.decode_copy(&copy, range, &members)).await?;
+            if let Some(decoded) = decoded {
+                reads.add(true, bytes);
+                return Ok(decoded);
             }
         }
+        let content = stored.read(range).await?;
+        reads.add(false, bytes);
+        tokio::task::spawn_blocking(move || decoder.decode_range(&content, start, &members)).await?
     }
 
     /// Reads all blocks of a file in memory, on this thread.
@@ -150,6 +172,7 @@ impl RunFile {
     }
 }
 
+#[derive(Clone)]
 struct Decoder {
     object: String,
     footer: Arc<Footer>,
@@ -157,26 +180,50 @@ struct Decoder {
 }
 
 impl Decoder {
+    /// Reads and decodes blocks of a copy; `None` if it is damaged.
+    fn decode_copy(&self, copy: &Copy, range: Range<u64>, entries: &[BlockEntry]) -> Option<Vec<BlockRows>> {
+        let start = range.start;
+        let decoded = match copy.read(range) {
+            Ok(content) => self.decode_range(&content, start, entries).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        decoded.map_err(|reason| copy.found_damaged(&reason)).ok()
+    }
+
+    /// Decodes blocks from a part of a file that has been read from byte `start`.
+    fn decode_range(&self, content: &Bytes, start: u64, entries: &[BlockEntry]) -> Result<Vec<BlockRows>> {
+        if start == 0 {
+            check_magic(&self.object, content)?;
+        }
+        self.decode_all(content, start, entries)
+    }
+
     /// Decodes blocks from a part of the file that begins at byte `start`.
     fn decode_all(&self, content: &Bytes, start: u64, entries: &[BlockEntry]) -> Result<Vec<BlockRows>> {
+        let mut unpacked = Vec::new();
         let decode = |entry: &BlockEntry| {
             let from = usize::try_from(entry.offset - start).expect("within bytes at hand");
             let stored = &content[from..from + entry.stored_bytes as usize];
-            self.decode(*entry, stored).map_err(|reason| self.corrupt(entry, reason))
+            self.decode(*entry, stored, &mut unpacked).map_err(|reason| self.corrupt(entry, reason))
         };
         entries.iter().map(decode).collect()
     }
 
-    fn decode(&self, entry: BlockEntry, stored: &[u8]) -> std::result::Result<BlockRows, String> {
+    /// Decodes a block. `unpacked` is memory for it that is used again for the next.
+    fn decode(
+        &self,
+        entry: BlockEntry,
+        stored: &[u8],
+        unpacked: &mut Vec<u8>,
+    ) -> std::result::Result<BlockRows, String> {
         if self.verify && crc32c::crc32c(stored) != entry.crc {
             return Err("its checksum does not match".to_owned());
         }
-        let unpacked;
         let raw = if entry.compression == LZ4 {
-            unpacked =
-                lz4_flex::block::decompress(stored, entry.raw_bytes as usize).map_err(|error| error.to_string())?;
-            if unpacked.len() != entry.raw_bytes as usize {
-                return Err(format!("it unpacks to {} bytes, not {}", unpacked.len(), entry.raw_bytes));
+            unpacked.resize(entry.raw_bytes as usize, 0);
+            let bytes = lz4_flex::block::decompress_into(stored, unpacked).map_err(|error| error.to_string())?;
+            if bytes != unpacked.len() {
+                return Err(format!("it unpacks to {bytes} bytes, not {}", unpacked.len()));
             }
             unpacked.as_slice()
         } else {
@@ -222,14 +269,57 @@ fn coalesce(entries: &[BlockEntry]) -> Vec<(Range<u64>, Vec<BlockEntry>)> {
     requests
 }
 
-async fn read(storage: &Storage, name: &str, checkpoint: CheckpointId, range: Range<u64>) -> Result<Bytes> {
-    match storage.get_range(name, range).await {
-        Ok(Some(content)) => Ok(content),
-        Ok(None) => Err(Error::MissingRunFile { object: storage.name_of(name), checkpoint }),
-        Err(storage::Error::TooShort { object, end }) => {
-            Err(Error::corrupt(object, "end", format!("it ends before byte {end}, which its manifest says it has")))
+/// Opens the copy of a run file and reads its footer; `None` if there is no copy, or a damaged one. Says how many bytes were
+/// read.
+async fn open_copy(copies: &LocalCopies, listed: &FileProto) -> Result<Option<(Copy, Arc<Footer>, u64)>> {
+    let (copies, listed) = (copies.clone(), listed.clone());
+    let open = move || {
+        let copy = copies.find(&listed)?;
+        match footer_of_copy(&copy, listed.bytes, listed.footer_crc32c) {
+            Ok((footer, bytes)) => Some((copy, Arc::new(footer), bytes)),
+            Err(reason) => {
+                copy.found_damaged(&reason);
+                None
+            }
         }
-        Err(error) => Err(error.into()),
+    };
+    Ok(tokio::task::spawn_blocking(open).await?)
+}
+
+fn footer_of_copy(copy: &Copy, bytes: u64, footer_crc: u32) -> std::result::Result<(Footer, u64), String> {
+    let object = copy.object();
+    let read = |start: u64| copy.read(start..bytes).map_err(|error| error.to_string());
+    let mut tail = read(bytes.saturating_sub(FIRST_READ_BYTES))?;
+    if let (None, _, footer_bytes) = locate_footer(&object, &tail, bytes).map_err(|error| error.to_string())? {
+        tail = read(bytes - TRAILER as u64 - footer_bytes)?;
+    }
+    let footer = footer_of(&object, &tail, bytes, footer_crc).map_err(|error| error.to_string())?;
+    Ok((footer, tail.len() as u64))
+}
+
+/// The footer at the end of a file of `bytes`, whose checksum is known.
+fn footer_of(object: &str, tail: &[u8], bytes: u64, footer_crc: u32) -> Result<Footer> {
+    check_footer_crc(object, tail, footer_crc)?;
+    let (Some(start), footer, _) = locate_footer(object, tail, bytes)? else {
+        return Err(Error::corrupt(object, "trailer", "it changed between two reads"));
+    };
+    Footer::decode(object, footer, start)
+}
+
+impl Stored {
+    fn object(&self) -> String {
+        self.storage.name_of(&self.name)
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        match self.storage.get_range(&self.name, range).await {
+            Ok(Some(content)) => Ok(content),
+            Ok(None) => Err(Error::MissingRunFile { object: self.object(), checkpoint: self.checkpoint }),
+            Err(storage::Error::TooShort { object, end }) => {
+                Err(Error::corrupt(object, "end", format!("it ends before byte {end}, which its manifest says it has")))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

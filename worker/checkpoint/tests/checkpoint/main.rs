@@ -9,6 +9,7 @@ mod deltas;
 mod fencing;
 mod fixture;
 mod histories;
+mod local_copies;
 mod meanings;
 mod refusal;
 mod retention;
