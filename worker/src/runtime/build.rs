@@ -15,7 +15,7 @@ use eddyline_operators::calc::CalcOperator;
 use eddyline_operators::over::OverOperator;
 use eddyline_operators::{InputIndex, Operator};
 use eddyline_state::Snapshot;
-use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex, SplitId};
+use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex, SplitId, Watermark};
 use eddyline_windows::{LocalWindowAggregate, WindowAggregateOperator, WindowAssignOperator};
 
 use super::alignment_group::{AlignmentGroup, Member};
@@ -153,11 +153,18 @@ pub fn job_operators(graph: &JobGraph) -> Result<Vec<JobOperator>, Error> {
 /// When a table cannot be opened or an operator refuses its state. Nothing runs then.
 pub fn deploy(graph: &JobGraph, context: &Context, mut restored: Restored) -> Result<Deployment, Error> {
     let mut builder = Builder::new(graph, context);
+    builder.restore_operators(std::mem::take(&mut restored.operators))?;
     builder.connect();
     for chain in 0..builder.chains.len() {
         builder.build_chain(chain, &mut restored)?;
     }
     builder.start()
+}
+
+/// An operator that has its state, and the event time of that state.
+struct RestoredOperator {
+    operator: Box<dyn Operator>,
+    event_time: Option<Watermark>,
 }
 
 struct Builder<'a> {
@@ -170,6 +177,8 @@ struct Builder<'a> {
     inputs: Vec<Vec<Vec<Input>>>,
     edges: Vec<Vec<Vec<OutputEdge>>>,
     distributions: Vec<Option<Vec<usize>>>,
+    /// Operators that have their state, until their chains are built.
+    restored: BTreeMap<(NodeId, SlotIndex), RestoredOperator>,
 
     /// The groups of watermark alignment, by name.
     alignment_groups: BTreeMap<String, Arc<AlignmentGroup>>,
@@ -188,6 +197,7 @@ impl<'a> Builder<'a> {
             inputs: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
             edges: chains.iter().map(|chain| (0..chain.subtasks).map(|_| Vec::new()).collect()).collect(),
             distributions: distributions(&graph.nodes),
+            restored: BTreeMap::new(),
             alignment_groups: BTreeMap::new(),
             tasks: (0..slots).map(|_| Vec::new()).collect(),
             deployment: Deployment {
@@ -203,6 +213,39 @@ impl<'a> Builder<'a> {
 
     fn slots(&self) -> usize {
         self.wakers.len()
+    }
+
+    /// Makes the operators that have state, each slot on a thread of its own: to rebuild tables takes as long as to read them.
+    fn restore_operators(&mut self, snapshots: BTreeMap<(OperatorUid, SlotIndex), Snapshot>) -> Result<(), Error> {
+        let mut by_slot: BTreeMap<SlotIndex, Vec<(NodeId, Snapshot)>> = BTreeMap::new();
+        for ((uid, slot), snapshot) in snapshots {
+            if let Some(id) = self.graph.nodes.iter().position(|node| node.uid == uid) {
+                by_slot.entry(slot).or_default().push((id, snapshot));
+            }
+        }
+        let (graph, distributions) = (self.graph, &self.distributions);
+        let restore = |(id, snapshot): (NodeId, Snapshot)| {
+            let node = &graph.nodes[id];
+            let Some(mut operator) = operator(graph, node, distributions[id].is_some())? else { return Ok(None) };
+            let event_time = operator.restore(snapshot).map_err(|source| failed(node, source))?;
+            Ok(Some((id, RestoredOperator { operator, event_time })))
+        };
+        let restored = std::thread::scope(|scope| {
+            let start = |(slot, snapshots): (SlotIndex, Vec<(NodeId, Snapshot)>)| {
+                let all = move || snapshots.into_iter().map(restore).collect::<Result<Vec<_>, Error>>();
+                let thread = std::thread::Builder::new().name(format!("restore-{slot}"));
+                Ok((slot, thread.spawn_scoped(scope, all)?))
+            };
+            let threads = by_slot.into_iter().map(start).collect::<Result<Vec<_>, Error>>()?;
+            let join = |(slot, thread): (SlotIndex, std::thread::ScopedJoinHandle<'_, _>)| {
+                Ok((slot, thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?))
+            };
+            threads.into_iter().map(join).collect::<Result<Vec<_>, Error>>()
+        })?;
+        for (slot, operators) in restored {
+            self.restored.extend(operators.into_iter().flatten().map(|(id, operator)| ((id, slot), operator)));
+        }
+        Ok(())
     }
 
     /// Makes the channels between chains.
@@ -284,7 +327,7 @@ impl<'a> Builder<'a> {
         };
         for slot in 0..subtasks {
             let index = SlotIndex::new(u16::try_from(slot).expect("slots are counted in u16"));
-            let operators = self.build_operators(chain, &nodes, index, restored)?;
+            let operators = self.build_operators(chain, &nodes, index)?;
             let output = match &sink {
                 Some(sink) => self.sink_output(tail, sink.as_ref(), (index, subtasks))?,
                 None => Output::Channels(std::mem::take(&mut self.edges[chain][slot])),
@@ -299,28 +342,24 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn build_operators(
-        &mut self,
-        chain: usize,
-        nodes: &[NodeId],
-        slot: SlotIndex,
-        restored: &mut Restored,
-    ) -> Result<Chain, Error> {
+    fn build_operators(&mut self, chain: usize, nodes: &[NodeId], slot: SlotIndex) -> Result<Chain, Error> {
         let mut operators = Chain::new(self.context.rows_per_piece, self.chains[chain].subtasks == 1);
         for &id in nodes {
             let node = &self.graph.nodes[id];
             if !self.runs(id) {
                 continue;
             }
-            let Some(mut operator) = operator(self.graph, node, self.distributions[id].is_some())? else { continue };
+            let (operator, event_time) = match self.restored.remove(&(id, slot)) {
+                Some(RestoredOperator { operator, event_time }) => (operator, event_time),
+                None => match operator(self.graph, node, self.distributions[id].is_some())? {
+                    Some(operator) => (operator, None),
+                    None => continue,
+                },
+            };
             // Before a chain, the exchange has hashed rows by the right key. Rows before an exchange have hashes of
             // another key.
             let takes_hashes = !is_local_aggregate(node)
                 && (id == nodes[0] || node.inputs.iter().all(|edge| edge.partitioning == Partitioning::Forward));
-            let event_time = match restored.operators.remove(&(node.uid.clone(), slot)) {
-                Some(snapshot) => operator.restore(snapshot).map_err(|source| failed(node, source))?,
-                None => None,
-            };
             operators.push(operator, self.metrics(node, Role::Operator, slot), event_time, takes_hashes);
         }
         Ok(operators)
