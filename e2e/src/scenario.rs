@@ -56,6 +56,7 @@ pub const SCENARIOS: &[Scenario] = &[
     long("gitops", "every state that lasts settles for kstatus, Flux and Argo CD", health::gitops),
     long("lost-poll", "a worker that pauses for 3 s changes no condition", health::lost_poll),
     long("rotated-keys", "wrong keys of the storage, and right ones again", health::rotated_keys),
+    long("local-copies", "a restarted container reads its state from the volume of its pod", failure::local_copies),
     long("out-of-memory", "a worker that needs too much memory is reported by name", failure::out_of_memory),
     long("node-loss", "drained, paused and stopped nodes", failure::node_loss),
     long("controller-loss", "the controller killed at every step of a rescale and of an upgrade", controller_loss::run),

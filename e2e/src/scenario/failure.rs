@@ -53,6 +53,67 @@ SELECT visitor, COUNT(*)
 FROM TABLE(TUMBLE(TABLE visits, DESCRIPTOR(ts), INTERVAL '1' HOUR))
 GROUP BY visitor, window_start, window_end;";
 
+/// A job that keeps what it has read, in a window that does not end.
+const COLLECTOR: &str =
+    "CREATE TABLE visits (visitor BIGINT, ts AS TO_TIMESTAMP_LTZ(visitor, 3), WATERMARK FOR ts AS ts) WITH (
+  'connector' = 'datagen', 'rows-per-second' = '5000',
+  'fields.visitor.kind' = 'sequence', 'fields.visitor.start' = '1', 'fields.visitor.end' = '80000000'
+);
+CREATE TABLE nothing (visitor BIGINT, visits BIGINT) WITH ('connector' = 'blackhole');
+INSERT INTO nothing
+SELECT visitor, COUNT(*)
+FROM TABLE(TUMBLE(TABLE visits, DESCRIPTOR(ts), INTERVAL '1' DAY))
+GROUP BY visitor, window_start, window_end;";
+
+/// A metric of the worker, which has no labels.
+fn metric(job: &Job<'_>, name: &str) -> Result<Option<f64>> {
+    let (namespace, pod) = (&job.place.namespace.name, job.pod());
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:8080/proxy/metrics");
+    let text = program("kubectl", &["get", "--raw", &path])?;
+    Ok(text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()))
+}
+
+/// What the last restore of the worker has read: bytes from copies, and from storage.
+fn restored(job: &Job<'_>) -> Result<(f64, f64)> {
+    let of = |name| metric(job, name)?.with_context(|| format!("the worker has no metric {name}"));
+    Ok((of("eddyline_restore_local_bytes")?, of("eddyline_restore_storage_bytes")?))
+}
+
+/// A killed process of a job with `workers.storage`, and a deleted pod.
+pub fn local_copies() -> Result<()> {
+    let place = Place::new("local-copies")?;
+    let job = place.sensors("collector", |manifest| {
+        manifest["spec"]["sql"] = COLLECTOR.into();
+        manifest["spec"]["checkpoint"]["interval"] = "1s".into();
+        manifest["spec"]["workers"] = json!({ "storage": { "size": "1Gi" } });
+    })?;
+    job.apply()?;
+    job.wait_ready()?;
+    let claim = format!("{}-data", job.pod());
+    let claim = place.namespace.get("persistentvolumeclaim", &claim)?.context("the claim of the pod's volume")?;
+    ensure!(claim["status"]["phase"] == "Bound", "{claim}");
+    ensure!(claim["metadata"]["ownerReferences"][0]["kind"] == "Pod", "it is deleted with its pod: {claim}");
+    until("a copy of a checkpoint that is not part of its manifest", Duration::from_secs(60), || {
+        Ok(metric(&job, "eddyline_local_copy_bytes")?.filter(|bytes| *bytes > 200_000.0))
+    })?;
+
+    let (before, began) = (job.attempt()?, Instant::now());
+    kill_process(&job)?;
+    job.until_recovered(before)?;
+    let (copies, storage) = restored(&job)?;
+    println!("   process killed: Ready again after {:.1} s, {copies} bytes from copies", began.elapsed().as_secs_f64());
+    ensure!(copies > 0.0 && storage == 0.0, "{copies} bytes from copies, {storage} from storage");
+
+    let before = job.attempt()?;
+    place.namespace.kubectl(&["delete", "pod", &job.pod()])?;
+    job.until_recovered(before)?;
+    let (copies, storage) = restored(&job)?;
+    ensure!(copies == 0.0 && storage > 0.0, "a new pod has a new volume: {copies} bytes from copies");
+    ensure!(metric(&job, "eddyline_local_copy_failures")? == Some(0.0), "copies could not be written");
+    println!("   pod deleted: {storage} bytes from storage");
+    Ok(())
+}
+
 /// A worker that needs more memory than it may have.
 pub fn out_of_memory() -> Result<()> {
     let place = Place::new("out-of-memory")?;
