@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eddyline_api::status::{CheckpointStatus, Progress};
+use eddyline_api::status::{CheckpointStatus, Memory, Progress};
 use eddyline_api::{JobStatus, Phase};
 use eddyline_crds::savepoint::DeletionPolicy;
 use eddyline_crds::stream_job::{CheckpointStorage, NameRef};
@@ -80,6 +80,7 @@ pub(crate) fn worker(revision: u64, phase: Phase) -> JobStatus {
         checkpoint_failures: 0,
         checkpoint_error: None,
         progress: Progress::default(),
+        memory: Memory::default(),
         last_restore: None,
         last_rescale: None,
         last_failure: None,

@@ -12,6 +12,7 @@ use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncode
 use tokio::net::TcpListener;
 
 use crate::coordinator::job::View;
+use crate::memory;
 use crate::runtime::metrics::{OperatorMetrics, Role};
 
 /// Listens on an address. If IPv6 is switched off, `[::]` means every IPv4 address.
@@ -122,6 +123,12 @@ impl JobCollector {
             ),
             ("eddyline_checkpoints_failed", "Checkpoints abandoned by this process.", number(state.checkpoints_failed)),
         ];
+        if let Some(limit) = self.view.memory_limit {
+            gauges.push(("eddyline_memory_limit_bytes", "Memory above which the process is killed.", number(limit)));
+        }
+        if let Some(resident) = memory::resident() {
+            gauges.push(("eddyline_memory_resident_bytes", "Resident memory of the process.", number(resident)));
+        }
         if let Some(copies) = &state.local_copies {
             gauges.extend([
                 (

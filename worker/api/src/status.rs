@@ -44,6 +44,9 @@ pub struct JobStatus {
     pub checkpoint_error: Option<String>,
     /// The progress of the job.
     pub progress: Progress,
+    /// The memory of the worker. Absent in answers of earlier releases.
+    #[serde(default)]
+    pub memory: Memory,
     /// The last time that this process restored state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_restore: Option<Restore>,
@@ -161,6 +164,20 @@ pub struct Progress {
     /// The sources that cannot be read at the moment, and why. The job tries again until it can read them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreachable_sources: Vec<String>,
+}
+
+/// How much memory a worker may have, and has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Memory {
+    /// The limit in bytes, above which the process is killed. Absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u64>,
+    /// The resident memory of the process, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident_bytes: Option<u64>,
+    /// The state of all operators, in bytes. The plan has the share of each.
+    pub state_bytes: u64,
 }
 
 /// An operator that cannot keep up.

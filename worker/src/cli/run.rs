@@ -21,6 +21,7 @@ use super::{EXIT_INVALID_JOB, LAST_ANSWERS_WAIT, LogFormat, start_logging};
 use crate::coordinator::job::{self, Config, LocalDirectory, Outcome, Restore, View};
 use crate::coordinator::request::{Request, SavepointOrder};
 use crate::job_file::JobFile;
+use crate::memory;
 use crate::runtime::connectors::{BuiltIn, Connectors};
 use crate::runtime::metrics::Totals;
 
@@ -123,7 +124,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
     let started = Instant::now();
-    let view = Arc::new(View::default());
+    let view = Arc::new(View { memory_limit: memory::limit(), ..View::default() });
     let outcome =
         runtime.block_on(drive(&planned, &config, savepoint_dir, arguments.metrics_addr, Arc::clone(&view), progress));
     screen::clear();
@@ -158,6 +159,7 @@ async fn drive(
         info!(address = %bound, "serving metrics");
     }
     let (requests, receiver) = requests(savepoint_dir)?;
+    tokio::spawn(memory::watch(Arc::clone(&view), view.memory_limit));
     let drawing = tokio::spawn(progress::draw(Arc::clone(&view), progress, DRAW_INTERVAL));
     let connectors: Arc<dyn Connectors> = Arc::new(BuiltIn);
     let outcome = job::run(&planned.graph, config, &connectors, &view, receiver).await;

@@ -158,6 +158,8 @@ pub struct View {
     pub status: Arc<Status>,
     /// What the subtasks of the running attempt count.
     pub operators: RwLock<Vec<Arc<OperatorMetrics>>>,
+    /// The memory that the process may have, in bytes, if that is limited.
+    pub memory_limit: Option<u64>,
 }
 
 impl View {

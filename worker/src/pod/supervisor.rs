@@ -22,6 +22,7 @@ use crate::coordinator::job::{self, Config, LocalDirectory, RestartStrategy, Res
 use crate::coordinator::request::{Request, SavepointOrder};
 use crate::coordinator::status::now_ms;
 use crate::job_file;
+use crate::memory;
 use crate::runtime::connectors::{BuiltIn, Connectors};
 use crate::runtime::metrics::Role;
 
@@ -58,7 +59,8 @@ pub struct Supervisor {
 impl Supervisor {
     /// Starts the job. The status reports its errors.
     pub fn start(settings: Settings, secrets: PathBuf) -> Self {
-        let view = Arc::new(View::default());
+        let view = Arc::new(View { memory_limit: memory::limit(), ..View::default() });
+        tokio::spawn(memory::watch(Arc::clone(&view), view.memory_limit));
         let sampler = Arc::new(Sampler::default());
         tokio::spawn(Arc::clone(&sampler).run(Arc::clone(&view)));
         let (requests, receiver) = unbounded_channel();
@@ -111,6 +113,7 @@ impl Supervisor {
             checkpoint_failures: state.consecutive_failures,
             checkpoint_error: state.checkpoint_error,
             progress: self.sampler.progress(&self.view),
+            memory: memory::status(&self.view),
             last_restore: state.last_restore,
             last_rescale: state.last_rescale,
             last_failure: state.last_failure,

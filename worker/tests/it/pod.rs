@@ -291,9 +291,9 @@ impl Client {
     }
 }
 
-/// The value of a metric without labels.
+/// The value of a metric without labels; `None` if there is none, or no answer yet.
 async fn metric(worker: &Worker, name: &str) -> Option<f64> {
-    let answer = reqwest::get(format!("http://127.0.0.1:{}/metrics", worker.health)).await.expect("an answer");
+    let answer = reqwest::get(format!("http://127.0.0.1:{}/metrics", worker.health)).await.ok()?;
     let text = answer.text().await.expect("a text");
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
@@ -329,6 +329,8 @@ INSERT INTO results SELECT n FROM TABLE(TUMBLE(TABLE numbers, DESCRIPTOR(ts), IN
     let bytes = restore.bytes_from_local_copies as f64;
     assert_eq!(metric(&worker, "eddyline_restore_local_bytes").await, Some(bytes));
     assert_eq!(metric(&worker, "eddyline_local_copy_failures").await, Some(0.0));
+    let status = client.until_running(&worker).await;
+    assert!(status.memory.state_bytes > 0 && status.memory.resident_bytes > Some(status.memory.state_bytes));
     drop(worker);
 
     // A new pod has a new volume.
