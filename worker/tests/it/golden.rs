@@ -71,7 +71,7 @@ fn what_is_shared_gives_the_rows_that_it_gives_alone() {
 
 const ALL: usize = usize::MAX;
 /// The time limit of a run.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
