@@ -116,12 +116,12 @@ pub fn record_of<'a>(topic: &'a str, record: &Record<'a>, marker: Option<&str>) 
 
 /// Waits until everything handed over to a client is acknowledged or reported as failed, at most `limit`. A record that has
 /// failed counts until its report has been handled, so none is missed. `serve` has the client report failed deliveries, unless
-/// a thread does that anyhow. [`Producer::flush`] would not do: it looks every 100 ms only, because records that have arrived
-/// are no event for it.
+/// a thread does that anyhow, and says whether to keep waiting: what follows a refused record in a transaction is never sent.
+/// [`Producer::flush`] would not do: it looks every 100 ms only, because records that have arrived are no event for it.
 ///
 /// # Errors
 /// [`KafkaError::Flush`], also when `limit` was not long enough.
-pub fn flush(client: &Client<DeliveryContext>, limit: Duration, serve: &dyn Fn()) -> Result<(), KafkaError> {
+pub fn flush(client: &Client<DeliveryContext>, limit: Duration, serve: &dyn Fn() -> bool) -> Result<(), KafkaError> {
     let deadline = Instant::now() + limit;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -130,7 +130,11 @@ pub fn flush(client: &Client<DeliveryContext>, limit: Duration, serve: &dyn Fn()
         let code = RDKafkaErrorCode::from(unsafe { sys::rd_kafka_flush(client.native_ptr(), slice) });
         match code {
             RDKafkaErrorCode::NoError => return Ok(()),
-            RDKafkaErrorCode::OperationTimedOut if !left.is_zero() => serve(),
+            RDKafkaErrorCode::OperationTimedOut if !left.is_zero() => {
+                if !serve() {
+                    return Ok(());
+                }
+            }
             code => return Err(KafkaError::Flush(code)),
         }
     }
@@ -201,7 +205,7 @@ impl Outbox {
     /// # Errors
     /// Names a record that was lost.
     pub fn flush(&self, limit: Duration) -> Result<bool, Error> {
-        let flushed = match flush(self.producer.client(), limit, &|| ()) {
+        let flushed = match flush(self.producer.client(), limit, &|| true) {
             Ok(()) => true,
             Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) => false,
             Err(error) => return Err(super::client::unavailable(format!("{}: cannot flush", self.purpose), error)),

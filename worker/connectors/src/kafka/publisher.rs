@@ -347,7 +347,11 @@ impl Publisher {
         crash_point("kafka-sink.after-begin");
         self.produce(session, object, &progress.marker(&self.names.group))?;
         crash_point("kafka-sink.after-produce");
-        producer::flush(producer.client(), STEP_TIMEOUT, &|| producer.poll(Duration::ZERO)).map_err(cannot("flush"))?;
+        let serve = || {
+            producer.poll(Duration::ZERO);
+            session.failures.first().is_none()
+        };
+        producer::flush(producer.client(), STEP_TIMEOUT, &serve).map_err(cannot("flush"))?;
         self.check(session)?;
         crash_point("kafka-sink.after-flush-of-transaction");
         let mut offsets = TopicPartitionList::with_capacity(1);
