@@ -63,13 +63,39 @@ impl Directory {
         prefetch(&self.buckets, hash as usize & self.buckets.len().wrapping_sub(1));
     }
 
-    /// Adds a group that is not in the directory yet. `hashes` are those of all groups, in order, the new one last.
-    pub(crate) fn insert(&mut self, group: u32, hashes: &[u64]) {
+    /// Adds a group that is not in the directory yet. `all` gives all groups with their hashes, the new one too.
+    #[inline(always)]
+    pub(crate) fn insert<I: Iterator<Item = (u32, u64)>>(&mut self, group: u32, hash: u64, all: impl FnOnce() -> I) {
         if (self.used + 1) * 8 > self.buckets.len() * 5 {
-            self.rebuild(hashes, (self.buckets.len() * 2).max(BUCKETS_MIN));
+            self.rebuild(all(), (self.buckets.len() * 2).max(BUCKETS_MIN));
         } else {
-            self.place(hashes[group as usize], group);
+            self.place(hash, group);
         }
+    }
+
+    /// Takes a group out that is in the directory. The groups behind it move up, as if it had never been there.
+    pub(crate) fn remove(&mut self, group: u32, hash: u64, hash_of: impl Fn(u32) -> u64) {
+        let mask = self.buckets.len() - 1;
+        let mut hole = hash as usize & mask;
+        while self.buckets[hole].group != group {
+            hole = (hole + 1) & mask;
+        }
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            let bucket = self.buckets[at];
+            if bucket.group == NONE {
+                break;
+            }
+            // It can move up if that is not in front of where its search begins.
+            let home = hash_of(bucket.group) as usize & mask;
+            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
+                self.buckets[hole] = bucket;
+                hole = at;
+            }
+        }
+        self.buckets[hole] = EMPTY;
+        self.used -= 1;
     }
 
     /// Removes all groups. A directory that was mostly empty gives its memory back, so that one large window does not
@@ -83,18 +109,23 @@ impl Directory {
         self.used = 0;
     }
 
+    /// How many groups there are.
+    pub(crate) fn len(&self) -> usize {
+        self.used
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.buckets.capacity() * size_of::<Bucket>()
     }
 
-    fn rebuild(&mut self, hashes: &[u64], buckets: usize) {
+    #[cold]
+    #[inline(never)]
+    fn rebuild(&mut self, all: impl Iterator<Item = (u32, u64)>, buckets: usize) {
         self.buckets.clear();
         self.buckets.resize(buckets, EMPTY);
         self.used = 0;
-        for (group, &hash) in hashes.iter().enumerate() {
-            self.place(hash, group as u32);
-        }
+        all.for_each(|(group, hash)| self.place(hash, group));
     }
 
     fn place(&mut self, hash: u64, group: u32) {

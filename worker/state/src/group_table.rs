@@ -4,20 +4,27 @@
 //! bucket of every row by its hash and starts loading the packed row of the group, the second compares keys and adds the
 //! groups that are new. Keys are compared in the packed rows, next to the accumulators that are needed anyway.
 //!
-//! Groups are numbered from 0 in order of first arrival. Invariants: the packed rows and the directory have an entry for
-//! every group; a group is never removed alone, only all together.
+//! Groups are numbered from 0 in order of first arrival; a new group takes the number of one that has been removed, if there
+//! is one. Invariants: every group has a packed row and an entry in the directory; a number that is free has none there.
+//!
+//! At a barrier a table [hands over](Handover) its groups, or those that have changed.
+
+mod handover;
+mod row_keys;
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use eddyline_stream::key_hash::UnsupportedKey;
 
+pub use self::handover::{Handover, Part, Place};
+use self::row_keys::{ByteKeys, FixedKeys, GlobalKeys, ManyChunks, OnlyChunk, RowKeys, StoredKeys};
+use crate::changes::Changes;
 use crate::directory::{Directory, NONE};
+use crate::free_groups::FreeGroups;
 use crate::keys::Keys;
-use crate::packed_rows::{Form, INLINE_MAX, PackedRows, view_of};
-use crate::prefetch::prefetch;
+use crate::packed_rows::{Form, PackedRows};
+use crate::rows::RowsMut;
 
 /// Up to so many groups a table stays in the second-level cache: 16 bytes of directory and a packed row each.
 const CACHED_GROUPS: usize = 8 * 1024;
@@ -25,14 +32,17 @@ const CACHED_GROUPS: usize = 8 * 1024;
 const AHEAD: usize = 12;
 
 /// Packed rows by key.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct GroupTable {
     // Fixed at start.
     initial: Box<[u64]>,
     // Changing.
     directory: Directory,
-    /// Shared with what has been frozen; copied by the first change after it.
-    packed: Arc<PackedRows>,
+    packed: PackedRows,
+    free: FreeGroups,
+    changes: Changes,
+    /// Only for reuse.
+    others: Vec<usize>,
 }
 
 impl GroupTable {
@@ -51,32 +61,65 @@ impl GroupTable {
     }
 
     fn of_form(form: Form, initial: &[u64]) -> Self {
-        let packed = Arc::new(PackedRows::new(form, initial.len()));
-        Self { initial: initial.into(), directory: Directory::default(), packed }
+        Self::of_packed(PackedRows::new(form, initial.len()), initial)
+    }
+
+    fn of_packed(packed: PackedRows, initial: &[u64]) -> Self {
+        let (directory, free, changes) = (Directory::default(), FreeGroups::default(), Changes::default());
+        Self { initial: initial.into(), directory, packed, free, changes, others: Vec::new() }
     }
 
     /// How many groups there are.
     pub fn len(&self) -> usize {
-        self.packed.len()
+        self.packed.len() - self.free.len()
     }
 
     /// Whether there are no groups.
     pub fn is_empty(&self) -> bool {
-        self.packed.is_empty()
+        self.len() == 0
+    }
+
+    /// All groups, in ascending order.
+    pub fn groups(&self) -> Vec<u32> {
+        self.free.others(0..self.packed.len() as u32)
     }
 
     /// Removes all groups and keeps the memory for the next ones, unless most of it was not used.
     pub fn clear(&mut self) {
         self.directory.clear();
-        match Arc::get_mut(&mut self.packed) {
-            Some(packed) => packed.clear(),
-            None => self.packed = Arc::new(self.packed.empty_like()),
-        }
+        self.packed.clear();
+        self.free = FreeGroups::default();
+        self.changes.clear();
+    }
+
+    /// Removes a group. Its number is given to a group that comes later.
+    ///
+    /// # Panics
+    /// When there is no such group.
+    pub fn remove(&mut self, group: u32) {
+        assert!(
+            (group as usize) < self.packed.len() && !self.free.contains(group),
+            "group {group} is not in the table"
+        );
+        self.changes.note_removal(group, &self.packed);
+        self.directory.remove(group, self.packed.hash(group), |other| self.packed.hash(other));
+        self.packed.remove_key(group);
+        self.free.insert(group);
+    }
+
+    /// Forgets what earlier checkpoints got: the next one gets all groups.
+    pub fn forget_changes(&mut self) {
+        self.changes.clear();
     }
 
     /// Bytes held, used or not.
     pub fn bytes(&self) -> usize {
-        self.directory.bytes() + self.packed.bytes()
+        self.directory.bytes() + self.packed.bytes() + self.free.bytes() + self.changes.bytes()
+    }
+
+    /// All groups as they are now, shared until the table changes them.
+    pub fn freeze(&mut self) -> PackedRows {
+        self.packed.freeze(|_| true)
     }
 
     /// The groups, to read.
@@ -84,15 +127,24 @@ impl GroupTable {
         &self.packed
     }
 
-    /// The groups as they are now. Takes no time: what changes the table afterwards changes a copy, if these are still held.
-    pub fn freeze(&self) -> Arc<PackedRows> {
-        Arc::clone(&self.packed)
+    /// The accumulators, to change those of `groups` and of no others.
+    pub fn rows_mut(&mut self, groups: &[u32]) -> RowsMut<'_> {
+        self.changes.note(groups);
+        self.packed.rows_mut()
     }
 
-    /// All packed rows, for updates: the words; how many make one row; where in a row the accumulators begin.
-    pub fn rows_mut(&mut self) -> (&mut [u64], usize, usize) {
-        let PackedRows { words, stride, key_words, .. } = Arc::make_mut(&mut self.packed);
-        (words, *stride, *key_words)
+    /// The accumulators of a group, to change.
+    pub fn accumulators_mut(&mut self, group: u32) -> &mut [u64] {
+        self.changes.note_one(group);
+        self.packed.accumulators_mut(group)
+    }
+
+    /// Gives these groups the accumulators of new ones.
+    pub fn reset(&mut self, groups: &[u32]) {
+        self.changes.note(groups);
+        for group in groups {
+            self.packed.accumulators_mut(*group).copy_from_slice(&self.initial);
+        }
     }
 
     /// Appends to `groups` the group of each of these rows; keys that are new become groups.
@@ -137,36 +189,46 @@ impl GroupTable {
         }
     }
 
+    /// This table's group with the key of a group in another table with the same key types.
+    pub fn find(&self, of_other: &PackedRows, group: u32) -> Option<u32> {
+        let keys = StoredKeys { of: of_other };
+        let is_key = |found| keys.matches(&self.packed, found, group as usize);
+        Some(self.directory.find(of_other.hash(group), is_key)).filter(|found| *found != NONE)
+    }
+
     /// Appends to `groups` this table's group for each of the groups `of_other` in another table with the same key types.
     pub fn adopt(&mut self, other: &PackedRows, of_other: &[u32], groups: &mut Vec<u32>) {
         let mut finder = self.finder();
         let start = groups.len();
         for (i, group) in of_other.iter().enumerate() {
             if let Some(ahead) = of_other.get(i + AHEAD) {
-                finder.directory.prefetch(other.hashes[*ahead as usize]);
+                finder.directory.prefetch(other.hash(*ahead));
             }
-            groups.push(finder.candidate(other.hashes[*group as usize]));
+            groups.push(finder.candidate(other.hash(*group)));
         }
         let keys = StoredKeys { of: other };
         for (group, of_other) in groups[start..].iter_mut().zip(of_other) {
             let row = *of_other as usize;
-            if *group == NONE || !keys.matches(finder.packed, *group as usize, row) {
-                *group = finder.find_or_insert_one(&keys, other.hashes[row], row);
+            if *group == NONE || !keys.matches(finder.packed, *group, row) {
+                *group = finder.find_or_insert_one(&keys, other.hash(*of_other), row);
             }
         }
     }
 
     fn finder(&mut self) -> Finder<'_> {
-        let Self { initial, directory, packed } = self;
-        Finder { initial, directory, packed: Arc::make_mut(packed) }
+        let Self { initial, directory, packed, free, changes, others } = self;
+        Finder { initial, directory, packed, free, changes, others }
     }
 }
 
-/// A table whose packed rows can be changed.
+/// A table whose groups are looked up and added.
 struct Finder<'a> {
     initial: &'a [u64],
     directory: &'a mut Directory,
     packed: &'a mut PackedRows,
+    free: &'a mut FreeGroups,
+    changes: &'a mut Changes,
+    others: &'a mut Vec<usize>,
 }
 
 impl Finder<'_> {
@@ -175,7 +237,7 @@ impl Finder<'_> {
     fn candidate(&self, hash: u64) -> u32 {
         let candidate = self.directory.candidate(hash);
         if candidate != NONE {
-            prefetch(&self.packed.words, candidate as usize * self.packed.stride);
+            self.packed.prefetch(candidate);
         }
         candidate
     }
@@ -184,171 +246,82 @@ impl Finder<'_> {
     fn lookup(&mut self, keys: &impl RowKeys, hashes: &[u64], rows: Range<usize>, groups: &mut Vec<u32>) {
         let start = groups.len();
         groups.reserve(rows.len());
-        if self.packed.len() <= CACHED_GROUPS {
-            // What is in the cache need not be asked for early.
-            let directory = &*self.directory;
-            groups.extend(hashes[rows.clone()].iter().map(|hash| directory.candidate(*hash)));
-        } else {
-            for row in rows.clone() {
-                if let Some(hash) = hashes.get(row + AHEAD) {
-                    self.directory.prefetch(*hash);
-                }
-                groups.push(self.candidate(hashes[row]));
-            }
+        self.candidates(hashes, rows.clone(), groups);
+        let row_of = |at: usize| rows.start + at - start;
+        let mut next = start;
+        while let Some(stored) = OnlyChunk::of(self.packed) {
+            let is_other = |at: &usize| groups[*at] == NONE || !keys.matches(&stored, groups[*at], row_of(*at));
+            let Some(other) = (next..groups.len()).find(is_other) else { return };
+            groups[other] = self.find_or_insert_one(keys, hashes[row_of(other)], row_of(other));
+            next = other + 1;
         }
-        for (group, row) in groups[start..].iter_mut().zip(rows) {
-            if *group == NONE || !keys.matches(self.packed, *group as usize, row) {
-                *group = self.find_or_insert_one(keys, hashes[row], row);
-            }
+        let stored = ManyChunks::of(self.packed);
+        let is_other = |at: &usize| groups[*at] == NONE || !keys.matches(&stored, groups[*at], row_of(*at));
+        let mut others = std::mem::take(self.others);
+        others.extend((next..groups.len()).filter(is_other));
+        for other in others.drain(..) {
+            groups[other] = self.find_or_insert_one(keys, hashes[row_of(other)], row_of(other));
+        }
+        *self.others = others;
+    }
+
+    /// Appends the first group with the hash of each row, and starts loading their packed rows.
+    #[inline(always)]
+    fn candidates(&self, hashes: &[u64], rows: Range<usize>, groups: &mut Vec<u32>) {
+        let directory = &*self.directory;
+        if directory.len() <= CACHED_GROUPS {
+            // What is in the cache need not be asked for early.
+            groups.extend(hashes[rows].iter().map(|hash| directory.candidate(*hash)));
+        } else if let Some(stored) = OnlyChunk::of(self.packed) {
+            candidates(directory, |group| stored.prefetch(group), (hashes, rows), groups);
+        } else {
+            let stored = ManyChunks::of(self.packed);
+            candidates(directory, |group| stored.prefetch(group), (hashes, rows), groups);
         }
     }
 
     #[inline(never)]
     fn find_or_insert_one(&mut self, keys: &impl RowKeys, hash: u64, row: usize) -> u32 {
         let packed = &mut *self.packed;
-        let found = self.directory.find(hash, |group| keys.matches(packed, group as usize, row));
+        let found = self.directory.find(hash, |group| keys.matches(packed, group, row));
         if found != NONE {
             return found;
         }
-        let group = u32::try_from(packed.len()).ok().filter(|group| *group != NONE);
-        let group = group.expect("a table of 2^32 groups would need more than 200 GiB");
-        packed.hashes.push(hash);
+        let group = match self.free.take() {
+            Some(group) => {
+                let key = keys.store(packed.chunk_mut(group), row);
+                packed.put(group, hash, key, self.initial);
+                self.changes.note_one(group);
+                group
+            }
+            None => packed.push(hash, |chunk| keys.store(chunk, row), self.initial),
+        };
         if keys.is_null(row) {
             packed.null_group = group;
         }
-        keys.store(packed, row);
-        packed.words.extend_from_slice(self.initial);
-        self.directory.insert(group, &packed.hashes);
+        let (packed, free) = (&*packed, &*self.free);
+        self.directory.insert(group, hash, || packed.hashes().filter(|(group, _)| !free.contains(*group)));
         group
     }
 }
 
-/// Keys of rows that are looked up.
-trait RowKeys {
-    fn is_null(&self, row: usize) -> bool;
-    /// Whether the key of `group` is that of `row`.
-    fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool;
-    /// Appends the key's words to the packed rows.
-    fn store(&self, table: &mut PackedRows, row: usize);
-}
-
-struct GlobalKeys;
-
-impl RowKeys for GlobalKeys {
-    fn is_null(&self, _: usize) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn matches(&self, _: &PackedRows, _: usize, _: usize) -> bool {
-        true
-    }
-
-    fn store(&self, _: &mut PackedRows, _: usize) {}
-}
-
-struct FixedKeys<'a, const NULLABLE: bool> {
-    images: &'a [i64],
-    nulls: Option<&'a NullBuffer>,
-}
-
-impl<const NULLABLE: bool> RowKeys for FixedKeys<'_, NULLABLE> {
-    #[inline(always)]
-    fn is_null(&self, row: usize) -> bool {
-        NULLABLE && self.nulls.is_some_and(|nulls| nulls.is_null(row))
-    }
-
-    #[inline(always)]
-    fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool {
-        if self.is_null(row) {
-            return group == table.null_group as usize;
+/// Appends the first group with the hash of each row.
+#[inline(always)]
+fn candidates(
+    directory: &Directory,
+    prefetch: impl Fn(u32),
+    (hashes, rows): (&[u64], Range<usize>),
+    groups: &mut Vec<u32>,
+) {
+    for row in rows {
+        if let Some(hash) = hashes.get(row + AHEAD) {
+            directory.prefetch(*hash);
         }
-        table.words[group * table.stride] == self.images[row] as u64 && group != table.null_group as usize
-    }
-
-    fn store(&self, table: &mut PackedRows, row: usize) {
-        table.words.push(if self.is_null(row) { 0 } else { self.images[row] as u64 });
-    }
-}
-
-struct ByteKeys<'a, S, N> {
-    bytes: &'a [u8],
-    span: S,
-    is_null: N,
-}
-
-impl<S: Fn(usize) -> (usize, usize), N: Fn(usize) -> bool> RowKeys for ByteKeys<'_, S, N> {
-    #[inline(always)]
-    fn is_null(&self, row: usize) -> bool {
-        (self.is_null)(row)
-    }
-
-    #[inline(always)]
-    fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool {
-        let is_null_group = group == table.null_group as usize;
-        if is_null_group || self.is_null(row) {
-            return is_null_group && self.is_null(row);
+        let candidate = directory.candidate(hashes[row]);
+        if candidate != NONE {
+            prefetch(candidate);
         }
-        let (start, end) = (self.span)(row);
-        let length = end - start;
-        let [head, tail] = table.view(group);
-        let [row_head, row_tail] = view_of(self.bytes, start, length);
-        if length <= INLINE_MAX {
-            head == row_head && tail == row_tail
-        } else {
-            head == row_head && table.arena[tail as usize..tail as usize + length] == self.bytes[start..end]
-        }
-    }
-
-    fn store(&self, table: &mut PackedRows, row: usize) {
-        if self.is_null(row) {
-            table.words.extend_from_slice(&[0, 0]);
-        } else {
-            let (start, end) = (self.span)(row);
-            table.store_bytes(self.bytes, start, end);
-        }
-    }
-}
-
-/// The keys of another table's groups.
-struct StoredKeys<'a> {
-    of: &'a PackedRows,
-}
-
-impl RowKeys for StoredKeys<'_> {
-    fn is_null(&self, row: usize) -> bool {
-        row == self.of.null_group as usize
-    }
-
-    fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool {
-        let is_null_group = group == table.null_group as usize;
-        if is_null_group || self.is_null(row) {
-            return is_null_group && self.is_null(row);
-        }
-        match table.key_words {
-            0 => true,
-            1 => table.words[group * table.stride] == self.of.words[row * self.of.stride],
-            _ => {
-                let ([head, tail], [other_head, other_tail]) = (table.view(group), self.of.view(row));
-                let length = head as u32 as usize;
-                head == other_head
-                    && if length <= INLINE_MAX {
-                        tail == other_tail
-                    } else {
-                        table.arena[tail as usize..tail as usize + length]
-                            == self.of.arena[other_tail as usize..other_tail as usize + length]
-                    }
-            }
-        }
-    }
-
-    fn store(&self, table: &mut PackedRows, row: usize) {
-        let start = row * self.of.stride;
-        match table.key_words {
-            0 => {}
-            1 => table.words.push(self.of.words[start]),
-            _ => self.of.with_key_bytes(row, |bytes| table.store_bytes(bytes, 0, bytes.len())),
-        }
+        groups.push(candidate);
     }
 }
 

@@ -161,6 +161,14 @@ impl Case {
         Self { name: name.to_owned(), sql: sql.to_owned(), graph, inputs, expected }
     }
 
+    /// A query over other rows, which can be made with the case that has those of the golden queries.
+    pub fn over(name: &str, sql: &str, inputs: impl FnOnce(&Self) -> BTreeMap<String, Batch>) -> Self {
+        let case = Self::of(name, sql);
+        let inputs = inputs(&case);
+        let expected = reference(&case.graph, &inputs);
+        Self { inputs, expected, ..case }
+    }
+
     /// The query as it is planned behind these settings.
     pub fn graph_with(&self, settings: &str) -> JobGraph {
         planned(&self.name, &self.sql, settings)
@@ -302,7 +310,7 @@ impl Case {
     }
 
     /// Runs the job over the first `rows` rows of each table until it ends or `until` does.
-    fn start(
+    pub fn start(
         &self,
         tables: &MemoryTables,
         rows: usize,
@@ -332,7 +340,8 @@ impl Case {
         })
     }
 
-    fn check(&self, what: &str, tables: &MemoryTables) {
+    /// Compares what is visible in the sinks with what the reference executor gives.
+    pub fn check(&self, what: &str, tables: &MemoryTables) {
         for (table, expected) in &self.expected {
             let rows = tables.committed(table).iter().flat_map(rows_of).collect::<Vec<_>>();
             if let Err(error) = fold(&rows) {

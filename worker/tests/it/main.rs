@@ -6,6 +6,7 @@ mod broker;
 mod bucket;
 mod changelog_files;
 mod command_line;
+mod deltas;
 mod edits;
 mod exactly_once;
 mod file_sinks;

@@ -11,8 +11,10 @@ pub(crate) mod columns;
 mod merge;
 pub(crate) mod update;
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
-use eddyline_state::PackedRows;
+use eddyline_state::{ChunkRows, Chunked, RowsMut};
 
 use crate::distinct::DistinctSet;
 
@@ -94,11 +96,14 @@ pub(crate) struct Slot {
     pub(crate) side: usize,
 }
 
+/// A string beside the row, if there is one. Frozen copies share it.
+pub(crate) type Text = Option<Arc<Vec<u8>>>;
+
 /// What of groups does not fit in packed rows; entries are by group number.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Sides {
     /// For each slot beside the row, a value for each group.
-    pub(crate) cells: Vec<Vec<Option<Box<[u8]>>>>,
+    pub(crate) cells: Vec<Chunked<Text>>,
     /// Bytes of all values in `cells`.
     pub(crate) cell_bytes: usize,
     /// A set for each distinct argument.
@@ -108,68 +113,68 @@ pub(crate) struct Sides {
 impl Sides {
     /// Makes room for so many groups.
     pub(crate) fn grow(&mut self, groups: usize) {
-        for cells in &mut self.cells {
-            if cells.len() < groups {
-                cells.resize_with(groups, || None);
-            }
-        }
+        self.cells.iter_mut().for_each(|cells| cells.grow(groups, &None));
     }
 
     pub(crate) fn clear(&mut self) {
-        self.cells.iter_mut().for_each(Vec::clear);
+        self.cells.iter_mut().for_each(Chunked::clear);
         self.cell_bytes = 0;
         self.distinct.iter_mut().for_each(DistinctSet::clear);
     }
 
+    /// Removes what these groups have beside their rows, but not from distinct sets.
+    pub(crate) fn reset(&mut self, groups: &[u32]) {
+        for cells in &mut self.cells {
+            for group in groups {
+                self.cell_bytes -= cells.get_mut(*group).take().map_or(0, |old| old.len());
+            }
+        }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
-        let cells: usize = self.cells.iter().map(|cells| cells.capacity() * size_of::<Option<Box<[u8]>>>()).sum();
+        let cells: usize = self.cells.iter().map(Chunked::bytes).sum();
         cells + self.cell_bytes + self.distinct.iter().map(DistinctSet::bytes).sum::<usize>()
     }
 
     /// Puts a value in place of another.
     pub(crate) fn set(&mut self, side: usize, group: u32, value: &[u8]) {
-        let cell = &mut self.cells[side][group as usize];
+        let cell = self.cells[side].get_mut(group);
         self.cell_bytes += value.len();
-        self.cell_bytes -= cell.replace(value.into()).map_or(0, |old| old.len());
+        match cell.as_mut().and_then(Arc::get_mut) {
+            Some(old) => {
+                self.cell_bytes -= old.len();
+                old.clear();
+                old.extend_from_slice(value);
+            }
+            None => self.cell_bytes -= cell.replace(Arc::new(value.to_vec())).map_or(0, |old| old.len()),
+        }
     }
 }
 
-/// Packed rows to change: `words` in rows of `stride`, whose accumulators begin at `first`.
+/// Accumulators to change.
 pub(crate) struct Cells<'a> {
-    pub(crate) words: &'a mut [u64],
-    pub(crate) stride: usize,
-    pub(crate) first: usize,
+    pub(crate) rows: RowsMut<'a>,
     pub(crate) sides: &'a mut Sides,
 }
 
-/// Packed rows to read.
+/// Accumulators to read, of groups in one chunk.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    pub(crate) words: &'a [u64],
-    pub(crate) stride: usize,
-    pub(crate) first: usize,
-    pub(crate) sides: &'a Sides,
+    pub(crate) rows: ChunkRows<'a>,
+    pub(crate) cells: &'a [Chunked<Text>],
 }
 
 impl<'a> View<'a> {
-    /// The accumulators of a table.
-    pub(crate) fn of(packed: &'a PackedRows, sides: &'a Sides) -> Self {
-        let (words, stride, first) = packed.rows();
-        Self { words, stride, first, sides }
-    }
-
     /// The cell of a slot in a group.
     #[inline(always)]
     pub(crate) fn cell<const WORDS: usize>(&self, group: u32, offset: usize) -> &'a [u64; WORDS] {
-        let at = group as usize * self.stride + self.first + offset;
-        self.words[at..at + WORDS].as_array().expect("the range has this length")
+        self.rows.cell(group, offset)
     }
-}
 
-/// The cell that begins at a word.
-#[inline(always)]
-pub(crate) fn cell_mut<const WORDS: usize>(words: &mut [u64], at: usize) -> &mut [u64; WORDS] {
-    words[at..at + WORDS].as_mut_array().expect("the range has this length")
+    /// The value that a group has beside its row.
+    pub(crate) fn text(&self, side: usize, group: u32) -> Option<&'a [u8]> {
+        self.cells[side].get(group)?.as_ref().map(|text| text.as_slice())
+    }
 }
 
 /// The sum of a [`Kind::SumDecimal`]: 192 bits hold 2^64 of the largest decimals, so that neither order nor taking rows out

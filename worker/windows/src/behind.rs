@@ -4,6 +4,8 @@
 //! its windows are out. So the snapshot names the keys of the subtask with the next window of each. After a restore these
 //! windows are given out first, and only for those keys; the other keys of a subtask can come from one that had done.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, TimestampMillisecondType};
 use arrow::error::ArrowError;
@@ -11,7 +13,7 @@ use eddyline_operators::Result;
 use eddyline_state::{GroupTable, PackedRows, fixed};
 use eddyline_stream::key_hash::UnsupportedKey;
 
-use crate::groups::{FrozenGroups, Input, Rows, has_rows};
+use crate::groups::{Input, Rows, has_rows};
 use crate::layout::Layout;
 use crate::shape::LOCAL_TIME;
 
@@ -22,7 +24,7 @@ pub(crate) const BEHIND: &str = "behind";
 const NEVER: i64 = i64::MAX;
 
 /// The next window of each key that is behind.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Behind {
     keys: GroupTable,
     /// For each key the end of its next window, or [`NEVER`].
@@ -55,11 +57,8 @@ impl Behind {
     }
 
     /// Whether the window that ends here has not been given for a group yet.
-    pub(crate) fn wants(&mut self, groups: &PackedRows, group: u32, window_end: i64) -> bool {
-        let mut number = Vec::with_capacity(1);
-        self.keys.adopt(groups, &[group], &mut number);
-        self.next.resize(self.keys.len(), NEVER);
-        self.next[number[0] as usize] <= window_end
+    pub(crate) fn wants(&self, groups: &PackedRows, group: u32, window_end: i64) -> bool {
+        self.keys.find(groups, group).is_some_and(|number| self.next[number as usize] <= window_end)
     }
 
     /// The keys that are behind, with the next window of each; and the hashes of the keys.
@@ -69,8 +68,7 @@ impl Behind {
         let mut columns = self.keys.packed().key_columns(&behind)?;
         let ends = behind.iter().map(|number| self.next[*number as usize]).collect();
         columns.push(fixed::column(ends, None, &LOCAL_TIME));
-        let hashes = self.keys.packed().hashes();
-        Ok((columns, behind.iter().map(|number| hashes[*number as usize]).collect()))
+        Ok((columns, behind.iter().map(|number| self.keys.packed().hash(*number)).collect()))
     }
 
     /// Restores what [`Self::rows`] gave.
@@ -91,14 +89,14 @@ impl Behind {
 /// After a restore: windows up to some time are given out for the keys that are behind, and for no others.
 #[derive(Clone, Debug)]
 pub(crate) struct CatchUp {
-    behind: Behind,
+    behind: Arc<Behind>,
     until: i64,
 }
 
 impl CatchUp {
     /// Catches up to the window that ends at `until`.
     pub(crate) fn new(behind: Behind, until: i64) -> Self {
-        Self { behind, until }
+        Self { behind: Arc::new(behind), until }
     }
 
     /// The window to begin with.
@@ -107,7 +105,7 @@ impl CatchUp {
     }
 
     /// Whether a window is to be given out for a group.
-    pub(crate) fn wants(&mut self, groups: &PackedRows, group: u32, window_end: i64) -> bool {
+    pub(crate) fn wants(&self, groups: &PackedRows, group: u32, window_end: i64) -> bool {
         window_end > self.until || self.behind.wants(groups, group, window_end)
     }
 }
@@ -116,7 +114,7 @@ impl CatchUp {
 #[derive(Debug)]
 pub(crate) struct HalfGiven {
     /// Its groups.
-    pub(crate) groups: FrozenGroups,
+    pub(crate) groups: PackedRows,
     /// So many of them are out.
     pub(crate) given: u32,
     pub(crate) end: i64,
@@ -128,26 +126,25 @@ pub(crate) struct HalfGiven {
 impl HalfGiven {
     /// The keys that are behind: those whose group is not out, with this window; all others of the state, with the next one.
     pub(crate) fn behind<'a>(
-        mut self,
+        &self,
         layout: &Layout,
         key_types: &[DataType],
-        state: impl Iterator<Item = &'a FrozenGroups>,
+        state: impl Iterator<Item = &'a PackedRows>,
     ) -> std::result::Result<Behind, ArrowError> {
         let mut behind = Behind::new(key_types).map_err(|error| ArrowError::InvalidArgumentError(error.to_string()))?;
         let next_end = self.end.saturating_add(self.step_ms);
-        let mut wanted = |groups: &FrozenGroups, first: u32, window_end: i64| -> Vec<u32> {
-            let has_rows = has_rows(layout, groups.view());
-            let is_wanted = |group: &u32| match &mut self.catch_up {
-                Some(catch_up) => catch_up.wants(&groups.packed, *group, window_end),
+        let wanted = |groups: &PackedRows, first: u32, window_end: i64| -> Vec<u32> {
+            let has_rows = has_rows(layout, groups);
+            let is_wanted = |group: &u32| match &self.catch_up {
+                Some(catch_up) => catch_up.wants(groups, *group, window_end),
                 None => true,
             };
-            (first..groups.packed.len() as u32).filter(|group| has_rows(*group)).filter(is_wanted).collect()
+            (first..groups.len() as u32).filter(|group| has_rows(*group)).filter(is_wanted).collect()
         };
         for groups in state {
-            behind.add(&groups.packed, &wanted(groups, 0, next_end), next_end);
+            behind.add(groups, &wanted(groups, 0, next_end), next_end);
         }
-        let rest = wanted(&self.groups, self.given, self.end);
-        behind.add(&self.groups.packed, &rest, self.end);
+        behind.add(&self.groups, &wanted(&self.groups, self.given, self.end), self.end);
         Ok(behind)
     }
 }

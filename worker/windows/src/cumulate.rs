@@ -131,12 +131,13 @@ impl Cumulate {
         self.fired_until = end;
         let cycle_end = self.cycle_end(end);
         let slice = Slice { end, start: end - self.step_ms };
-        if let Some(groups) = self.tables.slices.remove(&slice) {
+        if let Some(mut groups) = self.tables.slices.remove(&slice) {
             // The first slice of a cycle becomes the cycle.
             if let Some(cycle) = self.cycles.get_mut(&cycle_end) {
                 cycle.absorb(layout, &groups, &groups.all())?;
                 self.tables.recycle(groups);
             } else {
+                groups.forget_changes();
                 self.cycles.insert(cycle_end, groups);
             }
         }
@@ -149,7 +150,7 @@ impl Cumulate {
         let Some(Shown { end, cycle_end, given }) = &mut self.shown else { return Ok(Progress::Done) };
         let Some(cycle) = self.cycles.get(cycle_end) else { return Ok(Progress::Done) };
         let window = Slice { end: *end, start: *cycle_end - self.size_ms };
-        let is_wanted = |group| match &mut self.catch_up {
+        let is_wanted = |group| match &self.catch_up {
             Some(catch_up) => catch_up.wants(cycle.packed(), group, window.end),
             None => true,
         };
@@ -167,9 +168,9 @@ impl Cumulate {
     }
 
     /// The window that is half given out, if one is.
-    pub(crate) fn freeze_shown(&self) -> Option<HalfGiven> {
+    pub(crate) fn freeze_shown(&mut self) -> Option<HalfGiven> {
         let Shown { end, cycle_end, given } = *self.shown.as_ref()?;
-        let groups = self.cycles.get(&cycle_end)?.freeze();
+        let groups = self.cycles.get_mut(&cycle_end)?.freeze_rows();
         Some(HalfGiven { groups, given, end, step_ms: self.step_ms, catch_up: self.catch_up.clone() })
     }
 }

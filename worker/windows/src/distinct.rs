@@ -12,7 +12,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::util::bit_util;
 use eddyline_state::strings::Strings;
-use eddyline_state::{GroupTable, Keys, fixed};
+use eddyline_state::{Chunked, GroupTable, Handover, Keys, PackedRows, SnapshotRequest, fixed};
 use eddyline_stream::key_hash::hash_bytes;
 
 use crate::accumulator::Sides;
@@ -21,16 +21,59 @@ use crate::argument::{Argument, Values};
 /// No entry: the end of a list.
 const END: u64 = u64::MAX;
 
-/// Values by group. The key of an entry is the group's number in 4 bytes and the value.
-#[derive(Clone, Debug)]
+/// Values by group. The key of an entry is the group's number in 4 bytes and the value. An entry does not change.
+#[derive(Debug)]
 pub(crate) struct DistinctSet {
     entries: GroupTable,
-    newest: Vec<u64>,
+    newest: Chunked<u64>,
 }
 
 impl Default for DistinctSet {
     fn default() -> Self {
-        Self { entries: GroupTable::of_bytes(&[END]), newest: Vec::new() }
+        Self { entries: GroupTable::of_bytes(&[END]), newest: Chunked::default() }
+    }
+}
+
+/// Values as they were at a barrier.
+#[derive(Debug)]
+pub(crate) struct FrozenSet {
+    entries: PackedRows,
+    /// By the numbers of groups in chunks that are shared, and of those that are copied.
+    newest: Chunked<u64>,
+    newest_of_copies: Chunked<u64>,
+    /// Entries from here on are new.
+    first_new: u32,
+}
+
+impl FrozenSet {
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The values of a group whose chunk is shared.
+    pub(crate) fn entries_of(&self, group: u32) -> impl Iterator<Item = u32> {
+        entries_of(&self.entries, &self.newest, group)
+    }
+
+    /// The values of a group that is copied, by the number of the copy.
+    pub(crate) fn entries_of_copy(&self, copy: u32) -> impl Iterator<Item = u32> {
+        entries_of(&self.entries, &self.newest_of_copies, copy)
+    }
+
+    /// The values that are new, with their groups.
+    pub(crate) fn added(&self) -> impl Iterator<Item = (u32, u32)> {
+        (self.first_new..self.entries.len() as u32).map(|entry| (group_of(&self.entries, entry), entry))
+    }
+
+    /// The groups of all values, in order of arrival.
+    pub(crate) fn groups(&self) -> Vec<u32> {
+        (0..self.entries.len() as u32).map(|entry| group_of(&self.entries, entry)).collect()
+    }
+
+    /// These values as a column.
+    pub(crate) fn values(&self, entries: &[u32], data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+        values(&self.entries, entries, data_type)
     }
 }
 
@@ -71,7 +114,7 @@ impl DistinctSet {
         let (mut entries, mut bytes) = (Vec::new(), Vec::new());
         for (group, from) in into.iter().zip(from) {
             entries.clear();
-            entries.extend(source.entries_of(*from));
+            entries.extend(entries_of(source.entries.packed(), &source.newest, *from));
             for entry in entries.iter().rev() {
                 bytes.clear();
                 source.entries.packed().key_bytes(*entry, &mut bytes);
@@ -83,19 +126,25 @@ impl DistinctSet {
         let first_new = self.entries.len() as u32;
         self.add(keys, |key| groups[key], |key| fresh.push(groups[key]));
         let new: Vec<u32> = (first_new..self.entries.len() as u32).collect();
-        Ok((fresh, self.values(&new, data_type)?))
+        Ok((fresh, values(self.entries.packed(), &new, data_type)?))
     }
 
     /// The groups of all entries, in order of arrival, and the values.
     pub(crate) fn all(&self, data_type: &DataType) -> Result<(Vec<u32>, ArrayRef), ArrowError> {
-        let entries: Vec<u32> = (0..self.entries.len() as u32).collect();
-        let mut bytes = Vec::new();
-        let group = |entry: &u32| {
-            bytes.clear();
-            self.entries.packed().key_bytes(*entry, &mut bytes);
-            u32::from_le_bytes(bytes[..4].try_into().expect("a key begins with 4 bytes of group"))
-        };
-        Ok((entries.iter().map(group).collect(), self.values(&entries, data_type)?))
+        let (packed, entries) = (self.entries.packed(), self.entries.groups());
+        Ok((entries.iter().map(|entry| group_of(packed, *entry)).collect(), values(packed, &entries, data_type)?))
+    }
+
+    /// The values as they are now, and which of them are new. `groups` are handed over with them.
+    pub(crate) fn hand_over(&mut self, request: SnapshotRequest, groups: &Handover) -> FrozenSet {
+        let (entries, first_new) = self.entries.hand_over_added(request);
+        let (newest, newest_of_copies) = self.newest.hand_over(groups);
+        FrozenSet { entries, newest, newest_of_copies, first_new }
+    }
+
+    /// Forgets what earlier checkpoints got: the next one gets all values.
+    pub(crate) fn forget_changes(&mut self) {
+        self.entries.forget_changes();
     }
 
     pub(crate) fn clear(&mut self) {
@@ -104,18 +153,7 @@ impl DistinctSet {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.entries.bytes() + self.newest.capacity() * 8
-    }
-
-    /// The entries of a group, newest first.
-    fn entries_of(&self, group: u32) -> impl Iterator<Item = u32> {
-        let (words, stride, first) = self.entries.packed().rows();
-        let mut next = self.newest.get(group as usize).copied().unwrap_or(END);
-        std::iter::from_fn(move || {
-            let entry = u32::try_from(next).ok()?;
-            next = words[entry as usize * stride + first];
-            Some(entry)
-        })
+        self.entries.bytes() + self.newest.bytes()
     }
 
     /// Adds keys. Calls `is_new` for each new one, in order.
@@ -125,45 +163,59 @@ impl DistinctSet {
         let mut next = self.entries.len() as u32;
         let mut entries = Vec::with_capacity(hashes.len());
         self.entries.find_or_insert(&Keys::Encoded { offsets, bytes }, &hashes, 0..hashes.len(), &mut entries);
-        let (words, stride, first) = self.entries.rows_mut();
         for (key, entry) in entries.into_iter().enumerate() {
             if entry == next {
                 next += 1;
-                let group = group_of(key) as usize;
-                if self.newest.len() <= group {
-                    self.newest.resize(group + 1, END);
-                }
-                words[entry as usize * stride + first] = self.newest[group];
-                self.newest[group] = u64::from(entry);
+                let group = group_of(key);
+                self.newest.grow(group as usize + 1, &END);
+                let newest = self.newest.get_mut(group);
+                self.entries.accumulators_mut(entry)[0] = *newest;
+                *newest = u64::from(entry);
                 is_new(key);
             }
         }
     }
+}
 
-    fn values(&self, entries: &[u32], data_type: &DataType) -> Result<ArrayRef, ArrowError> {
-        let mut bytes = Vec::new();
-        let mut read = |entry: u32| {
-            bytes.clear();
-            self.entries.packed().key_bytes(entry, &mut bytes);
-            bytes.split_off(4)
-        };
-        Ok(match data_type {
-            DataType::Decimal128(..) => {
-                let value = |entry: &u32| i128::from_le_bytes(read(*entry).try_into().expect("16 bytes were written"));
-                let values: Vec<i128> = entries.iter().map(value).collect();
-                Arc::new(Decimal128Array::new(values.into(), None).with_data_type(data_type.clone()))
-            }
-            DataType::Utf8 | DataType::Binary => {
-                let mut strings = Strings::with_capacity(entries.len());
-                entries.iter().for_each(|entry| strings.push(&read(*entry)));
-                strings.finish(None, *data_type == DataType::Utf8)?
-            }
-            _ => {
-                let image = |entry: &u32| i64::from_le_bytes(read(*entry).try_into().expect("8 bytes were written"));
-                fixed::column(entries.iter().map(image).collect(), None, data_type)
-            }
-        })
-    }
+/// The entries of a group, newest first.
+fn entries_of(entries: &PackedRows, newest: &Chunked<u64>, group: u32) -> impl Iterator<Item = u32> {
+    let mut next = newest.get(group).copied().unwrap_or(END);
+    std::iter::from_fn(move || {
+        let entry = u32::try_from(next).ok()?;
+        next = entries.accumulators(entry)[0];
+        Some(entry)
+    })
+}
+
+/// The group that an entry belongs to.
+fn group_of(entries: &PackedRows, entry: u32) -> u32 {
+    entries.with_key_bytes(entry, |key| u32::from_le_bytes(key[..4].try_into().expect("a key begins with a group")))
+}
+
+/// The values of entries as a column.
+fn values(packed: &PackedRows, entries: &[u32], data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    let mut bytes = Vec::new();
+    let mut read = |entry: u32| {
+        bytes.clear();
+        packed.key_bytes(entry, &mut bytes);
+        bytes.split_off(4)
+    };
+    Ok(match data_type {
+        DataType::Decimal128(..) => {
+            let value = |entry: &u32| i128::from_le_bytes(read(*entry).try_into().expect("16 bytes were written"));
+            let values: Vec<i128> = entries.iter().map(value).collect();
+            Arc::new(Decimal128Array::new(values.into(), None).with_data_type(data_type.clone()))
+        }
+        DataType::Utf8 | DataType::Binary => {
+            let mut strings = Strings::with_capacity(entries.len());
+            entries.iter().for_each(|entry| strings.push(&read(*entry)));
+            strings.finish(None, *data_type == DataType::Utf8)?
+        }
+        _ => {
+            let image = |entry: &u32| i64::from_le_bytes(read(*entry).try_into().expect("8 bytes were written"));
+            fixed::column(entries.iter().map(image).collect(), None, data_type)
+        }
+    })
 }
 
 /// Keys of entries, one behind the other.
@@ -189,7 +241,7 @@ impl KeyBuilder {
 /// Makes the sides of an empty table.
 pub(crate) fn sides(cells: usize, distinct: usize) -> Sides {
     Sides {
-        cells: (0..cells).map(|_| Vec::new()).collect(),
+        cells: (0..cells).map(|_| Chunked::default()).collect(),
         cell_bytes: 0,
         distinct: (0..distinct).map(|_| DistinctSet::default()).collect(),
     }

@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use eddyline_operators as operators;
-use eddyline_state::{GroupTable, Keys, PackedRows, encode_keys};
+use eddyline_state::{GroupTable, Keys, PackedRows, SnapshotRequest, by_chunk, encode_keys};
 use eddyline_stream::key_hash::{UnsupportedKey, hash_columns};
 
 use crate::accumulator::{Cells, Sides, View, update::Mask};
 use crate::argument::Argument;
+use crate::distinct::DistinctSet;
+use crate::frozen_groups::FrozenGroups;
 use crate::layout::Layout;
 
 /// What is added to groups.
@@ -95,27 +96,13 @@ pub(crate) fn key_error(error: &UnsupportedKey) -> operators::Error {
 #[derive(Debug)]
 pub(crate) struct Groups {
     table: GroupTable,
-    /// Shared with what has been frozen, like the rows in the table.
-    sides: Arc<Sides>,
-}
-
-/// Groups as they were at a barrier.
-#[derive(Debug)]
-pub(crate) struct FrozenGroups {
-    pub(crate) packed: Arc<PackedRows>,
-    pub(crate) sides: Arc<Sides>,
-}
-
-impl FrozenGroups {
-    pub(crate) fn view(&self) -> View<'_> {
-        View::of(&self.packed, &self.sides)
-    }
+    sides: Sides,
 }
 
 impl Groups {
     /// No groups, for keys of these types.
     pub(crate) fn new(key_types: &[DataType], layout: &Layout) -> Result<Self, UnsupportedKey> {
-        Ok(Self { table: GroupTable::new(key_types, &layout.initial)?, sides: Arc::new(layout.sides()) })
+        Ok(Self { table: GroupTable::new(key_types, &layout.initial)?, sides: layout.sides() })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -130,22 +117,36 @@ impl Groups {
         self.table.bytes() + self.sides.bytes()
     }
 
-    pub(crate) fn clear(&mut self, layout: &Layout) {
+    pub(crate) fn clear(&mut self) {
         self.table.clear();
-        match Arc::get_mut(&mut self.sides) {
-            Some(sides) => sides.clear(),
-            None => self.sides = Arc::new(layout.sides()),
-        }
+        self.sides.clear();
     }
 
-    /// The groups as they are now; takes no time.
-    pub(crate) fn freeze(&self) -> FrozenGroups {
-        FrozenGroups { packed: self.table.freeze(), sides: Arc::clone(&self.sides) }
+    /// What a checkpoint gets of these groups, which are those of `bucket`.
+    pub(crate) fn hand_over(&mut self, layout: &Layout, request: SnapshotRequest, bucket: i64) -> FrozenGroups {
+        // The order in which values came is kept only where all of them are handed over together.
+        let since = request.since.filter(|_| !layout.has_ordered_sets());
+        let request = SnapshotRequest { since, ..request };
+        let rows = self.table.hand_over(request, bucket);
+        let (shared, copied) = self.sides.cells.iter_mut().map(|cells| cells.hand_over(&rows)).unzip();
+        let distinct = self.sides.distinct.iter_mut().map(|set| set.hand_over(request, &rows)).collect();
+        FrozenGroups { groups: self.table.len(), left_out: 0, rows, shared, copied, distinct }
+    }
+
+    /// Keys and accumulators in packed rows as they are now, to read later.
+    pub(crate) fn freeze_rows(&mut self) -> PackedRows {
+        self.table.freeze()
+    }
+
+    /// Says that these are groups of another bucket now: the next checkpoint gets all of them.
+    pub(crate) fn forget_changes(&mut self) {
+        self.table.forget_changes();
+        self.sides.distinct.iter_mut().for_each(DistinctSet::forget_changes);
     }
 
     /// All groups, in order.
     pub(crate) fn all(&self) -> Vec<u32> {
-        (0..self.len() as u32).collect()
+        self.table.groups()
     }
 
     /// Keys and accumulators, to read.
@@ -153,24 +154,25 @@ impl Groups {
         self.table.packed()
     }
 
-    /// The key hashes of all groups.
-    pub(crate) fn hashes(&self) -> &[u64] {
-        self.table.packed().hashes()
+    /// The key hashes of groups.
+    pub(crate) fn hashes(&self, groups: &[u32]) -> Vec<u64> {
+        groups.iter().map(|group| self.table.packed().hash(*group)).collect()
     }
 
     pub(crate) fn key_columns(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
         self.table.packed().key_columns(groups)
     }
 
-    pub(crate) fn view(&self) -> View<'_> {
-        View::of(self.table.packed(), &self.sides)
+    /// The accumulators of groups that are in one chunk.
+    pub(crate) fn view(&self, groups: &[u32]) -> View<'_> {
+        let group = groups.first().copied().unwrap_or(0);
+        View { rows: self.table.packed().rows_of_chunk(group), cells: &self.sides.cells }
     }
 
-    fn cells(&mut self) -> Cells<'_> {
-        let sides = Arc::make_mut(&mut self.sides);
-        sides.grow(self.table.len());
-        let (words, stride, first) = self.table.rows_mut();
-        Cells { words, stride, first, sides }
+    /// The accumulators, to change those of `groups`.
+    fn cells(&mut self, groups: &[u32]) -> Cells<'_> {
+        self.sides.grow(self.table.len());
+        Cells { rows: self.table.rows_mut(groups), sides: &mut self.sides }
     }
 
     /// Adds rows. `scratch` is only for reuse.
@@ -181,29 +183,56 @@ impl Groups {
             let end = start.saturating_add(block).min(range.end);
             scratch.clear();
             self.table.find_or_insert(&rows.keys, &rows.hashes, start..end, scratch);
-            rows.input.add(layout, &mut self.cells(), scratch, start);
+            rows.input.add(layout, &mut self.cells(scratch), scratch, start);
             start = end;
         }
     }
 
-    /// The groups of rows. Adds missing ones. Accumulators of existing groups do not change.
-    pub(crate) fn find_or_insert(&mut self, rows: &Rows<'_>, range: Range<usize>, groups: &mut Vec<u32>) {
-        self.table.find_or_insert(&rows.keys, &rows.hashes, range, groups);
-        Arc::make_mut(&mut self.sides).grow(self.table.len());
+    /// Restores rows of a snapshot. A row replaces what the table has of its key, so that the last row counts.
+    pub(crate) fn restore(&mut self, layout: &Layout, rows: &Rows<'_>, range: Range<usize>, scratch: &mut Vec<u32>) {
+        let block = rows.keys.block_rows();
+        let mut start = range.start;
+        while start < range.end {
+            let end = start.saturating_add(block).min(range.end);
+            let before = self.len();
+            scratch.clear();
+            self.table.find_or_insert(&rows.keys, &rows.hashes, start..end, scratch);
+            match known_of_different(scratch, before) {
+                Some(known) => self.replace(layout, rows, (start, scratch), &known),
+                None => {
+                    for (row, group) in (start..).zip(scratch.iter()) {
+                        self.replace(layout, rows, (row, &[*group]), &[*group]);
+                    }
+                }
+            }
+            start = end;
+        }
     }
 
-    /// Adds values to a distinct set and to nothing else: the accumulators that go by it are restored on their own.
-    pub(crate) fn restore_distinct(&mut self, set: usize, groups: &[u32], values: &Argument<'_>) {
-        Arc::make_mut(&mut self.sides).distinct[set].insert(groups, values, 0);
+    /// Adds rows from `start` on to groups, of which some are made empty first.
+    fn replace(&mut self, layout: &Layout, rows: &Rows<'_>, (start, groups): (usize, &[u32]), known: &[u32]) {
+        self.table.reset(known);
+        self.sides.grow(self.table.len());
+        self.sides.reset(known);
+        rows.input.add(layout, &mut self.cells(groups), groups, start);
+    }
+
+    /// Restores values of a distinct set and nothing else: its accumulators are restored with the groups.
+    pub(crate) fn restore_distinct(&mut self, set: usize, rows: &Rows<'_>, range: Range<usize>, values: &Argument<'_>) {
+        let mut groups = Vec::with_capacity(range.len());
+        self.table.find_or_insert(&rows.keys, &rows.hashes, range, &mut groups);
+        self.sides.grow(self.table.len());
+        self.sides.distinct[set].insert(&groups, values, 0);
     }
 
     /// Merges groups of another table into this one, whose rows are older.
     pub(crate) fn absorb(&mut self, layout: &Layout, other: &Groups, of_other: &[u32]) -> Result<(), ArrowError> {
         let mut groups = Vec::new();
-        for block in of_other.chunks(1024) {
+        for block in by_chunk(of_other).flat_map(|groups| groups.chunks(1024)) {
             groups.clear();
             self.table.adopt(other.table.packed(), block, &mut groups);
-            merge_cells(layout, &mut self.cells(), &groups, other.view(), block)?;
+            let source = (other.view(block), other.sides.distinct.as_slice());
+            merge_cells(layout, &mut self.cells(&groups), &groups, source, block)?;
         }
         Ok(())
     }
@@ -212,42 +241,60 @@ impl Groups {
     /// left.
     pub(crate) fn subtract(&mut self, layout: &Layout, other: &Groups) {
         let mut groups = Vec::new();
-        for block in other.all().chunks(1024) {
+        for block in by_chunk(&other.all()).flat_map(|groups| groups.chunks(1024)) {
             groups.clear();
             self.table.adopt(other.table.packed(), block, &mut groups);
-            let mut cells = self.cells();
+            let mut cells = self.cells(&groups);
             for slot in &layout.slots {
-                slot.subtract(&mut cells, &groups, other.view(), block);
+                slot.subtract(&mut cells, &groups, other.view(block), block);
             }
         }
     }
 
     /// The groups that have rows, in a layout that counts them.
     pub(crate) fn alive(&self, layout: &Layout) -> Vec<u32> {
-        let has_rows = has_rows(layout, self.view());
-        (0..self.len() as u32).filter(|group| has_rows(*group)).collect()
+        let has_rows = has_rows(layout, self.packed());
+        self.all().into_iter().filter(|group| has_rows(*group)).collect()
     }
 }
 
 /// Whether groups have rows; all have in a layout that does not count them.
-pub(crate) fn has_rows<'a>(layout: &'a Layout, view: View<'a>) -> impl Fn(u32) -> bool {
+pub(crate) fn has_rows<'a>(layout: &'a Layout, packed: &'a PackedRows) -> impl Fn(u32) -> bool {
     let rows = layout.rows_slot.map(|slot| &layout.slots[slot]);
-    move |group| rows.is_none_or(|rows| rows.word(view, group, 0) != 0)
+    move |group| {
+        let view = || View { rows: packed.rows_of_chunk(group), cells: &[] };
+        rows.is_none_or(|rows| rows.word(view(), group, 0) != 0)
+    }
 }
 
-/// Merges cells `from[i]` of `source` into cells `into[i]`, whose rows are older.
+/// Those of some groups that a table had when it had `before`; `None` if a group comes twice.
+fn known_of_different(groups: &[u32], before: usize) -> Option<Vec<u32>> {
+    let mut next = before as u32;
+    let mut known = Vec::new();
+    for group in groups {
+        match *group {
+            group if (group as usize) < before => known.push(group),
+            group if group == next => next += 1,
+            _ => return None,
+        }
+    }
+    known.sort_unstable();
+    known.is_sorted_by(|one, other| one < other).then_some(known)
+}
+
+/// Merges cells `from[i]` of `source` into cells `into[i]`, whose rows are older. The source has its distinct sets beside it.
 pub(crate) fn merge_cells(
     layout: &Layout,
     cells: &mut Cells<'_>,
     into: &[u32],
-    source: View<'_>,
+    (source, sets): (View<'_>, &[DistinctSet]),
     from: &[u32],
 ) -> Result<(), ArrowError> {
     for slot in layout.slots.iter().filter(|slot| slot.distinct.is_none()) {
         slot.merge(cells, into, source, from);
     }
     for (index, set) in layout.distinct.iter().enumerate() {
-        let merged = cells.sides.distinct[index].merge(into, &source.sides.distinct[index], from, &set.data_type)?;
+        let merged = cells.sides.distinct[index].merge(into, &sets[index], from, &set.data_type)?;
         let (groups, values) = merged;
         for slot in layout.slots.iter().filter(|slot| slot.distinct == Some(index)) {
             let argument = Argument::of_column(slot, values.as_ref());

@@ -64,7 +64,18 @@ impl Place {
         match (self, merged) {
             (Place::Merged(groups), _) | (_, Merged::Total(groups)) => groups,
             (Place::Slice(slice), _) => &tables.slices[slice],
-            (Place::Front, Merged::Stacks { front, .. }) if !front.is_empty() => &front[front.len() - 1].1,
+            (Place::Front, Merged::Stacks { front, back, .. }) => front.last().map_or(back, |(_, groups)| groups),
+            (_, Merged::Stacks { back, .. }) => back,
+        }
+    }
+
+    fn groups_mut<'a>(&'a mut self, tables: &'a mut SliceTables, merged: &'a mut Merged) -> &'a mut Groups {
+        match (self, merged) {
+            (Place::Merged(groups), _) | (_, Merged::Total(groups)) => groups,
+            (Place::Slice(slice), _) => {
+                tables.slices.get_mut(slice).expect("slices of the window that is given out have not expired")
+            }
+            (Place::Front, Merged::Stacks { front, back, .. }) => front.last_mut().map_or(back, |(_, groups)| groups),
             (_, Merged::Stacks { back, .. }) => back,
         }
     }
@@ -248,9 +259,9 @@ impl Hop {
         let Some(shown) = &mut self.shown else { return Ok(Progress::Done) };
         let groups = shown.place.groups(&self.tables, &self.merged);
         let layout = Arc::clone(firing.layout);
-        let has_rows = has_rows(&layout, groups.view());
+        let has_rows = has_rows(&layout, groups.packed());
         let end = shown.window.end;
-        let is_wanted = |group| match &mut self.catch_up {
+        let is_wanted = |group| match &self.catch_up {
             Some(catch_up) => has_rows(group) && catch_up.wants(groups.packed(), group, end),
             None => has_rows(group),
         };
@@ -267,9 +278,9 @@ impl Hop {
     }
 
     /// The window that is half given out, if one is.
-    pub(crate) fn freeze_shown(&self) -> Option<HalfGiven> {
-        let Shown { window, place, given } = self.shown.as_ref()?;
-        let groups = place.groups(&self.tables, &self.merged).freeze();
+    pub(crate) fn freeze_shown(&mut self) -> Option<HalfGiven> {
+        let Shown { window, place, given } = self.shown.as_mut()?;
+        let groups = place.groups_mut(&mut self.tables, &mut self.merged).freeze_rows();
         let (end, step_ms, catch_up) = (window.end, self.slide_ms, self.catch_up.clone());
         Some(HalfGiven { groups, given: *given, end, step_ms, catch_up })
     }
@@ -285,7 +296,7 @@ impl Hop {
         }
         let is_empty = self.tables.first().is_none_or(|slice| slice.end > self.fired_until);
         match &mut self.merged {
-            Merged::Total(total) if is_empty => total.clear(layout),
+            Merged::Total(total) if is_empty => total.clear(),
             Merged::Total(total) => {
                 let alive = total.alive(layout);
                 if total.len() - alive.len() > alive.len().max(DEAD_GROUPS_MIN) {
@@ -296,7 +307,7 @@ impl Hop {
             }
             Merged::Stacks { front, back, back_oldest, .. } if is_empty => {
                 front.drain(..).for_each(|(_, table)| self.tables.recycle(table));
-                back.clear(layout);
+                back.clear();
                 *back_oldest = None;
             }
             Merged::Stacks { .. } => {}
@@ -326,7 +337,7 @@ fn flip(
     layout: &Layout,
 ) -> Result<()> {
     let slices_per_merge = if slices_per_window <= SLICES_MERGED_EACH_MAX { 1 } else { slices_per_window.isqrt() };
-    back.clear(layout);
+    back.clear();
     front.drain(..).for_each(|(_, table)| tables.recycle(table));
     let is_inside = |slice: &&Slice| slice.end > window.start && slice.end <= window.end;
     let slices: Vec<Slice> = tables.slices.keys().filter(is_inside).copied().collect();

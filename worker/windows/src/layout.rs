@@ -146,6 +146,11 @@ impl Layout {
         self.distinct.is_empty() && self.slots.iter().all(|slot| slot.kind.is_invertible())
     }
 
+    /// Whether a result depends on the order in which the values of a distinct set arrive.
+    pub(crate) fn has_ordered_sets(&self) -> bool {
+        self.slots.iter().any(|slot| slot.distinct.is_some() && slot.kind.is_ordered())
+    }
+
     /// Whether a result depends on the order in which rows arrive.
     pub(crate) fn is_ordered(&self) -> bool {
         self.slots.iter().any(|slot| slot.kind.is_ordered())

@@ -14,6 +14,7 @@ mod behind;
 mod cumulate;
 mod distinct;
 pub mod error;
+mod frozen_groups;
 mod groups;
 mod hop;
 mod layout;

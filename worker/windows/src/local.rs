@@ -11,7 +11,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use eddyline_job_graph::WindowAggregate;
 use eddyline_operators::{Collector, Counters, InputIndex, Operator, Progress, Result};
-use eddyline_state::fixed;
+use eddyline_state::{by_chunk, fixed};
 use eddyline_stream::{Batch, KeyHashes, Watermark};
 
 use crate::groups::{Input, Rows, key_error};
@@ -180,10 +180,9 @@ impl LocalWindowAggregate {
         let Some(groups) = self.tables.slices.remove(&slice) else { return Ok(()) };
         let end = groups.len().min(self.sent.saturating_add(count));
         let all: Vec<u32> = (self.sent as u32..end as u32).collect();
-        for of in all.chunks(BATCH_ROWS_MAX) {
-            let hashes = of.iter().map(|group| groups.hashes()[*group as usize]).collect();
-            let accumulators = self.layout.columns(groups.view(), of)?;
-            self.emit(groups.key_columns(of)?, slice, accumulators, hashes, out)?;
+        for of in by_chunk(&all).flat_map(|groups| groups.chunks(BATCH_ROWS_MAX)) {
+            let accumulators = self.layout.columns(groups.view(of), of)?;
+            self.emit(groups.key_columns(of)?, slice, accumulators, groups.hashes(of).into(), out)?;
         }
         if end == groups.len() {
             self.sent = 0;

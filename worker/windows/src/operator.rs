@@ -348,8 +348,8 @@ impl Operator for WindowAggregateOperator {
         true
     }
 
-    fn snapshot(&mut self, _request: SnapshotRequest) -> Result<Option<Frozen>> {
-        Ok(Some(self.freeze()?))
+    fn snapshot(&mut self, request: SnapshotRequest) -> Result<Option<Frozen>> {
+        Ok(Some(self.freeze(request)?))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<Option<Watermark>> {

@@ -7,7 +7,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef};
 use eddyline_job_graph::WindowColumn;
 use eddyline_operators::{Collector, Progress, Result};
-use eddyline_state::fixed;
+use eddyline_state::{by_chunk, fixed};
 use eddyline_stream::{Batch, Watermark};
 
 use crate::groups::Groups;
@@ -152,11 +152,12 @@ impl Firing<'_> {
             if which.is_empty() {
                 break;
             }
-            let mut columns = groups.key_columns(&which)?;
-            columns.extend(self.layout.results(groups.view(), &which)?);
-            let hashes = which.iter().map(|group| groups.hashes()[*group as usize]);
-            let windows = vec![window; which.len()];
-            self.output.push(columns, (&windows[..], hashes), self.zone, self.out)?;
+            for which in by_chunk(&which) {
+                let mut columns = groups.key_columns(which)?;
+                columns.extend(self.layout.results(groups.view(which), which)?);
+                let (windows, hashes) = (vec![window; which.len()], groups.hashes(which));
+                self.output.push(columns, (&windows[..], hashes.into_iter()), self.zone, self.out)?;
+            }
         }
         Ok(Progress::Done)
     }

@@ -11,7 +11,7 @@ pub(crate) mod state;
 
 use arrow::datatypes::DataType;
 use eddyline_operators::{Error as OperatorError, Progress, Result};
-use eddyline_state::GroupTable;
+use eddyline_state::{ChunkRows, GroupTable, RowsMut};
 use eddyline_stream::Watermark;
 
 use self::ends::Ends;
@@ -52,11 +52,11 @@ impl Store {
     }
 
     fn view(&self, layout: &Layout) -> View<'_> {
-        View { words: &self.words, stride: layout.initial.len(), first: 0, sides: &self.sides }
+        View { rows: ChunkRows::new(&self.words, 0, layout.initial.len(), 0), cells: &self.sides.cells }
     }
 
     fn cells(&mut self, layout: &Layout) -> Cells<'_> {
-        Cells { words: &mut self.words, stride: layout.initial.len(), first: 0, sides: &mut self.sides }
+        Cells { rows: RowsMut::of_words(&mut self.words, layout.initial.len()), sides: &mut self.sides }
     }
 
     fn push_empty(&mut self, layout: &Layout, rows: usize) {
@@ -71,7 +71,8 @@ impl Store {
             copy.push_empty(layout, number);
         }
         let all: Vec<u32> = (0..rows.len() as u32).collect();
-        merge_cells(layout, &mut copy.cells(layout), &all, self.view(layout), rows)?;
+        let source = (self.view(layout), self.sides.distinct.as_slice());
+        merge_cells(layout, &mut copy.cells(layout), &all, source, rows)?;
         Ok(copy)
     }
 }
@@ -188,13 +189,11 @@ impl Sessions {
     }
 
     fn head(&self, key: u32) -> u64 {
-        let (words, stride, first) = self.keys.packed().rows();
-        words[key as usize * stride + first]
+        self.keys.packed().accumulators(key)[0]
     }
 
     fn set_head(&mut self, key: u32, head: u64) {
-        let (words, stride, first) = self.keys.rows_mut();
-        words[key as usize * stride + first] = head;
+        self.keys.accumulators_mut(key)[0] = head;
     }
 
     /// The open sessions of a key that touch a window, in no particular order.
@@ -236,7 +235,8 @@ impl Sessions {
         for other in &touching[1..] {
             let absorbed = self.sessions[*other as usize];
             let copy = self.store.gather(layout, &[*other])?;
-            merge_cells(layout, &mut self.store.cells(layout), &[first], copy.view(layout), &[0])?;
+            let source = (copy.view(layout), copy.sides.distinct.as_slice());
+            merge_cells(layout, &mut self.store.cells(layout), &[first], source, &[0])?;
             self.close(*other);
             let session = &mut self.sessions[first as usize];
             session.window.end = session.window.end.max(absorbed.window.end);
@@ -289,7 +289,7 @@ impl Sessions {
             let windows: Vec<Slice> = block.iter().map(|number| self.sessions[*number as usize].window).collect();
             let mut columns = self.keys.packed().key_columns(&keys)?;
             columns.extend(firing.layout.results(self.store.view(firing.layout), &block)?);
-            let hashes = keys.iter().map(|key| self.keys.packed().hashes()[*key as usize]);
+            let hashes = keys.iter().map(|key| self.keys.packed().hash(*key));
             firing.emit_rows(columns, &windows, hashes)?;
             block.iter().for_each(|number| self.close(*number));
             self.given += block.len();

@@ -142,6 +142,11 @@ impl Shape {
         Arc::new(Schema::new(self.key_fields.iter().cloned().chain([end]).collect::<Vec<FieldRef>>()))
     }
 
+    /// How many columns of [`Self::state`] identify a row: keys, and the start where there is one.
+    pub(crate) fn identity(&self) -> usize {
+        self.keys.len() + usize::from(self.is_attached)
+    }
+
     /// What the columns of the keys hold.
     pub(crate) fn key_contents<'a>(&'a self, inputs: &'a [String]) -> impl Iterator<Item = String> + 'a {
         self.keys.iter().map(|key| input_column(inputs, *key))

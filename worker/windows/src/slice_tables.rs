@@ -53,7 +53,7 @@ impl SliceTables {
     /// Takes a table back.
     pub(crate) fn recycle(&mut self, mut table: Groups) {
         if self.spare.len() < SPARE_MAX {
-            table.clear(&self.layout);
+            table.clear();
             self.spare.push(table);
         }
     }

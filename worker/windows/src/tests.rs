@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod behaviour;
+mod chain;
 mod harness;
 mod model;
 mod properties;

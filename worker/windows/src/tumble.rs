@@ -44,10 +44,9 @@ impl Tumble {
         Ok(Progress::Done)
     }
 
-    /// The tables with the number of the first group that is not out yet.
-    pub(crate) fn open(&self) -> impl Iterator<Item = (&Slice, &Groups, u32)> {
-        let given = std::iter::once(self.given).chain(std::iter::repeat(0));
-        self.tables.slices.iter().zip(given).map(|((slice, groups), given)| (slice, groups, given))
+    /// How many groups of the first window are out. They are still in its table.
+    pub(crate) fn given(&self) -> u32 {
+        self.given
     }
 
     /// Bytes held and groups.

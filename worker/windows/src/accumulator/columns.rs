@@ -14,9 +14,9 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use eddyline_state::strings::Strings;
-use eddyline_state::{fixed, input_column};
+use eddyline_state::{Accumulators, RowsMut, fixed, input_column};
 
-use super::{Cells, Kind, Slot, View, cell_mut, merge};
+use super::{Cells, Kind, Slot, View, merge};
 use crate::argument::{Argument, Values};
 
 impl Slot {
@@ -132,8 +132,7 @@ impl Slot {
                 Ok(Arc::new(column))
             }
             _ => {
-                let cells = &view.sides.cells[self.side];
-                let value = |group: u32| cells.get(group as usize).and_then(Option::as_deref);
+                let value = |group: u32| view.text(self.side, group);
                 let nulls = nulls(&|group| value(group).is_some());
                 let mut strings = Strings::with_capacity(groups.len());
                 groups.iter().for_each(|group| strings.push(value(*group).unwrap_or_default()));
@@ -144,29 +143,53 @@ impl Slot {
 
     #[inline(always)]
     pub(crate) fn word(&self, view: View<'_>, group: u32, word: usize) -> u64 {
-        view.words[group as usize * view.stride + view.first + self.offset + word]
+        view.cell::<1>(group, self.offset + word)[0]
     }
 
     /// Merges rows `start..` of columns that have the form of [`Slot::columns`] into groups, whose rows are older. Takes
     /// its columns off the front.
     pub(crate) fn merge_columns(&self, cells: &mut Cells<'_>, groups: &[u32], columns: &mut &[ArrayRef], start: usize) {
-        let (stride, offset) = (cells.stride, cells.first + self.offset);
-        let rows = groups.iter().map(|group| *group as usize * stride + offset).zip(start..);
+        match &mut cells.rows {
+            _ if self.kind.is_beside() => {
+                let (first, rest) = columns.split_first().expect("the schema has been checked against the layout");
+                *columns = rest;
+                let Values::Bytes { offsets, bytes } = Argument::of_column(self, first.as_ref()).values else { return };
+                for (group, row) in groups.iter().zip(start..).filter(|(_, row)| first.is_valid(*row)) {
+                    self.update_beside(cells.sides, *group, &bytes[offsets[row] as usize..offsets[row + 1] as usize]);
+                }
+            }
+            RowsMut::One(rows) => self.merge_columns_into(rows, groups, columns, start),
+            RowsMut::Many(rows) => self.merge_columns_into(rows, groups, columns, start),
+        }
+    }
+
+    #[inline(always)]
+    fn merge_columns_into(
+        &self,
+        into: &mut impl Accumulators,
+        groups: &[u32],
+        columns: &mut &[ArrayRef],
+        start: usize,
+    ) {
+        let offset = self.offset;
+        let rows = groups.iter().copied().zip(start..);
         let mut take = || {
             let (first, rest) = columns.split_first().expect("the schema has been checked against the layout");
             *columns = rest;
             first
         };
-        let words = &mut *cells.words;
         match &self.kind {
             Kind::Count => {
                 let counts = ints(take());
-                rows.for_each(|(at, row)| words[at] = words[at].wrapping_add(counts[row] as u64));
+                rows.for_each(|(at, row)| {
+                    let [count] = into.cell(at, offset);
+                    *count = count.wrapping_add(counts[row] as u64);
+                });
             }
             Kind::SumInt => {
                 let (sums, counts) = (ints(take()), ints(take()));
                 for (at, row) in rows {
-                    let [sum, count] = cell_mut(words, at);
+                    let [sum, count] = into.cell(at, offset);
                     *sum = sum.wrapping_add(sums[row] as u64);
                     *count = count.wrapping_add(counts[row] as u64);
                 }
@@ -174,13 +197,16 @@ impl Slot {
             Kind::SumDouble => {
                 let (sums, counts) = (take().as_primitive::<Float64Type>(), ints(take()));
                 rows.for_each(|(at, row)| {
-                    merge::add_doubles(cell_mut(words, at), [sums.value(row).to_bits(), counts[row] as u64]);
+                    merge::add_doubles(into.cell(at, offset), [sums.value(row).to_bits(), counts[row] as u64]);
                 });
             }
             Kind::SumFloat => {
                 let (sums, counts) = (take().as_primitive::<Float32Type>(), ints(take()));
                 rows.for_each(|(at, row)| {
-                    merge::add_floats(cell_mut(words, at), [u64::from(sums.value(row).to_bits()), counts[row] as u64]);
+                    merge::add_floats(
+                        into.cell(at, offset),
+                        [u64::from(sums.value(row).to_bits()), counts[row] as u64],
+                    );
                 });
             }
             Kind::SumDecimal => {
@@ -188,7 +214,7 @@ impl Slot {
                 for (at, row) in rows {
                     let (low, high) = sums.value(row).to_parts();
                     let other = [low as u64, (low >> 64) as u64, high as u64, counts[row] as u64];
-                    merge::add_decimals(cell_mut(words, at), other);
+                    merge::add_decimals(into.cell(at, offset), other);
                 }
             }
             Kind::Moments => {
@@ -196,45 +222,41 @@ impl Slot {
                 let (means, squares) = (take().as_primitive::<Float64Type>(), take().as_primitive::<Float64Type>());
                 for (at, row) in rows {
                     let other = [counts[row] as u64, means.value(row).to_bits(), squares.value(row).to_bits()];
-                    merge::moments(cell_mut(words, at), other);
+                    merge::moments(into.cell(at, offset), other);
                 }
             }
-            _ => self.merge_values(cells, groups, take().as_ref(), start),
+            _ => self.merge_values(into, groups, take().as_ref(), start),
         }
     }
 
-    fn merge_values(&self, cells: &mut Cells<'_>, groups: &[u32], column: &dyn Array, start: usize) {
-        let (stride, offset) = (cells.stride, cells.first + self.offset);
-        let rows = groups.iter().zip(start..).filter(|(_, row)| column.is_valid(*row));
-        let at = |group: u32| group as usize * stride + offset;
+    fn merge_values(&self, into: &mut impl Accumulators, groups: &[u32], column: &dyn Array, start: usize) {
+        let offset = self.offset;
+        let rows = groups.iter().copied().zip(start..).filter(|(_, row)| column.is_valid(*row));
         match (&self.kind, Argument::of_column(self, column).values) {
             (Kind::Extreme { max }, Values::Images(images)) => rows.for_each(|(group, row)| {
-                merge::extreme(*max, cell_mut(cells.words, at(*group)), [images[row] as u64, 1]);
+                merge::extreme(*max, into.cell(group, offset), [images[row] as u64, 1]);
             }),
             (Kind::Edge { last }, Values::Images(images)) => rows.for_each(|(group, row)| {
-                merge::edge(*last, cell_mut(cells.words, at(*group)), [images[row] as u64, 1]);
+                merge::edge(*last, into.cell(group, offset), [images[row] as u64, 1]);
             }),
             (Kind::ExtremeDecimal { max }, _) => {
                 let values = column.as_primitive::<Decimal128Type>();
                 rows.for_each(|(group, row)| {
                     let value = values.value(row);
                     let other = [value as u64, (value >> 64) as u64, 1];
-                    merge::extreme_decimal(*max, cell_mut(cells.words, at(*group)), other);
+                    merge::extreme_decimal(*max, into.cell(group, offset), other);
                 });
             }
             (Kind::EdgeDecimal { last }, _) => {
                 let values = column.as_primitive::<Decimal128Type>();
                 rows.for_each(|(group, row)| {
-                    let cell: &mut [u64; 3] = cell_mut(cells.words, at(*group));
+                    let cell: &mut [u64; 3] = into.cell(group, offset);
                     if *last || cell[2] == 0 {
                         let value = values.value(row);
                         *cell = [value as u64, (value >> 64) as u64, 1];
                     }
                 });
             }
-            (_, Values::Bytes { offsets, bytes }) => rows.for_each(|(group, row)| {
-                self.update_beside(cells.sides, *group, &bytes[offsets[row] as usize..offsets[row + 1] as usize]);
-            }),
             (kind, _) => unreachable!("the schema has been checked: {kind:?}"),
         }
     }

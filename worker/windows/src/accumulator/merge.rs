@@ -1,61 +1,76 @@
 //! Accumulators into accumulators of the same layout, and out of them again.
 
+use eddyline_state::{Accumulators, RowsMut};
+
 use super::update::read_i128;
-use super::{Cells, Kind, Sides, Slot, View, cell_mut, wide};
+use super::{Cells, Kind, Slot, View, wide};
 
 impl Slot {
     /// Merges group `from[i]` of `source` into group `into[i]`, whose rows are older.
     pub(crate) fn merge(&self, cells: &mut Cells<'_>, into: &[u32], source: View<'_>, from: &[u32]) {
-        let (stride, offset) = (cells.stride, cells.first + self.offset);
-        let words = &mut *cells.words;
-        let pairs = into.iter().map(|group| *group as usize * stride + offset).zip(from);
+        match &mut cells.rows {
+            _ if self.kind.is_beside() => {
+                for (group, from) in into.iter().zip(from) {
+                    if let Some(value) = source.text(self.side, *from) {
+                        self.update_beside(cells.sides, *group, value);
+                    }
+                }
+            }
+            RowsMut::One(rows) => self.merge_rows(rows, into, source, from),
+            RowsMut::Many(rows) => self.merge_rows(rows, into, source, from),
+        }
+    }
+
+    #[inline(always)]
+    fn merge_rows(&self, rows: &mut impl Accumulators, into: &[u32], source: View<'_>, from: &[u32]) {
+        let offset = self.offset;
+        let pairs = into.iter().copied().zip(from);
         match &self.kind {
             Kind::Count => {
                 for (at, from) in pairs {
-                    words[at] += source.cell::<1>(*from, self.offset)[0];
+                    rows.cell::<1>(at, offset)[0] += source.cell::<1>(*from, offset)[0];
                 }
             }
             Kind::SumInt => {
                 for (at, from) in pairs {
-                    let ([sum, count], other) = (cell_mut(words, at), source.cell::<2>(*from, self.offset));
+                    let ([sum, count], other) = (rows.cell(at, offset), source.cell::<2>(*from, offset));
                     *sum = sum.wrapping_add(other[0]);
                     *count += other[1];
                 }
             }
             Kind::SumDouble => {
                 for (at, from) in pairs {
-                    add_doubles(cell_mut(words, at), *source.cell(*from, self.offset));
+                    add_doubles(rows.cell(at, offset), *source.cell(*from, offset));
                 }
             }
             Kind::SumFloat => {
                 for (at, from) in pairs {
-                    add_floats(cell_mut(words, at), *source.cell(*from, self.offset));
+                    add_floats(rows.cell(at, offset), *source.cell(*from, offset));
                 }
             }
             Kind::SumDecimal => {
                 for (at, from) in pairs {
-                    add_decimals(cell_mut(words, at), *source.cell(*from, self.offset));
+                    add_decimals(rows.cell(at, offset), *source.cell(*from, offset));
                 }
             }
             Kind::Extreme { max } => {
                 for (at, from) in pairs {
-                    extreme(*max, cell_mut(words, at), *source.cell(*from, self.offset));
+                    extreme(*max, rows.cell(at, offset), *source.cell(*from, offset));
                 }
             }
             Kind::Edge { last } => {
                 for (at, from) in pairs {
-                    edge(*last, cell_mut(words, at), *source.cell(*from, self.offset));
+                    edge(*last, rows.cell(at, offset), *source.cell(*from, offset));
                 }
             }
             Kind::ExtremeDecimal { max } => {
                 for (at, from) in pairs {
-                    extreme_decimal(*max, cell_mut(words, at), *source.cell(*from, self.offset));
+                    extreme_decimal(*max, rows.cell(at, offset), *source.cell(*from, offset));
                 }
             }
             Kind::EdgeDecimal { last } => {
                 for (at, from) in pairs {
-                    let (cell, other): (&mut [u64; 3], &[u64; 3]) =
-                        (cell_mut(words, at), source.cell(*from, self.offset));
+                    let (cell, other): (&mut [u64; 3], &[u64; 3]) = (rows.cell(at, offset), source.cell(*from, offset));
                     if other[2] != 0 && (*last || cell[2] == 0) {
                         *cell = *other;
                     }
@@ -63,43 +78,41 @@ impl Slot {
             }
             Kind::Moments => {
                 for (at, from) in pairs {
-                    moments(cell_mut(words, at), *source.cell(*from, self.offset));
+                    moments(rows.cell(at, offset), *source.cell(*from, offset));
                 }
             }
-            Kind::ExtremeBytes { .. } | Kind::EdgeBytes { .. } | Kind::Join { .. } => {
-                for (group, from) in into.iter().zip(from) {
-                    self.merge_beside(cells.sides, *group, source.sides, *from);
-                }
-            }
+            Kind::ExtremeBytes { .. } | Kind::EdgeBytes { .. } | Kind::Join { .. } => {}
         }
     }
 
     /// Takes group `from[i]` of `source` out of group `into[i]`, of which it is a part. Only for kinds that are
     /// [invertible](Kind::is_invertible).
     pub(crate) fn subtract(&self, cells: &mut Cells<'_>, into: &[u32], source: View<'_>, from: &[u32]) {
-        for (group, from) in into.iter().zip(from) {
-            let at = *group as usize * cells.stride + cells.first + self.offset;
+        match &mut cells.rows {
+            RowsMut::One(rows) => self.subtract_rows(rows, into, source, from),
+            RowsMut::Many(rows) => self.subtract_rows(rows, into, source, from),
+        }
+    }
+
+    #[inline(always)]
+    fn subtract_rows(&self, rows: &mut impl Accumulators, into: &[u32], source: View<'_>, from: &[u32]) {
+        let offset = self.offset;
+        for (group, from) in into.iter().copied().zip(from) {
             match &self.kind {
-                Kind::Count => cells.words[at] -= source.cell::<1>(*from, self.offset)[0],
+                Kind::Count => rows.cell::<1>(group, offset)[0] -= source.cell::<1>(*from, offset)[0],
                 Kind::SumInt => {
-                    let ([sum, count], other) = (cell_mut(cells.words, at), source.cell::<2>(*from, self.offset));
+                    let ([sum, count], other) = (rows.cell(group, offset), source.cell::<2>(*from, offset));
                     *sum = sum.wrapping_sub(other[0]);
                     *count -= other[1];
                 }
                 Kind::SumDecimal => {
-                    let [low, middle, high, count] = *source.cell(*from, self.offset);
-                    let cell: &mut [u64; 4] = cell_mut(cells.words, at);
+                    let [low, middle, high, count] = *source.cell(*from, offset);
+                    let cell: &mut [u64; 4] = rows.cell(group, offset);
                     wide::subtract_words(cell, [low, middle, high]);
                     cell[3] -= count;
                 }
                 kind => unreachable!("{kind:?} is not invertible"),
             }
-        }
-    }
-
-    fn merge_beside(&self, sides: &mut Sides, group: u32, source: &Sides, from: u32) {
-        if let Some(value) = source.cells[self.side].get(from as usize).and_then(Option::as_deref) {
-            self.update_beside(sides, group, value);
         }
     }
 }

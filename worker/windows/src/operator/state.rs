@@ -2,31 +2,37 @@
 //!
 //! Tables: `groups` with the groups of open slices, the bucket being the slice's end in local time; `cycles` with what
 //! cumulating windows have merged, by the end of the cycle; `sessions`; and one table for each distinct set of these.
-//! Tables of slices and cycles are frozen at the barrier, which shares them; they are gathered on another thread.
-//! The watermark goes along, so that rows that were late before a failure are late after it.
+//! Tables of slices and cycles are handed over at the barrier, which shares what it does not copy; they are gathered on another
+//! thread. Of slices and cycles only what has changed is handed over, if that is asked for; sessions are always handed over as a
+//! whole. The watermark goes along, so that rows that were late before a failure are late after it.
 //!
 //! A barrier can pass while windows that the watermark has passed are being given out. Of tumbling windows and sessions the
-//! snapshot has what is not out yet; of windows that share slices it has `behind`, the keys for which some are not.
+//! snapshot has what is not out yet; of windows that share slices it has `behind`, the keys for which some are not. What is handed
+//! over then is handed over as a whole: groups that are out must not come back from an earlier checkpoint, and each key of
+//! the state has to be looked at.
+//!
+//! A restore can get a group several times, as it was at one barrier after another. The last one counts.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter;
+use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_operators::{Error, Result};
-use eddyline_state::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, column_types, fixed};
+use eddyline_state::{
+    Bucket, Frozen, NO_BUCKET, Snapshot, SnapshotRequest, StateTable, TableRows, column_types, fixed,
+};
 use eddyline_stream::Watermark;
 
 use super::{Cut, WindowAggregateOperator, Windows};
 use crate::argument::Argument;
 use crate::behind::{BEHIND, Behind};
-use crate::groups::{FrozenGroups, Groups, Input, Rows, key_error};
+use crate::frozen_groups::{Columns, FrozenGroups};
+use crate::groups::{Groups, Input, Rows, key_error};
 use crate::layout::Layout;
 use crate::session::state::{DISTINCT, SESSIONS};
 use crate::shape::{LOCAL_TIME, Shape};
 use crate::slice::{Slice, runs_of_windows};
-use crate::slice_tables::SliceTables;
 
 /// The tables that groups are written to: theirs, and what the names of those of their distinct sets begin with.
 type TableNames = (&'static str, &'static str);
@@ -35,48 +41,67 @@ const SLICES: TableNames = ("groups", DISTINCT);
 const CYCLES: TableNames = ("cycles", "cycle_distinct_");
 const WATERMARK: &str = "watermark";
 
-/// Rows of a snapshot's batch.
-const ROWS_MAX: usize = 65_536;
-
 impl WindowAggregateOperator {
     /// Freezes the tables of open slices. Sessions are gathered at once.
-    pub(super) fn freeze(&self) -> Result<Frozen> {
-        let mut keyed = Vec::new();
-        let mut frozen = Vec::new();
-        let mut half_given = None;
-        let mut push_slices = |tables: &SliceTables| {
-            frozen.extend(tables.slices.iter().map(|(slice, groups)| (SLICES, *slice, groups.freeze(), 0)));
-        };
-        match &self.windows {
-            Windows::Tumble(tumble) => {
-                frozen.extend(tumble.open().map(|(slice, groups, given)| (SLICES, *slice, groups.freeze(), given)));
-            }
-            Windows::Hop(hop) => {
-                push_slices(&hop.tables);
-                half_given = hop.freeze_shown();
-            }
-            Windows::Cumulate(cumulate) => {
-                push_slices(&cumulate.tables);
-                let cycle =
-                    |(end, groups): (&i64, &Groups)| (CYCLES, Slice { start: *end, end: *end }, groups.freeze(), 0);
-                frozen.extend(cumulate.cycles.iter().map(cycle));
-                half_given = cumulate.freeze_shown();
-            }
-            Windows::Session(sessions) => sessions.snapshot(&self.layout, &self.shape, &mut keyed)?,
-        }
+    pub(super) fn freeze(&mut self, request: SnapshotRequest) -> Result<Frozen> {
         let (shape, layout) = (Arc::clone(&self.shape), Arc::clone(&self.layout));
         let union = vec![(WATERMARK.to_owned(), self.watermark.time_ms().to_le_bytes().to_vec())];
+        let whole = SnapshotRequest { since: None, ..request };
+        let mut half_given = None;
+        let mut frozen = Vec::new();
+        let mut push = |names: TableNames, slice: Slice, groups: &mut Groups, request: SnapshotRequest| {
+            frozen.push((names, slice, groups.hand_over(&layout, request, slice.end)));
+        };
+        match &mut self.windows {
+            Windows::Tumble(tumble) => {
+                let given = tumble.given();
+                for (slice, groups) in &mut tumble.tables.slices {
+                    let is_due = self.zone.is_fired(slice.end, self.watermark);
+                    push(SLICES, *slice, groups, if is_due { whole } else { request });
+                }
+                if let Some((_, _, groups)) = frozen.first_mut() {
+                    groups.leave_out(given);
+                }
+            }
+            Windows::Hop(hop) => {
+                half_given = hop.freeze_shown();
+                let request = if half_given.is_some() { whole } else { request };
+                hop.tables.slices.iter_mut().for_each(|(slice, groups)| push(SLICES, *slice, groups, request));
+            }
+            Windows::Cumulate(cumulate) => {
+                half_given = cumulate.freeze_shown();
+                let request = if half_given.is_some() { whole } else { request };
+                cumulate.tables.slices.iter_mut().for_each(|(slice, groups)| push(SLICES, *slice, groups, request));
+                for (end, groups) in &mut cumulate.cycles {
+                    push(CYCLES, Slice { start: *end, end: *end }, groups, request);
+                }
+            }
+            Windows::Session(sessions) => {
+                let mut keyed = Vec::new();
+                sessions.snapshot(&self.layout, &self.shape, &mut keyed)?;
+                return Ok(Snapshot::of_all_rows(keyed, union).into());
+            }
+        }
         Ok(Frozen::new(move || {
+            let (mut keyed, mut buckets) = (Vec::new(), Vec::new());
             if let Some(half_given) = half_given {
-                let groups = frozen.iter().map(|(_, _, groups, _)| groups);
+                let groups = frozen.iter().map(|(_, _, groups)| &groups.rows.shared);
                 let (columns, key_hashes) = half_given.behind(&layout, &shape.key_types, groups)?.rows()?;
+                let (table, bucket) = (BEHIND.to_owned(), NO_BUCKET);
+                buckets.push(Bucket { table: table.clone(), bucket, rows: key_hashes.len() as u64 });
                 let rows = RecordBatch::try_new(shape.behind(), columns)?;
-                keyed.push(TableRows { table: BEHIND.to_owned(), bucket: NO_BUCKET, is_whole: true, key_hashes, rows });
+                keyed.push(TableRows { table, bucket, is_whole: true, key_hashes, rows });
             }
-            for (names, slice, groups, given) in frozen {
-                write(&shape, &layout, names, (slice, &groups, given), &mut keyed)?;
+            // Slices of one end share a bucket, which is handed over as a whole or not.
+            let of_bucket = |(names, slice, _): &(TableNames, Slice, FrozenGroups)| (names.0, slice.end);
+            for of_bucket in frozen.chunk_by(|one, next| of_bucket(one) == of_bucket(next)) {
+                let is_whole = of_bucket.iter().all(|(_, _, groups)| groups.rows.is_whole);
+                for (names, slice, groups) in of_bucket {
+                    write(&shape, &layout, *names, (*slice, groups), is_whole, &mut keyed)?;
+                }
+                buckets.extend(buckets_of(of_bucket));
             }
-            Ok(Snapshot::of_all_rows(keyed, union))
+            Ok(Snapshot { keyed, buckets, union })
         }))
     }
 
@@ -133,12 +158,10 @@ impl WindowAggregateOperator {
         let added = Rows::new(&columns[..keys], Some(&rows.key_hashes), num_rows, input)?;
         let (layout, scratch) = (&self.layout, &mut self.scratch);
         let mut add = |groups: &mut Groups, range: std::ops::Range<usize>| match set {
-            None => groups.add(layout, &added, range, scratch),
+            None => groups.restore(layout, &added, range, scratch),
             Some(set) => {
-                let mut of = Vec::with_capacity(range.len());
-                groups.find_or_insert(&added, range.clone(), &mut of);
                 let column = columns[start].slice(range.start, range.len());
-                groups.restore_distinct(set, &of, &Argument::of_distinct(column.as_ref(), None));
+                groups.restore_distinct(set, &added, range, &Argument::of_distinct(column.as_ref(), None));
             }
         };
         let slice = match self.cut {
@@ -169,12 +192,16 @@ impl WindowAggregateOperator {
     /// The tables; `inputs` spell the columns of the input.
     pub(super) fn tables_of_state(&self, inputs: &[String]) -> Vec<StateTable> {
         let (layout, shape) = (&self.layout, &self.shape);
+        let identity = if layout.has_ordered_sets() { 0 } else { shape.identity() };
         let of_groups = |(name, distinct): TableNames| {
-            let groups =
-                StateTable::new(name, shape.state(layout)).holding(shape.contents(inputs, layout.contents(inputs)));
+            let groups = StateTable::new(name, shape.state(layout))
+                .holding(shape.contents(inputs, layout.contents(inputs)))
+                .identified_by(identity);
             let sets = layout.distinct.iter().enumerate().map(move |(index, set)| {
                 let contents = shape.contents(inputs, vec![set.content(inputs)]);
-                StateTable::new(format!("{distinct}{index}"), shape.distinct_state(&set.data_type)).holding(contents)
+                StateTable::new(format!("{distinct}{index}"), shape.distinct_state(&set.data_type))
+                    .holding(contents)
+                    .identified_by(if layout.has_ordered_sets() { 0 } else { identity + 1 })
             });
             std::iter::once(groups).chain(sets)
         };
@@ -201,45 +228,46 @@ impl WindowAggregateOperator {
     }
 }
 
-/// Gathers the groups of a slice from a number on, and the values of their distinct sets.
+/// Gathers what a checkpoint gets of a slice: its groups, and the values of their distinct sets.
 fn write(
     shape: &Shape,
     layout: &Layout,
     (table, distinct): TableNames,
-    (slice, groups, first): (Slice, &FrozenGroups, u32),
+    (slice, groups): (Slice, &FrozenGroups),
+    is_whole: bool,
     into: &mut Vec<TableRows>,
 ) -> std::result::Result<(), ArrowError> {
-    let mut push = |table: &str, schema: SchemaRef, of: &[u32], values: Vec<ArrayRef>| {
-        let mut columns = groups.packed.key_columns(of)?;
+    let mut push = |table: &str, schema: &SchemaRef, rows: Columns| {
+        let (table, count) = (table.to_owned(), rows.hashes.len());
+        let mut columns = rows.keys;
         if shape.is_attached {
-            columns.push(fixed::column(vec![slice.start; of.len()], None, &LOCAL_TIME));
+            columns.push(fixed::column(vec![slice.start; count], None, &LOCAL_TIME));
         }
-        columns.extend(values);
-        let options = RecordBatchOptions::new().with_row_count(Some(of.len()));
-        let rows = RecordBatch::try_new_with_options(schema, columns, &options)?;
-        let hashes = groups.packed.hashes();
-        let key_hashes = of.iter().map(|group| hashes[*group as usize]).collect();
-        into.push(TableRows { table: table.to_owned(), bucket: slice.end, is_whole: true, key_hashes, rows });
+        columns.extend(rows.values);
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+        into.push(TableRows { table, bucket: slice.end, is_whole, key_hashes: rows.hashes, rows: batch });
         Ok::<_, ArrowError>(())
     };
     let schema = shape.state(layout);
-    let all: Vec<u32> = (first..groups.packed.len() as u32).collect();
-    for of in all.chunks(ROWS_MAX) {
-        push(table, schema.clone(), of, layout.columns(groups.view(), of)?)?;
-    }
+    groups.gather(layout, |rows| push(table, &schema, rows))?;
     for (index, set) in layout.distinct.iter().enumerate() {
-        let (mut of, mut values) = groups.sides.distinct[index].all(&set.data_type)?;
-        if first > 0 {
-            let is_left: BooleanArray = of.iter().map(|group| Some(*group >= first)).collect();
-            values = filter(&values, &is_left)?;
-            of.retain(|group| *group >= first);
-        }
-        for (block, of) in of.chunks(ROWS_MAX).enumerate() {
-            let values = values.slice(block * ROWS_MAX, of.len());
-            push(&format!("{distinct}{index}"), shape.distinct_state(&set.data_type), of, vec![values])?;
-        }
+        let (table, schema) = (format!("{distinct}{index}"), shape.distinct_state(&set.data_type));
+        groups.gather_distinct(index, &set.data_type, |rows| push(&table, &schema, rows))?;
     }
     Ok(())
+}
+
+/// The buckets of slices that end together.
+fn buckets_of(slices: &[(TableNames, Slice, FrozenGroups)]) -> Vec<Bucket> {
+    let Some((names, slice, first)) = slices.first() else { return Vec::new() };
+    let bucket = |table: String, rows: usize| Bucket { table, bucket: slice.end, rows: rows as u64 };
+    let groups = slices.iter().map(|(_, _, groups)| groups.len()).sum();
+    let sets = (0..first.distinct.len()).map(|index| {
+        let values = slices.iter().map(|(_, _, groups)| groups.distinct_len(index)).sum();
+        bucket(format!("{}{index}", names.1), values)
+    });
+    std::iter::once(bucket(names.0.to_owned(), groups)).chain(sets).filter(|bucket| bucket.rows > 0).collect()
 }
 
 /// Refuses rows that this operator has not written.

@@ -62,7 +62,7 @@ impl Sessions {
         let mut columns = self.keys.packed().key_columns(&keys)?;
         let starts = numbers.iter().map(|number| self.sessions[*number as usize].window.start).collect();
         columns.push(fixed::column(starts, None, &LOCAL_TIME));
-        let hashes = keys.iter().map(|key| self.keys.packed().hashes()[*key as usize]).collect();
+        let hashes = keys.iter().map(|key| self.keys.packed().hash(*key)).collect();
         Ok((columns, hashes))
     }
 

@@ -11,6 +11,7 @@ use eddyline_stream::key_hash::hash_columns;
 use eddyline_stream::{Assignment, Batch, CheckpointId, MaxParallelism, Watermark};
 
 use super::aggregates::Call;
+use super::chain::Chain;
 use super::rows::{Event, Row, batch, schema, time_column};
 use crate::{LocalWindowAggregate, WindowAggregateOperator};
 
@@ -27,14 +28,14 @@ pub(super) fn config(assigner: WindowAssigner, keys: &[usize], calls: &[Call]) -
     }
 }
 
-/// All of an operator's state, frozen.
-fn freeze(operator: &mut impl Operator) -> Frozen {
-    operator.snapshot(SnapshotRequest::all(CheckpointId::NONE)).expect("state").expect("it has some")
+/// What an operator hands over, frozen.
+fn freeze(operator: &mut impl Operator, request: SnapshotRequest) -> Frozen {
+    operator.snapshot(request).expect("state").expect("it has some")
 }
 
-/// The state of an operator, in rows.
+/// The state of an operator that takes no other checkpoints, in rows.
 pub(super) fn snapshot_of(operator: &mut impl Operator) -> Snapshot {
-    freeze(operator).gather().expect("rows")
+    freeze(operator, SnapshotRequest::all(CheckpointId::NONE)).gather().expect("rows")
 }
 
 /// What an operator does after a barrier does not show in what was frozen there.
@@ -67,10 +68,15 @@ pub(super) struct Job {
     /// The event time that subtasks have come to by their state, until they have received it.
     restored: Vec<Option<Watermark>>,
     pieces: Pieces,
+    /// Before an event, and before a piece, is a checkpoint or none, repeatedly as said here, and each of them completes or not.
+    checkpoints: Vec<Option<bool>>,
     /// How many have been said after the first of a watermark.
     said: usize,
     assignment: Assignment,
     late: u64,
+    checkpoint: CheckpointId,
+    /// What completed checkpoints have of each subtask.
+    chains: Vec<Chain>,
     pub(super) output: Vec<RecordBatch>,
 }
 
@@ -83,17 +89,59 @@ impl Job {
             subtasks: Vec::new(),
             restored: Vec::new(),
             pieces: Pieces::WHOLE,
+            checkpoints: Vec::new(),
             said: 0,
             assignment: Assignment::even(MaxParallelism::DEFAULT, subtasks),
             late: 0,
+            checkpoint: CheckpointId::NONE,
+            chains: Vec::new(),
             output: Vec::new(),
         };
-        job.subtasks = (0..subtasks).map(|_| job.subtask()).collect();
+        job.start((0..subtasks).map(|_| job.subtask()).collect());
         job
     }
 
     pub(super) fn in_pieces(self, pieces: Pieces) -> Self {
         Self { pieces, ..self }
+    }
+
+    fn start(&mut self, subtasks: Vec<WindowAggregateOperator>) {
+        self.chains = subtasks.iter().map(|subtask| Chain::new(subtask.state_tables(&[]))).collect();
+        self.subtasks = subtasks;
+    }
+
+    fn all_rows(&mut self) -> SnapshotRequest {
+        self.checkpoint = self.checkpoint.next();
+        SnapshotRequest::all(self.checkpoint)
+    }
+
+    /// A checkpoint of what has changed, which completes or not.
+    pub(super) fn checkpoint(&mut self, completes: bool) {
+        self.checkpoint = self.checkpoint.next();
+        for (subtask, chain) in self.subtasks.iter_mut().zip(&mut self.chains) {
+            let snapshot = freeze(subtask, chain.request(self.checkpoint)).gather().expect("rows");
+            if completes {
+                chain.complete(self.checkpoint, snapshot);
+            }
+        }
+    }
+
+    /// The checkpoint that is due before an event or a piece, if one is.
+    fn due_checkpoint(&mut self, position: usize) {
+        match self.checkpoints.get(position % self.checkpoints.len().max(1)).copied().flatten() {
+            Some(true) => self.checked_checkpoint(),
+            Some(false) => self.checkpoint(false),
+            None => {}
+        }
+    }
+
+    /// A checkpoint that completes. What checkpoints have handed over is then the whole state.
+    pub(super) fn checked_checkpoint(&mut self) {
+        let all = self.all_rows();
+        let whole: Vec<Snapshot> =
+            self.subtasks.iter_mut().map(|subtask| freeze(subtask, all).gather().expect("rows")).collect();
+        self.checkpoint(true);
+        self.chains.iter().zip(&whole).for_each(|(chain, whole)| chain.check(whole));
     }
 
     fn subtask(&self) -> WindowAggregateOperator {
@@ -102,7 +150,12 @@ impl Job {
 
     /// What every subtask's state is: frozen, and gathered at once.
     fn freeze(&mut self) -> Vec<(Frozen, Snapshot)> {
-        self.subtasks.iter_mut().map(|subtask| (freeze(subtask), snapshot_of(subtask))).collect()
+        let (first, second) = (self.all_rows(), self.all_rows());
+        let frozen = self.subtasks.iter_mut().map(|subtask| {
+            let frozen = freeze(subtask, first);
+            (frozen, freeze(subtask, second).gather().expect("rows"))
+        });
+        frozen.collect()
     }
 
     pub(super) fn rows(&mut self, rows: &[Row]) {
@@ -111,7 +164,7 @@ impl Job {
         assert_unchanged(frozen);
     }
 
-    fn add(&mut self, rows: RecordBatch) {
+    pub(super) fn add(&mut self, rows: RecordBatch) {
         if self.local.is_none() {
             let mut out = Collector::default();
             let keys: Vec<&dyn Array> = self.config.keys.iter().map(|key| rows.column(*key).as_ref()).collect();
@@ -169,6 +222,7 @@ impl Job {
         let begins = vec![Some(watermark); self.subtasks.len()];
         let mut has_more = self.begin(&begins);
         while has_more.contains(&true) {
+            self.due_checkpoint(self.said);
             match self.pieces.cut.take_if(|(at, ..)| *at == self.said) {
                 Some((_, subtasks, chunk)) => {
                     self.rescale(subtasks, chunk);
@@ -229,7 +283,8 @@ impl Job {
     pub(super) fn rescale(&mut self, subtasks: u16, chunk: usize) {
         self.flush_local();
         self.late = self.late_rows();
-        let snapshots: Vec<Snapshot> = self.subtasks.iter_mut().map(snapshot_of).collect();
+        self.checked_checkpoint();
+        let snapshots: Vec<Snapshot> = self.chains.iter().map(Chain::restored).collect();
         for (table, rows) in self.subtasks[0]
             .state_tables(&[])
             .iter()
@@ -259,11 +314,16 @@ impl Job {
             self.restored.push(subtask.restore(part).expect("its own state"));
             restored.push(subtask);
         }
-        self.subtasks = restored;
+        self.start(restored);
     }
 
     pub(super) fn late_rows(&self) -> u64 {
         self.late + self.subtasks.iter().map(|subtask| subtask.counters().late_rows).sum::<u64>()
+    }
+
+    /// How many rows of a table the last complete checkpoint got.
+    pub(super) fn last_rows(&self, table: &str) -> usize {
+        self.chains.iter().map(|chain| chain.last_rows(table)).sum()
     }
 
     pub(super) fn state_bytes(&self) -> usize {
@@ -275,8 +335,15 @@ impl Job {
     }
 
     /// Handles events, then the end of the input; restarts before event `restart.0`.
-    pub(super) fn run(mut self, events: &[Event], restart: Option<(usize, u16, usize)>) -> (Vec<String>, u64) {
+    pub(super) fn run(
+        mut self,
+        events: &[Event],
+        checkpoints: &[Option<bool>],
+        restart: Option<(usize, u16, usize)>,
+    ) -> (Vec<String>, u64) {
+        self.checkpoints = checkpoints.to_vec();
         for (position, event) in events.iter().enumerate() {
+            self.due_checkpoint(position);
             if let Some((_, subtasks, chunk)) = restart.filter(|(at, ..)| *at == position) {
                 self.rescale(subtasks, chunk);
             }

@@ -1,6 +1,7 @@
 //! Every assigner with every family of aggregates gives what the model gives: however rows are cut into batches, wherever
 //! the job restarts and at whatever parallelism, with and without aggregation in front of the exchange, in pieces of however
-//! many rows, and wherever a barrier passes between two of them.
+//! many rows, and wherever a barrier passes between two of them. Checkpoints of what has changed are taken in between, and put
+//! together they are the whole state.
 
 use eddyline_job_graph::WindowAssigner;
 use proptest::prelude::*;
@@ -48,6 +49,7 @@ struct Case {
     events: Vec<Event>,
     keys: Vec<usize>,
     subtasks: u16,
+    checkpoints: Vec<Option<bool>>,
     restart: Option<(usize, u16, usize)>,
     pieces: Pieces,
 }
@@ -60,10 +62,13 @@ fn cases() -> impl Strategy<Value = Case> {
         1 => Just(Pieces::WHOLE),
         3 => (1usize..6, cut).prop_map(|(rows, cut)| Pieces { rows, cut }),
     ];
-    (events(), keys, 1u16..4, restart, pieces).prop_map(|(events, keys, subtasks, restart, pieces)| Case {
+    let checkpoints = prop::collection::vec(prop::option::of(prop::bool::weighted(0.7)), 1..6);
+    let case = (events(), keys, 1u16..4, checkpoints, restart, pieces);
+    case.prop_map(|(events, keys, subtasks, checkpoints, restart, pieces)| Case {
         events,
         keys,
         subtasks,
+        checkpoints,
         restart,
         pieces,
     })
@@ -73,7 +78,7 @@ fn check(assigner: WindowAssigner, calls: &[Call], case: &Case, is_local: bool) 
     let key_of = |row: &Row| key_text(&case.keys, row);
     let (expected, late) = model::run(&assigner, calls, &key_of, &case.events);
     let job = Job::new(config(assigner, &case.keys, calls), case.subtasks, is_local).in_pieces(case.pieces);
-    let (lines, late_rows) = job.run(&case.events, case.restart);
+    let (lines, late_rows) = job.run(&case.events, &case.checkpoints, case.restart);
     prop_assert_eq!(lines, expected);
     prop_assert_eq!(late_rows, late);
     Ok(())
