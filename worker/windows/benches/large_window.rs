@@ -9,47 +9,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use eddyline_job_graph::{AggregateCall, AggregateFunction, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
+use arrow::datatypes::{DataType, SchemaRef};
+use eddyline_job_graph::AggregateFunction;
 use eddyline_operators::{Collector, InputIndex, Operator};
 use eddyline_state::{Frozen, PARTS, SnapshotRequest};
 use eddyline_stream::key_hash::hash_columns;
 use eddyline_stream::{Batch, CheckpointId};
 use eddyline_windows::WindowAggregateOperator;
 
+mod job;
+
+use job::{config, schema};
+
+const FUNCTIONS: [AggregateFunction; 3] = [AggregateFunction::Sum, AggregateFunction::Avg, AggregateFunction::Max];
 const BATCH_ROWS: u64 = 8192;
 const UPDATE_BATCHES: u64 = 600;
-
-fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("key", DataType::Int64, true),
-        Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),
-        Field::new("value", DataType::Int64, true),
-    ]))
-}
-
-fn config() -> WindowAggregate {
-    let call = |function, name: &str| AggregateCall {
-        function,
-        argument: Some(2),
-        distinct: false,
-        filter: None,
-        argument_type: Some(DataType::Int64),
-        result_type: DataType::Int64,
-        name: name.to_owned(),
-    };
-    WindowAggregate {
-        assigner: WindowAssigner::Tumble { size_ms: 86_400_000, offset_ms: 0 },
-        time: Some(TimeColumn { column: 1, time_zone: None }),
-        keys: vec![0],
-        aggregates: vec![
-            call(AggregateFunction::Sum, "total"),
-            call(AggregateFunction::Avg, "mean"),
-            call(AggregateFunction::Max, "most"),
-        ],
-        window_columns: vec![WindowColumn::Start, WindowColumn::End],
-    }
-}
 
 fn mix(number: u64) -> u64 {
     let mixed = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -100,8 +74,9 @@ fn lower_quartile(mut times: Vec<f64>) -> f64 {
 }
 
 fn measure(keys: u64) {
-    let schema = schema();
-    let operator = WindowAggregateOperator::new(config(), schema.clone()).expect("a valid configuration");
+    let schema = schema(DataType::Int64);
+    let operator =
+        WindowAggregateOperator::new(config(86_400_000, &FUNCTIONS), schema.clone()).expect("a valid configuration");
     let mut window = Window { operator, out: Collector::default(), schema };
     let start = Instant::now();
     // Each key once, in an order in which neighbours are far apart.

@@ -8,46 +8,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use eddyline_job_graph::{AggregateCall, AggregateFunction, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
+use arrow::datatypes::{DataType, SchemaRef};
+use eddyline_job_graph::AggregateFunction;
 use eddyline_operators::{Collector, InputIndex, Operator};
 use eddyline_state::SnapshotRequest;
 use eddyline_stream::key_hash::hash_columns;
 use eddyline_stream::{Batch, CheckpointId, Watermark};
 use eddyline_windows::WindowAggregateOperator;
 
+mod job;
+
+use job::{config, schema};
+
+const FUNCTIONS: [AggregateFunction; 2] = [AggregateFunction::Sum, AggregateFunction::Avg];
 const BATCH_ROWS: usize = 8192;
 const BATCHES: usize = 400;
 const WINDOW_MS: i64 = 10_000;
 const WINDOWS: usize = 10;
 const ROUNDS: usize = 5;
-
-fn schema(key: DataType) -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("key", key, true),
-        Field::new("ts", DataType::Timestamp(TimeUnit::Millisecond, None), true),
-        Field::new("value", DataType::Int64, true),
-    ]))
-}
-
-fn config() -> WindowAggregate {
-    let call = |function, name: &str| AggregateCall {
-        function,
-        argument: Some(2),
-        distinct: false,
-        filter: None,
-        argument_type: Some(DataType::Int64),
-        result_type: DataType::Int64,
-        name: name.to_owned(),
-    };
-    WindowAggregate {
-        assigner: WindowAssigner::Tumble { size_ms: WINDOW_MS, offset_ms: 0 },
-        time: Some(TimeColumn { column: 1, time_zone: None }),
-        keys: vec![0],
-        aggregates: vec![call(AggregateFunction::Sum, "total"), call(AggregateFunction::Avg, "mean")],
-        window_columns: vec![WindowColumn::Start, WindowColumn::End],
-    }
-}
 
 /// Batches with `keys` keys that cover all windows. The key is a hash of the row number.
 fn batches(keys: u64, is_text: bool, is_hashed: bool) -> (SchemaRef, Vec<Batch>) {
@@ -81,7 +59,8 @@ fn batches(keys: u64, is_text: bool, is_hashed: bool) -> (SchemaRef, Vec<Batch>)
 
 fn measure(keys: u64, is_text: bool, is_hashed: bool) {
     let (schema, batches) = batches(keys, is_text, is_hashed);
-    let mut operator = WindowAggregateOperator::new(config(), schema).expect("a valid configuration");
+    let mut operator =
+        WindowAggregateOperator::new(config(WINDOW_MS, &FUNCTIONS), schema).expect("a valid configuration");
     let mut out = Collector::default();
     let rows = (BATCHES * BATCH_ROWS) as f64;
     let (mut best_add, mut best_fire, mut groups) = (f64::MAX, f64::MAX, 0);

@@ -95,6 +95,18 @@ struct Case {
 }
 
 impl Case {
+    fn new() -> Self {
+        Self {
+            table: GroupTable::new(&[DataType::Utf8], &[0]).expect("a key type"),
+            model: Model::new(),
+            reader: Reader::default(),
+            next: 1,
+            completed: None,
+            part: 0,
+            held: Vec::new(),
+        }
+    }
+
     fn groups(&mut self, numbers: &[u16]) -> Vec<u32> {
         let keys: ArrayRef = Arc::new(StringArray::from_iter(numbers.iter().map(|number| key(*number))));
         let columns: [&dyn Array; 1] = [keys.as_ref()];
@@ -149,15 +161,7 @@ proptest! {
 
     #[test]
     fn what_checkpoints_hand_over_one_after_another_is_the_table(steps in steps()) {
-        let mut case = Case {
-            table: GroupTable::new(&[DataType::Utf8], &[0]).expect("a key type"),
-            model: Model::new(),
-            reader: Reader::default(),
-            next: 1,
-            completed: None,
-            part: 0,
-            held: Vec::new(),
-        };
+        let mut case = Case::new();
         for step in &steps {
             case.step(step);
         }
@@ -169,15 +173,7 @@ proptest! {
 
 #[test]
 fn a_checkpoint_gets_what_has_changed_since_the_last_one_that_completed_and_an_eighth() {
-    let mut case = Case {
-        table: GroupTable::new(&[DataType::Utf8], &[0]).expect("a key type"),
-        model: Model::new(),
-        reader: Reader::default(),
-        next: 1,
-        completed: None,
-        part: 0,
-        held: Vec::new(),
-    };
+    let mut case = Case::new();
     case.step(&Step::Add((0..800).collect()));
     case.barrier(true);
     let mut due = 0;
