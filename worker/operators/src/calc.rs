@@ -87,9 +87,6 @@ impl CalcOperator {
         let columns = self.columns.iter().zip(self.output.fields()).map(|(expression, field)| {
             let value = expression.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()));
             let array = value.map_err(|source| failed(expression, source))?;
-            if array.data_type() == field.data_type() {
-                return Ok(array);
-            }
             cast(&array, field.data_type()).map_err(|source| failed(expression, source.into()))
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;

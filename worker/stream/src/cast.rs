@@ -29,7 +29,7 @@ pub fn can_cast(from: &DataType, to: &DataType) -> bool {
     cast(&new_empty_array(from), to).is_ok()
 }
 
-/// The values as another type.
+/// The values as another type. Values of that type already are not copied.
 ///
 /// - Whole numbers, FLOAT, DOUBLE and BOOLEAN become each other. Fractions are cut off; a number other than 0 is true.
 /// - Whole numbers become DECIMAL, and a DECIMAL becomes one of another precision and scale, rounded half up, or a DOUBLE.
@@ -146,7 +146,7 @@ fn convert(array: &ArrayRef, to: &DataType, or_null: bool) -> Result<ArrayRef, A
         (DataType::Decimal128(_, scale), _) => {
             of_decimal(array.as_primitive(), *scale, to, or_null).ok_or_else(none)?
         }
-        (_, DataType::Utf8 | DataType::Binary) if texts(from) => Ok(text(array, to, or_null)?),
+        (_, DataType::Utf8 | DataType::Binary) if texts(from) => text(array, to, or_null),
         (from, to) => {
             // A time is a number as it is stored, and nothing else.
             let fits = from.is_integer() || matches!(to, DataType::Int32 | DataType::Int64);

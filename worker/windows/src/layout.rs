@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Decimal128Array, Float32Array, Float64Array, Int64Array};
+use arrow::array::{ArrayRef, Decimal128Array, Float32Array, Float64Array, Int64Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
@@ -295,7 +295,7 @@ fn result(output: &Output, slot: &Slot, view: View<'_>, groups: &[u32]) -> Resul
         }
         _ => slot.values(view, groups)?,
     };
-    if *column.data_type() == output.result_type { Ok(column) } else { cast(&column, &output.result_type) }
+    cast(&column, &output.result_type)
 }
 
 /// The value, with every NaN replaced by the same NaN. The NaN of a sum of infinities has a sign, by which Arrow would

@@ -96,9 +96,6 @@ impl MetadataBuilder {
 
 fn as_declared(column: ArrayRef, declared: &Field) -> Result<ArrayRef, Error> {
     let wanted: &DataType = declared.data_type();
-    if column.data_type() == wanted {
-        return Ok(column);
-    }
     cast(&column, wanted).map_err(|error| Error::Unavailable {
         what: format!("metadata column {} cannot be declared as {wanted}", declared.name()),
         source: Some(Box::new(error)),

@@ -96,9 +96,6 @@ impl Moments {
     /// The results as a column.
     pub fn finish_results(&mut self) -> Result<ArrayRef> {
         let results: ArrayRef = Arc::new(Float64Array::from(std::mem::take(&mut self.results)));
-        if self.result_type == DataType::Float64 {
-            return Ok(results);
-        }
         Ok(cast(&results, &self.result_type)?)
     }
 }
