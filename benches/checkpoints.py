@@ -8,31 +8,20 @@ it is right to a few milliseconds and only if the machine is otherwise idle.
 import dataclasses
 import os
 import pathlib
-import re
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 
 import measure
+import running
 
 KEYS = int(os.environ.get("KEYS", "10000000"))
 CHECKPOINTS = int(os.environ.get("CHECKPOINTS", "9"))
 INTERVAL_S = int(os.environ.get("INTERVAL", "10"))
 SAMPLE_S = 0.002
-SQL = pathlib.Path(__file__).parent / "sql" / "checkpoints.sql"
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Slot(threading.Thread):
@@ -77,54 +66,15 @@ class Interval:
     duration_ms: int = 0
 
 
-class Job:
-    """A running job."""
-
-    def __init__(self, binary: str, folder: pathlib.Path, interval_s: int):
-        text = SQL.read_text()
-        values = {"keys": str(KEYS), "touched_per_second": str(KEYS // 100 // INTERVAL_S)}
-        for name, value in values.items():
-            text = text.replace("{" + name + "}", value)
-        left = re.search(r"\{\w+\}", text)
-        assert left is None, f"nothing fills in {left}"
-        file = folder / "checkpoints.sql"
-        file.write_text(text)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        self.errors = open(folder / "log", "w")
-        self.process = subprocess.Popen(
-            [
-                binary, "run", str(file), "--parallelism", "1", "--metrics-addr", self.address,
-                "--checkpoint-dir", str(folder / "checkpoints"), "--checkpoint-interval", f"{interval_s}s",
-            ],
-            stdout=self.errors, stderr=self.errors,
-        )
-
-    def metric(self, name: str, of: str = "") -> int:
-        """A counter or gauge of the job, or of an operator; the sum over slots; 0 if there is none yet."""
-        if self.process.poll() is not None:
-            sys.exit(f"the job has ended:\n{pathlib.Path(self.errors.name).read_text()[-4000:]}")
-        try:
-            text = urllib.request.urlopen(f"http://{self.address}/metrics", timeout=10).read().decode()
-        except OSError:
-            return 0
-        return sum(int(float(value)) for value in re.findall(rf"^{name}(?:{{.*{of}.*}})? (\S+)$", text, re.M))
-
-    def wait_for(self, least: int, name: str, of: str = "") -> None:
-        while self.metric(name, of) < least:
-            time.sleep(0.1)
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.errors.close()
+def start(binary: str, folder: pathlib.Path, interval_s: int) -> running.Job:
+    values = {"keys": str(KEYS), "touched_per_second": str(KEYS // 100 // INTERVAL_S)}
+    return running.Job(binary, folder, "checkpoints", values, ["--checkpoint-interval", f"{interval_s}s"])
 
 
-def intervals(job: Job, with_checkpoints: bool) -> list[Interval]:
+def intervals(job: running.Job, with_checkpoints: bool) -> list[Interval]:
     """Waits until all keys are there, and watches the job."""
     job.wait_for(KEYS, "eddyline_rows_in_total", "WindowAggregate")
-    pid = job.process.pid
+    pid = job.pid
     slot = Slot(pid)
     slot.start()
     found = []
@@ -138,11 +88,11 @@ def intervals(job: Job, with_checkpoints: bool) -> list[Interval]:
         time.sleep(INTERVAL_S)
     slot.take()
     for _ in range(CHECKPOINTS if with_checkpoints else 3):
-        taken, peak, until = cpu_s(pid), 0.0, time.monotonic() + INTERVAL_S
+        taken, peak, until = running.cpu_s(pid), 0.0, time.monotonic() + INTERVAL_S
         while job.metric("eddyline_checkpoint_last_id") == last if with_checkpoints else time.monotonic() < until:
             peak = max(peak, measure.resident_mib(pid) or 0.0)
             time.sleep(0.05)
-        interval = Interval(cpu_s(pid) - taken, peak, slot.take())
+        interval = Interval(running.cpu_s(pid) - taken, peak, slot.take())
         if with_checkpoints:
             last = job.metric("eddyline_checkpoint_last_id")
             interval.bytes = job.metric("eddyline_checkpoint_bytes")
@@ -153,7 +103,7 @@ def intervals(job: Job, with_checkpoints: bool) -> list[Interval]:
 
 def run(binary: str, interval_s: int, with_checkpoints: bool) -> list[Interval]:
     folder = pathlib.Path(tempfile.mkdtemp(prefix="eddyline-bench-"))
-    job = Job(binary, folder, interval_s)
+    job = start(binary, folder, interval_s)
     try:
         return intervals(job, with_checkpoints)
     finally:

@@ -95,6 +95,7 @@ pub(crate) fn checkpoint(id: u64, at: Timestamp) -> CheckpointStatus {
         attempt: 1,
         completed_at_ms: u64::try_from(at.as_millisecond()).expect("a time"),
         duration_ms: 12,
+        barrier_ms: 2,
         alignment_ms: 1,
         bytes: 4096,
         uri: format!("s3://bucket/jobs/shop.orders/chk-{id}"),

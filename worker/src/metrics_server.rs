@@ -172,6 +172,11 @@ impl JobCollector {
                     number(last.status.duration_ms),
                 ),
                 (
+                    "eddyline_checkpoint_barrier_milliseconds",
+                    "Time until the barrier of the last checkpoint had passed all tasks.",
+                    number(last.status.barrier_ms),
+                ),
+                (
                     "eddyline_checkpoint_alignment_milliseconds",
                     "Longest alignment of a task for the last checkpoint.",
                     number(last.status.alignment_ms),

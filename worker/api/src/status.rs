@@ -122,6 +122,9 @@ pub struct CheckpointStatus {
     pub completed_at_ms: u64,
     /// The time from the barrier until it was stored.
     pub duration_ms: u64,
+    /// The time until the barrier had passed all tasks. Storage has no part in it.
+    #[serde(default)]
+    pub barrier_ms: u64,
     /// The longest time for which a task blocked channels for it.
     pub alignment_ms: u64,
     /// The number of bytes written for it.

@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use super::request::{Request, SavepointOrder};
 use super::rounds::{self, Rounds};
-use super::status::Status;
+use super::status::{CheckpointTimes, Status};
 use super::stop::Stop;
 use super::storing::{self, BySink, Committers, StoreError, Stored, Written};
 use crate::runtime::build::Deployment;
@@ -153,7 +153,8 @@ struct Running {
     /// The snapshots and staged output for the checkpoint in flight.
     parts: Vec<(SlotIndex, TaskSnapshot)>,
     barrier_sent: Instant,
-    alignment_max: Duration,
+    /// The times of the checkpoint in flight.
+    times: CheckpointTimes,
     /// What was staged for abandoned checkpoints. The next checkpoint contains it.
     carried: Vec<(OperatorUid, Staged)>,
     /// What was staged for the checkpoint that is stored and not yet committed.
@@ -197,7 +198,7 @@ pub async fn run(
         started: Instant::now(),
         parts: Vec::new(),
         barrier_sent: Instant::now(),
-        alignment_max: Duration::ZERO,
+        times: CheckpointTimes::default(),
         carried: Vec::new(),
         to_commit: BySink::new(),
         committers: Some(committers),
@@ -336,7 +337,7 @@ impl Running {
     fn trigger(&mut self, barrier: Barrier) {
         debug!(checkpoint = %barrier.checkpoint, "checkpoint triggered");
         self.barrier_sent = Instant::now();
-        self.alignment_max = Duration::ZERO;
+        self.times = CheckpointTimes::default();
         self.parts.clear();
         self.send_to_sources(SourceCommand::Barrier(barrier));
     }
@@ -385,7 +386,7 @@ impl Running {
                     self.carried.extend(snapshot.staged);
                     return Ok(None);
                 }
-                self.alignment_max = self.alignment_max.max(alignment);
+                self.times.alignment = self.times.alignment.max(alignment);
                 self.parts.push((slot, snapshot));
                 Ok(Some(rounds::Event::Acknowledged(checkpoint)))
             }
@@ -410,6 +411,7 @@ impl Running {
 
     fn store(&mut self, barrier: Barrier) {
         eddyline_stream::crash_point("coordinator.acknowledged");
+        self.times.passed = self.barrier_sent.elapsed();
         let mut frozen = Vec::new();
         let mut splits: BTreeMap<OperatorUid, Vec<Split>> = BTreeMap::new();
         let mut staged = std::mem::take(&mut self.carried);
@@ -482,7 +484,9 @@ impl Running {
                 Ok(stored) => {
                     let took = self.barrier_sent.elapsed();
                     info!(%checkpoint, bytes = stored.completed.bytes, duration_ms = took.as_millis() as u64, "checkpoint stored");
-                    self.attempt.status.checkpoint_stored(&stored.completed, took, self.alignment_max);
+                    self.attempt
+                        .status
+                        .checkpoint_stored(&stored.completed, CheckpointTimes { stored: took, ..self.times });
                     self.written = stored.savepoints;
                     self.held = stored.held;
                     self.to_commit = staged;

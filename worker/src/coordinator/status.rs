@@ -127,9 +127,9 @@ impl Status {
     }
 
     /// A checkpoint is stored.
-    pub fn checkpoint_stored(&self, completed: &CompletedCheckpoint, duration: Duration, alignment: Duration) {
+    pub fn checkpoint_stored(&self, completed: &CompletedCheckpoint, times: CheckpointTimes) {
         let mut state = self.state();
-        let status = checkpoint_status(completed, duration, alignment);
+        let status = checkpoint_status(completed, times);
         state.checkpoints_completed += 1;
         state.consecutive_failures = 0;
         state.checkpoint_error = None;
@@ -303,14 +303,26 @@ impl Status {
     }
 }
 
-fn checkpoint_status(completed: &CompletedCheckpoint, duration: Duration, alignment: Duration) -> CheckpointStatus {
+/// How long the steps of a checkpoint took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CheckpointTimes {
+    /// From the barrier until the checkpoint was stored.
+    pub stored: Duration,
+    /// Until the barrier had passed all tasks.
+    pub passed: Duration,
+    /// The longest alignment of a task.
+    pub alignment: Duration,
+}
+
+fn checkpoint_status(completed: &CompletedCheckpoint, times: CheckpointTimes) -> CheckpointStatus {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     CheckpointStatus {
         id: completed.id.number(),
         attempt: completed.attempt.number(),
         completed_at_ms: now_ms(),
-        duration_ms: millis(duration),
-        alignment_ms: millis(alignment),
+        duration_ms: millis(times.stored),
+        barrier_ms: millis(times.passed),
+        alignment_ms: millis(times.alignment),
         bytes: completed.bytes,
         uri: completed.uri.clone(),
         is_of_this_attempt: true,
