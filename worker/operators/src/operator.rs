@@ -165,7 +165,8 @@ pub struct Counters {
 ///
 /// Order of calls:
 ///
-/// 1. `restore` at most once and first, then `on_watermark` with the watermark that it returned.
+/// 1. `restore` first if there is state, once for each part of it, then `on_watermark` with the watermark that the last
+///    call returned.
 /// 2. As elements arrive: `process`, `on_watermark` and `on_timer`. When all inputs become idle: `on_idle`.
 /// 3. At a barrier: `before_barrier`, then `snapshot`.
 ///
@@ -230,8 +231,10 @@ pub trait Operator: Send {
         Ok(None)
     }
 
-    /// Restores the state of the key groups that this subtask owns now. Returns the event time that the state had
-    /// reached, if the operator keeps it.
+    /// Restores the state of the key groups that this subtask owns now. Large state comes in several parts, one call for
+    /// each. A part has all rows of some key groups, and no other part has rows of these. Every part has all
+    /// [union values](Snapshot::union). Returns the event time that the state had reached, if the operator keeps it. The
+    /// result of the last call counts.
     fn restore(&mut self, _snapshot: Snapshot) -> Result<Option<Watermark>> {
         Ok(None)
     }

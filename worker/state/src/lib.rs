@@ -30,6 +30,7 @@ pub use keys::{Keys, encode_keys};
 pub use meaning::Meaning;
 pub use packed_rows::PackedRows;
 pub use snapshot::{
-    Bucket, Frozen, NO_BUCKET, PARTS, Snapshot, SnapshotRequest, StateTable, TableRows, column_types, input_column,
+    Bucket, Frozen, Inventory, NO_BUCKET, PARTS, RowSink, Snapshot, SnapshotRequest, StateTable, TableRows,
+    column_types, input_column,
 };
 pub use timers::{TimeDomain, Timer, Timers};

@@ -103,25 +103,53 @@ pub struct TableRows {
     pub rows: RecordBatch,
 }
 
+/// Takes rows as they are gathered. It fails if they cannot be taken, and then nothing more is gathered.
+pub type RowSink<'a> = &'a mut dyn FnMut(TableRows) -> Result<(), ArrowError>;
+
+type Gather = dyn FnOnce(RowSink<'_>) -> Result<Inventory, ArrowError> + Send;
+
 /// The state of a subtask at a barrier, not yet gathered into rows.
 ///
 /// The barrier waits only until the state is frozen. Frozen state shares its rows with the operator, which copies them
 /// before it changes them. Gathering takes time and happens on another thread.
 #[must_use = "a snapshot is taken to be gathered"]
-pub struct Frozen(Box<dyn FnOnce() -> Result<Snapshot, ArrowError> + Send>);
+pub struct Frozen(Box<Gather>);
 
 impl Frozen {
-    /// Makes frozen state that this function gathers.
+    /// Makes frozen state that this function gathers, all rows at once. [`Frozen::in_pieces`] is for large state.
     pub fn new(gather: impl FnOnce() -> Result<Snapshot, ArrowError> + Send + 'static) -> Self {
+        Self::in_pieces(move |into| {
+            let Snapshot { keyed, buckets, union } = gather()?;
+            keyed.into_iter().try_for_each(into)?;
+            Ok(Inventory { buckets, union })
+        })
+    }
+
+    /// Makes frozen state that this function gathers: it passes on a piece of rows as soon as it has made it, so that
+    /// not all rows are in memory at the same time.
+    pub fn in_pieces(gather: impl FnOnce(RowSink<'_>) -> Result<Inventory, ArrowError> + Send + 'static) -> Self {
         Self(Box::new(gather))
     }
 
-    /// Gathers the state into rows.
+    /// Gathers the state, a piece at a time.
     ///
     /// # Errors
-    /// When rows do not fit in columns.
+    /// When rows do not fit in columns or cannot be read, and the errors of `into`.
+    pub fn gather_into(self, into: RowSink<'_>) -> Result<Inventory, ArrowError> {
+        (self.0)(into)
+    }
+
+    /// Gathers the state into memory.
+    ///
+    /// # Errors
+    /// When rows do not fit in columns or cannot be read.
     pub fn gather(self) -> Result<Snapshot, ArrowError> {
-        (self.0)()
+        let mut keyed = Vec::new();
+        let Inventory { buckets, union } = self.gather_into(&mut |rows| {
+            keyed.push(rows);
+            Ok(())
+        })?;
+        Ok(Snapshot { keyed, buckets, union })
     }
 }
 
@@ -150,6 +178,15 @@ pub struct Bucket {
     pub rows: u64,
 }
 
+/// What a subtask has at a barrier besides the rows that it hands over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// As in [`Snapshot::buckets`].
+    pub buckets: Vec<Bucket>,
+    /// As in [`Snapshot::union`].
+    pub union: Vec<(String, Vec<u8>)>,
+}
+
 /// The state of a subtask at a barrier, or the state that a subtask restores. A subtask restores the rows of its key
 /// groups from all former subtasks. If a bucket was handed over in several snapshots, the rows of the oldest one are
 /// first, and the last row with an identity is valid.
@@ -163,7 +200,7 @@ pub struct Snapshot {
     pub buckets: Vec<Bucket>,
     /// Small values that belong to no key, by name. A restored subtask gets those of *all* former subtasks, so a name
     /// can occur several times. The operator decides how to combine them. For example, it restores the smallest
-    /// watermark.
+    /// watermark. If state is restored in several parts, each part has them.
     pub union: Vec<(String, Vec<u8>)>,
 }
 
@@ -189,5 +226,46 @@ impl Snapshot {
     /// Whether there is no state.
     pub fn is_empty(&self) -> bool {
         self.keyed.is_empty() && self.buckets.is_empty() && self.union.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::Schema;
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn rows(bucket: i64) -> TableRows {
+        let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        TableRows { table: "groups".to_owned(), bucket, is_whole: true, key_hashes: Vec::new(), rows }
+    }
+
+    fn frozen() -> Frozen {
+        Frozen::in_pieces(|into| {
+            (1..=3).map(rows).try_for_each(into)?;
+            Ok(Inventory { buckets: Vec::new(), union: vec![("watermark".to_owned(), vec![7])] })
+        })
+    }
+
+    #[test]
+    fn pieces_are_passed_on_until_they_are_refused() {
+        let mut buckets = Vec::new();
+        let refused = frozen().gather_into(&mut |rows| {
+            buckets.push(rows.bucket);
+            if rows.bucket < 2 { Ok(()) } else { Err(ArrowError::ComputeError("full".to_owned())) }
+        });
+        assert!(refused.is_err());
+        assert_eq!(buckets, [1, 2]);
+    }
+
+    #[test]
+    fn what_is_gathered_in_pieces_is_a_snapshot() {
+        let snapshot = frozen().gather().expect("nothing fails");
+        assert_eq!(snapshot.keyed.iter().map(|rows| rows.bucket).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(snapshot.union_values("watermark").collect::<Vec<_>>(), [[7]]);
+        let again = Frozen::from(snapshot).gather().expect("nothing fails");
+        assert_eq!((again.keyed.len(), again.union.len()), (3, 1));
     }
 }
