@@ -90,13 +90,15 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Groups are about to change.
+    /// Groups are about to change. Returns whether a bit is kept for each group.
     #[inline(always)]
-    pub(crate) fn note(&mut self, groups: &[u32]) {
-        if let Some(epoch) = self.epochs.back_mut()
-            && epoch.is_tracking()
-        {
-            epoch.note(groups);
+    pub(crate) fn note(&mut self, groups: &[u32]) -> bool {
+        match self.epochs.back_mut().filter(|epoch| epoch.is_tracking()) {
+            Some(epoch) => {
+                epoch.note(groups);
+                true
+            }
+            None => false,
         }
     }
 

@@ -18,6 +18,7 @@ use eddyline_stream::key_hash::UnsupportedKey;
 
 use crate::changes::Changes;
 use crate::directory::{Directory, NONE};
+use crate::handover::CopiedAhead;
 use crate::keys::Keys;
 use crate::packed_rows::{Form, INLINE_MAX, PackedRows, view_of};
 use crate::prefetch::prefetch;
@@ -37,6 +38,8 @@ pub struct GroupTable {
     /// Shared with frozen state. The first change after a freeze copies it.
     packed: Arc<PackedRows>,
     pub(crate) changes: Changes,
+    /// What is copied for the next checkpoint already.
+    pub(crate) ahead: CopiedAhead,
 }
 
 impl GroupTable {
@@ -56,7 +59,13 @@ impl GroupTable {
 
     fn of_form(form: Form, initial: &[u64]) -> Self {
         let packed = Arc::new(PackedRows::new(form, initial.len()));
-        Self { initial: initial.into(), directory: Directory::default(), packed, changes: Changes::default() }
+        Self {
+            initial: initial.into(),
+            directory: Directory::default(),
+            packed,
+            changes: Changes::default(),
+            ahead: CopiedAhead::default(),
+        }
     }
 
     /// The number of groups.
@@ -76,17 +85,18 @@ impl GroupTable {
             Some(packed) => packed.clear(),
             None => self.packed = Arc::new(self.packed.empty_like()),
         }
-        self.changes.clear();
+        self.forget_changes();
     }
 
     /// Forgets what earlier checkpoints got: the next one gets all groups.
     pub fn forget_changes(&mut self) {
         self.changes.clear();
+        self.ahead = CopiedAhead::default();
     }
 
     /// The allocated bytes, used or not.
     pub fn bytes(&self) -> usize {
-        self.directory.bytes() + self.packed.bytes() + self.changes.bytes()
+        self.directory.bytes() + self.packed.bytes() + self.changes.bytes() + self.ahead.bytes()
     }
 
     /// The groups, for reading.
@@ -102,7 +112,9 @@ impl GroupTable {
     /// All packed rows, to change the accumulators of `groups` and of no others: the words, the number of words of a row,
     /// and the index of the accumulators in a row.
     pub fn rows_mut(&mut self, groups: &[u32]) -> (&mut [u64], usize, usize) {
-        self.changes.note(groups);
+        if self.changes.note(groups) {
+            self.ahead.copy_a_block(&self.packed);
+        }
         let PackedRows { words, stride, key_words, .. } = Arc::make_mut(&mut self.packed);
         (words, *stride, *key_words)
     }

@@ -2,10 +2,14 @@
 //!
 //! Groups that have changed are copied, and so are those whose turn it is. If nothing is known of what has changed, or most would
 //! be copied, the whole table is shared.
+//!
+//! Groups whose turn it is next are copied between two barriers, a block with each change of the table. At the barrier only those of
+//! them that have changed are copied again. So the barrier waits for what has changed, and not for an eighth of the table.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::changes::Changed;
 use crate::group_table::GroupTable;
 use crate::packed_rows::PackedRows;
 use crate::snapshot::{PARTS, SnapshotRequest};
@@ -15,7 +19,7 @@ use crate::snapshot::{PARTS, SnapshotRequest};
 const BLOCK_BITS: u32 = if cfg!(debug_assertions) { 3 } else { 12 };
 
 /// Whose turn it is to be handed over although nothing has changed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Turn {
     /// Added to the number of a block. Buckets begin with different blocks, so that the first blocks of many small tables do not
     /// all come with the same checkpoint.
@@ -28,13 +32,17 @@ impl Turn {
         Self { shift: (bucket as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32, part }
     }
 
+    /// Whether a block has the turn.
+    fn has(self, block: u32) -> bool {
+        (u64::from(block) + self.shift) % u64::from(PARTS) == u64::from(self.part)
+    }
+
     /// The blocks of so many groups, each with whether it has the turn.
     fn blocks(self, groups: usize) -> impl Iterator<Item = (Range<u32>, bool)> {
         let end = groups as u32;
-        (0..end).step_by(1 << BLOCK_BITS).map(move |start| {
-            let number = u64::from(start >> BLOCK_BITS) + self.shift;
-            (start..end.min(start + (1 << BLOCK_BITS)), number % u64::from(PARTS) == u64::from(self.part))
-        })
+        (0..end)
+            .step_by(1 << BLOCK_BITS)
+            .map(move |start| (start..end.min(start + (1 << BLOCK_BITS)), self.has(start >> BLOCK_BITS)))
     }
 }
 
@@ -45,9 +53,9 @@ pub struct Handover {
     pub is_whole: bool,
     /// How many groups the table has.
     pub len: usize,
-    /// The groups that are handed over, in ascending order; empty if these are all.
+    /// The groups that are handed over, each once; empty if these are all.
     pub groups: Vec<u32>,
-    /// Their rows: all of the table if it is whole, otherwise copies of these groups.
+    /// Their rows: all of the table if it is whole, otherwise copies of these groups, in their order.
     pub packed: Arc<PackedRows>,
 }
 
@@ -59,11 +67,80 @@ impl Handover {
     }
 }
 
+/// Copies of groups whose turn it is at the next barrier, if the checkpoint of the last one completes.
+///
+/// They are copied from the first block on. What changes later is known at the barrier, and copied again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CopiedAhead {
+    /// `None` if there was no barrier.
+    turn: Option<Turn>,
+    /// The next block to look at.
+    next: u32,
+    groups: Vec<u32>,
+    packed: Option<PackedRows>,
+}
+
+impl CopiedAhead {
+    fn new(turn: Turn) -> Self {
+        Self { turn: Some(turn), ..Self::default() }
+    }
+
+    /// Copies the next block that has the turn, if it is full.
+    #[inline(never)]
+    pub(crate) fn copy_a_block(&mut self, table: &PackedRows) {
+        let Some(turn) = self.turn else { return };
+        let full_blocks = (table.len() >> BLOCK_BITS) as u32;
+        while self.next < full_blocks {
+            let block = self.next;
+            self.next += 1;
+            if turn.has(block) {
+                self.append(table, block << BLOCK_BITS..(block + 1) << BLOCK_BITS);
+                return;
+            }
+        }
+    }
+
+    /// Copies groups that follow the others.
+    fn append(&mut self, table: &PackedRows, groups: Range<u32>) {
+        let start = self.groups.len();
+        self.groups.extend(groups);
+        let packed = self.packed.get_or_insert_with(|| {
+            let mut packed = table.empty_like();
+            packed.reserve((table.len() >> BLOCK_BITS).div_ceil(usize::from(PARTS)) << BLOCK_BITS);
+            packed
+        });
+        packed.append(table, &self.groups[start..]);
+    }
+
+    /// Copies again those of the groups that have changed.
+    fn refresh(&mut self, table: &PackedRows, changed: &Changed) {
+        let Some(packed) = &mut self.packed else { return };
+        let mut again = Vec::new();
+        for (block, row) in self.groups.chunks(1 << BLOCK_BITS).zip((0..).step_by(1 << BLOCK_BITS)) {
+            again.clear();
+            let (start, end) = (block[0], block[0] + block.len() as u32);
+            let first_new = (changed.groups as u32).clamp(start, end);
+            push_set_bits(&changed.bits, start..first_new, &mut again);
+            again.extend(first_new..end);
+            for group in &again {
+                packed.copy_accumulators(row + (group - start) as usize, table, *group as usize);
+            }
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.groups.capacity() * 4 + self.packed.as_ref().map_or(0, PackedRows::bytes)
+    }
+}
+
 impl GroupTable {
     /// What a checkpoint gets of this table, which is that of `bucket`.
     pub fn hand_over(&mut self, request: SnapshotRequest, bucket: i64) -> Handover {
         let len = self.len();
         let turn = Turn::new(bucket, request.part);
+        let next_turn = Turn::new(bucket, (request.part + 1) % PARTS);
+        let mut copied = std::mem::replace(&mut self.ahead, CopiedAhead::new(next_turn));
         let changed = self.changes.barrier(request.checkpoint, request.since, len);
         let changed = changed.filter(|changed| {
             let due: usize = turn.blocks(len).filter(|(_, is_due)| *is_due).map(|(block, _)| block.len()).sum();
@@ -72,14 +149,27 @@ impl GroupTable {
         let Some(changed) = changed else {
             return Handover { is_whole: true, len, groups: Vec::new(), packed: self.freeze() };
         };
-        let mut groups = Vec::new();
-        for (block, is_due) in turn.blocks(len) {
-            let first_new = if is_due { block.start } else { (changed.groups as u32).clamp(block.start, block.end) };
-            push_set_bits(&changed.bits, block.start..first_new, &mut groups);
-            groups.extend(first_new..block.end);
+        if copied.turn == Some(turn) {
+            copied.refresh(self.packed(), &changed);
+        } else {
+            copied = CopiedAhead::new(turn);
         }
-        let packed = Arc::new(self.packed().copy(&groups));
-        Handover { is_whole: false, len, groups, packed }
+        let mut others = Vec::new();
+        for (block, is_due) in turn.blocks(len) {
+            if is_due && block.start >> BLOCK_BITS >= copied.next {
+                copied.append(self.packed(), block);
+            } else if !is_due {
+                let first_new = (changed.groups as u32).clamp(block.start, block.end);
+                push_set_bits(&changed.bits, block.start..first_new, &mut others);
+                others.extend(first_new..block.end);
+            }
+        }
+        let mut packed = copied.packed.unwrap_or_else(|| self.packed().empty_like());
+        packed.reserve(others.len());
+        packed.append(self.packed(), &others);
+        let mut groups = copied.groups;
+        groups.append(&mut others);
+        Handover { is_whole: false, len, groups, packed: Arc::new(packed) }
     }
 }
 

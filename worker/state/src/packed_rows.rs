@@ -107,32 +107,53 @@ impl PackedRows {
 
     /// Copies of these groups, each once and in ascending order; numbered from 0.
     pub fn copy(&self, groups: &[u32]) -> Self {
-        let (mut copy, stride) = (self.empty_like(), self.stride);
-        copy.hashes.reserve_exact(groups.len());
-        copy.words.reserve_exact(groups.len() * stride);
+        let mut copy = self.empty_like();
+        copy.reserve(groups.len());
+        copy.append(self, groups);
+        copy
+    }
+
+    /// Makes room for so many more groups.
+    pub(crate) fn reserve(&mut self, groups: usize) {
+        self.hashes.reserve_exact(groups);
+        self.words.reserve_exact(groups * self.stride);
+    }
+
+    /// Appends copies of groups of another table of this form, which are in ascending order and not in this one.
+    pub(crate) fn append(&mut self, source: &Self, groups: &[u32]) {
+        let stride = self.stride;
+        let before = self.len();
         let mut next = 0;
         for run in groups.chunk_by(|one, next| one + 1 == *next) {
             next += run.len();
             if let Some(ahead) = groups.get(next + COPIED_AHEAD) {
-                prefetch(&self.hashes, *ahead as usize);
-                prefetch(&self.words, *ahead as usize * stride);
+                prefetch(&source.hashes, *ahead as usize);
+                prefetch(&source.words, *ahead as usize * stride);
             }
             let (start, end) = (run[0] as usize, run[0] as usize + run.len());
-            copy.hashes.extend_from_slice(&self.hashes[start..end]);
-            copy.words.extend_from_slice(&self.words[start * stride..end * stride]);
+            self.hashes.extend_from_slice(&source.hashes[start..end]);
+            self.words.extend_from_slice(&source.words[start * stride..end * stride]);
         }
-        if self.key_words == 2 && !self.arena.is_empty() {
-            for row in copy.words.chunks_exact_mut(stride) {
+        if self.key_words == 2 && !source.arena.is_empty() {
+            for row in self.words[before * stride..].chunks_exact_mut(stride) {
                 let length = row[0] as u32 as usize;
                 if length > INLINE_MAX {
                     let bytes = row[1] as usize..row[1] as usize + length;
-                    row[1] = copy.arena.len() as u64;
-                    copy.arena.extend_from_slice(&self.arena[bytes]);
+                    row[1] = self.arena.len() as u64;
+                    self.arena.extend_from_slice(&source.arena[bytes]);
                 }
             }
         }
-        copy.null_group = groups.binary_search(&self.null_group).map_or(NONE, |place| place as u32);
-        copy
+        if let Ok(place) = groups.binary_search(&source.null_group) {
+            self.null_group = (before + place) as u32;
+        }
+    }
+
+    /// Copies the accumulators of a group of another table of this form into those of `into`, which has the same key.
+    pub(crate) fn copy_accumulators(&mut self, into: usize, source: &Self, group: usize) {
+        let (stride, first) = (self.stride, self.key_words);
+        let accumulators = &source.words[group * stride + first..(group + 1) * stride];
+        self.words[into * stride + first..(into + 1) * stride].copy_from_slice(accumulators);
     }
 
     /// The number of groups.

@@ -190,3 +190,31 @@ fn a_checkpoint_gets_what_has_changed_since_the_last_one_that_completed_and_an_e
     }
     assert!((800..=800 + 5 * usize::from(PARTS)).contains(&due), "{due} rows in one round");
 }
+
+#[test]
+fn groups_whose_turn_is_next_are_copied_before_the_barrier_and_again_if_they_change() {
+    let mut case = Case::new();
+    case.step(&Step::Add((0..800).collect()));
+    case.barrier(true);
+    case.step(&Step::Add(vec![1]));
+    case.barrier(true);
+    // Each change copies a block: after so many, all of them that are full.
+    for number in 0..100 {
+        case.step(&Step::Add(vec![number]));
+    }
+    let ahead = case.table.ahead.groups.clone();
+    assert!((95..=105).contains(&ahead.len()), "{} groups of 800", ahead.len());
+    case.step(&Step::Add(vec![ahead[0] as u16, ahead[50] as u16]));
+    case.barrier(true);
+    let (handover, _) = case.held.last().expect("it has just been pushed");
+    assert_eq!(handover.groups[..ahead.len()], ahead);
+    for (row, group) in (0..).zip(&ahead) {
+        assert_eq!(count(&handover.packed, row), count(case.table.packed(), *group), "group {group}");
+    }
+    // The next one asks for another part than expected, because its checkpoint was not the last to complete.
+    for number in 0..100 {
+        case.step(&Step::Add(vec![number]));
+    }
+    case.barrier(false);
+    case.barrier(true);
+}
