@@ -1,7 +1,10 @@
 //! Shares the pages of a row group between two readers. Pages that both need are decompressed once.
+//!
+//! A reader that needs a page which the other one is decompressing does not only wait: it decompresses pages of other columns
+//! meanwhile, which both will need. So two readers of a row group with one page per column share the work.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use parquet::arrow::arrow_reader::RowGroups;
 use parquet::column::page::{Page, PageIterator, PageMetadata, PageReader};
@@ -16,18 +19,19 @@ use parquet::file::serialized_reader::SerializedPageReader;
 pub struct SharedPages {
     /// The first row of the second part. None if one reader reads all rows.
     boundary: Option<u64>,
+    /// The columns that are read.
+    columns: Mutex<BTreeSet<usize>>,
     /// The pages by column, and by index in the column.
     pages: Mutex<BTreeMap<(usize, usize), SharedPage>>,
 }
 
-/// A page that is locked while it is decompressed. The second reader waits, which is cheaper than to decompress it
-/// again.
+/// A page that is locked while it is decompressed.
 type SharedPage = Arc<Mutex<Option<Page>>>;
 
 impl SharedPages {
     /// Makes an empty store for a row group whose second part begins with this row.
     pub fn divided_at(row: u64) -> Self {
-        Self { boundary: Some(row), pages: Mutex::default() }
+        Self { boundary: Some(row), ..Self::default() }
     }
 
     fn page(&self, column: usize, place: usize) -> SharedPage {
@@ -40,6 +44,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Locks a mutex unless somebody else has it.
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
 /// One row group of a file.
 pub(super) struct RowGroupPages<R> {
     pub(super) input: Arc<R>,
@@ -48,23 +61,36 @@ pub(super) struct RowGroupPages<R> {
     pub(super) shared: Arc<SharedPages>,
 }
 
+impl<R> Clone for RowGroupPages<R> {
+    fn clone(&self) -> Self {
+        let (input, metadata) = (Arc::clone(&self.input), Arc::clone(&self.metadata));
+        Self { input, metadata, row_group: self.row_group, shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<R: ChunkReader> RowGroupPages<R> {
+    fn chunk(&self, column: usize) -> Result<SharingReader<R>> {
+        let chunk = self.metadata.row_group(self.row_group).column(column);
+        let rows = usize::try_from(self.metadata.row_group(self.row_group).num_rows()).unwrap_or(0);
+        Ok(SharingReader {
+            pages: SerializedPageReader::new(Arc::clone(&self.input), chunk, rows, None)?,
+            group: self.clone(),
+            column,
+            is_nested: chunk.column_descr().max_rep_level() > 0,
+            place: 0,
+            rows: 0,
+        })
+    }
+}
+
 impl<R: ChunkReader + 'static> RowGroups for RowGroupPages<R> {
     fn num_rows(&self) -> usize {
         usize::try_from(self.metadata.row_group(self.row_group).num_rows()).unwrap_or(0)
     }
 
     fn column_chunks(&self, column: usize) -> Result<Box<dyn PageIterator>> {
-        let chunk = self.metadata.row_group(self.row_group).column(column);
-        let pages = SerializedPageReader::new(Arc::clone(&self.input), chunk, self.num_rows(), None)?;
-        let reader = SharingReader {
-            pages,
-            shared: Arc::clone(&self.shared),
-            column,
-            is_nested: chunk.column_descr().max_rep_level() > 0,
-            place: 0,
-            rows: 0,
-        };
-        Ok(Box::new(OneChunk(Some(Box::new(reader)))))
+        lock(&self.shared.columns).insert(column);
+        Ok(Box::new(OneChunk(Some(Box::new(self.chunk(column)?)))))
     }
 
     fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
@@ -91,7 +117,7 @@ impl PageIterator for OneChunk {}
 /// Reads the pages of a column chunk in order.
 struct SharingReader<R: ChunkReader> {
     // Fixed at start.
-    shared: Arc<SharedPages>,
+    group: RowGroupPages<R>,
     column: usize,
     is_nested: bool,
     // Changing.
@@ -109,8 +135,35 @@ impl<R: ChunkReader> SharingReader<R> {
     }
 
     fn is_shared(&self, page: &PageMetadata) -> bool {
-        let Some(boundary) = self.shared.boundary else { return false };
+        let Some(boundary) = self.group.shared.boundary else { return false };
         page.is_dict || self.rows_of(page).is_some_and(|rows| self.rows < boundary && boundary < self.rows + rows)
+    }
+
+    /// Decompresses the shared pages of this column that nobody has begun, until `is_enough`.
+    fn unpack_shared(mut self, is_enough: impl Fn() -> bool) -> Result<()> {
+        while let Some(metadata) = self.pages.peek_next_page()?.filter(|_| !is_enough()) {
+            let shared = self.is_shared(&metadata).then(|| self.group.shared.page(self.column, self.place));
+            match shared.as_deref().and_then(try_lock).filter(|page| page.is_none()) {
+                Some(mut page) => *page = self.pages.get_next_page()?,
+                None => self.pages.skip_next_page()?,
+            }
+            self.pass(&metadata);
+        }
+        Ok(())
+    }
+
+    /// Decompresses pages of other columns until a page is free.
+    fn help_until_free(&self, page: &SharedPage) -> Result<()> {
+        let is_free = || try_lock(page).is_some();
+        let columns = lock(&self.group.shared.columns).clone();
+        // Columns are read in order, so those behind this one are needed next.
+        for column in columns.range(self.column + 1..) {
+            if is_free() {
+                break;
+            }
+            self.group.chunk(*column)?.unpack_shared(is_free)?;
+        }
+        Ok(())
     }
 
     fn pass(&mut self, page: &PageMetadata) {
@@ -123,7 +176,10 @@ impl<R: ChunkReader> PageReader for SharingReader<R> {
     fn get_next_page(&mut self) -> Result<Option<Page>> {
         let Some(metadata) = self.pages.peek_next_page()? else { return Ok(None) };
         let page = if self.is_shared(&metadata) {
-            let shared = self.shared.page(self.column, self.place);
+            let shared = self.group.shared.page(self.column, self.place);
+            if try_lock(&shared).is_none() {
+                self.help_until_free(&shared)?;
+            }
             let mut shared = lock(&shared);
             match &*shared {
                 Some(page) => {
@@ -235,5 +291,28 @@ mod tests {
                 assert!((3..=6).contains(&kept), "{kept} pages, divided at {boundary}");
             }
         }
+    }
+
+    #[test]
+    fn a_reader_that_would_wait_for_a_page_unpacks_those_of_other_columns() {
+        let file = file(usize::MAX);
+        let reader = FileReader::open("f", &file, &Config::default(), &rows().schema(), &[0, 1, 2]).expect("opens");
+        let pages = Arc::new(SharedPages::divided_at(500));
+        let waited_for = pages.page(0, 0);
+        let being_unpacked = lock(&waited_for);
+        let (opened, shared) = (reader.clone(), Arc::clone(&pages));
+        let second = std::thread::spawn(move || {
+            let rows = opened.read(file, 0, 500, 64, shared).expect("a reader");
+            rows.map(|batch| batch.expect("rows").num_rows()).sum::<usize>()
+        });
+        let is_unpacked = |column: usize| {
+            [0, 1].into_iter().all(|place| try_lock(&pages.page(column, place)).is_some_and(|page| page.is_some()))
+        };
+        while !(is_unpacked(1) && is_unpacked(2)) {
+            assert!(!second.is_finished(), "it cannot end without the first column");
+            std::thread::yield_now();
+        }
+        drop(being_unpacked);
+        assert_eq!(second.join().expect("no panic"), 500);
     }
 }
