@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How long after the end of a window its results can be read from Kafka, at a steady rate of rows.
 #   latency.sh EDDYLINE... [-- CASE...]   one or more binaries, run by turns; cases: datagen kafka exactly-once
-#                                         (none: all of them)
+#                                         exactly-once-state (none: all of them)
 # Starts a broker of its own, and stops it. Installs what it needs: Python with a Kafka client that is not Eddyline's.
 # Environment: RATE (50 000 rows a second), SECONDS_MEASURED (30), RUNS (1), PARALLELISM (1), KAFKA_PORT (19092)
 set -euo pipefail
