@@ -1,5 +1,7 @@
 //! The names of the objects that the controller creates, and the labels by which it finds them.
 
+use eddyline_crds::stream_job::NAME_LENGTH_MAX;
+
 /// The field manager and the event reporter.
 pub const MANAGER: &str = "eddyline-operator";
 /// Names the job of an object.
@@ -24,9 +26,6 @@ pub const CONTROLLER_NAME: &str = "eddyline-operator";
 pub const LEASE: &str = "eddyline-operator";
 /// On a Lease: the namespaces that its holder serves, separated by commas; all if empty.
 pub const NAMESPACES_ANNOTATION: &str = "eddyline.io/namespaces";
-
-/// The longest name of a job. The names and labels of its pods are longer.
-pub const JOB_NAME_LENGTH_MAX: usize = 45;
 
 /// The name of the StatefulSet, the Service, the ServiceAccount and of other single objects for the workers of a job.
 pub fn worker(job: &str) -> String {
@@ -95,8 +94,8 @@ pub fn objection_to_job_name(name: &str) -> Option<String> {
             "the name '{name}' must consist of lower-case letters, digits and '-', and start with a letter"
         ));
     }
-    (name.len() > JOB_NAME_LENGTH_MAX)
-        .then(|| format!("the name '{name}' has {} characters; at most {JOB_NAME_LENGTH_MAX} fit", name.len()))
+    (name.len() > NAME_LENGTH_MAX)
+        .then(|| format!("the name '{name}' has {} characters; at most {NAME_LENGTH_MAX} fit", name.len()))
 }
 
 #[cfg(test)]

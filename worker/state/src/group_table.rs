@@ -39,7 +39,7 @@ pub struct GroupTable {
     packed: Arc<PackedRows>,
     pub(crate) changes: Changes,
     /// What is copied for the next checkpoint already.
-    pub(crate) ahead: CopiedAhead,
+    pub(crate) ahead: Box<CopiedAhead>,
 }
 
 impl GroupTable {
@@ -64,7 +64,7 @@ impl GroupTable {
             directory: Directory::default(),
             packed,
             changes: Changes::default(),
-            ahead: CopiedAhead::default(),
+            ahead: Box::default(),
         }
     }
 
@@ -91,7 +91,7 @@ impl GroupTable {
     /// Forgets what earlier checkpoints got: the next one gets all groups.
     pub fn forget_changes(&mut self) {
         self.changes.clear();
-        self.ahead = CopiedAhead::default();
+        *self.ahead = CopiedAhead::default();
     }
 
     /// The allocated bytes, used or not.

@@ -140,7 +140,7 @@ impl GroupTable {
         let len = self.len();
         let turn = Turn::new(bucket, request.part);
         let next_turn = Turn::new(bucket, (request.part + 1) % PARTS);
-        let mut copied = std::mem::replace(&mut self.ahead, CopiedAhead::new(next_turn));
+        let mut copied = std::mem::replace(&mut *self.ahead, CopiedAhead::new(next_turn));
         let changed = self.changes.barrier(request.checkpoint, request.since, len);
         let changed = changed.filter(|changed| {
             let due: usize = turn.blocks(len).filter(|(_, is_due)| *is_due).map(|(block, _)| block.len()).sum();

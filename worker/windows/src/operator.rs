@@ -30,7 +30,7 @@ use crate::zone::Zone;
 enum Windows {
     Tumble(Tumble),
     Hop(Box<Hop>),
-    Cumulate(Cumulate),
+    Cumulate(Box<Cumulate>),
     Session(Box<Sessions>),
 }
 
@@ -130,7 +130,7 @@ impl WindowAggregateOperator {
                 Windows::Hop(Box::new(Hop::new((size_ms, slide_ms, offset_ms), types, shared)?))
             }
             WindowAssigner::Cumulate { size_ms, step_ms, offset_ms } if size_ms > step_ms => {
-                Windows::Cumulate(Cumulate::new((size_ms, step_ms, offset_ms), types, shared)?)
+                Windows::Cumulate(Box::new(Cumulate::new((size_ms, step_ms, offset_ms), types, shared)?))
             }
             WindowAssigner::Session { gap_ms } => Windows::Session(Box::new(Sessions::new(gap_ms, types, &layout)?)),
             _ => Windows::Tumble(Tumble::new(types, shared)?),

@@ -14,6 +14,7 @@ pub enum Dialect {
 }
 
 /// The operation that a message describes.
+#[cfg(feature = "io")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// Rows were inserted.
@@ -39,7 +40,11 @@ impl Dialect {
             Self::Ogg => "ogg-json",
         }
     }
+}
 
+/// The parts of messages.
+#[cfg(feature = "io")]
+impl Dialect {
     /// The field with the old row.
     pub(crate) fn before(self) -> &'static str {
         match self {
@@ -94,7 +99,6 @@ impl Dialect {
     }
 
     /// The names of the operations insert and delete.
-    #[cfg(feature = "io")]
     pub(crate) fn written(self) -> (&'static str, &'static str) {
         match self {
             Self::Debezium => ("c", "d"),

@@ -103,7 +103,7 @@ pub(super) fn state(node: &Node) -> &'static str {
         NodeKind::Source(_) => "splits",
         NodeKind::WindowAggregate(_) => "keyed, until the window fires",
         NodeKind::Over(_) => "keyed",
-        NodeKind::Sink(_) => "what is staged",
+        NodeKind::Sink(_) => "staged output",
         NodeKind::Calc(_) | NodeKind::WindowAssign(_) | NodeKind::LocalWindowAggregate(_) | NodeKind::Union => "none",
     }
 }
