@@ -11,7 +11,7 @@ use std::collections::vec_deque::Drain;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
-use eddyline_state::{Frozen, Snapshot, SnapshotRequest, StateTable};
+use eddyline_state::{Frozen, Snapshot, SnapshotRequest, SpillDirectory, StateTable, spill};
 use eddyline_stream::{Batch, NotInsertOnly, Watermark};
 
 /// An error of an operator. Each ends the attempt.
@@ -41,6 +41,9 @@ pub enum Error {
     /// A row that is not an insert, for an operator that accepts only inserts. The planner should have refused it.
     #[error(transparent)]
     NotInsertOnly(#[from] NotInsertOnly),
+    /// State that does not fit in memory could not be written to the local disk, or not be read from it.
+    #[error(transparent)]
+    Spill(#[from] spill::Error),
     /// State in a form that this operator does not write.
     #[error("cannot restore state table {table}: {reason}")]
     Restore {
@@ -157,6 +160,8 @@ pub struct Counters {
     pub late_rows: u64,
     /// The estimated size of the state in memory, in bytes.
     pub state_bytes: usize,
+    /// The size of the state on the local disk, in bytes.
+    pub spilled_bytes: u64,
     /// The number of rows of state, such as groups and buffered rows.
     pub state_rows: usize,
 }
@@ -243,6 +248,12 @@ pub trait Operator: Send {
     /// spellings of its input columns, which describe what the tables hold.
     fn state_tables(&self, _inputs: &[String]) -> Vec<StateTable> {
         Vec::new()
+    }
+
+    /// Moves about so many bytes of state out of memory, to the local disk. Returns how many are freed: 0 if the operator has
+    /// nothing that it can move. Later calls work as before and give the same results. It can come between any two calls.
+    fn evict(&mut self, _bytes: usize, _disk: &SpillDirectory) -> Result<usize> {
+        Ok(0)
     }
 
     /// Counters for metrics.

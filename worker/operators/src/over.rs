@@ -282,6 +282,7 @@ impl Operator for OverOperator {
             late_rows: self.late_rows,
             state_bytes: self.pending.bytes() + self.kept.bytes() + self.keys.len() * per_key,
             state_rows: self.pending.len() + self.kept.len() + self.keys.len(),
+            ..Counters::default()
         }
     }
 }

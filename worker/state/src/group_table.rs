@@ -57,12 +57,20 @@ impl GroupTable {
         Self::of_form(Form::Opaque, initial)
     }
 
+    /// Makes an empty table for keys of the form that these rows have. `initial` has as many words as their accumulators.
+    pub fn like(rows: &PackedRows, initial: &[u64]) -> Self {
+        Self::of_rows(rows.empty_like(), initial)
+    }
+
     fn of_form(form: Form, initial: &[u64]) -> Self {
-        let packed = Arc::new(PackedRows::new(form, initial.len()));
+        Self::of_rows(PackedRows::new(form, initial.len()), initial)
+    }
+
+    fn of_rows(packed: PackedRows, initial: &[u64]) -> Self {
         Self {
             initial: initial.into(),
             directory: Directory::default(),
-            packed,
+            packed: Arc::new(packed),
             changes: Changes::default(),
             ahead: Box::default(),
         }

@@ -8,6 +8,8 @@
 //! rows with their key hashes. The `checkpoint` crate decides how rows are stored in files, and which rows a subtask
 //! restores after a change of parallelism.
 //!
+//! [`spill`] keeps state on a local disk that does not fit in memory, for as long as the process lives.
+//!
 //! A [`Meaning`] describes the computation that state belongs to, and so whether another query can restore it.
 
 mod changes;
@@ -18,9 +20,11 @@ pub mod handover;
 mod key_encoding;
 pub mod keys;
 pub mod meaning;
+mod order;
 pub mod packed_rows;
 mod prefetch;
 pub mod snapshot;
+pub mod spill;
 pub mod strings;
 pub mod timers;
 
@@ -33,4 +37,5 @@ pub use snapshot::{
     Bucket, Frozen, Inventory, NO_BUCKET, PARTS, RowSink, Snapshot, SnapshotRequest, StateTable, TableRows,
     column_types, input_column,
 };
+pub use spill::SpillDirectory;
 pub use timers::{TimeDomain, Timer, Timers};

@@ -13,6 +13,7 @@ use eddyline_stream::key_hash::UnsupportedKey;
 use crate::directory::NONE;
 use crate::fixed;
 use crate::key_encoding::KeyEncoding;
+use crate::order;
 use crate::prefetch::prefetch;
 use crate::strings::Strings;
 
@@ -156,6 +157,11 @@ impl PackedRows {
         self.words[into * stride + first..(into + 1) * stride].copy_from_slice(accumulators);
     }
 
+    /// The numbers of all groups, in ascending order of their key hashes. Groups with one hash keep their order.
+    pub fn order_by_hash(&self) -> Vec<u32> {
+        order::by_hash(&self.hashes)
+    }
+
     /// The number of groups.
     pub fn len(&self) -> usize {
         self.hashes.len()
@@ -179,6 +185,11 @@ impl PackedRows {
     /// The allocated bytes, used or not.
     pub(crate) fn bytes(&self) -> usize {
         8 * (self.hashes.capacity() + self.words.capacity()) + self.arena.capacity()
+    }
+
+    /// The bytes of all groups, without room for more.
+    pub fn content_bytes(&self) -> usize {
+        8 * (self.hashes.len() + self.words.len()) + self.arena.len()
     }
 
     /// The key hash of each group.
