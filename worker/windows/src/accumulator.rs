@@ -7,6 +7,7 @@
 //! Rules: a slot without any value has only zero words, so zeroed rows are empty accumulators. A merge has the older
 //! rows on the left. Slots of DISTINCT calls are updated with the values that are new to their set.
 
+mod beside;
 pub(crate) mod columns;
 mod merge;
 pub(crate) mod update;
@@ -135,6 +136,12 @@ impl Sides {
             groups.iter().map(|group| cells.get(*group as usize).cloned().flatten()).collect()
         };
         Self { cells: self.cells.iter().map(copy).collect(), cell_bytes: 0, distinct: Vec::new() }
+    }
+
+    /// The bytes of what groups have, without room for more.
+    pub(crate) fn content_bytes(&self) -> usize {
+        let cells: usize = self.cells.iter().map(|cells| cells.len() * size_of::<Option<Box<[u8]>>>()).sum();
+        cells + self.cell_bytes + self.distinct.iter().map(DistinctSet::content_bytes).sum::<usize>()
     }
 
     pub(crate) fn bytes(&self) -> usize {

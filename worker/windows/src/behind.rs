@@ -104,6 +104,11 @@ impl CatchUp {
         Self { behind, until }
     }
 
+    /// The keys that are behind.
+    pub(crate) fn into_behind(self) -> Behind {
+        self.behind
+    }
+
     /// The end of the first window to emit.
     pub(crate) fn first(&self) -> Option<i64> {
         self.behind.first()

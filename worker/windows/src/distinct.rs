@@ -139,6 +139,26 @@ impl DistinctSet {
         Ok((groups, values(packed, &entries.collect::<Vec<u32>>(), data_type)?))
     }
 
+    /// The values of groups, given in the order of arrival.
+    pub(crate) fn of_values(values: &[(u32, &[u8])]) -> Self {
+        let (mut set, mut keys) = (Self::default(), KeyBuilder::default());
+        values.iter().for_each(|(group, value)| keys.push(*group, value));
+        set.add(keys, |key| values[key].0, |_| {});
+        set
+    }
+
+    /// Passes the values of a group on, oldest first.
+    pub(crate) fn each_value(&self, group: u32, mut each: impl FnMut(&[u8])) {
+        let entries: Vec<u32> = self.entries_of(group).collect();
+        let packed = self.entries.packed();
+        entries.iter().rev().for_each(|entry| packed.with_key_bytes(*entry as usize, |key| each(&key[4..])));
+    }
+
+    /// The bytes of the values, without room for more.
+    pub(crate) fn content_bytes(&self) -> usize {
+        self.entries.packed().content_bytes()
+    }
+
     /// What a checkpoint gets of these values. `groups` are those that have them, and are handed over with them or not.
     pub(crate) fn hand_over(&mut self, request: SnapshotRequest, bucket: i64, groups: &GroupTable) -> FrozenSet {
         let entries = self.entries.hand_over(request, bucket);

@@ -23,6 +23,16 @@ pub(crate) enum Input<'a> {
     Raw { slots: Vec<Argument<'a>>, distinct: Vec<Argument<'a>> },
     /// Accumulator columns of all slots.
     Partial(&'a [ArrayRef]),
+    /// Accumulator columns of all slots, to merge with groups that can have the same distinct values: slots of DISTINCT calls
+    /// follow from [`Input::Values`].
+    WithoutDistinct(&'a [ArrayRef]),
+    /// Values of a distinct set.
+    Values {
+        /// The index of the set.
+        set: usize,
+        /// The values.
+        column: &'a ArrayRef,
+    },
 }
 
 impl<'a> Input<'a> {
@@ -51,6 +61,23 @@ impl<'a> Input<'a> {
                     {
                         slot.update(cells, groups, &argument.values, start, mask);
                     }
+                }
+            }
+            Input::WithoutDistinct(columns) => {
+                let mut columns = *columns;
+                for (index, slot) in layout.slots.iter().enumerate() {
+                    match slot.distinct {
+                        Some(_) => columns = &columns[slot.fields(index).len()..],
+                        None => slot.merge_columns(cells, groups, &mut columns, start),
+                    }
+                }
+            }
+            Input::Values { set, column } => {
+                let values = Argument::of_distinct(column.as_ref(), None);
+                let fresh = cells.sides.distinct[*set].insert(groups, &values, start);
+                for slot in layout.slots.iter().filter(|slot| slot.distinct == Some(*set)) {
+                    let argument = Argument::of_column(slot, column.as_ref());
+                    slot.update(cells, groups, &argument.values, start, Mask { bits: Some(&fresh), start: 0 });
                 }
             }
             Input::Partial(columns) => {
@@ -99,12 +126,23 @@ pub(crate) struct Groups {
     table: GroupTable,
     /// Shared with frozen state, like the rows in the table.
     sides: Arc<Sides>,
+    /// How many rows were added lately.
+    recent_rows: usize,
 }
 
 impl Groups {
     /// Makes an empty table for keys of these types.
     pub(crate) fn new(key_types: &[DataType], layout: &Layout) -> Result<Self, UnsupportedKey> {
-        Ok(Self { table: GroupTable::new(key_types, &layout.initial)?, sides: Arc::new(layout.sides()) })
+        Ok(Self {
+            table: GroupTable::new(key_types, &layout.initial)?,
+            sides: Arc::new(layout.sides()),
+            recent_rows: 0,
+        })
+    }
+
+    /// Makes an empty table for keys of the form that these rows have.
+    pub(crate) fn of_form(form: &PackedRows, layout: &Layout) -> Self {
+        Self { table: GroupTable::like(form, &layout.initial), sides: Arc::new(layout.sides()), recent_rows: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -119,8 +157,21 @@ impl Groups {
         self.table.bytes() + self.sides.bytes()
     }
 
+    /// The bytes of the groups, without room for more.
+    pub(crate) fn content_bytes(&self) -> usize {
+        self.table.packed().content_bytes() + self.sides.content_bytes()
+    }
+
+    /// How many rows were added lately: half of what it was at the last call, and those since.
+    pub(crate) fn take_recent_rows(&mut self) -> usize {
+        let recent = self.recent_rows;
+        self.recent_rows /= 2;
+        recent
+    }
+
     pub(crate) fn clear(&mut self, layout: &Layout) {
         self.table.clear();
+        self.recent_rows = 0;
         match Arc::get_mut(&mut self.sides) {
             Some(sides) => sides.clear(),
             None => self.sides = Arc::new(layout.sides()),
@@ -160,6 +211,11 @@ impl Groups {
         self.table.freeze()
     }
 
+    /// What belongs to the groups of [`Self::freeze`] beside their rows.
+    pub(crate) fn freeze_sides(&self) -> Arc<Sides> {
+        Arc::clone(&self.sides)
+    }
+
     /// All groups, in order.
     pub(crate) fn all(&self) -> Vec<u32> {
         (0..self.len() as u32).collect()
@@ -194,6 +250,7 @@ impl Groups {
     /// Adds rows. `scratch` is a reusable buffer.
     pub(crate) fn add(&mut self, layout: &Layout, rows: &Rows<'_>, range: Range<usize>, scratch: &mut Vec<u32>) {
         let block = rows.keys.block_rows();
+        self.recent_rows += range.len();
         let mut start = range.start;
         while start < range.end {
             let end = start.saturating_add(block).min(range.end);
@@ -244,11 +301,21 @@ impl Groups {
 
     /// Merges groups of another table into this one, whose rows are older.
     pub(crate) fn absorb(&mut self, layout: &Layout, other: &Groups, of_other: &[u32]) -> Result<(), ArrowError> {
+        self.absorb_rows(layout, (other.table.packed(), &other.sides), of_other)
+    }
+
+    /// Merges groups of other packed rows into this table, whose rows are older.
+    pub(crate) fn absorb_rows(
+        &mut self,
+        layout: &Layout,
+        (packed, sides): (&PackedRows, &Sides),
+        of_other: &[u32],
+    ) -> Result<(), ArrowError> {
         let mut groups = Vec::new();
         for block in of_other.chunks(1024) {
             groups.clear();
-            self.table.adopt(other.table.packed(), block, &mut groups);
-            merge_cells(layout, &mut self.cells(&groups), &groups, other.view(), block)?;
+            self.table.adopt(packed, block, &mut groups);
+            merge_cells(layout, &mut self.cells(&groups), &groups, View::of(packed, sides), block)?;
         }
         Ok(())
     }

@@ -10,12 +10,15 @@
 //!   every slice has a merge in the front, and a window costs two merges. With many slices that would be many copies of
 //!   all keys. Then only every √n-th slice has a merge, and up to √n slices before it are merged for each window.
 //!
-//! Both are derived from the slices, so they are not part of a snapshot.
+//! Both are derived from the slices, so they are not part of a snapshot. They are not kept while memory is short: then each
+//! window is merged from its slices, range by range.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use eddyline_operators::{Progress, Result};
+use eddyline_state::{PackedRows, SpillDirectory, spill};
 use eddyline_stream::Watermark;
 
 use crate::Error;
@@ -23,6 +26,7 @@ use crate::behind::{Behind, CatchUp, HalfGiven};
 use crate::groups::{Groups, Rows, has_rows};
 use crate::layout::Layout;
 use crate::output::Firing;
+use crate::ranges::{InRanges, Ranges};
 use crate::slice::{Run, Slice};
 use crate::slice_tables::SliceTables;
 use crate::zone::Zone;
@@ -33,8 +37,15 @@ const SLICES_MERGED_EACH_MAX: usize = 8;
 /// A total is rebuilt when it has more groups without rows than with rows, and more than this number.
 const DEAD_GROUPS_MIN: usize = 1024;
 
+/// Each run is read for every window of its slice, so few may wait.
+const RUNS_MERGED_AT_ONCE: usize = if cfg!(debug_assertions) { 2 } else { 4 };
+
 #[derive(Debug)]
 enum Merged {
+    /// Nothing is merged until the slices that end at `until` or before have expired and nothing is on disk.
+    Nothing {
+        until: i64,
+    },
     Total(Groups),
     Stacks {
         /// The merges, with the end of the slice that each begins with. The one with the oldest slice is last.
@@ -56,16 +67,21 @@ enum Place {
     Front,
     Back,
     Slice(Slice),
-    Merged(Groups),
+    Merged(Box<Groups>),
+    Ranges(Box<InRanges>),
 }
 
 impl Place {
-    fn groups<'a>(&'a self, tables: &'a SliceTables, merged: &'a Merged) -> &'a Groups {
+    /// The groups, if they are in one table.
+    fn groups<'a>(&'a self, tables: &'a SliceTables, merged: &'a Merged) -> Option<&'a Groups> {
         match (self, merged) {
-            (Place::Merged(groups), _) | (_, Merged::Total(groups)) => groups,
-            (Place::Slice(slice), _) => &tables.slices[slice],
-            (Place::Front, Merged::Stacks { front, .. }) if !front.is_empty() => &front[front.len() - 1].1,
-            (_, Merged::Stacks { back, .. }) => back,
+            (Place::Ranges(_), _) => None,
+            (Place::Merged(groups), _) => Some(groups),
+            (_, Merged::Total(groups)) => Some(groups),
+            (Place::Slice(slice), _) => tables.slices.get(slice),
+            (Place::Front, Merged::Stacks { front, .. }) if !front.is_empty() => front.last().map(|(_, groups)| groups),
+            (_, Merged::Stacks { back, .. }) => Some(back),
+            (_, Merged::Nothing { .. }) => None,
         }
     }
 }
@@ -86,6 +102,7 @@ pub(crate) struct Hop {
     size_ms: i64,
     slide_ms: i64,
     offset_ms: i64,
+    is_invertible: bool,
     // Changing.
     pub(crate) tables: SliceTables,
     merged: Merged,
@@ -102,15 +119,10 @@ impl Hop {
         layout: Arc<Layout>,
     ) -> std::result::Result<Self, Error> {
         let is_invertible = layout.is_invertible() && layout.rows_slot.is_some();
-        let mut tables = SliceTables::new(key_types, layout)?;
-        let table = tables.table();
-        let merged = if is_invertible {
-            Merged::Total(table)
-        } else {
-            Merged::Stacks { front: Vec::new(), flipped_at: i64::MIN, back: table, back_oldest: None, is_stale: false }
-        };
+        let tables = SliceTables::new(key_types, layout, RUNS_MERGED_AT_ONCE)?;
+        let merged = Merged::Nothing { until: i64::MIN };
         let (shown, catch_up) = (None, None);
-        Ok(Self { size_ms, slide_ms, offset_ms, tables, merged, fired_until: i64::MIN, shown, catch_up })
+        Ok(Self { size_ms, slide_ms, offset_ms, is_invertible, tables, merged, fired_until: i64::MIN, shown, catch_up })
     }
 
     /// Adds a run of rows. `false` if they are late for all their windows.
@@ -128,6 +140,7 @@ impl Hop {
         self.tables.open(run.slice).add(layout, rows, run.rows.clone(), scratch);
         if run.slice.end <= self.fired_until {
             match &mut self.merged {
+                Merged::Nothing { .. } => {}
                 Merged::Total(total) => total.add(layout, rows, run.rows.clone(), scratch),
                 Merged::Stacks { is_stale, .. } => *is_stale = true,
             }
@@ -135,15 +148,14 @@ impl Hop {
         true
     }
 
-    /// Merges the slices whose windows had fired before a restore. Keys in `behind` have windows that the watermark has
-    /// passed and that are not emitted.
-    pub(crate) fn resume(
-        &mut self,
-        layout: &Layout,
-        zone: &mut Zone,
-        watermark: Watermark,
-        behind: Behind,
-    ) -> Result<()> {
+    /// The keys that are behind, to add others to.
+    pub(crate) fn take_behind(&mut self) -> Option<Behind> {
+        self.catch_up.take().map(CatchUp::into_behind)
+    }
+
+    /// Restores which windows have fired. Keys in `behind` have windows that the watermark has passed and that are not
+    /// emitted.
+    pub(crate) fn resume(&mut self, zone: &mut Zone, watermark: Watermark, behind: Behind) {
         self.fired_until = zone.last_fired(self.slide_ms, self.offset_ms, watermark);
         let catch_up = CatchUp::new(behind, self.fired_until);
         if let Some(first) = catch_up.first() {
@@ -152,15 +164,27 @@ impl Hop {
         }
         // Keys that are less far behind than others can have slices whose last window is emitted.
         let in_no_later = self.fired_until.saturating_sub(self.size_ms - self.slide_ms);
-        self.tables.slices.retain(|slice, _| slice.end > in_no_later);
-        match &mut self.merged {
-            Merged::Total(total) => {
-                for (_, groups) in self.tables.slices.iter().filter(|(slice, _)| slice.end <= self.fired_until) {
-                    total.absorb(layout, groups, &groups.all())?;
-                }
-            }
-            Merged::Stacks { is_stale, .. } => *is_stale = true,
+        while let Some(slice) = self.tables.first().filter(|slice| slice.end <= in_no_later) {
+            self.tables.remove(slice);
         }
+        self.merged = Merged::Nothing { until: i64::MIN };
+    }
+
+    /// Merges the slices whose windows have fired, if they are not merged and memory is no longer short.
+    fn merge_again(&mut self, layout: &Layout) -> Result<()> {
+        let Merged::Nothing { until } = self.merged else { return Ok(()) };
+        if !self.tables.spilled.is_empty() || self.tables.first().is_some_and(|slice| slice.end <= until) {
+            return Ok(());
+        }
+        let mut table = self.tables.table();
+        self.merged = if self.is_invertible {
+            for (_, groups) in self.tables.slices.iter().filter(|(slice, _)| slice.end <= self.fired_until) {
+                table.absorb(layout, groups, &groups.all())?;
+            }
+            Merged::Total(table)
+        } else {
+            Merged::Stacks { front: Vec::new(), flipped_at: i64::MIN, back: table, back_oldest: None, is_stale: true }
+        };
         Ok(())
     }
 
@@ -188,11 +212,13 @@ impl Hop {
 
     /// Computes a window.
     fn begin(&mut self, end: i64, layout: &Layout) -> Result<()> {
+        self.merge_again(layout)?;
         self.fired_until = end;
         let window = Slice { end, start: end - self.size_ms };
         let newest = Slice { end, start: end - self.slide_ms };
         let newest = self.tables.slices.get(&newest);
         let place = match &mut self.merged {
+            Merged::Nothing { .. } => Place::Ranges(Box::new(InRanges::new(self.tables.table()))),
             Merged::Total(total) => {
                 if let Some(newest) = newest {
                     total.absorb(layout, newest, &newest.all())?;
@@ -240,48 +266,81 @@ impl Hop {
         for (_, part) in parts {
             merged.absorb(layout, part, &part.all())?;
         }
-        Ok(Place::Merged(merged))
+        Ok(Place::Merged(Box::new(merged)))
     }
 
     /// Emits groups of the window as far as there is room.
     fn show(&mut self, firing: &mut Firing<'_>) -> Result<Progress> {
-        let Some(shown) = &mut self.shown else { return Ok(Progress::Done) };
-        let groups = shown.place.groups(&self.tables, &self.merged);
+        let Some(Shown { window, place, given }) = &mut self.shown else { return Ok(Progress::Done) };
+        let (window, catch_up) = (*window, &mut self.catch_up);
+        let mut is_behind = |groups: &PackedRows, group| match catch_up {
+            Some(catch_up) => catch_up.wants(groups, group, window.end),
+            None => true,
+        };
+        if let Place::Ranges(in_ranges) = place {
+            let open = |from| open(&self.tables, window, from);
+            return in_ranges.emit(window, firing, open, is_behind);
+        }
+        let Some(groups) = place.groups(&self.tables, &self.merged) else { return Ok(Progress::Done) };
         let layout = Arc::clone(firing.layout);
         let has_rows = has_rows(&layout, groups.packed());
-        let end = shown.window.end;
-        let is_wanted = |group| match &mut self.catch_up {
-            Some(catch_up) => has_rows(group) && catch_up.wants(groups.packed(), group, end),
-            None => has_rows(group),
-        };
-        firing.emit(shown.window, groups, &mut shown.given, is_wanted)
+        firing.emit(window, groups, given, |group| has_rows(group) && is_behind(groups.packed(), group))
     }
 
     /// Ends a window that is completely emitted.
     fn finish(&mut self, layout: &Layout) -> Result<()> {
         let Some(Shown { window, place, .. }) = self.shown.take() else { return Ok(()) };
-        if let Place::Merged(merged) = place {
-            self.tables.recycle(merged);
+        match place {
+            Place::Merged(merged) => self.tables.recycle(*merged),
+            Place::Ranges(in_ranges) => self.tables.recycle(in_ranges.into_table()),
+            _ => {}
         }
         self.expire(window.start + self.slide_ms, layout)
+    }
+
+    /// Whether a window is being emitted range by range. If groups are on disk, every window is.
+    pub(crate) fn is_in_ranges(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| matches!(shown.place, Place::Ranges(_)))
     }
 
     /// The window that is partly emitted, if there is one.
     pub(crate) fn freeze_shown(&self) -> Option<HalfGiven> {
         let Shown { window, place, given } = self.shown.as_ref()?;
-        let groups = place.groups(&self.tables, &self.merged).freeze();
+        let groups = place.groups(&self.tables, &self.merged)?.freeze();
         let (end, step_ms, catch_up) = (window.end, self.slide_ms, self.catch_up.clone());
         Some(HalfGiven { groups, given: *given, end, step_ms, catch_up })
     }
 
+    /// Frees what is derived from slices, then writes slices to disk until so many bytes are freed. Gives how many were.
+    pub(crate) fn evict(&mut self, bytes: usize, directory: &SpillDirectory) -> Result<usize> {
+        let mut freed = self.tables.free_spare();
+        match self.shown.as_mut().map(|shown| &mut shown.place) {
+            Some(Place::Ranges(in_ranges)) => in_ranges.pause(),
+            // The window that is being emitted is in what is derived, or in a slice.
+            Some(_) => return Ok(freed),
+            None => {}
+        }
+        freed += self.merged.bytes();
+        let until = self.tables.slices.keys().next_back().map_or(i64::MIN, |slice| slice.end);
+        self.merged = Merged::Nothing { until };
+        let mut tables = self.tables.evictable(None);
+        tables.sort_unstable();
+        for (_, slice) in tables {
+            if freed >= bytes {
+                break;
+            }
+            freed += self.tables.evict(slice, directory)?;
+        }
+        Ok(freed)
+    }
+
     /// Drops the slices that end at `until` or before, which are in no later window.
     fn expire(&mut self, until: i64, layout: &Layout) -> Result<()> {
-        while let Some(entry) = self.tables.slices.first_entry().filter(|entry| entry.key().end <= until) {
-            let groups = entry.remove();
-            if let Merged::Total(total) = &mut self.merged {
-                total.subtract(layout, &groups);
+        while let Some(slice) = self.tables.first().filter(|slice| slice.end <= until) {
+            if let (Merged::Total(total), Some(groups)) = (&mut self.merged, self.tables.slices.get(&slice)) {
+                total.subtract(layout, groups);
             }
-            self.tables.recycle(groups);
+            self.tables.remove(slice);
         }
         let is_empty = self.tables.first().is_none_or(|slice| slice.end > self.fired_until);
         match &mut self.merged {
@@ -299,22 +358,43 @@ impl Hop {
                 back.clear(layout);
                 *back_oldest = None;
             }
-            Merged::Stacks { .. } => {}
+            Merged::Nothing { .. } | Merged::Stacks { .. } => {}
         }
         Ok(())
     }
 
-    /// The size in bytes including merges, and the number of groups.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        let (bytes, groups) = self.tables.size();
-        let merged = match &self.merged {
+    /// The bytes in memory including merges, those on disk, and the number of groups.
+    pub(crate) fn size(&self) -> (usize, u64, usize) {
+        let (bytes, disk, groups) = self.tables.size();
+        let shown = match self.shown.as_ref().map(|shown| &shown.place) {
+            Some(Place::Ranges(in_ranges)) => in_ranges.bytes(),
+            _ => 0,
+        };
+        (bytes + self.merged.bytes() + shown, disk, groups)
+    }
+}
+
+impl Merged {
+    fn bytes(&self) -> usize {
+        match self {
+            Merged::Nothing { .. } => 0,
             Merged::Total(total) => total.bytes(),
             Merged::Stacks { front, back, .. } => {
                 back.bytes() + front.iter().map(|(_, table)| table.bytes()).sum::<usize>()
             }
-        };
-        (bytes + merged, groups)
+        }
     }
+}
+
+/// Reads the slices of a window from a hash on, in the order of time.
+fn open(tables: &SliceTables, window: Slice, from: u64) -> spill::Result<Ranges> {
+    let in_memory = tables.slices.keys().copied();
+    let slices: BTreeSet<Slice> = in_memory.chain(tables.spilled.slices()).collect();
+    let mut sources = Vec::new();
+    for slice in slices.into_iter().filter(|slice| slice.end > window.start && slice.end <= window.end) {
+        sources.extend(tables.sources(slice, from)?);
+    }
+    Ok(Ranges::new(sources))
 }
 
 /// Rebuilds the front from the slices of a window, newest first, and empties the back.

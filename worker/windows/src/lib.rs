@@ -5,7 +5,8 @@
 //! stored per key. A row is late only when every window it belongs to has fired.
 //!
 //! [`LocalWindowAggregate`] aggregates before the exchange. [`WindowAggregateOperator`] aggregates after it, or alone.
-//! [`WindowAssignOperator`] only adds window columns. None of them reads a clock or does I/O.
+//! [`WindowAssignOperator`] only adds window columns. None of them reads a clock or does I/O, with one exception: if memory is
+//! short, groups of slices are written to a local disk and are read again when their window fires or a checkpoint is gathered.
 
 mod accumulator;
 mod argument;
@@ -21,10 +22,12 @@ mod layout;
 pub mod local;
 pub mod operator;
 mod output;
+mod ranges;
 mod session;
 mod shape;
 mod slice;
 mod slice_tables;
+mod spilled;
 mod tumble;
 mod zone;
 

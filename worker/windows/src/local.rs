@@ -83,7 +83,7 @@ impl LocalWindowAggregate {
             return Err(Error::NotInParts);
         }
         let layout = Arc::new(layout);
-        let tables = SliceTables::new(&shape.key_types, layout.clone())?;
+        let tables = SliceTables::new(&shape.key_types, layout.clone(), usize::MAX)?;
         Ok(Self {
             schema: shape.partial(&layout),
             shape,
@@ -221,7 +221,7 @@ impl Operator for LocalWindowAggregate {
                 0
             }
         };
-        let is_full = self.tables.size().1 > GROUPS_MAX;
+        let is_full = self.tables.size().2 > GROUPS_MAX;
         let gives_up = self.judge(num_rows, new_groups);
         self.send(if is_full || gives_up { Sending::All } else { Sending::Passed }, out)
     }
@@ -254,8 +254,8 @@ impl Operator for LocalWindowAggregate {
     }
 
     fn counters(&self) -> Counters {
-        let (state_bytes, state_rows) = self.tables.size();
-        Counters { late_rows: 0, state_bytes, state_rows }
+        let (state_bytes, _, state_rows) = self.tables.size();
+        Counters { state_bytes, state_rows, ..Counters::default() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The window aggregation operator: it splits batches into slices, drops late rows, and fires windows.
 
+mod restore;
 mod state;
 
 use std::borrow::Cow;
@@ -11,7 +12,7 @@ use arrow::datatypes::{Int64Type, SchemaRef, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use eddyline_job_graph::{WindowAggregate, WindowAssigner};
 use eddyline_operators::{Collector, Counters, InputIndex, Operator, Progress, Result};
-use eddyline_state::{Frozen, Snapshot, SnapshotRequest, StateTable, column_types};
+use eddyline_state::{Frozen, Snapshot, SnapshotRequest, SpillDirectory, StateTable, column_types};
 use eddyline_stream::{Batch, Watermark};
 
 use crate::Error;
@@ -23,12 +24,16 @@ use crate::output::{Firing, Output};
 use crate::session::Sessions;
 use crate::shape::{Shape, is_partial};
 use crate::slice::{Grid, Run, gather, reorder, runs_of_times, runs_of_windows, times};
+use crate::slice_tables::SliceTables;
 use crate::tumble::Tumble;
 use crate::zone::Zone;
 
+/// With each batch so many bytes of runs on disk are merged, if some are being merged.
+const MERGED_BYTES: usize = if cfg!(debug_assertions) { 300 } else { 1 << 20 };
+
 #[derive(Debug)]
 enum Windows {
-    Tumble(Tumble),
+    Tumble(Box<Tumble>),
     Hop(Box<Hop>),
     Cumulate(Box<Cumulate>),
     Session(Box<Sessions>),
@@ -133,7 +138,7 @@ impl WindowAggregateOperator {
                 Windows::Cumulate(Box::new(Cumulate::new((size_ms, step_ms, offset_ms), types, shared)?))
             }
             WindowAssigner::Session { gap_ms } => Windows::Session(Box::new(Sessions::new(gap_ms, types, &layout)?)),
-            _ => Windows::Tumble(Tumble::new(types, shared)?),
+            _ => Windows::Tumble(Box::new(Tumble::new(types, shared)?)),
         };
         let output = Output::new(&shape, &config.window_columns);
         Ok(Self {
@@ -298,16 +303,48 @@ impl Windows {
         }
     }
 
-    fn size(&self) -> (usize, usize) {
+    /// Whether a window that shares slices is being emitted while groups are on disk.
+    fn is_in_shared_ranges(&self) -> bool {
+        match self {
+            Windows::Tumble(_) | Windows::Session(_) => false,
+            Windows::Hop(hop) => hop.is_in_ranges(),
+            Windows::Cumulate(cumulate) => cumulate.is_in_ranges(),
+        }
+    }
+
+    /// Continues to merge runs on disk.
+    fn merge_runs(&mut self, layout: &Layout) -> Result<()> {
+        let merge = |tables: &mut SliceTables| tables.spilled.merge(layout, MERGED_BYTES);
+        match self {
+            Windows::Tumble(tumble) => merge(&mut tumble.tables),
+            Windows::Hop(hop) => merge(&mut hop.tables),
+            Windows::Cumulate(cumulate) => {
+                merge(&mut cumulate.tables)?;
+                merge(&mut cumulate.cycles)
+            }
+            Windows::Session(_) => Ok(()),
+        }
+    }
+
+    fn evict(&mut self, bytes: usize, disk: &SpillDirectory) -> Result<usize> {
+        match self {
+            Windows::Tumble(tumble) => tumble.evict(bytes, disk),
+            Windows::Hop(hop) => hop.evict(bytes, disk),
+            Windows::Cumulate(cumulate) => cumulate.evict(bytes, disk),
+            Windows::Session(_) => Ok(0),
+        }
+    }
+
+    /// The bytes in memory, those on disk, and the number of rows of state.
+    fn size(&self) -> (usize, u64, usize) {
         match self {
             Windows::Tumble(tumble) => tumble.size(),
             Windows::Hop(hop) => hop.size(),
-            Windows::Cumulate(cumulate) => {
-                let (bytes, groups) = cumulate.tables.size();
-                let cycles = cumulate.cycles.values();
-                cycles.fold((bytes, groups), |(bytes, groups), cycle| (bytes + cycle.bytes(), groups + cycle.len()))
+            Windows::Cumulate(cumulate) => cumulate.size(),
+            Windows::Session(sessions) => {
+                let (bytes, rows) = sessions.size();
+                (bytes, 0, rows)
             }
-            Windows::Session(sessions) => sessions.size(),
         }
     }
 }
@@ -317,6 +354,7 @@ impl Operator for WindowAggregateOperator {
         if batch.num_rows() == 0 {
             return Ok(Progress::Done);
         }
+        self.windows.merge_runs(&self.layout)?;
         if is_partial(batch.inserts()?.schema_ref()) {
             self.process_partial(&batch)?
         } else {
@@ -345,7 +383,8 @@ impl Operator for WindowAggregateOperator {
     }
 
     fn may_be_cut(&self) -> bool {
-        true
+        // What is emitted of such a window would have to be stored for each key.
+        !self.windows.is_in_shared_ranges()
     }
 
     fn snapshot(&mut self, request: SnapshotRequest) -> Result<Option<Frozen>> {
@@ -361,8 +400,12 @@ impl Operator for WindowAggregateOperator {
         self.tables_of_state(inputs)
     }
 
+    fn evict(&mut self, bytes: usize, disk: &SpillDirectory) -> Result<usize> {
+        self.windows.evict(bytes, disk)
+    }
+
     fn counters(&self) -> Counters {
-        let (state_bytes, state_rows) = self.windows.size();
-        Counters { late_rows: self.late_rows, state_bytes, state_rows }
+        let (state_bytes, spilled_bytes, state_rows) = self.windows.size();
+        Counters { late_rows: self.late_rows, state_bytes, spilled_bytes, state_rows }
     }
 }

@@ -22,6 +22,9 @@ pub(crate) fn is_partial(schema: &Schema) -> bool {
 /// The window columns in state.
 const WINDOW_START: &str = "window_start";
 const WINDOW_END: &str = "window_end";
+/// The columns of spilled state that say where its rows belong.
+const SLICE_END: &str = "slice_end";
+const AGE: &str = "age";
 
 /// TIMESTAMP(3).
 pub(crate) const LOCAL_TIME: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -112,6 +115,19 @@ impl Shape {
         }
         fields.extend(values.into_iter().map(Arc::new));
         Arc::new(Schema::new(fields))
+    }
+
+    /// The columns of spilled state: keys, the start of the window if it does not follow from the end, the end of the slice,
+    /// the age, `values`. Of rows with one key and slice, those with a smaller age are older.
+    pub(crate) fn spilled_state(&self, values: Vec<Field>) -> SchemaRef {
+        let end = Field::new(SLICE_END, LOCAL_TIME, false);
+        let age = Field::new(AGE, DataType::Int64, false);
+        self.state_of([end, age].into_iter().chain(values).collect())
+    }
+
+    /// What the columns of [`Self::spilled_state`] hold.
+    pub(crate) fn spilled_contents(&self, inputs: &[String], values: Vec<String>) -> Vec<String> {
+        self.contents(inputs, [SLICE_END, AGE].map(str::to_owned).into_iter().chain(values).collect())
     }
 
     /// The columns of the state of sessions: keys, window, and `values`.

@@ -7,3 +7,4 @@ mod harness;
 mod model;
 mod properties;
 mod rows;
+mod spilled;

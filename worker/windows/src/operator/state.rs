@@ -2,7 +2,7 @@
 //!
 //! Tables: `groups` has the groups of open slices. Its bucket is the slice's end in local time. `cycles` has the cycles
 //! of cumulating windows, by the end of the cycle. `sessions` has open sessions. Each distinct set of these has one
-//! more table. The tables of slices and cycles hand over what has changed, or everything. That is gathered on another
+//! more table. `spilled` and `spilled_cycles` have runs of groups on disk: its bucket is the number of the run. The tables of slices and cycles hand over what has changed, or everything. That is gathered on another
 //! thread. Sessions hand over everything. The watermark is stored too, so that rows that were late before a failure are
 //! late after it.
 //!
@@ -11,35 +11,40 @@
 //! are not emitted. Such a snapshot has everything: groups that are emitted must not come back from an earlier
 //! checkpoint, and `behind` needs every key.
 //!
-//! A restore can receive a group several times, from one checkpoint after another. The last row counts.
+//! A run never changes, so it is handed over as a whole or not at all. Its rows say to which slice they belong, and are merged with
+//! the others of their key when they are restored.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
-use eddyline_operators::{Error, Result};
+use eddyline_operators::Result;
 use eddyline_state::{
-    Bucket, Frozen, NO_BUCKET, Snapshot, SnapshotRequest, StateTable, TableRows, column_types, fixed,
+    Bucket, Frozen, Inventory, NO_BUCKET, RowSink, Snapshot, SnapshotRequest, StateTable, TableRows, fixed,
 };
-use eddyline_stream::Watermark;
 
-use super::{Cut, WindowAggregateOperator, Windows};
-use crate::argument::Argument;
-use crate::behind::{BEHIND, Behind};
+use super::{WindowAggregateOperator, Windows};
+use crate::behind::BEHIND;
 use crate::frozen_groups::{Columns, FrozenGroups};
-use crate::groups::{Groups, Input, Rows, key_error};
-use crate::layout::Layout;
+use crate::layout::{Distinct, Layout};
 use crate::session::state::{DISTINCT, SESSIONS};
 use crate::shape::{LOCAL_TIME, Shape};
-use crate::slice::{Slice, runs_of_windows};
+use crate::slice::Slice;
+use crate::spilled::frozen::FrozenRun;
 
 /// The names of the tables of groups: their own table, and the prefix of the tables of their distinct sets.
-type TableNames = (&'static str, &'static str);
+pub(super) type TableNames = (&'static str, &'static str);
 
-const SLICES: TableNames = ("groups", DISTINCT);
-const CYCLES: TableNames = ("cycles", "cycle_distinct_");
-const WATERMARK: &str = "watermark";
+pub(super) const SLICES: TableNames = ("groups", DISTINCT);
+pub(super) const CYCLES: TableNames = ("cycles", "cycle_distinct_");
+pub(super) const SPILLED: TableNames = ("spilled", "spilled_distinct_");
+pub(super) const SPILLED_CYCLES: TableNames = ("spilled_cycles", "spilled_cycle_distinct_");
+pub(super) const WATERMARK: &str = "watermark";
+
+/// The most rows of a batch of a run.
+const ROWS_MAX: usize = 65_536;
 
 impl WindowAggregateOperator {
     /// Freezes the tables of open slices. Sessions are gathered at once.
@@ -48,32 +53,53 @@ impl WindowAggregateOperator {
         let union = vec![(WATERMARK.to_owned(), self.watermark.time_ms().to_le_bytes().to_vec())];
         let whole = SnapshotRequest { since: None, ..request };
         let mut half_given = None;
-        let mut frozen = Vec::new();
-        let mut push = |names: TableNames, slice: Slice, groups: &mut Groups, request: SnapshotRequest| {
-            frozen.push((names, slice, groups.hand_over(&layout, request, slice.end)));
-        };
+        let mut frozen: Vec<FrozenSlice> = Vec::new();
+        let mut runs: Vec<(TableNames, FrozenRun)> = Vec::new();
         match &mut self.windows {
             Windows::Tumble(tumble) => {
-                let given = tumble.given();
-                for (slice, groups) in &mut tumble.tables.slices {
-                    let is_due = self.zone.is_fired(slice.end, self.watermark);
-                    push(SLICES, *slice, groups, if is_due { whole } else { request });
-                }
-                if let Some((_, _, groups)) = frozen.first_mut() {
+                tumble.settle()?;
+                let mut emitted = None;
+                if let Some((window, in_ranges)) = tumble.in_ranges() {
+                    emitted = Some((window, in_ranges.next()));
+                    let (merged, given) = in_ranges.merged();
+                    let mut groups = merged.hand_over(&layout, whole, window.end);
                     groups.leave_out(given);
+                    frozen.push((SLICES, window, groups));
                 }
+                let given = tumble.given();
+                let kept = tumble.tables.first().filter(|_| given > 0);
+                let request_of = |slice: Slice| match self.zone.is_fired(slice.end, self.watermark) {
+                    true => whole,
+                    false => request,
+                };
+                for (slice, mut groups) in tumble.tables.hand_over(request_of, kept)? {
+                    groups.leave_out(if kept == Some(slice) { given } else { 0 });
+                    frozen.push((SLICES, slice, groups));
+                }
+                let from = |slice| match emitted {
+                    Some((window, next)) if window == slice => next,
+                    _ => Some(0),
+                };
+                runs.extend(tumble.tables.spilled.freeze(request, from).into_iter().map(|run| (SPILLED, run)));
             }
             Windows::Hop(hop) => {
                 half_given = hop.freeze_shown();
                 let request = if half_given.is_some() { whole } else { request };
-                hop.tables.slices.iter_mut().for_each(|(slice, groups)| push(SLICES, *slice, groups, request));
+                let handed = hop.tables.hand_over(|_| request, None)?;
+                frozen.extend(handed.into_iter().map(|(slice, groups)| (SLICES, slice, groups)));
+                runs.extend(hop.tables.spilled.freeze(request, |_| Some(0)).into_iter().map(|run| (SPILLED, run)));
             }
             Windows::Cumulate(cumulate) => {
                 half_given = cumulate.freeze_shown();
                 let request = if half_given.is_some() { whole } else { request };
-                cumulate.tables.slices.iter_mut().for_each(|(slice, groups)| push(SLICES, *slice, groups, request));
-                for (end, groups) in &mut cumulate.cycles {
-                    push(CYCLES, Slice { start: *end, end: *end }, groups, request);
+                let kept = cumulate.shown_in_memory();
+                for (names, of_runs, tables, kept) in [
+                    (SLICES, SPILLED, &mut cumulate.tables, None),
+                    (CYCLES, SPILLED_CYCLES, &mut cumulate.cycles, kept),
+                ] {
+                    let handed = tables.hand_over(|_| request, kept)?;
+                    frozen.extend(handed.into_iter().map(|(slice, groups)| (names, slice, groups)));
+                    runs.extend(tables.spilled.freeze(request, |_| Some(0)).into_iter().map(|run| (of_runs, run)));
                 }
             }
             Windows::Session(sessions) => {
@@ -82,114 +108,42 @@ impl WindowAggregateOperator {
                 return Ok(Snapshot::of_all_rows(keyed, union).into());
             }
         }
-        Ok(Frozen::new(move || {
-            let (mut keyed, mut buckets) = (Vec::new(), Vec::new());
+        Ok(Frozen::in_pieces(move |into| {
+            let mut buckets = Vec::new();
             if let Some(half_given) = half_given {
                 let groups = frozen.iter().map(|(_, _, groups)| &*groups.handover.packed);
                 let (columns, key_hashes) = half_given.behind(&layout, &shape.key_types, groups)?.rows()?;
                 let (table, bucket) = (BEHIND.to_owned(), NO_BUCKET);
                 buckets.push(Bucket { table: table.clone(), bucket, rows: key_hashes.len() as u64 });
                 let rows = RecordBatch::try_new(shape.behind(), columns)?;
-                keyed.push(TableRows { table, bucket, is_whole: true, key_hashes, rows });
+                into(TableRows { table, bucket, is_whole: true, key_hashes, rows })?;
             }
             // Slices of one end share a bucket, which is handed over as a whole or not.
             let of_bucket = |(names, slice, _): &FrozenSlice| (names.0, slice.end);
             for of_bucket in frozen.chunk_by(|one, next| of_bucket(one) == of_bucket(next)) {
-                write(&shape, &layout, of_bucket, &mut keyed)?;
+                write(&shape, &layout, of_bucket, into)?;
                 buckets.extend(buckets_of(of_bucket));
             }
-            Ok(Snapshot { keyed, buckets, union })
+            for (names, run) in &runs {
+                buckets.extend(write_run(&shape, &layout, *names, run, into)?);
+            }
+            Ok(Inventory { buckets, union })
         }))
-    }
-
-    pub(super) fn restore_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let mut watermark: Option<Watermark> = None;
-        for value in snapshot.union_values(WATERMARK) {
-            let bytes = <[u8; 8]>::try_from(value).map_err(|_| Error::Restore {
-                table: WATERMARK.to_owned(),
-                reason: format!("{} bytes instead of 8", value.len()),
-            })?;
-            let stored = Watermark::new(i64::from_le_bytes(bytes));
-            watermark = Some(watermark.map_or(stored, |known| known.min(stored)));
-        }
-        self.watermark = watermark.unwrap_or(Watermark::MIN);
-        let tables = self.tables_of_state(&[]);
-        for rows in &snapshot.keyed {
-            check(&tables, rows)?;
-        }
-        // Groups are restored before the values of their distinct sets.
-        let is_distinct = |rows: &&TableRows| rows.table.contains("distinct");
-        let (behind, groups): (Vec<_>, Vec<_>) =
-            snapshot.keyed.iter().filter(|rows| !is_distinct(rows)).partition(|rows| rows.table == BEHIND);
-        groups.into_iter().try_for_each(|rows| self.read(rows, None))?;
-        for rows in snapshot.keyed.iter().filter(is_distinct) {
-            let number = rows.table.rsplit_once('_').and_then(|(_, number)| number.parse().ok());
-            let set = number.filter(|set| *set < self.layout.distinct.len()).ok_or_else(|| Error::Restore {
-                table: rows.table.clone(),
-                reason: "this operator has no such table".to_owned(),
-            })?;
-            self.read(rows, Some(set))?;
-        }
-        let mut keys_behind = Behind::new(&self.shape.key_types).map_err(|error| key_error(&error))?;
-        for rows in behind {
-            keys_behind.restore(rows.rows.columns(), &rows.key_hashes)?;
-        }
-        match &mut self.windows {
-            Windows::Hop(hop) => hop.resume(&self.layout, &mut self.zone, self.watermark, keys_behind),
-            Windows::Cumulate(cumulate) => {
-                cumulate.resume(&mut self.zone, self.watermark, keys_behind);
-                Ok(())
-            }
-            Windows::Tumble(_) | Windows::Session(_) => Ok(()),
-        }
-    }
-
-    /// Reads rows of groups, or of the distinct set `set`.
-    fn read(&mut self, rows: &TableRows, set: Option<usize>) -> Result<()> {
-        let keys = self.shape.keys.len();
-        let columns = rows.rows.columns();
-        let num_rows = rows.rows.num_rows();
-        let start = keys + usize::from(self.shape.is_attached);
-        let values = if matches!(self.windows, Windows::Session(_)) { keys + 2 } else { start };
-        let input = Input::Partial(columns.get(values..).unwrap_or_default());
-        let added = Rows::new(&columns[..keys], Some(&rows.key_hashes), num_rows, input)?;
-        let (layout, scratch) = (&self.layout, &mut self.scratch);
-        let mut add = |groups: &mut Groups, range: std::ops::Range<usize>| match set {
-            None => groups.restore(layout, &added, range, scratch),
-            Some(set) => {
-                let column = columns[start].slice(range.start, range.len());
-                groups.restore_distinct(set, &added, range, &Argument::of_distinct(column.as_ref(), None));
-            }
-        };
-        let slice = match self.cut {
-            Cut::Grid { grid, .. } => Slice { start: rows.bucket.saturating_sub(grid.step_ms), end: rows.bucket },
-            _ => Slice { start: rows.bucket, end: rows.bucket },
-        };
-        match &mut self.windows {
-            Windows::Session(sessions) => match set {
-                None => sessions.restore(layout, &added, &columns[keys..])?,
-                Some(set) => sessions.restore_distinct(set, &added, &columns[keys..])?,
-            },
-            Windows::Cumulate(cumulate) if rows.table.starts_with("cycle") => {
-                add(cumulate.cycle(rows.bucket), 0..num_rows)
-            }
-            Windows::Cumulate(cumulate) => add(cumulate.tables.open(slice), 0..num_rows),
-            Windows::Hop(hop) => add(hop.tables.open(slice), 0..num_rows),
-            Windows::Tumble(tumble) if self.shape.is_attached => {
-                let starts = columns[keys].as_primitive::<TimestampMillisecondType>().values();
-                for run in runs_of_windows(starts, &vec![rows.bucket; num_rows]) {
-                    add(tumble.tables.open(run.slice), run.rows);
-                }
-            }
-            Windows::Tumble(tumble) => add(tumble.tables.open(slice), 0..num_rows),
-        }
-        Ok(())
     }
 
     /// The state tables. `inputs` describes the columns of the input.
     pub(super) fn tables_of_state(&self, inputs: &[String]) -> Vec<StateTable> {
         let (layout, shape) = (&self.layout, &self.shape);
         let identity = if layout.has_ordered_sets() { 0 } else { shape.identity() };
+        let of_runs = |(name, distinct): TableNames| {
+            let groups = StateTable::new(name, shape.spilled_state(layout.fields()))
+                .holding(shape.spilled_contents(inputs, layout.contents(inputs)));
+            let sets = layout.distinct.iter().enumerate().map(move |(index, set)| {
+                StateTable::new(format!("{distinct}{index}"), shape.spilled_state(vec![value_field(set)]))
+                    .holding(shape.spilled_contents(inputs, vec![set.content(inputs)]))
+            });
+            std::iter::once(groups).chain(sets)
+        };
         let of_groups = |(name, distinct): TableNames| {
             let groups = StateTable::new(name, shape.state(layout))
                 .holding(shape.contents(inputs, layout.contents(inputs)))
@@ -207,16 +161,18 @@ impl WindowAggregateOperator {
             StateTable::new(BEHIND, shape.behind()).holding(contents)
         };
         match &self.windows {
-            Windows::Tumble(_) => of_groups(SLICES).collect(),
-            Windows::Hop(_) => of_groups(SLICES).chain([behind()]).collect(),
-            Windows::Cumulate(_) => of_groups(SLICES).chain(of_groups(CYCLES)).chain([behind()]).collect(),
+            Windows::Tumble(_) => of_groups(SLICES).chain(of_runs(SPILLED)).collect(),
+            Windows::Hop(_) => of_groups(SLICES).chain(of_runs(SPILLED)).chain([behind()]).collect(),
+            Windows::Cumulate(_) => {
+                let in_memory = of_groups(SLICES).chain(of_groups(CYCLES));
+                in_memory.chain(of_runs(SPILLED)).chain(of_runs(SPILLED_CYCLES)).chain([behind()]).collect()
+            }
             Windows::Session(_) => {
                 let schema = shape.session_state(true, layout.fields());
                 let contents = shape.session_contents(inputs, true, layout.contents(inputs));
                 let sets = layout.distinct.iter().enumerate().map(|(index, set)| {
-                    let value = arrow::datatypes::Field::new("value", set.data_type.clone(), true);
                     let contents = shape.session_contents(inputs, false, vec![set.content(inputs)]);
-                    StateTable::new(format!("{DISTINCT}{index}"), shape.session_state(false, vec![value]))
+                    StateTable::new(format!("{DISTINCT}{index}"), shape.session_state(false, vec![value_field(set)]))
                         .holding(contents)
                 });
                 std::iter::once(StateTable::new(SESSIONS, schema).holding(contents)).chain(sets).collect()
@@ -233,7 +189,7 @@ fn write(
     shape: &Shape,
     layout: &Layout,
     slices: &[FrozenSlice],
-    into: &mut Vec<TableRows>,
+    into: RowSink<'_>,
 ) -> std::result::Result<(), ArrowError> {
     let mut push = |table: &str, schema: &SchemaRef, slice: Slice, is_whole: bool, rows: Columns| {
         let (table, count) = (table.to_owned(), rows.hashes.len());
@@ -244,8 +200,7 @@ fn write(
         columns.extend(rows.values);
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
-        into.push(TableRows { table, bucket: slice.end, is_whole, key_hashes: rows.hashes, rows: batch });
-        Ok::<_, ArrowError>(())
+        into(TableRows { table, bucket: slice.end, is_whole, key_hashes: rows.hashes, rows: batch })
     };
     let schema = shape.state(layout);
     let is_whole = slices.iter().all(|(_, _, groups)| groups.is_whole());
@@ -263,6 +218,90 @@ fn write(
     Ok(())
 }
 
+/// The column of a distinct set's values.
+fn value_field(set: &Distinct) -> Field {
+    Field::new("value", set.data_type.clone(), true)
+}
+
+/// Lists the buckets of a run, and gathers its rows if they are handed over: groups, and the values of their distinct sets.
+fn write_run(
+    shape: &Shape,
+    layout: &Layout,
+    names: TableNames,
+    frozen: &FrozenRun,
+    into: RowSink<'_>,
+) -> std::result::Result<Vec<Bucket>, ArrowError> {
+    let (run, slice) = (&frozen.run, frozen.slice);
+    let table_of = |set: Option<usize>| set.map_or(names.0.to_owned(), |set| format!("{}{set}", names.1));
+    let tables = std::iter::once(None).chain((0..layout.distinct.len()).map(Some));
+    let bucket = |(set, rows)| Bucket { table: table_of(set), bucket: run.number, rows };
+    if !frozen.is_handed_over {
+        let listed = tables.map(|set| bucket((set, set.map_or(run.run.rows(), |set| run.values[set]))));
+        return Ok(listed.filter(|bucket| bucket.rows > 0).collect());
+    }
+    let mut pieces: Vec<Pieces> = Vec::new();
+    for set in tables.clone() {
+        let values = set.map_or(layout.fields(), |set| vec![value_field(&layout.distinct[set])]);
+        let schema = shape.spilled_state(values);
+        pieces.push(Pieces {
+            table: table_of(set),
+            bucket: run.number,
+            schema,
+            waiting: Vec::new(),
+            key_hashes: Vec::new(),
+        });
+    }
+    let mut rows = vec![0; pieces.len()];
+    frozen.gather(layout, |set, columns| {
+        let (of, count) = (set.map_or(0, |set| set + 1), columns.hashes.len());
+        rows[of] += count as u64;
+        let mut all = columns.keys;
+        if shape.is_attached {
+            all.push(fixed::column(vec![slice.start; count], None, &LOCAL_TIME));
+        }
+        all.push(fixed::column(vec![slice.end; count], None, &LOCAL_TIME));
+        all.push(fixed::column(vec![run.age; count], None, &DataType::Int64));
+        all.extend(columns.values);
+        pieces[of].push(all, columns.hashes, into)
+    })?;
+    pieces.iter_mut().try_for_each(|piece| piece.flush(into))?;
+    Ok(tables.zip(rows).map(bucket).filter(|bucket| bucket.rows > 0).collect())
+}
+
+/// Rows of a bucket that are put together to pieces of at most [`ROWS_MAX`].
+struct Pieces {
+    table: String,
+    bucket: i64,
+    schema: SchemaRef,
+    waiting: Vec<RecordBatch>,
+    key_hashes: Vec<u64>,
+}
+
+impl Pieces {
+    fn push(
+        &mut self,
+        columns: Vec<ArrayRef>,
+        hashes: Vec<u64>,
+        into: RowSink<'_>,
+    ) -> std::result::Result<(), ArrowError> {
+        if self.key_hashes.len() + hashes.len() > ROWS_MAX {
+            self.flush(into)?;
+        }
+        self.waiting.push(RecordBatch::try_new(self.schema.clone(), columns)?);
+        self.key_hashes.extend(hashes);
+        Ok(())
+    }
+
+    fn flush(&mut self, into: RowSink<'_>) -> std::result::Result<(), ArrowError> {
+        if self.key_hashes.is_empty() {
+            return Ok(());
+        }
+        let rows = concat_batches(&self.schema, &std::mem::take(&mut self.waiting))?;
+        let (table, key_hashes) = (self.table.clone(), std::mem::take(&mut self.key_hashes));
+        into(TableRows { table, bucket: self.bucket, is_whole: true, key_hashes, rows })
+    }
+}
+
 /// The buckets of slices that end together.
 fn buckets_of(slices: &[FrozenSlice]) -> Vec<Bucket> {
     let Some((names, slice, first)) = slices.first() else { return Vec::new() };
@@ -273,26 +312,4 @@ fn buckets_of(slices: &[FrozenSlice]) -> Vec<Bucket> {
         bucket(format!("{}{index}", names.1), values)
     });
     std::iter::once(bucket(names.0.to_owned(), groups)).chain(sets).filter(|bucket| bucket.rows > 0).collect()
-}
-
-/// Refuses rows that this operator has not written.
-fn check(tables: &[StateTable], rows: &TableRows) -> Result<()> {
-    let refuse = |reason| Err(Error::Restore { table: rows.table.clone(), reason });
-    let Some(table) = tables.iter().find(|table| table.name == rows.table) else {
-        return refuse("this operator has no such table".to_owned());
-    };
-    let (found, expected) = (column_types(rows.rows.schema_ref()), column_types(&table.schema));
-    if found != expected {
-        return refuse(format!("its columns have the types {found:?}, expected are {expected:?}"));
-    }
-    if rows.key_hashes.len() != rows.rows.num_rows() {
-        return refuse(format!("{} key hashes for {} rows", rows.key_hashes.len(), rows.rows.num_rows()));
-    }
-    let keys_and_times = table.schema.fields().iter().zip(rows.rows.columns());
-    for (field, column) in keys_and_times.filter(|(field, _)| !field.is_nullable()) {
-        if column.null_count() > 0 {
-            return refuse(format!("column {} has NULLs", field.name()));
-        }
-    }
-    Ok(())
 }

@@ -8,9 +8,9 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMillisecondTyp
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use eddyline_job_graph::{TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
 use eddyline_operators::{Collector, InputIndex, Operator, Progress, Result};
-use eddyline_state::{Frozen, Snapshot, SnapshotRequest, TableRows};
+use eddyline_state::{Frozen, Snapshot, SnapshotRequest, SpillDirectory, TableRows};
 use eddyline_stream::key_hash::hash_columns;
-use eddyline_stream::{Assignment, Batch, CheckpointId, MaxParallelism, Watermark};
+use eddyline_stream::{Assignment, Batch, CheckpointId, KeyGroup, MaxParallelism, Watermark};
 
 use super::aggregates::Call;
 use super::chain::Chain;
@@ -73,6 +73,13 @@ pub(super) struct Job {
     pieces: Pieces,
     /// Before each event and each piece: whether a checkpoint is taken, and whether it completes. The list is repeated.
     checkpoints: Vec<Option<bool>>,
+    /// Before each event and each piece: how many bytes each subtask has to move to the disk. The list is repeated.
+    evictions: Vec<usize>,
+    /// The number of evictions that are done or left out.
+    evicted: usize,
+    pub(super) disk: SpillDirectory,
+    /// The folder of `disk`.
+    _folder: tempfile::TempDir,
     /// The number of pieces after the first one of a watermark.
     said: usize,
     assignment: Assignment,
@@ -86,6 +93,7 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn new(config: WindowAggregate, subtasks: u16, is_local: bool) -> Self {
         let local = is_local.then(|| LocalWindowAggregate::new(&config, &schema()).expect("can be computed in parts"));
+        let folder = tempfile::tempdir().expect("a folder");
         let mut job = Self {
             config,
             local,
@@ -93,6 +101,10 @@ impl Job {
             restored: Vec::new(),
             pieces: Pieces::WHOLE,
             checkpoints: Vec::new(),
+            evictions: Vec::new(),
+            evicted: 0,
+            disk: SpillDirectory::new(folder.path(), u64::MAX),
+            _folder: folder,
             said: 0,
             assignment: Assignment::even(MaxParallelism::DEFAULT, subtasks),
             late: 0,
@@ -106,6 +118,35 @@ impl Job {
 
     pub(super) fn in_pieces(self, pieces: Pieces) -> Self {
         Self { pieces, ..self }
+    }
+
+    pub(super) fn evicting(self, evictions: &[usize]) -> Self {
+        Self { evictions: evictions.to_vec(), ..self }
+    }
+
+    /// The eviction that is due before an event or a piece.
+    fn due_eviction(&mut self) {
+        self.evicted += 1;
+        if let Some(bytes) = self.evictions.get(self.evicted % self.evictions.len().max(1)).copied() {
+            self.evict(bytes);
+        }
+    }
+
+    /// Moves state of each subtask to the disk. Gives the bytes that were freed.
+    pub(super) fn evict(&mut self, bytes: usize) -> usize {
+        let mut freed = 0;
+        for subtask in self.subtasks.iter_mut().filter(|_| bytes > 0) {
+            let before = subtask.counters().state_rows;
+            freed += subtask.evict(bytes, &self.disk).expect("there is room");
+            // Merging runs makes fewer rows of more.
+            assert_eq!(subtask.counters().state_rows == 0, before == 0, "state stays state");
+        }
+        freed
+    }
+
+    /// Whether a barrier may pass while subtasks have more to emit.
+    fn may_be_cut(&self, has_more: &[bool]) -> bool {
+        has_more.iter().zip(&self.subtasks).all(|(has_more, subtask)| !has_more || subtask.may_be_cut())
     }
 
     fn start(&mut self, subtasks: Vec<WindowAggregateOperator>) {
@@ -151,10 +192,10 @@ impl Job {
         WindowAggregateOperator::new(self.config.clone(), schema()).expect("a valid configuration")
     }
 
-    /// The state of every subtask: frozen, and the same state gathered at once.
+    /// The state of every subtask that a barrier may pass now: frozen, and the same state gathered at once.
     fn freeze(&mut self) -> Vec<(Frozen, Snapshot)> {
         let (first, second) = (self.all_rows(), self.all_rows());
-        let frozen = self.subtasks.iter_mut().map(|subtask| {
+        let frozen = self.subtasks.iter_mut().filter(|subtask| subtask.may_be_cut()).map(|subtask| {
             let frozen = freeze(subtask, first);
             (frozen, freeze(subtask, second).gather().expect("rows"))
         });
@@ -225,8 +266,12 @@ impl Job {
         let begins = vec![Some(watermark); self.subtasks.len()];
         let mut has_more = self.begin(&begins);
         while has_more.contains(&true) {
-            self.due_checkpoint(self.said);
-            match self.pieces.cut.take_if(|(at, ..)| *at == self.said) {
+            self.due_eviction();
+            let may_be_cut = self.may_be_cut(&has_more);
+            if may_be_cut {
+                self.due_checkpoint(self.said);
+            }
+            match self.pieces.cut.take_if(|(at, ..)| may_be_cut && *at <= self.said) {
                 Some((_, subtasks, chunk)) => {
                     self.rescale(subtasks, chunk);
                     let restored = std::mem::take(&mut self.restored);
@@ -314,7 +359,18 @@ impl Job {
                 }
             }
             let mut subtask = self.subtask();
-            self.restored.push(subtask.restore(part).expect("its own state"));
+            let mut watermark = None;
+            // Restored in two parts, each with all rows of some key groups.
+            for number in 0..2 {
+                let mut keyed = part.keyed.clone();
+                keyed.iter_mut().for_each(|rows| *rows = of_part(rows, number));
+                let part = Snapshot { keyed, buckets: Vec::new(), union: part.union.clone() };
+                watermark = subtask.restore(part).expect("its own state");
+                if let Some(bytes) = self.evictions.first() {
+                    subtask.evict(*bytes, &self.disk).expect("there is room");
+                }
+            }
+            self.restored.push(watermark);
             restored.push(subtask);
         }
         self.start(restored);
@@ -327,6 +383,15 @@ impl Job {
     /// How many rows of a table the last complete checkpoint got.
     pub(super) fn last_rows(&self, table: &str) -> usize {
         self.chains.iter().map(|chain| chain.last_rows(table)).sum()
+    }
+
+    /// The only subtask.
+    pub(super) fn subtask_mut(&mut self) -> &mut WindowAggregateOperator {
+        &mut self.subtasks[0]
+    }
+
+    pub(super) fn spilled_bytes(&self) -> u64 {
+        self.subtasks.iter().map(|subtask| subtask.counters().spilled_bytes).sum()
     }
 
     pub(super) fn state_bytes(&self) -> usize {
@@ -346,6 +411,7 @@ impl Job {
     ) -> (Vec<String>, u64) {
         self.checkpoints = checkpoints.to_vec();
         for (position, event) in events.iter().enumerate() {
+            self.due_eviction();
             self.due_checkpoint(position);
             if let Some((_, subtasks, chunk)) = restart.filter(|(at, ..)| *at == position) {
                 self.rescale(subtasks, chunk);
@@ -361,6 +427,13 @@ impl Job {
         lines.sort();
         (lines, self.late_rows())
     }
+}
+
+/// The rows of every second key group.
+fn of_part(rows: &TableRows, part: usize) -> TableRows {
+    let group = |row: &u32| KeyGroup::of(rows.key_hashes[*row as usize], MaxParallelism::DEFAULT).index();
+    let all = 0..rows.key_hashes.len() as u32;
+    pick(rows, &all.filter(|row| group(row) % 2 == part).collect::<Vec<u32>>())
 }
 
 fn pick(rows: &TableRows, which: &[u32]) -> TableRows {

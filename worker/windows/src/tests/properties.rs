@@ -1,6 +1,6 @@
 //! Every assigner with every family of aggregates gives the results of the model. That holds for any batches, any piece
 //! size, a restart at any place and any parallelism, with and without aggregation before the exchange, and for a
-//! barrier between any two pieces. The checkpoints in between have only changes. Put together, they are the whole state.
+//! barrier between any two pieces, and for groups that are written to disk between any two steps. The checkpoints in between have only changes. Put together, they are the whole state.
 
 use eddyline_job_graph::WindowAssigner;
 use proptest::prelude::*;
@@ -49,6 +49,7 @@ struct Case {
     keys: Vec<usize>,
     subtasks: u16,
     checkpoints: Vec<Option<bool>>,
+    evictions: Vec<usize>,
     restart: Option<(usize, u16, usize)>,
     pieces: Pieces,
 }
@@ -62,12 +63,17 @@ fn cases() -> impl Strategy<Value = Case> {
         3 => (1usize..6, cut).prop_map(|(rows, cut)| Pieces { rows, cut }),
     ];
     let checkpoints = prop::collection::vec(prop::option::of(prop::bool::weighted(0.7)), 1..6);
-    let case = (events(), keys, 1u16..4, checkpoints, restart, pieces);
-    case.prop_map(|(events, keys, subtasks, checkpoints, restart, pieces)| Case {
+    let evictions = prop_oneof![
+        1 => Just(Vec::new()),
+        2 => prop::collection::vec(prop_oneof![Just(0), Just(1), Just(usize::MAX)], 1..6),
+    ];
+    let case = (events(), keys, 1u16..4, checkpoints, evictions, restart, pieces);
+    case.prop_map(|(events, keys, subtasks, checkpoints, evictions, restart, pieces)| Case {
         events,
         keys,
         subtasks,
         checkpoints,
+        evictions,
         restart,
         pieces,
     })
@@ -76,7 +82,9 @@ fn cases() -> impl Strategy<Value = Case> {
 fn check(assigner: WindowAssigner, calls: &[Call], case: &Case, is_local: bool) -> Result<(), TestCaseError> {
     let key_of = |row: &Row| key_text(&case.keys, row);
     let (expected, late) = model::run(&assigner, calls, &key_of, &case.events);
-    let job = Job::new(config(assigner, &case.keys, calls), case.subtasks, is_local).in_pieces(case.pieces);
+    let job = Job::new(config(assigner, &case.keys, calls), case.subtasks, is_local)
+        .in_pieces(case.pieces)
+        .evicting(&case.evictions);
     let (lines, late_rows) = job.run(&case.events, &case.checkpoints, case.restart);
     prop_assert_eq!(lines, expected);
     prop_assert_eq!(late_rows, late);
