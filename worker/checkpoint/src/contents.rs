@@ -7,18 +7,20 @@ use bytes::Bytes;
 use eddyline_state::Snapshot;
 use eddyline_stream::{Assignment, Attempt, CheckpointId, MaxParallelism, OperatorUid, SlotIndex};
 
+use crate::encode::EncodedState;
+
 /// The state of each subtask.
 pub type Snapshots = Vec<(OperatorUid, SlotIndex, Snapshot)>;
 
 /// What all subtasks have handed over at one barrier.
 #[derive(Clone, Debug)]
 pub struct CheckpointContents {
-    /// The state of each subtask.
-    pub snapshots: Arc<Snapshots>,
-    /// The latest completed checkpoint of the attempt, if snapshots may leave out rows that have not changed since.
-    /// `None` if they have all rows, as savepoints need them.
+    /// The state of all subtasks.
+    pub state: Arc<EncodedState>,
+    /// The latest completed checkpoint of the attempt, if subtasks may leave out rows that have not changed since.
+    /// `None` if they hand over all rows, as savepoints need them.
     pub since: Option<CheckpointId>,
-    /// The part of the state that snapshots have whether or not it has changed: the number of completed checkpoints of
+    /// The part of the state that there is whether or not it has changed: the number of completed checkpoints of
     /// the attempt, modulo [`PARTS`](eddyline_state::snapshot::PARTS).
     pub part: u8,
     /// Every split of each source, with its position.

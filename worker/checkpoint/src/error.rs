@@ -162,6 +162,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// State that is encoded could not be read back from the local disk.
+    #[error("encoded state could not be read back from the local disk")]
+    Spool(#[source] std::io::Error),
     /// A task on another thread panicked or was cancelled.
     #[error("encoding or decoding state stopped without a result")]
     Stopped(#[from] tokio::task::JoinError),
@@ -173,7 +176,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Storage(error) => error.is_retryable(),
-            Self::Unresolved { .. } | Self::Contended { .. } => true,
+            Self::Unresolved { .. } | Self::Contended { .. } | Self::Spool(_) => true,
             _ => false,
         }
     }

@@ -302,6 +302,38 @@ impl CheckpointHandle {
         }
     }
 
+    /// Splits key groups into parts for [`CheckpointHandle::restore`], in order: the rows of a part have at most
+    /// `bytes_max` bytes before compression, unless a single key group has more. Key groups without rows are in no part.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointHandle::restore`].
+    pub async fn parts(
+        &self,
+        operator: &OperatorUid,
+        key_groups: &KeyGroupSet,
+        bytes_max: u64,
+    ) -> Result<Vec<KeyGroupSet>> {
+        let mut bytes: BTreeMap<KeyGroup, u64> = BTreeMap::new();
+        for table in self.inner.manifest.tables.iter().filter(|table| table.operator == *operator) {
+            for run in &table.runs {
+                for block in self.entries(table, run, key_groups).await? {
+                    *bytes.entry(KeyGroup::new(block.key_group)).or_default() += u64::from(block.raw_bytes);
+                }
+            }
+        }
+        let mut parts: Vec<KeyGroupSet> = Vec::new();
+        let mut filled = 0u64;
+        for (key_group, bytes) in bytes {
+            if parts.is_empty() || filled.saturating_add(bytes) > bytes_max {
+                parts.push(KeyGroupSet::empty(self.max_parallelism()));
+                filled = 0;
+            }
+            filled = filled.saturating_add(bytes);
+            parts.last_mut().expect("there is one since the first").insert(key_group);
+        }
+        Ok(parts)
+    }
+
     /// Reads what a subtask of an operator restores that owns these key groups: their rows, and the values of all
     /// former subtasks. Empty for an operator without state here. Reads no other rows, except in small gaps.
     ///

@@ -36,6 +36,7 @@ pub mod removal;
 pub mod retention;
 mod run_file;
 mod schema;
+mod spool;
 mod staged;
 pub mod storage;
 mod upload;
@@ -43,6 +44,7 @@ pub mod writer;
 
 pub use contents::{CheckpointContents, CompletedCheckpoint, JobIdentity, Snapshots};
 pub use copy::{Copied, copy_savepoint};
+pub use encode::{EncodedState, StateEncoder};
 pub use error::{Error, Result};
 pub use fit::Fit;
 pub use handle::{BytesRead, CheckpointHandle};

@@ -31,6 +31,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::manifest::FileProto;
 use crate::paths;
+use crate::spool::Room;
 
 /// The prefix of names of unfinished copies.
 const UNFINISHED: &str = ".unfinished-";
@@ -82,6 +83,11 @@ impl LocalCopies {
     /// The size of all copies in bytes.
     pub fn bytes(&self) -> u64 {
         self.state().copies.values().sum()
+    }
+
+    /// The folder, and how many bytes may be added to it.
+    pub(crate) fn room(&self) -> Room {
+        Room { folder: self.inner.folder.clone(), bytes: self.inner.bytes_max.saturating_sub(self.bytes()) }
     }
 
     /// How many copies this process could not write.

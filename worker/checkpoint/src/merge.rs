@@ -153,7 +153,7 @@ fn encode(
                 source,
             })?;
             encoder
-                .encode(&key_hashes, &rows, &mut |_| (), &mut |block| writer.add(place, &block))
+                .encode(&key_hashes, &rows, &mut |_| (), &mut |block| writer.add(place, block.form, &block.stored))
                 .map_err(|reason| invalid(table, reason))?;
             merged.rows += rows.num_rows() as u64;
             merged.key_groups.insert(KeyGroup::new(place.key_group));

@@ -8,14 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use eddyline_state::Snapshot;
-use eddyline_stream::{Attempt, CheckpointId, MaxParallelism, OperatorUid, SlotIndex, crash_point};
+use eddyline_stream::{Attempt, CheckpointId, MaxParallelism, crash_point};
 use tokio::sync::Mutex;
 
 use crate::collector::{Collector, Contents, Notes};
-use crate::contents::{CheckpointContents, CompletedCheckpoint, Snapshots};
+use crate::contents::{CheckpointContents, CompletedCheckpoint};
 use crate::control_log::{self, Appended};
-use crate::encode::{self, Earlier, Encoded, EncodedTable, TableKey};
+use crate::encode::{Earlier, Encoded, EncodedState, EncodedTable, StateEncoder, TableKey};
 use crate::envelope;
 use crate::error::{Error, Result};
 use crate::handle::CheckpointHandle;
@@ -23,7 +22,7 @@ use crate::history;
 use crate::job::JobStore;
 use crate::kept::{Asked, Kept, Next, Referred};
 use crate::local_copy::LocalCopies;
-use crate::manifest::{self, FileProto, ManifestProto, UnionValueProto};
+use crate::manifest::{self, FileProto, ManifestProto};
 use crate::paths;
 use crate::record::{CheckpointRef, Record};
 use crate::retention::Collected;
@@ -139,6 +138,11 @@ impl Writer {
         history::name(store, head.history).await
     }
 
+    /// Begins to encode the state of a checkpoint.
+    pub fn state_encoder(&self, max_parallelism: MaxParallelism) -> StateEncoder {
+        StateEncoder::new(max_parallelism, self.inner.store.local_copies().map(LocalCopies::room))
+    }
+
     /// Writes a checkpoint. When this returns `Ok` it is complete: recovery starts from it.
     ///
     /// # Errors
@@ -159,8 +163,8 @@ impl Writer {
         written.last_tried = checkpoint;
         let identity = inner.run_identity(checkpoint, max_parallelism, key_hash_version);
         let storage = inner.store.storage();
-        let CheckpointContents { snapshots, splits, finished, committables, assignment, .. } = contents;
-        let union_values = union_values(&snapshots);
+        let CheckpointContents { state, splits, finished, committables, assignment, .. } = contents;
+        let union_values = state.union.clone();
         let earlier = written.kept.earlier(&inner.store);
         let inline_bytes = INLINE_BYTES.saturating_sub(written.kept.inline_bytes());
         crash_point("checkpoint.before-run-file");
@@ -169,8 +173,7 @@ impl Writer {
         let manifest = format!("{folder}/{}", paths::MANIFEST);
         inner.notes().written.extend([name.clone(), manifest.clone()]);
         let (encoded, file) =
-            store_run((storage, inner.store.local_copies()), &name, &identity, snapshots, earlier, inline_bytes)
-                .await?;
+            store_run((storage, inner.store.local_copies()), &name, &identity, state, earlier, inline_bytes).await?;
         if file.as_ref().is_none_or(|file| file.name.is_empty()) {
             inner.notes().written.remove(&name);
         }
@@ -252,10 +255,9 @@ impl Writer {
         inner.notes().savepoint = true;
         inner.store.storage().put_once(&note, Bytes::from(uri.clone().into_bytes())).await?;
         crash_point("savepoint.noted");
-        let union_values = union_values(&contents.snapshots);
-        let snapshots = Arc::clone(&contents.snapshots);
-        let (encoded, file) =
-            store_run((&storage, None), "state.run", &identity, snapshots, BTreeMap::new(), 0).await?;
+        let union_values = contents.state.union.clone();
+        let state = Arc::clone(&contents.state);
+        let (encoded, file) = store_run((&storage, None), "state.run", &identity, state, BTreeMap::new(), 0).await?;
         let asked = Asked { checkpoint, since: None, part: contents.part };
         let Referred { files, tables, .. } = Kept::default().refer(asked, encoded, file, &inner.store)?;
         let mut proto = manifest_proto(inner, &identity, manifest::SAVEPOINT);
@@ -358,9 +360,11 @@ impl Inner {
     async fn check(&self, contents: &CheckpointContents) -> Result<(MaxParallelism, u32)> {
         let head = self.head.lock().await;
         self.check_open(&head)?;
-        let (recorded, job) = (head.record.max_parallelism, contents.assignment.max_parallelism());
-        if recorded != job {
-            return Err(Error::MaxParallelismDiffers { recorded, job });
+        let recorded = head.record.max_parallelism;
+        for job in [contents.assignment.max_parallelism(), contents.state.max_parallelism] {
+            if recorded != job {
+                return Err(Error::MaxParallelismDiffers { recorded, job });
+            }
         }
         Ok((recorded, head.record.key_hash_version))
     }
@@ -452,33 +456,19 @@ fn owners(assignment: &eddyline_stream::Assignment) -> (u32, Vec<u32>) {
     (u32::from(assignment.slots()), assignment.max_parallelism().key_groups().map(owner).collect())
 }
 
-fn union_values(snapshots: &[(OperatorUid, SlotIndex, Snapshot)]) -> Vec<UnionValueProto> {
-    let of_snapshot = |(operator, slot, snapshot): &(OperatorUid, SlotIndex, Snapshot)| {
-        let (operator, slot) = (operator.as_str().to_owned(), u32::try_from(slot.index()).expect("fits"));
-        let values = snapshot.union.iter().map(move |(name, value)| UnionValueProto {
-            operator: operator.clone(),
-            slot,
-            name: name.clone(),
-            value: value.clone(),
-        });
-        values.collect::<Vec<_>>()
-    };
-    snapshots.iter().flat_map(of_snapshot).collect()
-}
-
-/// Encodes and uploads the snapshots of subtasks, with a copy if there is a place for it. A file smaller than
+/// Writes and uploads encoded state, with a copy if there is a place for it. A file smaller than
 /// `inline_bytes` is returned instead, as part of the manifest.
 async fn store_run(
     (storage, copies): (&Storage, Option<&LocalCopies>),
     name: &str,
     identity: &RunIdentity,
-    snapshots: Arc<Snapshots>,
+    state: Arc<EncodedState>,
     earlier: BTreeMap<TableKey, Earlier>,
     inline_bytes: u64,
 ) -> Result<(Vec<EncodedTable>, Option<FileProto>)> {
     let identity = identity.clone();
     let encode = move |emit: upload::Emit<'_>| {
-        let Encoded { tables, file } = encode::encode(&snapshots, &identity, &earlier, PART_BYTES, emit)?;
+        let Encoded { tables, file } = state.write(&identity, &earlier, PART_BYTES, emit)?;
         Ok((tables, file))
     };
     upload::upload(storage, name, inline_bytes, copies, encode).await

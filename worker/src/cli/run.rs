@@ -225,6 +225,7 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Co
         parallelism,
         rows_per_read: job::ROWS_PER_READ,
         rows_per_piece: PIECE_ROWS,
+        restore_part_bytes: u64::MAX,
         checkpoint_dir,
         storage_options,
         local_directory: arguments

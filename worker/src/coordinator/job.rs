@@ -40,6 +40,8 @@ pub struct Config {
     pub rows_per_read: usize,
     /// How many rows operators emit before their task looks at barriers, and at room downstream.
     pub rows_per_piece: usize,
+    /// The most bytes of state that a subtask restores at a time.
+    pub restore_part_bytes: u64,
     /// The folder of the checkpoints. Without it, checkpoints are in memory and end with the process. They are still
     /// taken, because sinks commit with them.
     pub checkpoint_dir: Option<String>,
@@ -352,8 +354,9 @@ impl Runner<'_> {
         let assignment = assignment(handle.as_ref(), graph, self.parallelism);
         let held = rescaling.as_mut().and_then(|rescaling| rescaling.held.take());
         let restoring = Instant::now();
+        let of_attempt = (&*assignment, started.attempt);
         let restored =
-            recovery::restore(graph, operators, config, handle.as_ref(), held, (&assignment, started.attempt)).await?;
+            recovery::restore(graph, operators, config, handle.as_ref(), held, of_attempt, config.restore_part_bytes)?;
         view.status.restored(handle.as_ref().map(|handle| handle.uri().to_owned()));
         let (events_sender, events) = unbounded_channel();
         // Dropped with this attempt, however it ends.
@@ -431,7 +434,11 @@ fn waits_reported_to(status: &Arc<Status>) -> Arc<dyn Fn(&eddyline_connectors::E
 /// Builds and starts an attempt on a blocking thread, because it waits for brokers and restores all state.
 async fn deploy(graph: JobGraph, context: Context, restored: Restored) -> Result<Deployment, Error> {
     let built = tokio::task::spawn_blocking(move || build::deploy(&graph, &context, restored));
-    Ok(built.await.map_err(|_| attempt::Error::Lost)??)
+    match built.await.map_err(|_| attempt::Error::Lost)? {
+        Ok(deployment) => Ok(deployment),
+        Err(build::Error::State(error)) => Err(Error::Checkpoint(*error)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What a restore that began then has read, now that it is done.

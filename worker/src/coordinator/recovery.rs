@@ -8,19 +8,16 @@ use eddyline_checkpoint::{CheckpointHandle, CompletedCheckpoint, Fit, HeldState,
 use eddyline_connectors::OpenContext;
 use eddyline_connectors::source::Split;
 use eddyline_job_graph::{JobGraph, NodeKind};
-use eddyline_stream::{Assignment, CheckpointId, OperatorUid, SlotIndex};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use eddyline_stream::{Assignment, CheckpointId, KeyGroupSet, OperatorUid, SlotIndex};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::attempt;
 use super::job::{Config, Error, Restore};
 use super::staging::SavepointStaging;
 use super::storing::{BySink, Committers};
-use crate::runtime::build::{self, Restored};
+use crate::runtime::build::{self, Restored, StateParts};
 use crate::runtime::connectors::Connectors;
-
-/// Subtasks whose state is read at the same time. The requests in flight of all of them together have a bound of their own.
-const SUBTASKS_AT_ONCE: usize = 8;
 
 /// What an attempt restores, and whether that is the latest checkpoint of the job's own folder. `start_after` is the
 /// latest checkpoint at the time of the decision to start. Checkpoints up to it count only with [`Restore::Latest`].
@@ -161,14 +158,16 @@ fn leave_output(
     Ok(())
 }
 
-/// Reads the state of every subtask, unless the process still holds it. Refuses state that does not fit the job.
-pub(super) async fn restore(
+/// Begins to read the state of every subtask, unless the process still holds it. It is read while it is restored, in
+/// parts of at most `part_bytes` bytes. Refuses state that does not fit the job.
+pub(super) fn restore(
     graph: &JobGraph,
     operators: &[JobOperator],
     config: &Config,
     handle: Option<&CheckpointHandle>,
     held: Option<HeldState>,
     (assignment, attempt): (&Assignment, eddyline_stream::Attempt),
+    part_bytes: u64,
 ) -> Result<Restored, Error> {
     let parallelism = assignment.slots();
     let mut restored = Restored::default();
@@ -177,23 +176,23 @@ pub(super) async fn restore(
         return Ok(restored);
     };
     handle.check_max_parallelism(graph.settings.max_parallelism)?;
-    let fit = handle.fit(operators, &config.allow_non_restored)?;
+    let fit = Arc::new(handle.fit(operators, &config.allow_non_restored)?);
     let held = held.filter(|held| held.is_of(handle));
     let from_memory = held.is_some();
     info!(%attempt, parallelism, checkpoint = %handle.id(), from = %handle.uri(), from_memory, "restoring");
     report_fit(&fit, handle);
-    let mut subtasks = Vec::new();
     for node in &graph.nodes {
         let Some(recorded) = fit.recorded(&node.uid) else { continue };
         for slot in (0..parallelism).map(SlotIndex::new) {
-            let (fit, held, key_groups) = (&fit, &held, assignment.key_groups_of(slot));
-            subtasks.push(async move {
-                let snapshot = match held {
-                    Some(held) => held.restore(&node.uid, &key_groups).await?,
-                    None => fit.arrange(&node.uid, handle.restore(recorded, &key_groups).await?)?,
-                };
-                Ok::<_, Error>(((node.uid.clone(), slot), snapshot))
-            });
+            let key_groups = assignment.key_groups_of(slot);
+            let parts = match &held {
+                Some(held) => held_state(held.clone(), node.uid.clone(), key_groups),
+                None => {
+                    let subtask = Subtask { operator: node.uid.clone(), recorded: recorded.clone(), key_groups };
+                    stored_state(handle.clone(), Arc::clone(&fit), subtask, part_bytes)
+                }
+            };
+            restored.operators.insert((node.uid.clone(), slot), parts);
         }
         let splits: Vec<Split> = decode(handle.splits(recorded), "a source split")?;
         if !splits.is_empty() {
@@ -206,13 +205,54 @@ pub(super) async fn restore(
             restored.finished.insert(node.uid.clone(), finished.to_vec());
         }
     }
-    let snapshots: Vec<_> = stream::iter(subtasks).buffered(SUBTASKS_AT_ONCE).try_collect().await?;
-    restored.operators.extend(snapshots.into_iter().filter(|(_, snapshot)| !snapshot.is_empty()));
     let is_read = restored.splits.values().flatten().all(|split| split.finished);
     if !restored.splits.is_empty() && is_read {
         info!("all known input has been read already; `--restore none` reads it again from the start");
     }
     Ok(restored)
+}
+
+/// A subtask, and the operator of the checkpoint whose state it restores.
+struct Subtask {
+    operator: OperatorUid,
+    recorded: OperatorUid,
+    key_groups: KeyGroupSet,
+}
+
+/// Reads the state of a subtask from storage: the next part while the task restores the one before it.
+fn stored_state(handle: CheckpointHandle, fit: Arc<Fit>, subtask: Subtask, part_bytes: u64) -> StateParts {
+    let (sender, parts) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let Subtask { operator, recorded, key_groups } = subtask;
+        let read =
+            async |key_groups: &KeyGroupSet| fit.arrange(&operator, handle.restore(&recorded, key_groups).await?);
+        let all = match handle.parts(&recorded, &key_groups, part_bytes).await {
+            // Without rows there can be values that belong to no key.
+            Ok(all) if all.is_empty() => vec![key_groups],
+            Ok(all) => all,
+            Err(error) => {
+                let _gone = sender.send(Err(error)).await;
+                return;
+            }
+        };
+        for key_groups in &all {
+            let part = read(key_groups).await;
+            let is_last = part.is_err();
+            if sender.send(part).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    parts
+}
+
+/// Passes on the state of a subtask that is in memory.
+fn held_state(held: HeldState, operator: OperatorUid, key_groups: KeyGroupSet) -> StateParts {
+    let (sender, parts) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let _gone = sender.send(held.restore(&operator, &key_groups).await).await;
+    });
+    parts
 }
 
 /// Logs what a person should know about how state was matched.

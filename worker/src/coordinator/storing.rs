@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::error::ArrowError;
 use bytes::Bytes;
-use eddyline_checkpoint::{CheckpointContents, CompletedCheckpoint, HeldState, Snapshots, Writer};
+use eddyline_checkpoint::{
+    CheckpointContents, CompletedCheckpoint, EncodedState, HeldState, Snapshots, StateEncoder, Writer,
+};
 use eddyline_connectors::backoff::Backoff;
 use eddyline_connectors::sink::{Committable, SinkCommitter};
-use eddyline_state::Frozen;
+use eddyline_state::{Frozen, Inventory, Snapshot};
 use eddyline_stream::{Assignment, Barrier, CheckpointId, OperatorUid, SlotIndex};
 use tracing::warn;
 
@@ -35,7 +38,7 @@ pub(super) struct Stored {
 /// Why a checkpoint is not complete.
 pub(super) enum StoreError {
     Stage { sink: OperatorUid, source: Box<eddyline_connectors::Error> },
-    Gather { operator: OperatorUid, source: arrow::error::ArrowError },
+    Gather { operator: OperatorUid, source: ArrowError },
     Write(Box<eddyline_checkpoint::Error>),
 }
 
@@ -59,7 +62,8 @@ pub(super) struct Parts {
 pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (BySink, Result<Stored, StoreError>) {
     let Parts { barrier, frozen, splits, finished, staged, assignment, orders, continues } = parts;
     // State is gathered before output is staged: while state is frozen, an operator must copy what it changes.
-    let gathering = tokio::task::spawn_blocking(|| gather(frozen));
+    let encoder = writer.state_encoder(assignment.max_parallelism());
+    let encoding = tokio::task::spawn_blocking(move || encode(frozen, encoder, continues));
     let mut by_sink = BySink::new();
     for (sink, staged) in staged {
         match staged.await {
@@ -71,27 +75,48 @@ pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (By
     let value = |one: &Committable| serde_json::to_value(one).expect("a committable is plain data");
     let committables =
         by_sink.iter().map(|(sink, of_sink)| (sink.clone(), of_sink.iter().map(value).collect())).collect();
-    let snapshots = match gathering.await.expect("gathering does not panic and is not abandoned") {
-        Ok(snapshots) => Arc::new(snapshots),
+    let (state, snapshots) = match encoding.await.expect("encoding does not panic and is not abandoned") {
+        Ok((state, snapshots)) => (Arc::new(state), snapshots),
         Err(failed) => return (by_sink, Err(failed)),
     };
     let Barrier { checkpoint, since, part, .. } = barrier;
-    let contents = CheckpointContents { snapshots, since, part, splits, finished, committables, assignment };
-    let written = write(writer, checkpoint, contents, (orders, continues), status).await;
+    let contents = CheckpointContents { state, since, part, splits, finished, committables, assignment };
+    let written = write(writer, checkpoint, contents, (orders, snapshots), status).await;
     (by_sink, written.map_err(|error| StoreError::Write(Box::new(error))))
 }
 
-/// Gathers the frozen state of subtasks part by part, so that each part is released as early as possible.
-fn gather(frozen: Vec<(OperatorUid, SlotIndex, Frozen)>) -> Result<Snapshots, StoreError> {
-    let mut snapshots = Snapshots::new();
+/// Encodes the frozen state of subtasks while it is gathered, a piece at a time. With `is_held`, all rows are also kept.
+fn encode(
+    frozen: Vec<(OperatorUid, SlotIndex, Frozen)>,
+    mut encoder: StateEncoder,
+    is_held: bool,
+) -> Result<(EncodedState, Option<Snapshots>), StoreError> {
+    let mut held = is_held.then(Snapshots::new);
     for (operator, slot, frozen) in frozen {
-        match frozen.gather() {
-            Ok(snapshot) if snapshot.is_empty() => {}
-            Ok(snapshot) => snapshots.push((operator, slot, snapshot)),
-            Err(source) => return Err(StoreError::Gather { operator, source }),
+        let mut keyed = Vec::new();
+        let mut refused = None;
+        let gathered = frozen.gather_into(&mut |rows| {
+            if let Err(error) = encoder.rows(&operator, slot, &rows) {
+                refused = Some(error);
+                return Err(ArrowError::ExternalError("the rows cannot be encoded".into()));
+            }
+            if is_held {
+                keyed.push(rows);
+            }
+            Ok(())
+        });
+        let inventory = match (gathered, refused) {
+            (_, Some(error)) => return Err(StoreError::Write(Box::new(error))),
+            (Err(source), None) => return Err(StoreError::Gather { operator, source }),
+            (Ok(inventory), None) => inventory,
+        };
+        if let Some(held) = &mut held {
+            let Inventory { buckets, union } = inventory.clone();
+            held.push((operator.clone(), slot, Snapshot { keyed, buckets, union }));
         }
+        encoder.inventory(&operator, slot, inventory);
     }
-    Ok(snapshots)
+    Ok((encoder.finish(), held))
 }
 
 /// Writes a checkpoint and its savepoints.
@@ -99,7 +124,7 @@ async fn write(
     writer: &Writer,
     checkpoint: CheckpointId,
     contents: CheckpointContents,
-    (orders, continues): (Vec<SavepointOrder>, bool),
+    (orders, snapshots): (Vec<SavepointOrder>, Option<Snapshots>),
     status: &Status,
 ) -> Result<Stored, eddyline_checkpoint::Error> {
     let mut savepoints = Vec::with_capacity(orders.len());
@@ -111,7 +136,6 @@ async fn write(
         };
         savepoints.push((order, result));
     }
-    let snapshots = continues.then(|| Arc::clone(&contents.snapshots));
     let mut backoff = Backoff::new();
     let mut written = writer.write(checkpoint, contents).await;
     while let Err(error) = &written
@@ -126,7 +150,7 @@ async fn write(
         written = writer.resolve(checkpoint).await;
     }
     let completed = written?;
-    let held = snapshots.map(|snapshots| HeldState::new(completed.clone(), snapshots));
+    let held = snapshots.map(|snapshots| HeldState::new(completed.clone(), Arc::new(snapshots)));
     Ok(Stored { completed, held, savepoints })
 }
 

@@ -302,6 +302,7 @@ fn job_config(settings: &Settings, planned: &Planned) -> Config {
         parallelism: config.parallelism,
         rows_per_read: job::ROWS_PER_READ,
         rows_per_piece: PIECE_ROWS,
+        restore_part_bytes: u64::MAX,
         checkpoint_dir: config.checkpoint.uri.clone(),
         storage_options: settings.storage_options.clone(),
         checkpoint_interval: Some(planned.graph.settings.checkpoint_interval.unwrap_or(interval)),

@@ -53,6 +53,9 @@ pub enum Error {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// State could not be read.
+    #[error(transparent)]
+    State(Box<eddyline_checkpoint::Error>),
     /// The system could not start a thread.
     #[error("failed to start the thread of a slot")]
     Thread(#[from] std::io::Error),
@@ -84,11 +87,14 @@ pub struct Context {
     pub events: EventSender,
 }
 
+/// The state of a subtask in parts, as it is read. See [`Operator::restore`].
+pub type StateParts = tokio::sync::mpsc::Receiver<eddyline_checkpoint::Result<Snapshot>>;
+
 /// The state to start from.
 #[derive(Default)]
 pub struct Restored {
     /// The state of each subtask of an operator, for its key groups.
-    pub operators: BTreeMap<(OperatorUid, SlotIndex), Snapshot>,
+    pub operators: BTreeMap<(OperatorUid, SlotIndex), StateParts>,
     /// The splits of each source.
     pub splits: BTreeMap<OperatorUid, Vec<Split>>,
     /// The parts of each source that have been read to their end, in the connector's format.
@@ -216,23 +222,37 @@ impl<'a> Builder<'a> {
     }
 
     /// Makes the operators that have state, each slot on a thread of its own: to rebuild tables takes as long as to read them.
-    fn restore_operators(&mut self, snapshots: BTreeMap<(OperatorUid, SlotIndex), Snapshot>) -> Result<(), Error> {
-        let mut by_slot: BTreeMap<SlotIndex, Vec<(NodeId, Snapshot)>> = BTreeMap::new();
-        for ((uid, slot), snapshot) in snapshots {
+    fn restore_operators(&mut self, state: BTreeMap<(OperatorUid, SlotIndex), StateParts>) -> Result<(), Error> {
+        let mut by_slot: BTreeMap<SlotIndex, Vec<(NodeId, StateParts)>> = BTreeMap::new();
+        for ((uid, slot), parts) in state {
             if let Some(id) = self.graph.nodes.iter().position(|node| node.uid == uid) {
-                by_slot.entry(slot).or_default().push((id, snapshot));
+                by_slot.entry(slot).or_default().push((id, parts));
             }
         }
         let (graph, distributions) = (self.graph, &self.distributions);
-        let restore = |(id, snapshot): (NodeId, Snapshot)| {
+        let restore = |(id, mut parts): (NodeId, StateParts)| {
             let node = &graph.nodes[id];
-            let Some(mut operator) = operator(graph, node, distributions[id].is_some())? else { return Ok(None) };
-            let event_time = operator.restore(snapshot).map_err(|source| failed(node, source))?;
-            Ok(Some((id, RestoredOperator { operator, event_time })))
+            let mut restored: Option<RestoredOperator> = None;
+            while let Some(part) = parts.blocking_recv() {
+                let part = part.map_err(|error| Error::State(Box::new(error)))?;
+                if part.is_empty() {
+                    continue;
+                }
+                let mut operator = match restored.take() {
+                    Some(restored) => restored.operator,
+                    None => match operator(graph, node, distributions[id].is_some())? {
+                        Some(operator) => operator,
+                        None => return Ok(None),
+                    },
+                };
+                let event_time = operator.restore(part).map_err(|source| failed(node, source))?;
+                restored = Some(RestoredOperator { operator, event_time });
+            }
+            Ok(restored.map(|restored| (id, restored)))
         };
         let restored = std::thread::scope(|scope| {
-            let start = |(slot, snapshots): (SlotIndex, Vec<(NodeId, Snapshot)>)| {
-                let all = move || snapshots.into_iter().map(restore).collect::<Result<Vec<_>, Error>>();
+            let start = |(slot, state): (SlotIndex, Vec<(NodeId, StateParts)>)| {
+                let all = move || state.into_iter().map(restore).collect::<Result<Vec<_>, Error>>();
                 let thread = std::thread::Builder::new().name(format!("restore-{slot}"));
                 Ok((slot, thread.spawn_scoped(scope, all)?))
             };

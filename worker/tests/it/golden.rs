@@ -130,6 +130,7 @@ impl Run<'_> {
             parallelism: self.parallelism,
             rows_per_read: self.rows_per_read,
             rows_per_piece: self.rows_per_piece,
+            restore_part_bytes: u64::MAX,
             checkpoint_dir: self.checkpoint_dir.map(|path| path.display().to_string()),
             storage_options: BTreeMap::new(),
             local_directory: self

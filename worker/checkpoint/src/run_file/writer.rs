@@ -33,7 +33,14 @@ pub(crate) struct Place {
 
 /// A block as it is stored.
 pub(crate) struct Block {
-    stored: Vec<u8>,
+    pub stored: Vec<u8>,
+    pub form: BlockForm,
+}
+
+/// What the index says of the bytes of a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlockForm {
+    pub crc: u32,
     compression: u32,
     raw_bytes: u32,
     rows: u32,
@@ -95,7 +102,8 @@ impl Block {
         let compressed = lz4_flex::block::compress(raw);
         let (stored, compression) =
             if compressed.len() < raw.len() { (compressed, LZ4) } else { (raw.to_vec(), PLAIN) };
-        Ok(Self { stored, compression, raw_bytes, rows })
+        let crc = crc32c::crc32c(&stored);
+        Ok(Self { stored, form: BlockForm { crc, compression, raw_bytes, rows } })
     }
 }
 
@@ -150,18 +158,18 @@ impl<E: FnMut(Vec<u8>) -> Result<(), String>> RunWriter<E> {
     }
 
     /// Adds a block of the current table. Calls must come in order of key group and bucket.
-    pub(crate) fn add(&mut self, place: Place, block: &Block) -> Result<(), String> {
+    pub(crate) fn add(&mut self, place: Place, form: BlockForm, stored: &[u8]) -> Result<(), String> {
         let size = |bytes: usize| u32::try_from(bytes).map_err(|_| "a block is larger than 4 GiB".to_owned());
         let footer = &mut self.footer;
         footer.block_table.push(u32::try_from(footer.tables.len() - 1).map_err(|_| "too many tables".to_owned())?);
         footer.block_key_group.push(u32::from(place.key_group));
         footer.block_bucket.push(place.bucket);
-        footer.block_stored_bytes.push(size(block.stored.len())?);
-        footer.block_raw_bytes.push(block.raw_bytes);
-        footer.block_rows.push(block.rows);
-        footer.block_crc32c.push(crc32c::crc32c(&block.stored));
-        footer.block_compression.push(block.compression);
-        self.buffer.extend_from_slice(&block.stored);
+        footer.block_stored_bytes.push(size(stored.len())?);
+        footer.block_raw_bytes.push(form.raw_bytes);
+        footer.block_rows.push(form.rows);
+        footer.block_crc32c.push(form.crc);
+        footer.block_compression.push(form.compression);
+        self.buffer.extend_from_slice(stored);
         while self.buffer.len() >= self.part_bytes {
             let rest = self.buffer.split_off(self.part_bytes);
             let part = std::mem::replace(&mut self.buffer, rest);

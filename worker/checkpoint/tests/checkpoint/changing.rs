@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointContents, CheckpointHandle, JobOperator, JobStore, Snapshots, Storage};
+use eddyline_checkpoint::{
+    CheckpointContents, CheckpointHandle, EncodedState, JobOperator, JobStore, Snapshots, Storage,
+};
 use eddyline_state::snapshot::{Bucket, PARTS};
 use eddyline_state::{NO_BUCKET, Snapshot, StateTable, TableRows};
 use eddyline_stream::{Assignment, CheckpointId, KeyGroupSet, OperatorUid, SlotIndex, key_hash};
@@ -114,8 +116,34 @@ impl Job {
         all: bool,
         is_whole: impl Fn(i64) -> bool,
     ) -> CheckpointContents {
-        let since = self.completed.last().copied().filter(|_| !all);
-        let part = u8::try_from(self.completed.len() % usize::from(PARTS)).expect("small");
+        let snapshots = self.snapshots(checkpoint, all, is_whole);
+        self.contents_of(&snapshots, all)
+    }
+
+    /// The contents of a checkpoint with these snapshots.
+    pub fn contents_of(&self, snapshots: &Snapshots, all: bool) -> CheckpointContents {
+        CheckpointContents {
+            state: Arc::new(EncodedState::of(snapshots, self.assignment.max_parallelism()).expect("they are valid")),
+            since: self.since(all),
+            part: self.part(),
+            splits: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            committables: BTreeMap::new(),
+            assignment: self.assignment.clone(),
+        }
+    }
+
+    fn since(&self, all: bool) -> Option<CheckpointId> {
+        self.completed.last().copied().filter(|_| !all)
+    }
+
+    fn part(&self) -> u8 {
+        u8::try_from(self.completed.len() % usize::from(PARTS)).expect("small")
+    }
+
+    /// As [`Job::contents`], before it is encoded.
+    pub fn snapshots(&mut self, checkpoint: CheckpointId, all: bool, is_whole: impl Fn(i64) -> bool) -> Snapshots {
+        let (since, part) = (self.since(all), self.part());
         let mut snapshots = Snapshots::new();
         for (index, (operator, table, identity)) in TABLES.into_iter().enumerate() {
             for slot in (0..self.assignment.slots()).map(SlotIndex::new) {
@@ -146,15 +174,7 @@ impl Job {
         }
         // Later changes are after the barrier.
         self.now = checkpoint.number();
-        CheckpointContents {
-            snapshots: Arc::new(snapshots),
-            since,
-            part,
-            splits: BTreeMap::new(),
-            finished: BTreeMap::new(),
-            committables: BTreeMap::new(),
-            assignment: self.assignment.clone(),
-        }
+        snapshots
     }
 
     pub fn completed(&mut self, checkpoint: CheckpointId) {

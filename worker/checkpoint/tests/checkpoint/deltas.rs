@@ -245,25 +245,26 @@ async fn what_does_not_build_on_the_latest_checkpoint_is_refused() {
 /// Snapshots that an operator must not hand over.
 #[tokio::test]
 async fn rows_that_cannot_be_told_apart_are_handed_over_whole() {
-    use std::sync::Arc;
     let memory = Memory::new();
     let started = changing::store(&memory).start_attempt(states::identity()).await.expect("started");
     let mut job = Job::new(1, 16);
     (0..100).for_each(|key| job.change(2, 1, key));
     started.writer.write(checkpoint(1), job.contents(checkpoint(1), false, |_| false)).await.expect("written");
     job.completed(checkpoint(1));
-    let contents = job.contents(checkpoint(2), false, |_| false);
-    let mut changed = contents.clone();
-    for (_, _, snapshot) in Arc::make_mut(&mut changed.snapshots) {
+    let snapshots = job.snapshots(checkpoint(2), false, |_| false);
+    let mut changed = snapshots.clone();
+    for (_, _, snapshot) in &mut changed {
         snapshot.keyed.truncate(1);
         snapshot.keyed.iter_mut().for_each(|rows| rows.is_whole = false);
     }
+    let changed = job.contents_of(&changed, false);
     let error = started.writer.write(checkpoint(2), changed).await.expect_err("refused").to_string();
     assert!(error.contains("table open, cannot be written: some rows of bucket"), "{error}");
-    let mut short = contents.clone();
-    for (_, _, snapshot) in Arc::make_mut(&mut short.snapshots) {
+    let mut short = snapshots;
+    for (_, _, snapshot) in &mut short {
         snapshot.keyed.truncate(1);
     }
+    let short = job.contents_of(&short, false);
     let error = started.writer.write(checkpoint(3), short).await.expect_err("refused").to_string();
     assert!(error.contains("has 100 rows, and 50 were handed over"), "{error}");
 }

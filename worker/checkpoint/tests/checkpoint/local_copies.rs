@@ -211,6 +211,35 @@ async fn a_copy_of_another_history_is_not_read() {
     assert_eq!((elsewhere.bytes(), other_job.bytes()), (0, 0));
 }
 
+/// Builds for tests keep few encoded bytes in memory, so most of this state lies on the disk before it is uploaded.
+#[tokio::test]
+async fn state_waits_on_the_disk_for_its_run_file() {
+    use eddyline_checkpoint::EncodedState;
+    use eddyline_state::snapshot::Inventory;
+    let (memory, disk) = (Memory::new(), TempDir::new().expect("a folder"));
+    let writer = writer_of(&store(&memory, disk.path(), NO_BOUND)).await;
+    let mut job = Job::new(2, 16);
+    (0..20_000).for_each(|key| job.change(0, key % 3, key));
+    (0..300).for_each(|key| job.change(2, 0, key));
+    let number = eddyline_stream::CheckpointId::new(1);
+    let snapshots = job.snapshots(number, false, |_| false);
+    let mut encoder = writer.state_encoder(states::groups());
+    for (operator, slot, snapshot) in snapshots {
+        snapshot.keyed.iter().for_each(|rows| encoder.rows(&operator, slot, rows).expect("valid"));
+        encoder.inventory(&operator, slot, Inventory { buckets: snapshot.buckets, union: snapshot.union });
+    }
+    let state: EncodedState = encoder.finish();
+    assert!(format!("{state:?}").contains("Disk {"), "nothing is on the disk");
+    assert!(std::fs::read_dir(disk.path()).expect("a folder").count() > 0, "below the folder of the copies");
+    assert!(files(disk.path()).is_empty(), "and without a name");
+    let mut contents = job.contents_of(&Vec::new(), false);
+    contents.state = std::sync::Arc::new(state);
+    writer.write(number, contents).await.expect("written");
+    job.completed(number);
+    let read = read_again(&memory, disk.path(), &job).await;
+    assert!(read.from_copies > 0);
+}
+
 #[tokio::test]
 async fn a_disk_that_cannot_be_written_costs_the_copy_and_not_the_checkpoint() {
     let (memory, parent) = (Memory::new(), TempDir::new().expect("a folder"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointContents, CheckpointHandle, Error, JobOperator, Writer};
+use eddyline_checkpoint::{CheckpointContents, CheckpointHandle, EncodedState, Error, JobOperator, Writer};
 use eddyline_state::meaning::{Fact, Rule};
 use eddyline_state::{Meaning, NO_BUCKET, Snapshot, StateTable, TableRows};
 use eddyline_stream::{Assignment, KeyGroupSet, SlotIndex, key_hash};
@@ -87,7 +87,7 @@ async fn job(memory: &Memory, with_meanings: bool) -> (Writer, CheckpointContent
     ];
     let snapshot = Snapshot::of_all_rows(keyed, vec![("watermark".to_owned(), vec![7])]);
     let contents = CheckpointContents {
-        snapshots: Arc::new(vec![(uid(name), SlotIndex::new(0), snapshot)]),
+        state: Arc::new(EncodedState::of(&vec![(uid(name), SlotIndex::new(0), snapshot)], groups()).expect("valid")),
         since: None,
         part: 0,
         splits: BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use eddyline_checkpoint::storage::Memory;
-use eddyline_checkpoint::{CheckpointHandle, Error};
+use eddyline_checkpoint::{CheckpointHandle, EncodedState, Error};
 use eddyline_state::{Snapshot, StateTable, TableRows};
 use eddyline_stream::{Assignment, KeyGroupSet, MaxParallelism, OperatorUid, SlotIndex};
 
@@ -96,25 +96,22 @@ async fn another_max_parallelism_is_refused() {
     assert!(handle.check_max_parallelism(wide).is_err());
 }
 
-#[tokio::test]
-async fn snapshots_that_contradict_themselves_are_not_written() {
-    let memory = Memory::new();
-    let writer = start(&memory).await.writer;
-    let write = async |number: u64, keyed: Vec<TableRows>| {
-        let mut contents = contents(&states::Keys::new(), &Assignment::even(groups(), 1));
+#[test]
+fn snapshots_that_contradict_themselves_are_not_written() {
+    let encode = |keyed: Vec<TableRows>| {
         let snapshot = Snapshot::of_all_rows(keyed, Vec::new());
-        Arc::make_mut(&mut contents.snapshots).push((uid("windows"), SlotIndex::new(0), snapshot));
-        writer.write(checkpoint(number), contents).await.expect_err("refused").to_string()
+        let snapshots = vec![(uid("windows"), SlotIndex::new(0), snapshot)];
+        EncodedState::of(&snapshots, groups()).expect_err("refused").to_string()
     };
     let mut short = states::table_rows("sums", 1, &[1, 2, 3]);
     short.key_hashes.pop();
-    let error = write(1, vec![short]).await;
+    let error = encode(vec![short]);
     assert!(
         error.contains("the snapshot of windows, table sums, cannot be written: it has 3 rows and 2 key hashes"),
         "{error}"
     );
     let mut other = states::table_rows("sums", 1, &[4]);
     other.rows = other.rows.project(&[0, 1]).expect("two columns");
-    let error = write(2, vec![states::table_rows("sums", 1, &[1]), other]).await;
+    let error = encode(vec![states::table_rows("sums", 1, &[1]), other]);
     assert!(error.contains("its rows have columns (key Int64 NOT NULL, name Utf8), not"), "{error}");
 }

@@ -31,7 +31,7 @@ proptest! {
             let assignment = Assignment::even(groups(), before);
             let writer = start(&memory).await.writer;
             let contents = contents(&keys, &assignment);
-            let snapshots = Arc::clone(&contents.snapshots);
+            let snapshots = Arc::new(states::snapshots(&keys, &assignment));
             let held = HeldState::new(writer.write(checkpoint(1), contents).await.expect("written"), snapshots);
             let handle = start(&memory).await.latest.expect("a checkpoint");
             assert!(held.is_of(&handle));
@@ -58,7 +58,7 @@ async fn state_in_memory_stands_for_its_own_checkpoint_only() {
     let writer = start(&memory).await.writer;
     let contents = contents(&states::sample(0), &Assignment::even(groups(), 2));
     let first = writer.write(checkpoint(1), contents.clone()).await.expect("written");
-    let held = HeldState::new(first, Arc::clone(&contents.snapshots));
+    let held = HeldState::new(first, Arc::default());
     writer.write(checkpoint(2), contents).await.expect("written");
     assert!(!held.is_of(&start(&memory).await.latest.expect("a checkpoint")));
 }
@@ -99,6 +99,43 @@ async fn rows_in_large_blocks_come_back_too() {
     let snapshot = handle.restore(&uid("windows"), &half).await.expect("restored");
     assert_eq!(states::row_set(snapshot.keyed), states::expected(&keys, "windows", &half));
     assert!(memory.requests() - before < 10, "ranges are read together");
+}
+
+#[tokio::test]
+async fn state_in_parts_is_the_whole_state() {
+    let memory = Memory::new();
+    let assignment = Assignment::even(groups(), 3);
+    let mut keys: Keys = [(("windows".into(), "sums".into(), 5), (0..20_000).collect())].into();
+    keys.insert(("windows".into(), "sums".into(), 6), (0..300).collect());
+    keys.insert(("sessions".into(), "open".into(), 5), (0..10).collect());
+    let writer = start(&memory).await.writer;
+    writer.write(checkpoint(1), contents(&keys, &assignment)).await.expect("written");
+    let handle = start(&memory).await.latest.expect("a checkpoint");
+    let windows = uid("windows");
+    let owned = assignment.key_groups_of(SlotIndex::new(1));
+    for bytes_max in [1, 100_000, u64::MAX] {
+        let parts = handle.parts(&windows, &owned, bytes_max).await.expect("known");
+        let count = owned.iter().count();
+        match bytes_max {
+            1 => assert_eq!(parts.len(), count, "a key group is not split"),
+            u64::MAX => assert_eq!(parts.len(), 1),
+            _ => assert!((2..count).contains(&parts.len()), "{} parts", parts.len()),
+        }
+        let mut rows = Vec::new();
+        for part in &parts {
+            let snapshot = handle.restore(&windows, part).await.expect("restored");
+            assert_eq!(snapshot.union_values("watermark").count(), 3, "with each part");
+            let of_part = states::row_set(snapshot.keyed);
+            assert_eq!(of_part, states::expected(&keys, "windows", part));
+            rows.extend(of_part);
+        }
+        rows.sort();
+        let mut all: Vec<_> = states::expected(&keys, "windows", &owned).into_iter().collect();
+        all.sort();
+        assert_eq!(rows, all);
+    }
+    let none = handle.parts(&uid("unknown"), &owned, u64::MAX).await.expect("known");
+    assert!(none.is_empty());
 }
 
 #[tokio::test]

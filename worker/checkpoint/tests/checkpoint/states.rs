@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Fields, Int32Type, Schema, SchemaRef, Ti
 use bytes::Bytes;
 use eddyline_checkpoint::storage::Memory;
 use eddyline_checkpoint::{
-    CheckpointContents, CheckpointHandle, JobIdentity, JobOperator, JobStore, Snapshots, Started, Storage,
+    CheckpointContents, CheckpointHandle, EncodedState, JobIdentity, JobOperator, JobStore, Snapshots, Started, Storage,
 };
 use eddyline_state::{NO_BUCKET, Snapshot, StateTable, TableRows};
 use eddyline_stream::{Assignment, CheckpointId, KeyGroupSet, MaxParallelism, OperatorUid, SlotIndex, key_hash};
@@ -118,7 +118,7 @@ pub fn named<const N: usize>(names: [&str; N]) -> [JobOperator; N] {
 pub type Keys = BTreeMap<(String, String, i64), Vec<i64>>;
 
 /// Deals the state to slots.
-pub fn contents(keys: &Keys, assignment: &Assignment) -> CheckpointContents {
+pub fn snapshots(keys: &Keys, assignment: &Assignment) -> Snapshots {
     let mut snapshots = Snapshots::new();
     let operators: std::collections::BTreeSet<&String> = keys.keys().map(|(operator, _, _)| operator).collect();
     for operator in operators {
@@ -136,9 +136,15 @@ pub fn contents(keys: &Keys, assignment: &Assignment) -> CheckpointContents {
             snapshots.push((uid(operator), slot, Snapshot::of_all_rows(keyed, union)));
         }
     }
+    snapshots
+}
+
+/// Deals the state to slots.
+pub fn contents(keys: &Keys, assignment: &Assignment) -> CheckpointContents {
+    let state = EncodedState::of(&snapshots(keys, assignment), assignment.max_parallelism()).expect("it is valid");
     let split = serde_json::json!({ "id": "orders-0", "position": { "offset": 17 }, "finished": false });
     CheckpointContents {
-        snapshots: Arc::new(snapshots),
+        state: Arc::new(state),
         since: None,
         part: 0,
         splits: BTreeMap::from([(uid("source"), vec![split])]),
