@@ -88,6 +88,19 @@ impl Directory {
         self.buckets.capacity() * size_of::<Bucket>()
     }
 
+    /// Makes room for so many more groups than these, which are all that it has.
+    pub(crate) fn reserve(&mut self, groups: usize, hashes: &[u64]) {
+        let buckets = ((self.used + groups) * 8 / 5 + 1).next_power_of_two();
+        if buckets > self.buckets.len() {
+            self.rebuild(hashes, buckets);
+        }
+    }
+
+    /// Replaces all groups.
+    pub(crate) fn refill(&mut self, hashes: &[u64]) {
+        self.rebuild(hashes, self.buckets.len());
+    }
+
     fn rebuild(&mut self, hashes: &[u64], buckets: usize) {
         self.buckets.clear();
         self.buckets.resize(buckets, EMPTY);

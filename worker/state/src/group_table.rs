@@ -96,6 +96,22 @@ impl GroupTable {
         self.forget_changes();
     }
 
+    /// Removes all groups but these, which are in ascending order, and numbers them from 0. The next checkpoint gets all.
+    pub fn retain(&mut self, kept: &[u32]) {
+        match Arc::get_mut(&mut self.packed) {
+            Some(packed) => packed.retain(kept),
+            None => self.packed = Arc::new(self.packed.copy(kept)),
+        }
+        self.directory.refill(&self.packed.hashes);
+        self.forget_changes();
+    }
+
+    /// Makes room for so many more groups.
+    pub fn reserve(&mut self, groups: usize) {
+        Arc::make_mut(&mut self.packed).reserve(groups);
+        self.directory.reserve(groups, &self.packed.hashes);
+    }
+
     /// Forgets what earlier checkpoints got: the next one gets all groups.
     pub fn forget_changes(&mut self) {
         self.changes.clear();

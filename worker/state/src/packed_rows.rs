@@ -65,6 +65,8 @@ pub struct PackedRows {
     pub(crate) words: Vec<u64>,
     pub(crate) arena: Vec<u8>,
     pub(crate) null_group: u32,
+    /// The most groups and bytes of the arena that the memory has had. What is behind them is not resident.
+    touched: (usize, usize),
 }
 
 impl Clone for PackedRows {
@@ -75,6 +77,7 @@ impl Clone for PackedRows {
             hashes: clone_with_room(&self.hashes),
             words: clone_with_room(&self.words),
             arena: clone_with_room(&self.arena),
+            touched: (0, 0),
             ..*self
         }
     }
@@ -98,6 +101,7 @@ impl PackedRows {
             words: Vec::new(),
             arena: Vec::new(),
             null_group: NONE,
+            touched: (0, 0),
         }
     }
 
@@ -162,6 +166,12 @@ impl PackedRows {
         order::by_hash(&self.hashes)
     }
 
+    /// These groups, in ascending order of their key hashes.
+    pub fn ordered_by_hash(&self, groups: &[u32]) -> Vec<u32> {
+        let hashes: Vec<u64> = groups.iter().map(|group| self.hashes[*group as usize]).collect();
+        order::by_hash(&hashes).into_iter().map(|place| groups[place as usize]).collect()
+    }
+
     /// The number of groups.
     pub fn len(&self) -> usize {
         self.hashes.len()
@@ -175,16 +185,48 @@ impl PackedRows {
     /// Removes all groups. Keeps the memory for the next ones unless most of it was unused.
     pub(crate) fn clear(&mut self) {
         let groups = self.len();
+        self.touched = (self.touched.0.max(groups), self.touched.1.max(self.arena.len()));
         clear_or_free(&mut self.hashes, groups);
         clear_or_free(&mut self.words, groups * self.stride);
         let bytes = self.arena.len();
         clear_or_free(&mut self.arena, bytes);
+        self.touched = (self.touched.0.min(self.hashes.capacity()), self.touched.1.min(self.arena.capacity()));
         self.null_group = NONE;
     }
 
-    /// The allocated bytes, used or not.
+    /// Removes all groups but these, which are in ascending order, and numbers them from 0. The memory is kept for the next
+    /// ones.
+    pub(crate) fn retain(&mut self, kept: &[u32]) {
+        let stride = self.stride;
+        let mut next = 0;
+        for run in kept.chunk_by(|one, next| one + 1 == *next) {
+            let (start, end) = (run[0] as usize, run[0] as usize + run.len());
+            self.hashes.copy_within(start..end, next);
+            self.words.copy_within(start * stride..end * stride, next * stride);
+            next += run.len();
+        }
+        self.hashes.truncate(next);
+        self.words.truncate(next * stride);
+        self.null_group = kept.binary_search(&self.null_group).map_or(NONE, |place| place as u32);
+        if self.key_words == 2 && !self.arena.is_empty() {
+            let old = std::mem::take(&mut self.arena);
+            for row in self.words.chunks_exact_mut(stride) {
+                let length = row[0] as u32 as usize;
+                if length > INLINE_MAX {
+                    let bytes = row[1] as usize..row[1] as usize + length;
+                    row[1] = self.arena.len() as u64;
+                    self.arena.extend_from_slice(&old[bytes]);
+                }
+            }
+        }
+        self.touched = (0, 0);
+    }
+
+    /// The bytes in memory: of all groups, and of those that were there before in the same memory. Memory that is allocated and was
+    /// never used takes none.
     pub(crate) fn bytes(&self) -> usize {
-        8 * (self.hashes.capacity() + self.words.capacity()) + self.arena.capacity()
+        let groups = self.touched.0.max(self.len());
+        8 * groups * (1 + self.stride) + self.touched.1.max(self.arena.len())
     }
 
     /// The bytes of all groups, without room for more.

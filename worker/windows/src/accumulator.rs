@@ -130,6 +130,20 @@ impl Sides {
         }
     }
 
+    /// Removes what is beside all groups but these, which are in ascending order. Distinct sets must be empty.
+    pub(crate) fn retain(&mut self, kept: &[u32]) {
+        for cells in &mut self.cells {
+            let all = cells.len();
+            let kept = kept.iter().filter(|group| (**group as usize) < all);
+            let mut count = 0;
+            for group in kept {
+                cells.swap(count, *group as usize);
+                count += 1;
+            }
+            self.cell_bytes -= cells.drain(count..).flatten().map(|cell| cell.len()).sum::<usize>();
+        }
+    }
+
     /// Copies of what these groups have beside their rows, numbered from 0. Without distinct sets.
     pub(crate) fn copy(&self, groups: &[u32]) -> Self {
         let copy = |cells: &Vec<Option<Box<[u8]>>>| {

@@ -229,7 +229,7 @@ impl Cumulate {
             if freed >= bytes {
                 break;
             }
-            freed += if is_cycle { &mut self.cycles } else { &mut self.tables }.evict(slice, directory)?;
+            freed += if is_cycle { &mut self.cycles } else { &mut self.tables }.evict_cold(slice, directory)?;
         }
         Ok(freed)
     }

@@ -128,6 +128,8 @@ pub(crate) struct Groups {
     sides: Arc<Sides>,
     /// How many rows were added lately.
     recent_rows: usize,
+    /// A bit for each group that has got rows behind its first batch, while that is noted.
+    touched: Option<Vec<u64>>,
 }
 
 impl Groups {
@@ -137,12 +139,18 @@ impl Groups {
             table: GroupTable::new(key_types, &layout.initial)?,
             sides: Arc::new(layout.sides()),
             recent_rows: 0,
+            touched: None,
         })
     }
 
     /// Makes an empty table for keys of the form that these rows have.
     pub(crate) fn of_form(form: &PackedRows, layout: &Layout) -> Self {
-        Self { table: GroupTable::like(form, &layout.initial), sides: Arc::new(layout.sides()), recent_rows: 0 }
+        Self {
+            table: GroupTable::like(form, &layout.initial),
+            sides: Arc::new(layout.sides()),
+            recent_rows: 0,
+            touched: None,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -162,6 +170,11 @@ impl Groups {
         self.table.packed().content_bytes() + self.sides.content_bytes()
     }
 
+    /// How many rows were added lately, since the last two calls of [`Self::take_recent_rows`].
+    pub(crate) fn recent_rows(&self) -> usize {
+        self.recent_rows
+    }
+
     /// How many rows were added lately: half of what it was at the last call, and those since.
     pub(crate) fn take_recent_rows(&mut self) -> usize {
         let recent = self.recent_rows;
@@ -169,9 +182,41 @@ impl Groups {
         recent
     }
 
+    /// Begins to note which groups get rows.
+    pub(crate) fn note_touched(&mut self) {
+        self.touched = Some(Vec::new());
+    }
+
+    /// The groups that got rows behind their first batch since that is noted, and [`Self::retain`] can keep.
+    pub(crate) fn touched(&self) -> Vec<u32> {
+        let (Some(touched), true) = (&self.touched, self.sides.distinct.is_empty()) else { return Vec::new() };
+        let mut groups = Vec::new();
+        for (word, bits) in touched.iter().enumerate() {
+            let mut rest = *bits;
+            while rest != 0 {
+                groups.push(word as u32 * 64 + rest.trailing_zeros());
+                rest &= rest - 1;
+            }
+        }
+        groups
+    }
+
+    /// Removes all groups but these, which are in ascending order. Not for groups with distinct sets.
+    pub(crate) fn retain(&mut self, kept: &[u32]) {
+        self.table.retain(kept);
+        Arc::make_mut(&mut self.sides).retain(kept);
+        self.touched = self.touched.take().map(|_| Vec::new());
+    }
+
+    /// Makes room for so many groups. Memory is used when they come.
+    pub(crate) fn reserve(&mut self, groups: usize) {
+        self.table.reserve(groups);
+    }
+
     pub(crate) fn clear(&mut self, layout: &Layout) {
         self.table.clear();
         self.recent_rows = 0;
+        self.touched = None;
         match Arc::get_mut(&mut self.sides) {
             Some(sides) => sides.clear(),
             None => self.sides = Arc::new(layout.sides()),
@@ -255,7 +300,11 @@ impl Groups {
         while start < range.end {
             let end = start.saturating_add(block).min(range.end);
             scratch.clear();
+            let before = self.table.len();
             self.table.find_or_insert(&rows.keys, &rows.hashes, start..end, scratch);
+            if let Some(touched) = &mut self.touched {
+                note(touched, scratch, before);
+            }
             rows.input.add(layout, &mut self.cells(scratch), scratch, start);
             start = end;
         }
@@ -337,6 +386,14 @@ impl Groups {
     pub(crate) fn alive(&self, layout: &Layout) -> Vec<u32> {
         let has_rows = has_rows(layout, self.packed());
         (0..self.len() as u32).filter(|group| has_rows(*group)).collect()
+    }
+}
+
+/// Sets the bits of those groups that a table had when it had `before`.
+fn note(touched: &mut Vec<u64>, groups: &[u32], before: usize) {
+    touched.resize(before.div_ceil(64).max(touched.len()), 0);
+    for group in groups.iter().filter(|group| (**group as usize) < before) {
+        touched[*group as usize / 64] |= 1 << (group % 64);
     }
 }
 

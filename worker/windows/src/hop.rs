@@ -329,7 +329,7 @@ impl Hop {
             if freed >= bytes {
                 break;
             }
-            freed += self.tables.evict(slice, directory)?;
+            freed += self.tables.evict_cold(slice, directory)?;
         }
         Ok(freed)
     }

@@ -23,6 +23,12 @@ const SPARE_MAX: usize = 2;
 /// A smaller table is not written to disk. Builds for tests write every table.
 const EVICTED_BYTES_MIN: usize = if cfg!(debug_assertions) { 1 } else { 64 << 10 };
 
+/// Groups that get rows often stay in memory if they are at most this part of a table.
+const KEPT_MAX: (usize, usize) = (7, 8);
+
+/// A table with one row that came lately in so many groups is filled again.
+const BUSY_ROWS_MIN: usize = 4;
+
 /// While state is on disk, a larger table is not shared with a checkpoint, but written to disk: the first change would copy it.
 const SHARED_BYTES_MAX: usize = if cfg!(debug_assertions) { 1 } else { 1 << 20 };
 
@@ -116,20 +122,58 @@ impl SliceTables {
     /// The tables that can be written to disk, each with how many rows came lately for each KiB of it. All but `kept`.
     pub(crate) fn evictable(&mut self, kept: Option<Slice>) -> Vec<(usize, Slice)> {
         let tables = self.slices.iter_mut().filter(|(slice, _)| Some(**slice) != kept);
-        let rated = tables.filter(|(_, groups)| !groups.is_empty() && groups.bytes() >= EVICTED_BYTES_MIN);
+        let rated = tables.filter(|(_, groups)| groups.bytes() >= EVICTED_BYTES_MIN);
         rated.map(|(slice, groups)| (groups.take_recent_rows() / (groups.bytes() >> 10).max(1), *slice)).collect()
+    }
+
+    /// Writes the table of a slice to disk, except for groups that get rows often. Gives the bytes that are freed.
+    pub(crate) fn evict_cold(&mut self, slice: Slice, directory: &SpillDirectory) -> Result<usize> {
+        let Some(groups) = self.slices.get(&slice) else { return Ok(0) };
+        let (all, bytes, kept) = (groups.len(), groups.bytes(), groups.touched());
+        if kept.len() > all * KEPT_MAX.0 / KEPT_MAX.1 {
+            return self.evict(slice, directory);
+        }
+        let is_busy = groups.recent_rows() * BUSY_ROWS_MIN >= all;
+        self.write(slice, &kept, directory)?;
+        if is_busy {
+            let room = all - kept.len();
+            let groups = self.open(slice);
+            groups.note_touched();
+            groups.reserve(room);
+        }
+        Ok(bytes.saturating_sub(self.slices.get(&slice).map_or(0, Groups::bytes)))
     }
 
     /// Writes the table of a slice to disk. Gives the bytes that are freed.
     pub(crate) fn evict(&mut self, slice: Slice, directory: &SpillDirectory) -> Result<usize> {
-        let Some(groups) = self.slices.get(&slice) else { return Ok(0) };
-        self.spilled.write(slice, groups, &self.layout, directory)?;
-        let bytes = groups.bytes();
-        self.slices.remove(&slice);
+        let bytes = self.slices.get(&slice).map_or(0, Groups::bytes);
+        self.write(slice, &[], directory)?;
+        Ok(bytes)
+    }
+
+    /// Writes groups of a slice to disk: all but these, which are in ascending order.
+    fn write(&mut self, slice: Slice, kept: &[u32], directory: &SpillDirectory) -> Result<()> {
+        let Some(groups) = self.slices.get_mut(&slice) else { return Ok(()) };
+        let order = if kept.is_empty() {
+            groups.packed().order_by_hash()
+        } else {
+            let mut is_kept = vec![false; groups.len()];
+            kept.iter().for_each(|group| is_kept[*group as usize] = true);
+            let others: Vec<u32> = groups.all().into_iter().filter(|group| !is_kept[*group as usize]).collect();
+            groups.packed().ordered_by_hash(&others)
+        };
+        if !order.is_empty() {
+            self.spilled.write(slice, (groups, &order), &self.layout, directory)?;
+        }
+        if kept.is_empty() {
+            self.slices.remove(&slice);
+        } else {
+            groups.retain(kept);
+        }
         // Slices of one end share a bucket of snapshots, out of which groups have vanished.
         let others = self.slices.iter_mut().filter(|(other, _)| other.end == slice.end);
         others.for_each(|(_, groups)| groups.forget_changes());
-        Ok(bytes)
+        Ok(())
     }
 
     /// What a checkpoint gets of the tables. All but `kept` can become runs.

@@ -28,7 +28,7 @@ use merging::Merging;
 const BLOCK_BYTES: usize = if cfg!(debug_assertions) { 256 } else { 64 << 10 };
 
 /// The most runs of a slice. Before another one is added, a merge in progress is finished.
-const RUNS_MAX: usize = if cfg!(debug_assertions) { 5 } else { 48 };
+const RUNS_MAX: usize = if cfg!(debug_assertions) { 5 } else { 256 };
 
 /// A run of a slice.
 #[derive(Clone, Debug)]
@@ -109,21 +109,21 @@ impl Spilled {
         runs.map(|run| Source::of_run(&run.run, layout, from)).collect()
     }
 
-    /// Writes the groups of a slice, which are newer than its runs.
+    /// Writes groups of a slice, which are newer than its runs, in order of their hashes.
     ///
     /// # Errors
     /// When the disk does not take them. Then nothing has changed.
     pub(crate) fn write(
         &mut self,
         slice: Slice,
-        groups: &Groups,
+        (groups, order): (&Groups, &[u32]),
         layout: &Layout,
         directory: &SpillDirectory,
     ) -> Result<()> {
         if self.slices.get(&slice).is_some_and(|runs| runs.len() >= RUNS_MAX) {
             self.merge(layout, usize::MAX)?;
         }
-        let written = write(groups, layout, directory)?;
+        let written = write(groups, order, layout, directory)?;
         self.directory = Some(directory.clone());
         self.add(slice, written, 0);
         self.begin_merging(layout)
@@ -210,18 +210,19 @@ impl Spilled {
     }
 }
 
-/// Writes all groups of a table as a run.
-fn write(groups: &Groups, layout: &Layout, directory: &SpillDirectory) -> Result<Written> {
+/// Writes groups of a table, which are in order of their hashes, as a run.
+fn write(groups: &Groups, order: &[u32], layout: &Layout, directory: &SpillDirectory) -> Result<Written> {
     let mut writer = RunWriter::new(directory, groups.packed())?;
     let mut values = vec![0; layout.distinct.len()];
-    append(groups, &mut values, &mut writer)?;
+    append(groups, order, &mut values, &mut writer)?;
     Ok(Written { run: writer.finish()?, values })
 }
 
 /// Appends groups, whose hashes are greater than those before. Counts the values of distinct sets.
-fn append(groups: &Groups, values: &mut [u64], writer: &mut RunWriter) -> Result<()> {
+fn append(groups: &Groups, order: &[u32], values: &mut [u64], writer: &mut RunWriter) -> Result<()> {
     let mean_bytes = groups.content_bytes() / groups.len().max(1);
+    let rows_max = BLOCK_BYTES / mean_bytes.max(1);
     let sides = groups.view().sides;
-    writer.append(groups.packed(), BLOCK_BYTES / mean_bytes.max(1), |which, into| sides.encode(which, values, into))?;
+    writer.append(groups.packed(), order, rows_max, |which, into| sides.encode(which, values, into))?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::slice_tables::SliceTables;
 use crate::zone::Zone;
 
 /// Each run is read once, so many may wait.
-const RUNS_MERGED_AT_ONCE: usize = if cfg!(debug_assertions) { 3 } else { 16 };
+const RUNS_MERGED_AT_ONCE: usize = if cfg!(debug_assertions) { 3 } else { 64 };
 
 /// A table for each open window.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Tumble {
             if freed >= bytes {
                 break;
             }
-            freed += self.tables.evict(slice, directory)?;
+            freed += self.tables.evict_cold(slice, directory)?;
         }
         Ok(freed)
     }

@@ -7,7 +7,7 @@
 
 use super::{Error, Result, SpillDirectory, SpillFile};
 use crate::directory::NONE;
-use crate::order::{blocks, by_hash};
+use crate::order::blocks;
 use crate::packed_rows::{INLINE_MAX, PackedRows};
 use crate::prefetch::prefetch;
 
@@ -151,19 +151,20 @@ impl RunWriter {
         Ok(Self { run, buffer: Vec::new() })
     }
 
-    /// Appends all rows, in order of their hashes, as blocks of about `rows_max` rows. They must have greater hashes than
-    /// all rows before. `beside` appends what the operator keeps beside the rows that it gets.
+    /// Appends these of the rows, which are in [order of their hashes](PackedRows::order_by_hash), as blocks of about `rows_max`
+    /// rows. They must have greater hashes than all rows before. `beside` appends what the operator keeps beside the rows
+    /// that it gets.
     ///
     /// # Errors
     /// When the disk does not take them, or has reached its limit.
     pub fn append(
         &mut self,
         rows: &PackedRows,
+        order: &[u32],
         rows_max: usize,
         mut beside: impl FnMut(&[u32], &mut Vec<u8>),
     ) -> Result<()> {
-        let order = by_hash(&rows.hashes);
-        for block in blocks(&rows.hashes, &order, rows_max) {
+        for block in blocks(&rows.hashes, order, rows_max) {
             self.append_block(rows, block, &mut beside)?;
         }
         Ok(())

@@ -45,7 +45,7 @@ fn contents(rows: &PackedRows, which: impl Iterator<Item = u32>) -> BTreeMap<Opt
 fn written(directory: &SpillDirectory, table: &GroupTable, rows_max: usize) -> Run {
     let mut writer = RunWriter::new(directory, table.packed()).expect("a file");
     let beside = |groups: &[u32], into: &mut Vec<u8>| into.extend(groups.iter().map(|group| *group as u8));
-    writer.append(table.packed(), rows_max, beside).expect("there is room");
+    writer.append(table.packed(), &table.packed().order_by_hash(), rows_max, beside).expect("there is room");
     writer.finish().expect("there is room")
 }
 
@@ -139,7 +139,7 @@ fn a_directory_takes_no_more_than_its_limit() {
     let run = written(&directory, &numbers(1_000), 100);
     let more = numbers(1_000);
     let mut writer = RunWriter::new(&directory, more.packed()).expect("a file");
-    writer.append(more.packed(), 100, |_, _| {}).expect("is in the buffer");
+    writer.append(more.packed(), &more.packed().order_by_hash(), 100, |_, _| {}).expect("is in the buffer");
     let error = writer.finish().expect_err("there is no room").to_string();
     assert!(error.contains("30000 bytes") && error.contains(&folder.path().display().to_string()), "{error}");
     assert_eq!(directory.bytes(), run.bytes(), "what was not written does not count");

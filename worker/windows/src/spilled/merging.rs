@@ -49,7 +49,7 @@ impl Merging {
         let until = self.writer.bytes().saturating_add(bytes as u64);
         while self.writer.bytes() < until {
             let next = self.ranges.next(layout, &mut self.merged)?;
-            append(&self.merged, &mut self.values, &mut self.writer)?;
+            append(&self.merged, &self.merged.packed().order_by_hash(), &mut self.values, &mut self.writer)?;
             self.merged.clear(layout);
             if next.is_none() {
                 return Ok(true);
