@@ -176,6 +176,11 @@ impl Case {
         Self { inputs, expected, ..case }
     }
 
+    /// The rows that a sink table gets, as sorted text.
+    pub fn expected(&self, table: &str) -> &[String] {
+        &self.expected[table]
+    }
+
     /// The query, planned with these SET statements before it.
     pub fn graph_with(&self, settings: &str) -> JobGraph {
         planned(&self.name, &self.sql, settings)
