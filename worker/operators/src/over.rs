@@ -3,7 +3,7 @@
 //! Rows wait ([`pending`]) until the watermark has passed their time. Then they are processed in order of time and
 //! arrival, a chunk at a time, in three steps. [`frames`] finds the frame of every row. Each aggregate ([`aggregates`])
 //! slides over these frames in its own loop. Rows that no frame needs are released. Rows are never copied one by one:
-//! state refers to rows of batches ([`rows`]).
+//! they lie in batches, to which state refers ([`RowLog`](eddyline_state::RowLog)).
 //!
 //! Rows that a watermark releases are emitted in pieces. At a barrier between two pieces, the rows that are not emitted
 //! yet are part of the snapshot. They are marked, because rows of the same time that arrived after the watermark wait
@@ -19,7 +19,6 @@ pub mod keys;
 pub mod lateness;
 pub mod operand;
 pub mod pending;
-pub mod rows;
 mod state;
 
 use std::sync::Arc;
@@ -35,9 +34,8 @@ use self::aggregates::Aggregate;
 use self::frames::Frames;
 use self::keys::KeyTable;
 use self::lateness::Lateness;
-use self::operand::OperandColumn;
+use self::operand::{KeptRows, OperandColumn, OperandColumns};
 use self::pending::{Peers, Pending, PendingRow};
-use self::rows::{RowRef, RowStore};
 use crate::{Collector, Counters, Error, InputIndex, Operator, Progress, Result};
 
 /// The maximum number of rows in a chunk. Peers can exceed it.
@@ -58,6 +56,8 @@ pub struct OverOperator {
 
     // Changing.
     watermark: Watermark,
+    /// The smallest of those that were restored.
+    restored: Option<Watermark>,
     /// The watermark whose rows are being emitted; `MIN` between watermarks.
     releasing: Watermark,
     sequence: i64,
@@ -66,7 +66,7 @@ pub struct OverOperator {
     pending: Pending,
     frames: Frames,
     /// Processed rows that frames or aggregates refer to.
-    kept: RowStore,
+    kept: KeptRows,
     aggregates: Vec<Aggregate>,
     late_rows: u64,
 }
@@ -109,13 +109,14 @@ impl OverOperator {
             lateness: Lateness::new(config.frame),
             pending: Pending::new(Arc::clone(&pending_schema)),
             frames: Frames::new(config.frame),
-            kept: RowStore::new(Arc::new(Schema::new(kept_fields)), operands),
+            kept: KeptRows::new(Arc::new(Schema::new(kept_fields)), OperandColumns(operands)),
             aggregates: aggregates.collect::<Result<_>>()?,
             config,
             output,
             pending_schema,
             kept_columns,
             watermark: Watermark::MIN,
+            restored: None,
             releasing: Watermark::MIN,
             sequence: 0,
             late_rows: 0,
@@ -149,20 +150,24 @@ impl OverOperator {
 
     /// Processes a chunk of rows, in order of time and arrival, and emits them with their results.
     fn take(&mut self, chunk: &[PendingRow], out: &mut Collector) -> Result<()> {
-        let refs: Vec<RowRef> = chunk.iter().map(|row| row.at).collect();
-        // Looked up first, because cleanups can remove keys below.
+        // Looked up first, because keys can be dropped below.
         let hashes: Vec<u64> = chunk.iter().map(|row| self.keys.hash(row.key)).collect();
-        let taken = self.pending.take(&refs)?;
-        let block = self.kept.insert(taken.project(&self.kept_columns)?)?;
-        let steps = self.frames.advance(chunk, block, &mut self.lateness);
+        let keys: Vec<u32> = chunk.iter().map(|row| row.key).collect();
+        self.keys.have_state(&keys);
+        self.keys.note_changes(&keys);
+        let taken = self.pending.take(chunk, &self.keys)?;
+        let appended = self.kept.append(&taken.project(&self.kept_columns)?)?;
+        let steps = self.frames.advance(chunk, &appended, &mut self.lateness);
         let mut columns: Vec<ArrayRef> = taken.columns()[..taken.num_columns() - 1].to_vec();
         for aggregate in &mut self.aggregates {
             columns.push(aggregate.run(&steps, &self.frames, &mut self.kept)?);
         }
-        self.frames.trim(&steps, &mut self.kept);
-        self.forget_cleaned();
-        self.kept.release_block(block);
-        self.compact()?;
+        self.frames.trim(&steps, &mut self.kept, &self.keys);
+        self.follow_cleanups();
+        if let Some(moved) = self.kept.compact()? {
+            self.frames.follow(&moved);
+            self.aggregates.iter_mut().for_each(|aggregate| aggregate.follow(&moved));
+        }
         let rows = RecordBatch::try_new(Arc::clone(&self.output), columns)?;
         for start in (0..rows.num_rows()).step_by(CHUNK_ROWS) {
             let count = CHUNK_ROWS.min(rows.num_rows() - start);
@@ -172,25 +177,31 @@ impl OverOperator {
         Ok(())
     }
 
-    /// Drops the state of keys that were cleaned up.
-    fn forget_cleaned(&mut self) {
+    /// Drops the state of keys that were cleaned up, and notes what else cleanups have changed.
+    fn follow_cleanups(&mut self) {
+        self.keys.note_changes(&self.lateness.take_changed());
         for key in self.lateness.take_cleaned() {
-            self.frames.clear(key, &mut self.kept);
+            self.frames.clear(key, &mut self.kept, &self.keys);
             for aggregate in &mut self.aggregates {
                 aggregate.reset(key, &mut self.kept);
             }
-            self.keys.remove(key);
+            self.keys.drop_state(key);
         }
     }
 
-    /// Compacts the store of kept rows if most of its rows are no longer referred to.
-    fn compact(&mut self) -> Result<()> {
-        if !self.kept.is_sparse() {
-            return Ok(());
+    /// Drops keys without state if there are many.
+    fn drop_keys(&mut self) -> Result<()> {
+        if let Some(mut kept) = self.keys.worth_keeping() {
+            kept.extend(self.pending.keys());
+            kept.sort_unstable();
+            kept.dedup();
+            self.keys.renumber(&kept)?;
+            self.lateness.renumber(&kept);
+            self.pending.renumber(&kept);
+            self.frames.renumber(&kept);
+            self.aggregates.iter_mut().for_each(|aggregate| aggregate.renumber(&kept));
         }
-        let mut refs: Vec<&mut RowRef> = self.frames.refs_mut().collect();
-        refs.extend(self.aggregates.iter_mut().flat_map(Aggregate::refs_mut));
-        self.kept.compact(refs)
+        Ok(())
     }
 }
 
@@ -215,12 +226,15 @@ impl Operator for OverOperator {
         if admitted.is_empty() {
             return Ok(Progress::Done);
         }
+        let admitted_keys: Vec<u32> = admitted.iter().map(|(_, key)| *key).collect();
+        self.keys.have_state(&admitted_keys);
+        self.keys.note_changes(&admitted_keys);
         let rows = if admitted.len() == times.len() {
             self.numbered(batch.rows())?
         } else {
             self.numbered(&filter_record_batch(batch.rows(), &on_time.into())?)?
         };
-        self.pending.insert(rows, &admitted)?;
+        self.pending.insert(&rows, &admitted)?;
         Ok(Progress::Done)
     }
 
@@ -254,7 +268,8 @@ impl Operator for OverOperator {
         if is_releasing {
             self.releasing = Watermark::MIN;
             self.lateness.pass(self.watermark.time_ms().saturating_add(1));
-            self.forget_cleaned();
+            self.follow_cleanups();
+            self.drop_keys()?;
         }
         Ok(Progress::Done)
     }
@@ -263,8 +278,8 @@ impl Operator for OverOperator {
         true
     }
 
-    fn snapshot(&mut self, _request: SnapshotRequest) -> Result<Option<Frozen>> {
-        Ok(Some(self.freeze()?))
+    fn snapshot(&mut self, request: SnapshotRequest) -> Result<Option<Frozen>> {
+        Ok(Some(self.freeze(request)?))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<Option<Watermark>> {
@@ -277,10 +292,10 @@ impl Operator for OverOperator {
     }
 
     fn counters(&self) -> Counters {
-        let per_key = 96 + self.aggregates.len() * 48;
+        let per_key = 64 + self.aggregates.len() * 48;
         Counters {
             late_rows: self.late_rows,
-            state_bytes: self.pending.bytes() + self.kept.bytes() + self.keys.len() * per_key,
+            state_bytes: self.pending.bytes() + self.kept.bytes() + self.keys.bytes() + self.keys.len() * per_key,
             state_rows: self.pending.len() + self.kept.len() + self.keys.len(),
             ..Counters::default()
         }

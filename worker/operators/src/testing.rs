@@ -31,8 +31,19 @@ impl<O: Operator> Driver<O> {
     ///
     /// # Errors
     /// When the operator refuses the snapshot.
-    pub fn restored(mut operator: O, snapshot: Snapshot) -> Result<Self> {
-        let restored = operator.restore(snapshot)?;
+    pub fn restored(operator: O, snapshot: Snapshot) -> Result<Self> {
+        Self::restored_in_parts(operator, [snapshot])
+    }
+
+    /// Drives an operator that is restored from the parts of a snapshot.
+    ///
+    /// # Errors
+    /// When the operator refuses a part.
+    pub fn restored_in_parts(mut operator: O, parts: impl IntoIterator<Item = Snapshot>) -> Result<Self> {
+        let mut restored = None;
+        for part in parts {
+            restored = operator.restore(part)?;
+        }
         Ok(Self { restored, ..Self::new(operator) })
     }
 
@@ -74,8 +85,16 @@ impl<O: Operator> Driver<O> {
     /// # Errors
     /// Those of the operator.
     pub fn barrier(&mut self) -> Result<Snapshot> {
+        self.checkpoint(SnapshotRequest::all(CheckpointId::NONE))
+    }
+
+    /// Passes the barrier of a checkpoint, and returns the part of the operator's state that it asks for.
+    ///
+    /// # Errors
+    /// Those of the operator.
+    pub fn checkpoint(&mut self, request: SnapshotRequest) -> Result<Snapshot> {
         self.operator.before_barrier(&mut self.out)?;
-        match self.operator.snapshot(SnapshotRequest::all(CheckpointId::NONE))? {
+        match self.operator.snapshot(request)? {
             Some(frozen) => Ok(frozen.gather()?),
             None => Ok(Snapshot::default()),
         }

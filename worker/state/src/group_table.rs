@@ -143,6 +143,13 @@ impl GroupTable {
         (words, *stride, *key_words)
     }
 
+    /// Notes that something has changed that the caller keeps beside these groups.
+    pub fn note_changes(&mut self, groups: &[u32]) {
+        if self.changes.note(groups) {
+            self.ahead.copy_a_block(&self.packed);
+        }
+    }
+
     /// Gives these groups the accumulators of new ones.
     pub fn reset(&mut self, groups: &[u32]) {
         let initial = self.initial.clone();

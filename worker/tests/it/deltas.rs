@@ -60,12 +60,16 @@ fn lines() -> String {
     lines
 }
 
-async fn last_checkpoint(folder: &Path, name: &str) -> Inspection {
+pub(crate) async fn last_checkpoint(folder: &Path, name: &str) -> Inspection {
     let uri = folder.join(name).display().to_string();
     inspect(&uri, &BTreeMap::new()).await.expect("a checkpoint")
 }
 
-async fn savepoint(view: &View, requests: &tokio::sync::mpsc::UnboundedSender<Request>, folder: &Path) -> Inspection {
+pub(crate) async fn savepoint(
+    view: &View,
+    requests: &tokio::sync::mpsc::UnboundedSender<Request>,
+    folder: &Path,
+) -> Inspection {
     let name = format!("whole-{}", view.status.snapshot().attempt);
     let order = SavepointOrder { name: name.clone(), folder: folder.join("savepoints").display().to_string() };
     view.status.savepoint_requested(&name);

@@ -21,6 +21,7 @@ mod many_pieces;
 mod memory_tables;
 mod numbers;
 mod outage;
+mod over_deltas;
 mod over_states;
 mod parallelism;
 mod pod;

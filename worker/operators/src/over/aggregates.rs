@@ -13,14 +13,14 @@ pub mod texts;
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
+use eddyline_state::row_log::Moved;
 
 use self::exact::Exact;
 use self::moments::Moments;
 use self::picks::Picks;
 use self::texts::Texts;
 use super::frames::{Frames, Step};
-use super::operand::is_variance;
-use super::rows::{RowRef, RowStore};
+use super::operand::{KeptRows, is_variance};
 use crate::{Error, Result};
 
 /// One aggregate of an OVER, with its state for every key.
@@ -68,7 +68,7 @@ impl Aggregate {
     }
 
     /// The results of the rows whose frames are `steps`.
-    pub fn run(&mut self, steps: &[Step], frames: &Frames, kept: &mut RowStore) -> Result<ArrayRef> {
+    pub fn run(&mut self, steps: &[Step], frames: &Frames, kept: &mut KeptRows) -> Result<ArrayRef> {
         for step in steps {
             self.slide(step, frames, kept);
             match &mut self.totals {
@@ -87,12 +87,12 @@ impl Aggregate {
     }
 
     /// Restores the frames of keys, without results.
-    pub fn restore(&mut self, steps: &[Step], frames: &Frames, kept: &mut RowStore) {
+    pub fn restore(&mut self, steps: &[Step], frames: &Frames, kept: &mut KeptRows) {
         steps.iter().for_each(|step| self.slide(step, frames, kept));
     }
 
     /// Moves from the frame of a key's previous row to that of its next row.
-    fn slide(&mut self, step: &Step, frames: &Frames, kept: &mut RowStore) {
+    fn slide(&mut self, step: &Step, frames: &Frames, kept: &mut KeptRows) {
         let mut from = step.end_before;
         if self.bounded && step.start > step.start_before {
             let nothing_stays = step.start >= step.end_before;
@@ -110,9 +110,9 @@ impl Aggregate {
         }
     }
 
-    fn add(&mut self, key: u32, count: u64, frames: &Frames, kept: &RowStore) {
+    fn add(&mut self, key: u32, count: u64, frames: &Frames, kept: &KeptRows) {
         let at = frames.row(key, count);
-        let operand = kept.operand(at.block, self.index);
+        let operand = &kept.beside(at.block)[self.index];
         if !operand.takes(at.row) {
             return;
         }
@@ -124,9 +124,9 @@ impl Aggregate {
         }
     }
 
-    fn remove(&mut self, key: u32, count: u64, frames: &Frames, kept: &RowStore) {
+    fn remove(&mut self, key: u32, count: u64, frames: &Frames, kept: &KeptRows) {
         let at = frames.row(key, count);
-        let operand = kept.operand(at.block, self.index);
+        let operand = &kept.beside(at.block)[self.index];
         match &mut self.totals {
             Totals::Exact(exact) if operand.takes(at.row) => exact.remove(key, operand.exact(at.row)),
             Totals::Picks(picks) => picks.remove(key, count),
@@ -135,7 +135,7 @@ impl Aggregate {
     }
 
     /// Resets a key to no rows.
-    pub fn reset(&mut self, key: u32, kept: &mut RowStore) {
+    pub fn reset(&mut self, key: u32, kept: &mut KeptRows) {
         match &mut self.totals {
             Totals::Exact(exact) => exact.reset(key),
             Totals::Moments(moments) => moments.reset(key),
@@ -144,13 +144,27 @@ impl Aggregate {
         }
     }
 
-    /// All references to kept rows.
-    pub fn refs_mut(&mut self) -> Vec<&mut RowRef> {
-        match &mut self.totals {
-            Totals::Picks(picks) => picks.refs_mut().collect(),
-            _ => Vec::new(),
+    /// Finds kept rows where blocks were put together.
+    pub fn follow(&mut self, moved: &Moved) {
+        if let Totals::Picks(picks) = &mut self.totals {
+            picks.follow(moved);
         }
     }
+
+    /// Keeps these keys, in order, which get the numbers from 0 on.
+    pub fn renumber(&mut self, kept: &[u32]) {
+        match &mut self.totals {
+            Totals::Exact(exact) => exact.renumber(kept),
+            Totals::Moments(moments) => moments.renumber(kept),
+            Totals::Texts(texts) => texts.renumber(kept),
+            Totals::Picks(picks) => picks.renumber(kept),
+        }
+    }
+}
+
+/// The states of these keys, in order.
+pub(super) fn kept_of<T: Default>(states: &mut [T], kept: &[u32]) -> Vec<T> {
+    kept.iter().map(|key| states.get_mut(*key as usize).map(std::mem::take).unwrap_or_default()).collect()
 }
 
 /// The state of a key in a list by key. The list grows to hold the key.

@@ -1,27 +1,25 @@
 //! The frame of each row.
 
-use std::collections::VecDeque;
-
 use eddyline_job_graph::OverFrame;
+use eddyline_state::row_log::{Appended, Moved};
+use eddyline_state::{Chains, Link, RowRef};
 
+use super::keys::KeyTable;
 use super::lateness::Lateness;
+use super::operand::KeptRows;
 use super::pending::PendingRow;
-use super::rows::{RowRef, RowStore};
 
-/// The rows of each key that later frames can reach, in order of time and arrival. Rows of a key are numbered from its
-/// first row on. The numbers of removed rows are not reused.
+/// The rows of each key that later frames can reach, in order of time and arrival.
 pub struct Frames {
     frame: OverFrame,
-    keys: Vec<KeyLog>,
+    rows: Chains,
+    /// The frame of the last row of each key.
+    last: Vec<Span>,
 }
 
-/// The rows of one key.
-#[derive(Clone, Debug, Default)]
-struct KeyLog {
-    rows: VecDeque<(i64, RowRef)>,
-    /// The number of the first of `rows`.
-    first: u64,
-    /// The frame of the last row.
+/// A frame: the counts of its first row, and behind its last one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
     start: u64,
     end: u64,
 }
@@ -44,130 +42,105 @@ pub struct Step {
 impl Frames {
     /// No rows.
     pub fn new(frame: OverFrame) -> Self {
-        Self { frame, keys: Vec::new() }
+        Self { frame, rows: Chains::default(), last: Vec::new() }
     }
 
-    /// Adds the rows of `block`, in order of time and arrival, and returns the frame of each.
-    pub fn advance(&mut self, chunk: &[PendingRow], block: u32, lateness: &mut Lateness) -> Vec<Step> {
-        if let Some(last) = chunk.iter().map(|row| row.key as usize).max()
-            && self.keys.len() <= last
-        {
-            self.keys.resize_with(last + 1, KeyLog::default);
-        }
+    /// Adds rows that were appended, in order of time and arrival, and returns the frame of each.
+    pub fn advance(&mut self, chunk: &[PendingRow], appended: &Appended, lateness: &mut Lateness) -> Vec<Step> {
         let mut steps = Vec::with_capacity(chunk.len());
         let mut row = 0;
         for same_time in chunk.chunk_by(|a, b| a.time == b.time) {
             let time = same_time[0].time;
             lateness.pass(time);
             let shares_frame = matches!(self.frame, OverFrame::RangeUnbounded | OverFrame::Range(_));
-            if shares_frame {
-                for pending in same_time {
-                    self.keys[pending.key as usize].rows.push_back((time, RowRef { block, row }));
-                    row += 1;
-                }
-                steps.extend(same_time.iter().map(|pending| self.step(pending.key, time)));
-            } else {
-                for pending in same_time {
-                    self.keys[pending.key as usize].rows.push_back((time, RowRef { block, row }));
-                    row += 1;
+            for pending in same_time {
+                self.rows.push(pending.key, Link { order: time, at: appended.at(row) });
+                row += 1;
+                if !shares_frame {
                     steps.push(self.step(pending.key, time));
                 }
+            }
+            if shares_frame {
+                steps.extend(same_time.iter().map(|pending| self.step(pending.key, time)));
             }
             same_time.iter().for_each(|pending| lateness.fired(pending.key, time));
         }
         steps
     }
 
+    fn span(&mut self, key: u32) -> &mut Span {
+        let index = key as usize;
+        if self.last.len() <= index {
+            self.last.resize(index + 1, Span::default());
+        }
+        &mut self.last[index]
+    }
+
     fn step(&mut self, key: u32, time: i64) -> Step {
-        let log = &mut self.keys[key as usize];
-        let (start_before, end_before) = (log.start, log.end);
-        log.end = log.first + log.rows.len() as u64;
+        let Span { start: start_before, end: end_before } = *self.span(key);
+        let end = self.rows.end(key);
+        let mut start = start_before;
         match self.frame {
             OverFrame::RowsUnbounded | OverFrame::RangeUnbounded => {}
-            OverFrame::Rows(preceding) => {
-                log.start = log.start.max(log.end.saturating_sub(preceding.saturating_add(1)));
-            }
+            OverFrame::Rows(preceding) => start = start.max(end.saturating_sub(preceding.saturating_add(1))),
             OverFrame::Range(interval_ms) => {
                 let earliest = time.saturating_sub(interval_ms);
-                while log.rows[(log.start - log.first) as usize].0 < earliest {
-                    log.start += 1;
+                while self.rows.link(key, start).order < earliest {
+                    start += 1;
                 }
             }
         }
-        Step { key, start_before, end_before, start: log.start, end: log.end }
+        *self.span(key) = Span { start, end };
+        Step { key, start_before, end_before, start, end }
     }
 
-    /// A row of a key, by its number.
+    /// A row of a key, by its count.
     #[inline]
     pub fn row(&self, key: u32, count: u64) -> RowRef {
-        let log = &self.keys[key as usize];
-        log.rows[(count - log.first) as usize].1
+        self.rows.link(key, count).at
     }
 
-    /// Counts references to the rows that the steps added, then releases the rows that no later frame can reach.
-    pub fn trim(&mut self, steps: &[Step], kept: &mut RowStore) {
-        let unbounded = matches!(self.frame, OverFrame::RowsUnbounded | OverFrame::RangeUnbounded);
-        for step in steps {
-            let log = &mut self.keys[step.key as usize];
-            if unbounded {
-                log.first = log.end;
-                log.start = log.end;
-                log.rows.clear();
-                continue;
+    /// Releases the rows that no frame behind these steps can reach.
+    pub fn trim(&mut self, steps: &[Step], kept: &mut KeptRows, keys: &KeyTable) {
+        let is_unbounded = matches!(self.frame, OverFrame::RowsUnbounded | OverFrame::RangeUnbounded);
+        for Step { key, .. } in steps {
+            let span = self.span(*key);
+            if is_unbounded {
+                span.start = span.end;
             }
-            // First all references are counted, then rows are released below, so that no count falls to zero too early.
-            for count in step.end_before..step.end {
-                kept.retain(log.rows[(count - log.first) as usize].1);
-            }
-        }
-        if unbounded {
-            return;
-        }
-        for step in steps {
-            let log = &mut self.keys[step.key as usize];
-            while log.first < log.start
-                && let Some((_, at)) = log.rows.pop_front()
-            {
-                kept.release(at);
-                log.first += 1;
+            let start = span.start;
+            while let Some(at) = self.rows.pop_before(*key, start) {
+                kept.release(at, || keys.hash(*key));
             }
         }
     }
 
     /// Removes the rows of a key.
-    pub fn clear(&mut self, key: u32, kept: &mut RowStore) {
-        if let Some(log) = self.keys.get_mut(key as usize) {
-            std::mem::take(log).rows.into_iter().for_each(|(_, at)| kept.release(at));
-        }
+    pub fn clear(&mut self, key: u32, kept: &mut KeptRows, keys: &KeyTable) {
+        *self.span(key) = Span::default();
+        self.rows.forget(key).for_each(|at| kept.release(at, || keys.hash(key)));
     }
 
-    /// Restores the rows of a key, in order of time and arrival.
-    pub fn restore(&mut self, key: u32, time: i64, at: RowRef, kept: &mut RowStore) {
-        let index = key as usize;
-        if self.keys.len() <= index {
-            self.keys.resize_with(index + 1, KeyLog::default);
-        }
-        kept.retain(at);
-        self.keys[index].rows.push_back((time, at));
+    /// Restores a row of a key, in order of time and arrival.
+    pub fn restore(&mut self, key: u32, time: i64, at: RowRef) {
+        self.rows.push(key, Link { order: time, at });
     }
 
-    /// The steps from an empty frame to the frame of each key's last row. Call it after all rows are restored.
-    pub fn restored(&mut self) -> Vec<Step> {
-        let whole = self.keys.iter_mut().zip(0..).filter(|(log, _)| !log.rows.is_empty());
-        let steps = whole.map(|(log, key)| {
-            log.end = log.rows.len() as u64;
-            Step { key, start_before: 0, end_before: 0, start: 0, end: log.end }
-        });
-        steps.collect()
+    /// The step from an empty frame to the frame of a key's last row, when all its rows are restored.
+    pub fn restored(&mut self, key: u32) -> Step {
+        let end = self.rows.end(key);
+        *self.span(key) = Span { start: 0, end };
+        Step { key, start_before: 0, end_before: 0, start: 0, end }
     }
 
-    /// All kept rows, with their keys.
-    pub fn all(&self) -> impl Iterator<Item = (u32, RowRef)> {
-        self.keys.iter().zip(0..).flat_map(|(log, key)| log.rows.iter().map(move |(_, at)| (key, *at)))
+    /// Finds rows where blocks were put together.
+    pub fn follow(&mut self, moved: &Moved) {
+        self.rows.follow(moved);
     }
 
-    /// All references to rows.
-    pub fn refs_mut(&mut self) -> impl Iterator<Item = &mut RowRef> {
-        self.keys.iter_mut().flat_map(|log| log.rows.iter_mut().map(|(_, at)| at))
+    /// Keeps these keys, in order, which get the numbers from 0 on.
+    pub fn renumber(&mut self, kept: &[u32]) {
+        self.rows.renumber(kept);
+        self.last = kept.iter().map(|key| self.last.get(*key as usize).copied().unwrap_or_default()).collect();
     }
 }

@@ -1,39 +1,39 @@
 //! The keys of a subtask, numbered.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
-use arrow::row::{RowConverter, SortField};
-use hashbrown::HashTable;
 use std::sync::Arc;
 
-use crate::Result;
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use eddyline_state::{GroupTable, Handover, NO_BUCKET, SnapshotRequest, encode_keys};
+use eddyline_stream::key_hash::UnsupportedKey;
 
-/// Assigns every key a small number, which indexes its state. The numbers of removed keys are reused.
+use crate::{Error, Result};
+
+/// Keys without state are dropped when there are more of them than this, and more than half as many as there are others.
+/// Builds for tests drop them soon.
+const GONE_MAX: usize = if cfg!(debug_assertions) { 1 } else { 1024 };
+
+/// Assigns every key a small number, which indexes its state.
+///
+/// A key whose state is dropped keeps its number for a while, so that checkpoints get to know that nothing is left of it.
 pub struct KeyTable {
     // Fixed at start.
     columns: Vec<usize>,
-    converter: RowConverter,
+    types: Vec<DataType>,
 
     // Changing.
-    table: HashTable<u32>,
-    hashes: Vec<u64>,
-    /// The key in comparable form; empty for a free number.
-    keys: Vec<Box<[u8]>>,
-    free: Vec<u32>,
+    table: GroupTable,
+    /// Whether a key has no state, for the first numbers; others have state.
+    is_gone: Vec<bool>,
+    gone: usize,
 }
 
 impl KeyTable {
     /// An empty table for keys of these input columns.
     pub fn new(columns: &[usize], input: &SchemaRef) -> Result<Self> {
-        let fields = columns.iter().map(|column| SortField::new(input.field(*column).data_type().clone())).collect();
-        Ok(Self {
-            columns: columns.to_vec(),
-            converter: RowConverter::new(fields)?,
-            table: HashTable::new(),
-            hashes: Vec::new(),
-            keys: Vec::new(),
-            free: Vec::new(),
-        })
+        let types: Vec<DataType> = columns.iter().map(|column| input.field(*column).data_type().clone()).collect();
+        let table = GroupTable::new(&types, &[]).map_err(|error| unsupported(&error))?;
+        Ok(Self { columns: columns.to_vec(), types, table, is_gone: Vec::new(), gone: 0 })
     }
 
     /// The numbers of the keys of rows. A new key gets a number. `hashes` are the key hashes of the rows.
@@ -44,87 +44,85 @@ impl KeyTable {
 
     /// The numbers of keys given as columns.
     pub fn ids_of(&mut self, columns: &[ArrayRef], hashes: &[u64]) -> Result<Vec<u32>> {
-        if self.columns.is_empty() {
-            return Ok(hashes.iter().map(|hash| self.id(*hash, &[])).collect());
+        let columns: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
+        let keys = encode_keys(&columns, hashes.len()).map_err(|error| unsupported(&error))?;
+        let mut ids = Vec::with_capacity(hashes.len());
+        let mut start = 0;
+        while start < hashes.len() {
+            let end = hashes.len().min(start.saturating_add(keys.block_rows()));
+            self.table.find_or_insert(&keys, hashes, start..end, &mut ids);
+            start = end;
         }
-        let columns: Vec<ArrayRef> = columns.iter().map(canonical).collect();
-        let encoded = self.converter.convert_columns(&columns)?;
-        Ok(hashes.iter().enumerate().map(|(row, hash)| self.id(*hash, encoded.row(row).data())).collect())
+        Ok(ids)
     }
 
-    fn id(&mut self, hash: u64, key: &[u8]) -> u32 {
-        let found = self.table.find(hash, |id| self.hashes[*id as usize] == hash && *self.keys[*id as usize] == *key);
-        if let Some(id) = found {
-            return *id;
-        }
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.hashes[id as usize] = hash;
-                self.keys[id as usize] = key.into();
-                id
-            }
-            None => {
-                self.hashes.push(hash);
-                self.keys.push(key.into());
-                u32::try_from(self.keys.len() - 1).expect("fewer keys than u32 counts fit in memory")
-            }
-        };
-        self.table.insert_unique(hash, id, |id| self.hashes[*id as usize]);
-        id
+    /// Notes that the state of keys changes.
+    pub fn note_changes(&mut self, ids: &[u32]) {
+        self.table.note_changes(ids);
     }
 
-    /// Removes a key. Its number may be reused.
-    pub fn remove(&mut self, id: u32) {
-        if let Ok(entry) = self.table.find_entry(self.hashes[id as usize], |other| *other == id) {
-            entry.remove();
-            self.keys[id as usize] = Box::default();
-            self.free.push(id);
+    /// Notes that a key no longer has state.
+    pub fn drop_state(&mut self, id: u32) {
+        let index = id as usize;
+        if self.is_gone.len() <= index {
+            self.is_gone.resize(index + 1, false);
         }
+        self.gone += usize::from(!std::mem::replace(&mut self.is_gone[index], true));
+        self.note_changes(&[id]);
+    }
+
+    /// Notes that keys have state.
+    pub fn have_state(&mut self, ids: &[u32]) {
+        if self.gone > 0 {
+            for id in ids {
+                if let Some(is_gone) = self.is_gone.get_mut(*id as usize) {
+                    self.gone -= usize::from(std::mem::replace(is_gone, false));
+                }
+            }
+        }
+    }
+
+    /// The numbers of the keys with state, in order, if there are so many others that these are worth dropping.
+    pub fn worth_keeping(&self) -> Option<Vec<u32>> {
+        let has_state = |id: &u32| !self.is_gone.get(*id as usize).is_some_and(|is_gone| *is_gone);
+        let are_many = self.gone > GONE_MAX && self.gone > self.len() / 2;
+        are_many.then(|| (0..self.table.len() as u32).filter(has_state).collect())
+    }
+
+    /// Keeps these keys, in order, which get the numbers from 0 on. The next checkpoint gets all of them.
+    pub fn renumber(&mut self, kept: &[u32]) -> Result<()> {
+        let mut table = GroupTable::new(&self.types, &[]).map_err(|error| unsupported(&error))?;
+        table.adopt(self.table.packed(), kept, &mut Vec::with_capacity(kept.len()));
+        (self.table, self.is_gone, self.gone) = (table, Vec::new(), 0);
+        Ok(())
     }
 
     /// The key hash of a key.
     pub fn hash(&self, id: u32) -> u64 {
-        self.hashes[id as usize]
+        self.table.packed().hashes()[id as usize]
     }
 
-    /// The numbers of all keys, in order.
-    pub fn all(&self) -> Vec<u32> {
-        let mut ids: Vec<u32> = self.table.iter().copied().collect();
-        ids.sort_unstable();
-        ids
+    /// What a checkpoint gets of the keys.
+    pub fn hand_over(&mut self, request: SnapshotRequest) -> Handover {
+        self.table.hand_over(request, NO_BUCKET)
     }
 
-    /// The key columns of these numbers.
-    pub fn columns(&self, ids: &[u32]) -> Result<Vec<ArrayRef>> {
-        if self.columns.is_empty() {
-            return Ok(Vec::new());
-        }
-        let parser = self.converter.parser();
-        Ok(self.converter.convert_rows(ids.iter().map(|id| parser.parse(&self.keys[*id as usize])))?)
-    }
-
-    /// The number of keys.
+    /// The number of keys with state.
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.table.len() - self.gone
     }
 
-    /// Whether there are no keys.
+    /// Whether no key has state.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.len() == 0
+    }
+
+    /// The size in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.table.bytes() + self.is_gone.capacity()
     }
 }
 
-/// The column with equal values in one form: one zero and one NaN, like the key hash.
-fn canonical(column: &ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Float32 => {
-            let one = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
-            Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(one))
-        }
-        DataType::Float64 => {
-            let one = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
-            Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float64Type>(one))
-        }
-        _ => Arc::clone(column),
-    }
+fn unsupported(error: &UnsupportedKey) -> Error {
+    Error::Unsupported(error.to_string())
 }

@@ -22,19 +22,17 @@ pub struct Lateness {
     keys: Vec<KeyTimes>,
     /// Scheduled cleanups, by time.
     cleanups: BTreeSet<(i64, u32)>,
+    /// Those that are not the current one of their key, by key.
+    superseded: BTreeSet<(u32, i64)>,
     /// Keys that were cleaned up, and whose state must still be dropped.
     cleaned: Vec<u32>,
+    /// Keys for which a superseded cleanup was executed.
+    changed: Vec<u32>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct KeyTimes {
-    last_fired: Option<i64>,
-    cleanup: Option<i64>,
-}
-
-/// The times of a key, for a snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyRecord {
+/// The times of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyTimes {
     /// The last time that fired.
     pub last_fired: Option<i64>,
     /// The current cleanup.
@@ -44,7 +42,14 @@ pub struct KeyRecord {
 impl Lateness {
     /// The lateness rule of a frame.
     pub fn new(frame: OverFrame) -> Self {
-        Self { frame, keys: Vec::new(), cleanups: BTreeSet::new(), cleaned: Vec::new() }
+        Self {
+            frame,
+            keys: Vec::new(),
+            cleanups: BTreeSet::new(),
+            superseded: BTreeSet::new(),
+            cleaned: Vec::new(),
+            changed: Vec::new(),
+        }
     }
 
     fn key(&mut self, key: u32) -> &mut KeyTimes {
@@ -68,7 +73,9 @@ impl Lateness {
                 let earliest = time.saturating_add(interval_ms).saturating_add(1);
                 if times.cleanup.is_none_or(|cleanup| cleanup < earliest) {
                     let cleanup = time.saturating_add(one_and_a_half(interval_ms)).saturating_add(1);
-                    times.cleanup = Some(cleanup);
+                    if let Some(superseded) = times.cleanup.replace(cleanup) {
+                        self.superseded.insert((key, superseded));
+                    }
                     self.cleanups.insert((cleanup, key));
                 }
                 true
@@ -108,7 +115,9 @@ impl Lateness {
             self.cleaned.push(key);
         } else {
             times.last_fired = Some(due);
+            self.changed.push(key);
         }
+        self.superseded.remove(&(key, due));
     }
 
     /// The keys that were cleaned up since the last call.
@@ -116,27 +125,40 @@ impl Lateness {
         std::mem::take(&mut self.cleaned)
     }
 
+    /// The keys whose times superseded cleanups have changed since the last call.
+    pub fn take_changed(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.changed)
+    }
+
     /// The times of a key.
-    pub fn record(&self, key: u32) -> KeyRecord {
-        let times = self.keys.get(key as usize).copied().unwrap_or_default();
-        KeyRecord { last_fired: times.last_fired, cleanup: times.cleanup }
+    pub fn times(&self, key: u32) -> KeyTimes {
+        self.keys.get(key as usize).copied().unwrap_or_default()
     }
 
-    /// Superseded cleanups that are still scheduled, with their keys.
-    pub fn superseded(&self) -> impl Iterator<Item = (u32, i64)> {
-        let is_current = |key: u32, due: i64| self.keys[key as usize].cleanup == Some(due);
-        self.cleanups.iter().filter(move |(due, key)| !is_current(*key, *due)).map(|(due, key)| (*key, *due))
+    /// Superseded cleanups of a key that are still scheduled, in order.
+    pub fn superseded(&self, key: u32) -> impl Iterator<Item = i64> {
+        self.superseded.range((key, i64::MIN)..=(key, i64::MAX)).map(|(_, due)| *due)
     }
 
-    /// Restores what [`Self::record`] returned.
-    pub fn restore(&mut self, key: u32, record: &KeyRecord) {
-        *self.key(key) = KeyTimes { last_fired: record.last_fired, cleanup: record.cleanup };
-        self.cleanups.extend(record.cleanup.map(|cleanup| (cleanup, key)));
+    /// Restores what [`Self::times`] and [`Self::superseded`] returned.
+    pub fn restore(&mut self, key: u32, times: KeyTimes, superseded: impl Iterator<Item = i64>) {
+        *self.key(key) = times;
+        self.cleanups.extend(times.cleanup.map(|cleanup| (cleanup, key)));
+        for due in superseded {
+            self.cleanups.insert((due, key));
+            self.superseded.insert((key, due));
+        }
     }
 
-    /// Restores what [`Self::superseded`] returned.
-    pub fn restore_superseded(&mut self, key: u32, due: i64) {
-        self.cleanups.insert((due, key));
+    /// Keeps these keys, in order, which get the numbers from 0 on. The others have no times.
+    pub fn renumber(&mut self, kept: &[u32]) {
+        debug_assert!(self.cleaned.is_empty() && self.changed.is_empty(), "they have been taken");
+        let number = |key: u32| kept.binary_search(&key).ok().map(|number| number as u32);
+        self.keys = kept.iter().map(|key| self.times(*key)).collect();
+        let cleanups = self.cleanups.iter().filter_map(|(due, key)| Some((*due, number(*key)?)));
+        self.cleanups = cleanups.collect();
+        let superseded = self.superseded.iter().filter_map(|(key, due)| Some((number(*key)?, *due)));
+        self.superseded = superseded.collect();
     }
 }
 

@@ -7,9 +7,26 @@ use arrow::row::{RowConverter, Rows, SortField};
 use std::sync::Arc;
 
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
+use eddyline_state::RowLog;
+use eddyline_state::row_log::Beside;
 use eddyline_stream::cast::cast;
 
 use crate::{Error, Result};
+
+/// The rows that frames and aggregates refer to, with the operand of each aggregate beside them.
+pub type KeptRows = RowLog<OperandColumns>;
+
+/// Computes the operands of all aggregates from blocks of kept rows.
+pub struct OperandColumns(pub Vec<OperandColumn>);
+
+impl Beside for OperandColumns {
+    type Of = Vec<Operand>;
+    type Error = Error;
+
+    fn of(&self, rows: &RecordBatch) -> Result<Vec<Operand>> {
+        self.0.iter().map(|column| column.of(rows)).collect()
+    }
+}
 
 /// Computes the operand of one aggregate from blocks of kept rows.
 #[derive(Clone)]

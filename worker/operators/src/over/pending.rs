@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use eddyline_state::row_log::{FrozenRows, LogHandover, Nothing};
+use eddyline_state::{RowLog, RowRef, SnapshotRequest};
 use eddyline_stream::Watermark;
 
-use super::rows::{FrozenRows, RowRef, RowStore};
+use super::keys::KeyTable;
 use crate::Result;
 
 /// A row that waits.
@@ -25,7 +27,7 @@ pub struct PendingRow {
 
 /// The rows that wait.
 pub struct Pending {
-    rows: RowStore,
+    rows: RowLog,
     /// The buckets, by time divided by the length of a bucket.
     buckets: BTreeMap<i64, Vec<PendingRow>>,
     /// Rows of one bucket that the watermark has reached, in order of time and arrival. They precede all other rows.
@@ -49,16 +51,15 @@ const BUCKET_BITS: u32 = 8;
 impl Pending {
     /// An empty list of rows with these columns.
     pub fn new(schema: SchemaRef) -> Self {
-        Self { rows: RowStore::new(schema, Vec::new()), buckets: BTreeMap::new(), ripe: VecDeque::new() }
+        Self { rows: RowLog::new(schema, Nothing), buckets: BTreeMap::new(), ripe: VecDeque::new() }
     }
 
     /// Adds rows in order of arrival, with the time and key of each.
-    pub fn insert(&mut self, rows: RecordBatch, times_and_keys: &[(i64, u32)]) -> Result<()> {
-        let block = self.rows.insert(rows)?;
+    pub fn insert(&mut self, rows: &RecordBatch, times_and_keys: &[(i64, u32)]) -> Result<()> {
+        let appended = self.rows.append(rows)?;
         let mut cached: Option<(i64, Vec<PendingRow>)> = None;
-        for (&(time, key), row) in times_and_keys.iter().zip(0..) {
-            let at = RowRef { block, row };
-            self.rows.retain(at);
+        for (row, &(time, key)) in times_and_keys.iter().enumerate() {
+            let at = appended.at(row);
             let number = time >> BUCKET_BITS;
             if cached.as_ref().is_none_or(|(cached, _)| *cached != number) {
                 let bucket = self.buckets.remove(&number).unwrap_or_default();
@@ -71,7 +72,6 @@ impl Pending {
             }
         }
         self.buckets.extend(cached);
-        self.rows.release_block(block);
         Ok(())
     }
 
@@ -156,38 +156,56 @@ impl Pending {
         }
     }
 
-    /// Removes popped rows from the store, and returns them as one batch. `refs` must be all popped rows.
-    pub fn take(&mut self, refs: &[RowRef]) -> Result<RecordBatch> {
-        let rows = self.rows.gather(refs)?;
-        refs.iter().for_each(|at| self.rows.release(*at));
-        if self.rows.is_sparse() {
-            // A row far in the future keeps its whole batch in memory.
-            let waiting = self.ripe.iter_mut().chain(self.buckets.values_mut().flatten());
-            self.rows.compact(waiting.map(|row| &mut row.at).collect())?;
+    /// Removes popped rows from the log, and returns them as one batch. `popped` must be all popped rows.
+    pub fn take(&mut self, popped: &[PendingRow], keys: &KeyTable) -> Result<RecordBatch> {
+        let refs: Vec<RowRef> = popped.iter().map(|row| row.at).collect();
+        let rows = self.rows.gather(&refs)?;
+        popped.iter().for_each(|row| self.rows.release(row.at, || keys.hash(row.key)));
+        // A row far in the future keeps its whole batch in memory.
+        if let Some(moved) = self.rows.compact()? {
+            self.waiting_mut().for_each(|row| row.at = moved.now(row.at));
         }
         Ok(rows)
     }
 
-    /// Adds ripe rows, in order of time and arrival. There must be no other ripe rows yet.
-    pub fn insert_ripe(&mut self, rows: RecordBatch, times_and_keys: &[(i64, u32)]) -> Result<()> {
-        let block = self.rows.insert(rows)?;
-        for (&(time, key), row) in times_and_keys.iter().zip(0..) {
-            let at = RowRef { block, row };
-            self.rows.retain(at);
-            self.ripe.push_back(PendingRow { time, key, at });
-        }
-        self.rows.release_block(block);
+    fn waiting_mut(&mut self) -> impl Iterator<Item = &mut PendingRow> {
+        self.ripe.iter_mut().chain(self.buckets.values_mut().flatten())
+    }
+
+    /// Adds ripe rows, in order of time and arrival within each key.
+    pub fn insert_ripe(&mut self, rows: &RecordBatch, times_and_keys: &[(i64, u32)]) -> Result<()> {
+        let appended = self.rows.append(rows)?;
+        let rows = times_and_keys.iter().enumerate().map(|(row, (time, key))| (appended.at(row), *time, *key));
+        self.ripe.extend(rows.map(|(at, time, key)| PendingRow { time, key, at }));
+        self.ripe.make_contiguous().sort_by_key(|row| row.time);
         Ok(())
     }
 
-    /// All waiting rows, the key of each, and the number of rows that `releasing` releases. These come first.
-    pub fn freeze(&self, releasing: Watermark) -> (FrozenRows, Vec<u32>, usize) {
-        let is_released = move |row: &&PendingRow| row.time <= releasing.time_ms();
-        let in_buckets = || self.buckets.values().flatten();
-        let released = || self.ripe.iter().chain(in_buckets().filter(is_released));
-        let waiting = || released().chain(in_buckets().filter(move |row| !is_released(row)));
-        let rows = self.rows.freeze(waiting().map(|row| row.at));
-        (rows, waiting().map(|row| row.key).collect(), released().count())
+    /// What a checkpoint gets: the rows that `releasing` releases, with the key of each, and apart from them the others.
+    pub fn hand_over(
+        &mut self,
+        releasing: Watermark,
+        request: SnapshotRequest,
+        keys: &KeyTable,
+    ) -> (FrozenRows, Vec<u32>, LogHandover) {
+        let is_released = |row: &&PendingRow| row.time <= releasing.time_ms();
+        let reached = self.buckets.range(..=releasing.time_ms() >> BUCKET_BITS).flat_map(|(_, bucket)| bucket);
+        let released: Vec<PendingRow> = self.ripe.iter().chain(reached.filter(is_released)).copied().collect();
+        released.iter().for_each(|row| self.rows.set_aside(row.at, || keys.hash(row.key)));
+        let frozen = self.rows.freeze(released.iter().map(|row| row.at));
+        (frozen, released.iter().map(|row| row.key).collect(), self.rows.hand_over(request))
+    }
+
+    /// The keys of waiting rows.
+    pub fn keys(&self) -> impl Iterator<Item = u32> {
+        self.ripe.iter().chain(self.buckets.values().flatten()).map(|row| row.key)
+    }
+
+    /// Keeps these keys, in order, which get the numbers from 0 on. They include those of all waiting rows.
+    pub fn renumber(&mut self, kept: &[u32]) {
+        for row in self.waiting_mut() {
+            row.key = kept.partition_point(|key| *key < row.key) as u32;
+        }
     }
 
     /// The number of waiting rows.

@@ -1,39 +1,51 @@
 //! The state of an OVER in snapshots.
 //!
-//! - `pending`: the waiting rows, with their order of arrival. It is negative for rows that the watermark has released
-//!   and that were not emitted before the barrier.
+//! - `pending`: the waiting rows, with their order of arrival. Rows that the watermark has released and that were not
+//!   emitted before the barrier are in a bucket of their own, which every checkpoint gets, and their order of arrival is
+//!   negative.
 //! - `retained`: the rows that bounded frames can still reach, with the columns that aggregates need.
+//! - `pending_removed` and `retained_removed`: which rows of these are gone
+//!   ([`handover`](eddyline_state::row_log::handover)).
 //! - `accumulators`: for each key the times of [`Lateness`](super::lateness::Lateness) and, for frames without a lower
-//!   bound, the totals.
+//!   bound, the totals. A key whose state was dropped is there without times.
 //!
 //! The totals of bounded frames are not stored: a restore computes them from the retained rows.
+//!
+//! A restore can come in several parts, with the rows of other keys in each. The watermark is the smallest of all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, Int64Builder, ListBuilder, RecordBatch,
     StringArray, UInt32Array, new_null_array,
 };
-use arrow::compute::{concat_batches, take};
+use arrow::compute::{concat_batches, take, take_record_batch};
 use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type, Schema, SchemaRef,
     TimestampMillisecondType,
 };
 use arrow::error::ArrowError;
 use eddyline_job_graph::{AggregateCall, AggregateFunction, OverFrame};
-use eddyline_state::{Frozen, NO_BUCKET, Snapshot, StateTable, TableRows, column_types, input_column};
-use eddyline_stream::Watermark;
+use eddyline_state::row_log::RemovedRows;
+use eddyline_state::{
+    Bucket, Frozen, Inventory, NO_BUCKET, Snapshot, SnapshotRequest, StateTable, TableRows, column_types, input_column,
+};
+use eddyline_stream::{Watermark, key_hash};
 
 use super::aggregates::exact::Total;
 use super::aggregates::moments::Moment;
+use super::aggregates::picks::NOT_STORED;
 use super::aggregates::{Aggregate, Totals};
-use super::lateness::KeyRecord;
-use super::rows::RowRef;
-use super::{OverOperator, SEQUENCE};
+use super::frames::Step;
+use super::lateness::KeyTimes;
+use super::{CHUNK_ROWS, OverOperator, SEQUENCE};
 use crate::{Error, Result};
 
 const PENDING: &str = "pending";
+const PENDING_REMOVED: &str = "pending_removed";
 const RETAINED: &str = "retained";
+const RETAINED_REMOVED: &str = "retained_removed";
 const ACCUMULATORS: &str = "accumulators";
 const WATERMARK: &str = "watermark";
 
@@ -113,12 +125,11 @@ fn read_totals(operator: &mut OverOperator, index: usize, rows: &[(usize, u32)],
                 if i == picks.argument() { Arc::clone(values) } else { new_null_array(field.data_type(), values.len()) }
             };
             let kept = schema.fields().iter().enumerate().map(column).collect();
-            let block = operator.kept.insert(RecordBatch::try_new(Arc::clone(&schema), kept)?)?;
+            let appended = operator.kept.append(&RecordBatch::try_new(Arc::clone(&schema), kept)?)?;
             for (row, key) in rows.iter().filter(|(row, _)| values.is_valid(*row)) {
-                let row = u32::try_from(*row).expect("a batch has fewer rows than u32 counts");
-                picks.restore(*key, RowRef { block, row }, &mut operator.kept);
+                picks.restore(*key, appended.at(*row), &mut operator.kept);
             }
-            operator.kept.release_block(block);
+            (0..values.len()).for_each(|row| operator.kept.release(appended.at(row), || NOT_STORED));
         }
     }
     Ok(())
@@ -154,12 +165,16 @@ impl OverOperator {
     pub(super) fn tables(&self, inputs: &[String]) -> Vec<StateTable> {
         let mut tables = vec![
             StateTable::new(PENDING, Arc::clone(&self.pending_schema)).holding(self.pending_contents(inputs)),
-            StateTable::new(ACCUMULATORS, self.accumulators_schema()).holding(self.accumulators_contents(inputs)),
+            RemovedRows::table(PENDING_REMOVED, SEQUENCE),
+            StateTable::new(ACCUMULATORS, self.accumulators_schema())
+                .holding(self.accumulators_contents(inputs))
+                .identified_by(self.config.keys.len()),
         ];
         if self.is_bounded() {
             let kept = self.kept_columns.iter();
             let contents = kept.map(|column| self.pending_content(inputs, *column)).collect();
             tables.push(StateTable::new(RETAINED, self.retained_schema()).holding(contents));
+            tables.push(RemovedRows::table(RETAINED_REMOVED, SEQUENCE));
         }
         tables
     }
@@ -201,64 +216,71 @@ impl OverOperator {
         contents
     }
 
-    /// Freezes the waiting and kept rows. State that exists once per key is copied immediately.
-    pub(super) fn freeze(&mut self) -> Result<Frozen> {
-        let (pending, keys, released) = self.pending.freeze(self.releasing);
-        if released > 0 {
+    /// Freezes what a checkpoint gets of the waiting and kept rows. Of state that exists once per key, that is copied
+    /// immediately.
+    pub(super) fn freeze(&mut self, request: SnapshotRequest) -> Result<Frozen> {
+        let (released, released_keys, pending) = self.pending.hand_over(self.releasing, request, &self.keys);
+        if !released.is_empty() {
             // Keys without rows left to emit may be restored by another subtask, which does not know that a watermark
             // was in progress.
-            let releasing = keys[..released].iter().copied().collect();
+            let releasing = released_keys.iter().copied().collect();
             self.lateness.pass_others(self.watermark.time_ms().saturating_add(1), &releasing);
-            self.forget_cleaned();
+            self.follow_cleanups();
         }
-        let mut frozen = vec![(PENDING, pending, self.hashes(&keys), released)];
-        if self.is_bounded() {
-            let (keys, refs): (Vec<u32>, Vec<RowRef>) = self.frames.all().unzip();
-            frozen.push((RETAINED, self.kept.freeze(refs.into_iter()), self.hashes(&keys), 0));
-        }
-        let keys = self.keys.all();
-        let accumulators = (self.write_accumulators(&keys)?, self.hashes(&keys));
+        let released_hashes: Vec<u64> = released_keys.iter().map(|key| self.keys.hash(*key)).collect();
+        let retained = self.is_bounded().then(|| self.kept.hand_over(request));
+        let keys = self.keys.hand_over(request);
+        let numbers: Vec<u32> = if keys.is_whole { keys.rows().collect() } else { keys.groups.clone() };
+        let times_and_totals = self.write_accumulators(&numbers)?;
         let watermark = self.watermark.time_ms().to_le_bytes().to_vec();
-        Ok(Frozen::new(move || {
-            let mut keyed = Vec::new();
-            let mut push = |table: &str, rows: RecordBatch, key_hashes| {
-                if rows.num_rows() > 0 {
-                    let table = table.to_owned();
-                    keyed.push(TableRows { table, bucket: NO_BUCKET, is_whole: true, key_hashes, rows });
+        let accumulators_schema = self.accumulators_schema();
+        let key_columns = self.config.keys.clone();
+        let position = |column: &usize| self.kept_columns.binary_search(column).expect("every column used is kept");
+        let retained_key_columns: Vec<usize> = self.config.keys.iter().map(position).collect();
+        Ok(Frozen::in_pieces(move |into| {
+            let mut inventory = Inventory { buckets: Vec::new(), union: vec![(WATERMARK.to_owned(), watermark)] };
+            let mut push = |table: &str, is_whole, count: usize, key_hashes: Vec<u64>, rows: RecordBatch| {
+                let (table, bucket) = (table.to_owned(), NO_BUCKET);
+                if count > 0 {
+                    inventory.buckets.push(Bucket { table: table.clone(), bucket, rows: count as u64 });
                 }
+                if rows.num_rows() == 0 {
+                    return Ok(());
+                }
+                into(TableRows { table, bucket, is_whole, key_hashes, rows })
             };
-            push(ACCUMULATORS, accumulators.0, accumulators.1);
-            for (table, rows, key_hashes, released) in frozen.into_iter().filter(|(_, rows, ..)| !rows.is_empty()) {
-                push(table, mark(rows.gather()?, released)?, key_hashes);
+            let rows: Vec<u32> = keys.rows().collect();
+            let columns = [keys.packed.key_columns(&rows)?, times_and_totals].concat();
+            let accumulators = RecordBatch::try_new(accumulators_schema, columns)?;
+            let hashes = rows.iter().map(|row| keys.packed.hashes()[*row as usize]).collect();
+            push(ACCUMULATORS, keys.is_whole, keys.len, hashes, accumulators)?;
+            push(PENDING, true, released.len(), released_hashes, marked(released.gather()?)?)?;
+            let hashes = |rows: &RecordBatch| hashes_of(rows, &key_columns);
+            pending.gather_into(PENDING, PENDING_REMOVED, hashes, into, &mut inventory)?;
+            if let Some(retained) = retained {
+                let hashes = |rows: &RecordBatch| hashes_of(rows, &retained_key_columns);
+                retained.gather_into(RETAINED, RETAINED_REMOVED, hashes, into, &mut inventory)?;
             }
-            Ok(Snapshot::of_all_rows(keyed, vec![(WATERMARK.to_owned(), watermark)]))
+            Ok(inventory)
         }))
     }
 
-    fn hashes(&self, keys: &[u32]) -> Vec<u64> {
-        keys.iter().map(|key| self.keys.hash(*key)).collect()
-    }
-
-    fn write_accumulators(&self, keys: &[u32]) -> Result<RecordBatch> {
-        let mut columns = self.keys.columns(keys)?;
-        let records: Vec<KeyRecord> = keys.iter().map(|key| self.lateness.record(*key)).collect();
-        columns.push(Arc::new(Int64Array::from_iter(records.iter().map(|record| record.last_fired))));
-        columns.push(Arc::new(Int64Array::from_iter(records.iter().map(|record| record.cleanup))));
-        let mut superseded: Vec<(u32, i64)> = self.lateness.superseded().collect();
-        superseded.sort_unstable();
-        let mut lists = ListBuilder::new(Int64Builder::new());
-        for key in keys {
-            let of_key = superseded.partition_point(|(other, _)| other < key)
-                ..superseded.partition_point(|(other, _)| other <= key);
-            lists.append_value(superseded[of_key].iter().map(|(_, due)| Some(*due)));
-        }
-        columns.push(Arc::new(lists.finish()));
+    /// The columns of keys in `accumulators` behind those of the keys.
+    fn write_accumulators(&self, keys: &[u32]) -> Result<Vec<ArrayRef>> {
+        let times: Vec<KeyTimes> = keys.iter().map(|key| self.lateness.times(*key)).collect();
+        let mut superseded = ListBuilder::new(Int64Builder::new());
+        keys.iter().for_each(|key| superseded.append_value(self.lateness.superseded(*key).map(Some)));
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter(times.iter().map(|times| times.last_fired))),
+            Arc::new(Int64Array::from_iter(times.iter().map(|times| times.cleanup))),
+            Arc::new(superseded.finish()),
+        ];
         if !self.is_bounded() {
             for aggregate in &self.aggregates {
                 columns.extend(write_totals(self, &aggregate.totals, keys)?);
             }
         }
-        Ok(RecordBatch::try_new(self.accumulators_schema(), columns)?)
+        Ok(columns)
     }
 
     pub(super) fn read_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -266,11 +288,11 @@ impl OverOperator {
             self.read_accumulators(&accumulators)?;
         }
         if self.is_bounded()
-            && let Some(retained) = table(snapshot, RETAINED, &self.retained_schema())?
+            && let Some(retained) = log_table(snapshot, RETAINED, RETAINED_REMOVED, &self.retained_schema())?
         {
             self.read_retained(&retained)?;
         }
-        if let Some(pending) = table(snapshot, PENDING, &self.pending_schema)? {
+        if let Some(pending) = log_table(snapshot, PENDING, PENDING_REMOVED, &self.pending_schema)? {
             self.read_pending(&pending)?;
         }
         // The smallest, because a row that was not late in one of the former subtasks must not be late here.
@@ -279,29 +301,35 @@ impl OverOperator {
             Ok(Watermark::new(i64::from_le_bytes(bytes)))
         });
         let watermarks = watermarks.collect::<Result<Vec<_>>>()?;
-        self.watermark = watermarks.into_iter().min().unwrap_or(Watermark::MIN);
+        self.restored = watermarks.into_iter().chain(self.restored).min();
+        self.watermark = self.restored.unwrap_or(Watermark::MIN);
         Ok(())
     }
 
+    /// Reads keys with their times and totals. Of several rows of a key the last one counts.
     fn read_accumulators(&mut self, table: &Table) -> Result<()> {
         let mut columns = table.rows.columns().to_vec();
         let mut rest = columns.split_off(self.config.keys.len());
         let keys = self.keys.ids_of(&columns, &table.key_hashes)?;
         let totals = rest.split_off(KEY_TIMES);
+        let last: BTreeMap<u32, usize> = keys.into_iter().enumerate().map(|(row, key)| (key, row)).collect();
         let (last_fired, cleanups) = (rest[0].as_primitive::<Int64Type>(), rest[1].as_primitive::<Int64Type>());
         let superseded = rest[2].as_list::<i32>();
         let value = |column: &Int64Array, row: usize| column.is_valid(row).then(|| column.value(row));
-        for (row, key) in keys.iter().enumerate() {
-            let record = KeyRecord { last_fired: value(last_fired, row), cleanup: value(cleanups, row) };
-            self.lateness.restore(*key, &record);
-            for due in superseded.value(row).as_primitive::<Int64Type>().values() {
-                self.lateness.restore_superseded(*key, *due);
+        for (key, row) in &last {
+            let times = KeyTimes { last_fired: value(last_fired, *row), cleanup: value(cleanups, *row) };
+            let superseded = superseded.value(*row);
+            let superseded = superseded.as_primitive::<Int64Type>().values();
+            self.lateness.restore(*key, times, superseded.iter().copied());
+            if matches!(self.config.frame, OverFrame::Range(_)) && times == KeyTimes::default() && superseded.is_empty()
+            {
+                self.keys.drop_state(*key);
             }
         }
         if self.is_bounded() {
             return Ok(());
         }
-        let rows: Vec<(usize, u32)> = keys.into_iter().enumerate().collect();
+        let rows: Vec<(usize, u32)> = last.into_iter().map(|(key, row)| (row, key)).collect();
         let mut totals = totals.as_slice();
         for index in 0..self.aggregates.len() {
             let width = total_fields(&self.aggregates[index], index, &self.config.aggregates[index]).len();
@@ -315,23 +343,27 @@ impl OverOperator {
     fn read_retained(&mut self, table: &Table) -> Result<()> {
         let position = |column: usize| self.kept_columns.binary_search(&column).expect("every column used is kept");
         let time = position(self.config.time.column);
-        let columns: Vec<ArrayRef> =
-            self.config.keys.iter().map(|key| Arc::clone(table.rows.column(position(*key)))).collect();
-        let (rows, hashes) = (&table.rows, &table.key_hashes);
-        let keys = self.keys.ids_of(&columns, hashes)?;
-        let order = in_order(rows, time);
-        let times = rows.column(time).as_primitive::<TimestampMillisecondType>();
+        let key_columns: Vec<usize> = self.config.keys.iter().map(|key| position(*key)).collect();
         // Rows of the same key and time that arrive later must sort after these.
-        let arrivals = rows.column(rows.num_columns() - 1).as_primitive::<Int64Type>();
+        let arrivals = table.rows.column(table.rows.num_columns() - 1).as_primitive::<Int64Type>();
         let next = arrivals.values().iter().max().map_or(0, |last| last.saturating_add(1));
         self.sequence = self.sequence.max(next);
-        let block = self.kept.insert(rows.clone())?;
-        for row in order {
-            let (time, key) = (times.value(row as usize), keys[row as usize]);
-            self.frames.restore(key, time, RowRef { block, row }, &mut self.kept);
+        let mut restored = Vec::new();
+        for order in in_order(&table.rows, time).chunks(CHUNK_ROWS) {
+            let rows = take_record_batch(&table.rows, &UInt32Array::from(order.to_vec()))?;
+            let hashes: Vec<u64> = order.iter().map(|row| table.key_hashes[*row as usize]).collect();
+            let columns: Vec<ArrayRef> = key_columns.iter().map(|key| Arc::clone(rows.column(*key))).collect();
+            let keys = self.keys.ids_of(&columns, &hashes)?;
+            let times = rows.column(time).as_primitive::<TimestampMillisecondType>();
+            let appended = self.kept.append(&rows)?;
+            for (row, key) in keys.iter().enumerate() {
+                self.frames.restore(*key, times.value(row), appended.at(row));
+            }
+            restored.extend(keys);
         }
-        self.kept.release_block(block);
-        let steps = self.frames.restored();
+        restored.sort_unstable();
+        restored.dedup();
+        let steps: Vec<Step> = restored.into_iter().map(|key| self.frames.restored(key)).collect();
         for aggregate in &mut self.aggregates {
             aggregate.restore(&steps, &self.frames, &mut self.kept);
         }
@@ -344,9 +376,9 @@ impl OverOperator {
         let (released, waiting): (Vec<u32>, Vec<u32>) =
             order.into_iter().partition(|row| sequence.value(*row as usize) < 0);
         let (rows, times) = self.numbered_again(table, released)?;
-        self.pending.insert_ripe(rows, &times)?;
+        self.pending.insert_ripe(&rows, &times)?;
         let (rows, times) = self.numbered_again(table, waiting)?;
-        self.pending.insert(rows, &times)
+        self.pending.insert(&rows, &times)
     }
 
     /// Waiting rows of a snapshot, with the time and key of each. They get new numbers, because former subtasks may
@@ -359,6 +391,7 @@ impl OverOperator {
         let hashes: Vec<u64> = order.values().iter().map(|row| table.key_hashes[*row as usize]).collect();
         let key_columns: Vec<ArrayRef> = self.config.keys.iter().map(|key| Arc::clone(&columns[*key])).collect();
         let keys = self.keys.ids_of(&key_columns, &hashes)?;
+        self.keys.have_state(&keys);
         let end = self.sequence + i64::try_from(hashes.len()).expect("a batch has fewer rows than i64 counts");
         columns.push(Arc::new(Int64Array::from_iter_values(self.sequence..end)));
         self.sequence = end;
@@ -368,17 +401,21 @@ impl OverOperator {
     }
 }
 
-/// Marks the first `count` rows by a negative order of arrival.
-fn mark(rows: RecordBatch, count: usize) -> std::result::Result<RecordBatch, ArrowError> {
-    if count == 0 {
-        return Ok(rows);
-    }
+/// Marks rows by a negative order of arrival, which is that of the rows.
+fn marked(rows: RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
     let mut columns = rows.columns().to_vec();
-    let sequence = columns.pop().map(|column| column.as_primitive::<Int64Type>().clone());
-    let marked = sequence.iter().flat_map(|column| column.values().iter().enumerate());
-    let marked = marked.map(|(row, number)| if row < count { i64::MIN + number } else { *number });
-    columns.push(Arc::new(Int64Array::from_iter_values(marked)));
+    let marks = (i64::MIN..).take(rows.num_rows());
+    if let Some(sequence) = columns.last_mut() {
+        *sequence = Arc::new(Int64Array::from_iter_values(marks));
+    }
     RecordBatch::try_new(rows.schema(), columns)
+}
+
+/// The hashes of keys in these columns.
+fn hashes_of(rows: &RecordBatch, keys: &[usize]) -> std::result::Result<Vec<u64>, ArrowError> {
+    let columns: Vec<&dyn Array> = keys.iter().map(|key| rows.column(*key).as_ref()).collect();
+    let hashes = key_hash::hash_columns(&columns, rows.num_rows());
+    hashes.map_err(|error| ArrowError::InvalidArgumentError(error.to_string()))
 }
 
 /// The rows of one table of a snapshot.
@@ -405,6 +442,14 @@ fn table(snapshot: &Snapshot, name: &str, schema: &SchemaRef) -> Result<Option<T
     let batches = batches.collect::<std::result::Result<Vec<_>, _>>()?;
     let rows = concat_batches(schema, &batches)?;
     let key_hashes = parts.iter().flat_map(|part| part.key_hashes.iter().copied()).collect();
+    Ok(Some(Table { rows, key_hashes }))
+}
+
+/// All rows of the table of a log that are there, or `None` if there are none.
+fn log_table(snapshot: &Snapshot, name: &str, removed: &str, schema: &SchemaRef) -> Result<Option<Table>> {
+    let Some(Table { rows, key_hashes }) = table(snapshot, name, schema)? else { return Ok(None) };
+    let removed = RemovedRows::of(snapshot, removed).map_err(|error| refused(removed, &error.to_string()))?;
+    let (rows, key_hashes) = removed.leave_out(rows, key_hashes)?;
     Ok(Some(Table { rows, key_hashes }))
 }
 

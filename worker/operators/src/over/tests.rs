@@ -1,5 +1,6 @@
 //! Compares the operator with a model that keeps every row and follows Flink's functions literally.
 
+mod chain;
 mod model;
 
 use std::sync::Arc;
@@ -10,9 +11,11 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use eddyline_expression::Scalar;
 use eddyline_job_graph::{AggregateCall, AggregateFunction, Over, OverFrame, TimeColumn};
+use eddyline_state::Snapshot;
 use eddyline_stream::{Assignment, MaxParallelism, Watermark, key_hash};
 use proptest::prelude::*;
 
+use self::chain::Chain;
 use self::model::{Model, Row};
 use super::OverOperator;
 use crate::testing::{Driver, redistribute};
@@ -119,10 +122,15 @@ enum Step {
         value: Option<i32>,
     },
     Watermark(i64),
-    /// A watermark with a barrier before this piece of its output, and a restore with this number of slots.
+    /// A watermark with a barrier before this piece of its output, and a restore with this number of slots, if it is not 0.
     WatermarkWithBarrier(i64, usize, u16),
     /// Ends the current batch.
     Cut,
+    /// A checkpoint, of everything or of what has changed, which completes or not.
+    Checkpoint {
+        is_whole: bool,
+        completes: bool,
+    },
     /// A barrier, and a restore with this number of slots.
     Rescale(u16),
 }
@@ -132,11 +140,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => row.prop_map(|(key, time, value)| Step::Row { key, time, value }),
         2 => (1i64..60).prop_map(Step::Watermark),
-        2 => (1i64..60, 0usize..8, 1u16..4).prop_map(|(rise, at, slots)| Step::WatermarkWithBarrier(rise, at, slots)),
+        2 => (1i64..60, 0usize..8, 0u16..4).prop_map(|(rise, at, slots)| Step::WatermarkWithBarrier(rise, at, slots)),
         2 => Just(Step::Cut),
+        4 => (prop::bool::weighted(0.1), any::<bool>())
+            .prop_map(|(is_whole, completes)| Step::Checkpoint { is_whole, completes }),
         1 => (1u16..4).prop_map(Step::Rescale),
     ];
-    prop::collection::vec(step, 0..120)
+    prop::collection::vec(step, 0..160)
 }
 
 fn frames() -> impl Strategy<Value = OverFrame> {
@@ -153,6 +163,8 @@ struct Slots {
     frame: OverFrame,
     assignment: Assignment,
     drivers: Vec<Driver<OverOperator>>,
+    /// What checkpoints have of each slot.
+    chains: Vec<Chain>,
     buffer: Vec<Row>,
     piece_rows: usize,
     output: Vec<(i64, Vec<String>)>,
@@ -163,7 +175,8 @@ impl Slots {
         let max_parallelism = MaxParallelism::try_from(16).expect("a power of two");
         let assignment = Assignment::even(max_parallelism, 1);
         let drivers = vec![Driver::new(operator(frame)).in_pieces(piece_rows)];
-        Self { frame, assignment, drivers, buffer: Vec::new(), piece_rows, output: Vec::new() }
+        let chains = vec![Chain::new(operator(frame).state_tables(&[]))];
+        Self { frame, assignment, drivers, chains, buffer: Vec::new(), piece_rows, output: Vec::new() }
     }
 
     fn flush(&mut self) {
@@ -200,8 +213,10 @@ impl Slots {
             })
             .collect();
         while has_more.contains(&true) {
-            if let Some((_, slots)) = cut.take_if(|(at, _)| *at == pieces) {
-                has_more = self.rescale(slots);
+            match cut.take_if(|(at, _)| *at == pieces) {
+                Some((_, 0)) => self.checkpoint(false, true),
+                Some((_, slots)) => has_more = self.rescale(slots),
+                None => {}
             }
             let slot = pieces % has_more.len();
             if has_more[slot] {
@@ -212,15 +227,33 @@ impl Slots {
         }
     }
 
-    /// Restores with this number of slots. Returns which slots have more output, after they have got the event time of
-    /// their state.
-    fn rescale(&mut self, slots: u16) -> Vec<bool> {
+    /// Passes the barrier of a checkpoint.
+    fn checkpoint(&mut self, is_whole: bool, completes: bool) {
         self.flush();
-        let snapshots: Vec<_> = self.drivers.iter_mut().map(|driver| driver.barrier().expect("a snapshot")).collect();
+        for (driver, chain) in self.drivers.iter_mut().zip(&mut self.chains) {
+            let request = chain.request(is_whole);
+            let snapshot = driver.checkpoint(request).expect("a snapshot");
+            if completes {
+                chain.complete(request, snapshot);
+            }
+        }
+    }
+
+    /// Restores with this number of slots, from a checkpoint of changes and those before it, in two parts. Returns which
+    /// slots have more output, after they have got the event time of their state.
+    fn rescale(&mut self, slots: u16) -> Vec<bool> {
+        self.checkpoint(false, true);
+        let snapshots: Vec<_> = self.chains.iter().map(Chain::restored).collect();
         self.assignment = self.assignment.rescaled(slots);
         let restored = redistribute(&snapshots, &self.assignment).into_iter();
-        let driver = |snapshot| Driver::restored(operator(self.frame), snapshot).expect("its own snapshot");
+        // Half of the key groups first, then the others.
+        let halves = Assignment::even(MaxParallelism::try_from(16).expect("a power of two"), 2);
+        let driver = |snapshot: Snapshot| {
+            let parts = redistribute(&[snapshot], &halves);
+            Driver::restored_in_parts(operator(self.frame), parts).expect("its own snapshot")
+        };
         self.drivers = restored.map(|snapshot| driver(snapshot).in_pieces(self.piece_rows)).collect();
+        self.chains = self.drivers.iter().map(|_| Chain::new(operator(self.frame).state_tables(&[]))).collect();
         let continued = (0..self.drivers.len()).map(|slot| {
             let progress = self.drivers[slot].continues();
             self.piece(slot, progress)
@@ -259,6 +292,7 @@ proptest! {
                     slots.watermark(Watermark::new(watermark), Some((at, count)));
                 }
                 Step::Cut => slots.flush(),
+                Step::Checkpoint { is_whole, completes } => slots.checkpoint(is_whole, completes),
                 Step::Rescale(count) => {
                     let has_more = slots.rescale(count);
                     prop_assert!(!has_more.contains(&true), "everything has been emitted");

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Decimal128Array, Int8Array, Int16Array, Int32Array,
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
 
-use super::of_key;
+use super::{kept_of, of_key};
 use crate::decimals::divide_half_up;
 use crate::{Error, Result};
 
@@ -127,6 +127,11 @@ impl Exact {
     /// Restores the total of a key.
     pub fn restore(&mut self, key: u32, total: Total) {
         *of_key(&mut self.totals, key) = total;
+    }
+
+    /// Keeps these keys, in order, which get the numbers from 0 on.
+    pub fn renumber(&mut self, kept: &[u32]) {
+        self.totals = kept_of(&mut self.totals, kept);
     }
 
     /// Adds the result of a row. A decimal with too many digits becomes NULL.

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
 use eddyline_stream::cast::cast;
 
-use super::of_key;
+use super::{kept_of, of_key};
 use crate::Result;
 
 /// Moments for every key, and the results of the current rows.
@@ -74,6 +74,11 @@ impl Moments {
     /// Restores the moments of a key.
     pub fn restore(&mut self, key: u32, total: Moment) {
         *of_key(&mut self.totals, key) = total;
+    }
+
+    /// Keeps these keys, in order, which get the numbers from 0 on.
+    pub fn renumber(&mut self, kept: &[u32]) {
+        self.totals = kept_of(&mut self.totals, kept);
     }
 
     /// Adds the result of a row.

@@ -4,11 +4,16 @@ use std::collections::VecDeque;
 
 use arrow::array::ArrayRef;
 use eddyline_job_graph::{AggregateCall, AggregateFunction};
+use eddyline_state::RowRef;
+use eddyline_state::row_log::Moved;
 
-use super::of_key;
+use super::{kept_of, of_key};
 use crate::over::frames::Frames;
-use crate::over::rows::{RowRef, RowStore};
+use crate::over::operand::KeptRows;
 use crate::{Error, Result};
+
+/// The key hash of rows that checkpoints do not have: they have the picked values.
+pub(in crate::over) const NOT_STORED: u64 = 0;
 
 /// The picked row for every key, and the results of the current rows.
 pub struct Picks {
@@ -40,8 +45,8 @@ enum State {
 
 impl Rule {
     /// Whether an earlier row can no longer become the result because of a later one.
-    fn displaces(self, earlier: RowRef, later: RowRef, index: usize, kept: &RowStore) -> bool {
-        let value = |at: RowRef| kept.operand(at.block, index).ordered(at.row);
+    fn displaces(self, earlier: RowRef, later: RowRef, index: usize, kept: &KeptRows) -> bool {
+        let value = |at: RowRef| kept.beside(at.block)[index].ordered(at.row);
         match self {
             Rule::Min => value(later) < value(earlier),
             Rule::Max => value(later) > value(earlier),
@@ -71,7 +76,7 @@ impl Picks {
     }
 
     /// Adds a row.
-    pub fn add(&mut self, key: u32, count: u64, at: RowRef, frames: &Frames, kept: &RowStore) {
+    pub fn add(&mut self, key: u32, count: u64, at: RowRef, frames: &Frames, kept: &KeptRows) {
         match &mut self.state {
             State::Best { best, taken, dropped } => {
                 let best = of_key(best, key);
@@ -103,11 +108,11 @@ impl Picks {
     }
 
     /// Resets a key to no rows.
-    pub fn reset(&mut self, key: u32, kept: &mut RowStore) {
+    pub fn reset(&mut self, key: u32, kept: &mut KeptRows) {
         match &mut self.state {
             State::Best { best, .. } => {
                 if let Some(best) = of_key(best, key).take() {
-                    kept.release(best);
+                    kept.release(best, || NOT_STORED);
                 }
             }
             State::Candidates(candidates) => of_key(candidates, key).clear(),
@@ -124,21 +129,21 @@ impl Picks {
     }
 
     /// The results as a column.
-    pub fn finish_results(&mut self, kept: &mut RowStore) -> Result<ArrayRef> {
+    pub fn finish_results(&mut self, kept: &mut KeptRows) -> Result<ArrayRef> {
         let column = kept.gather_column(self.argument, &self.results)?;
         self.results.clear();
         if let State::Best { taken, dropped, .. } = &mut self.state {
             taken.drain(..).for_each(|at| kept.retain(at));
-            dropped.drain(..).for_each(|at| kept.release(at));
+            dropped.drain(..).for_each(|at| kept.release(at, || NOT_STORED));
         }
         Ok(column)
     }
 
     /// The picked values of keys, for frames without a lower bound.
-    pub fn values(&self, keys: &[u32], kept: &RowStore) -> Result<ArrayRef> {
-        let State::Best { best, .. } = &self.state else { return kept.gather_column(self.argument, &[]) };
+    pub fn values(&self, keys: &[u32], kept: &KeptRows) -> Result<ArrayRef> {
+        let State::Best { best, .. } = &self.state else { return Ok(kept.gather_column(self.argument, &[])?) };
         let rows: Vec<Option<RowRef>> = keys.iter().map(|key| best.get(*key as usize).copied().flatten()).collect();
-        kept.gather_column(self.argument, &rows)
+        Ok(kept.gather_column(self.argument, &rows)?)
     }
 
     /// The position of the argument among the kept columns.
@@ -147,19 +152,25 @@ impl Picks {
     }
 
     /// Restores the picked row of a key, for frames without a lower bound.
-    pub fn restore(&mut self, key: u32, at: RowRef, kept: &mut RowStore) {
+    pub fn restore(&mut self, key: u32, at: RowRef, kept: &mut KeptRows) {
         if let State::Best { best, .. } = &mut self.state {
             kept.retain(at);
             *of_key(best, key) = Some(at);
         }
     }
 
-    /// All references to kept rows.
-    pub fn refs_mut(&mut self) -> impl Iterator<Item = &mut RowRef> {
-        let best = match &mut self.state {
-            State::Best { best, .. } => best.as_mut_slice(),
-            State::Candidates(_) => &mut [],
-        };
-        best.iter_mut().flatten()
+    /// Finds kept rows where blocks were put together.
+    pub fn follow(&mut self, moved: &Moved) {
+        if let State::Best { best, .. } = &mut self.state {
+            best.iter_mut().flatten().for_each(|at| *at = moved.now(*at));
+        }
+    }
+
+    /// Keeps these keys, in order, which get the numbers from 0 on.
+    pub fn renumber(&mut self, kept: &[u32]) {
+        match &mut self.state {
+            State::Best { best, .. } => *best = kept_of(best, kept),
+            State::Candidates(candidates) => *candidates = kept_of(candidates, kept),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringBuilder};
 
-use super::of_key;
+use super::{kept_of, of_key};
 
 /// Texts for every key, and the results of the current rows.
 pub struct Texts {
@@ -43,6 +43,11 @@ impl Texts {
     /// Restores the text of a key.
     pub fn restore(&mut self, key: u32, text: Option<&str>) {
         *of_key(&mut self.totals, key) = text.map(str::to_owned);
+    }
+
+    /// Keeps these keys, in order, which get the numbers from 0 on.
+    pub fn renumber(&mut self, kept: &[u32]) {
+        self.totals = kept_of(&mut self.totals, kept);
     }
 
     /// Adds the result of a row.
