@@ -8,6 +8,7 @@ use eddyline_job_graph::{Calc, JobGraph, NodeId, NodeKind, SourceNode};
 use eddyline_stream::Batch;
 
 use crate::change::{Change, Written};
+use crate::group::GroupBy;
 use crate::over::Overs;
 use crate::row::{Row, cast, evaluate, milliseconds};
 use crate::window::{Windows, assign};
@@ -171,6 +172,7 @@ struct Node {
 enum Operator {
     Stateless,
     Windows(Box<Windows>),
+    Groups(Box<GroupBy>),
     Over(Box<Overs>),
 }
 
@@ -187,6 +189,7 @@ impl<'a> Job<'a> {
                 NodeKind::WindowAggregate(config) => {
                     Operator::Windows(Box::new(Windows::new(config.clone(), node.schema.clone())?))
                 }
+                NodeKind::GroupAggregate(config) => Operator::Groups(Box::new(GroupBy::new(config.clone()))),
                 NodeKind::Over(config) => Operator::Over(Box::new(Overs::new(config.clone()))),
                 NodeKind::Sink(sink) => {
                     written.insert(sink.table.name.clone(), Vec::new());
@@ -218,6 +221,7 @@ impl<'a> Job<'a> {
                 assign(config, &change.into_insert()?, schema)?.into_iter().map(Change::Insert).collect()
             }
             (_, Operator::Windows(windows)) => return windows.row(change.into_insert()?),
+            (_, Operator::Groups(groups)) => groups.row(change.into_insert()?)?.into_iter().collect(),
             (_, Operator::Over(over)) => return over.row(change.into_insert()?),
             (NodeKind::Sink(sink), _) => {
                 let written = self.written.entry(sink.table.name.clone()).or_default();
@@ -237,7 +241,7 @@ impl<'a> Job<'a> {
         if combined.watermark > this.watermark {
             this.watermark = combined.watermark;
             let results = match &mut this.operator {
-                Operator::Stateless => Vec::new(),
+                Operator::Stateless | Operator::Groups(_) => Vec::new(),
                 Operator::Windows(windows) => windows.watermark(combined.watermark)?,
                 Operator::Over(over) => over.watermark(combined.watermark)?,
             };

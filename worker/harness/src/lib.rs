@@ -13,6 +13,7 @@ mod change;
 mod compare;
 mod evaluation;
 mod execute;
+mod group;
 mod local_time;
 mod over;
 mod row;

@@ -21,6 +21,7 @@ use crate::rewrite::Rewritten;
 mod calc;
 mod canonical;
 mod changelog;
+mod group;
 mod local_aggregate;
 pub(crate) mod meaning;
 mod over;
@@ -143,6 +144,10 @@ impl Builder {
                 let id = self.add_window_aggregate(*input, aggregate, output, path)?;
                 Ok(self.at(place, id))
             }
+            RelKind::Group { input, aggregate, place } => {
+                let id = self.add_group_aggregate(*input, aggregate, output, path)?;
+                Ok(self.at(place, id))
+            }
             RelKind::Over { input, over, place } => {
                 let id = self.add_over(*input, over, output, path)?;
                 Ok(self.at(place, id))
@@ -159,7 +164,11 @@ fn can_be_shared(kind: &NodeKind) -> bool {
         NodeKind::Source(_) => false,
         // Each evaluation of a volatile expression gives its own value.
         NodeKind::Calc(calc) => !calc::is_volatile(calc),
-        NodeKind::WindowAssign(_) | NodeKind::WindowAggregate(_) | NodeKind::Over(_) | NodeKind::Union => true,
+        NodeKind::WindowAssign(_)
+        | NodeKind::WindowAggregate(_)
+        | NodeKind::GroupAggregate(_)
+        | NodeKind::Over(_)
+        | NodeKind::Union => true,
         // These are added after everything else.
         NodeKind::LocalWindowAggregate(_) => false,
         NodeKind::Sink(_) => false,

@@ -16,7 +16,7 @@ use eddyline_operators::over::OverOperator;
 use eddyline_operators::{InputIndex, Operator};
 use eddyline_state::Snapshot;
 use eddyline_stream::{Assignment, Attempt, OperatorUid, SlotIndex, SplitId, Watermark};
-use eddyline_windows::{LocalWindowAggregate, WindowAggregateOperator, WindowAssignOperator};
+use eddyline_windows::{GroupAggregateOperator, LocalWindowAggregate, WindowAggregateOperator, WindowAssignOperator};
 
 use super::alignment_group::{AlignmentGroup, Member};
 use super::chain::Chain;
@@ -558,6 +558,10 @@ fn operator(graph: &JobGraph, node: &Node, keeps_key: bool) -> Result<Option<Box
                 WindowAggregateOperator::new(config.clone(), input).map_err(|source| failed(node, source))?;
             Box::new(operator.with_output_schema(Arc::clone(&node.schema)))
         }
+        NodeKind::GroupAggregate(config) => Box::new(
+            GroupAggregateOperator::new(config.clone(), &input, Arc::clone(&node.schema))
+                .map_err(|source| failed(node, source))?,
+        ),
         NodeKind::Over(config) => Box::new(
             OverOperator::new(config.clone(), input, Arc::clone(&node.schema))
                 .map_err(|source| failed(node, source))?,

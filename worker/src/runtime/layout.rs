@@ -67,6 +67,7 @@ fn subtasks_max(node: &Node) -> usize {
         | NodeKind::WindowAssign(_)
         | NodeKind::LocalWindowAggregate(_)
         | NodeKind::WindowAggregate(_)
+        | NodeKind::GroupAggregate(_)
         | NodeKind::Over(_)
         | NodeKind::Union => None,
     };

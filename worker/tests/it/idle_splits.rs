@@ -16,7 +16,7 @@ use eddyline_worker::coordinator::request::{Request, SavepointOrder};
 use eddyline_worker::runtime::connectors::Connectors;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::golden::{Case, PATIENCE, Run, difference, rows_of, sorted, until};
+use crate::golden::{Case, PATIENCE, Run, difference, folds_batches, result, rows_of, sorted, until};
 use crate::split_tables::SplitTables;
 
 /// The number of splits. The last one never has a row, and the one before it gets its first rows late.
@@ -56,6 +56,13 @@ impl Running<'_> {
         // The caller compares the rows and reports those that are missing.
         let _late = tokio::time::timeout(PATIENCE / 3, until(|| count() >= rows)).await;
         committed(self.tables, table)
+    }
+
+    /// Waits until the committed rows of a table have this result. Returns what they have.
+    async fn result(&self, graph: &JobGraph, table: &str, expected: &[String]) -> Vec<String> {
+        let actual = || result(graph, self.tables.sinks.committed(table).iter().flat_map(rows_of).collect());
+        let _late = tokio::time::timeout(PATIENCE / 3, until(|| actual() == expected)).await;
+        actual()
     }
 }
 
@@ -102,7 +109,8 @@ pub fn run_golden(case: &Case) {
             take_turns(case, parallelism, running, &mut reference).await;
         });
         for (table, expected) in reference.written() {
-            check(case, parallelism, (table, "at the end"), &sorted(expected.clone()), &committed(&tables, table));
+            let actual = result(&graph, tables.sinks.committed(table).iter().flat_map(rows_of).collect());
+            check(case, parallelism, (table, "at the end"), &result(&graph, expected.clone()), &actual);
         }
     }
 }
@@ -130,8 +138,12 @@ async fn take_turns(case: &Case, parallelism: u16, mut running: Running<'_>, ref
             running.barrier().await;
             for (table, expected) in reference.written() {
                 let what = format!("after part {part} of source {source}");
-                let actual = running.committed(table, expected.len()).await;
-                check(case, parallelism, (table, &what), &sorted(expected.clone()), &actual);
+                let expected = result(&case.graph, expected.clone());
+                let actual = match folds_batches(&case.graph) {
+                    true => running.result(&case.graph, table, &expected).await,
+                    false => running.committed(table, expected.len()).await,
+                };
+                check(case, parallelism, (table, &what), &expected, &actual);
             }
         }
     }

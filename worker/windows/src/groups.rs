@@ -310,6 +310,20 @@ impl Groups {
         }
     }
 
+    /// Finds the groups of rows. New keys become groups without rows.
+    pub(crate) fn find(&mut self, rows: &Rows<'_>, range: Range<usize>, groups: &mut Vec<u32>) {
+        groups.clear();
+        self.table.find_or_insert(&rows.keys, &rows.hashes, range, groups);
+    }
+
+    /// Adds all rows to their groups, which are [found](Self::find) already.
+    pub(crate) fn add_found(&mut self, layout: &Layout, rows: &Rows<'_>, groups: &[u32]) {
+        let block = rows.keys.block_rows();
+        for (number, groups) in groups.chunks(block).enumerate() {
+            rows.input.add(layout, &mut self.cells(groups), groups, number * block);
+        }
+    }
+
     /// Restores rows of a snapshot. A row replaces what the table has of its key, so that the last row counts.
     pub(crate) fn restore(&mut self, layout: &Layout, rows: &Rows<'_>, range: Range<usize>, scratch: &mut Vec<u32>) {
         let block = rows.keys.block_rows();

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 
-/// The aggregate functions, over a window or an OVER frame. All but `CountStar` ignore NULL arguments.
+/// The aggregate functions, over a window, an OVER frame or a whole table. All but `CountStar` ignore NULL arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AggregateFunction {
     /// `COUNT(*)`.
@@ -73,6 +73,21 @@ pub struct AggregateCall {
     pub result_type: DataType,
     /// The name of the result column.
     pub name: String,
+}
+
+/// Aggregates per key over all rows so far.
+///
+/// The result is a table with a row for each key. A batch inserts rows for new keys, and updates those whose result has
+/// changed. Without aggregates the result has the distinct keys. Without keys it is one row, which is there from the
+/// first input row on.
+///
+/// Output columns: `keys` in order, then `aggregates` in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupAggregate {
+    /// Input columns to group by. The edge into the node is hashed by the same columns.
+    pub keys: Vec<usize>,
+    /// The aggregates.
+    pub aggregates: Vec<AggregateCall>,
 }
 
 impl AggregateCall {

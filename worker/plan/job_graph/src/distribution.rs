@@ -23,6 +23,7 @@ pub fn distribution<'a>(node: &Node, inputs: impl Fn(&Edge) -> Option<&'a [usize
             of_input()?.into_iter().map(place).collect()
         }
         NodeKind::WindowAggregate(aggregate) => Some((0..aggregate.keys.len()).collect()),
+        NodeKind::GroupAggregate(aggregate) => Some((0..aggregate.keys.len()).collect()),
         // Their output begins with the columns of the input.
         NodeKind::WindowAssign(_) | NodeKind::LocalWindowAggregate(_) | NodeKind::Over(_) => of_input(),
         NodeKind::Union => {

@@ -10,7 +10,7 @@ use eddyline_state::Meaning;
 use eddyline_state::meaning::{Operator, short_digest};
 use eddyline_stream::{ChangelogMode, OperatorUid};
 
-use crate::{Over, Settings, WindowAggregate, WindowAssign};
+use crate::{GroupAggregate, Over, Settings, WindowAggregate, WindowAssign};
 
 /// A position in [`JobGraph::nodes`].
 pub type NodeId = usize;
@@ -105,6 +105,8 @@ pub enum NodeKind {
     LocalWindowAggregate(WindowAggregate),
     /// Aggregates per key and window.
     WindowAggregate(WindowAggregate),
+    /// Aggregates per key over all rows so far.
+    GroupAggregate(GroupAggregate),
     /// Aggregates per row over the rows before it.
     Over(Over),
     /// Merges its inputs, which have the same columns.

@@ -11,7 +11,7 @@ pub mod over;
 pub mod settings;
 pub mod window;
 
-pub use aggregate::{AggregateCall, AggregateFunction};
+pub use aggregate::{AggregateCall, AggregateFunction, GroupAggregate};
 pub use distribution::{distribution, distributions};
 pub use graph::{
     Alignment, Calc, Edge, JobGraph, Node, NodeId, NodeKind, Partitioning, Projection, SinkNode, SourceNode,

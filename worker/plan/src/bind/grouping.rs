@@ -1,9 +1,11 @@
-//! GROUP BY window_start, window_end, …: aggregation over windows.
+//! GROUP BY: aggregation over windows, if the windows are among its expressions, and over all rows otherwise.
 
 use arrow::datatypes::Field;
 use eddyline_expression::Kind;
 use eddyline_functions::{pack, unpack};
-use eddyline_job_graph::{AggregateCall, Projection, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn};
+use eddyline_job_graph::{
+    AggregateCall, GroupAggregate, Projection, TimeColumn, WindowAggregate, WindowAssigner, WindowColumn,
+};
 use sqlparser::ast::{Expr, Ident};
 use sqlparser::tokenizer::Span;
 use std::collections::BTreeSet;
@@ -113,7 +115,9 @@ pub(crate) fn aggregate(
     span: Span,
 ) -> Result<(Rel, Vec<usize>)> {
     let has = |role| entries.iter().any(|entry| entry.role == role);
-    check_windows(relation, has(Role::WindowStart), has(Role::WindowEnd), span)?;
+    if !has_windows(relation, has(Role::WindowStart), has(Role::WindowEnd), span)? {
+        return Ok(aggregate_all(relation, entries, drafts, span));
+    }
     let keys: Vec<&Entry> = entries.iter().filter(|entry| is_key(entry.role)).collect();
     let (filter, below, base) = peel(&relation.rel);
     let replace = |index: usize| below.get(index).cloned();
@@ -177,18 +181,7 @@ pub(crate) fn aggregate(
         })
         .collect();
     let substituted: Option<&dyn Fn(usize) -> Option<Expression>> = direct.is_some().then_some(&replace);
-    let calls = drafts
-        .iter()
-        .map(|draft| AggregateCall {
-            function: draft.function.clone(),
-            argument: draft.argument.as_ref().map(|bound| front.position(bound, substituted)),
-            distinct: draft.distinct,
-            filter: draft.filter.as_ref().map(|bound| front.position(bound, substituted)),
-            argument_type: draft.argument.as_ref().map(|bound| bound.data_type().clone()),
-            result_type: draft.computed.clone(),
-            name: draft.name.clone(),
-        })
-        .collect();
+    let calls = front.calls(drafts, substituted);
     let window_columns: Vec<WindowColumn> = [
         (Role::WindowStart, WindowColumn::Start),
         (Role::WindowEnd, WindowColumn::End),
@@ -202,6 +195,22 @@ pub(crate) fn aggregate(
     let aggregate = WindowAggregate { assigner, time, keys: key_positions, aggregates: calls, window_columns };
     let place = direct.map_or(span, |(.., place)| place);
     Ok(finish(below, aggregate, (entries, drafts), place))
+}
+
+/// Aggregates all rows of a relation, not those of windows.
+fn aggregate_all(relation: &Relation, entries: &[Entry], drafts: &[Draft], place: Span) -> (Rel, Vec<usize>) {
+    let mut front = Front { columns: Vec::new() };
+    let keys: Vec<&Entry> = entries.iter().collect();
+    front.keys_and_arguments(&keys, drafts, &|bound| bound.clone());
+    let aggregate = GroupAggregate {
+        keys: entries.iter().map(|entry| front.position(entry.key(), None)).collect(),
+        aggregates: front.calls(drafts, None),
+    };
+    let mut fields: Vec<Field> = entries.iter().map(|entry| field(&entry.name, entry.key())).collect();
+    fields.extend(drafts.iter().map(|draft| Field::new(&draft.name, draft.computed.clone(), draft.is_nullable())));
+    let positions = (0..fields.len()).collect();
+    let input = Box::new(calc(relation.rel.clone(), None, front.columns));
+    (Rel { schema: schema(fields), kind: RelKind::Group { input, aggregate, place } }, positions)
 }
 
 /// The operator with its schema, and the positions of the entries and aggregates in it.
@@ -276,6 +285,20 @@ impl Front {
         self.columns.len() - 1
     }
 
+    /// The calls of aggregates over these columns.
+    fn calls(&self, drafts: &[Draft], replace: Option<&dyn Fn(usize) -> Option<Expression>>) -> Vec<AggregateCall> {
+        let call = |draft: &Draft| AggregateCall {
+            function: draft.function.clone(),
+            argument: draft.argument.as_ref().map(|bound| self.position(bound, replace)),
+            distinct: draft.distinct,
+            filter: draft.filter.as_ref().map(|bound| self.position(bound, replace)),
+            argument_type: draft.argument.as_ref().map(|bound| bound.data_type().clone()),
+            result_type: draft.computed.clone(),
+            name: draft.name.clone(),
+        };
+        drafts.iter().map(call).collect()
+    }
+
     fn position(&self, bound: &Expression, replace: Option<&dyn Fn(usize) -> Option<Expression>>) -> usize {
         let expression = match replace {
             Some(replace) => bound.substitute(replace),
@@ -289,18 +312,23 @@ fn is_key(role: Role) -> bool {
     !matches!(role, Role::WindowStart | Role::WindowEnd | Role::WindowTime)
 }
 
-fn check_windows(relation: &Relation, has_start: bool, has_end: bool, span: Span) -> Result<()> {
+/// Whether GROUP BY has windows. It has both of their columns or none.
+fn has_windows(relation: &Relation, has_start: bool, has_end: bool, span: Span) -> Result<bool> {
     let (start, end) = (relation.with_role(Role::WindowStart), relation.with_role(Role::WindowEnd));
     match (has_start, has_end) {
-        (true, true) => Ok(()),
+        (true, true) => Ok(true),
         _ if start.is_some() || end.is_some() => {
-            let missing = if has_start { "window_end" } else if has_end { "window_start" } else { "window_start and window_end" };
+            let missing = if has_start {
+                "window_end"
+            } else if has_end {
+                "window_start"
+            } else {
+                "window_start and window_end"
+            };
             Err(Diagnostic::at(span, format!("GROUP BY over windows needs {missing} too"))
                 .help("write GROUP BY window_start, window_end, …"))
         }
-        _ => Err(Diagnostic::at(span, "GROUP BY without a window is not supported yet").help(
-            "aggregate per window: FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY window_start, window_end, …",
-        )),
+        _ => Ok(false),
     }
 }
 

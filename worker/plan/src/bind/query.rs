@@ -98,9 +98,16 @@ impl<'a> QueryBinder<'a> {
             SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, .. } => {
                 self.bind_union(body, around, span)
             }
+            SetExpr::SetOperation {
+                op: SetOperator::Union,
+                set_quantifier: SetQuantifier::None | SetQuantifier::Distinct,
+                ..
+            } => {
+                let relation = self.bind_union(body, around, span)?;
+                self.bind_distinct(relation, span)
+            }
             SetExpr::SetOperation { op: SetOperator::Union, right, .. } => {
-                Err(Diagnostic::at(place(right.span(), span), "UNION without ALL is not supported")
-                    .help("use UNION ALL"))
+                Err(Diagnostic::at(place(right.span(), span), "UNION BY NAME is not supported"))
             }
             SetExpr::SetOperation { op, right, .. } => {
                 Err(Diagnostic::at(place(right.span(), span), format!("{op} is not supported")))
@@ -115,12 +122,20 @@ impl<'a> QueryBinder<'a> {
     }
 
     fn bind_union(&mut self, body: &SetExpr, around: Surroundings<'_>, span: Span) -> Result<Relation> {
-        // UNION ALL is left-associative. A loop instead of recursion allows long chains.
+        // UNION is left-associative. A loop instead of recursion allows long chains. Rows that are the same on the left
+        // of a UNION without ALL need not be removed twice.
+        let keeps_all = matches!(body, SetExpr::SetOperation { set_quantifier: SetQuantifier::All, .. });
+        let is_part = |quantifier: &SetQuantifier| match quantifier {
+            SetQuantifier::All => true,
+            SetQuantifier::None | SetQuantifier::Distinct => !keeps_all,
+            _ => false,
+        };
         let mut sides = Vec::new();
         let mut current = body;
-        while let SetExpr::SetOperation { op: SetOperator::Union, set_quantifier: SetQuantifier::All, left, right } =
-            current
-        {
+        while let SetExpr::SetOperation { op: SetOperator::Union, left, right, set_quantifier } = current {
+            if !is_part(set_quantifier) {
+                break;
+            }
             sides.push(right.as_ref());
             current = left;
         }
@@ -281,12 +296,8 @@ impl<'a> QueryBinder<'a> {
         project(&binder, rel, items, Some(&positions))
     }
 
-    /// `SELECT DISTINCT` of rows with windows: groups by all columns.
+    /// `SELECT DISTINCT`: groups by all columns, which can include those of a window.
     fn bind_distinct(&self, relation: Relation, span: Span) -> Result<Relation> {
-        if relation.with_role(Role::WindowStart).is_none() || relation.with_role(Role::WindowEnd).is_none() {
-            return Err(Diagnostic::at(span, "SELECT DISTINCT without a window is not supported yet")
-                .help("select window_start and window_end of a window table function as well"));
-        }
         let input = Scope::of(&relation);
         let binder = ExpressionBinder::new(self.session, &input, Place::Scalar("SELECT DISTINCT"));
         let entries = relation

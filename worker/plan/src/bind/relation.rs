@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use eddyline_job_graph::{Over, Projection, TimeColumn, WindowAggregate, WindowAssigner};
+use eddyline_job_graph::{GroupAggregate, Over, Projection, TimeColumn, WindowAggregate, WindowAssigner};
 
 /// An expression over column positions.
 pub(crate) use eddyline_expression::Expr as Expression;
@@ -25,6 +25,7 @@ impl Rel {
             RelKind::Calc { input, .. }
             | RelKind::Window { input, .. }
             | RelKind::Aggregate { input, .. }
+            | RelKind::Group { input, .. }
             | RelKind::Over { input, .. } => input.tables(),
             RelKind::Union { inputs } => inputs.iter().flat_map(Self::tables).collect(),
         }
@@ -68,6 +69,15 @@ pub(crate) enum RelKind {
         /// The aggregates.
         aggregate: WindowAggregate,
         /// The place of the window or of GROUP BY.
+        place: sqlparser::tokenizer::Span,
+    },
+    /// Aggregates over all rows.
+    Group {
+        /// The input.
+        input: Box<Rel>,
+        /// The keys and aggregates.
+        aggregate: GroupAggregate,
+        /// The place of GROUP BY, or of what stands for it.
         place: sqlparser::tokenizer::Span,
     },
     /// Aggregates with OVER.

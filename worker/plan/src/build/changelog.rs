@@ -41,6 +41,7 @@ fn accepts(kind: &NodeKind) -> ChangelogMode {
         NodeKind::WindowAssign(_)
         | NodeKind::LocalWindowAggregate(_)
         | NodeKind::WindowAggregate(_)
+        | NodeKind::GroupAggregate(_)
         | NodeKind::Over(_) => ChangelogMode::INSERT_ONLY,
         // The planner checks options where their table is used, so they have no errors here.
         NodeKind::Sink(sink) => {
@@ -60,9 +61,14 @@ fn produces(kind: &NodeKind, input: ChangelogMode) -> ChangelogMode {
             input.union(ChangelogMode::of([RowKind::Insert, RowKind::Delete]))
         }
         NodeKind::Calc(_) | NodeKind::Union | NodeKind::Sink(_) => input,
+        // A key is never gone, because its rows are not retracted.
+        NodeKind::GroupAggregate(aggregate) if !aggregate.aggregates.is_empty() => {
+            ChangelogMode::of([RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter])
+        }
         NodeKind::WindowAssign(_)
         | NodeKind::LocalWindowAggregate(_)
         | NodeKind::WindowAggregate(_)
+        | NodeKind::GroupAggregate(_)
         | NodeKind::Over(_) => ChangelogMode::INSERT_ONLY,
     }
 }
@@ -75,16 +81,18 @@ fn refuse(graph: &JobGraph, id: NodeId, more: ChangelogMode, span: Span) -> Diag
         (true, false) => "update",
         (false, _) => "delete",
     };
-    let tables: Vec<String> = producers(graph, id).into_iter().map(|table| format!("'{table}'")).collect();
-    let produced = match tables.as_slice() {
-        [table] => format!("table {table} produces"),
-        several => format!("tables {} produce", several.join(", ")),
-    };
+    let producers: Vec<String> = producers(graph, id).into_iter().collect();
+    let verb = if producers.len() == 1 { "produces" } else { "produce" };
+    let produced = format!("{} {verb}", producers.join(" and "));
     let (who, help) = match &graph.nodes[id].kind {
         NodeKind::Sink(sink) => (
             format!("table '{}'", sink.table.name),
             "'connector' = 'print' takes them, and a table whose format is 'debezium-json', 'canal-json', 'maxwell-json' \
              or 'ogg-json'",
+        ),
+        NodeKind::GroupAggregate(_) => (
+            "GROUP BY without a window".to_owned(),
+            "this is not supported yet; projections, filters and UNION ALL take them",
         ),
         NodeKind::Over(_) => ("OVER".to_owned(), "projections, filters and UNION ALL take them"),
         _ => ("a window".to_owned(), "projections, filters and UNION ALL take them"),
@@ -92,11 +100,14 @@ fn refuse(graph: &JobGraph, id: NodeId, more: ChangelogMode, span: Span) -> Diag
     Diagnostic::at(span, format!("{who} doesn't support consuming {changes} changes, which {produced}")).help(help)
 }
 
-/// The tables upstream of a node that produce more than inserts.
-fn producers(graph: &JobGraph, id: NodeId) -> BTreeSet<&str> {
+/// What upstream of a node produces more than inserts.
+fn producers(graph: &JobGraph, id: NodeId) -> BTreeSet<String> {
     let node: &Node = &graph.nodes[id];
     match &node.kind {
-        NodeKind::Source(source) => BTreeSet::from([source.table.name.as_str()]),
+        NodeKind::Source(source) => BTreeSet::from([format!("table '{}'", source.table.name)]),
+        NodeKind::GroupAggregate(_) if !node.changelog.is_insert_only() => {
+            BTreeSet::from(["GROUP BY without a window".to_owned()])
+        }
         _ => {
             let changing = node.inputs.iter().filter(|edge| !graph.nodes[edge.from].changelog.is_insert_only());
             changing.flat_map(|edge| producers(graph, edge.from)).collect()

@@ -13,7 +13,7 @@ use eddyline_state::meaning::{Fact, Operator, Refusal, Rule, compare};
 use eddyline_stream::OperatorUid;
 
 use super::canonical::short;
-use super::{calc, over, source, union, window};
+use super::{calc, group, over, source, union, window};
 
 /// Why the state of one script cannot be restored into another, as a text for people. `None` if it can. `may_be_left`
 /// names the operators whose state may be dropped if no operator continues it.
@@ -150,6 +150,7 @@ fn of_operator(kind: &NodeKind, inputs: &mut Vec<&Rows>) -> (Option<Meaning>, Ro
         NodeKind::Calc(calc) => (None, calc::rows(calc, input)),
         NodeKind::WindowAssign(assign) => (None, window::assigned(assign, input)),
         NodeKind::WindowAggregate(aggregate) => window::aggregated(aggregate, &input),
+        NodeKind::GroupAggregate(aggregate) => group::aggregated(aggregate, &input),
         NodeKind::Over(over) => over::aggregated(over, &input),
         NodeKind::Source(_) | NodeKind::LocalWindowAggregate(_) | NodeKind::Union | NodeKind::Sink(_) => (None, input),
     }

@@ -57,6 +57,7 @@ impl Builder {
             RelKind::Calc { input, .. }
             | RelKind::Window { input, .. }
             | RelKind::Aggregate { input, .. }
+            | RelKind::Group { input, .. }
             | RelKind::Over { input, .. } => self.add_sources(tables, input, usage, span),
             RelKind::Union { inputs } => {
                 inputs.iter().try_for_each(|input| self.add_sources(tables, input, usage, span))

@@ -31,6 +31,16 @@ pub(super) fn details(node: &Node, graph: &JobGraph) -> Vec<String> {
             lines.extend(added(&aggregate.window_columns));
             lines
         }
+        NodeKind::GroupAggregate(aggregate) => {
+            let mut lines = Vec::new();
+            if !aggregate.keys.is_empty() {
+                lines.push(format!("keys: {}", names(&aggregate.keys, input)));
+            }
+            if !aggregate.aggregates.is_empty() {
+                lines.push(format!("aggregates: {}", calls(&aggregate.aggregates, input)));
+            }
+            lines
+        }
         NodeKind::Over(over) => vec![
             format!("partition by: {}", names(&over.keys, input)),
             format!("order by: {}", time(&over.time, input)),
@@ -102,7 +112,7 @@ pub(super) fn state(node: &Node) -> &'static str {
     match &node.kind {
         NodeKind::Source(_) => "splits",
         NodeKind::WindowAggregate(_) => "keyed, until the window fires",
-        NodeKind::Over(_) => "keyed",
+        NodeKind::GroupAggregate(_) | NodeKind::Over(_) => "keyed",
         NodeKind::Sink(_) => "staged output",
         NodeKind::Calc(_) | NodeKind::WindowAssign(_) | NodeKind::LocalWindowAggregate(_) | NodeKind::Union => "none",
     }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::Field;
-use eddyline_job_graph::{Over, Projection, TimeColumn, WindowAggregate, WindowAssigner};
+use eddyline_job_graph::{
+    AggregateCall, GroupAggregate, Over, Projection, TimeColumn, WindowAggregate, WindowAssigner,
+};
 use sqlparser::tokenizer::Span;
 
 use crate::bind::calc::{calc, column};
@@ -62,6 +64,7 @@ pub(crate) fn prune(rel: Rel, required: &[usize], usage: &mut Usage) -> Rel {
         RelKind::Aggregate { input, aggregate, place } => {
             prune_aggregate(&own, *input, (aggregate, place), required, usage)
         }
+        RelKind::Group { input, aggregate, place } => prune_group(&own, *input, (aggregate, place), required, usage),
         RelKind::Over { input, over, place } => {
             let width = input.schema.fields().len();
             let kept: Vec<usize> =
@@ -158,6 +161,41 @@ fn prune_aggregate(
     let wanted: Vec<usize> =
         required.iter().map(|index| old.iter().position(|known| known == index).unwrap_or(0)).collect();
     let kind = RelKind::Aggregate { input: Box::new(input), aggregate: pruned, place };
+    project(Rel { schema: schema(fields), kind }, &wanted)
+}
+
+fn prune_group(
+    own: &arrow::datatypes::SchemaRef,
+    input: Rel,
+    (aggregate, place): (GroupAggregate, Span),
+    required: &[usize],
+    usage: &mut Usage,
+) -> Rel {
+    let (keys, calls) = (aggregate.keys.len(), aggregate.aggregates.len());
+    let mut kept_calls: Vec<usize> = (0..calls).filter(|index| required.contains(&(keys + index))).collect();
+    if keys == 0 && kept_calls.is_empty() {
+        // The one row of the result needs a column.
+        kept_calls.push(0);
+    }
+    let mut read: BTreeSet<usize> = aggregate.keys.iter().copied().collect();
+    let kept = || kept_calls.iter().map(|index| &aggregate.aggregates[*index]);
+    kept().for_each(|call| read.extend(call.argument.iter().chain(&call.filter)));
+    let (input, positions) = prune_to(input, &read, usage);
+    let moved = |index: usize| position(&positions, index);
+    let old: Vec<usize> = (0..keys).chain(kept_calls.iter().map(|index| keys + index)).collect();
+    let fields: Vec<Field> = old.iter().map(|index| own.field(*index).clone()).collect();
+    let aggregates = kept().map(|call| AggregateCall {
+        argument: call.argument.map(moved),
+        filter: call.filter.map(moved),
+        ..call.clone()
+    });
+    let pruned = GroupAggregate {
+        aggregates: aggregates.collect(),
+        keys: aggregate.keys.iter().map(|index| moved(*index)).collect(),
+    };
+    let wanted: Vec<usize> =
+        required.iter().map(|index| old.iter().position(|known| known == index).unwrap_or(0)).collect();
+    let kind = RelKind::Group { input: Box::new(input), aggregate: pruned, place };
     project(Rel { schema: schema(fields), kind }, &wanted)
 }
 

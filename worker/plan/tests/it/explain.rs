@@ -221,6 +221,18 @@ fn distinct_rows_of_a_window() {
 }
 
 #[test]
+fn groups_of_all_rows_are_updated() {
+    insta::assert_snapshot!(explained(
+        "CREATE TABLE result (k STRING, n BIGINT, v INT) WITH ('connector' = 'print');
+         INSERT INTO result
+         SELECT `key`, COUNT(*), MAX(`value`) FILTER (WHERE `value` < 100) FROM kv
+         GROUP BY `key` HAVING COUNT(*) > 1;
+         INSERT INTO result SELECT DISTINCT UPPER(`key`), 1, `value` FROM kv;
+         INSERT INTO result SELECT 'all', COUNT(DISTINCT `key`), 0 FROM kv;"
+    ));
+}
+
+#[test]
 fn over_rows_and_named_window() {
     insta::assert_snapshot!(explained(
         "INSERT INTO averages

@@ -1,0 +1,78 @@
+use arrow::array::{Int64Array, StringArray};
+use eddyline_job_graph::{AggregateCall, AggregateFunction};
+use eddyline_stream::{Kinds, RowKind};
+
+use super::*;
+
+fn input() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("k", DataType::Utf8, true), Field::new("v", DataType::Int64, true)]))
+}
+
+/// `SELECT k, MAX(v) … GROUP BY k`.
+fn operator() -> GroupAggregateOperator {
+    let most = AggregateCall {
+        function: AggregateFunction::Max,
+        argument: Some(1),
+        distinct: false,
+        filter: None,
+        argument_type: Some(DataType::Int64),
+        result_type: DataType::Int64,
+        name: "most".to_owned(),
+    };
+    let config = GroupAggregate { keys: vec![0], aggregates: vec![most] };
+    GroupAggregateOperator::new(config, &input(), input()).expect("it can run")
+}
+
+fn rows(rows: &[(&str, i64)]) -> RecordBatch {
+    let keys = Arc::new(StringArray::from_iter_values(rows.iter().map(|(key, _)| key)));
+    let values = Arc::new(Int64Array::from_iter_values(rows.iter().map(|(_, value)| *value)));
+    RecordBatch::try_new(input(), vec![keys, values]).expect("rows")
+}
+
+/// The rows of batches as text, those of each batch in a list.
+fn emitted(out: &mut Collector) -> Vec<Vec<String>> {
+    let text = |batch: &Batch, row: usize| {
+        let columns = batch.rows().columns();
+        let (key, value) =
+            (columns[0].as_string::<i32>().value(row), columns[1].as_primitive::<arrow::datatypes::Int64Type>());
+        format!("{}{key}={}", batch.kind(row), value.value(row))
+    };
+    out.drain().map(|batch| (0..batch.num_rows()).map(|row| text(&batch, row)).collect()).collect()
+}
+
+#[test]
+fn a_batch_changes_the_result_of_a_key_once_and_only_if_it_differs() {
+    let (mut operator, mut out) = (operator(), Collector::default());
+    let mut process = |given: &[(&str, i64)]| {
+        operator.process(InputIndex::FIRST, Batch::new(rows(given)), &mut out).expect("it runs");
+        emitted(&mut out)
+    };
+    assert_eq!(process(&[("a", 1), ("b", 2), ("a", 5), ("a", 3)]), [["+Ia=5", "+Ib=2"]]);
+    assert_eq!(process(&[("b", 2), ("a", 4)]), [[""; 0]; 0], "the maxima are the same");
+    assert_eq!(process(&[("c", 0), ("b", 7), ("a", 4), ("b", 9)]), [["+Ic=0", "-Ub=2", "+Ub=9"]]);
+    assert_eq!(process(&[]), [[""; 0]; 0]);
+}
+
+#[test]
+fn changes_are_emitted_in_pieces_that_tear_no_update() {
+    let mut operator = operator();
+    operator
+        .process(InputIndex::FIRST, Batch::new(rows(&[("a", 1), ("b", 1)])), &mut Collector::default())
+        .expect("runs");
+    let mut out = Collector::with_room(1);
+    let given = Batch::new(rows(&[("a", 2), ("b", 2), ("c", 2)]));
+    assert_eq!(operator.process(InputIndex::FIRST, given, &mut out).expect("it runs"), Progress::More);
+    assert_eq!(emitted(&mut out), [["-Ua=1", "+Ua=2"]]);
+    assert_eq!(operator.resume(&mut out).expect("it runs"), Progress::More);
+    assert_eq!(emitted(&mut out), [["-Ub=1", "+Ub=2"]]);
+    assert_eq!(operator.resume(&mut out).expect("it runs"), Progress::Done);
+    assert_eq!(emitted(&mut out), [["+Ic=2"]]);
+}
+
+#[test]
+fn rows_that_are_not_inserts_are_an_error() {
+    let kinds = Kinds::new([RowKind::Delete]).expect("no pair");
+    let batch = Batch::with_kinds(rows(&[("a", 1)]), kinds);
+    let error = operator().process(InputIndex::FIRST, batch, &mut Collector::default()).expect_err("no insert");
+    assert!(matches!(error, OperatorError::NotInsertOnly(_)), "{error}");
+}
