@@ -302,12 +302,25 @@ fn expected_of(bytes: &[u8]) -> (bool, bool) {
     let blank = bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     match serde_json::from_slice::<serde_json::Value>(bytes) {
         Ok(value) => (value.is_object(), value.is_null()),
+        // A number may be greater than every double. serde_json checks its digits if it does not have to convert it.
+        Err(error) if error.to_string().starts_with("number out of range") => {
+            let is_valid = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+            (is_valid && bytes.trim_ascii_start().starts_with(b"{"), false)
+        }
         Err(_) => (false, blank),
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bytes_are_accepted_exactly_when_they_are_json_even_if_a_number_is_out_of_range(exponent in 0u32..400) {
+        let mut decoder = decoder_with(&Config::default(), &schema(vec![Field::new("absent", DataType::Utf8, true)]));
+        let record = format!("{{\"a\":12345678e{exponent}}}");
+        prop_assert_eq!(expected_of(record.as_bytes()), (true, false));
+        prop_assert_eq!(decoder.decode(record.as_bytes()), Ok(1));
+    }
 
     #[test]
     fn documents_become_what_a_plain_conversion_makes_of_them(
