@@ -30,6 +30,8 @@ fn tag_of(hash: u64) -> u32 {
 pub(crate) struct Directory {
     buckets: Vec<Bucket>,
     used: usize,
+    /// Whether some numbers up to the highest one are of no group in the directory.
+    has_gaps: bool,
 }
 
 impl Directory {
@@ -63,13 +65,63 @@ impl Directory {
         prefetch(&self.buckets, hash as usize & self.buckets.len().wrapping_sub(1));
     }
 
-    /// Adds a group that is not in the directory. `hashes` has the hashes of all groups in order, the new one last.
+    /// Adds a group that is not in the directory. `hashes` has the hashes of all groups in order. Unless there are gaps,
+    /// the new one is last.
     pub(crate) fn insert(&mut self, group: u32, hashes: &[u64]) {
         if (self.used + 1) * 8 > self.buckets.len() * 5 {
-            self.rebuild(hashes, (self.buckets.len() * 2).max(BUCKETS_MIN));
-        } else {
-            self.place(hashes[group as usize], group);
+            if !self.has_gaps {
+                return self.rebuild(hashes, (self.buckets.len() * 2).max(BUCKETS_MIN));
+            }
+            self.grow_with_gaps(hashes);
         }
+        self.place(hashes[group as usize], group);
+    }
+
+    /// Removes a group, if it is in the directory. `hashes` has the hashes of all groups.
+    pub(crate) fn remove(&mut self, group: u32, hashes: &[u64]) {
+        self.has_gaps = true;
+        let Some(mut hole) = self.bucket_of(group, hashes) else { return };
+        let mask = self.buckets.len() - 1;
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            let bucket = self.buckets[at];
+            if bucket.group == NONE {
+                break;
+            }
+            // A bucket moves to the hole unless a lookup of it begins behind the hole.
+            let first = hashes[bucket.group as usize] as usize & mask;
+            if at.wrapping_sub(first) & mask >= at.wrapping_sub(hole) & mask {
+                self.buckets[hole] = bucket;
+                hole = at;
+            }
+        }
+        self.buckets[hole] = EMPTY;
+        self.used -= 1;
+    }
+
+    /// Lets lookups find another group with the same hash instead of `group`.
+    pub(crate) fn replace(&mut self, group: u32, other: u32, hashes: &[u64]) {
+        if let Some(at) = self.bucket_of(group, hashes) {
+            self.buckets[at].group = other;
+        }
+    }
+
+    /// Some groups with numbers up to the highest one are not in the directory.
+    pub(crate) fn leave_gaps(&mut self) {
+        self.has_gaps = true;
+    }
+
+    fn bucket_of(&self, group: u32, hashes: &[u64]) -> Option<usize> {
+        let mask = self.buckets.len().checked_sub(1)?;
+        let mut at = hashes[group as usize] as usize & mask;
+        while self.buckets[at].group != group {
+            if self.buckets[at].group == NONE {
+                return None;
+            }
+            at = (at + 1) & mask;
+        }
+        Some(at)
     }
 
     /// Removes all groups. A directory that is mostly empty releases its memory, so that one large window does not slow
@@ -81,11 +133,22 @@ impl Directory {
             self.buckets.fill(EMPTY);
         }
         self.used = 0;
+        self.has_gaps = false;
     }
 
     /// The size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.buckets.capacity() * size_of::<Bucket>()
+    }
+
+    /// Makes room. Numbers without a bucket stay without one.
+    fn grow_with_gaps(&mut self, hashes: &[u64]) {
+        let buckets = (self.buckets.len() * 2).max(BUCKETS_MIN);
+        let old = std::mem::replace(&mut self.buckets, vec![EMPTY; buckets]);
+        self.used = 0;
+        for bucket in old.into_iter().filter(|bucket| bucket.group != NONE) {
+            self.place(hashes[bucket.group as usize], bucket.group);
+        }
     }
 
     /// Makes room for so many more groups than these, which are all that it has.

@@ -4,8 +4,9 @@
 //! bucket of every row by its hash and starts loading the packed row of the group. The second one compares keys and
 //! adds new groups. Keys are compared in the packed rows, next to the accumulators that are needed anyway.
 //!
-//! Groups are numbered from 0 in order of first arrival. Invariants: the packed rows and the directory have an entry
-//! for every group. A group is never removed alone, but only together with all others.
+//! Groups are numbered from 0 in order of first arrival. A removed group leaves a vacant place, which the next new group
+//! takes. Invariants: the packed rows have an entry for every place. The directory has one for every key, which is the
+//! group that lookups find. A key can have further groups beside that one.
 //!
 //! At a barrier a table [hands over](crate::handover) its groups, or those that have changed.
 
@@ -22,6 +23,7 @@ use crate::handover::CopiedAhead;
 use crate::keys::Keys;
 use crate::packed_rows::{Form, INLINE_MAX, PackedRows, view_of};
 use crate::prefetch::prefetch;
+use crate::vacancies::Vacancies;
 
 /// The most groups of a table that fits in the second-level cache. Each has 16 bytes of directory and a packed row.
 const CACHED_GROUPS: usize = 8 * 1024;
@@ -37,6 +39,7 @@ pub struct GroupTable {
     directory: Directory,
     /// Shared with frozen state. The first change after a freeze copies it.
     packed: Arc<PackedRows>,
+    pub(crate) vacancies: Vacancies,
     pub(crate) changes: Changes,
     /// What is copied for the next checkpoint already.
     pub(crate) ahead: Box<CopiedAhead>,
@@ -71,6 +74,7 @@ impl GroupTable {
             initial: initial.into(),
             directory: Directory::default(),
             packed: Arc::new(packed),
+            vacancies: Vacancies::default(),
             changes: Changes::default(),
             ahead: Box::default(),
         }
@@ -78,17 +82,60 @@ impl GroupTable {
 
     /// The number of groups.
     pub fn len(&self) -> usize {
-        self.packed.len()
+        self.packed.len() - self.vacancies.len()
     }
 
     /// Whether there are no groups.
     pub fn is_empty(&self) -> bool {
-        self.packed.is_empty()
+        self.len() == 0
+    }
+
+    /// The number of places. Groups have smaller numbers. There are more places than groups only after groups were
+    /// removed.
+    pub fn places(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// The numbers of all groups, in ascending order.
+    pub fn groups(&self) -> impl Iterator<Item = u32> {
+        (0..self.places() as u32).filter(|place| !self.vacancies.contains(*place))
+    }
+
+    /// Removes a group. The next new group takes its place, and counts as changed.
+    ///
+    /// A checkpoint gets the groups that exist, and nothing that says that this one is gone. The caller says so if it must.
+    pub fn remove(&mut self, group: u32) {
+        self.directory.remove(group, &self.packed.hashes);
+        Arc::make_mut(&mut self.packed).forget_key(group);
+        self.vacancies.push(group);
+        self.changes.note(&[group]);
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Adds a group with the key of another one, and returns it. Lookups do not find it: the caller keeps the number.
+    pub fn add_beside(&mut self, group: u32) -> u32 {
+        self.directory.leave_gaps();
+        let mut finder = self.finder();
+        finder.packed.push_key_of(group as usize);
+        let added = finder.place(finder.packed.hashes[group as usize]);
+        if finder.packed.is_null(group as usize) {
+            finder.packed.add_null_beside(added);
+        }
+        added
+    }
+
+    /// Lets lookups find `other` instead of `group`. Both have the same key.
+    pub fn find_instead(&mut self, group: u32, other: u32) {
+        self.directory.replace(group, other, &self.packed.hashes);
+        Arc::make_mut(&mut self.packed).replace_null(group, other);
     }
 
     /// Removes all groups. Keeps the memory for the next ones unless most of it was unused.
     pub fn clear(&mut self) {
         self.directory.clear();
+        self.vacancies.clear();
         match Arc::get_mut(&mut self.packed) {
             Some(packed) => packed.clear(),
             None => self.packed = Arc::new(self.packed.empty_like()),
@@ -120,7 +167,11 @@ impl GroupTable {
 
     /// The allocated bytes, used or not.
     pub fn bytes(&self) -> usize {
-        self.directory.bytes() + self.packed.bytes() + self.changes.bytes() + self.ahead.bytes()
+        self.directory.bytes()
+            + self.packed.bytes()
+            + self.vacancies.bytes()
+            + self.changes.bytes()
+            + self.ahead.bytes()
     }
 
     /// The groups, for reading.
@@ -133,14 +184,20 @@ impl GroupTable {
         Arc::clone(&self.packed)
     }
 
+    /// All packed rows, to change accumulators of groups that the caller names in [`Self::rows_mut`] before the next
+    /// barrier. The result is the same as there.
+    pub fn rows_to_name(&mut self) -> (&mut [u64], usize, usize) {
+        let PackedRows { words, stride, key_words, .. } = Arc::make_mut(&mut self.packed);
+        (words, *stride, *key_words)
+    }
+
     /// All packed rows, to change the accumulators of `groups` and of no others: the words, the number of words of a row,
     /// and the index of the accumulators in a row.
     pub fn rows_mut(&mut self, groups: &[u32]) -> (&mut [u64], usize, usize) {
         if self.changes.note(groups) {
             self.ahead.copy_a_block(&self.packed);
         }
-        let PackedRows { words, stride, key_words, .. } = Arc::make_mut(&mut self.packed);
-        (words, *stride, *key_words)
+        self.rows_to_name()
     }
 
     /// Notes that something has changed that the caller keeps beside these groups.
@@ -223,8 +280,8 @@ impl GroupTable {
     }
 
     fn finder(&mut self) -> Finder<'_> {
-        let Self { initial, directory, packed, .. } = self;
-        Finder { initial, directory, packed: Arc::make_mut(packed) }
+        let Self { initial, directory, packed, vacancies, changes, .. } = self;
+        Finder { initial, directory, packed: Arc::make_mut(packed), vacancies, changes }
     }
 }
 
@@ -233,6 +290,8 @@ struct Finder<'a> {
     initial: &'a [u64],
     directory: &'a mut Directory,
     packed: &'a mut PackedRows,
+    vacancies: &'a mut Vacancies,
+    changes: &'a mut Changes,
 }
 
 impl Finder<'_> {
@@ -276,16 +335,26 @@ impl Finder<'_> {
         if found != NONE {
             return found;
         }
-        let group = u32::try_from(packed.len()).ok().filter(|group| *group != NONE);
-        let group = group.expect("a table of 2^32 groups would need more than 200 GiB");
-        packed.hashes.push(hash);
-        if keys.is_null(row) {
-            packed.null_group = group;
-        }
         keys.store(packed, row);
-        packed.words.extend_from_slice(self.initial);
-        self.directory.insert(group, &packed.hashes);
+        let group = self.place(hash);
+        if keys.is_null(row) {
+            self.packed.null_group = group;
+        }
+        self.directory.insert(group, &self.packed.hashes);
         group
+    }
+
+    /// Completes a new group, whose key is behind the packed rows, and gives it a place.
+    fn place(&mut self, hash: u64) -> u32 {
+        self.packed.words.extend_from_slice(self.initial);
+        if let Some(place) = self.vacancies.pop() {
+            self.packed.move_last(place, hash);
+            self.changes.note(&[place]);
+            return place;
+        }
+        let group = u32::try_from(self.packed.len()).ok().filter(|group| *group != NONE);
+        self.packed.hashes.push(hash);
+        group.expect("a table of 2^32 groups would need more than 200 GiB")
     }
 }
 
@@ -383,7 +452,7 @@ struct StoredKeys<'a> {
 
 impl RowKeys for StoredKeys<'_> {
     fn is_null(&self, row: usize) -> bool {
-        row == self.of.null_group as usize
+        self.of.is_null(row)
     }
 
     fn matches(&self, table: &PackedRows, group: usize, row: usize) -> bool {

@@ -13,6 +13,7 @@ use crate::changes::Changed;
 use crate::group_table::GroupTable;
 use crate::packed_rows::PackedRows;
 use crate::snapshot::{PARTS, SnapshotRequest};
+use crate::vacancies::{Vacancies, is_set};
 
 /// Groups of a block, as a power of two. The turn goes by blocks, so that most of what is copied lies side by side.
 /// Builds for tests have small blocks, so that small tables have several.
@@ -53,17 +54,18 @@ pub struct Handover {
     pub is_whole: bool,
     /// How many groups the table has.
     pub len: usize,
-    /// The groups that are handed over, each once; empty if these are all.
+    /// The group of each row, each once; empty if all groups are handed over, and their rows have their numbers.
     pub groups: Vec<u32>,
-    /// Their rows: all of the table if it is whole, otherwise copies of these groups, in their order.
+    /// Rows: all of the table if it is whole, otherwise copies of these groups, in their order.
     pub packed: Arc<PackedRows>,
+    /// A bit for each row, set if the row is of no group. Rows behind the last bit have groups.
+    vacant: Vec<u64>,
 }
 
 impl Handover {
-    /// The numbers of the rows that are handed over, in the order of their groups.
-    pub fn rows(&self) -> Range<u32> {
-        let rows = if self.is_whole { self.len } else { self.groups.len() };
-        0..rows as u32
+    /// The numbers of the rows that are handed over, in ascending order.
+    pub fn rows(&self) -> impl Iterator<Item = u32> {
+        (0..self.packed.len() as u32).filter(|row| !is_set(&self.vacant, *row))
     }
 }
 
@@ -113,7 +115,7 @@ impl CopiedAhead {
     }
 
     /// Copies again those of the groups that have changed.
-    fn refresh(&mut self, table: &PackedRows, changed: &Changed) {
+    fn refresh(&mut self, table: &PackedRows, changed: &Changed, vacancies: &Vacancies) {
         let Some(packed) = &mut self.packed else { return };
         let mut again = Vec::new();
         for (block, row) in self.groups.chunks(1 << BLOCK_BITS).zip((0..).step_by(1 << BLOCK_BITS)) {
@@ -123,7 +125,13 @@ impl CopiedAhead {
             push_set_bits(&changed.bits, start..first_new, &mut again);
             again.extend(first_new..end);
             for group in &again {
-                packed.copy_accumulators(row + (group - start) as usize, table, *group as usize);
+                let row = row + (group - start) as usize;
+                if vacancies.is_used() {
+                    // Another key can have taken the place.
+                    packed.copy_row(row, table, *group as usize);
+                } else {
+                    packed.copy_accumulators(row, table, *group as usize);
+                }
             }
         }
     }
@@ -137,25 +145,26 @@ impl CopiedAhead {
 impl GroupTable {
     /// What a checkpoint gets of this table, which is that of `bucket`.
     pub fn hand_over(&mut self, request: SnapshotRequest, bucket: i64) -> Handover {
-        let len = self.len();
+        let (len, places) = (self.len(), self.places());
         let turn = Turn::new(bucket, request.part);
         let next_turn = Turn::new(bucket, (request.part + 1) % PARTS);
         let mut copied = std::mem::replace(&mut *self.ahead, CopiedAhead::new(next_turn));
-        let changed = self.changes.barrier(request.checkpoint, request.since, len);
+        let changed = self.changes.barrier(request.checkpoint, request.since, places);
         let changed = changed.filter(|changed| {
-            let due: usize = turn.blocks(len).filter(|(_, is_due)| *is_due).map(|(block, _)| block.len()).sum();
-            (changed.known() + (len - changed.groups) + due) * 2 <= len
+            let due: usize = turn.blocks(places).filter(|(_, is_due)| *is_due).map(|(block, _)| block.len()).sum();
+            (changed.known() + (places - changed.groups) + due) * 2 <= places
         });
         let Some(changed) = changed else {
-            return Handover { is_whole: true, len, groups: Vec::new(), packed: self.freeze() };
+            let vacant = self.vacancies.bits().to_vec();
+            return Handover { is_whole: true, len, groups: Vec::new(), packed: self.freeze(), vacant };
         };
         if copied.turn == Some(turn) {
-            copied.refresh(self.packed(), &changed);
+            copied.refresh(self.packed(), &changed, &self.vacancies);
         } else {
             copied = CopiedAhead::new(turn);
         }
         let mut others = Vec::new();
-        for (block, is_due) in turn.blocks(len) {
+        for (block, is_due) in turn.blocks(places) {
             if is_due && block.start >> BLOCK_BITS >= copied.next {
                 copied.append(self.packed(), block);
             } else if !is_due {
@@ -164,12 +173,24 @@ impl GroupTable {
                 others.extend(first_new..block.end);
             }
         }
+        if self.vacancies.is_used() {
+            others.retain(|group| !self.vacancies.contains(*group));
+        }
         let mut packed = copied.packed.unwrap_or_else(|| self.packed().empty_like());
         packed.reserve(others.len());
         packed.append(self.packed(), &others);
         let mut groups = copied.groups;
+        let mut vacant = Vec::new();
+        if self.vacancies.is_used() {
+            vacant = vec![0; groups.len().div_ceil(64)];
+            let rows = (0..).zip(&groups).filter(|(_, group)| self.vacancies.contains(**group));
+            rows.for_each(|(row, _): (usize, _)| vacant[row >> 6] |= 1 << (row & 63));
+        }
         groups.append(&mut others);
-        Handover { is_whole: false, len, groups, packed: Arc::new(packed) }
+        if self.vacancies.is_used() {
+            packed.copy_nulls(self.packed(), &groups);
+        }
+        Handover { is_whole: false, len, groups, packed: Arc::new(packed), vacant }
     }
 }
 

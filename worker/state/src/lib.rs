@@ -30,6 +30,7 @@ pub mod snapshot;
 pub mod spill;
 pub mod strings;
 pub mod timers;
+mod vacancies;
 
 pub use group_table::GroupTable;
 pub use handover::Handover;

@@ -20,6 +20,9 @@ use crate::strings::Strings;
 /// The most bytes of a string that is stored in the packed row.
 pub(crate) const INLINE_MAX: usize = 12;
 
+/// The arena is rebuilt when most of it, and more than this number of bytes, belongs to removed groups.
+const DEAD_BYTES_MIN: usize = 4096;
+
 /// How far ahead of a copy rows are loaded, in rows.
 const COPIED_AHEAD: usize = 12;
 
@@ -64,9 +67,14 @@ pub struct PackedRows {
     pub(crate) hashes: Vec<u64>,
     pub(crate) words: Vec<u64>,
     pub(crate) arena: Vec<u8>,
+    /// The group of the NULL key that lookups find.
     pub(crate) null_group: u32,
     /// The most groups and bytes of the arena that the memory has had. What is behind them is not resident.
     touched: (usize, usize),
+    /// Further groups of the NULL key.
+    null_beside: Vec<u32>,
+    /// The bytes in the arena that belong to removed groups.
+    dead_bytes: usize,
 }
 
 impl Clone for PackedRows {
@@ -78,6 +86,7 @@ impl Clone for PackedRows {
             words: clone_with_room(&self.words),
             arena: clone_with_room(&self.arena),
             touched: (0, 0),
+            null_beside: self.null_beside.clone(),
             ..*self
         }
     }
@@ -102,6 +111,8 @@ impl PackedRows {
             arena: Vec::new(),
             null_group: NONE,
             touched: (0, 0),
+            null_beside: Vec::new(),
+            dead_bytes: 0,
         }
     }
 
@@ -152,6 +163,8 @@ impl PackedRows {
         if let Ok(place) = groups.binary_search(&source.null_group) {
             self.null_group = (before + place) as u32;
         }
+        let beside = source.null_beside.iter().filter_map(|group| groups.binary_search(group).ok());
+        self.null_beside.extend(beside.map(|place| (before + place) as u32));
     }
 
     /// Copies the accumulators of a group of another table of this form into those of `into`, which has the same key.
@@ -192,6 +205,105 @@ impl PackedRows {
         clear_or_free(&mut self.arena, bytes);
         self.touched = (self.touched.0.min(self.hashes.capacity()), self.touched.1.min(self.arena.capacity()));
         self.null_group = NONE;
+        self.null_beside.clear();
+        self.dead_bytes = 0;
+    }
+
+    /// Whether a group has the NULL key.
+    pub(crate) fn is_null(&self, group: usize) -> bool {
+        group == self.null_group as usize || self.null_beside.iter().any(|other| *other as usize == group)
+    }
+
+    /// Appends the words of the key of a group.
+    pub(crate) fn push_key_of(&mut self, group: usize) {
+        let start = group * self.stride;
+        let [head, tail] = if self.key_words == 2 { self.view(group) } else { [0, 0] };
+        self.words.extend_from_within(start..start + self.key_words);
+        let length = head as u32 as usize;
+        if length > INLINE_MAX {
+            let at = self.arena.len() as u64;
+            self.arena.extend_from_within(tail as usize..tail as usize + length);
+            *self.words.last_mut().expect("a key of two words") = at;
+        }
+    }
+
+    /// A group has the NULL key, and lookups do not find it.
+    pub(crate) fn add_null_beside(&mut self, group: u32) {
+        self.null_beside.push(group);
+    }
+
+    /// Lookups of the NULL key find `other` instead of `group`.
+    pub(crate) fn replace_null(&mut self, group: u32, other: u32) {
+        if self.null_group == group {
+            self.null_group = other;
+            self.null_beside.retain(|beside| *beside != other);
+            self.null_beside.push(group);
+        }
+    }
+
+    /// Moves the last row, whose group has this hash, to a vacant place.
+    pub(crate) fn move_last(&mut self, place: u32, hash: u64) {
+        let last = self.words.len() - self.stride;
+        self.words.copy_within(last.., place as usize * self.stride);
+        self.words.truncate(last);
+        self.hashes[place as usize] = hash;
+    }
+
+    /// Removes the key of a group whose place becomes vacant.
+    pub(crate) fn forget_key(&mut self, group: u32) {
+        if self.null_group == group {
+            self.null_group = NONE;
+        }
+        self.null_beside.retain(|beside| *beside != group);
+        if self.key_words == 2 {
+            let length = self.view(group as usize)[0] as u32 as usize;
+            if length > INLINE_MAX {
+                self.dead_bytes += length;
+            }
+            let start = group as usize * self.stride;
+            self.words[start..start + 2].fill(0);
+            if self.dead_bytes > DEAD_BYTES_MIN && self.dead_bytes * 2 > self.arena.len() {
+                self.compact_arena();
+            }
+        }
+    }
+
+    /// Rebuilds the arena without what belongs to no group.
+    fn compact_arena(&mut self) {
+        let old = std::mem::take(&mut self.arena);
+        self.arena.reserve(old.len() - self.dead_bytes);
+        self.dead_bytes = 0;
+        for row in self.words.chunks_exact_mut(self.stride) {
+            let length = row[0] as u32 as usize;
+            if length > INLINE_MAX {
+                let at = row[1] as usize;
+                row[1] = self.arena.len() as u64;
+                self.arena.extend_from_slice(&old[at..at + length]);
+            }
+        }
+    }
+
+    /// Copies the row of a group of another table of this form to a place that may have another key.
+    pub(crate) fn copy_row(&mut self, into: usize, source: &Self, group: usize) {
+        let stride = self.stride;
+        self.hashes[into] = source.hashes[group];
+        self.words[into * stride..(into + 1) * stride]
+            .copy_from_slice(&source.words[group * stride..(group + 1) * stride]);
+        if self.key_words == 2 {
+            let [head, tail] = source.view(group);
+            let length = head as u32 as usize;
+            if length > INLINE_MAX {
+                self.words[into * stride + 1] = self.arena.len() as u64;
+                self.arena.extend_from_slice(&source.arena[tail as usize..tail as usize + length]);
+            }
+        }
+    }
+
+    /// Says which rows have the NULL key, after rows were copied from `groups` of another table.
+    pub(crate) fn copy_nulls(&mut self, source: &Self, groups: &[u32]) {
+        let place = |group: &u32| groups.iter().position(|copied| copied == group).map(|place| place as u32);
+        self.null_group = NONE;
+        self.null_beside = std::iter::once(&source.null_group).chain(&source.null_beside).filter_map(place).collect();
     }
 
     /// Removes all groups but these, which are in ascending order, and numbers them from 0. The memory is kept for the next
@@ -250,6 +362,9 @@ impl PackedRows {
     /// When the strings of the groups do not fit in one column.
     pub fn key_columns(&self, groups: &[u32]) -> Result<Vec<ArrayRef>, ArrowError> {
         let nulls = || {
+            if !self.null_beside.is_empty() {
+                return Some(groups.iter().map(|group| !self.is_null(*group as usize)).collect::<NullBuffer>());
+            }
             let has_null = self.null_group != NONE && groups.contains(&self.null_group);
             has_null.then(|| groups.iter().map(|group| *group != self.null_group).collect::<NullBuffer>())
         };

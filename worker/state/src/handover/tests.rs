@@ -218,3 +218,5 @@ fn groups_whose_turn_is_next_are_copied_before_the_barrier_and_again_if_they_cha
     case.barrier(false);
     case.barrier(true);
 }
+
+mod removal;
