@@ -108,7 +108,9 @@ impl CopiedAhead {
         self.groups.extend(groups);
         let packed = self.packed.get_or_insert_with(|| {
             let mut packed = table.empty_like();
-            packed.reserve((table.len() >> BLOCK_BITS).div_ceil(usize::from(PARTS)) << BLOCK_BITS);
+            // Room for what will have changed, too: to move everything at the barrier would take as long as to copy it.
+            // Memory that is not used is not resident.
+            packed.reserve(2 * (table.len() >> BLOCK_BITS).div_ceil(usize::from(PARTS)) << BLOCK_BITS);
             packed
         });
         packed.append(table, &self.groups[start..]);
@@ -138,7 +140,7 @@ impl CopiedAhead {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.groups.capacity() * 4 + self.packed.as_ref().map_or(0, PackedRows::bytes)
+        self.groups.capacity() * 4 + self.packed.as_ref().map_or(0, PackedRows::content_bytes)
     }
 }
 
