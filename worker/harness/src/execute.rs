@@ -221,7 +221,7 @@ impl<'a> Job<'a> {
                 assign(config, &change.into_insert()?, schema)?.into_iter().map(Change::Insert).collect()
             }
             (_, Operator::Windows(windows)) => return windows.row(change.into_insert()?),
-            (_, Operator::Groups(groups)) => groups.row(change.into_insert()?)?.into_iter().collect(),
+            (_, Operator::Groups(groups)) => groups.change(change)?,
             (_, Operator::Over(over)) => return over.row(change.into_insert()?),
             (NodeKind::Sink(sink), _) => {
                 let written = self.written.entry(sink.table.name.clone()).or_default();

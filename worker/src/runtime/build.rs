@@ -558,10 +558,11 @@ fn operator(graph: &JobGraph, node: &Node, keeps_key: bool) -> Result<Option<Box
                 WindowAggregateOperator::new(config.clone(), input).map_err(|source| failed(node, source))?;
             Box::new(operator.with_output_schema(Arc::clone(&node.schema)))
         }
-        NodeKind::GroupAggregate(config) => Box::new(
-            GroupAggregateOperator::new(config.clone(), &input, Arc::clone(&node.schema))
-                .map_err(|source| failed(node, source))?,
-        ),
+        NodeKind::GroupAggregate(config) => {
+            let retracts = !graph.nodes[edge.from].changelog.is_insert_only();
+            let operator = GroupAggregateOperator::new(config.clone(), &input, Arc::clone(&node.schema), retracts);
+            Box::new(operator.map_err(|source| failed(node, source))?)
+        }
         NodeKind::Over(config) => Box::new(
             OverOperator::new(config.clone(), input, Arc::clone(&node.schema))
                 .map_err(|source| failed(node, source))?,

@@ -110,7 +110,8 @@ impl CopiedAhead {
             let mut packed = table.empty_like();
             // Room for what will have changed, too: to move everything at the barrier would take as long as to copy it.
             // Memory that is not used is not resident.
-            packed.reserve(2 * (table.len() >> BLOCK_BITS).div_ceil(usize::from(PARTS)) << BLOCK_BITS);
+            let blocks = (table.len() >> BLOCK_BITS).div_ceil(usize::from(PARTS));
+            packed.reserve((2 * blocks) << BLOCK_BITS);
             packed
         });
         packed.append(table, &self.groups[start..]);

@@ -36,7 +36,7 @@ golden! {
     window_of_windows window_over_window_time window_columns over_rows over_rows_unbounded over_range
     over_range_unbounded union_all calc_and_functions nulls late_rows global_window views_and_ctes having decimals
     negative_times two_inserts many_distincts nested_values shared_views changelog changelog_filtered changelog_union
-    group_by group_by_distinct group_by_filtered group_by_global group_by_nested select_distinct union_distinct
+    group_by group_by_changelog group_by_distinct group_by_filtered group_by_global group_by_nested select_distinct union_distinct
 }
 
 #[test]

@@ -5,11 +5,16 @@
 //! same emits nothing, as in Flink. So the results are those of Flink with mini-batches of the size of a batch.
 //!
 //! What was emitted last follows from the accumulators, so nothing else is state. A barrier comes between two batches.
+//!
+//! Rows of a changelog also retract. Then each group counts its rows. The retracted rows of a batch are aggregated by themselves
+//! and subtracted. A group without rows is dead: its key is deleted from the result. Dead groups stay in the table, so that a
+//! checkpoint says that they are dead, until they are in the majority. A retraction of rows that never came, as at the beginning of a
+//! changelog that is read from its middle, has no effect, as in Flink.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::interleave;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{filter_record_batch, interleave};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use eddyline_job_graph::GroupAggregate;
@@ -23,7 +28,7 @@ use eddyline_stream::{Batch, KindsBuilder, Watermark};
 use crate::Error;
 use crate::argument::Argument;
 use crate::frozen_groups::{Columns, FrozenGroups};
-use crate::groups::{Groups, Input, Rows};
+use crate::groups::{Groups, Input, Rows, key_error};
 use crate::layout::{Distinct, Layout};
 
 /// The table of groups in snapshots.
@@ -31,16 +36,24 @@ const GROUPS: &str = "groups";
 /// The beginning of the names of the tables of distinct sets.
 const DISTINCT: &str = "distinct_";
 
+/// Dead groups are removed when there are more of them than others, and more than this number.
+const DEAD_GROUPS_MIN: usize = 1024;
+
 /// The operator of [`GroupAggregate`].
 #[derive(Debug)]
 pub struct GroupAggregateOperator {
     // Fixed at start.
     keys: Vec<usize>,
+    key_types: Vec<DataType>,
     key_fields: Vec<FieldRef>,
     layout: Arc<Layout>,
     output: SchemaRef,
     // Changing.
     groups: Groups,
+    /// The retracted rows of a batch; empty between two batches. `None` if rows are never retracted.
+    retracted: Option<Groups>,
+    /// The number of groups without rows.
+    dead: usize,
     /// Changes of the last batch that are not emitted yet.
     pending: Option<Batch>,
     of_rows: Vec<u32>,
@@ -49,19 +62,31 @@ pub struct GroupAggregateOperator {
 
 impl GroupAggregateOperator {
     /// Makes an operator without state. The column indices of the configuration refer to `input`. `output` has the keys
-    /// and then the results.
+    /// and then the results. `retracts`: the input is a changelog whose rows can be retracted.
     ///
     /// # Errors
     /// When a function does not accept the type of its argument, or a key cannot be hashed.
-    pub fn new(config: GroupAggregate, input: &SchemaRef, output: SchemaRef) -> std::result::Result<Self, Error> {
+    pub fn new(
+        config: GroupAggregate,
+        input: &SchemaRef,
+        output: SchemaRef,
+        retracts: bool,
+    ) -> std::result::Result<Self, Error> {
         let columns = input.fields().len();
         let field = |key: &usize| input.fields().get(*key).ok_or(Error::NoSuchColumn { position: *key, columns });
         let key_fields: Vec<FieldRef> =
             config.keys.iter().map(|key| field(key).cloned()).collect::<std::result::Result<_, Error>>()?;
         let key_types: Vec<DataType> = key_fields.iter().map(|field| field.data_type().clone()).collect();
-        let layout = Arc::new(Layout::new(&config.aggregates, input, false)?);
+        let layout = Arc::new(Layout::new(&config.aggregates, input, retracts)?);
+        if retracts && !layout.is_invertible() {
+            let message = "a row of an aggregate that cannot retract rows is retracted".to_owned();
+            return Err(Error::InvalidWindow(message));
+        }
         Ok(Self {
             groups: Groups::new(&key_types, &layout)?,
+            retracted: retracts.then(|| Groups::new(&key_types, &layout)).transpose()?,
+            dead: 0,
+            key_types,
             keys: config.keys,
             key_fields,
             layout,
@@ -74,45 +99,143 @@ impl GroupAggregateOperator {
 
     /// Adds rows to their groups. Returns the changes of the result.
     fn add(&mut self, batch: &Batch) -> Result<Option<Batch>> {
-        let columns = batch.inserts()?.columns();
+        if self.retracted.is_none() {
+            batch.inserts()?;
+        }
+        let columns = batch.rows().columns();
         let keys: Vec<ArrayRef> = self.keys.iter().map(|key| Arc::clone(&columns[*key])).collect();
         let input = Input::raw(&self.layout, columns);
         let rows = Rows::new(&keys, batch.key_hashes(), batch.num_rows(), input)?;
         let before = self.groups.len();
         self.groups.find(&rows, 0..batch.num_rows(), &mut self.of_rows);
         let touched = self.touched.of(&self.of_rows, self.groups.len());
-        let is_known = |group: &u32| (*group as usize) < before;
-        let (places, known): (Vec<usize>, Vec<u32>) =
-            touched.iter().copied().enumerate().filter(|(_, group)| is_known(group)).unzip();
+        let was_alive = self.are_alive(&touched, before);
+        let known = selected(&touched, &was_alive);
         let old = self.layout.results(self.groups.view(), &known)?;
-        self.groups.add_found(&self.layout, &rows, &self.of_rows);
-        let new = self.layout.results(self.groups.view(), &touched)?;
-        let is_changed = changed(&old, &new, &places)?;
+        match batch.kinds() {
+            None => self.groups.add_found(&self.layout, &rows, &self.of_rows),
+            Some(kinds) => {
+                let is_retraction: Vec<bool> = kinds.iter().map(|kind| kind.is_retraction()).collect();
+                self.add_changes(batch, &rows.hashes, &is_retraction)?;
+            }
+        }
+        let is_alive = self.are_alive(&touched, self.groups.len());
+        let alive = selected(&touched, &is_alive);
+        let new = self.layout.results(self.groups.view(), &alive)?;
+        let changes = self.changes(&touched, (&was_alive, &old), (&is_alive, &new))?;
+        self.bury(&touched, before, (&was_alive, &is_alive))?;
+        Ok(changes)
+    }
+
+    /// Which of these groups have rows. Groups from number `all` on have none yet.
+    fn are_alive(&self, groups: &[u32], all: usize) -> Vec<bool> {
+        let (words, stride, first) = self.groups.packed().rows();
+        let count = self.layout.rows_slot.map(|slot| first + self.layout.slots[slot].offset);
+        let has_rows = |group: u32| count.is_none_or(|count| words[group as usize * stride + count] as i64 > 0);
+        groups.iter().map(|group| (*group as usize) < all && has_rows(*group)).collect()
+    }
+
+    /// Adds the rows of a changelog to their groups, and subtracts those that are retracted.
+    fn add_changes(&mut self, batch: &Batch, hashes: &[u64], is_retraction: &[bool]) -> Result<()> {
+        let (layout, of_rows) = (&self.layout, &self.of_rows);
+        let part = |retractions: bool| {
+            let mask: BooleanArray = is_retraction.iter().map(|is| Some(*is == retractions)).collect();
+            let of_part = |row: &usize| is_retraction[*row] == retractions;
+            let hashes: Vec<u64> = (0..hashes.len()).filter(of_part).map(|row| hashes[row]).collect();
+            let groups: Vec<u32> = (0..of_rows.len()).filter(of_part).map(|row| of_rows[row]).collect();
+            Ok::<_, ArrowError>((filter_record_batch(batch.rows(), &mask)?, hashes, groups))
+        };
+        let (inserted, hashes, groups) = part(false)?;
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|key| Arc::clone(inserted.column(*key))).collect();
+        let rows = Rows::new(&keys, Some(&hashes), groups.len(), Input::raw(layout, inserted.columns()))?;
+        self.groups.add_found(layout, &rows, &groups);
+        let (retracted, hashes, groups) = part(true)?;
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|key| Arc::clone(retracted.column(*key))).collect();
+        let rows = Rows::new(&keys, Some(&hashes), groups.len(), Input::raw(layout, retracted.columns()))?;
+        if let Some(aside) = &mut self.retracted {
+            aside.add(layout, &rows, 0..groups.len(), &mut Vec::new());
+            self.groups.subtract(layout, aside);
+            aside.clear(layout);
+        }
+        Ok(())
+    }
+
+    /// The changes of groups from what they were to what they are: which of them had rows and have rows, and the results of
+    /// those.
+    fn changes(
+        &self,
+        touched: &[u32],
+        (was_alive, old): (&[bool], &[ArrayRef]),
+        (is_alive, new): (&[bool], &[ArrayRef]),
+    ) -> Result<Option<Batch>> {
+        // The row of each group in the old and in the new results.
+        let (mut in_old, mut in_new) = (0, 0);
+        let mut both = Vec::new();
+        let places: Vec<(usize, usize)> = was_alive
+            .iter()
+            .zip(is_alive)
+            .map(|(was, is)| {
+                let place = (in_old, in_new);
+                both.extend((*was && *is).then_some(place));
+                in_old += usize::from(*was);
+                in_new += usize::from(*is);
+                place
+            })
+            .collect();
+        let is_changed = changed(old, new, &both)?;
+        let mut is_changed = is_changed.into_iter();
         let mut kinds = KindsBuilder::default();
         let (mut groups, mut values) = (Vec::new(), Vec::new());
-        let mut of_known = is_changed.iter().enumerate();
-        for (place, group) in touched.iter().enumerate() {
-            if !is_known(group) {
-                kinds.insert();
-                groups.push(*group);
-                values.push((1, place));
-            } else if let Some((known, true)) = of_known.next() {
-                kinds.update();
-                groups.extend([*group, *group]);
-                values.extend([(0, known), (1, place)]);
+        for (((group, (old, new)), was), is) in touched.iter().zip(places).zip(was_alive).zip(is_alive) {
+            match (was, is) {
+                (false, true) => {
+                    kinds.insert();
+                    groups.push(*group);
+                    values.push((1, new));
+                }
+                (true, false) => {
+                    kinds.delete();
+                    groups.push(*group);
+                    values.push((0, old));
+                }
+                (true, true) if is_changed.next() == Some(true) => {
+                    kinds.update();
+                    groups.extend([*group, *group]);
+                    values.extend([(0, old), (1, new)]);
+                }
+                _ => {}
             }
         }
         if groups.is_empty() {
             return Ok(None);
         }
         let mut columns = self.groups.key_columns(&groups)?;
-        for (old, new) in old.iter().zip(&new) {
+        for (old, new) in old.iter().zip(new) {
             columns.push(interleave(&[old.as_ref(), new.as_ref()], &values)?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(groups.len()));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options)?;
         let hashes: Vec<u64> = groups.iter().map(|group| self.groups.hashes()[*group as usize]).collect();
         Ok(Some(Batch::with_kinds(rows, kinds.finish()).with_key_hashes(hashes.into())))
+    }
+
+    /// Makes groups without rows empty, and removes them all when they are in the majority.
+    fn bury(&mut self, touched: &[u32], before: usize, (was_alive, is_alive): (&[bool], &[bool])) -> Result<()> {
+        if self.retracted.is_none() {
+            return Ok(());
+        }
+        let dead: Vec<u32> =
+            touched.iter().zip(is_alive).filter(|(_, is_alive)| !**is_alive).map(|(group, _)| *group).collect();
+        let were_dead = touched.iter().zip(was_alive).filter(|(group, was)| (**group as usize) < before && !**was);
+        self.dead = self.dead + dead.len() - were_dead.count();
+        self.groups.reset(&dead);
+        if self.dead > DEAD_GROUPS_MIN.max(self.groups.len() - self.dead) {
+            let kept = Groups::new(&self.key_types, &self.layout);
+            let mut kept = kept.map_err(|error| key_error(&error))?;
+            kept.absorb(&self.layout, &self.groups, &self.groups.alive(&self.layout))?;
+            (self.groups, self.dead) = (kept, 0);
+        }
+        Ok(())
     }
 
     /// Emits pending changes as far as there is room.
@@ -217,6 +340,9 @@ impl Operator for GroupAggregateOperator {
                 self.read(rows, Some(set))?;
             }
         }
+        if self.retracted.is_some() {
+            self.dead = self.groups.len() - self.groups.alive(&self.layout).len();
+        }
         Ok(None)
     }
 
@@ -237,7 +363,7 @@ impl Operator for GroupAggregateOperator {
     }
 
     fn counters(&self) -> Counters {
-        Counters { state_bytes: self.groups.bytes(), state_rows: self.groups.len(), ..Counters::default() }
+        Counters { state_bytes: self.groups.bytes(), state_rows: self.groups.len() - self.dead, ..Counters::default() }
     }
 }
 
@@ -286,14 +412,23 @@ impl Touched {
     }
 }
 
-/// For each old row, whether the new row at its place is different.
-fn changed(old: &[ArrayRef], new: &[ArrayRef], places: &[usize]) -> std::result::Result<Vec<bool>, ArrowError> {
+/// Those of some groups that are marked.
+fn selected(groups: &[u32], marks: &[bool]) -> Vec<u32> {
+    groups.iter().zip(marks).filter(|(_, mark)| **mark).map(|(group, _)| *group).collect()
+}
+
+/// Whether results are different, for pairs of an old row and a new row.
+fn changed(
+    old: &[ArrayRef],
+    new: &[ArrayRef],
+    places: &[(usize, usize)],
+) -> std::result::Result<Vec<bool>, ArrowError> {
     let mut changed = vec![false; places.len()];
     for (old, new) in old.iter().zip(new) {
         let mut compare = |is_equal: &dyn Fn(usize, usize) -> bool| {
-            for ((row, place), changed) in places.iter().enumerate().zip(&mut changed) {
-                let (was_null, is_null) = (old.is_null(row), new.is_null(*place));
-                *changed |= was_null != is_null || (!was_null && !is_equal(row, *place));
+            for ((row, place), changed) in places.iter().zip(&mut changed) {
+                let (was_null, is_null) = (old.is_null(*row), new.is_null(*place));
+                *changed |= was_null != is_null || (!was_null && !is_equal(*row, *place));
             }
         };
         match old.data_type() {

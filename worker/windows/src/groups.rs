@@ -310,6 +310,14 @@ impl Groups {
         }
     }
 
+    /// Gives these groups the accumulators of new ones.
+    pub(crate) fn reset(&mut self, groups: &[u32]) {
+        self.table.reset(groups);
+        let sides = Arc::make_mut(&mut self.sides);
+        sides.grow(self.table.len());
+        sides.reset(groups);
+    }
+
     /// Finds the groups of rows. New keys become groups without rows.
     pub(crate) fn find(&mut self, rows: &Rows<'_>, range: Range<usize>, groups: &mut Vec<u32>) {
         groups.clear();

@@ -77,8 +77,8 @@ pub struct AggregateCall {
 
 /// Aggregates per key over all rows so far.
 ///
-/// The result is a table with a row for each key. A batch inserts rows for new keys, and updates those whose result has
-/// changed. Without aggregates the result has the distinct keys. Without keys it is one row, which is there from the
+/// The result is a table with a row for each key. A batch inserts rows for new keys, updates those whose result has
+/// changed, and deletes those of keys whose rows are all retracted. Without aggregates the result has the distinct keys. Without keys it is one row, which is there from the
 /// first input row on.
 ///
 /// Output columns: `keys` in order, then `aggregates` in order.
@@ -90,7 +90,25 @@ pub struct GroupAggregate {
     pub aggregates: Vec<AggregateCall>,
 }
 
+impl GroupAggregate {
+    /// The aggregates that cannot retract a row.
+    pub fn not_retractable(&self) -> impl Iterator<Item = &AggregateCall> {
+        self.aggregates.iter().filter(|call| !call.is_retractable())
+    }
+}
+
 impl AggregateCall {
+    /// Whether the result without a row follows from the result with it.
+    pub fn is_retractable(&self) -> bool {
+        let is_exact = !matches!(self.argument_type, Some(DataType::Float32 | DataType::Float64));
+        match self.function {
+            AggregateFunction::CountStar => true,
+            AggregateFunction::Count => !self.distinct,
+            AggregateFunction::Sum | AggregateFunction::Avg => !self.distinct && is_exact,
+            _ => false,
+        }
+    }
+
     /// Whether the results of parts of the rows can be merged in any order to the result of all rows.
     pub fn is_mergeable(&self) -> bool {
         match self.function {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use eddyline_connectors::config::{SinkConfig, SourceConfig};
-use eddyline_job_graph::{JobGraph, Node, NodeId, NodeKind};
+use eddyline_job_graph::{JobGraph, NodeId, NodeKind};
 use eddyline_stream::{ChangelogMode, RowKind};
 use sqlparser::tokenizer::Span;
 
@@ -41,8 +41,11 @@ fn accepts(kind: &NodeKind) -> ChangelogMode {
         NodeKind::WindowAssign(_)
         | NodeKind::LocalWindowAggregate(_)
         | NodeKind::WindowAggregate(_)
-        | NodeKind::GroupAggregate(_)
         | NodeKind::Over(_) => ChangelogMode::INSERT_ONLY,
+        NodeKind::GroupAggregate(aggregate) => match aggregate.not_retractable().next() {
+            None => ChangelogMode::ALL,
+            Some(_) => ChangelogMode::INSERT_ONLY,
+        },
         // The planner checks options where their table is used, so they have no errors here.
         NodeKind::Sink(sink) => {
             SinkConfig::parse(&sink.table).map_or(ChangelogMode::INSERT_ONLY, |config| config.changelog_mode())
@@ -61,14 +64,19 @@ fn produces(kind: &NodeKind, input: ChangelogMode) -> ChangelogMode {
             input.union(ChangelogMode::of([RowKind::Insert, RowKind::Delete]))
         }
         NodeKind::Calc(_) | NodeKind::Union | NodeKind::Sink(_) => input,
-        // A key is never gone, because its rows are not retracted.
-        NodeKind::GroupAggregate(aggregate) if !aggregate.aggregates.is_empty() => {
-            ChangelogMode::of([RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter])
+        NodeKind::GroupAggregate(aggregate) => {
+            let mut kinds = vec![RowKind::Insert];
+            if !aggregate.aggregates.is_empty() {
+                kinds.extend([RowKind::UpdateBefore, RowKind::UpdateAfter]);
+            }
+            if !input.is_insert_only() {
+                kinds.push(RowKind::Delete);
+            }
+            ChangelogMode::of(kinds)
         }
         NodeKind::WindowAssign(_)
         | NodeKind::LocalWindowAggregate(_)
         | NodeKind::WindowAggregate(_)
-        | NodeKind::GroupAggregate(_)
         | NodeKind::Over(_) => ChangelogMode::INSERT_ONLY,
     }
 }
@@ -90,9 +98,9 @@ fn refuse(graph: &JobGraph, id: NodeId, more: ChangelogMode, span: Span) -> Diag
             "'connector' = 'print' takes them, and a table whose format is 'debezium-json', 'canal-json', 'maxwell-json' \
              or 'ogg-json'",
         ),
-        NodeKind::GroupAggregate(_) => (
-            "GROUP BY without a window".to_owned(),
-            "this is not supported yet; projections, filters and UNION ALL take them",
+        NodeKind::GroupAggregate(aggregate) => (
+            aggregate.not_retractable().next().map_or("GROUP BY".to_owned(), |call| call.name.clone()),
+            "COUNT, and SUM and AVG of whole numbers and DECIMAL, take them, without DISTINCT; the others do not yet",
         ),
         NodeKind::Over(_) => ("OVER".to_owned(), "projections, filters and UNION ALL take them"),
         _ => ("a window".to_owned(), "projections, filters and UNION ALL take them"),
@@ -102,15 +110,13 @@ fn refuse(graph: &JobGraph, id: NodeId, more: ChangelogMode, span: Span) -> Diag
 
 /// What upstream of a node produces more than inserts.
 fn producers(graph: &JobGraph, id: NodeId) -> BTreeSet<String> {
-    let node: &Node = &graph.nodes[id];
-    match &node.kind {
-        NodeKind::Source(source) => BTreeSet::from([format!("table '{}'", source.table.name)]),
-        NodeKind::GroupAggregate(_) if !node.changelog.is_insert_only() => {
-            BTreeSet::from(["GROUP BY without a window".to_owned()])
-        }
-        _ => {
-            let changing = node.inputs.iter().filter(|edge| !graph.nodes[edge.from].changelog.is_insert_only());
-            changing.flat_map(|edge| producers(graph, edge.from)).collect()
-        }
-    }
+    let inputs = graph.nodes[id].inputs.iter().map(|edge| edge.from);
+    let changing = inputs.filter(|from| !graph.nodes[*from].changelog.is_insert_only());
+    changing
+        .flat_map(|from| match &graph.nodes[from].kind {
+            NodeKind::Source(source) => BTreeSet::from([format!("table '{}'", source.table.name)]),
+            NodeKind::GroupAggregate(_) => BTreeSet::from(["GROUP BY without a window".to_owned()]),
+            _ => producers(graph, from),
+        })
+        .collect()
 }

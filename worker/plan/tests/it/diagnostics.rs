@@ -60,14 +60,14 @@ const CASES: &[(&str, &str, &str)] = &[
         "",
     ),
     (
-        "INSERT INTO numbers SELECT CAST(COUNT(*) AS INT) FROM (SELECT k, COUNT(*) AS n FROM kv GROUP BY k) GROUP BY «n»;",
-        "GROUP BY without a window doesn't support consuming update changes, which GROUP BY without a window produces",
-        "not supported yet",
+        "INSERT INTO out SELECT MAX(k) FROM (SELECT k, v, COUNT(*) AS n FROM kv GROUP BY k, v) GROUP BY «n»;",
+        "MAX(k) doesn't support consuming update changes, which GROUP BY without a window produces",
+        "SUM and AVG of whole numbers",
     ),
     (
-        "INSERT INTO out «SELECT» DISTINCT owner FROM accounts;",
-        "GROUP BY without a window doesn't support consuming update and delete changes, which table 'accounts' produces",
-        "not supported yet",
+        "INSERT INTO numbers SELECT CAST(«COUNT»(DISTINCT owner) AS INT) FROM accounts;",
+        "COUNT(DISTINCT owner) doesn't support consuming update and delete changes, which table 'accounts' produces",
+        "without DISTINCT",
     ),
     // The grammar.
     ("«SELEC» k FROM kv;", "unknown statement 'SELEC'", "statements are"),

@@ -80,17 +80,20 @@ impl Slot {
         for (group, from) in into.iter().zip(from) {
             let at = *group as usize * cells.stride + cells.first + self.offset;
             match &self.kind {
-                Kind::Count => cells.words[at] -= source.cell::<1>(*from, self.offset)[0],
+                Kind::Count => {
+                    let count = &mut cells.words[at];
+                    *count = count.wrapping_sub(source.cell::<1>(*from, self.offset)[0]);
+                }
                 Kind::SumInt => {
                     let ([sum, count], other) = (cell_mut(cells.words, at), source.cell::<2>(*from, self.offset));
                     *sum = sum.wrapping_sub(other[0]);
-                    *count -= other[1];
+                    *count = count.wrapping_sub(other[1]);
                 }
                 Kind::SumDecimal => {
                     let [low, middle, high, count] = *source.cell(*from, self.offset);
                     let cell: &mut [u64; 4] = cell_mut(cells.words, at);
                     wide::subtract_words(cell, [low, middle, high]);
-                    cell[3] -= count;
+                    cell[3] = cell[3].wrapping_sub(count);
                 }
                 kind => unreachable!("{kind:?} is not invertible"),
             }

@@ -20,7 +20,7 @@ fn operator() -> GroupAggregateOperator {
         name: "most".to_owned(),
     };
     let config = GroupAggregate { keys: vec![0], aggregates: vec![most] };
-    GroupAggregateOperator::new(config, &input(), input()).expect("it can run")
+    GroupAggregateOperator::new(config, &input(), input(), false).expect("it can run")
 }
 
 fn rows(rows: &[(&str, i64)]) -> RecordBatch {
@@ -75,4 +75,63 @@ fn rows_that_are_not_inserts_are_an_error() {
     let batch = Batch::with_kinds(rows(&[("a", 1)]), kinds);
     let error = operator().process(InputIndex::FIRST, batch, &mut Collector::default()).expect_err("no insert");
     assert!(matches!(error, OperatorError::NotInsertOnly(_)), "{error}");
+}
+
+/// `SELECT k, SUM(v) … GROUP BY k` over a changelog.
+fn sums() -> GroupAggregateOperator {
+    let sum = AggregateCall {
+        function: AggregateFunction::Sum,
+        argument: Some(1),
+        distinct: false,
+        filter: None,
+        argument_type: Some(DataType::Int64),
+        result_type: DataType::Int64,
+        name: "sum".to_owned(),
+    };
+    let config = GroupAggregate { keys: vec![0], aggregates: vec![sum] };
+    GroupAggregateOperator::new(config, &input(), input(), true).expect("it can run")
+}
+
+fn changes(changes: &[(RowKind, &str, i64)]) -> Batch {
+    let values: Vec<(&str, i64)> = changes.iter().map(|(_, key, value)| (*key, *value)).collect();
+    let kinds = Kinds::new(changes.iter().map(|(kind, ..)| *kind)).expect("whole pairs");
+    Batch::with_kinds(rows(&values), kinds)
+}
+
+#[test]
+fn a_key_is_deleted_with_its_last_row_and_can_come_again() {
+    use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+    let (mut operator, mut out) = (sums(), Collector::default());
+    let mut process = |given: &[(RowKind, &str, i64)]| {
+        operator.process(InputIndex::FIRST, changes(given), &mut out).expect("it runs");
+        emitted(&mut out)
+    };
+    assert_eq!(process(&[(Insert, "a", 1), (Insert, "a", 2), (Insert, "b", 5)]), [["+Ia=3", "+Ib=5"]]);
+    assert_eq!(
+        process(&[(UpdateBefore, "a", 1), (UpdateAfter, "a", 4), (Delete, "b", 5)]),
+        [["-Ua=3", "+Ua=6", "-Db=5"]]
+    );
+    assert_eq!(process(&[(Insert, "b", 7), (UpdateBefore, "a", 2), (UpdateAfter, "a", 2)]), [["+Ib=7"]]);
+    // All within one batch, and of a key that is missing.
+    assert_eq!(process(&[(Insert, "c", 1), (Delete, "c", 1), (Delete, "d", 9)]), [[""; 0]; 0]);
+    assert_eq!(process(&[(Insert, "c", 2), (Insert, "d", 3)]), [["+Ic=2", "+Id=3"]]);
+    assert_eq!(operator.counters().state_rows, 4);
+}
+
+#[test]
+fn groups_without_rows_are_removed_when_they_are_in_the_majority() {
+    let (mut operator, mut out) = (sums(), Collector::default());
+    let names: Vec<String> = (0..3000).map(|number| format!("k{number}")).collect();
+    let all =
+        |kind: RowKind| -> Vec<(RowKind, &str, i64)> { names.iter().map(|name| (kind, name.as_str(), 1)).collect() };
+    operator.process(InputIndex::FIRST, changes(&all(RowKind::Insert)), &mut out).expect("it runs");
+    operator.process(InputIndex::FIRST, changes(&all(RowKind::Delete)[..1400]), &mut out).expect("it runs");
+    assert_eq!((operator.groups.len(), operator.counters().state_rows), (3000, 1600));
+    operator.process(InputIndex::FIRST, changes(&all(RowKind::Delete)[1400..2000]), &mut out).expect("it runs");
+    assert_eq!((operator.groups.len(), operator.counters().state_rows), (1000, 1000));
+    emitted(&mut out);
+    operator
+        .process(InputIndex::FIRST, changes(&[(RowKind::Insert, "k2999", 5), (RowKind::Insert, "k0", 5)]), &mut out)
+        .expect("runs");
+    assert_eq!(emitted(&mut out), [["-Uk2999=1", "+Uk2999=6", "+Ik0=5"]]);
 }
