@@ -27,6 +27,7 @@ pub mod packed_rows;
 mod prefetch;
 pub mod row_log;
 pub mod snapshot;
+mod spare;
 pub mod spill;
 pub mod strings;
 pub mod timers;

@@ -15,6 +15,7 @@ use crate::fixed;
 use crate::key_encoding::KeyEncoding;
 use crate::order;
 use crate::prefetch::prefetch;
+use crate::spare;
 use crate::strings::Strings;
 
 /// The most bytes of a string that is stored in the packed row.
@@ -306,8 +307,8 @@ impl PackedRows {
         self.null_beside = std::iter::once(&source.null_group).chain(&source.null_beside).filter_map(place).collect();
     }
 
-    /// Removes all groups but these, which are in ascending order, and numbers them from 0. The memory is kept for the next
-    /// ones.
+    /// Removes all groups but these, which are in ascending order, and numbers them from 0. The capacity is kept, and its
+    /// memory is released.
     pub(crate) fn retain(&mut self, kept: &[u32]) {
         let stride = self.stride;
         let mut next = 0;
@@ -331,6 +332,8 @@ impl PackedRows {
                 }
             }
         }
+        spare::release(&mut self.hashes);
+        spare::release(&mut self.words);
         self.touched = (0, 0);
     }
 
