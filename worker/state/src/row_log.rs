@@ -221,6 +221,7 @@ impl<B: Beside> RowLog<B> {
     }
 
     /// Takes an owner from a row. A row without owners is removed. `key_hash` is that of the row's key.
+    #[inline]
     pub fn release(&mut self, at: RowRef, key_hash: impl FnOnce() -> u64) {
         let block = self.blocks[at.block as usize].as_mut().expect("a row with an owner has a block");
         let owners = &mut block.owners[at.row as usize];

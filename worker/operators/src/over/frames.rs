@@ -47,6 +47,9 @@ impl Frames {
 
     /// Adds rows that were appended, in order of time and arrival, and returns the frame of each.
     pub fn advance(&mut self, chunk: &[PendingRow], appended: &Appended, lateness: &mut Lateness) -> Vec<Step> {
+        if let Some(last) = chunk.iter().map(|row| row.key).max() {
+            self.have_key(last);
+        }
         let mut steps = Vec::with_capacity(chunk.len());
         let mut row = 0;
         for same_time in chunk.chunk_by(|a, b| a.time == b.time) {
@@ -54,44 +57,45 @@ impl Frames {
             lateness.pass(time);
             let shares_frame = matches!(self.frame, OverFrame::RangeUnbounded | OverFrame::Range(_));
             for pending in same_time {
-                self.rows.push(pending.key, Link { order: time, at: appended.at(row) });
+                let end = self.rows.push(pending.key, Link { order: time, at: appended.at(row) });
                 row += 1;
                 if !shares_frame {
-                    steps.push(self.step(pending.key, time));
+                    steps.push(self.step(pending.key, time, end));
                 }
             }
             if shares_frame {
-                steps.extend(same_time.iter().map(|pending| self.step(pending.key, time)));
+                steps.extend(same_time.iter().map(|pending| self.step(pending.key, time, self.rows.end(pending.key))));
             }
             same_time.iter().for_each(|pending| lateness.fired(pending.key, time));
         }
         steps
     }
 
-    fn span(&mut self, key: u32) -> &mut Span {
-        let index = key as usize;
-        if self.last.len() <= index {
-            self.last.resize(index + 1, Span::default());
+    /// Makes room for keys up to this one.
+    fn have_key(&mut self, key: u32) {
+        if self.last.len() <= key as usize {
+            self.last.resize(key as usize + 1, Span::default());
         }
-        &mut self.last[index]
     }
 
-    fn step(&mut self, key: u32, time: i64) -> Step {
-        let Span { start: start_before, end: end_before } = *self.span(key);
-        let end = self.rows.end(key);
-        let mut start = start_before;
+    #[inline]
+    fn step(&mut self, key: u32, time: i64, end: u64) -> Step {
+        let span = &mut self.last[key as usize];
+        let Span { start: start_before, end: end_before } = *span;
         match self.frame {
             OverFrame::RowsUnbounded | OverFrame::RangeUnbounded => {}
-            OverFrame::Rows(preceding) => start = start.max(end.saturating_sub(preceding.saturating_add(1))),
+            OverFrame::Rows(preceding) => {
+                span.start = start_before.max(end.saturating_sub(preceding.saturating_add(1)));
+            }
             OverFrame::Range(interval_ms) => {
                 let earliest = time.saturating_sub(interval_ms);
-                while self.rows.link(key, start).order < earliest {
-                    start += 1;
+                while self.rows.link(key, span.start).order < earliest {
+                    span.start += 1;
                 }
             }
         }
-        *self.span(key) = Span { start, end };
-        Step { key, start_before, end_before, start, end }
+        span.end = end;
+        Step { key, start_before, end_before, start: span.start, end }
     }
 
     /// A row of a key, by its count.
@@ -104,12 +108,11 @@ impl Frames {
     pub fn trim(&mut self, steps: &[Step], kept: &mut KeptRows, keys: &KeyTable) {
         let is_unbounded = matches!(self.frame, OverFrame::RowsUnbounded | OverFrame::RangeUnbounded);
         for Step { key, .. } in steps {
-            let span = self.span(*key);
+            let span = &mut self.last[*key as usize];
             if is_unbounded {
                 span.start = span.end;
             }
-            let start = span.start;
-            while let Some(at) = self.rows.pop_before(*key, start) {
+            while let Some(at) = self.rows.pop_before(*key, span.start) {
                 kept.release(at, || keys.hash(*key));
             }
         }
@@ -117,7 +120,9 @@ impl Frames {
 
     /// Removes the rows of a key.
     pub fn clear(&mut self, key: u32, kept: &mut KeptRows, keys: &KeyTable) {
-        *self.span(key) = Span::default();
+        if let Some(span) = self.last.get_mut(key as usize) {
+            *span = Span::default();
+        }
         self.rows.forget(key).for_each(|at| kept.release(at, || keys.hash(key)));
     }
 
@@ -129,7 +134,8 @@ impl Frames {
     /// The step from an empty frame to the frame of a key's last row, when all its rows are restored.
     pub fn restored(&mut self, key: u32) -> Step {
         let end = self.rows.end(key);
-        *self.span(key) = Span { start: 0, end };
+        self.have_key(key);
+        self.last[key as usize] = Span { start: 0, end };
         Step { key, start_before: 0, end_before: 0, start: 0, end }
     }
 

@@ -11,7 +11,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use eddyline_expression::Scalar;
 use eddyline_job_graph::{AggregateCall, AggregateFunction, Over, OverFrame, TimeColumn};
-use eddyline_state::Snapshot;
+use eddyline_state::{NO_BUCKET, Snapshot};
 use eddyline_stream::{Assignment, MaxParallelism, Watermark, key_hash};
 use proptest::prelude::*;
 
@@ -503,4 +503,53 @@ fn rows_of_one_time_keep_their_order_through_two_restores() {
     [row(0, 0, 57, 1), row(1, 0, 57, 2), row(2, 0, 58, 4)].into_iter().for_each(|row| expected.row(row));
     expected.watermark(i64::MAX);
     assert_eq!(Some(last), expected.output.iter().find(|(id, _)| *id == 2));
+}
+
+#[test]
+fn earlier_releases_have_stored_all_waiting_rows_in_one_bucket() {
+    let mut before = sums(OverFrame::Rows(1)).in_pieces(1);
+    before.push(batch(&[row(0, 0, 57, 1), row(1, 0, 57, 2), row(2, 0, 58, 4)])).expect("rows are fine");
+    assert_eq!(before.watermark(Watermark::new(57)).expect("no failure"), Progress::More);
+    assert_eq!(before.rows().len(), 1);
+    let mut snapshot = before.barrier().expect("a snapshot");
+    let pending = snapshot.keyed.iter().filter(|part| part.table == "pending");
+    assert_eq!(pending.map(|part| part.rows.num_rows()).collect::<Vec<_>>(), [1, 1], "one is released, and one waits");
+    snapshot.keyed.iter_mut().for_each(|part| part.bucket = NO_BUCKET);
+
+    let operator = operator_of(OverFrame::Rows(1), vec![call(AggregateFunction::Sum, Some(WHOLE), DataType::Int32)]);
+    let mut after = Driver::restored(operator, snapshot).expect("its own snapshot");
+    after.continues().expect("no failure");
+    assert_eq!(results(after.rows()), [(1, vec!["3".to_owned()])]);
+    assert_eq!(sums_at(&mut after, 60), expect(&[(2, "6")]));
+}
+
+#[test]
+fn a_key_without_state_is_forgotten_and_takes_rows_again() {
+    let mut driver = sums(OverFrame::Range(10));
+    let mut chain = Chain::new(driver.operator().state_tables(&[]));
+    for round in 0..40i64 {
+        // Each key comes once, but for one that is there all the time, and one that comes again when it is cleaned up.
+        let time = round * 100;
+        let rows = [
+            row(round, 10 + round as u8, time, 1),
+            row(1_000 + round, 0, time, 1),
+            row(2_000 + round, 1, time % 300, 1),
+        ];
+        driver.push(batch(&rows)).expect("rows are fine");
+        assert_eq!(sums_at(&mut driver, time + 50).len(), 3);
+        let request = chain.request(false);
+        let snapshot = driver.checkpoint(request).expect("a snapshot");
+        chain.complete(request, snapshot);
+    }
+    let counters = driver.operator().counters();
+    assert_eq!((counters.state_rows, counters.late_rows), (0, 0), "all are cleaned up");
+    let restored = Driver::restored(
+        operator_of(OverFrame::Range(10), vec![call(AggregateFunction::Sum, Some(WHOLE), DataType::Int32)]),
+        chain.restored(),
+    );
+    let mut restored = restored.expect("its own snapshot");
+    restored.continues().expect("no failure");
+    assert_eq!(restored.operator().counters().state_rows, 0);
+    restored.push(batch(&[row(7, 10, 5, 4)])).expect("rows are fine");
+    assert_eq!(sums_at(&mut restored, 5_000), expect(&[(7, "4")]));
 }

@@ -37,6 +37,7 @@ impl Chains {
     }
 
     /// Adds a row behind the others of its key. Returns the count behind it.
+    #[inline]
     pub fn push(&mut self, group: u32, link: Link) -> u64 {
         let chain = self.chain(group);
         debug_assert!(chain.links.back().is_none_or(|last| last.order <= link.order), "in order");
@@ -50,6 +51,7 @@ impl Chains {
     }
 
     /// The count behind the last row of a key.
+    #[inline]
     pub fn end(&self, group: u32) -> u64 {
         self.chains.get(group as usize).map_or(0, |chain| chain.first + chain.links.len() as u64)
     }
