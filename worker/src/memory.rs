@@ -1,21 +1,37 @@
 //! How much memory the process may have, and how much it has.
 //!
-//! The limit is that of the cgroup, beyond which the kernel ends the process without a message. So the log says when it is near,
-//! and which operators have the most state.
+//! The limit is set, or it is that of the cgroup, beyond which the kernel ends the process without a message. With a
+//! local disk the process stays below it: [`budget`] decides, and [`governor`] carries it out. Without one the log says
+//! when the limit is near, and which operators have the most state.
+
+pub mod budget;
+pub mod governor;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use eddyline_api::status::Memory;
 use tracing::warn;
 
 use crate::coordinator::job::View;
+use crate::runtime::metrics::OperatorMetrics;
+pub use governor::Governor;
 
 /// Where cgroups are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// A limit of the first version of cgroups that is this high stands for none.
 const NO_LIMIT: u64 = 1 << 60;
+/// Makes the allocator return free memory to the kernel at once.
+static RETURN_AT_ONCE: OnceLock<fn()> = OnceLock::new();
+
+/// Says how the allocator of this program is made to return free memory to the kernel at once. That costs time, so it is
+/// done only where memory must stay below a limit.
+pub fn returns_at_once(function: fn()) {
+    let _said_before = RETURN_AT_ONCE.set(function);
+}
+
 /// How often the watch looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The parts of the limit, in percent: above the first there is a warning, and below the second another one may follow.
@@ -52,21 +68,28 @@ fn bytes_in(file: &Path) -> Option<u64> {
 
 /// The resident memory of the process in bytes, if the system says.
 pub fn resident() -> Option<u64> {
-    resident_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+    bytes_of("VmRSS:", &std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
-fn resident_in(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// The anonymous memory of the process in bytes, which is all but the pages of files. The kernel cannot take it back.
+fn anonymous() -> Option<u64> {
+    bytes_of("RssAnon:", &std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn bytes_of(name: &str, status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
 }
 
 /// The memory of a worker, as its API shows it.
 pub fn status(view: &View) -> Memory {
-    let state_bytes = view.operators().iter().map(|task| task.state_bytes.get()).sum();
-    Memory { limit_bytes: view.memory_limit, resident_bytes: resident(), state_bytes }
+    let operators = view.operators();
+    let state_bytes = operators.iter().map(|task| task.state_bytes.get()).sum();
+    let spilled_bytes = operators.iter().map(|task| task.spilled_bytes.get()).sum();
+    Memory { limit_bytes: view.memory_limit, resident_bytes: resident(), state_bytes, spilled_bytes }
 }
 
-/// Warns whenever memory comes near the limit, until the runtime ends.
+/// Warns whenever memory comes near the limit and nothing keeps it below, until the runtime ends.
 pub async fn watch(view: Arc<View>, limit: Option<u64>) {
     let Some(limit) = limit else { return };
     let mut ticks = tokio::time::interval(INTERVAL);
@@ -76,8 +99,8 @@ pub async fn watch(view: Arc<View>, limit: Option<u64>) {
         let Some(resident) = resident() else { return };
         let was_near = is_near;
         is_near = near(is_near, resident, limit);
-        if is_near && !was_near {
-            let operators = largest(&view);
+        if is_near && !was_near && !view.is_governed.load(Ordering::Relaxed) {
+            let operators = largest(&view.operators());
             warn!(resident, limit, operators, "little memory is left: above its limit the process is killed");
         }
     }
@@ -90,9 +113,9 @@ fn near(is_near: bool, resident: u64, limit: u64) -> bool {
 }
 
 /// The operators with the most state, and how much they have.
-fn largest(view: &View) -> String {
+fn largest(subtasks: &[Arc<OperatorMetrics>]) -> String {
     let mut operators: Vec<(String, u64)> = Vec::new();
-    for task in &view.operators() {
+    for task in subtasks {
         let (uid, bytes) = (task.uid.to_string(), task.state_bytes.get());
         match operators.iter_mut().find(|(known, _)| *known == uid) {
             Some((_, sum)) => *sum += bytes,
@@ -148,9 +171,10 @@ mod tests {
 
     #[test]
     fn the_resident_memory_is_that_of_this_process() {
-        assert_eq!(resident_in("VmPeak:\t  9 kB\nVmRSS:\t    12 kB\n"), Some(12 << 10));
-        assert_eq!(resident_in("nothing of it"), None);
-        assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
+        assert_eq!(bytes_of("VmRSS:", "VmPeak:\t  9 kB\nVmRSS:\t    12 kB\n"), Some(12 << 10));
+        assert_eq!(bytes_of("VmRSS:", "nothing of it"), None);
+        assert!(anonymous().is_some_and(|bytes| bytes > 1 << 20));
+        assert!(resident() >= anonymous());
     }
 
     #[test]

@@ -92,8 +92,11 @@ const COUNTERS: [(&str, &str, Read); 9] = [
     }),
 ];
 
-const GAUGES: [(&str, &str, Read); 2] = [
+const GAUGES: [(&str, &str, Read); 3] = [
     ("eddyline_state_bytes", "State in memory.", |m| (m.role == Role::Operator).then(|| m.state_bytes.get())),
+    ("eddyline_spilled_bytes", "State on the local disk that does not fit in memory.", |m| {
+        (m.role == Role::Operator).then(|| m.spilled_bytes.get())
+    }),
     ("eddyline_source_lag_records", "Records that the source knows of and has not read yet.", |m| {
         (m.role == Role::Source && m.source_lag.get() != u64::MAX).then(|| m.source_lag.get())
     }),

@@ -179,8 +179,11 @@ pub struct Memory {
     /// The resident memory of the process, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
-    /// The state of all operators, in bytes. The plan has the share of each.
+    /// The state of all operators in memory, in bytes. The plan has the share of each.
     pub state_bytes: u64,
+    /// The state of all operators on the local disk, in bytes, because it does not fit in memory.
+    #[serde(default)]
+    pub spilled_bytes: u64,
 }
 
 /// An operator that cannot keep up.
@@ -271,7 +274,7 @@ pub struct Plan {
 }
 
 /// An operator, over all its tasks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OperatorStatus {
     /// Its stable id.
@@ -286,6 +289,9 @@ pub struct OperatorStatus {
     pub rows_out: u64,
     /// The size of its state in memory, in bytes.
     pub state_bytes: u64,
+    /// The size of its state on the local disk, in bytes, because it does not fit in memory.
+    #[serde(default)]
+    pub spilled_bytes: u64,
 }
 
 /// The checkpoints that a process has taken, newest first.

@@ -68,6 +68,7 @@ struct Counts {
     busy_ns: u64,
     backpressured_ns: u64,
     state_bytes: u64,
+    spilled_bytes: u64,
     watermark: Watermark,
 }
 
@@ -94,6 +95,7 @@ fn counts(metrics: &[Arc<OperatorMetrics>]) -> Vec<Counts> {
                 busy_ns: 0,
                 backpressured_ns: 0,
                 state_bytes: 0,
+                spilled_bytes: 0,
                 watermark: Watermark::MAX,
             });
             counts.len() - 1
@@ -105,6 +107,7 @@ fn counts(metrics: &[Arc<OperatorMetrics>]) -> Vec<Counts> {
         operator.busy_ns += subtask.busy_ns.get();
         operator.backpressured_ns += subtask.backpressured_ns.get();
         operator.state_bytes += subtask.state_bytes.get();
+        operator.spilled_bytes += subtask.spilled_bytes.get();
         operator.watermark = operator.watermark.min(subtask.watermark());
     }
     counts.sort_by_key(|operator| match operator.role {
@@ -115,16 +118,21 @@ fn counts(metrics: &[Arc<OperatorMetrics>]) -> Vec<Counts> {
     counts
 }
 
-/// A line of titles, and a line for each operator.
+/// A line of titles, and a line for each operator. State on the local disk has a column if there is some.
 fn table(before: &Sample, now: &Sample) -> Vec<String> {
     let label_width = now.operators.iter().map(|operator| operator.label.chars().count()).max().unwrap_or(0);
     let label_width = label_width.clamp("operator".len(), LABEL_MAX);
-    let line = |cells: [&str; 7]| {
-        let [label, rows_in, rows_out, busy, pressure, state, watermark] = cells;
+    let has_spilled = now.operators.iter().any(|operator| operator.spilled_bytes > 0);
+    let line = |cells: [&str; 8]| {
+        let [label, rows_in, rows_out, busy, pressure, state, on_disk, watermark] = cells;
         let label = cut(label, label_width);
-        format!("{label:label_width$}  {rows_in:>11} {rows_out:>11} {busy:>5} {pressure:>13} {state:>10}  {watermark}")
+        let on_disk = if has_spilled { format!(" {on_disk:>10}") } else { String::new() };
+        format!(
+            "{label:label_width$}  {rows_in:>11} {rows_out:>11} {busy:>5} {pressure:>13} {state:>10}{on_disk}  {watermark}"
+        )
     };
-    let titles = line(["operator", "in/s", "out/s", "busy", "back-pressure", "state", "watermark"]);
+    let titles = line(["operator", "in/s", "out/s", "busy", "back-pressure", "state", "on disk", "watermark"]);
+    let size = |of: u64| if of == 0 { String::new() } else { bytes(of) };
     let elapsed = now.at.duration_since(before.at).as_secs_f64().max(0.001);
     let rows = now.operators.iter().map(|operator| {
         let earlier = before.operators.iter().find(|earlier| earlier.uid == operator.uid);
@@ -140,14 +148,14 @@ fn table(before: &Sample, now: &Sample) -> Vec<String> {
             Role::Operator => rate(|counts| counts.rows_out),
             Role::Sink => String::new(),
         };
-        let state = if operator.state_bytes == 0 { String::new() } else { bytes(operator.state_bytes) };
+        let (state, on_disk) = (size(operator.state_bytes), size(operator.spilled_bytes));
         let watermark = match operator.watermark {
             Watermark::MIN => "-".to_owned(),
             Watermark::MAX => "end of input".to_owned(),
             watermark => time(watermark),
         };
         let (busy, pressure) = (share(|counts| counts.busy_ns), share(|counts| counts.backpressured_ns));
-        line([&operator.label, &rows_in, &rows_out, &busy, &pressure, &state, &watermark])
+        line([&operator.label, &rows_in, &rows_out, &busy, &pressure, &state, &on_disk, &watermark])
     });
     std::iter::once(titles).chain(rows).collect()
 }
@@ -305,6 +313,10 @@ mod tests {
         assert_eq!(cells[3], ["The", "sink", "2", "000", "0", "%", "0", "%", "-"]);
         assert_eq!(lines.len(), 4);
         assert!(lines[2].find("1970") == lines[0].find("watermark"), "{lines:#?}");
+        tasks[4].spilled_bytes.set(3 << 20);
+        let lines = table(&before, &sample(start + Duration::from_secs(2), &tasks));
+        assert!(lines[0].contains("state    on disk  watermark"), "{lines:#?}");
+        assert!(lines[2].contains("1.0 MiB    3.0 MiB  1970"), "{lines:#?}");
     }
 
     #[test]

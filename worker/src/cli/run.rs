@@ -48,6 +48,10 @@ pub struct Arguments {
     /// The most bytes that the job may have in the local directory, such as 5Gi [default: no limit].
     #[arg(long, value_parser = bytes, requires = "local_directory")]
     local_directory_size: Option<u64>,
+    /// The memory that the process may have, such as 2Gi [default: the limit of its cgroup]. State that does not fit
+    /// goes to the local directory.
+    #[arg(long, value_parser = bytes)]
+    memory: Option<u64>,
     /// The time between two checkpoints, such as 10s [default: from the file, or 10s].
     #[arg(long, value_parser = duration)]
     checkpoint_interval: Option<Duration>,
@@ -124,7 +128,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("io").enable_all().build()?;
     let started = Instant::now();
-    let view = Arc::new(View { memory_limit: memory::limit(), ..View::default() });
+    let view = Arc::new(View { memory_limit: config.memory_limit, ..View::default() });
     let outcome =
         runtime.block_on(drive(&planned, &config, savepoint_dir, arguments.metrics_addr, Arc::clone(&view), progress));
     screen::clear();
@@ -225,7 +229,8 @@ fn config(arguments: &Arguments, job: &JobFile, planned: &Planned) -> Result<(Co
         parallelism,
         rows_per_read: job::ROWS_PER_READ,
         rows_per_piece: PIECE_ROWS,
-        restore_part_bytes: u64::MAX,
+        memory_limit: arguments.memory.or_else(memory::limit),
+        restore_part_bytes: None,
         checkpoint_dir,
         storage_options,
         local_directory: arguments

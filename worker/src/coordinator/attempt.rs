@@ -18,6 +18,7 @@ use super::rounds::{self, Rounds};
 use super::status::{CheckpointTimes, Status};
 use super::stop::Stop;
 use super::storing::{self, BySink, Committers, StoreError, Stored, Written};
+use crate::memory::Governor;
 use crate::runtime::build::Deployment;
 use crate::runtime::output::Staged;
 use crate::runtime::source_task::Command as SourceCommand;
@@ -119,6 +120,8 @@ pub struct Attempt {
     pub assignment: Arc<Assignment>,
     /// The observable state of the job.
     pub status: Arc<Status>,
+    /// Keeps the process below its memory limit.
+    pub memory: Option<Arc<Governor>>,
     /// From tasks.
     pub events: UnboundedReceiver<Event>,
     /// Called when all sources have their first splits.
@@ -447,11 +450,15 @@ impl Running {
         let checkpoint = barrier.checkpoint;
         let is_last = barrier.kind == BarrierKind::Savepoint { stop: true };
         let continues = is_last && matches!(self.stop, Some(Stop::Rescale { .. }));
+        let memory = self.attempt.memory.as_ref();
+        let held_bytes_max = continues.then(|| memory.map_or(u64::MAX, |memory| memory.room() / 2));
         let assignment = Assignment::clone(&self.attempt.assignment);
-        let parts = storing::Parts { barrier, frozen, splits, finished, staged, assignment, orders, continues };
+        let parts = storing::Parts { barrier, frozen, splits, finished, staged, assignment, orders, held_bytes_max };
         let status = Arc::clone(&self.attempt.status);
+        let storing = self.attempt.memory.as_ref().map(Governor::storing);
         self.background.spawn(async move {
             let (staged, result) = storing::store(parts, &writer, &status).await;
+            drop(storing);
             Done::Stored { checkpoint, staged, result }
         });
     }

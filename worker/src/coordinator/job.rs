@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,10 @@ use eddyline_api::status::{self, Rescale};
 use eddyline_checkpoint::storage::Memory;
 use eddyline_checkpoint::{BytesRead, CheckpointHandle, JobIdentity, JobOperator, JobStore, LocalCopies, Storage};
 use eddyline_job_graph::JobGraph;
+use eddyline_state::SpillDirectory;
 use eddyline_stream::{Assignment, CheckpointId, OperatorUid, key_hash};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::attempt::{self, Attempt, Ending, Rescaling};
@@ -22,12 +25,16 @@ use super::staging::CheckpointStaging;
 use super::status::{Status, now_ms};
 use super::verdict::Verdict;
 use super::{recovery, rounds, storing, verdict};
+use crate::memory::Governor;
 use crate::runtime::build::{self, Context, Deployment, Restored};
 use crate::runtime::connectors::Connectors;
 use crate::runtime::metrics::OperatorMetrics;
 
 /// The number of rows that sources read at a time, except in tests.
 pub const ROWS_PER_READ: usize = 8192;
+
+/// The folder of state that does not fit in memory, in the local directory.
+const SPILLED: &str = "spilled";
 
 /// How a job is started and restarted.
 #[derive(Clone, Debug)]
@@ -40,8 +47,10 @@ pub struct Config {
     pub rows_per_read: usize,
     /// How many rows operators emit before their task looks at barriers, and at room downstream.
     pub rows_per_piece: usize,
-    /// The most bytes of state that a subtask restores at a time.
-    pub restore_part_bytes: u64,
+    /// The memory that the process may have, in bytes. With a local directory, state that does not fit goes there.
+    pub memory_limit: Option<u64>,
+    /// The most bytes of state that a subtask restores at a time, except in tests: what fits in memory.
+    pub restore_part_bytes: Option<u64>,
     /// The folder of the checkpoints. Without it, checkpoints are in memory and end with the process. They are still
     /// taken, because sinks commit with them.
     pub checkpoint_dir: Option<String>,
@@ -51,7 +60,8 @@ pub struct Config {
     pub checkpoint_interval: Option<Duration>,
     /// When an attempt takes its first checkpoint, see [`rounds::Config::first_after`].
     pub first_checkpoint_after: Duration,
-    /// Where run files of the latest checkpoint are copied to, for faster restores. Not used without `checkpoint_dir`.
+    /// Where state goes that does not fit in memory. With `checkpoint_dir`, run files of the latest checkpoint are also
+    /// copied there, for faster restores.
     pub local_directory: Option<LocalDirectory>,
     /// The start token, for [`JobStore::with_start`]. Without it each process is a start of its own.
     pub start: Option<String>,
@@ -162,6 +172,8 @@ pub struct View {
     pub operators: RwLock<Vec<Arc<OperatorMetrics>>>,
     /// The memory that the process may have, in bytes, if that is limited.
     pub memory_limit: Option<u64>,
+    /// Whether state that does not fit in memory goes to a local disk.
+    pub is_governed: AtomicBool,
 }
 
 impl View {
@@ -198,7 +210,10 @@ pub async fn run(
     if config.restore != Restore::Latest {
         store = store.beginning_anew();
     }
-    let mut runner = Runner { graph, operators, config, connectors, view, store, parallelism: config.parallelism };
+    let memory = governor(config);
+    view.is_governed.store(memory.is_some(), Ordering::Relaxed);
+    let mut runner =
+        Runner { graph, operators, config, connectors, view, store, memory, parallelism: config.parallelism };
     let mut restarts = Restarts::new(config.restart);
     let mut rescaling = None;
     loop {
@@ -237,11 +252,25 @@ pub async fn run(
     }
 }
 
+/// Keeps the process below its memory limit, if it has one and there is a place for state that does not fit.
+fn governor(config: &Config) -> Option<Arc<Governor>> {
+    let LocalDirectory { path, bytes_max } = config.local_directory.as_ref()?;
+    let disk = SpillDirectory::new(path.join(SPILLED), bytes_max - copies_bytes(config, *bytes_max));
+    Some(Governor::new(config.memory_limit?, disk))
+}
+
+/// The part of a local directory that copies of run files may take. State that does not fit in memory has the rest: a
+/// run file has at most what there is of state.
+fn copies_bytes(config: &Config, bytes_max: u64) -> u64 {
+    if config.memory_limit.is_some() { bytes_max / 2 } else { bytes_max }
+}
+
 /// The copies of run files that the job has on a local disk, if there is a place for them.
 async fn local_copies(config: &Config, store: &JobStore) -> Option<LocalCopies> {
     let LocalDirectory { path, bytes_max } =
         config.local_directory.clone().filter(|_| config.checkpoint_dir.is_some())?;
     let (job, uri) = (store.job().to_owned(), store.uri());
+    let bytes_max = copies_bytes(config, bytes_max);
     tokio::task::spawn_blocking(move || LocalCopies::open(&path, bytes_max, &job, &uri)).await.ok()
 }
 
@@ -253,6 +282,7 @@ struct Runner<'a> {
     connectors: &'a Arc<dyn Connectors>,
     view: &'a View,
     store: JobStore,
+    memory: Option<Arc<Governor>>,
 
     parallelism: u16,
 }
@@ -355,8 +385,11 @@ impl Runner<'_> {
         let held = rescaling.as_mut().and_then(|rescaling| rescaling.held.take());
         let restoring = Instant::now();
         let of_attempt = (&*assignment, started.attempt);
-        let restored =
-            recovery::restore(graph, operators, config, handle.as_ref(), held, of_attempt, config.restore_part_bytes)?;
+        let part_bytes = config.restore_part_bytes.unwrap_or_else(|| {
+            let subtasks = u64::from(self.parallelism);
+            self.memory.as_ref().map_or(u64::MAX, |memory| memory.part_bytes(subtasks))
+        });
+        let restored = recovery::restore(graph, operators, config, handle.as_ref(), held, of_attempt, part_bytes)?;
         view.status.restored(handle.as_ref().map(|handle| handle.uri().to_owned()));
         let (events_sender, events) = unbounded_channel();
         // Dropped with this attempt, however it ends.
@@ -370,13 +403,19 @@ impl Runner<'_> {
             rows_per_read: config.rows_per_read,
             rows_per_piece: config.rows_per_piece,
             io: tokio::runtime::Handle::current(),
+            memory: self.memory.clone(),
             waits: waits_reported_to(&view.status),
             staging: Arc::new(CheckpointStaging::new(store.clone(), Arc::clone(&view.status), running)),
-            events: events_sender,
+            events: events_sender.clone(),
         };
         let mut deployment = deploy(JobGraph::clone(graph), context, restored).await?;
         if let Some(handle) = &handle {
             view.status.state_restored(restore_status(handle, restoring));
+        }
+        let governing = self.memory.clone().map(|memory| memory.govern(deployment.metrics.clone(), events_sender));
+        let mut governing_task = JoinSet::new();
+        if let Some(governing) = governing {
+            governing_task.spawn(governing);
         }
         *view.operators.write().expect("no holder of the metrics panics") = deployment.metrics.clone();
 
@@ -411,6 +450,7 @@ impl Runner<'_> {
             writer,
             assignment,
             status: Arc::clone(&view.status),
+            memory: self.memory.clone(),
             events,
             on_running: Box::new(move |status| enter_running(status, rescaled)),
         };

@@ -54,16 +54,17 @@ pub(super) struct Parts {
     pub(super) assignment: Assignment,
     /// The savepoints that are taken with it.
     pub(super) orders: Vec<SavepointOrder>,
-    /// Whether the job continues from it in this process. Then its state stays in memory.
-    pub(super) continues: bool,
+    /// The most bytes of state that stay in memory, because the job continues from it in this process. `None` if it
+    /// does not.
+    pub(super) held_bytes_max: Option<u64>,
 }
 
 /// Stores a checkpoint. Even if that fails, returns what is staged, for the next checkpoint.
 pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (BySink, Result<Stored, StoreError>) {
-    let Parts { barrier, frozen, splits, finished, staged, assignment, orders, continues } = parts;
+    let Parts { barrier, frozen, splits, finished, staged, assignment, orders, held_bytes_max } = parts;
     // State is gathered before output is staged: while state is frozen, an operator must copy what it changes.
     let encoder = writer.state_encoder(assignment.max_parallelism());
-    let encoding = tokio::task::spawn_blocking(move || encode(frozen, encoder, continues));
+    let encoding = tokio::task::spawn_blocking(move || encode(frozen, encoder, held_bytes_max));
     let mut by_sink = BySink::new();
     for (sink, staged) in staged {
         match staged.await {
@@ -85,13 +86,15 @@ pub(super) async fn store(parts: Parts, writer: &Writer, status: &Status) -> (By
     (by_sink, written.map_err(|error| StoreError::Write(Box::new(error))))
 }
 
-/// Encodes the frozen state of subtasks while it is gathered, a piece at a time. With `is_held`, all rows are also kept.
+/// Encodes the frozen state of subtasks while it is gathered, a piece at a time. All rows are also kept if they have at
+/// most `held_bytes_max` bytes.
 fn encode(
     frozen: Vec<(OperatorUid, SlotIndex, Frozen)>,
     mut encoder: StateEncoder,
-    is_held: bool,
+    held_bytes_max: Option<u64>,
 ) -> Result<(EncodedState, Option<Snapshots>), StoreError> {
-    let mut held = is_held.then(Snapshots::new);
+    let mut held = held_bytes_max.map(|_| Snapshots::new());
+    let mut held_bytes = 0u64;
     for (operator, slot, frozen) in frozen {
         let mut keyed = Vec::new();
         let mut refused = None;
@@ -100,7 +103,12 @@ fn encode(
                 refused = Some(error);
                 return Err(ArrowError::ExternalError("the rows cannot be encoded".into()));
             }
-            if is_held {
+            held_bytes += (rows.rows.get_array_memory_size() + 8 * rows.key_hashes.len()) as u64;
+            if held_bytes_max.is_some_and(|max| held_bytes > max) {
+                held = None;
+                keyed.clear();
+            }
+            if held.is_some() {
                 keyed.push(rows);
             }
             Ok(())

@@ -132,7 +132,8 @@ impl Supervisor {
             let uid = task.uid.to_string();
             let position = operators.iter().position(|known| known.uid == uid).unwrap_or_else(|| {
                 let name = task.label.clone();
-                operators.push(OperatorStatus { uid, name, tasks: 0, rows_in: 0, rows_out: 0, state_bytes: 0 });
+                let operator = OperatorStatus { uid, name, ..OperatorStatus::default() };
+                operators.push(operator);
                 operators.len() - 1
             });
             let operator = &mut operators[position];
@@ -140,6 +141,7 @@ impl Supervisor {
             operator.rows_in += task.rows_in.get();
             operator.rows_out += if task.role == Role::Sink { 0 } else { task.rows_out.get() };
             operator.state_bytes += task.state_bytes.get();
+            operator.spilled_bytes += task.spilled_bytes.get();
         }
         Ok(Plan { text, operators })
     }
@@ -302,7 +304,8 @@ fn job_config(settings: &Settings, planned: &Planned) -> Config {
         parallelism: config.parallelism,
         rows_per_read: job::ROWS_PER_READ,
         rows_per_piece: PIECE_ROWS,
-        restore_part_bytes: u64::MAX,
+        memory_limit: memory::limit(),
+        restore_part_bytes: None,
         checkpoint_dir: config.checkpoint.uri.clone(),
         storage_options: settings.storage_options.clone(),
         checkpoint_interval: Some(planned.graph.settings.checkpoint_interval.unwrap_or(interval)),

@@ -33,6 +33,7 @@ use super::task::{EventSender, Task};
 use super::waker::SlotWaker;
 use crate::exchange::channel::{Sender, channel};
 use crate::exchange::partitioner::Partitioner;
+use crate::memory::Governor;
 
 /// Why an attempt could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,8 @@ pub struct Context {
     pub io: tokio::runtime::Handle,
     /// The staging area of sinks for output that is not yet committed.
     pub staging: Arc<dyn Staging>,
+    /// The memory of the process, if it is limited and there is a disk to move state to.
+    pub memory: Option<Arc<Governor>>,
     /// Receives the errors of outages that sinks wait out.
     pub waits: Arc<dyn Fn(&eddyline_connectors::Error) + Send + Sync>,
     /// Sends the events of tasks to the coordinator.
@@ -229,7 +232,7 @@ impl<'a> Builder<'a> {
                 by_slot.entry(slot).or_default().push((id, parts));
             }
         }
-        let (graph, distributions) = (self.graph, &self.distributions);
+        let (graph, distributions, memory) = (self.graph, &self.distributions, self.context.memory.as_ref());
         let restore = |(id, mut parts): (NodeId, StateParts)| {
             let node = &graph.nodes[id];
             let mut restored: Option<RestoredOperator> = None;
@@ -246,6 +249,9 @@ impl<'a> Builder<'a> {
                     },
                 };
                 let event_time = operator.restore(part).map_err(|source| failed(node, source))?;
+                if let Some(memory) = memory {
+                    memory.relieve(operator.as_mut()).map_err(|source| failed(node, source))?;
+                }
                 restored = Some(RestoredOperator { operator, event_time });
             }
             Ok(restored.map(|restored| (id, restored)))
@@ -352,7 +358,8 @@ impl<'a> Builder<'a> {
                 Some(sink) => self.sink_output(tail, sink.as_ref(), (index, subtasks))?,
                 None => Output::Channels(std::mem::take(&mut self.edges[chain][slot])),
             };
-            let pipeline = Pipeline::new(index, operators, output, self.context.events.clone());
+            let disk = self.context.memory.as_ref().map(|memory| memory.disk().clone());
+            let pipeline = Pipeline::new(index, operators, output, self.context.events.clone()).with_disk(disk);
             let task: Box<dyn Task> = match &source {
                 Some(source) => Box::new(self.source_task(head, source.as_ref(), (index, subtasks), pipeline)?),
                 None => Box::new(OperatorTask::new(std::mem::take(&mut self.inputs[chain][slot]), pipeline)),
@@ -476,6 +483,7 @@ impl<'a> Builder<'a> {
                 .as_ref()
                 .zip(config.alignment.as_ref())
                 .map(|(group, alignment)| Member::new(Arc::clone(group), alignment)),
+            memory: self.context.memory.clone(),
             mailbox,
             metrics,
             pipeline,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use eddyline_operators::{Collector, InputIndex, Operator, PIECE_ROWS, Progress};
-use eddyline_state::{Frozen, SnapshotRequest};
+use eddyline_state::{Frozen, SnapshotRequest, SpillDirectory};
 use eddyline_stream::{Batch, OperatorUid, Watermark};
 
 use super::metrics::OperatorMetrics;
@@ -35,6 +35,13 @@ struct Link {
 impl Link {
     fn is_busy(&self) -> bool {
         self.has_more || !self.out.is_empty()
+    }
+
+    fn publish_counters(&self) {
+        let counters = self.operator.counters();
+        self.metrics.late_rows.set(counters.late_rows);
+        self.metrics.state_bytes.set(counters.state_bytes as u64);
+        self.metrics.spilled_bytes.set(counters.spilled_bytes);
     }
 }
 
@@ -250,13 +257,23 @@ impl Chain {
         Ok(snapshots)
     }
 
+    /// Makes operators move state to the local disk that have been asked to.
+    pub fn evict(&mut self, disk: &SpillDirectory) -> Result<(), Error> {
+        for link in &mut self.links {
+            let Some(bytes) = link.metrics.eviction.asked() else { continue };
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            let started = Instant::now();
+            let freed = link.operator.evict(bytes, disk).map_err(|source| failed(link, source))?;
+            link.metrics.busy_ns.add_time(started.elapsed());
+            link.publish_counters();
+            link.metrics.eviction.done(freed as u64);
+        }
+        Ok(())
+    }
+
     /// Copies the operators' own counters to their metrics.
     pub fn publish_counters(&self) {
-        for link in &self.links {
-            let counters = link.operator.counters();
-            link.metrics.late_rows.set(counters.late_rows);
-            link.metrics.state_bytes.set(counters.state_bytes as u64);
-        }
+        self.links.iter().for_each(Link::publish_counters);
     }
 
     /// The metrics of every operator.

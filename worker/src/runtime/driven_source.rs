@@ -167,6 +167,7 @@ impl Source {
             idle_timeout,
             pool: Arc::clone(&pool),
             alignment: None,
+            memory: None,
             mailbox: Arc::clone(&mailbox),
             metrics: metrics("source", Role::Source),
             pipeline: Pipeline::new(SlotIndex::new(0), chain, output, events),

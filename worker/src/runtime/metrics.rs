@@ -7,6 +7,7 @@ use std::time::Duration;
 use eddyline_stream::{OperatorUid, SlotIndex, Watermark};
 
 use super::task::Progress;
+use crate::memory::budget::Asked;
 
 /// A number that one thread writes and any thread may read.
 #[derive(Debug, Default)]
@@ -31,6 +32,36 @@ impl Counter {
     /// The current value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request to a subtask to move state out of memory, and what has become of it.
+#[derive(Debug, Default)]
+pub struct Eviction {
+    asked: AtomicU64,
+    freed: AtomicU64,
+}
+
+impl Eviction {
+    /// Asks the subtask to move out so many bytes.
+    pub fn ask(&self, bytes: u64) {
+        self.asked.store(bytes, Ordering::Release);
+    }
+
+    /// How many bytes the subtask has to move out, if it has.
+    pub fn asked(&self) -> Option<u64> {
+        Some(self.asked.load(Ordering::Acquire)).filter(|bytes| *bytes > 0)
+    }
+
+    /// The subtask has freed so many bytes.
+    pub fn done(&self, freed: u64) {
+        self.freed.store(freed, Ordering::Relaxed);
+        self.asked.store(0, Ordering::Release);
+    }
+
+    /// How many bytes the last request has freed, once it is carried out.
+    pub fn last(&self) -> Asked {
+        if self.asked().is_some() { Asked::Waiting } else { Asked::Done(self.freed.load(Ordering::Relaxed)) }
     }
 }
 
@@ -73,8 +104,12 @@ pub struct OperatorMetrics {
     pub late_rows: Counter,
     /// Records that could not be read and were skipped.
     pub bad_records: Counter,
-    /// Bytes of state.
+    /// Bytes of state in memory.
     pub state_bytes: Counter,
+    /// Bytes of state on the local disk.
+    pub spilled_bytes: Counter,
+    /// The request to move state to the local disk.
+    pub eviction: Eviction,
     /// Records that exist and are not yet read. `u64::MAX` if that is unknown.
     pub source_lag: Counter,
     watermark_ms: AtomicI64,
@@ -98,6 +133,8 @@ impl OperatorMetrics {
             late_rows: Counter::default(),
             bad_records: Counter::default(),
             state_bytes: Counter::default(),
+            spilled_bytes: Counter::default(),
+            eviction: Eviction::default(),
             source_lag: Counter::default(),
             watermark_ms: AtomicI64::new(Watermark::MIN.time_ms()),
             trouble: Mutex::default(),

@@ -154,6 +154,7 @@ impl OperatorTask {
 
 impl Task for OperatorTask {
     fn step(&mut self) -> Result<Progress, Error> {
+        self.pipeline.evict()?;
         if !self.pipeline.has_room()? {
             return Ok(Progress::Backpressured);
         }

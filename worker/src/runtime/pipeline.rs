@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use eddyline_connectors::source::Split;
 use eddyline_operators::{InputIndex, Progress};
-use eddyline_state::SnapshotRequest;
+use eddyline_state::{SnapshotRequest, SpillDirectory};
 use eddyline_stream::{Barrier, BarrierKind, Batch, Element, OperatorUid, SlotIndex, Watermark};
 
 use super::chain::{Chain, Signal};
@@ -39,6 +39,8 @@ pub struct Pipeline {
     events: EventSender,
     /// The clock of timers.
     clock: Clock,
+    /// Where operators move state that does not fit in memory.
+    disk: Option<SpillDirectory>,
 
     chain: Chain,
     output: Output,
@@ -61,12 +63,22 @@ impl Pipeline {
         let steps = said.map(|watermark| Step::Send(Element::Watermark(watermark))).into_iter().collect();
         let clock = Box::new(|| chrono::Utc::now().timestamp_millis());
         let watermark = restored.unwrap_or(Watermark::MIN);
-        Self { slot, events, clock, chain, output, watermark, steps, is_silent: false }
+        Self { slot, events, clock, disk: None, chain, output, watermark, steps, is_silent: false }
     }
 
     /// The same with another clock.
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same, with a place for state that does not fit in memory.
+    pub fn with_disk(self, disk: Option<SpillDirectory>) -> Self {
+        Self { disk, ..self }
+    }
+
+    /// Makes operators move state to the local disk that have been asked to.
+    pub fn evict(&mut self) -> Result<(), Error> {
+        self.disk.as_ref().map_or(Ok(()), |disk| self.chain.evict(disk))
     }
 
     /// Adds rows of an input.

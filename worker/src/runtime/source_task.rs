@@ -20,6 +20,7 @@ use super::pipeline::Pipeline;
 use super::read_buffer::{Gathered, ReadBuffer};
 use super::splits::{Outlook, SplitPool};
 use super::task::{Error, Progress, Task};
+use crate::memory::Governor;
 
 /// The most reads of one step before the slot steps its other tasks.
 const READS_PER_STEP: usize = 32;
@@ -77,6 +78,8 @@ pub struct Parts {
     pub pool: Arc<Mutex<SplitPool>>,
     /// Holds back splits that are ahead, if watermark alignment is configured.
     pub alignment: Option<Member>,
+    /// Says when too little memory is left to read.
+    pub memory: Option<Arc<Governor>>,
     /// The commands of the coordinator.
     pub mailbox: Mailbox,
     /// The metrics of the source.
@@ -138,9 +141,14 @@ impl SourceTask {
         self.listening.now_ms(self.now())
     }
 
+    /// Whether too little memory is left to read, and what was read is processed.
+    fn is_stalled(&self) -> bool {
+        self.parts.memory.as_ref().is_some_and(|memory| memory.is_stalled()) && self.parts.pipeline.is_done()
+    }
+
     /// Whether a read may begin.
     fn has_room(&mut self) -> Result<bool, Error> {
-        let has_room = self.parts.pipeline.has_room()?;
+        let has_room = self.parts.pipeline.has_room()? && !self.is_stalled();
         self.listening.set_running(has_room, self.now());
         Ok(has_room)
     }
@@ -400,6 +408,7 @@ fn wall_clock_ms() -> i64 {
 
 impl Task for SourceTask {
     fn step(&mut self) -> Result<Progress, Error> {
+        self.parts.pipeline.evict()?;
         self.align();
         self.parts.pipeline.look_at_clock();
         let mut progress = Progress::Idle;

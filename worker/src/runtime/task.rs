@@ -33,6 +33,22 @@ pub enum Error {
     /// Rows could not be distributed to the subtasks of a receiver.
     #[error("failed to partition rows by key")]
     Partition(#[source] crate::exchange::partitioner::Error),
+    /// Memory is used up, and nothing more can be moved to the local disk.
+    #[error(
+        "the job needs more memory than its limit of {} MiB: {} MiB are in use, and no more state can be moved to the \
+         local disk. The most state in memory have: {operators}. Raise the limit (workers.resources.limits.memory, or \
+         --memory), or raise the parallelism",
+        limit >> 20,
+        resident >> 20
+    )]
+    OutOfMemory {
+        /// The limit, in bytes.
+        limit: u64,
+        /// The resident memory, in bytes.
+        resident: u64,
+        /// The operators with the most state in memory, and how much they have.
+        operators: String,
+    },
     /// The slot thread panicked, which is a defect.
     #[error("slot {slot} stopped: {message}; this is a defect of eddyline, please report it")]
     Panicked {

@@ -99,6 +99,10 @@ pub struct Run<'a> {
     pub rows_per_read: usize,
     /// The number of rows of a piece of output.
     pub rows_per_piece: usize,
+    /// The memory that the process may have, in bytes.
+    pub memory_limit: Option<u64>,
+    /// The most bytes that a subtask restores at a time.
+    pub restore_part_bytes: Option<u64>,
     /// The interval between checkpoints. `None` for none.
     pub checkpoint_interval: Option<Duration>,
     /// The folder of checkpoints.
@@ -115,6 +119,8 @@ impl Default for Run<'_> {
             parallelism: 1,
             rows_per_read: 8192,
             rows_per_piece: PIECE_ROWS,
+            memory_limit: None,
+            restore_part_bytes: None,
             checkpoint_interval: None,
             checkpoint_dir: None,
             local_directory: None,
@@ -131,7 +137,8 @@ impl Run<'_> {
             parallelism: self.parallelism,
             rows_per_read: self.rows_per_read,
             rows_per_piece: self.rows_per_piece,
-            restore_part_bytes: u64::MAX,
+            memory_limit: self.memory_limit,
+            restore_part_bytes: self.restore_part_bytes,
             checkpoint_dir: self.checkpoint_dir.map(|path| path.display().to_string()),
             storage_options: BTreeMap::new(),
             local_directory: self
@@ -233,6 +240,8 @@ impl Case {
                 checkpoint_interval: Some(Duration::from_millis(2)),
                 checkpoint_dir: Some(folder.path()),
                 restore: Restore::Latest,
+                // Each key group is a part.
+                restore_part_bytes: (rows_per_piece == 2).then_some(1),
                 ..Run::default()
             };
             let is_last = rows == ALL;
@@ -258,6 +267,7 @@ impl Case {
                 parallelism,
                 rows_per_read: 5,
                 rows_per_piece,
+                restore_part_bytes: (rows_per_piece == 3).then_some(1),
                 checkpoint_dir: Some(folder.path()),
                 restore: restore.clone(),
                 ..Run::default()

@@ -2,6 +2,7 @@
 
 mod abandoned_checkpoint;
 mod answers;
+mod beyond_memory;
 mod broker;
 mod bucket;
 mod changelog_files;
