@@ -2,8 +2,9 @@
 //! disk fails.
 
 use std::fs::{self, OpenOptions};
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, TimestampMillisecondArray};
 use eddyline_job_graph::WindowAssigner;
 use eddyline_operators::{Collector, InputIndex, Operator, Progress};
 use eddyline_state::{PARTS, SnapshotRequest, SpillDirectory};
@@ -11,7 +12,7 @@ use eddyline_stream::{Batch, CheckpointId, Watermark};
 
 use super::aggregates::{distinct_values, invertible, mergeable};
 use super::harness::{Job, Pieces, config};
-use super::rows::{KEY, Row, batch, schema};
+use super::rows::{END, KEY, Row, START, batch, schema};
 use crate::WindowAggregateOperator;
 
 const TUMBLE: WindowAssigner = WindowAssigner::Tumble { size_ms: 1_000, offset_ms: 0 };
@@ -106,6 +107,31 @@ fn nothing_is_left_on_disk_behind_the_last_window() {
         job.watermark(i64::MAX);
         assert_eq!((job.disk.bytes(), job.spilled_bytes()), (0, 0));
     }
+}
+
+/// The rows with another start of their window.
+fn starting(rows: &RecordBatch, start: i64) -> RecordBatch {
+    let mut columns = rows.columns().to_vec();
+    columns[START] = Arc::new(TimestampMillisecondArray::from_value(start, rows.num_rows()));
+    RecordBatch::try_new(rows.schema(), columns).expect("columns fit the schema")
+}
+
+#[test]
+fn of_windows_with_one_end_some_can_be_on_disk() {
+    let attached = WindowAssigner::Attached { start: START, end: END };
+    let mut job = Job::new(config(attached, &[KEY], &invertible()), 1, false);
+    for start in [0, -12] {
+        job.add(starting(&rows(0..50, 1), start));
+    }
+    job.checked_checkpoint();
+    job.evict(1);
+    job.checkpoint(true);
+    // They share a bucket, so all of it is handed over. What would be shared goes to disk.
+    assert_eq!((job.last_rows("groups"), job.last_rows("spilled")), (0, 100));
+    job.checked_checkpoint();
+    job.rescale(2, 10);
+    job.watermark(i64::MAX);
+    assert_eq!(job.output.iter().map(RecordBatch::num_rows).sum::<usize>(), 100);
 }
 
 fn operator() -> WindowAggregateOperator {
