@@ -36,12 +36,21 @@ pub fn verdict(error: &Error) -> Verdict {
             | attempt::Error::Commit { source, .. }
             | attempt::Error::Discover { source, .. },
         ) => of_connector(source),
+        // Another attempt begins with an empty disk, and may find room.
+        Error::Attempt(attempt::Error::Task(task::Error::Operator { source, .. })) if is_of_disk(source) => {
+            Verdict::Failure
+        }
         Error::Attempt(attempt::Error::Task(_) | attempt::Error::Gather { .. } | attempt::Error::Lost)
         | Error::Build(_)
         | Error::Decode { .. }
         | Error::OpenOutput { .. }
         | Error::ForeignOutput { .. } => Verdict::Mistake,
     }
+}
+
+/// Whether the local disk failed.
+fn is_of_disk(error: &eddyline_operators::Error) -> bool {
+    matches!(error, eddyline_operators::Error::Spill(_))
 }
 
 fn of_checkpoint(error: &eddyline_checkpoint::Error) -> Verdict {
@@ -101,6 +110,7 @@ pub fn cause(error: &Error, graph: &JobGraph) -> FailureCause {
                 eddyline_operators::Error::Evaluate { .. }
                 | eddyline_operators::Error::Overflow(_)
                 | eddyline_operators::Error::InvalidRow(_) => FailureCause::Evaluation,
+                eddyline_operators::Error::Spill(_) => FailureCause::Storage,
                 _ => FailureCause::Job,
             },
             attempt::Error::Task(_) | attempt::Error::Gather { .. } | attempt::Error::Lost => FailureCause::Job,
@@ -189,6 +199,7 @@ INSERT INTO results SELECT n FROM numbers;"
         let lost = storage::Error::Access { action: "create", object: "x".into(), source: "no answer".into() };
         let staged = |error: eddyline_checkpoint::Error| unavailable(true, Some(Box::new(error)));
         let mistyped = storage::Error::Location { uri: "gs://b".into(), reason: "not supported".into() };
+        let full = eddyline_state::spill::Error::Full { directory: "/state".into(), bytes_max: 1 };
         use FailureCause::{Evaluation, Job, Record, Sink, Source, State, Storage};
         use Verdict::{Failure, Mistake, Outage};
         let table = [
@@ -207,6 +218,7 @@ INSERT INTO results SELECT n FROM numbers;"
             ("an outage of a broker", connector(unavailable(true, None)), Outage, Source),
             ("a topic that does not exist", connector(unavailable(false, None)), Mistake, Source),
             ("a record that is no JSON", connector(Box::new(bad)), Mistake, Record),
+            ("a full local disk", evaluate(full.into()), Failure, Storage),
             (
                 "a sum that is too large",
                 evaluate(eddyline_operators::Error::Overflow("SUM".into())),
