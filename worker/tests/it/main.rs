@@ -27,6 +27,7 @@ mod parallelism;
 mod pod;
 mod running;
 mod savepoint_elsewhere;
+mod session_deltas;
 mod split_tables;
 mod stopping;
 mod store_outage;

@@ -21,16 +21,21 @@ use crate::argument::{Argument, Values};
 /// No entry: the end of a list.
 const END: u64 = u64::MAX;
 
+/// The link of an entry that is not in a list yet.
+const NEW: u64 = END - 1;
+
 /// The values of groups. The key of an entry is the group's number in 4 bytes, followed by the value.
 #[derive(Clone, Debug)]
 pub(crate) struct DistinctSet {
     entries: GroupTable,
     newest: Vec<u64>,
+    /// The groups of values that were new, if they are asked for.
+    fresh: Option<Vec<u32>>,
 }
 
 impl Default for DistinctSet {
     fn default() -> Self {
-        Self { entries: GroupTable::of_bytes(&[END]), newest: Vec::new() }
+        Self { entries: GroupTable::of_bytes(&[NEW]), newest: Vec::new(), fresh: None }
     }
 }
 
@@ -69,6 +74,22 @@ impl FrozenSet {
         entries.unzip()
     }
 
+    /// Like [`Self::entries`], of a set that is handed over as a whole. The entries of each group are in order of
+    /// arrival, also if some took the places of removed ones.
+    pub(crate) fn ordered_entries(&self) -> (Vec<u32>, Vec<u32>) {
+        let (words, stride, first) = self.entries.packed.rows();
+        let older = |entry: u32| u32::try_from(words[entry as usize * stride + first]).ok();
+        let mut is_newest = vec![true; self.entries.packed.len()];
+        self.entries.rows().filter_map(older).for_each(|entry| is_newest[entry as usize] = false);
+        let mut ordered = Vec::with_capacity(self.entries.len);
+        for newest in self.entries.rows().filter(|entry| is_newest[*entry as usize]) {
+            let start = ordered.len();
+            ordered.extend(std::iter::successors(Some(newest), |entry| older(*entry)));
+            ordered[start..].reverse();
+        }
+        (ordered.iter().map(|entry| group_of(&self.entries.packed, *entry)).collect(), ordered)
+    }
+
     /// Rows with the keys of groups.
     pub(crate) fn owners(&self) -> &PackedRows {
         &self.owners
@@ -99,7 +120,7 @@ impl DistinctSet {
             }
         }
         let mut fresh = vec![0u8; groups.len().div_ceil(8)];
-        self.add(keys, |key| groups[rows[key]], |key| bit_util::set_bit(&mut fresh, rows[key]));
+        self.add(keys, |key| groups[rows[key]], |key, _| bit_util::set_bit(&mut fresh, rows[key]));
         BooleanBuffer::new(Buffer::from_vec(fresh), 0, groups.len())
     }
 
@@ -125,25 +146,28 @@ impl DistinctSet {
                 groups.push(*group);
             }
         }
-        let mut fresh = Vec::new();
-        let first_new = self.entries.len() as u32;
-        self.add(keys, |key| groups[key], |key| fresh.push(groups[key]));
-        let new: Vec<u32> = (first_new..self.entries.len() as u32).collect();
+        let (mut fresh, mut new) = (Vec::new(), Vec::new());
+        let is_new = |key: usize, entry| {
+            fresh.push(groups[key]);
+            new.push(entry);
+        };
+        self.add(keys, |key| groups[key], is_new);
         Ok((fresh, values(self.entries.packed(), &new, data_type)?))
     }
 
-    /// The groups of all entries, in order of arrival, and the values.
+    /// The groups of all entries, in order of arrival, and the values. No group was ever removed.
     pub(crate) fn all(&self, data_type: &DataType) -> Result<(Vec<u32>, ArrayRef), ArrowError> {
-        let (packed, entries) = (self.entries.packed(), 0..self.entries.len() as u32);
-        let groups = entries.clone().map(|entry| group_of(packed, entry)).collect();
-        Ok((groups, values(packed, &entries.collect::<Vec<u32>>(), data_type)?))
+        let (packed, entries) = (self.entries.packed(), self.entries.groups());
+        let entries: Vec<u32> = entries.collect();
+        let groups = entries.iter().map(|entry| group_of(packed, *entry)).collect();
+        Ok((groups, values(packed, &entries, data_type)?))
     }
 
     /// The values of groups, given in the order of arrival.
     pub(crate) fn of_values(values: &[(u32, &[u8])]) -> Self {
         let (mut set, mut keys) = (Self::default(), KeyBuilder::default());
         values.iter().for_each(|(group, value)| keys.push(*group, value));
-        set.add(keys, |key| values[key].0, |_| {});
+        set.add(keys, |key| values[key].0, |_, _| {});
         set
     }
 
@@ -196,25 +220,53 @@ impl DistinctSet {
         })
     }
 
-    /// Adds keys. Calls `is_new` for each new one, in order.
-    fn add(&mut self, keys: KeyBuilder, group_of: impl Fn(usize) -> u32, mut is_new: impl FnMut(usize)) {
+    /// Notes from now on of which groups values are new.
+    pub(crate) fn note_fresh(&mut self) {
+        self.fresh = Some(Vec::new());
+    }
+
+    /// The groups of the values that were new since the last call.
+    pub(crate) fn take_fresh(&mut self) -> Vec<u32> {
+        self.fresh.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Hands over all values of a group again, because it belongs to another bucket now. Returns their number.
+    pub(crate) fn move_group(&mut self, group: u32) -> usize {
+        let entries: Vec<u32> = self.entries_of(group).collect();
+        self.entries.rows_mut(&entries);
+        entries.len()
+    }
+
+    /// Removes the values of a group.
+    pub(crate) fn remove_group(&mut self, group: u32) {
+        let entries: Vec<u32> = self.entries_of(group).collect();
+        entries.iter().for_each(|entry| self.entries.remove(*entry));
+        if let Some(newest) = self.newest.get_mut(group as usize) {
+            *newest = END;
+        }
+    }
+
+    /// Adds keys. Calls `is_new` for each new one, in order, with its entry.
+    fn add(&mut self, keys: KeyBuilder, group_of: impl Fn(usize) -> u32, mut is_new: impl FnMut(usize, u32)) {
         let KeyBuilder { offsets, bytes } = keys;
         let hashes: Vec<u64> = offsets.windows(2).map(|span| hash_bytes(&bytes[span[0]..span[1]])).collect();
-        let mut next = self.entries.len() as u32;
         let mut entries = Vec::with_capacity(hashes.len());
         self.entries.find_or_insert(&Keys::Encoded { offsets, bytes }, &hashes, 0..hashes.len(), &mut entries);
         // Only entries that are new change.
         let (words, stride, first) = self.entries.rows_mut(&[]);
         for (key, entry) in entries.into_iter().enumerate() {
-            if entry == next {
-                next += 1;
+            let link = &mut words[entry as usize * stride + first];
+            if *link == NEW {
                 let group = group_of(key) as usize;
                 if self.newest.len() <= group {
                     self.newest.resize(group + 1, END);
                 }
-                words[entry as usize * stride + first] = self.newest[group];
+                *link = self.newest[group];
                 self.newest[group] = u64::from(entry);
-                is_new(key);
+                if let Some(fresh) = &mut self.fresh {
+                    fresh.push(group as u32);
+                }
+                is_new(key, entry);
             }
         }
     }

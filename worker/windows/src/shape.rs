@@ -130,15 +130,26 @@ impl Shape {
         self.contents(inputs, [SLICE_END, AGE].map(str::to_owned).into_iter().chain(values).collect())
     }
 
-    /// The columns of the state of sessions: keys, window, and `values`.
-    pub(crate) fn session_state(&self, with_end: bool, values: Vec<Field>) -> SchemaRef {
-        let mut fields = self.key_fields.clone();
-        fields.push(Arc::new(Field::new(WINDOW_START, LOCAL_TIME, false)));
-        if with_end {
-            fields.push(Arc::new(Field::new(WINDOW_END, LOCAL_TIME, false)));
-        }
-        fields.extend(values.into_iter().map(Arc::new));
-        Arc::new(Schema::new(fields))
+    /// The columns of the state of sessions: keys, window, and `values`. The window is NULL if the session is gone.
+    pub(crate) fn session_state(&self, values: Vec<Field>) -> SchemaRef {
+        let window = [WINDOW_START, WINDOW_END].map(|name| Field::new(name, LOCAL_TIME, true));
+        self.keyed(window.into_iter().chain(values))
+    }
+
+    /// The columns of the values of a distinct set of sessions: keys and values.
+    pub(crate) fn session_values(&self, data_type: &DataType) -> SchemaRef {
+        self.keyed([Field::new("value", data_type.clone(), true)])
+    }
+
+    /// The same in state of earlier releases: keys, the start of the session, and values.
+    pub(crate) fn earlier_session_values(&self, data_type: &DataType) -> SchemaRef {
+        self.keyed([Field::new(WINDOW_START, LOCAL_TIME, false), Field::new("value", data_type.clone(), true)])
+    }
+
+    /// Keys and further columns.
+    fn keyed(&self, fields: impl IntoIterator<Item = Field>) -> SchemaRef {
+        let keys = self.key_fields.iter().cloned();
+        Arc::new(Schema::new(keys.chain(fields.into_iter().map(Arc::new)).collect::<Vec<FieldRef>>()))
     }
 
     /// What the columns of [`Self::state`] and [`Self::distinct_state`] hold: keys, the start if there is one,
@@ -149,9 +160,13 @@ impl Shape {
     }
 
     /// What the columns of [`Self::session_state`] hold.
-    pub(crate) fn session_contents(&self, inputs: &[String], with_end: bool, values: Vec<String>) -> Vec<String> {
-        let window = [WINDOW_START, WINDOW_END].into_iter().take(if with_end { 2 } else { 1 });
-        self.key_contents(inputs).chain(window.map(str::to_owned)).chain(values).collect()
+    pub(crate) fn session_contents(&self, inputs: &[String], values: Vec<String>) -> Vec<String> {
+        self.key_contents(inputs).chain([WINDOW_START, WINDOW_END].map(str::to_owned)).chain(values).collect()
+    }
+
+    /// What the columns of [`Self::earlier_session_values`] hold.
+    pub(crate) fn earlier_value_contents(&self, inputs: &[String], values: Vec<String>) -> Vec<String> {
+        self.key_contents(inputs).chain([WINDOW_START.to_owned()]).chain(values).collect()
     }
 
     /// The columns of keys that are behind: the key, and the end of its next window.

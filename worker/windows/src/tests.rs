@@ -7,4 +7,5 @@ mod harness;
 mod model;
 mod properties;
 mod rows;
+mod sessions;
 mod spilled;

@@ -219,8 +219,8 @@ impl WindowAggregateOperator {
         let layout = self.layout.clone();
         if let Windows::Session(sessions) = &mut self.windows {
             return match set {
-                None => sessions.restore(&layout, &added, &columns[keys..]),
-                Some(set) => sessions.restore_distinct(set, &added, &columns[keys..]),
+                None => sessions.restore(&layout, &added, rows.bucket, &columns[keys..]),
+                Some(set) => sessions.restore_distinct(set, &added, (&rows.table, rows.bucket), &columns[keys..]),
             };
         }
         let runs = match self.shape.is_attached {

@@ -3,7 +3,7 @@
 //! Tables: `groups` has the groups of open slices. Its bucket is the slice's end in local time. `cycles` has the cycles
 //! of cumulating windows, by the end of the cycle. `sessions` has open sessions. Each distinct set of these has one
 //! more table. `spilled` and `spilled_cycles` have runs of groups on disk: its bucket is the number of the run. The tables of slices and cycles hand over what has changed, or everything. That is gathered on another
-//! thread. Sessions hand over everything. The watermark is stored too, so that rows that were late before a failure are
+//! thread. The bucket of a session is its home: see [`crate::session`]. The watermark is stored too, so that rows that were late before a failure are
 //! late after it.
 //!
 //! A barrier can pass while windows are being emitted that the watermark has passed. For tumbling windows and sessions
@@ -21,15 +21,13 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use eddyline_operators::Result;
-use eddyline_state::{
-    Bucket, Frozen, Inventory, NO_BUCKET, RowSink, Snapshot, SnapshotRequest, StateTable, TableRows, fixed,
-};
+use eddyline_state::{Bucket, Frozen, Inventory, NO_BUCKET, RowSink, SnapshotRequest, StateTable, TableRows, fixed};
 
 use super::{WindowAggregateOperator, Windows};
 use crate::behind::BEHIND;
 use crate::frozen_groups::{Columns, FrozenGroups};
 use crate::layout::{Distinct, Layout};
-use crate::session::state::{DISTINCT, SESSIONS};
+use crate::session::state::state_tables as session_tables;
 use crate::shape::{LOCAL_TIME, Shape};
 use crate::slice::Slice;
 use crate::spilled::frozen::FrozenRun;
@@ -37,7 +35,7 @@ use crate::spilled::frozen::FrozenRun;
 /// The names of the tables of groups: their own table, and the prefix of the tables of their distinct sets.
 pub(super) type TableNames = (&'static str, &'static str);
 
-pub(super) const SLICES: TableNames = ("groups", DISTINCT);
+pub(super) const SLICES: TableNames = ("groups", "distinct_");
 pub(super) const CYCLES: TableNames = ("cycles", "cycle_distinct_");
 pub(super) const SPILLED: TableNames = ("spilled", "spilled_distinct_");
 pub(super) const SPILLED_CYCLES: TableNames = ("spilled_cycles", "spilled_cycle_distinct_");
@@ -47,7 +45,7 @@ pub(super) const WATERMARK: &str = "watermark";
 const ROWS_MAX: usize = 65_536;
 
 impl WindowAggregateOperator {
-    /// Freezes the tables of open slices. Sessions are gathered at once.
+    /// Freezes the tables of open slices or of sessions.
     pub(super) fn freeze(&mut self, request: SnapshotRequest) -> Result<Frozen> {
         let (shape, layout) = (Arc::clone(&self.shape), Arc::clone(&self.layout));
         let union = vec![(WATERMARK.to_owned(), self.watermark.time_ms().to_le_bytes().to_vec())];
@@ -102,11 +100,7 @@ impl WindowAggregateOperator {
                     runs.extend(tables.spilled.freeze(request, |_| Some(0)).into_iter().map(|run| (of_runs, run)));
                 }
             }
-            Windows::Session(sessions) => {
-                let mut keyed = Vec::new();
-                sessions.snapshot(&self.layout, &self.shape, &mut keyed)?;
-                return Ok(Snapshot::of_all_rows(keyed, union).into());
-            }
+            Windows::Session(sessions) => return Ok(sessions.freeze((layout, shape), request, union)),
         }
         Ok(Frozen::in_pieces(move |into| {
             let mut buckets = Vec::new();
@@ -167,16 +161,7 @@ impl WindowAggregateOperator {
                 let in_memory = of_groups(SLICES).chain(of_groups(CYCLES));
                 in_memory.chain(of_runs(SPILLED)).chain(of_runs(SPILLED_CYCLES)).chain([behind()]).collect()
             }
-            Windows::Session(_) => {
-                let schema = shape.session_state(true, layout.fields());
-                let contents = shape.session_contents(inputs, true, layout.contents(inputs));
-                let sets = layout.distinct.iter().enumerate().map(|(index, set)| {
-                    let contents = shape.session_contents(inputs, false, vec![set.content(inputs)]);
-                    StateTable::new(format!("{DISTINCT}{index}"), shape.session_state(false, vec![value_field(set)]))
-                        .holding(contents)
-                });
-                std::iter::once(StateTable::new(SESSIONS, schema).holding(contents)).chain(sets).collect()
-            }
+            Windows::Session(_) => session_tables(shape, layout, inputs),
         }
     }
 }

@@ -7,7 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// Session numbers, each at its end or at an earlier one, because ends only grow.
+/// Session numbers, each at its end or at an earlier one, because ends only grow. The number of a session that is gone can
+/// stay, and be that of another one by then. So a session can be due twice at the same time.
 #[derive(Debug)]
 pub(super) struct Ends {
     // Fixed at start.
@@ -75,12 +76,6 @@ impl Ends {
             }
         }
         due
-    }
-
-    /// Removes all sessions.
-    pub(super) fn clear(&mut self) {
-        self.far.clear();
-        self.near.clear();
     }
 
     /// The size in memory, in bytes.
