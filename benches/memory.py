@@ -127,7 +127,8 @@ def run(binary: str, hot_percent: int, limit: int | None) -> Run:
     warnings = re.findall(r'^.*(?:WARN|"level":"WARN").*$', log.read_text(), re.M)
     for line in warnings[:3]:
         print(f"    logged: {line[:240]}")
-    parts = [file for file in (folder / "out").rglob("*") if file.is_file()]
+    # Files with a dot are the table's own.
+    parts = [file for file in (folder / "out").rglob("[!.]*") if file.is_file() and "/." not in str(file.relative_to(folder))]
     found.sums = sorted(line for file in parts for line in file.read_text().splitlines())
     shutil.rmtree(folder, ignore_errors=True)
     return found
