@@ -18,10 +18,10 @@ use arrow::compute::{filter_record_batch, interleave};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use eddyline_job_graph::GroupAggregate;
-use eddyline_operators::{Collector, Counters, Error as OperatorError, InputIndex, Operator, Progress, Result};
+use eddyline_operators::{Collector, Counters, InputIndex, Operator, Progress, Result};
 use eddyline_state::{
-    Bucket, Frozen, Inventory, NO_BUCKET, RowSink, Snapshot, SnapshotRequest, StateTable, TableRows, column_types,
-    fixed, input_column,
+    Bucket, Frozen, Inventory, NO_BUCKET, RowSink, Snapshot, SnapshotRequest, StateTable, TableRows, fixed,
+    input_column,
 };
 use eddyline_stream::{Batch, KindsBuilder, Watermark};
 
@@ -30,6 +30,7 @@ use crate::argument::Argument;
 use crate::frozen_groups::{Columns, FrozenGroups};
 use crate::groups::{Groups, Input, Rows, key_error};
 use crate::layout::{Distinct, Layout};
+use crate::operator::restore::check;
 
 /// The table of groups in snapshots.
 const GROUPS: &str = "groups";
@@ -240,19 +241,15 @@ impl GroupAggregateOperator {
 
     /// Emits pending changes as far as there is room.
     fn emit(&mut self, out: &mut Collector) -> Progress {
-        while let Some(mut pending) = self.pending.take() {
+        while let Some(pending) = &mut self.pending {
             let room = out.room();
             if room == 0 {
-                self.pending = Some(pending);
                 return Progress::More;
             }
-            let piece = if pending.num_rows() > room {
-                pending.split_to(room)
-            } else {
-                std::mem::replace(&mut pending, Batch::new(RecordBatch::new_empty(Arc::clone(&self.output))))
-            };
-            out.emit(piece);
-            self.pending = (pending.num_rows() > 0).then_some(pending);
+            out.emit(pending.split_to(room));
+            if pending.num_rows() == 0 {
+                self.pending = None;
+            }
         }
         Progress::Done
     }
@@ -280,22 +277,6 @@ impl GroupAggregateOperator {
                     &Argument::of_distinct(columns[keys].as_ref(), None),
                 );
             }
-        }
-        Ok(())
-    }
-
-    /// Refuses rows that this operator has not written.
-    fn check(&self, tables: &[StateTable], rows: &TableRows) -> Result<()> {
-        let refuse = |reason| Err(OperatorError::Restore { table: rows.table.clone(), reason });
-        let Some(table) = tables.iter().find(|table| table.name == rows.table) else {
-            return refuse("this operator has no such table".to_owned());
-        };
-        let (found, expected) = (column_types(rows.rows.schema_ref()), column_types(&table.schema));
-        if found != expected {
-            return refuse(format!("its columns have the types {found:?}, expected are {expected:?}"));
-        }
-        if rows.key_hashes.len() != rows.rows.num_rows() {
-            return refuse(format!("{} key hashes for {} rows", rows.key_hashes.len(), rows.rows.num_rows()));
         }
         Ok(())
     }
@@ -330,7 +311,7 @@ impl Operator for GroupAggregateOperator {
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<Option<Watermark>> {
         let tables = self.state_tables(&[]);
-        snapshot.keyed.iter().try_for_each(|rows| self.check(&tables, rows))?;
+        snapshot.keyed.iter().try_for_each(|rows| check(&tables, rows))?;
         // Groups are restored before the values of their distinct sets.
         for rows in snapshot.keyed.iter().filter(|rows| rows.table == GROUPS) {
             self.read(rows, None)?;

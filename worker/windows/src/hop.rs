@@ -323,14 +323,7 @@ impl Hop {
         freed += self.merged.bytes();
         let until = self.tables.slices.keys().next_back().map_or(i64::MIN, |slice| slice.end);
         self.merged = Merged::Nothing { until };
-        let mut tables = self.tables.evictable(None);
-        tables.sort_unstable();
-        for (_, slice) in tables {
-            if freed >= bytes {
-                break;
-            }
-            freed += self.tables.evict_cold(slice, directory)?;
-        }
+        freed += self.tables.free(None, bytes.saturating_sub(freed), directory)?;
         Ok(freed)
     }
 

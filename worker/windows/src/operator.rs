@@ -1,6 +1,6 @@
 //! The window aggregation operator: it splits batches into slices, drops late rows, and fires windows.
 
-mod restore;
+pub(crate) mod restore;
 mod state;
 
 use std::borrow::Cow;

@@ -126,6 +126,21 @@ impl SliceTables {
         rated.map(|(slice, groups)| (groups.take_recent_rows() / (groups.bytes() >> 10).max(1), *slice)).collect()
     }
 
+    /// Writes tables to disk, those to which the fewest rows came lately first, until so many bytes are freed. Gives how
+    /// many were. `kept` stays in memory.
+    pub(crate) fn free(&mut self, kept: Option<Slice>, bytes: usize, directory: &SpillDirectory) -> Result<usize> {
+        let mut tables = self.evictable(kept);
+        tables.sort_unstable();
+        let mut freed = 0;
+        for (_, slice) in tables {
+            if freed >= bytes {
+                break;
+            }
+            freed += self.evict_cold(slice, directory)?;
+        }
+        Ok(freed)
+    }
+
     /// Writes the table of a slice to disk, except for groups that get rows often. Gives the bytes that are freed.
     pub(crate) fn evict_cold(&mut self, slice: Slice, directory: &SpillDirectory) -> Result<usize> {
         let Some(groups) = self.slices.get(&slice) else { return Ok(0) };

@@ -91,14 +91,7 @@ impl Tumble {
             in_ranges.pause();
         }
         let kept = self.tables.first().filter(|_| self.given > 0);
-        let mut tables = self.tables.evictable(kept);
-        tables.sort_unstable();
-        for (_, slice) in tables {
-            if freed >= bytes {
-                break;
-            }
-            freed += self.tables.evict_cold(slice, directory)?;
-        }
+        freed += self.tables.free(kept, bytes.saturating_sub(freed), directory)?;
         Ok(freed)
     }
 

@@ -74,7 +74,7 @@ fn rows_that_are_not_inserts_are_an_error() {
     let kinds = Kinds::new([RowKind::Delete]).expect("no pair");
     let batch = Batch::with_kinds(rows(&[("a", 1)]), kinds);
     let error = operator().process(InputIndex::FIRST, batch, &mut Collector::default()).expect_err("no insert");
-    assert!(matches!(error, OperatorError::NotInsertOnly(_)), "{error}");
+    assert!(matches!(error, eddyline_operators::Error::NotInsertOnly(_)), "{error}");
 }
 
 /// `SELECT k, SUM(v) … GROUP BY k` over a changelog.

@@ -259,8 +259,8 @@ fn add(
     }
 }
 
-/// Refuses rows that this operator has not written.
-fn check(tables: &[StateTable], rows: &TableRows) -> Result<()> {
+/// Refuses rows that an operator with these tables has not written.
+pub(crate) fn check(tables: &[StateTable], rows: &TableRows) -> Result<()> {
     let refuse = |reason| Err(Error::Restore { table: rows.table.clone(), reason });
     let Some(table) = tables.iter().find(|table| table.name == rows.table) else {
         return refuse("this operator has no such table".to_owned());
